@@ -1,0 +1,34 @@
+//! Configuration: a file and `TIDECAST__…` variables in, one checked [`Config`] out.
+//!
+//! Owns every key's name, default and allowed values. Promises that whoever holds a [`Config`] holds
+//! a right one, and that a wrong file is answered with all its faults at once, each with its key and
+//! what is allowed. Never global, never read twice.
+
+mod daemon;
+mod fault;
+mod load;
+mod section;
+mod stream;
+
+pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, Store};
+pub use fault::{Fault, Faults};
+pub use load::{LoadError, from_toml, load};
+pub use section::parse_duration;
+pub use stream::{
+    Base, Budget, Calendar, CellKind, FieldSource, Fields, Fill, Model, NormKind, Schedule, Stream,
+    TimeFormat, Training,
+};
+
+use std::sync::Arc;
+
+/// Everything that a file can say, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub kafka: Kafka,
+    pub delivery: Delivery,
+    pub daemon: Daemon,
+    pub http: Http,
+    pub store: Store,
+    pub log: Log,
+    pub streams: Vec<Arc<Stream>>,
+}

@@ -1,0 +1,485 @@
+//! `[streams.NAME]`: one pipeline, from its topics to its forecasts.
+
+use super::section::{Section, parse_duration};
+use crate::domain::{Grid, Interval, Level, Levels, StreamName};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A stream, checked.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    pub name: StreamName,
+    pub topics: Vec<String>,
+    pub forecast_topic: String,
+    pub dead_letter_topic: String,
+    pub fields: Fields,
+    pub targets: Vec<String>,
+    pub covariates: Vec<String>,
+    pub grid: Grid,
+    pub time_zone: jiff::tz::TimeZone,
+    /// How long readings are held back to put them in order.
+    pub lateness: Duration,
+    /// The longest gap, in cells, that is filled; a longer one resets the state.
+    pub max_gap: usize,
+    pub fill: Fill,
+    /// Readings kept per series.
+    pub window: usize,
+    pub max_series: usize,
+    /// The series that are read, ascending; `None` for all.
+    pub only: Option<Vec<String>>,
+    /// Season lengths in steps, ascending.
+    pub seasons: Vec<usize>,
+    pub calendar: Calendar,
+    pub horizon: usize,
+    pub levels: Levels,
+    /// How much of a partition's past is replayed silently when a shard starts, in event time.
+    pub cold_replay: Duration,
+    pub model: Model,
+    pub training: Training,
+}
+
+/// Where a reading's parts lie in a record.
+#[derive(Clone, Debug)]
+pub struct Fields {
+    pub series: FieldSource,
+    pub time: FieldSource,
+    pub time_format: TimeFormat,
+    /// Targets, then covariates.
+    pub values: Vec<FieldSource>,
+}
+
+/// A place in a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldSource {
+    /// A JSON pointer (RFC 6901), split and unescaped.
+    Pointer(Arc<[String]>),
+    /// `@key`: the record's key.
+    Key,
+    /// `@header:NAME`.
+    Header(String),
+    /// `@timestamp`: the record's own time.
+    Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// Text: RFC 3339, or a local time in the stream's zone; a number: its size tells the unit.
+    Auto,
+    Rfc3339,
+    Seconds,
+    Millis,
+    Micros,
+    Nanos,
+}
+
+/// What stands in the cells of a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// The series steps on its own lead-1 forecast.
+    Forecast,
+    /// The last value is held.
+    Hold,
+    /// The last value is held and a feature says that it is missing.
+    Mask,
+}
+
+/// Which calendar features a stream has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calendar {
+    pub day: bool,
+    pub week: bool,
+    pub year: bool,
+}
+
+/// `[streams.NAME.model]`: the network.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub family: CellKind,
+    pub hidden: usize,
+    pub layers: usize,
+    pub norm: NormKind,
+    pub base: Base,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellKind {
+    Lstm,
+    Gru,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    Layer,
+    None,
+}
+
+/// What the network corrects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    Last,
+    Seasonal,
+}
+
+/// `[streams.NAME.training]`: truncated BPTT and its budget.
+#[derive(Clone, Debug)]
+pub struct Training {
+    pub enabled: bool,
+    pub schedule: Schedule,
+    pub budget: Budget,
+    /// Series in a mini-batch.
+    pub batch: usize,
+    /// How many steps back a gradient goes.
+    pub truncation: usize,
+    /// Readings that warm the state before the first gradient.
+    pub burn_in: usize,
+    pub learning_rate: f64,
+    pub refresh_learning_rate: f64,
+    pub weight_decay: f64,
+    pub clip_norm: f64,
+    pub input_dropout: f64,
+    pub recurrent_dropout: f64,
+    pub layer_dropout: f64,
+    /// Newest readings of each series on which a round is judged and from which it does not learn.
+    pub holdout: usize,
+    pub seed: u64,
+}
+
+/// When a round starts, in readings per series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    pub first_after: usize,
+    pub every: usize,
+}
+
+/// What a round may cost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    pub first_steps: usize,
+    pub steps: usize,
+    /// The share of one core.
+    pub cpu_share: f64,
+    /// The most series whose windows a round sees.
+    pub series: usize,
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+const YEARS_100: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream> {
+    let name = StreamName::new(raw_name);
+    if name.is_none() {
+        tables
+            .fault(raw_name, "is not a stream's name: letters, digits, \"-\", \"_\" and \".\", at most 100");
+    }
+    let mut s = tables.section(raw_name);
+    let topics = s.texts("topics").unwrap_or_default();
+    if topics.is_empty() || topics.iter().any(String::is_empty) {
+        s.fault("topics", "must name at least one topic: say for example topics = [\"meters\"]");
+    }
+    let forecast_topic = s.text("forecast_topic", &format!("{raw_name}.forecasts"));
+    let dead_letter_topic = s.text("dead_letter_topic", &format!("{raw_name}.dead-letters"));
+    s.choice("format", &[("json", ())]);
+    let targets = s.texts("targets").unwrap_or_default();
+    if targets.is_empty() {
+        s.fault("targets", "must name at least one value to forecast: say for example targets = [\"kw\"]");
+    }
+    let covariates = s.texts("covariates").unwrap_or_default();
+    let fields = fields(&mut s, &targets, &covariates);
+    let grid = grid(&mut s);
+    let time_zone = time_zone(&mut s);
+    let lateness = s.duration("lateness", Duration::ZERO, Duration::ZERO..=30 * DAY);
+    let max_gap = s.count("max_gap", 24, 0..=100_000);
+    let fill = s.choice("fill", &[("forecast", Fill::Forecast), ("hold", Fill::Hold), ("mask", Fill::Mask)]);
+    let horizon = s.count("horizon", 24, 1..=1_000);
+    let seasons = seasons(&mut s, grid);
+    let calendar = calendar(&mut s, grid);
+    let levels = levels(&mut s);
+    let model = model(s.section("model"), !seasons.is_empty());
+    let training = training(s.section("training"));
+    let longest = seasons.last().copied().unwrap_or(1);
+    let trained = if training.enabled { training.burn_in + training.truncation + horizon } else { 0 };
+    let least = (longest + horizon + 1).max(trained + training.holdout);
+    let window = s.count("window", least.next_power_of_two().max(2_048), 2..=1_000_000);
+    if window < least {
+        s.fault(
+            "window",
+            format!("is {window}; with these seasons, horizon and training it must be at least {least}"),
+        );
+    }
+    let max_series = s.count("max_series", 1_000_000, 1..=100_000_000);
+    let only = s.texts("only").map(|mut names| {
+        names.sort_unstable();
+        names
+    });
+    let four_seasons = grid.interval().map_or(DAY, |i| {
+        Duration::from_micros(i.as_micros() as u64).saturating_mul(4 * longest.max(horizon) as u32)
+    });
+    let cold_replay = s.duration("cold_replay", lateness + four_seasons, Duration::ZERO..=YEARS_100);
+    s.finish();
+    Some(Stream {
+        name: name?,
+        topics,
+        forecast_topic,
+        dead_letter_topic,
+        fields,
+        targets,
+        covariates,
+        grid,
+        time_zone,
+        lateness,
+        max_gap,
+        fill,
+        window,
+        max_series,
+        only,
+        seasons,
+        calendar,
+        horizon,
+        levels,
+        cold_replay,
+        model,
+        training,
+    })
+}
+
+/// A topic must not feed on itself, and two streams may not write to one topic.
+pub(super) fn check_topics(streams: &[Arc<Stream>], root: &Section<'_>) {
+    let mut writers = BTreeMap::new();
+    for stream in streams {
+        for (key, topic) in
+            [("forecast_topic", &stream.forecast_topic), ("dead_letter_topic", &stream.dead_letter_topic)]
+        {
+            let here = format!("streams.{}.{key}", stream.name);
+            if let Some(other) = writers.insert(topic.clone(), here.clone()) {
+                root.fault(&here, format!("is \"{topic}\", which {other} writes to already"));
+            }
+        }
+    }
+    for stream in streams {
+        for topic in &stream.topics {
+            if let Some(writer) = writers.get(topic) {
+                let here = format!("streams.{}.topics", stream.name);
+                root.fault(&here, format!("reads \"{topic}\", which {writer} writes to"));
+            }
+        }
+    }
+}
+
+fn fields(s: &mut Section<'_>, targets: &[String], covariates: &[String]) -> Fields {
+    let mut f = s.section("fields");
+    let series = source(&mut f, "series", "@key");
+    let time = source(&mut f, "time", "@timestamp");
+    let time_format = f.choice(
+        "time_format",
+        &[
+            ("auto", TimeFormat::Auto),
+            ("rfc3339", TimeFormat::Rfc3339),
+            ("s", TimeFormat::Seconds),
+            ("ms", TimeFormat::Millis),
+            ("us", TimeFormat::Micros),
+            ("ns", TimeFormat::Nanos),
+        ],
+    );
+    let mut v = f.section("values");
+    let mut values = Vec::new();
+    for (i, name) in targets.iter().chain(covariates).enumerate() {
+        if targets.iter().chain(covariates).take(i).any(|earlier| earlier == name) {
+            s.fault("targets", format!("names \"{name}\" twice among targets and covariates"));
+        }
+        values.push(source(&mut v, name, &format!("/{}", name.replace('~', "~0").replace('/', "~1"))));
+    }
+    v.finish();
+    f.finish();
+    Fields { series, time, time_format, values }
+}
+
+fn source(s: &mut Section<'_>, name: &str, default: &str) -> FieldSource {
+    let text = s.text(name, default);
+    match text.as_str() {
+        "@key" => FieldSource::Key,
+        "@timestamp" => FieldSource::Timestamp,
+        "" | "/" => FieldSource::Pointer(Arc::from([String::new()])),
+        pointer if pointer.starts_with('/') => FieldSource::Pointer(
+            pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect(),
+        ),
+        other => match other.strip_prefix("@header:") {
+            Some(header) if !header.is_empty() => FieldSource::Header(header.to_owned()),
+            _ => {
+                s.fault(
+                    name,
+                    format!(
+                        "is \"{other}\"; allowed are a JSON pointer like \"/data/kw\", \"@key\", \
+                         \"@header:NAME\" and \"@timestamp\""
+                    ),
+                );
+                FieldSource::Key
+            }
+        },
+    }
+}
+
+fn grid(s: &mut Section<'_>) -> Grid {
+    let Some(text) = s.text_or("interval") else {
+        s.fault("interval", "is missing: say for example interval = \"1h\", or \"irregular\"");
+        return Grid::Irregular;
+    };
+    if text == "irregular" {
+        return Grid::Irregular;
+    }
+    match parse_duration(&text).and_then(Interval::new) {
+        Some(interval) => Grid::Fixed(interval),
+        None => {
+            s.fault(
+                "interval",
+                format!("is \"{text}\"; allowed are \"irregular\" and durations from 1ms to 400d"),
+            );
+            Grid::Irregular
+        }
+    }
+}
+
+fn time_zone(s: &mut Section<'_>) -> jiff::tz::TimeZone {
+    let name = s.text("time_zone", "UTC");
+    jiff::tz::TimeZone::get(&name).unwrap_or_else(|_| {
+        s.fault(
+            "time_zone",
+            format!("is \"{name}\"; it must be a name of the IANA database, like \"Europe/Paris\""),
+        );
+        jiff::tz::TimeZone::UTC
+    })
+}
+
+/// Durations that are whole multiples of the interval, or counts of steps.
+fn seasons(s: &mut Section<'_>, grid: Grid) -> Vec<usize> {
+    let steps_of = |d: Duration| {
+        let interval = grid.interval()?.as_micros() as u128;
+        let steps = d.as_micros() / interval;
+        (d.as_micros().is_multiple_of(interval) && (2..=100_000).contains(&steps)).then_some(steps as usize)
+    };
+    let mut seasons: Vec<usize> = match s.value("seasons") {
+        None => [DAY, 7 * DAY].into_iter().filter_map(steps_of).filter(|steps| *steps <= 10_080).collect(),
+        Some(Value::Array(items)) => {
+            let mut found = Vec::new();
+            for item in items {
+                let steps = match item {
+                    Value::String(text) => parse_duration(text).and_then(steps_of),
+                    other => other.as_u64().map(|n| n as usize).filter(|n| (2..=100_000).contains(n)),
+                };
+                match steps {
+                    Some(steps) => found.push(steps),
+                    None => s.fault(
+                        "seasons",
+                        format!(
+                            "has {item}; allowed are durations that are 2 to 100000 times the interval, and such counts"
+                        ),
+                    ),
+                }
+            }
+            found
+        }
+        Some(_) => {
+            s.fault("seasons", "must be a list: say for example seasons = [\"1d\", \"1w\"]");
+            Vec::new()
+        }
+    };
+    seasons.sort_unstable();
+    seasons.dedup();
+    seasons
+}
+
+fn calendar(s: &mut Section<'_>, grid: Grid) -> Calendar {
+    let Some(names) = s.texts("calendar") else {
+        let seconds = grid.interval().map_or(0.0, Interval::as_seconds);
+        return Calendar { day: (60.0..=43_200.0).contains(&seconds), week: seconds >= 60.0, year: false };
+    };
+    let mut calendar = Calendar::default();
+    for name in names {
+        match name.as_str() {
+            "day" => calendar.day = true,
+            "week" => calendar.week = true,
+            "year" => calendar.year = true,
+            other => {
+                s.fault("calendar", format!("has \"{other}\"; allowed are \"day\", \"week\" and \"year\""))
+            }
+        }
+    }
+    calendar
+}
+
+fn levels(s: &mut Section<'_>) -> Levels {
+    let given = s.reals("quantiles").unwrap_or_else(|| vec![0.05, 0.5, 0.95]);
+    if given.is_empty() {
+        s.fault("quantiles", "must name at least one level: say for example quantiles = [0.05, 0.5, 0.95]");
+    }
+    let mut levels = Vec::new();
+    for level in given {
+        match Level::try_new(level) {
+            Ok(level) => levels.push(level),
+            Err(e) => s.fault("quantiles", e.to_string()),
+        }
+    }
+    Levels::new(levels)
+}
+
+fn model(mut s: Section<'_>, seasonal: bool) -> Model {
+    let family = s.choice("family", &[("lstm", CellKind::Lstm), ("gru", CellKind::Gru)]);
+    let hidden = s.count("hidden", 32, 1..=1_024);
+    let layers = s.count("layers", 1, 1..=8);
+    let norm = s.choice("norm", &[("layer", NormKind::Layer), ("none", NormKind::None)]);
+    let default = if seasonal { ("seasonal", Base::Seasonal) } else { ("last", Base::Last) };
+    let base = s.choice("base", &[default, ("last", Base::Last), ("seasonal", Base::Seasonal)]);
+    if base == Base::Seasonal && !seasonal {
+        s.fault("base", "is \"seasonal\", but the stream has no season");
+    }
+    s.finish();
+    Model { family, hidden, layers, norm, base }
+}
+
+fn training(mut s: Section<'_>) -> Training {
+    let training = Training {
+        enabled: s.flag("enabled", true),
+        schedule: Schedule {
+            first_after: s.count("first_after", 672, 1..=100_000_000),
+            every: s.count("every", 168, 1..=100_000_000),
+        },
+        budget: Budget {
+            first_steps: s.count("first_steps", 300, 1..=1_000_000),
+            steps: s.count("steps", 40, 1..=1_000_000),
+            cpu_share: s.real("cpu_share", 0.5, 0.01..=1.0),
+            series: s.count("series", 1_024, 1..=1_000_000),
+        },
+        batch: s.count("batch", 32, 1..=4_096),
+        truncation: s.count("truncation", 128, 1..=4_096),
+        burn_in: s.count("burn_in", 24, 0..=4_096),
+        learning_rate: s.real("learning_rate", 3e-3, 1e-7..=1.0),
+        refresh_learning_rate: s.real("refresh_learning_rate", 1e-3, 1e-7..=1.0),
+        weight_decay: s.real("weight_decay", 1.0, 0.0..=100.0),
+        clip_norm: s.real("clip_norm", 1.0, 1e-6..=1e6),
+        input_dropout: s.real("input_dropout", 0.0, 0.0..=0.95),
+        recurrent_dropout: s.real("recurrent_dropout", 0.0, 0.0..=0.95),
+        layer_dropout: s.real("layer_dropout", 0.0, 0.0..=0.95),
+        holdout: s.count("holdout", 168, 1..=100_000),
+        seed: s.whole("seed", 1, 0..=u64::MAX),
+    };
+    s.finish();
+    training
+}
+
+impl Stream {
+    /// Values of a reading: targets and covariates.
+    pub fn width(&self) -> usize {
+        self.targets.len() + self.covariates.len()
+    }
+
+    /// Whether a series is to be read.
+    pub fn selects(&self, series: &str) -> bool {
+        self.only.as_ref().is_none_or(|only| only.binary_search_by(|name| name.as_str().cmp(series)).is_ok())
+    }
+
+    /// The season that the seasonal naive repeats: the shortest.
+    pub fn season(&self) -> Option<usize> {
+        self.seasons.first().copied()
+    }
+}

@@ -1,0 +1,14 @@
+/// A number that is neither NaN nor infinite.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Finite(f64);
+
+impl Finite {
+    /// `None` when `value` is not finite: a missing value, never a NaN in a state.
+    pub fn new(value: f64) -> Option<Self> {
+        value.is_finite().then_some(Self(value))
+    }
+
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}

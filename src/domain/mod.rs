@@ -1,0 +1,18 @@
+//! The words of the field as types: time, reading, forecast, quantile. Pure values that cannot
+//! hold a wrong one; no I/O, no clock, no randomness.
+
+mod finite;
+mod forecast;
+mod quantile;
+mod reading;
+mod season;
+mod stream;
+mod time;
+
+pub use finite::Finite;
+pub use forecast::{Degraded, Forecast, TargetForecast};
+pub use quantile::{Level, Levels, NotALevel};
+pub use reading::{Reading, Values};
+pub use season::seasonal_age;
+pub use stream::{ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicPartition};
+pub use time::{EventTime, Grid, Interval, OutOfRange};

@@ -1,0 +1,31 @@
+//! Tidecast: a rolling probabilistic forecast for every reading of every sensor on Kafka.
+//!
+//! ```text
+//! Kafka partition
+//!   → decode      bytes to Reading                    codec/       bad ones → dead-letter topic
+//!   → admit       order, duplicates, gaps, lateness   series/      late ones → counted, dead-lettered
+//!   → score       ledger: matured forecasts → errors  evaluation/  → expert weights, calibration
+//!   → scale       per-series normaliser               series/
+//!   → batch       one reading per series, many series engine/
+//!   → step        gather → fused cell → scatter       nn/          the only hot loop
+//!   → forecast    experts + network → mix → calibrate engine/
+//!   → encode      Forecast to bytes                   codec/
+//!   → commit      forecasts + offsets, one transaction kafka/
+//! ```
+//!
+//! | layer | rooms |
+//! | --- | --- |
+//! | 0 | [`domain`] |
+//! | 1 | [`config`], [`telemetry`] |
+//! | 2 | `codec`, `series`, `expert`, `nn`, `evaluation` |
+//! | 3 | `engine`, `training` |
+//! | 4 | `checkpoint`, `kafka`, `http` |
+//! | 5 | `daemon` |
+//! | 6 | `cli` |
+//!
+//! A room imports only from the layers below it; `tests/layers.rs` holds this table against the
+//! `use crate::` lines.
+
+pub mod config;
+pub mod domain;
+pub mod telemetry;

@@ -1,0 +1,153 @@
+//! Every log event: one function each, its name written once in the field `event`. Per batch or
+//! rarer; nothing logs per reading.
+
+use crate::domain::{ModelVersion, Offset, StreamName, TopicPartition};
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+const TARGET: &str = "tidecast";
+
+macro_rules! event {
+    ($level:ident, $name:literal, { $($fields:tt)* }, $($message:tt)+) => {
+        tracing::$level!(target: TARGET, event = $name, $($fields)* $($message)+)
+    };
+}
+
+/// Partitions as a list for people.
+fn listed(partitions: &[TopicPartition]) -> String {
+    partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+pub fn started(streams: usize, workers: usize, http: SocketAddr) {
+    let version = env!("CARGO_PKG_VERSION");
+    event!(info, "started", { version, streams, workers, http = %http, }, "tidecast {version} serves http://{http}");
+}
+
+pub fn stopping(cause: &str) {
+    event!(info, "stopping", { cause, }, "stopping: {cause}");
+}
+
+pub fn stopped(took: Duration) {
+    event!(info, "stopped", { seconds = took.as_secs_f64(), }, "stopped");
+}
+
+pub fn assigned(worker: usize, partitions: &[TopicPartition]) {
+    let partitions = listed(partitions);
+    event!(info, "assigned", { worker, partitions, }, "partitions assigned");
+}
+
+pub fn revoked(worker: usize, partitions: &[TopicPartition]) {
+    let partitions = listed(partitions);
+    event!(info, "revoked", { worker, partitions, }, "partitions revoked");
+}
+
+/// `from` is where the replay began; the shard emits from `committed` on.
+pub fn restored(
+    stream: &StreamName,
+    shard: &TopicPartition,
+    from: Offset,
+    committed: Offset,
+    series: usize,
+    took: Duration,
+) {
+    let seconds = took.as_secs_f64();
+    event!(info, "restored", { %stream, %shard, from = from.0, committed = committed.0, series, seconds, },
+        "shard restored");
+}
+
+pub fn committed(worker: usize, readings: usize, forecasts: usize, took: Duration) {
+    let seconds = took.as_secs_f64();
+    event!(debug, "committed", { worker, readings, forecasts, seconds, }, "transaction committed");
+}
+
+/// The worker drops its shards and recovers them from what is committed.
+pub fn aborted(worker: usize, cause: &dyn Display) {
+    event!(warn, "aborted", { worker, cause = %cause, }, "transaction aborted: {cause}");
+}
+
+/// The process ends: another one has taken its place.
+pub fn fenced(worker: usize, cause: &dyn Display) {
+    event!(error, "fenced", { worker, cause = %cause, }, "another producer took this worker's place: {cause}");
+}
+
+/// Once a batch: how many records of it were bad, and the first of them.
+pub fn dead_letters(
+    stream: &StreamName,
+    count: usize,
+    first: (&TopicPartition, Offset),
+    reason: &str,
+    field: Option<&str>,
+) {
+    let (shard, offset) = first;
+    event!(warn, "dead_letters", { %stream, count, %shard, offset = offset.0, reason, field, },
+        "{count} records sent to the dead-letter topic");
+}
+
+pub fn model_loaded(stream: &StreamName, version: ModelVersion) {
+    let model = version.name(stream);
+    event!(info, "model_loaded", { %stream, model, }, "model loaded");
+}
+
+/// A file that can't be used; the next older one is tried.
+pub fn bundle_passed_over(stream: &StreamName, version: ModelVersion, cause: &dyn Display) {
+    let model = version.name(stream);
+    event!(warn, "bundle_passed_over", { %stream, model, cause = %cause, }, "bundle passed over: {cause}");
+}
+
+/// The network serves, but a restart will not find it.
+pub fn bundle_not_kept(stream: &StreamName, version: ModelVersion, cause: &dyn Display) {
+    let model = version.name(stream);
+    event!(error, "bundle_not_kept", { %stream, model, cause = %cause, }, "bundle not kept: {cause}");
+}
+
+/// The states of a shard are warm and the new network answers.
+pub fn model_serves(stream: &StreamName, version: ModelVersion, shard: &TopicPartition) {
+    let model = version.name(stream);
+    event!(info, "model_serves", { %stream, model, %shard, }, "new network serves");
+}
+
+pub fn worker_failed(worker: usize, cause: &dyn Display) {
+    event!(error, "worker_failed", { worker, cause = %cause, }, "worker {worker} ended: {cause}");
+}
+
+pub fn trainer_panicked() {
+    event!(error, "trainer_panicked", {}, "the trainer panicked");
+}
+
+pub fn round_started(stream: &StreamName, round: u64, series: usize, readings: usize) {
+    event!(info, "round_started", { %stream, round, series, readings, }, "training round started");
+}
+
+pub fn round_finished(stream: &StreamName, round: u64, steps: usize, loss: f64, took: Duration) {
+    let seconds = took.as_secs_f64();
+    event!(info, "round_finished", { %stream, round, steps, loss, seconds, }, "training round finished");
+}
+
+pub fn round_failed(stream: &StreamName, round: u64, cause: &dyn Display) {
+    event!(warn, "round_failed", { %stream, round, cause = %cause, }, "training round failed: {cause}");
+}
+
+/// Errors are scaled mean absolute errors on the held-out readings.
+pub fn promoted(stream: &StreamName, version: ModelVersion, error: f64, rival_error: f64) {
+    let model = version.name(stream);
+    event!(info, "promoted", { %stream, model, error, rival_error, }, "challenger promoted");
+}
+
+/// As [`promoted`].
+pub fn rejected(stream: &StreamName, round: u64, error: f64, rival_error: f64) {
+    event!(info, "rejected", { %stream, round, error, rival_error, }, "challenger rejected");
+}
+
+pub fn config_fault(key: &str, problem: &str) {
+    event!(error, "config_fault", { key, problem, }, "{key}: {problem}");
+}
+
+/// What librdkafka reports and mends by itself.
+pub fn kafka_error(client: &str, cause: &dyn Display) {
+    event!(warn, "kafka_error", { client, cause = %cause, }, "kafka: {cause}");
+}
+
+pub fn http_failed(cause: &dyn Display) {
+    event!(error, "http_failed", { cause = %cause, }, "the admin server stopped: {cause}");
+}

@@ -1,0 +1,69 @@
+use std::io::stderr;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// Sends log events to the standard error stream, as text or (`json`) as one JSON object a line, from
+/// now on and for the whole process. `level` is a filter like `info,tidecast=debug`.
+///
+/// # Errors
+/// When the process logs somewhere already.
+pub fn init_logging(json: bool, level: &str) -> Result<(), TryInitError> {
+    let filter = EnvFilter::new(level);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    if json {
+        return builder.json().flatten_event(true).with_current_span(false).finish().try_init();
+    }
+    builder.with_ansi(std::io::IsTerminal::is_terminal(&stderr())).finish().try_init()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::{ModelVersion, Offset, Partition, StreamName, TopicPartition};
+    use crate::telemetry::events;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn events_are_json_with_their_name_and_fields() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_max_level(tracing::Level::DEBUG)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let power = StreamName::new("power").unwrap();
+            let shard = TopicPartition { topic: "meters".into(), partition: Partition(2) };
+            events::promoted(&power, ModelVersion(3), 0.5, 0.75);
+            events::dead_letters(&power, 4, (&shard, Offset(17)), "not_json", None);
+            events::committed(0, 10, 9, Duration::from_millis(5));
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let parsed: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(parsed[0]["event"], "promoted");
+        assert_eq!(parsed[0]["model"], "power-000003");
+        assert_eq!(parsed[0]["target"], "tidecast");
+        assert_eq!(parsed[1]["shard"], "meters[2]");
+        assert_eq!(parsed[1]["offset"], 17);
+        assert_eq!(parsed[1]["level"], "WARN");
+        assert_eq!(parsed[2]["level"], "DEBUG");
+    }
+}

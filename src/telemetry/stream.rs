@@ -1,0 +1,205 @@
+use super::catalogue as c;
+use super::metrics::{counters, gauges, histograms, reals};
+use super::shard::Owners;
+use super::{Discard, Eviction, RoundOutcome, ShardMetrics, StreamShape};
+use crate::domain::{ModelVersion, StreamName, TopicPartition};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry,
+};
+use std::sync::{Arc, Mutex};
+
+/// A stream's metrics with every label resolved: plain atomics for the workers. Counted per batch,
+/// never per reading.
+#[derive(Clone)]
+pub struct StreamMetrics {
+    pub readings: IntCounter,
+    pub forecasts: IntCounter,
+    pub reading_to_forecast_seconds: Histogram,
+    pub batch_size: Histogram,
+    pub step_seconds: Histogram,
+    pub restore_seconds: Histogram,
+    pub training_seconds: Histogram,
+    pub training_loss: Gauge,
+    pub promotions: IntCounter,
+    rest: Arc<Rest>,
+}
+
+struct Rest {
+    name: StreamName,
+    families: Arc<StreamFamilies>,
+    discarded: Vec<IntCounter>,
+    evicted: Vec<IntCounter>,
+    rounds: Vec<IntCounter>,
+    /// `[experts, leads]`
+    error: Vec<Vec<Gauge>>,
+    skill: Vec<Vec<Gauge>>,
+    /// `[levels, leads]`
+    coverage: Vec<Vec<Gauge>>,
+    model: Mutex<Option<ModelVersion>>,
+}
+
+/// How good an expert was lately at one lead.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Accuracy {
+    /// Mean absolute error, in units of each series' scale.
+    pub error: f64,
+    /// 1 less the error over the seasonal naive's; `None` while that is not known.
+    pub skill: Option<f64>,
+}
+
+/// One family for each metric that has the label `stream`.
+pub(super) struct StreamFamilies {
+    readings: IntCounterVec,
+    discarded: IntCounterVec,
+    forecasts: IntCounterVec,
+    dead_letters: IntCounterVec,
+    reading_to_forecast: HistogramVec,
+    batch: HistogramVec,
+    step: HistogramVec,
+    restore: HistogramVec,
+    evicted: IntCounterVec,
+    error: GaugeVec,
+    skill: GaugeVec,
+    coverage: GaugeVec,
+    rounds: IntCounterVec,
+    training: HistogramVec,
+    training_loss: GaugeVec,
+    model: IntGaugeVec,
+    promotions: IntCounterVec,
+    pub(super) lag: IntGaugeVec,
+    pub(super) shard_state: IntGaugeVec,
+    pub(super) series: IntGaugeVec,
+    pub(super) memory: IntGaugeVec,
+    pub(super) owners: Owners,
+}
+
+impl StreamFamilies {
+    pub fn register(r: &Registry) -> Self {
+        Self {
+            readings: counters(r, &c::READINGS),
+            discarded: counters(r, &c::DISCARDED),
+            forecasts: counters(r, &c::FORECASTS),
+            dead_letters: counters(r, &c::DEAD_LETTERS),
+            reading_to_forecast: histograms(r, &c::READING_TO_FORECAST),
+            batch: histograms(r, &c::BATCH),
+            step: histograms(r, &c::STEP),
+            restore: histograms(r, &c::RESTORE),
+            evicted: counters(r, &c::EVICTED),
+            error: reals(r, &c::FORECAST_ERROR),
+            skill: reals(r, &c::SKILL),
+            coverage: reals(r, &c::COVERAGE),
+            rounds: counters(r, &c::ROUNDS),
+            training: histograms(r, &c::TRAINING),
+            training_loss: reals(r, &c::TRAINING_LOSS),
+            model: gauges(r, &c::MODEL),
+            promotions: counters(r, &c::PROMOTIONS),
+            lag: gauges(r, &c::LAG),
+            shard_state: gauges(r, &c::SHARD_STATE),
+            series: gauges(r, &c::SERIES),
+            memory: gauges(r, &c::MEMORY),
+            owners: Owners::default(),
+        }
+    }
+}
+
+impl StreamMetrics {
+    pub(super) fn new(shape: &StreamShape, families: Arc<StreamFamilies>) -> Self {
+        let stream = shape.name.as_str();
+        let grid = |family: &GaugeVec, rows: Vec<String>| -> Vec<Vec<Gauge>> {
+            rows.iter()
+                .map(|row| {
+                    shape
+                        .leads
+                        .iter()
+                        .map(|lead| {
+                            let gauge = family.with_label_values(&[stream, row, &lead.to_string()]);
+                            // Until it has been measured it is not zero.
+                            gauge.set(f64::NAN);
+                            gauge
+                        })
+                        .collect()
+                })
+                .collect()
+        };
+        let words = |family: &IntCounterVec, words: Vec<&str>| -> Vec<IntCounter> {
+            words.iter().map(|word| family.with_label_values(&[stream, *word])).collect()
+        };
+        let levels = || shape.levels.iter().map(|l| l.to_string()).collect();
+        let rest = Rest {
+            name: shape.name.clone(),
+            discarded: words(&families.discarded, Discard::ALL.iter().map(|d| d.as_str()).collect()),
+            evicted: words(&families.evicted, Eviction::ALL.iter().map(|e| e.as_str()).collect()),
+            rounds: words(&families.rounds, RoundOutcome::ALL.iter().map(|o| o.as_str()).collect()),
+            error: grid(&families.error, shape.experts.clone()),
+            skill: grid(&families.skill, shape.experts.clone()),
+            coverage: grid(&families.coverage, levels()),
+            model: Mutex::new(None),
+            families: Arc::clone(&families),
+        };
+        families.series.with_label_values(&[stream]);
+        families.memory.with_label_values(&[stream]);
+        let loss = families.training_loss.with_label_values(&[stream]);
+        loss.set(f64::NAN);
+        Self {
+            readings: families.readings.with_label_values(&[stream]),
+            forecasts: families.forecasts.with_label_values(&[stream]),
+            reading_to_forecast_seconds: families.reading_to_forecast.with_label_values(&[stream]),
+            batch_size: families.batch.with_label_values(&[stream]),
+            step_seconds: families.step.with_label_values(&[stream]),
+            restore_seconds: families.restore.with_label_values(&[stream]),
+            training_seconds: families.training.with_label_values(&[stream]),
+            training_loss: loss,
+            promotions: families.promotions.with_label_values(&[stream]),
+            rest: Arc::new(rest),
+        }
+    }
+
+    pub fn discarded(&self, reason: Discard) -> &IntCounter {
+        &self.rest.discarded[reason as usize]
+    }
+
+    pub fn evicted(&self, reason: Eviction) -> &IntCounter {
+        &self.rest.evicted[reason as usize]
+    }
+
+    pub fn rounds(&self, outcome: RoundOutcome) -> &IntCounter {
+        &self.rest.rounds[outcome as usize]
+    }
+
+    /// Looks its label up: for the rare bad record. Reasons are fixed words, never data.
+    pub fn dead_letters(&self, reason: &'static str) -> IntCounter {
+        self.rest.families.dead_letters.with_label_values(&[self.rest.name.as_str(), reason])
+    }
+
+    /// `expert` and `bucket` count as in the [`StreamShape`].
+    pub fn set_accuracy(&self, expert: usize, bucket: usize, accuracy: Accuracy) {
+        self.rest.error[expert][bucket].set(accuracy.error);
+        self.rest.skill[expert][bucket].set(accuracy.skill.unwrap_or(f64::NAN));
+    }
+
+    /// `level` and `bucket` count as in the [`StreamShape`].
+    pub fn set_coverage(&self, level: usize, bucket: usize, share: f64) {
+        self.rest.coverage[level][bucket].set(share);
+    }
+
+    /// Which model serves; `None` before the first.
+    pub fn set_model(&self, version: Option<ModelVersion>) {
+        let (name, family) = (&self.rest.name, &self.rest.families.model);
+        let mut serving = self.rest.model.lock().expect("no holder of this lock panics");
+        if *serving == version {
+            return;
+        }
+        if let Some(old) = serving.take() {
+            let _ = family.remove_label_values(&[name.as_str(), &old.name(name)]);
+        }
+        if let Some(new) = version {
+            family.with_label_values(&[name.as_str(), &new.name(name)]).set(1);
+        }
+        *serving = version;
+    }
+
+    /// The metrics of a shard that this process owns; dropping them removes what they showed.
+    pub fn shard(&self, at: &TopicPartition) -> ShardMetrics {
+        ShardMetrics::new(Arc::clone(&self.rest.families), &self.rest.name, at)
+    }
+}
