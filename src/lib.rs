@@ -17,7 +17,7 @@
 //! | --- | --- |
 //! | 0 | [`domain`] |
 //! | 1 | [`config`], [`telemetry`] |
-//! | 2 | `codec`, `series`, `expert`, `nn`, `evaluation` |
+//! | 2 | [`codec`], `series`, `expert`, `nn`, `evaluation` |
 //! | 3 | `engine`, `training` |
 //! | 4 | `checkpoint`, `kafka`, `http` |
 //! | 5 | `daemon` |
@@ -26,6 +26,7 @@
 //! A room imports only from the layers below it; `tests/layers.rs` holds this table against the
 //! `use crate::` lines.
 
+pub mod codec;
 pub mod config;
 pub mod domain;
 pub mod telemetry;

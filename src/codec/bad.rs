@@ -1,0 +1,95 @@
+use std::fmt;
+
+/// Why a record, or an element of it, gave no reading. Bounded: it is a metric's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No payload, as in a tombstone.
+    Empty,
+    NotJson,
+    WrongType,
+    MissingSeries,
+    SeriesTooLong,
+    MissingTime,
+    TimeOutOfRange,
+    /// Neither a target nor a covariate is there.
+    NoValue,
+}
+
+impl Reason {
+    pub const ALL: [Self; 8] = [
+        Self::Empty,
+        Self::NotJson,
+        Self::WrongType,
+        Self::MissingSeries,
+        Self::SeriesTooLong,
+        Self::MissingTime,
+        Self::TimeOutOfRange,
+        Self::NoValue,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::NotJson => "not_json",
+            Self::WrongType => "wrong_type",
+            Self::MissingSeries => "missing_series",
+            Self::SeriesTooLong => "series_too_long",
+            Self::MissingTime => "missing_time",
+            Self::TimeOutOfRange => "time_out_of_range",
+            Self::NoValue => "no_value",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is wrong with a record, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    pub reason: Reason,
+    /// The place in the record: `/kw`, `@key`, or `[3]/kw` in the fourth element of an array.
+    pub field: Option<String>,
+    pub detail: String,
+}
+
+impl fmt::Display for BadRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.reason)?;
+        if let Some(field) = &self.field {
+            write!(f, " at {field}")?;
+        }
+        write!(f, ": {}", self.detail)
+    }
+}
+
+impl std::error::Error for BadRecord {}
+
+/// `text` in quotes, cut to a length that fits into a header.
+pub(super) fn quote(text: &str) -> String {
+    const CHARS_MAX: usize = 60;
+    match text.char_indices().nth(CHARS_MAX) {
+        None => format!("\"{text}\""),
+        Some((end, _)) => format!("\"{}…\"", &text[..end]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_distinct_labels() {
+        let names: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|r| r.as_str()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+    }
+
+    #[test]
+    fn a_quote_is_cut_between_characters() {
+        assert_eq!(quote("é"), "\"é\"");
+        assert_eq!(quote(&"é".repeat(70)), format!("\"{}…\"", "é".repeat(60)));
+    }
+}

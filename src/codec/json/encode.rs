@@ -1,0 +1,103 @@
+use crate::codec::decimal::{Decimals, LEN_MAX};
+use crate::codec::time::put_rfc3339;
+use crate::config::Stream;
+use crate::domain::{Forecast, TargetForecast};
+
+/// Writes the forecasts of one stream as JSON.
+pub struct JsonEncoder {
+    /// `{"stream":"power","series":`
+    head: Vec<u8>,
+    /// `","interval_s":3600,"model":`
+    after_origin: Vec<u8>,
+    /// By target: `"kw":{"last":`, with a comma before all but the first.
+    targets: Vec<Vec<u8>>,
+    /// By level: `"0.05":[`, with a comma before all but the first.
+    levels: Vec<Vec<u8>>,
+}
+
+impl JsonEncoder {
+    pub fn new(stream: &Stream) -> Self {
+        let quoted = |text: &str| serde_json::to_string(text).expect("a string can be written");
+        let comma = |i: usize| if i == 0 { "" } else { "," };
+        let interval = stream.grid.interval().map(|interval| {
+            let mut text = [0; LEN_MAX];
+            let len = Decimals::new(6).write(interval.as_seconds(), &mut text);
+            String::from_utf8_lossy(&text[..len]).into_owned()
+        });
+        let interval = interval.as_deref().unwrap_or("null");
+        let target = |(i, name): (usize, &String)| format!("{}{}:{{\"last\":", comma(i), quoted(name)).into();
+        let level = |(i, level)| format!("{}\"{level}\":[", comma(i)).into();
+        Self {
+            head: format!("{{\"stream\":{},\"series\":", quoted(stream.name.as_str())).into(),
+            after_origin: format!("\",\"interval_s\":{interval},\"model\":").into(),
+            targets: stream.targets.iter().enumerate().map(target).collect(),
+            levels: stream.levels.iter().enumerate().map(level).collect(),
+        }
+    }
+
+    /// Writes a forecast to `out`, which is cleared first; `model` is the version's name. A value that
+    /// is not finite becomes null.
+    ///
+    /// # Panics
+    /// When the forecast's targets or levels are not those of the stream.
+    pub fn encode(&mut self, series: &str, forecast: &Forecast, model: Option<&str>, out: &mut Vec<u8>) {
+        assert_eq!(forecast.targets.len(), self.targets.len(), "targets of a forecast and of its stream");
+        out.clear();
+        out.extend_from_slice(&self.head);
+        put_string(series, out);
+        out.extend_from_slice(b",\"origin\":\"");
+        put_rfc3339(forecast.origin, out);
+        out.extend_from_slice(&self.after_origin);
+        match model {
+            Some(model) => put_string(model, out),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"degraded\":");
+        match forecast.degraded {
+            Some(degraded) => put_string(degraded.as_str(), out),
+            None => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"targets\":{");
+        for (head, target) in self.targets.iter().zip(&forecast.targets) {
+            out.extend_from_slice(head);
+            self.put_target(target, out);
+        }
+        out.extend_from_slice(b"}}");
+    }
+
+    fn put_target(&self, target: &TargetForecast, out: &mut Vec<u8>) {
+        let horizon = target.yhat.len();
+        assert_eq!(target.quantiles.len(), self.levels.len() * horizon, "quantiles of a forecast");
+        let decimals = Decimals::new(target.decimals);
+        put_numbers(&[target.last.unwrap_or(f64::NAN)], decimals, out);
+        out.extend_from_slice(b",\"yhat\":[");
+        put_numbers(&target.yhat, decimals, out);
+        out.extend_from_slice(b"],\"quantiles\":{");
+        for (level, head) in self.levels.iter().enumerate() {
+            out.extend_from_slice(head);
+            put_numbers(&target.quantiles[level * horizon..(level + 1) * horizon], decimals, out);
+            out.push(b']');
+        }
+        out.extend_from_slice(b"}}");
+    }
+}
+
+/// Appends numbers with commas between them.
+fn put_numbers(numbers: &[f64], decimals: Decimals, out: &mut Vec<u8>) {
+    let start = out.len();
+    // Room for all at once: the loop writes into a slice and never grows the vector.
+    out.resize(start + numbers.len() * (LEN_MAX + 1), 0);
+    let mut at = start;
+    for (i, number) in numbers.iter().enumerate() {
+        if i > 0 {
+            out[at] = b',';
+            at += 1;
+        }
+        at += decimals.write(*number, &mut out[at..]);
+    }
+    out.truncate(at);
+}
+
+fn put_string(text: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, text).expect("a string can be written to memory");
+}

@@ -1,0 +1,11 @@
+//! JSON: any object or array of objects, its fields found by pointer, key, header and timestamp.
+
+mod decode;
+mod encode;
+mod fields;
+mod path;
+#[cfg(test)]
+mod tests;
+
+pub use decode::JsonDecoder;
+pub use encode::JsonEncoder;

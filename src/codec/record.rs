@@ -1,0 +1,39 @@
+use crate::domain::{EventTime, Offset, Partition, SourcePosition};
+
+/// The headers of a record.
+pub trait Headers {
+    /// The last value under `name`, as Kafka's own clients choose.
+    fn get(&self, name: &str) -> Option<&[u8]>;
+}
+
+/// No headers.
+impl Headers for () {
+    fn get(&self, _name: &str) -> Option<&[u8]> {
+        None
+    }
+}
+
+impl Headers for &[(&str, &[u8])] {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| *value)
+    }
+}
+
+/// A record as its topic holds it.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    pub topic: &'a str,
+    pub partition: Partition,
+    pub offset: Offset,
+    pub key: Option<&'a [u8]>,
+    /// The record's own time; `None` where it has none or one outside the sane range.
+    pub timestamp: Option<EventTime>,
+    pub payload: Option<&'a [u8]>,
+    pub headers: &'a dyn Headers,
+}
+
+impl<'a> Record<'a> {
+    pub fn position(&self) -> SourcePosition<'a> {
+        SourcePosition { topic: self.topic, partition: self.partition, offset: self.offset }
+    }
+}
