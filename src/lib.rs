@@ -17,7 +17,7 @@
 //! | --- | --- |
 //! | 0 | [`domain`] |
 //! | 1 | [`config`], [`telemetry`] |
-//! | 2 | [`codec`], `series`, `expert`, `nn`, `evaluation` |
+//! | 2 | [`codec`], `series`, `expert`, [`nn`], `evaluation` |
 //! | 3 | `engine`, `training` |
 //! | 4 | `checkpoint`, `kafka`, `http` |
 //! | 5 | `daemon` |
@@ -29,4 +29,5 @@
 pub mod codec;
 pub mod config;
 pub mod domain;
+pub mod nn;
 pub mod telemetry;

@@ -1,0 +1,99 @@
+//! One training update (forward, backward through all steps, clipping, AdamW) against PyTorch's and
+//! candle-nn's. One thread. Ours alone has a head that sees the features too.
+
+mod yardstick;
+
+use std::time::Duration;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::rnn::{GRU, GRUConfig, LSTM, LSTMConfig, RNN};
+use candle_nn::{AdamW, Module, Optimizer, VarBuilder, VarMap, linear};
+use tidecast::nn::{Blueprint, Cell, Chunk, Dropout, Loss, Norm, Trainer, TrainerSettings, Weights};
+use yardstick::{Best, Report, Torch, one_thread, seconds};
+
+const INPUTS: usize = 8;
+const OUTPUTS: usize = 24;
+const ROUNDS: usize = 5;
+const BUDGET: Duration = Duration::from_millis(100);
+
+fn main() {
+    one_thread();
+    let mut torch = Torch::start("torch_bptt.py");
+    let mut report = Report::new("bptt", &["torch", "candle"]);
+    for cell in [Cell::Lstm, Cell::Gru] {
+        for (hidden, batch, steps) in [(32, 64, 64), (64, 64, 64), (128, 64, 64), (32, 32, 128)] {
+            let mut ours = ours(cell, Norm::None, hidden, batch, steps);
+            let mut candle = candle(cell, hidden, batch, steps);
+            let line = format!(
+                "{} {hidden} {batch} {steps} {INPUTS} {OUTPUTS} {}",
+                cell.name(),
+                BUDGET.as_secs_f64()
+            );
+            let (mut a, mut b, mut c) = (Best::none(), Best::none(), Best::none());
+            for _ in 0..ROUNDS {
+                a.offer(Some(seconds(BUDGET, &mut ours)));
+                b.offer(torch.as_mut().and_then(|t| t.seconds(&line)));
+            }
+            for _ in 0..2 {
+                c.offer(Some(seconds(BUDGET, &mut candle)));
+            }
+            let case = format!("{} H={hidden} B={batch} T={steps}", cell.name());
+            report.row(&case, batch * steps, a, &[b, c]);
+        }
+    }
+    for cell in [Cell::Lstm, Cell::Gru] {
+        let mut ours = ours(cell, Norm::Layer, 64, 64, 64);
+        let mut best = Best::none();
+        (0..ROUNDS).for_each(|_| best.offer(Some(seconds(BUDGET, &mut ours))));
+        report.row(&format!("{} layer norm H=64 B=64 T=64", cell.name()), 64 * 64, best, &[]);
+    }
+    report.finish();
+}
+
+fn ours(cell: Cell, norm: Norm, hidden: usize, batch: usize, steps: usize) -> impl FnMut() {
+    let b = Blueprint::try_new(cell, norm, INPUTS, hidden, 1, OUTPUTS).unwrap();
+    let settings = TrainerSettings {
+        learning_rate: 1e-3,
+        weight_decay: 0.01,
+        clip_norm: 1.0,
+        dropout: Dropout::NONE,
+        seed: 1,
+        loss: Loss::Huber(1.0),
+    };
+    let mut trainer = Trainer::new(&Weights::initial(&b, 1), None, settings).unwrap();
+    let wave = |n: usize, rate: f32| (0..n).map(|i| (i as f32 * rate).sin()).collect::<Vec<f32>>();
+    let x = wave(batch * steps * INPUTS, 0.37);
+    let targets = wave(batch * steps * OUTPUTS, 0.11);
+    let mask = vec![1.0; targets.len()];
+    move || {
+        let chunk = Chunk { batch, burn_in: 0, steps, x: &x, targets: &targets, mask: &mask, state: None };
+        trainer.chunk(&chunk).unwrap();
+    }
+}
+
+fn candle(cell: Cell, hidden: usize, batch: usize, steps: usize) -> Box<dyn FnMut()> {
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    let x = Tensor::randn(0f32, 1f32, (batch, steps, INPUTS), &Device::Cpu).unwrap();
+    let y = Tensor::randn(0f32, 1f32, (batch, steps, OUTPUTS), &Device::Cpu).unwrap();
+    let head = linear(hidden, OUTPUTS, vb.pp("head")).unwrap();
+    let sequence: Box<dyn Fn(&Tensor) -> Tensor> = match cell {
+        Cell::Lstm => {
+            let l = LSTM::new(INPUTS, hidden, LSTMConfig::default(), vb.pp("rnn")).unwrap();
+            Box::new(move |x| l.states_to_tensor(&l.seq(x).unwrap()).unwrap())
+        }
+        Cell::Gru => {
+            let g = GRU::new(INPUTS, hidden, GRUConfig::default(), vb.pp("rnn")).unwrap();
+            // Its states come out side by side: `[batch, steps · hidden]`.
+            Box::new(move |x| {
+                let all = g.states_to_tensor(&g.seq(x).unwrap()).unwrap();
+                all.reshape((batch, steps, hidden)).unwrap()
+            })
+        }
+    };
+    let mut optimiser = AdamW::new_lr(map.all_vars(), 1e-3).unwrap();
+    Box::new(move || {
+        let error = (head.forward(&sequence(&x)).unwrap() - &y).unwrap();
+        optimiser.backward_step(&error.sqr().unwrap().mean_all().unwrap()).unwrap();
+    })
+}

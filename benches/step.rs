@@ -1,0 +1,117 @@
+//! The serving step, cell and smallest head, gather and scatter included, against the cells alone
+//! of PyTorch and candle-nn and against the bare matrix product. One thread.
+
+mod yardstick;
+
+use std::time::Duration;
+
+use candle_core::{DType, Device, Tensor};
+use candle_nn::rnn::{GRU, GRUConfig, GRUState, LSTM, LSTMConfig, LSTMState, RNN};
+use candle_nn::{VarBuilder, VarMap};
+use tidecast::nn::{Arena, Blueprint, Cell, Network, Norm, Weights};
+use yardstick::{Best, Report, Torch, one_thread, seconds};
+
+const INPUTS: usize = 8;
+const ROUNDS: usize = 8;
+const BUDGET: Duration = Duration::from_millis(15);
+
+fn main() {
+    one_thread();
+    let mut torch = Torch::start("torch_step.py");
+    let mut report = Report::new("step", &["torch", "candle", "gemm"]);
+    for cell in [Cell::Lstm, Cell::Gru] {
+        for hidden in [32, 64, 128] {
+            for batch in [1, 64, 1024, 16384] {
+                let mut ours = ours(cell, Norm::None, hidden, batch);
+                let mut candle = candle(cell, hidden, batch);
+                let mut gemm = bare_gemm(cell, hidden, batch);
+                let line = format!("{} {hidden} {batch} {INPUTS} {}", cell.name(), BUDGET.as_secs_f64());
+                let (mut a, mut b, mut c, mut d) = (Best::none(), Best::none(), Best::none(), Best::none());
+                for _ in 0..ROUNDS {
+                    a.offer(Some(seconds(BUDGET, &mut ours)));
+                    b.offer(torch.as_mut().and_then(|t| t.seconds(&line)));
+                    d.offer(Some(seconds(BUDGET, &mut gemm)));
+                }
+                for _ in 0..3 {
+                    c.offer(Some(seconds(BUDGET, &mut candle)));
+                }
+                report.row(&format!("{} H={hidden} B={batch}", cell.name()), batch, a, &[b, c, d]);
+            }
+        }
+    }
+    for cell in [Cell::Lstm, Cell::Gru] {
+        let mut ours = ours(cell, Norm::Layer, 64, 1024);
+        let mut best = Best::none();
+        (0..ROUNDS).for_each(|_| best.offer(Some(seconds(BUDGET, &mut ours))));
+        report.row(&format!("{} layer norm H=64 B=1024", cell.name()), 1024, best, &[]);
+    }
+    report.finish();
+}
+
+fn ours(cell: Cell, norm: Norm, hidden: usize, batch: usize) -> impl FnMut() {
+    let b = Blueprint::try_new(cell, norm, INPUTS, hidden, 1, 1).unwrap();
+    let mut network = Network::new(&Weights::initial(&b, 1));
+    let mut arena = Arena::new(&b).unwrap();
+    arena.grow(batch).unwrap();
+    // Neighbours in a batch are no neighbours in the arena.
+    let mut slots: Vec<u32> = (0..batch as u32).collect();
+    slots.sort_by_key(|s| s.wrapping_mul(2_654_435_761));
+    let x: Vec<f32> = (0..batch * INPUTS).map(|i| (i as f32 * 0.37).sin()).collect();
+    let mut y = vec![0.0; batch];
+    move || network.step(&mut arena, &slots, &x, &mut y).unwrap()
+}
+
+fn candle(cell: Cell, hidden: usize, batch: usize) -> Box<dyn FnMut()> {
+    let map = VarMap::new();
+    let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
+    let x = Tensor::randn(0f32, 1f32, (batch, INPUTS), &Device::Cpu).unwrap();
+    match cell {
+        Cell::Lstm => {
+            let l = LSTM::new(INPUTS, hidden, LSTMConfig::default(), vb).unwrap();
+            let mut state = l.zero_state(batch).unwrap();
+            Box::new(move || {
+                let next = l.step(&x, &state).unwrap();
+                state = LSTMState::new(next.h.detach(), next.c.detach());
+            })
+        }
+        Cell::Gru => {
+            let g = GRU::new(INPUTS, hidden, GRUConfig::default(), vb).unwrap();
+            let mut state = g.zero_state(batch).unwrap();
+            Box::new(move || state = GRUState { h: g.step(&x, &state).unwrap().h.detach() })
+        }
+    }
+}
+
+/// `[batch, inputs + hidden] · [inputs + hidden, gates · hidden]`, everything dense.
+fn bare_gemm(cell: Cell, hidden: usize, batch: usize) -> impl FnMut() {
+    let (k, n) = (INPUTS + hidden, cell.gates() * hidden);
+    let a = vec![0.5f32; batch * k];
+    let w = vec![0.25f32; k * n];
+    let mut out = vec![0f32; batch * n];
+    move || {
+        // SAFETY: the three slices have exactly the lengths that the strides reach.
+        unsafe {
+            gemm::gemm(
+                batch,
+                n,
+                k,
+                out.as_mut_ptr(),
+                1,
+                n as isize,
+                false,
+                a.as_ptr(),
+                1,
+                k as isize,
+                w.as_ptr(),
+                1,
+                n as isize,
+                0f32,
+                1f32,
+                false,
+                false,
+                false,
+                gemm::Parallelism::None,
+            );
+        }
+    }
+}

@@ -1,0 +1,39 @@
+"""PyTorch's training as a yardstick: answers lines `lstm|gru hidden batch steps inputs outputs
+seconds` with the processor seconds of one update (forward, backward, clipping, AdamW) on one thread."""
+
+import sys
+import time
+
+import torch
+
+torch.set_num_threads(1)
+print(torch.__version__, flush=True)
+made = {}
+for line in sys.stdin:
+    kind, *numbers = line.split()
+    hidden, batch, steps, inputs, outputs = map(int, numbers[:5])
+    if line not in made:
+        rnn = (torch.nn.LSTM if kind == "lstm" else torch.nn.GRU)(inputs, hidden, batch_first=True)
+        head = torch.nn.Linear(hidden, outputs)
+        parameters = list(rnn.parameters()) + list(head.parameters())
+        optimiser = torch.optim.AdamW(parameters, lr=1e-3)
+        x = torch.randn(batch, steps, inputs)
+        y = torch.randn(batch, steps, outputs)
+        made[line] = rnn, head, parameters, optimiser, x, y
+    rnn, head, parameters, optimiser, x, y = made[line]
+
+    def update():
+        optimiser.zero_grad()
+        loss = torch.nn.functional.huber_loss(head(rnn(x)[0]), y)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimiser.step()
+
+    update()
+    start = time.process_time()
+    update()
+    n = max(1, int(float(numbers[5]) / (time.process_time() - start)))
+    start = time.process_time()
+    for _ in range(n):
+        update()
+    print((time.process_time() - start) / n, flush=True)

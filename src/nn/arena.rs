@@ -1,0 +1,174 @@
+//! The hidden states of a shard, one row a series.
+
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Storage, Tensor};
+
+use super::error::check_length;
+use super::{Blueprint, Error};
+
+/// A tensor `[slots, row_width]` on the device; a row is `[h | c]` (LSTM) or `[h]` (GRU) of every
+/// layer, the first layer first. Rows are addressed by slot; who owns a slot is the caller's book.
+pub struct Arena {
+    /// `[capacity, row_width]`
+    rows: Tensor,
+    /// The first float of `rows`, `[1, 1]`, in the same storage. Operations that work in place go
+    /// through it and address the storage by slot: before each the library looks whether the layout
+    /// that it is given overlaps itself, and for more than one element it allocates to find out.
+    door: Tensor,
+    slots: usize,
+    width: usize,
+}
+
+impl Arena {
+    /// An arena without slots.
+    ///
+    /// # Errors
+    /// When the device refuses the memory.
+    pub fn new(blueprint: &Blueprint) -> Result<Self, Error> {
+        let width = blueprint.row_width();
+        let rows = Tensor::zeros((1, width), DType::F32, &Device::Cpu)?;
+        Ok(Self { door: door(&rows)?, rows, slots: 0, width })
+    }
+
+    /// Makes room for at least `slots` rows; new ones are zero. Doubles its memory, so that growing
+    /// one by one costs no more than growing at once.
+    ///
+    /// # Errors
+    /// When the device refuses the memory.
+    pub fn grow(&mut self, slots: usize) -> Result<(), Error> {
+        let capacity = self.rows.dim(0)?;
+        if slots > capacity {
+            let rows = Tensor::zeros((slots.max(2 * capacity), self.width), DType::F32, self.rows.device())?;
+            rows.slice_set(&self.rows, 0, 0)?;
+            self.door = door(&rows)?;
+            self.rows = rows;
+        }
+        self.slots = self.slots.max(slots);
+        Ok(())
+    }
+
+    /// How many slots there are.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Floats in a row.
+    pub fn row_width(&self) -> usize {
+        self.width
+    }
+
+    /// Bytes held, room for growth included.
+    pub fn memory_bytes(&self) -> usize {
+        self.rows.elem_count() * size_of::<f32>()
+    }
+
+    /// Sets a row to the cold state, zero.
+    ///
+    /// # Errors
+    /// [`Error::Slot`].
+    pub fn reset(&mut self, slot: u32) -> Result<(), Error> {
+        let range = self.row(slot)?;
+        Ok(self.door.inplace_op1(&WriteRow { range, values: None })?)
+    }
+
+    /// Copies a row out, bit for bit.
+    ///
+    /// # Errors
+    /// [`Error::Slot`], [`Error::Length`] unless `row` is `row_width` long.
+    pub fn export_row(&self, slot: u32, row: &mut [f32]) -> Result<(), Error> {
+        let range = self.row(slot)?;
+        check_length("a state row", self.width, row.len())?;
+        let (storage, _) = self.rows.storage_and_layout();
+        match &*storage {
+            Storage::Cpu(CpuStorage::F32(values)) => row.copy_from_slice(&values[range]),
+            _ => {
+                drop(storage);
+                let values = self.rows.narrow(0, slot as usize, 1)?.flatten_all()?.to_vec1::<f32>()?;
+                row.copy_from_slice(&values);
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies a row in, bit for bit.
+    ///
+    /// # Errors
+    /// [`Error::Slot`], [`Error::Length`] unless `row` is `row_width` long.
+    pub fn import_row(&mut self, slot: u32, row: &[f32]) -> Result<(), Error> {
+        let range = self.row(slot)?;
+        check_length("a state row", self.width, row.len())?;
+        Ok(self.door.inplace_op1(&WriteRow { range, values: Some(row) })?)
+    }
+
+    /// What a step's operation goes through: its storage is that of all rows.
+    pub(super) fn door(&mut self) -> &Tensor {
+        &self.door
+    }
+
+    fn row(&self, slot: u32) -> Result<std::ops::Range<usize>, Error> {
+        let slot = slot as usize;
+        if slot >= self.slots {
+            return Err(Error::Slot { slot, slots: self.slots });
+        }
+        Ok(slot * self.width..(slot + 1) * self.width)
+    }
+}
+
+fn door(rows: &Tensor) -> candle_core::Result<Tensor> {
+    rows.narrow(0, 0, 1)?.narrow(1, 0, 1)
+}
+
+/// Sets floats of a tensor; zero when there are no values.
+struct WriteRow<'a> {
+    range: std::ops::Range<usize>,
+    values: Option<&'a [f32]>,
+}
+
+impl InplaceOp1 for WriteRow<'_> {
+    fn name(&self) -> &'static str {
+        "write-row"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> candle_core::Result<()> {
+        let row = &mut cpu_floats(storage)?[self.range.clone()];
+        match self.values {
+            Some(values) => row.copy_from_slice(values),
+            None => row.fill(0.0),
+        }
+        Ok(())
+    }
+}
+
+/// The floats of a contiguous tensor on the CPU.
+pub(super) fn cpu_floats(storage: &mut CpuStorage) -> candle_core::Result<&mut [f32]> {
+    match storage {
+        CpuStorage::F32(values) => Ok(values),
+        _ => candle_core::bail!("states are f32"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cell, Norm};
+    use super::*;
+
+    #[test]
+    fn rows_survive_growth_and_reset_only_themselves() {
+        let b = Blueprint::try_new(Cell::Lstm, Norm::None, 1, 3, 2, 1).unwrap();
+        let mut arena = Arena::new(&b).unwrap();
+        let mut row = vec![0.0; 12];
+        assert!(arena.export_row(0, &mut row).is_err());
+        for slot in 0..100u32 {
+            arena.grow(slot as usize + 1).unwrap();
+            let values: Vec<f32> = (0..12).map(|i| (slot * 12 + i) as f32 + 0.1).collect();
+            arena.import_row(slot, &values).unwrap();
+        }
+        arena.reset(40).unwrap();
+        for slot in 0..100u32 {
+            arena.export_row(slot, &mut row).unwrap();
+            let expected = if slot == 40 { 0.0 } else { (slot * 12) as f32 + 0.1 };
+            assert_eq!(row[0].to_bits(), expected.to_bits());
+        }
+        assert!(arena.memory_bytes() >= 100 * 12 * 4);
+        assert!(arena.import_row(100, &row).is_err() && arena.import_row(0, &row[1..]).is_err());
+    }
+}

@@ -1,0 +1,30 @@
+/// What can go wrong in this room. A caller's wrong slice length is an error, never a panic: the
+/// lengths come from configuration and from files.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("a network needs {what} between 1 and {max}, not {got}")]
+    Blueprint { what: &'static str, got: usize, max: usize },
+    #[error("{what}: expected {expected} values, got {got}")]
+    Length { what: &'static str, expected: usize, got: usize },
+    #[error("slot {slot} is outside the arena's {slots}")]
+    Slot { slot: usize, slots: usize },
+    #[error("slot {0} occurs twice in one batch; a series steps once a batch")]
+    RepeatedSlot(u32),
+    #[error("the arena was made for rows of {arena} values, the network has {network}")]
+    Arena { arena: usize, network: usize },
+    #[error("setting {name} is {got}; it must be {allowed}")]
+    Setting { name: &'static str, got: f64, allowed: &'static str },
+    #[error("{0} is not finite")]
+    NotFinite(&'static str),
+    #[error("the optimiser's moments belong to another network: {expected} parameters, got {got}")]
+    OptimiserState { expected: usize, got: usize },
+    #[error("bundle: {0}")]
+    Bundle(#[from] super::bundle::BundleError),
+    #[error("tensor library: {0}")]
+    Tensor(#[from] candle_core::Error),
+}
+
+/// `Ok` when `got` values are what `what` needs.
+pub(super) fn check_length(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
+    if expected == got { Ok(()) } else { Err(Error::Length { what, expected, got }) }
+}

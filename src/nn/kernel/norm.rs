@@ -1,0 +1,248 @@
+//! The gates of a cell with layer norms: a row's products must be whole before they can be
+//! normalised, so they come in as rows and not in registers.
+
+use super::cell::{Gates, GruGates, LstmGates, gate_orders, sum_biases};
+use super::lanes::Lanes;
+use super::math::tanh;
+use super::{Aligned, Isa, Kernel, Operand};
+use crate::nn::Cell;
+use crate::nn::blueprint::{LayerLayout, NORM_EPSILON};
+
+/// A layer's gains and biases, padded, in the order of the kernels' rows.
+pub(in crate::nn) struct LayerNorm {
+    pub(super) isa: Isa,
+    pub(super) cell: Cell,
+    pub(super) hidden: usize,
+    pub(super) width: usize,
+    /// `[gates, width]` each
+    pub(super) gain_x: Aligned,
+    pub(super) gain_h: Aligned,
+    /// `[4, width]`
+    bias: Aligned,
+    /// 1 for a hidden unit, 0 for padding, `[width]`: padding must not enter a mean, and taking it
+    /// out of a sum afterwards would cost the digits that a small variance has.
+    units: Aligned,
+    /// `[width]` each; an LSTM's alone
+    pub(super) gain_c: Aligned,
+    pub(super) bias_c: Aligned,
+}
+
+impl LayerNorm {
+    /// Nothing when the layer has no norms. `values` is the layer's own flat vector.
+    pub fn new(isa: Isa, layout: &LayerLayout, values: &[f32]) -> Option<Self> {
+        let (x, h) = layout.gains.clone()?;
+        let (hidden, width, gates) = (layout.hidden, isa.padded(layout.hidden), layout.cell.gates());
+        let pad = |from: &[f32], order: &[usize]| {
+            let mut out = Aligned::zeros(order.len() * width);
+            for (place, gate) in order.iter().enumerate() {
+                out[place * width..][..hidden].copy_from_slice(&from[gate * hidden..][..hidden]);
+            }
+            out
+        };
+        let (x_order, h_order) = gate_orders(layout.cell);
+        let (gain_c, bias_c) = match &layout.c_norm {
+            Some((gain, bias)) => (pad(&values[gain.clone()], &[0]), pad(&values[bias.clone()], &[0])),
+            None => (Aligned::zeros(0), Aligned::zeros(0)),
+        };
+        Some(Self {
+            isa,
+            cell: layout.cell,
+            hidden,
+            width,
+            gain_x: pad(&values[x], &x_order[..gates]),
+            gain_h: pad(&values[h], &h_order[..gates]),
+            bias: sum_biases(layout, values, width),
+            units: {
+                let mut units = Aligned::zeros(width);
+                units[..hidden].fill(1.0);
+                units
+            },
+            gain_c,
+            bias_c,
+        })
+    }
+}
+
+/// One step of one layer for `rows` series, after the products.
+pub(in crate::nn) struct NormRows<'a> {
+    pub norm: &'a LayerNorm,
+    pub rows: usize,
+    /// `W_ih x`, `[rows, gates, width]`; normalised in place.
+    pub x: &'a mut [f32],
+    /// `W_hh h`, `[rows, gates, width]`; normalised in place.
+    pub h: &'a mut [f32],
+    /// GRU: what `z` keeps, `[rows, width]`.
+    pub held: Operand<'a>,
+    /// LSTM: `[rows, width]`, in place.
+    pub c: &'a mut [f32],
+    /// The new `h`, `[rows, width]`.
+    pub out: &'a mut [f32],
+    pub saved: Option<NormSaved<'a>>,
+}
+
+/// What training keeps of a step beside the normalised products.
+pub(in crate::nn) struct NormSaved<'a> {
+    /// The four activations, `[rows, 4, width]`.
+    pub gates: &'a mut [f32],
+    /// LSTM: the normalised `c`, `[rows, width]`.
+    pub c: &'a mut [f32],
+    /// The reciprocal deviations of `W_ih x`, `W_hh h` and `c`, `[rows, 3]`.
+    pub scales: &'a mut [f32],
+}
+
+impl NormRows<'_> {
+    pub fn run(self) {
+        let (rows, width, gates) = (self.rows, self.norm.width, self.norm.cell.gates());
+        assert!(self.x.len() >= rows * gates * width && self.h.len() >= rows * gates * width);
+        assert!(self.out.len() >= rows * width);
+        match self.norm.cell {
+            Cell::Lstm => assert!(self.c.len() >= rows * width),
+            Cell::Gru => {
+                assert!(self.held.width == width);
+                self.held.check(rows);
+            }
+        }
+        if let Some(saved) = &self.saved {
+            assert!(saved.gates.len() >= rows * 4 * width && saved.scales.len() >= rows * 3);
+            assert!(self.norm.cell == Cell::Gru || saved.c.len() >= rows * width);
+        }
+        self.norm.isa.run(self);
+    }
+
+    /// # Safety
+    /// `run` has checked the lengths.
+    #[inline(always)]
+    unsafe fn row<V: Lanes, C: Gates>(&mut self, row: usize) {
+        unsafe {
+            let norm = self.norm;
+            let width = norm.width;
+            let stack = C::GATES * width;
+            let x = self.x.as_mut_ptr().add(row * stack);
+            let h = self.h.as_mut_ptr().add(row * stack);
+            let scale_x = norm.normalise::<V>(x, C::GATES);
+            let scale_h = norm.normalise::<V>(h, C::GATES);
+            let out = self.out.as_mut_ptr().add(row * width);
+            for unit in (0..width).step_by(V::N) {
+                let mut sums = [V::splat(0.0); 4];
+                for (s, sum) in sums.iter_mut().enumerate() {
+                    *sum = V::load(norm.bias.as_ptr().add(s * width + unit));
+                }
+                for g in 0..C::GATES {
+                    let at = g * width + unit;
+                    let gain = V::load(norm.gain_x.as_ptr().add(at));
+                    sums[C::X_FIRST + g] = V::load(x.add(at)).mul_add(gain, sums[C::X_FIRST + g]);
+                    let gain = V::load(norm.gain_h.as_ptr().add(at));
+                    sums[C::H_FIRST + g] = V::load(h.add(at)).mul_add(gain, sums[C::H_FIRST + g]);
+                }
+                let held = match norm.cell {
+                    Cell::Lstm => V::load(self.c.as_ptr().add(row * width + unit)),
+                    Cell::Gru => V::load(self.held.values.as_ptr().add(row * self.held.stride + unit)),
+                };
+                let (activations, next) = C::advance(sums, held);
+                match norm.cell {
+                    Cell::Lstm => {
+                        next.store(self.c.as_mut_ptr().add(row * width + unit));
+                        // `o` waits here until `c` is whole and can be normalised.
+                        activations[3].store(out.add(unit));
+                    }
+                    Cell::Gru => next.store(out.add(unit)),
+                }
+                if let Some(saved) = &mut self.saved {
+                    let to = saved.gates.as_mut_ptr().add(row * 4 * width + unit);
+                    for (s, v) in activations.iter().enumerate() {
+                        v.store(to.add(s * width));
+                    }
+                }
+            }
+            let mut scale_c = 1.0;
+            if norm.cell == Cell::Lstm {
+                let c = self.c.as_ptr().add(row * width);
+                let (mean, scale) = norm.moments::<V>(c, 1);
+                scale_c = scale;
+                let (mean, scale) = (V::splat(mean), V::splat(scale));
+                for unit in (0..width).step_by(V::N) {
+                    let normed = V::load(c.add(unit)).sub(mean).mul(scale);
+                    let gain = V::load(norm.gain_c.as_ptr().add(unit));
+                    let u = normed.mul_add(gain, V::load(norm.bias_c.as_ptr().add(unit)));
+                    V::load(out.add(unit)).mul(tanh(u)).store(out.add(unit));
+                    if let Some(saved) = &mut self.saved {
+                        normed.store(saved.c.as_mut_ptr().add(row * width + unit));
+                    }
+                }
+            }
+            if let Some(saved) = &mut self.saved {
+                saved.scales[row * 3..][..3].copy_from_slice(&[scale_x, scale_h, scale_c]);
+            }
+        }
+    }
+}
+
+impl LayerNorm {
+    /// Mean and reciprocal deviation of the units of `stacks` rows of `[width]` at `p`, whose
+    /// padding is zero.
+    ///
+    /// # Safety
+    /// The rows can be read.
+    #[inline(always)]
+    unsafe fn moments<V: Lanes>(&self, p: *const f32, stacks: usize) -> (f32, f32) {
+        unsafe {
+            let (len, count) = (stacks * self.width, (stacks * self.hidden) as f32);
+            let mut sum = V::splat(0.0);
+            for at in (0..len).step_by(V::N) {
+                sum = sum.add(V::load(p.add(at)));
+            }
+            let mean = sum.sum() / count;
+            let (m, mut squares) = (V::splat(mean), V::splat(0.0));
+            for stack in 0..stacks {
+                for unit in (0..self.width).step_by(V::N) {
+                    let is = V::load(self.units.as_ptr().add(unit));
+                    let d = V::load(p.add(stack * self.width + unit)).sub(m).mul(is);
+                    squares = d.mul_add(d, squares);
+                }
+            }
+            (mean, 1.0 / (squares.sum() / count + NORM_EPSILON).sqrt())
+        }
+    }
+
+    /// Normalises such rows in place; padding stays zero. Returns the reciprocal deviation.
+    ///
+    /// # Safety
+    /// The rows can be read and written.
+    #[inline(always)]
+    unsafe fn normalise<V: Lanes>(&self, p: *mut f32, stacks: usize) -> f32 {
+        unsafe {
+            let (mean, scale) = self.moments::<V>(p, stacks);
+            let (m, s) = (V::splat(mean), V::splat(scale));
+            for stack in 0..stacks {
+                for unit in (0..self.width).step_by(V::N) {
+                    let (is, at) = (V::load(self.units.as_ptr().add(unit)), stack * self.width + unit);
+                    V::load(p.add(at)).sub(m).mul(s).mul(is).store(p.add(at));
+                }
+            }
+            scale
+        }
+    }
+}
+
+impl Kernel for NormRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(mut self) {
+        // SAFETY: `NormRows::run` has checked every length.
+        unsafe {
+            match self.norm.cell {
+                Cell::Lstm => {
+                    for row in 0..self.rows {
+                        self.row::<V, LstmGates>(row)
+                    }
+                }
+                Cell::Gru => {
+                    for row in 0..self.rows {
+                        self.row::<V, GruGates>(row)
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The product that the gradient of a weight matrix is.
+
+use super::lanes::Lanes;
+use super::packed::{Walk, accumulate, in_row_groups};
+use super::{Isa, Kernel, Operand};
+
+/// `out[i, j] += Σ_r a[r, i] · b[r, j]` over `rows` rows: the gradient of a weight matrix, which
+/// stands in `out` turned, `[a.width, columns]`.
+pub(in crate::nn) struct OuterSum<'a> {
+    pub isa: Isa,
+    pub rows: usize,
+    pub a: Operand<'a>,
+    /// `width` is whole registers.
+    pub b: Operand<'a>,
+    pub out: &'a mut [f32],
+}
+
+impl OuterSum<'_> {
+    pub fn run(self) {
+        self.a.check(self.rows);
+        self.b.check(self.rows);
+        assert!(self.b.width.is_multiple_of(self.isa.lanes()));
+        assert!(self.out.len() >= self.a.width * self.b.width);
+        self.isa.run(self);
+    }
+
+    /// # Safety
+    /// `run` has checked the lengths; `at + R` of a's columns and `first + G · V::N` of b's exist.
+    #[inline(always)]
+    unsafe fn block<V: Lanes, const R: usize, const G: usize>(&mut self, at: usize, first: usize) {
+        unsafe {
+            let out = self.out.as_mut_ptr().add(at * self.b.width + first);
+            let mut acc = [[V::splat(0.0); 4]; R];
+            for (r, acc) in acc.iter_mut().enumerate() {
+                for (g, acc) in acc.iter_mut().take(G).enumerate() {
+                    *acc = V::load(out.add(r * self.b.width + g * V::N));
+                }
+            }
+            let walk = Walk {
+                a: self.a.values.as_ptr().add(at),
+                row: 1,
+                next: self.a.stride,
+                b: self.b.values.as_ptr().add(first),
+                b_next: self.b.stride,
+                depth: self.rows,
+            };
+            acc = accumulate::<V, R, G>(acc, 0, walk);
+            for (r, acc) in acc.iter().enumerate() {
+                for (g, acc) in acc.iter().take(G).enumerate() {
+                    acc.store(out.add(r * self.b.width + g * V::N));
+                }
+            }
+        }
+    }
+}
+
+impl Kernel for OuterSum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(mut self) {
+        let (width, columns) = (self.a.width, self.b.width);
+        for first in (0..columns).step_by(4 * V::N) {
+            // SAFETY: `OuterSum::run` has checked every length.
+            unsafe {
+                match (columns - first) / V::N {
+                    1 => in_row_groups!(V, width, |at, R| self.block::<V, R, 1>(at, first)),
+                    2 => in_row_groups!(V, width, |at, R| self.block::<V, R, 2>(at, first)),
+                    3 => in_row_groups!(V, width, |at, R| self.block::<V, R, 3>(at, first)),
+                    _ => in_row_groups!(V, width, |at, R| self.block::<V, R, 4>(at, first)),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outer_sum_agrees_with_the_definition_on_every_instruction_set() {
+        let value = |i: usize| ((i * 7919) % 1000) as f32 / 500.0 - 1.0;
+        for isa in Isa::available() {
+            for (rows, width, columns) in [(1, 1, 1), (9, 8, 24), (33, 13, 100)] {
+                let columns = isa.padded(columns);
+                let a: Vec<f32> = (0..rows * width).map(value).collect();
+                let b: Vec<f32> = (0..rows * columns).map(|i| value(i + 3)).collect();
+                let mut out = vec![1.0; width * columns];
+                let operand = Operand::dense;
+                OuterSum { isa, rows, a: operand(&a, width), b: operand(&b, columns), out: &mut out }.run();
+                for i in 0..width {
+                    for j in 0..columns {
+                        let terms = (0..rows).map(|r| f64::from(a[r * width + i] * b[r * columns + j]));
+                        let exact = 1.0 + terms.sum::<f64>();
+                        assert!((f64::from(out[i * columns + j]) - exact).abs() < 1e-4, "{isa:?}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The networks: an LSTM or GRU with one hidden state a series, and a head that forecasts.
+//!
+//! Owns cells, kernels, the arena of hidden states, training by truncated back-propagation, the
+//! optimiser and the file format of a model. Promises that serving allocates nothing and starts no
+//! thread, that a row of a batch does not depend on the others, and that weights that serve share
+//! no storage with weights that train. Never reads a clock, a file or a socket, and never lets a
+//! type of the tensor library out.
+//!
+//! ```text
+//! Blueprint  shape          ┐
+//! Weights    numbers        ├─ Network::step(arena, slots, x) → y     serving
+//! Arena      states, rows   ┘
+//! Weights → Trainer::chunk(x, targets, mask) → loss → Trainer::weights()   training
+//! bundle     weights, moments and metadata ↔ bytes
+//! ```
+
+mod arena;
+mod blueprint;
+pub mod bundle;
+mod error;
+mod kernel;
+mod network;
+mod train;
+mod weights;
+
+pub use arena::Arena;
+pub use blueprint::{Blueprint, Cell, Norm, Parameter, Role};
+pub use error::Error;
+pub use network::Network;
+pub use train::{Chunk, Dropout, Loss, OptimiserState, Trainer, TrainerSettings};
+pub use weights::Weights;

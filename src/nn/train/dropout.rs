@@ -1,0 +1,103 @@
+//! Variational dropout (Gal and Ghahramani 2016): one mask a sequence, the same at every step.
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+
+use super::tape::Masks;
+use crate::nn::{Blueprint, Error};
+
+/// Shares of what is dropped, each in `0..1`. Serving and evaluation drop nothing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Dropout {
+    /// Of the features that enter the first layer; the head sees them whole.
+    pub input: f32,
+    /// Of the `h` that enters the next step's gates.
+    pub recurrent: f32,
+    /// Of the `h` that enters the layer above.
+    pub between: f32,
+}
+
+impl Dropout {
+    pub const NONE: Self = Self { input: 0.0, recurrent: 0.0, between: 0.0 };
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        for (name, share) in [
+            ("dropout.input", self.input),
+            ("dropout.recurrent", self.recurrent),
+            ("dropout.between", self.between),
+        ] {
+            if !(0.0..1.0).contains(&share) {
+                return Err(Error::Setting {
+                    name,
+                    got: f64::from(share),
+                    allowed: "at least 0 and below 1",
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws the masks of layer `l` for one mini-batch.
+    pub(super) fn masks(&self, b: &Blueprint, l: usize, batch: usize, rng: &mut ChaCha8Rng) -> Masks {
+        let mut draw = |share: f32, width: usize| {
+            (share > 0.0).then(|| {
+                let keep = 1.0 / (1.0 - share);
+                (0..batch * width).map(|_| if rng.random::<f32>() < share { 0.0 } else { keep }).collect()
+            })
+        };
+        let below = if l == 0 { self.input } else { self.between };
+        Masks { x: draw(below, b.layer_inputs(l)), h: draw(self.recurrent, b.hidden()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+    use crate::nn::train::chunk::Chunk;
+    use crate::nn::train::pass::Pass;
+    use crate::nn::{Cell, Norm, Weights};
+
+    #[test]
+    fn drops_the_share_and_keeps_the_mean() {
+        let b = Blueprint::try_new(Cell::Gru, Norm::None, 50, 40, 2, 1).unwrap();
+        let dropout = Dropout { input: 0.25, recurrent: 0.5, between: 0.0 };
+        let masks = dropout.masks(&b, 0, 100, &mut ChaCha8Rng::seed_from_u64(1));
+        let x = masks.x.unwrap();
+        assert_eq!(x.len(), 100 * 50);
+        assert!((x.iter().sum::<f32>() / 5000.0 - 1.0).abs() < 0.05);
+        assert!(x.iter().all(|m| *m == 0.0 || (m - 4.0 / 3.0).abs() < 1e-6));
+        assert_eq!(masks.h.unwrap().len(), 100 * 40);
+        assert!(dropout.masks(&b, 1, 100, &mut ChaCha8Rng::seed_from_u64(1)).x.is_none());
+        assert!(Dropout { input: 1.0, ..Dropout::NONE }.check().is_err());
+    }
+
+    #[test]
+    fn one_mask_lasts_a_whole_sequence() {
+        // Nothing is carried (forget gate shut, no recurrent weights) and the features stand still:
+        // outputs can only change from step to step if the mask does.
+        let b = Blueprint::try_new(Cell::Lstm, Norm::None, 6, 8, 1, 2).unwrap();
+        let mut values = Weights::initial(&b, 1).values().to_vec();
+        for p in b.parameters() {
+            match p.name.as_str() {
+                "weight_hh_l0" => values[p.range].fill(0.0),
+                "bias_ih_l0" => values[p.range][8..16].fill(-80.0),
+                "head.weight" => values[p.range].fill(0.3),
+                _ => {}
+            }
+        }
+        let dropout = Dropout { input: 0.5, recurrent: 0.5, between: 0.0 };
+        let masks = dropout.masks(&b, 0, 4, &mut ChaCha8Rng::seed_from_u64(2));
+        let (x, targets) = (vec![1.0; 4 * 9 * 6], vec![0.0; 4 * 9 * 2]);
+        let (batch, steps) = (4, 9);
+        let chunk = Chunk { batch, burn_in: 0, steps, x: &x, targets: &targets, mask: &targets, state: None };
+        let mut pass = Pass::new(&b);
+        pass.forward(&values, &chunk, vec![masks]);
+        let y = pass.forecast(&chunk);
+        for series in y.chunks_exact(steps * 2) {
+            assert!(series.chunks_exact(2).all(|y| y == &series[..2]));
+        }
+        assert_ne!(y[..2], y[steps * 2..][..2]);
+    }
+}

@@ -1,0 +1,181 @@
+//! Training: truncated back-propagation through time on mini-batches of series.
+//!
+//! Owns the weights in training, the optimiser's moments, the dropout masks and the buffers.
+//! Promises that a chunk changes nothing when its loss or gradient is not finite, that what
+//! [`Trainer::weights`] returns shares no storage with it, and that it stays on the caller's
+//! thread. Never touches an arena.
+
+mod adamw;
+mod chunk;
+mod dropout;
+mod head;
+mod pass;
+mod reverse;
+mod tape;
+
+use std::sync::{Mutex, PoisonError};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::{Blueprint, Error, Weights};
+use adamw::AdamW;
+use pass::Pass;
+use tape::Masks;
+
+pub use adamw::OptimiserState;
+pub use chunk::{Chunk, Loss};
+pub use dropout::Dropout;
+
+/// How to train.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrainerSettings {
+    pub learning_rate: f64,
+    /// Decoupled; on matrices alone.
+    pub weight_decay: f64,
+    /// The longest gradient, as a Euclidean norm over all parameters.
+    pub clip_norm: f64,
+    pub dropout: Dropout,
+    /// Of the dropout masks.
+    pub seed: u64,
+    pub loss: Loss,
+}
+
+/// Weights in training.
+pub struct Trainer {
+    blueprint: Blueprint,
+    settings: TrainerSettings,
+    /// `[parameter_count]`
+    values: Vec<f32>,
+    optimiser: AdamW,
+    rng: ChaCha8Rng,
+    /// Scratch: what a panic leaves in it, the next forward pass fills anew.
+    pass: Mutex<Pass>,
+}
+
+impl Trainer {
+    /// Starts from `weights` and, when given, from where an optimiser left them.
+    ///
+    /// # Errors
+    /// [`Error::Setting`]; [`Error::OptimiserState`] when the moments are another network's.
+    pub fn new(
+        weights: &Weights,
+        optimiser: Option<&OptimiserState>,
+        settings: TrainerSettings,
+    ) -> Result<Self, Error> {
+        let blueprint = *weights.blueprint();
+        settings.dropout.check()?;
+        check_learning_rate(settings.learning_rate)?;
+        check("weight_decay", settings.weight_decay, settings.weight_decay >= 0.0, "0 or more")?;
+        let clip = settings.clip_norm;
+        check("clip_norm", clip, clip > 0.0 && clip <= 1e6, "above 0 and at most 1e6")?;
+        if let Loss::Huber(delta) = settings.loss {
+            check("loss.huber", f64::from(delta), delta > 0.0, "above 0")?;
+        }
+        let expected = blueprint.parameter_count();
+        let state = match optimiser {
+            None => OptimiserState::fresh(expected),
+            Some(state) if state.first().len() == expected => state.clone(),
+            Some(state) => return Err(Error::OptimiserState { expected, got: state.first().len() }),
+        };
+        Ok(Self {
+            blueprint,
+            settings,
+            values: weights.values().to_vec(),
+            optimiser: AdamW::new(&blueprint, state, settings.learning_rate, settings.weight_decay),
+            rng: ChaCha8Rng::seed_from_u64(settings.seed),
+            pass: Mutex::new(Pass::new(&blueprint)),
+        })
+    }
+
+    pub fn blueprint(&self) -> &Blueprint {
+        &self.blueprint
+    }
+
+    /// # Errors
+    /// [`Error::Setting`] unless the rate is above 0 and at most 1.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<(), Error> {
+        check_learning_rate(rate)?;
+        self.optimiser.learning_rate = rate;
+        Ok(())
+    }
+
+    /// The weights as they are now, in storage of their own.
+    pub fn weights(&self) -> Weights {
+        Weights::try_new(self.blueprint, self.values.clone()).expect("an update keeps count and finiteness")
+    }
+
+    pub fn optimiser_state(&self) -> OptimiserState {
+        self.optimiser.state().clone()
+    }
+
+    /// Learns from one mini-batch; returns its mean loss before the update. A chunk whose targets
+    /// are all masked changes nothing and has loss 0.
+    ///
+    /// # Errors
+    /// [`Error::Length`]; [`Error::NotFinite`] when the loss or its gradient is not finite. Weights
+    /// and moments are then as they were.
+    pub fn chunk(&mut self, chunk: &Chunk) -> Result<f32, Error> {
+        let (loss, mut gradient) = self.gradient(chunk)?;
+        if chunk.mask.iter().all(|m| *m == 0.0) {
+            return Ok(loss);
+        }
+        let norm = adamw::clip(&mut gradient, self.settings.clip_norm);
+        if !loss.is_finite() || !norm.is_finite() {
+            return Err(Error::NotFinite("the loss or its gradient"));
+        }
+        self.optimiser.update(&mut self.values, &gradient)?;
+        Ok(loss)
+    }
+
+    /// The mean loss of a mini-batch and its gradient before clipping, in the order of
+    /// [`Weights::values`], with dropout. Changes no weight.
+    ///
+    /// # Errors
+    /// [`Error::Length`].
+    pub fn gradient(&mut self, chunk: &Chunk) -> Result<(f32, Vec<f32>), Error> {
+        chunk.check(&self.blueprint)?;
+        let (b, loss) = (self.blueprint, self.settings.loss);
+        let masks: Vec<Masks> =
+            (0..b.layers()).map(|l| self.settings.dropout.masks(&b, l, chunk.batch, &mut self.rng)).collect();
+        let pass = self.pass.get_mut().unwrap_or_else(PoisonError::into_inner);
+        pass.forward(&self.values, chunk, masks);
+        let (sum, count) = pass.loss(chunk, loss);
+        if count == 0.0 {
+            return Ok((0.0, vec![0.0; self.values.len()]));
+        }
+        Ok(((sum / count) as f32, pass.backward(&self.values, chunk, loss, count)))
+    }
+
+    /// The weighted sum of losses and the sum of weights, without gradient or dropout.
+    ///
+    /// # Errors
+    /// [`Error::Length`].
+    pub fn evaluate(&self, chunk: &Chunk) -> Result<(f64, f64), Error> {
+        self.undropped(chunk, |pass| pass.loss(chunk, self.settings.loss))
+    }
+
+    /// What the network says at every step that is learnt from, `[batch, steps, outputs]`, without
+    /// dropout.
+    ///
+    /// # Errors
+    /// [`Error::Length`].
+    pub fn forecast(&self, chunk: &Chunk) -> Result<Vec<f32>, Error> {
+        self.undropped(chunk, |pass| pass.forecast(chunk))
+    }
+
+    fn undropped<R>(&self, chunk: &Chunk, read: impl FnOnce(&Pass) -> R) -> Result<R, Error> {
+        chunk.check(&self.blueprint)?;
+        let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+        pass.forward(&self.values, chunk, vec![Masks::default(); self.blueprint.layers()]);
+        Ok(read(&pass))
+    }
+}
+
+fn check(name: &'static str, got: f64, holds: bool, allowed: &'static str) -> Result<(), Error> {
+    if holds && got.is_finite() { Ok(()) } else { Err(Error::Setting { name, got, allowed }) }
+}
+
+fn check_learning_rate(rate: f64) -> Result<(), Error> {
+    check("learning_rate", rate, rate > 0.0 && rate <= 1.0, "above 0 and at most 1")
+}

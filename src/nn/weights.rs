@@ -1,0 +1,129 @@
+//! A network's numbers. Immutable, in storage of their own: nothing that trains can reach them.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::error::check_length;
+use super::{Blueprint, Error, Role};
+
+/// All parameters of a network, one flat vector in the order of [`Blueprint::parameters`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Weights {
+    blueprint: Blueprint,
+    values: Vec<f32>,
+}
+
+impl Weights {
+    /// Fresh weights: orthogonal recurrent matrices per gate (Saxe et al. 2014), uniform Glorot
+    /// input matrices (Glorot and Bengio 2010), bias 1 on the gate that keeps (an LSTM's `f`,
+    /// Jozefowicz et al. 2015; a GRU's `z` likewise), gains 1, and a head of zeros, so that an
+    /// untrained network corrects nothing.
+    pub fn initial(blueprint: &Blueprint, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let hidden = blueprint.hidden();
+        let mut values = vec![0.0; blueprint.parameter_count()];
+        for p in blueprint.parameters() {
+            let out = &mut values[p.range];
+            match p.role {
+                Role::Input => {
+                    let limit = (6.0 / (p.shape[1] + hidden) as f32).sqrt();
+                    out.fill_with(|| rng.random_range(-limit..limit));
+                }
+                Role::Recurrent => {
+                    out.chunks_exact_mut(hidden * hidden).for_each(|gate| orthogonal(gate, hidden, &mut rng));
+                }
+                Role::Gain => out.fill(1.0),
+                // The gate that keeps is the second of both cells.
+                Role::Bias if p.name.starts_with("bias_ih") => {
+                    out[hidden..2 * hidden].fill(1.0);
+                }
+                Role::Bias | Role::Head => {}
+            }
+        }
+        Self { blueprint: *blueprint, values }
+    }
+
+    /// From the flat vector.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when the count is not the blueprint's, [`Error::NotFinite`] when a value
+    /// is not finite.
+    pub fn try_new(blueprint: Blueprint, values: Vec<f32>) -> Result<Self, Error> {
+        check_length("weights", blueprint.parameter_count(), values.len())?;
+        if values.iter().any(|v| !v.is_finite()) {
+            return Err(Error::NotFinite("a weight"));
+        }
+        Ok(Self { blueprint, values })
+    }
+
+    pub fn blueprint(&self) -> &Blueprint {
+        &self.blueprint
+    }
+
+    /// The flat vector, `[parameter_count]`.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// One tensor by its name, row-major, shape in [`Blueprint::parameters`].
+    pub fn tensor(&self, name: &str) -> Option<&[f32]> {
+        let p = self.blueprint.parameters().into_iter().find(|p| p.name == name)?;
+        Some(&self.values[p.range])
+    }
+}
+
+/// Fills the `[n, n]` matrix with a random orthogonal one: modified Gram-Schmidt, twice, on rows
+/// that are normally distributed.
+fn orthogonal(out: &mut [f32], n: usize, rng: &mut ChaCha8Rng) {
+    let mut rows: Vec<f64> = Vec::with_capacity(n * n);
+    for r in 0..n {
+        loop {
+            let mut row: Vec<f64> = (0..n).map(|_| normal(rng)).collect();
+            for _ in 0..2 {
+                for q in rows[..r * n].chunks_exact(n) {
+                    let dot: f64 = row.iter().zip(q).map(|(a, b)| a * b).sum();
+                    row.iter_mut().zip(q).for_each(|(a, b)| *a -= dot * b);
+                }
+            }
+            let norm = row.iter().map(|a| a * a).sum::<f64>().sqrt();
+            if norm > 1e-6 {
+                rows.extend(row.iter().map(|a| a / norm));
+                break;
+            }
+        }
+    }
+    out.iter_mut().zip(rows).for_each(|(o, v)| *o = v as f32);
+}
+
+/// A standard normal draw (Box and Muller).
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+    (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cell, Norm};
+    use super::*;
+
+    #[test]
+    fn initial_weights_are_what_they_promise() {
+        let b = Blueprint::try_new(Cell::Lstm, Norm::Layer, 3, 8, 1, 2).unwrap();
+        let w = Weights::initial(&b, 7);
+        assert_eq!(w, Weights::initial(&b, 7));
+        assert_ne!(w, Weights::initial(&b, 8));
+        let gate = &w.tensor("weight_hh_l0").unwrap()[..64];
+        for i in 0..8 {
+            for j in 0..8 {
+                let dot: f32 = (0..8).map(|k| gate[i * 8 + k] * gate[j * 8 + k]).sum();
+                assert!((dot - if i == j { 1.0 } else { 0.0 }).abs() < 1e-5);
+            }
+        }
+        assert_eq!(
+            &w.tensor("bias_ih_l0").unwrap()[6..18],
+            &[0., 0., 1., 1., 1., 1., 1., 1., 1., 1., 0., 0.]
+        );
+        assert!(w.tensor("head.weight").unwrap().iter().all(|v| *v == 0.0));
+        assert!(w.tensor("norm_c_l0").unwrap().iter().all(|v| *v == 1.0));
+    }
+}

@@ -1,0 +1,96 @@
+//! Serving allocates nothing once warm, and neither serving nor training starts a thread.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell as Slot;
+
+use tidecast::nn::{
+    Arena, Blueprint, Cell, Chunk, Dropout, Loss, Network, Norm, Trainer, TrainerSettings, Weights,
+};
+
+thread_local! {
+    static ALLOCATIONS: Slot<usize> = const { Slot::new(0) };
+}
+
+/// The system's allocator, counting for each thread.
+struct Counting;
+
+// SAFETY: everything is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|n| n.set(n.get() + 1));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(p, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_warm_step_allocates_nothing() {
+    for cell in [Cell::Lstm, Cell::Gru] {
+        for norm in [Norm::None, Norm::Layer] {
+            let b = Blueprint::try_new(cell, norm, 8, 40, 2, 24).unwrap();
+            let mut network = Network::new(&Weights::initial(&b, 1));
+            let mut arena = Arena::new(&b).unwrap();
+            arena.grow(500).unwrap();
+            let slots: Vec<u32> = (0..500).rev().collect();
+            let x = vec![0.3; 500 * 8];
+            let mut y = vec![0.0; 500 * 24];
+            network.step(&mut arena, &slots, &x, &mut y).unwrap();
+            let before = ALLOCATIONS.with(Slot::get);
+            for n in [500, 1, 97, 250, 500] {
+                network.step(&mut arena, &slots[..n], &x[..n * 8], &mut y[..n * 24]).unwrap();
+                arena.reset(3).unwrap();
+            }
+            let after = ALLOCATIONS.with(Slot::get);
+            assert_eq!(after - before, 0, "{cell:?} {norm:?}");
+        }
+    }
+}
+
+/// Work that a pool would share out if it were given to one. A process of its own, because the
+/// test runner starts threads too.
+#[test]
+#[cfg(target_os = "linux")]
+fn nothing_starts_a_thread() {
+    const CHILD: &str = "TIDECAST_TEST_FOOTPRINT_CHILD";
+    if std::env::var_os(CHILD).is_none() {
+        let this = std::env::current_exe().unwrap();
+        let run = std::process::Command::new(this)
+            .args(["--exact", "nothing_starts_a_thread", "--test-threads=1"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
+        return;
+    }
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let before = threads();
+    let b = Blueprint::try_new(Cell::Lstm, Norm::Layer, 8, 64, 2, 24).unwrap();
+    let weights = Weights::initial(&b, 1);
+    let mut arena = Arena::new(&b).unwrap();
+    arena.grow(4096).unwrap();
+    let slots: Vec<u32> = (0..4096).collect();
+    let mut y = vec![0.0; 4096 * 24];
+    Network::new(&weights).step(&mut arena, &slots, &vec![0.1; 4096 * 8], &mut y).unwrap();
+    let settings = TrainerSettings {
+        learning_rate: 1e-3,
+        weight_decay: 0.1,
+        clip_norm: 1.0,
+        dropout: Dropout { input: 0.1, recurrent: 0.1, between: 0.1 },
+        seed: 1,
+        loss: Loss::Huber(1.0),
+    };
+    let mut trainer = Trainer::new(&weights, None, settings).unwrap();
+    let outputs = 64 * 64 * 24;
+    let (x, targets, mask) = (vec![0.2; 64 * 72 * 8], vec![0.5; outputs], vec![1.0; outputs]);
+    let chunk =
+        Chunk { batch: 64, burn_in: 8, steps: 64, x: &x, targets: &targets, mask: &mask, state: None };
+    trainer.chunk(&chunk).unwrap();
+    trainer.evaluate(&chunk).unwrap();
+    assert_eq!(threads(), before);
+}
