@@ -17,8 +17,8 @@
 //! | --- | --- |
 //! | 0 | [`domain`] |
 //! | 1 | [`config`], [`telemetry`] |
-//! | 2 | [`codec`], `series`, `expert`, [`nn`], `evaluation` |
-//! | 3 | `engine`, `training` |
+//! | 2 | [`codec`], [`series`], [`expert`], [`nn`], [`evaluation`] |
+//! | 3 | [`engine`], [`training`] |
 //! | 4 | `checkpoint`, `kafka`, `http` |
 //! | 5 | `daemon` |
 //! | 6 | `cli` |
@@ -29,5 +29,10 @@
 pub mod codec;
 pub mod config;
 pub mod domain;
+pub mod engine;
+pub mod evaluation;
+pub mod expert;
 pub mod nn;
+pub mod series;
 pub mod telemetry;
+pub mod training;

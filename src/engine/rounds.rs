@@ -1,0 +1,139 @@
+use crate::series::Slot;
+use std::ops::Range;
+
+/// One advance of one series that waits for its turn.
+#[derive(Clone, Debug)]
+pub(super) struct Turn {
+    pub slot: Slot,
+    pub cell: i64,
+    /// The state is reset first.
+    pub cold: bool,
+    /// `None` for a cell of a gap.
+    pub observed: Option<Observed>,
+}
+
+/// Where a turn's reading lies in its [`Rounds`], and where it came from.
+#[derive(Clone, Debug)]
+pub(super) struct Observed {
+    pub offset: i64,
+    values: usize,
+    /// `None` when the record's key is the series' name.
+    key: Option<Range<usize>>,
+    keyed: bool,
+}
+
+/// Turns, put into rounds such that a series has at most one in each and its turns keep their order.
+#[derive(Debug, Default)]
+pub(super) struct Rounds {
+    width: usize,
+    rounds: Vec<Vec<Turn>>,
+    /// The first round that a slot is not in yet; valid while its epoch is the current one.
+    free: Vec<(u64, u32)>,
+    epoch: u64,
+    values: Vec<f64>,
+    bytes: Vec<u8>,
+    done: usize,
+}
+
+impl Rounds {
+    pub fn new(width: usize) -> Self {
+        Self { width, epoch: 1, ..Self::default() }
+    }
+
+    /// Keeps a reading until its round is over.
+    pub fn keep(&mut self, offset: i64, values: &[f64], key: Option<&[u8]>, series: &str) -> Observed {
+        let at = self.values.len();
+        self.values.extend_from_slice(values);
+        let stored = key.filter(|k| *k != series.as_bytes()).map(|k| {
+            let from = self.bytes.len();
+            self.bytes.extend_from_slice(k);
+            from..self.bytes.len()
+        });
+        Observed { offset, values: at, key: stored, keyed: key.is_some() }
+    }
+
+    pub fn push(&mut self, turn: Turn) {
+        let slot = turn.slot.index();
+        if self.free.len() <= slot {
+            self.free.resize(slot + 1, (0, 0));
+        }
+        let (epoch, round) = self.free[slot];
+        let round = if epoch == self.epoch { round as usize } else { self.done };
+        self.free[slot] = (self.epoch, round as u32 + 1);
+        if self.rounds.len() <= round {
+            self.rounds.resize_with(round + 1, Vec::new);
+        }
+        self.rounds[round].push(turn);
+    }
+
+    /// The next round's turns, to be given back with [`Self::finish`].
+    pub fn next(&mut self) -> Option<Vec<Turn>> {
+        let turns = std::mem::take(self.rounds.get_mut(self.done)?);
+        if turns.is_empty() {
+            return None;
+        }
+        self.done += 1;
+        Some(turns)
+    }
+
+    /// Ends a round. After the last one all buffers are empty again, with their room kept.
+    pub fn finish(&mut self, mut turns: Vec<Turn>) {
+        turns.clear();
+        self.rounds[self.done - 1] = turns;
+        if self.rounds.get(self.done).is_none_or(Vec::is_empty) {
+            self.done = 0;
+            self.epoch += 1;
+            self.values.clear();
+            self.bytes.clear();
+        }
+    }
+
+    pub fn values(&self, observed: &Observed) -> &[f64] {
+        &self.values[observed.values..][..self.width]
+    }
+
+    /// The record's key; `None` when it had none.
+    pub fn key<'a>(&'a self, observed: &Observed, series: &'a str) -> Option<&'a [u8]> {
+        match &observed.key {
+            Some(range) => Some(&self.bytes[range.clone()]),
+            None => observed.keyed.then_some(series.as_bytes()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(slot: u32, cell: i64) -> Turn {
+        Turn { slot: Slot(slot), cell, cold: false, observed: None }
+    }
+
+    #[test]
+    fn a_round_holds_a_series_once_and_in_order() {
+        let mut rounds = Rounds::new(1);
+        for refill in 0..3 {
+            for (slot, cell) in [(0, 1), (1, 1), (0, 2), (0, 3), (2, 1), (1, 2)] {
+                rounds.push(turn(slot, cell + 10 * refill));
+            }
+            let mut seen = Vec::new();
+            while let Some(turns) = rounds.next() {
+                seen.push(turns.iter().map(|t| (t.slot.0, t.cell - 10 * refill)).collect::<Vec<_>>());
+                rounds.finish(turns);
+            }
+            assert_eq!(seen, [vec![(0, 1), (1, 1), (2, 1)], vec![(0, 2), (1, 2)], vec![(0, 3)]]);
+        }
+    }
+
+    #[test]
+    fn keys_are_kept_apart_from_names() {
+        let mut rounds = Rounds::new(1);
+        let same = rounds.keep(1, &[1.0], Some(b"a"), "a");
+        let other = rounds.keep(2, &[2.0], Some(b"b"), "a");
+        let none = rounds.keep(3, &[3.0], None, "a");
+        assert_eq!(rounds.key(&same, "a"), Some(b"a".as_slice()));
+        assert_eq!(rounds.key(&other, "a"), Some(b"b".as_slice()));
+        assert_eq!(rounds.key(&none, "a"), None);
+        assert_eq!(rounds.values(&other), [2.0]);
+    }
+}

@@ -1,0 +1,208 @@
+use crate::domain::Levels;
+
+/// Half-life of about 500 matured forecasts.
+const SCALE_RATE: f32 = 1.0 - 0.998_614_6;
+/// A phase of the season is seen this much more seldom than a lead, so it learns this much faster.
+const PHASE_SPEEDUP: f32 = 24.0;
+const LEAD_SHARE: f32 = 0.05;
+const RECENT_RATE: f32 = 0.01;
+const MULTIPLIER_RATE: f32 = 0.001;
+/// Far levels would step too wildly with the plain factor exp(z²).
+const MOST_FACTOR: f32 = 60.0;
+/// From mean absolute error to standard deviation, of a normal.
+const DEVIATION: f32 = 1.253_3;
+/// The most phases that are kept of a season.
+const MOST_PHASES: usize = 24;
+
+/// Quantiles around any point forecast: an error scale per lead and phase of the target's season,
+/// and per level a multiplier that is moved until its level is realised (RECIPE.md, Intervals;
+/// quantile tracking after Gibbs and Candès 2021). O(1) memory per series, target and lead.
+#[derive(Debug)]
+pub struct Intervals {
+    targets: usize,
+    horizon: usize,
+    season: usize,
+    phases: usize,
+    levels: Vec<f32>,
+    /// Normal quantile of each level.
+    normal: Vec<f32>,
+    /// exp(z²), bounded.
+    factors: Vec<f32>,
+    /// Mean absolute error. `[slots, targets, phases, horizon]`
+    by_phase: Vec<f32>,
+    counts: Vec<u16>,
+    /// `[slots, targets, horizon]`
+    by_lead: Vec<Lead>,
+    /// `[slots, targets, horizon, levels]`
+    multipliers: Vec<f32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lead {
+    /// Mean absolute error at this lead, all phases.
+    error: f32,
+    /// Recent errors over the scale that they were given.
+    recent: f32,
+    count: u32,
+}
+
+impl Intervals {
+    /// `season` is the stream's shortest season in steps, or 1.
+    pub fn new(targets: usize, horizon: usize, season: usize, levels: &Levels) -> Self {
+        let normal: Vec<f32> = levels.iter().map(|l| l.normal_quantile() as f32).collect();
+        Self {
+            targets,
+            horizon,
+            season: season.max(1),
+            phases: season.clamp(1, MOST_PHASES),
+            levels: levels.iter().map(|l| l.get() as f32).collect(),
+            factors: normal.iter().map(|z| (z * z).exp().min(MOST_FACTOR)).collect(),
+            normal,
+            by_phase: Vec::new(),
+            counts: Vec::new(),
+            by_lead: Vec::new(),
+            multipliers: Vec::new(),
+        }
+    }
+
+    pub fn levels(&self) -> usize {
+        self.levels.len()
+    }
+
+    pub fn grow(&mut self, slots: usize) {
+        let leads = slots * self.targets * self.horizon;
+        self.by_phase.resize(leads * self.phases, 0.0);
+        self.counts.resize(leads * self.phases, 0);
+        self.by_lead.resize(leads, Lead { error: 0.0, recent: 1.0, count: 0 });
+        while self.multipliers.len() < leads * self.levels.len() {
+            self.multipliers.extend_from_slice(&self.normal);
+        }
+    }
+
+    fn lead_at(&self, slot: usize, target: usize, lead: usize) -> usize {
+        (slot * self.targets + target) * self.horizon + lead - 1
+    }
+
+    fn phase_at(&self, slot: usize, target: usize, cell: i64, lead: usize) -> usize {
+        let within = cell.rem_euclid(self.season as i64) as usize;
+        let phase = within * self.phases / self.season;
+        ((slot * self.targets + target) * self.phases + phase) * self.horizon + lead - 1
+    }
+
+    /// Learns from a target that has arrived: `cell` is the target's, `scale` and `bounds` are what
+    /// [`Self::quantiles`] gave when `point` was made.
+    #[expect(clippy::too_many_arguments, reason = "a matured forecast is all of these")]
+    pub fn update(
+        &mut self,
+        slot: usize,
+        target: usize,
+        cell: i64,
+        lead: usize,
+        value: f32,
+        point: f32,
+        scale: f32,
+        bounds: &[f32],
+    ) {
+        let error = (value - point).abs();
+        if !error.is_finite() {
+            return;
+        }
+        let (at, phase) = (self.lead_at(slot, target, lead), self.phase_at(slot, target, cell, lead));
+        let state = &mut self.by_lead[at];
+        if state.count > 0 {
+            let multipliers = &mut self.multipliers[at * self.levels.len()..][..self.levels.len()];
+            for (l, multiplier) in multipliers.iter_mut().enumerate() {
+                let below = if value <= bounds[l] { 1.0 } else { 0.0 };
+                *multiplier += MULTIPLIER_RATE * self.factors[l] * (self.levels[l] - below);
+            }
+            if scale > 0.0 {
+                state.recent += RECENT_RATE * ((error / scale).min(8.0) - state.recent);
+            }
+        }
+        state.count = state.count.saturating_add(1);
+        state.error += SCALE_RATE.max(1.0 / state.count as f32) * (error - state.error);
+        self.counts[phase] = self.counts[phase].saturating_add(1);
+        let rate =
+            (SCALE_RATE * PHASE_SPEEDUP.min(self.phases as f32)).max(1.0 / f32::from(self.counts[phase]));
+        self.by_phase[phase] += rate * (error - self.by_phase[phase]);
+    }
+
+    /// Writes the quantiles around `point` for a target in `cell`, ascending, and gives the error
+    /// scale that they were made with. While no error is known, `guess` (a standard deviation) stands
+    /// in. The level 0.5 is the point itself. `bounds`: `[levels]`
+    #[expect(clippy::too_many_arguments, reason = "a forecast is all of these")]
+    pub fn quantiles(
+        &self,
+        slot: usize,
+        target: usize,
+        cell: i64,
+        lead: usize,
+        point: f32,
+        guess: f32,
+        bounds: &mut [f32],
+    ) -> f32 {
+        let (at, phase) = (self.lead_at(slot, target, lead), self.phase_at(slot, target, cell, lead));
+        let state = self.by_lead[at];
+        let (scale, deviation) = if state.count == 0 {
+            (0.0, guess)
+        } else {
+            let seen = f32::from(self.counts[phase]);
+            let share = if seen > 30.0 { LEAD_SHARE } else { 3.0 / (seen + 3.0) };
+            let scale = (1.0 - share) * self.by_phase[phase] + share * state.error;
+            (scale, scale * state.recent.max(0.05).sqrt() * DEVIATION)
+        };
+        let multipliers = &self.multipliers[at * self.levels.len()..][..self.levels.len()];
+        let mut highest = f32::NEG_INFINITY;
+        for (l, multiplier) in multipliers.iter().enumerate() {
+            let offset = match self.normal[l] {
+                0.0 => 0.0,
+                z if z < 0.0 => multiplier.min(0.0) * deviation,
+                _ => multiplier.max(0.0) * deviation,
+            };
+            highest = highest.max(point + offset);
+            bounds[l] = highest;
+        }
+        scale
+    }
+
+    /// Bytes held.
+    pub fn memory(&self) -> usize {
+        self.by_phase.capacity() * size_of::<f32>()
+            + self.counts.capacity() * size_of::<u16>()
+            + self.by_lead.capacity() * size_of::<Lead>()
+            + self.multipliers.capacity() * size_of::<f32>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Level;
+    use rand::{Rng, SeedableRng};
+
+    #[test]
+    fn realised_coverage_approaches_the_levels_on_skewed_noise() {
+        let levels = Levels::new([0.1, 0.5, 0.9, 0.975].map(|l| Level::try_new(l).unwrap()).to_vec());
+        let mut intervals = Intervals::new(1, 1, 24, &levels);
+        intervals.grow(1);
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);
+        let (mut below, mut n) = ([0.0f64; 4], 0.0);
+        for cell in 0..40_000i64 {
+            let mut bounds = [0.0; 4];
+            let scale = intervals.quantiles(0, 0, cell, 1, 0.0, 1.0, &mut bounds);
+            assert!(bounds.is_sorted(), "{bounds:?}");
+            // Exponential noise, louder in one half of the day.
+            let loud = if cell.rem_euclid(24) < 12 { 3.0 } else { 1.0 };
+            let value = loud * (-rng.random::<f32>().max(1e-9).ln() - 0.7);
+            if cell > 5_000 {
+                n += 1.0;
+                bounds.iter().enumerate().for_each(|(l, b)| below[l] += f64::from(u8::from(value <= *b)));
+            }
+            intervals.update(0, 0, cell, 1, value, 0.0, scale, &bounds);
+        }
+        for (l, want) in [(0, 0.1), (2, 0.9), (3, 0.975)] {
+            let got = below[l] / n;
+            assert!((got - want).abs() < 0.02, "level {want}: {got}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+/// Sums over all series of a shard since they were last taken: what the metrics show.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    buckets: Vec<usize>,
+    levels: usize,
+    experts: usize,
+    /// Sum of scaled absolute errors and their number. `[experts, buckets]`
+    errors: Vec<(f64, u64)>,
+    /// How often the target lay at or below the quantile, and of how many. `[levels, buckets]`
+    below: Vec<(u64, u64)>,
+}
+
+/// Leads that stand for all: 1, 2, 4, 8, … and the horizon.
+pub fn lead_buckets(horizon: usize) -> Vec<usize> {
+    let mut leads: Vec<usize> = std::iter::successors(Some(1usize), |lead| Some(lead * 2))
+        .take_while(|lead| *lead < horizon)
+        .collect();
+    leads.push(horizon);
+    leads
+}
+
+impl Summary {
+    pub fn new(horizon: usize, experts: usize, levels: usize) -> Self {
+        let buckets = lead_buckets(horizon);
+        let n = buckets.len();
+        Self {
+            buckets,
+            levels,
+            experts,
+            errors: vec![(0.0, 0); experts * n],
+            below: vec![(0, 0); levels * n],
+        }
+    }
+
+    pub fn buckets(&self) -> &[usize] {
+        &self.buckets
+    }
+
+    /// The bucket of a lead; `None` for a lead between buckets.
+    pub fn bucket(&self, lead: usize) -> Option<usize> {
+        self.buckets.iter().position(|b| *b == lead)
+    }
+
+    /// Adds one expert's error, in units of the series' deviation.
+    pub fn add_error(&mut self, expert: usize, bucket: usize, scaled_error: f32) {
+        if scaled_error.is_finite() {
+            let sum = &mut self.errors[expert * self.buckets.len() + bucket];
+            *sum = (sum.0 + f64::from(scaled_error), sum.1 + 1);
+        }
+    }
+
+    /// Adds one target against the quantiles that were forecast for it. `bounds`: `[levels]`
+    pub fn add_coverage(&mut self, bucket: usize, value: f32, bounds: &[f32]) {
+        for (level, bound) in bounds.iter().enumerate() {
+            let sum = &mut self.below[level * self.buckets.len() + bucket];
+            *sum = (sum.0 + u64::from(value <= *bound), sum.1 + 1);
+        }
+    }
+
+    /// Adds another shard's sums.
+    pub fn merge(&mut self, other: &Self) {
+        for (a, b) in self.errors.iter_mut().zip(&other.errors) {
+            *a = (a.0 + b.0, a.1 + b.1);
+        }
+        for (a, b) in self.below.iter_mut().zip(&other.below) {
+            *a = (a.0 + b.0, a.1 + b.1);
+        }
+    }
+
+    /// Makes older sums weigh less: each is multiplied by `keep`.
+    pub fn fade(&mut self, keep: f64) {
+        let faded = |n: u64| (n as f64 * keep) as u64;
+        self.errors.iter_mut().for_each(|(sum, n)| {
+            let less = faded(*n);
+            *sum = if *n == 0 { 0.0 } else { *sum * less as f64 / *n as f64 };
+            *n = less;
+        });
+        self.below.iter_mut().for_each(|(below, n)| {
+            let less = faded(*n);
+            *below = if *n == 0 { 0 } else { (*below as f64 * less as f64 / *n as f64).round() as u64 };
+            *n = less;
+        });
+    }
+
+    /// Mean scaled absolute error; `None` before the first.
+    pub fn error(&self, expert: usize, bucket: usize) -> Option<f64> {
+        let (sum, n) = self.errors[expert * self.buckets.len() + bucket];
+        (n > 0).then(|| sum / n as f64)
+    }
+
+    /// The share of targets at or below a level's quantile; `None` before the first.
+    pub fn coverage(&self, level: usize, bucket: usize) -> Option<f64> {
+        let (below, n) = self.below[level * self.buckets.len() + bucket];
+        (n > 0).then(|| below as f64 / n as f64)
+    }
+
+    /// How many errors the sums hold.
+    pub fn scored(&self) -> u64 {
+        self.errors.iter().map(|(_, n)| n).sum()
+    }
+
+    pub fn experts(&self) -> usize {
+        self.experts
+    }
+
+    pub fn levels(&self) -> usize {
+        self.levels
+    }
+
+    /// Takes the sums and starts again from nothing.
+    pub fn take(&mut self) -> Self {
+        let taken = self.clone();
+        self.errors.fill((0.0, 0));
+        self.below.fill((0, 0));
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_double_up_to_the_horizon() {
+        assert_eq!(lead_buckets(24), [1, 2, 4, 8, 16, 24]);
+        assert_eq!(lead_buckets(1), [1]);
+        assert_eq!(lead_buckets(8), [1, 2, 4, 8]);
+    }
+}

@@ -1,0 +1,21 @@
+//! What is kept of each series on the host: who it is, where it stands in time, its last readings,
+//! its scale, its calendar; and the features that networks see of them.
+//!
+//! Owns the order of time: after [`Order`] a series only steps forward. Knows no network, no expert
+//! and no clock.
+
+mod calendar;
+mod directory;
+mod features;
+mod order;
+mod sample;
+mod scaler;
+mod window;
+
+pub use calendar::Calendar;
+pub use directory::{Directory, Slot};
+pub use features::Features;
+pub use order::{Admission, Order};
+pub use sample::SeriesSample;
+pub use scaler::{Scale, Scaler};
+pub use window::{WindowCopy, WindowView, Windows};

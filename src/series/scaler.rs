@@ -1,0 +1,131 @@
+use super::Slot;
+
+/// How fast a scale follows its series, at the slowest: a memory of about 1,000 readings.
+const RATE: f32 = 0.001;
+
+/// The largest distance from an anchor: its square and the sums of it stay finite in f32.
+const LARGEST: f64 = 1e15;
+
+/// Location and spread of one value of one series.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Scale {
+    /// Exponentially weighted mean.
+    pub mean: f32,
+    /// Exponentially weighted variance.
+    variance: f32,
+    /// Exponentially weighted mean of the absolute step from one reading to the next.
+    step: f32,
+    readings: u32,
+}
+
+impl Scale {
+    /// Standard deviation; never 0, so that it can divide.
+    pub fn deviation(&self) -> f32 {
+        let least = 1e-6 * self.mean.abs().max(1e-6);
+        self.variance.sqrt().max(least)
+    }
+
+    /// The typical step from one reading to the next, as a standard deviation; never 0.
+    pub fn step(&self) -> f32 {
+        (1.25 * self.step).max(1e-3 * self.deviation())
+    }
+
+    /// Readings seen.
+    pub fn readings(&self) -> u32 {
+        self.readings
+    }
+
+    fn update(&mut self, value: f32, previous: Option<f32>) {
+        self.readings = self.readings.saturating_add(1);
+        let rate = RATE.max(1.0 / self.readings as f32);
+        let delta = value - self.mean;
+        self.mean += rate * delta;
+        self.variance = (1.0 - rate) * (self.variance + rate * delta * delta);
+        if let Some(previous) = previous {
+            let rate = RATE.max(1.0 / (self.readings - 1).max(1) as f32);
+            self.step += rate * ((value - previous).abs() - self.step);
+        }
+    }
+}
+
+/// The scales and the anchors of a shard's series.
+///
+/// A value's anchor is the first finite value of its series. Everything behind this door is held
+/// relative to it in f32, so that a position or a meter's count keeps its small differences.
+#[derive(Debug)]
+pub struct Scaler {
+    width: usize,
+    anchors: Vec<f64>,
+    scales: Vec<Scale>,
+}
+
+impl Scaler {
+    /// For series of `width` values: targets, then covariates.
+    pub fn new(width: usize) -> Self {
+        Self { width, anchors: Vec::new(), scales: Vec::new() }
+    }
+
+    pub fn grow(&mut self, slots: usize) {
+        self.anchors.resize(slots * self.width, f64::NAN);
+        self.scales.resize(slots * self.width, Scale::default());
+    }
+
+    /// A raw value relative to its anchor, which the first finite value sets; NaN stays NaN.
+    pub fn relative(&mut self, slot: Slot, column: usize, raw: f64) -> f32 {
+        let anchor = &mut self.anchors[slot.index() * self.width + column];
+        if anchor.is_nan() && raw.is_finite() {
+            *anchor = raw;
+        }
+        (raw - *anchor).clamp(-LARGEST, LARGEST) as f32
+    }
+
+    /// The anchor that a relative value must be added to; 0 before the first value.
+    pub fn anchor(&self, slot: Slot, column: usize) -> f64 {
+        let anchor = self.anchors[slot.index() * self.width + column];
+        if anchor.is_nan() { 0.0 } else { anchor }
+    }
+
+    /// Learns from an observed value (relative) and the one before it.
+    pub fn update(&mut self, slot: Slot, column: usize, value: f32, previous: Option<f32>) {
+        self.scales[slot.index() * self.width + column].update(value, previous);
+    }
+
+    /// The scales of a series. `[width]`
+    pub fn scales(&self, slot: Slot) -> &[Scale] {
+        &self.scales[slot.index() * self.width..][..self.width]
+    }
+
+    /// Bytes held.
+    pub fn memory(&self) -> usize {
+        self.anchors.capacity() * size_of::<f64>() + self.scales.capacity() * size_of::<Scale>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mean_and_deviation_of_the_first_readings_are_those_of_the_sample() {
+        let values = [1.0f32, 2.0, 4.0, 7.0];
+        let mut scale = Scale::default();
+        let mut previous = None;
+        for v in values {
+            scale.update(v, previous);
+            previous = Some(v);
+        }
+        assert!((scale.mean - 3.5).abs() < 1e-6);
+        assert!((scale.deviation() - 5.25f32.sqrt()).abs() < 1e-5, "{}", scale.deviation());
+        assert!((scale.step() - 2.5).abs() < 1e-5);
+    }
+
+    #[test]
+    fn small_differences_of_large_values_survive() {
+        let mut scaler = Scaler::new(1);
+        scaler.grow(1);
+        assert_eq!(scaler.relative(Slot(0), 0, 48.856_614_123), 0.0);
+        let moved = scaler.relative(Slot(0), 0, 48.856_614_223);
+        assert!((f64::from(moved) - 1e-7).abs() < 1e-12);
+        assert!(scaler.relative(Slot(0), 0, f64::NAN).is_nan());
+    }
+}

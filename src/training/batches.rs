@@ -1,0 +1,132 @@
+use crate::config::Stream;
+use crate::nn::Chunk;
+use crate::series::{Features, SeriesSample};
+use rand::Rng;
+use std::ops::Range;
+
+/// Cuts chunks out of windows: features and targets of consecutive readings.
+pub(super) struct Batches<'a> {
+    samples: &'a [SeriesSample],
+    features: Features,
+    /// Newest readings of a window that are kept for judging.
+    holdout: usize,
+    /// Readings that warm a state before the first gradient.
+    warm: usize,
+    truncation: usize,
+}
+
+/// A mini-batch's buffers, rows series-major, to be lent to a trainer as a [`Chunk`].
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    batch: usize,
+    warm: usize,
+    steps: usize,
+    /// `[batch, warm + steps, inputs]`
+    x: Vec<f32>,
+    /// `[batch, steps, outputs]`
+    targets: Vec<f32>,
+    /// 1 where a target has arrived, was observed and may be used; as `targets`.
+    mask: Vec<f32>,
+}
+
+impl Cut {
+    fn reset(&mut self, batch: usize, warm: usize, steps: usize, features: &Features) {
+        (self.batch, self.warm, self.steps) = (batch, warm, steps);
+        let outputs = batch * steps * features.outputs();
+        for (buffer, len) in [
+            (&mut self.x, batch * (warm + steps) * features.inputs()),
+            (&mut self.targets, outputs),
+            (&mut self.mask, outputs),
+        ] {
+            buffer.clear();
+            buffer.resize(len, 0.0);
+        }
+    }
+
+    /// The mini-batch; every state starts cold.
+    pub fn chunk(&self) -> Chunk<'_> {
+        let Self { batch, warm, steps, x, targets, mask } = self;
+        Chunk { batch: *batch, burn_in: *warm, steps: *steps, x, targets, mask, state: None }
+    }
+}
+
+impl<'a> Batches<'a> {
+    /// `None` when no window is long enough to learn from and be judged on.
+    pub fn new(stream: &Stream, samples: &'a [SeriesSample]) -> Option<Self> {
+        let longest = samples.iter().map(|s| s.window.view().len()).max()?;
+        let holdout = stream.training.holdout.min(longest / 4);
+        let learnt = longest.checked_sub(holdout + stream.horizon)?;
+        let truncation = stream.training.truncation.min(learnt);
+        let warm = stream.training.burn_in.min(learnt - truncation);
+        (holdout > stream.horizon && truncation >= 2).then(|| Self {
+            samples,
+            features: Features::new(stream),
+            holdout,
+            warm,
+            truncation,
+        })
+    }
+
+    /// Features of a reading and outputs of a network.
+    pub fn widths(&self) -> (usize, usize) {
+        (self.features.inputs(), self.features.outputs())
+    }
+
+    /// A random mini-batch to learn from. No target in it is among the held-out readings.
+    pub fn learn(&mut self, batch: usize, rng: &mut impl Rng, cut: &mut Cut) {
+        cut.reset(batch, self.warm, self.truncation, &self.features);
+        let holdout = self.holdout;
+        for row in 0..batch {
+            let sample = rng.random_range(0..self.samples.len());
+            let len = self.samples[sample].window.view().len();
+            let newest = holdout + 1;
+            let oldest = len.saturating_sub(self.warm + self.truncation).max(newest);
+            let end = rng.random_range(newest..=oldest);
+            self.fill(cut, row, sample, end, |age, lead| age >= holdout + lead);
+        }
+    }
+
+    /// The held-out readings of some samples, after readings that warm the state.
+    pub fn judge(&mut self, samples: Range<usize>, cut: &mut Cut) {
+        cut.reset(samples.len(), self.warm + self.truncation, self.holdout, &self.features);
+        for (row, sample) in samples.enumerate() {
+            self.fill(cut, row, sample, 0, |_, _| true);
+        }
+    }
+
+    /// Writes the chunk whose newest reading has age `end`. Readings before the window's first stay
+    /// zero and have no targets.
+    fn fill(
+        &mut self,
+        cut: &mut Cut,
+        row: usize,
+        sample: usize,
+        end: usize,
+        usable: impl Fn(usize, usize) -> bool,
+    ) {
+        let sample = &self.samples[sample];
+        let window = sample.window.view();
+        let (inputs, outputs) = self.widths();
+        let horizon = outputs / window.targets();
+        let all = cut.warm + cut.steps;
+        for t in 0..all {
+            let age = end + all - 1 - t;
+            if age >= window.len() {
+                continue;
+            }
+            let x = &mut cut.x[(row * all + t) * inputs..][..inputs];
+            self.features.fill(&window, age, &sample.scales, x);
+            if t >= cut.warm {
+                let at = (row * cut.steps + t - cut.warm) * outputs;
+                let mask = &mut cut.mask[at..][..outputs];
+                let targets = &mut cut.targets[at..][..outputs];
+                self.features.wanted(&window, age, &sample.lead_scales, targets, mask);
+                for (i, mask) in mask.iter_mut().enumerate() {
+                    if !usable(age, i % horizon + 1) {
+                        *mask = 0.0;
+                    }
+                }
+            }
+        }
+    }
+}

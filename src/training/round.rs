@@ -1,0 +1,158 @@
+use super::batches::{Batches, Cut};
+use crate::config::{CellKind, NormKind, Stream};
+use crate::nn::{
+    Blueprint, Cell, Dropout, Error, Loss, Norm, OptimiserState, Trainer, TrainerSettings, Weights,
+};
+use crate::series::{Features, SeriesSample};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::f64::consts::PI;
+use std::sync::Arc;
+
+/// Steps from one checkpoint, judged on the held-out readings, to the next.
+const CHECKPOINT: usize = 20;
+/// The most series on which a checkpoint is judged.
+const JUDGES: usize = 256;
+/// Series judged in one go.
+const JUDGED_AT_ONCE: usize = 32;
+
+/// A network and how far its optimiser has come.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    pub weights: Arc<Weights>,
+    /// `None` where a bundle came without: it starts afresh.
+    pub optimiser: Option<OptimiserState>,
+}
+
+/// What a round is made of.
+pub struct Round<'a> {
+    pub stream: &'a Stream,
+    pub samples: &'a [SeriesSample],
+    /// The network that serves; `None` before the first.
+    pub champion: Option<&'a Trained>,
+    /// The number of the round: with the stream's seed it makes all randomness.
+    pub number: u64,
+}
+
+/// What came of a round.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A network that is better on the held-out readings than the champion and than no correction.
+    Better { trained: Trained, loss: f64, champion_loss: f64 },
+    /// None was better.
+    Rejected { loss: f64, champion_loss: f64 },
+    /// The windows are too short yet.
+    TooYoung,
+    /// The caller stopped it.
+    Stopped,
+}
+
+/// Why a round failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RoundError {
+    #[error("the network: {0}")]
+    Network(#[from] Error),
+}
+
+/// The shape of a stream's network.
+pub fn blueprint(stream: &Stream) -> Result<Blueprint, Error> {
+    let features = Features::new(stream);
+    let cell = match stream.model.family {
+        CellKind::Lstm => Cell::Lstm,
+        CellKind::Gru => Cell::Gru,
+    };
+    let norm = match stream.model.norm {
+        NormKind::Layer => Norm::Layer,
+        NormKind::None => Norm::None,
+    };
+    Blueprint::try_new(
+        cell,
+        norm,
+        features.inputs(),
+        stream.model.hidden,
+        stream.model.layers,
+        features.outputs(),
+    )
+}
+
+impl Round<'_> {
+    /// Trains from the champion, or from the start. Its checkpoints, and the network before the first
+    /// step (for a new one that is "no correction"), are judged on the newest held-out readings; the
+    /// best is the outcome (RECIPE.md). After every mini-batch `go_on` may wait, and may end the round
+    /// by saying no.
+    ///
+    /// # Errors
+    /// When the network can't be trained: its gradients are not finite, or the device fails.
+    pub fn run(&self, go_on: &mut dyn FnMut() -> bool) -> Result<Outcome, RoundError> {
+        let Some(mut batches) = Batches::new(self.stream, self.samples) else { return Ok(Outcome::TooYoung) };
+        let settings = &self.stream.training;
+        let seed = settings.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.number);
+        let (steps, rate) = match self.champion {
+            None => (settings.budget.first_steps, settings.learning_rate),
+            Some(_) => (settings.budget.steps, settings.refresh_learning_rate),
+        };
+        let start = match self.champion {
+            None => Arc::new(Weights::initial(&blueprint(self.stream)?, seed)),
+            Some(champion) => champion.weights.clone(),
+        };
+        let mut trainer = Trainer::new(
+            &start,
+            self.champion.and_then(|c| c.optimiser.as_ref()),
+            TrainerSettings {
+                learning_rate: rate,
+                weight_decay: settings.weight_decay,
+                clip_norm: settings.clip_norm,
+                dropout: Dropout {
+                    input: settings.input_dropout as f32,
+                    recurrent: settings.recurrent_dropout as f32,
+                    between: settings.layer_dropout as f32,
+                },
+                seed,
+                loss: Loss::Huber(1.0),
+            },
+        )?;
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut cut = Cut::default();
+        let champion_loss = self.judge(&mut batches, &trainer, &mut cut)?;
+        let mut best: Option<(f64, Trained)> = None;
+        let mut lowest = f64::INFINITY;
+        for step in 0..steps {
+            if self.champion.is_none() {
+                let cosine = 0.5 * (1.0 + (PI * step as f64 / steps as f64).cos());
+                trainer.set_learning_rate(rate * cosine.max(1e-3))?;
+            }
+            batches.learn(settings.batch, &mut rng, &mut cut);
+            trainer.chunk(&cut.chunk())?;
+            if !go_on() {
+                return Ok(Outcome::Stopped);
+            }
+            if (step + 1) % CHECKPOINT == 0 || step + 1 == steps {
+                let loss = self.judge(&mut batches, &trainer, &mut cut)?;
+                lowest = lowest.min(loss);
+                if loss < best.as_ref().map_or(champion_loss, |(least, _)| *least) {
+                    let trained = Trained {
+                        weights: Arc::new(trainer.weights()),
+                        optimiser: Some(trainer.optimiser_state()),
+                    };
+                    best = Some((loss, trained));
+                }
+            }
+        }
+        Ok(match best {
+            Some((loss, trained)) => Outcome::Better { trained, loss, champion_loss },
+            None => Outcome::Rejected { loss: lowest, champion_loss },
+        })
+    }
+
+    /// Mean loss over the held-out readings.
+    fn judge(&self, batches: &mut Batches<'_>, trainer: &Trainer, cut: &mut Cut) -> Result<f64, Error> {
+        let judges = self.samples.len().min(JUDGES);
+        let (mut sum, mut count) = (0.0, 0.0);
+        for from in (0..judges).step_by(JUDGED_AT_ONCE) {
+            batches.judge(from..judges.min(from + JUDGED_AT_ONCE), cut);
+            let (s, n) = trainer.evaluate(&cut.chunk())?;
+            (sum, count) = (sum + s, count + n);
+        }
+        Ok(if count > 0.0 { sum / count } else { f64::INFINITY })
+    }
+}
