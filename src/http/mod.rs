@@ -1,0 +1,31 @@
+//! The admin server: metrics, health, a read-only API and a dashboard; and the charts of it, which
+//! reports draw too.
+//!
+//! Owns its thread and its runtime, so that it answers while everything else is busy. Promises that
+//! a request never waits for a worker and is bounded in time and size, and that every error is a
+//! problem detail of RFC 9457. Never writes: it shows what stands on the [`Board`] and in the
+//! [`Metrics`].
+//!
+//! [`Board`]: crate::telemetry::Board
+//! [`Metrics`]: crate::telemetry::Metrics
+
+mod api;
+mod axis;
+mod chart;
+mod connection;
+mod error_chart;
+mod health;
+mod markup;
+mod page;
+mod problem;
+mod server;
+
+pub use chart::{FanChart, fan};
+pub use error_chart::{ErrorChart, error_by_lead};
+pub use markup::escape;
+pub use server::{Error, Server};
+
+#[cfg(test)]
+mod chart_tests;
+#[cfg(test)]
+mod server_tests;

@@ -1,0 +1,199 @@
+//! A started server, asked over plain sockets.
+
+use super::Server;
+use crate::domain::{
+    Degraded, EventTime, Levels, ModelVersion, Offset, Partition, StreamName, TopicPartition,
+};
+use crate::telemetry::*;
+use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect(&self.body)
+    }
+
+    /// A problem detail says its own status again.
+    fn problem(&self) -> Value {
+        assert!(self.head.contains("content-type: application/problem+json"), "{}", self.head);
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        assert_eq!(problem["type"], "about:blank");
+        problem
+    }
+}
+
+fn ask(address: SocketAddr, request: &str) -> Answer {
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    socket.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").expect(&text);
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head: head.to_ascii_lowercase(), body: body.into() }
+}
+
+fn get(address: SocketAddr, path: &str) -> Answer {
+    ask(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+}
+
+fn power() -> StreamName {
+    StreamName::new("power").unwrap()
+}
+
+fn shard(state: ShardState) -> (TopicPartition, ShardStatus) {
+    let at = TopicPartition { topic: "meters".into(), partition: Partition(2) };
+    (at, ShardStatus { state, series: 1_200, last_offset: Some(Offset(99)), lag: Some(5) })
+}
+
+fn started(stall_after: Duration) -> (Server, Board, Metrics) {
+    let leads = vec![1, 2, 4];
+    let shape =
+        StreamShape { name: power(), levels: Levels::new(vec![]), leads, experts: vec!["mixture".into()] };
+    let metrics = Metrics::new(&[shape]);
+    let board = Board::new(&BoardOptions { workers: 1, stall_after, streams: vec![power()] });
+    let server = Server::start(([127, 0, 0, 1], 0).into(), metrics.clone(), board.clone()).unwrap();
+    (server, board, metrics)
+}
+
+fn quiet() -> (Server, Board, Metrics) {
+    started(Duration::from_secs(60))
+}
+
+#[test]
+fn metrics_are_text() {
+    let (server, _, metrics) = quiet();
+    metrics.stream(&power()).readings.inc_by(7);
+    let answer = get(server.address(), "/metrics");
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.contains("content-type: text/plain; version=0.0.4"), "{}", answer.head);
+    assert!(answer.body.contains("tidecast_readings_total{stream=\"power\"} 7"));
+}
+
+#[test]
+fn readiness_says_what_it_waits_for() {
+    let (server, board, _) = quiet();
+    let answer = get(server.address(), "/readyz");
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.problem()["detail"], "worker 0 waits for its first assignment");
+    let (at, status) = shard(ShardState::Restoring);
+    board.shard(0, &power(), &at, status);
+    board.assigned(0);
+    let problem = get(server.address(), "/readyz").problem();
+    assert_eq!(problem["detail"], "stream power: shard meters[2] is restoring");
+    assert_eq!(problem["restoring"][0]["partition"], 2);
+    board.shard(0, &power(), &at, shard(ShardState::Running).1);
+    assert_eq!(get(server.address(), "/readyz").status, 200);
+    board.stopping();
+    assert_eq!(get(server.address(), "/readyz").problem()["stopping"], true);
+}
+
+#[test]
+fn a_hung_worker_ends_liveness_and_nothing_else() {
+    let (server, board, _) = started(Duration::from_millis(50));
+    board.beat(0);
+    std::thread::sleep(Duration::from_millis(120));
+    let answer = get(server.address(), "/livez");
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.problem()["workers"][0], 0);
+    assert_eq!(get(server.address(), "/metrics").status, 200);
+    let (server, ..) = quiet();
+    assert_eq!(get(server.address(), "/livez").body, "live\n");
+}
+
+#[test]
+fn streams_are_listed_and_shown() {
+    let (server, board, _) = quiet();
+    let (at, status) = shard(ShardState::Running);
+    board.shard(0, &power(), &at, status);
+    board.model(&power(), Some(ModelVersion(12)), None);
+    let list = get(server.address(), "/api/v1/streams").json();
+    assert_eq!(list["streams"][0]["name"], "power");
+    assert_eq!(list["streams"][0]["model"], "power-000012");
+    assert_eq!(list["streams"][0]["series"], 1_200);
+    let time = |s: i64| EventTime::from_micros(s * 1_000_000).unwrap();
+    let forecast = ShownForecast {
+        origin: time(60),
+        times: vec![time(120)],
+        yhat: vec![1.5],
+        levels: vec![0.1, 0.9],
+        quantiles: vec![1.0, 2.0],
+    };
+    let readings = vec![(time(0), 1.0), (time(60), f64::NAN)];
+    let target = ShownTarget { name: "kw".into(), readings, forecast: Some(forecast) };
+    board.showcase(&power(), Showcase { series: "meter-17".into(), targets: vec![target] });
+    let one = get(server.address(), "/api/v1/streams/power").json();
+    assert_eq!(one["shards"][0]["last_offset"], 99);
+    assert_eq!(one["showcase"]["targets"]["kw"]["values"][1], Value::Null);
+    assert_eq!(one["showcase"]["targets"]["kw"]["forecast"]["quantiles"]["0.9"][0], 2.0);
+    assert_eq!(one["showcase"]["targets"]["kw"]["forecast"]["times"][0], "1970-01-01T00:02:00Z");
+}
+
+#[test]
+fn errors_are_problem_details() {
+    let (server, ..) = quiet();
+    for path in ["/nothing", "/api/v1/streams/absent", "/api/v1/streams/%FF", "/api/v1/streams/a%2Fb"] {
+        let answer = get(server.address(), path);
+        assert_eq!(answer.status, 404, "{path}");
+        answer.problem();
+    }
+    let request = "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let answer = ask(server.address(), request);
+    assert_eq!(answer.status, 405);
+    assert!(answer.head.contains("allow: get,head"), "{}", answer.head);
+    answer.problem();
+    let request = "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\nConnection: close\r\n\r\n";
+    let answer = ask(server.address(), request);
+    assert_eq!(answer.status, 413);
+    answer.problem();
+}
+
+#[test]
+fn the_page_escapes_what_producers_name() {
+    let (server, board, _) = quiet();
+    let target = ShownTarget { name: "<i>".into(), readings: Vec::new(), forecast: None };
+    let series = "<script>alert(1)</script>".to_owned();
+    board.showcase(&power(), Showcase { series, targets: vec![target] });
+    let expert = ExpertScore { expert: "<b>last".into(), error: vec![0.5, f64::NAN] };
+    board.scores(0, &power(), Scores { leads: vec![1, 4], experts: vec![expert], scored: 9 });
+    board.model(&power(), None, Some(Degraded::Warming));
+    let answer = get(server.address(), "/");
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.head.contains("content-type: text/html") && answer.head.contains("content-security-policy")
+    );
+    assert!(
+        !answer.body.contains("<script>") && !answer.body.contains("<b>last") && !answer.body.contains("NaN")
+    );
+    assert!(answer.body.contains("experts only (warming)") && answer.body.contains("class=\"best\">0.500"));
+    assert_eq!(get(server.address(), "/refresh.js").status, 200);
+}
+
+#[test]
+fn a_stop_frees_the_address_even_with_an_idle_client() {
+    let (server, ..) = quiet();
+    let address = server.address();
+    let mut idle = TcpStream::connect(address).unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\nHo").unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let start = Instant::now();
+    server.stop();
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_taken_address_is_said_at_once() {
+    let (server, board, metrics) = quiet();
+    let error = Server::start(server.address(), metrics, board).err().unwrap();
+    assert!(error.to_string().contains(&format!("can't listen on {}", server.address())), "{error}");
+}

@@ -1,0 +1,144 @@
+use super::error::Error;
+use super::settings;
+use crate::config::Kafka;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::{Client, DefaultClientContext};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use rdkafka::{ClientContext, types::RDKafkaRespErr};
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::Duration;
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A topic to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicSpec {
+    pub name: String,
+    pub partitions: usize,
+    /// `None` is the broker's default.
+    pub replication: Option<usize>,
+    /// The topic's own settings, like `cleanup.policy`.
+    pub config: Vec<(String, String)>,
+}
+
+/// What became of a [`TopicSpec`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Creation {
+    Created,
+    Exists,
+    Failed(String),
+}
+
+/// Topics: what there is, and making what is missing.
+pub struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    brokers: String,
+}
+
+impl Admin {
+    /// # Errors
+    /// [`Error::Settings`].
+    pub fn connect(kafka: &Kafka) -> Result<Self, Error> {
+        let client = settings::admin(kafka)
+            .create_with_context(DefaultClientContext)
+            .map_err(|e| Error::of("creating an admin client", &e))?;
+        Ok(Self { client, brokers: kafka.brokers.clone() })
+    }
+
+    /// Every topic with its number of partitions.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Failed`].
+    pub fn topics(&self) -> Result<BTreeMap<String, usize>, Error> {
+        partitions(self.client.inner(), &self.brokers, None)
+    }
+
+    /// The numbers of partitions of these topics.
+    ///
+    /// # Errors
+    /// [`Error::MissingTopics`] with all that do not exist; as [`topics`](Self::topics).
+    pub fn require(&self, names: &[String]) -> Result<BTreeMap<String, usize>, Error> {
+        let mut topics = self.topics()?;
+        let missing: Vec<String> = names.iter().filter(|n| !topics.contains_key(*n)).cloned().collect();
+        if !missing.is_empty() {
+            return Err(Error::MissingTopics(missing));
+        }
+        topics.retain(|name, _| names.contains(name));
+        Ok(topics)
+    }
+
+    /// Makes topics, and says of each what became of it, in the order of `specs`.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when the request as a whole went wrong.
+    pub fn create_topics(&self, specs: &[TopicSpec]) -> Result<Vec<(String, Creation)>, Error> {
+        let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
+        let topics: Vec<NewTopic<'_>> = specs
+            .iter()
+            .map(|spec| NewTopic {
+                name: &spec.name,
+                num_partitions: count(spec.partitions),
+                replication: TopicReplication::Fixed(spec.replication.map_or(-1, count)),
+                config: spec.config.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect(),
+            })
+            .collect();
+        let options =
+            AdminOptions::new().request_timeout(Some(ANSWER_TIMEOUT)).operation_timeout(Some(ANSWER_TIMEOUT));
+        let results = block_on(self.client.create_topics(&topics, &options))
+            .map_err(|e| Error::of("creating topics", &e))?;
+        let outcome = |name: &str| {
+            let result = results.iter().find(|r| match r {
+                Ok(topic) | Err((topic, _)) => topic == name,
+            });
+            match result {
+                Some(Ok(_)) => Creation::Created,
+                Some(Err((_, Code::TopicAlreadyExists))) => Creation::Exists,
+                Some(Err((_, code))) => Creation::Failed(code.to_string()),
+                None => Creation::Failed("the broker said nothing about it".to_owned()),
+            }
+        };
+        Ok(specs.iter().map(|spec| (spec.name.clone(), outcome(&spec.name))).collect())
+    }
+}
+
+pub(super) fn partitions<C: ClientContext>(
+    client: &Client<C>,
+    brokers: &str,
+    topic: Option<&str>,
+) -> Result<BTreeMap<String, usize>, Error> {
+    let metadata = client.fetch_metadata(topic, ANSWER_TIMEOUT).map_err(|e| Error::Unreachable {
+        brokers: brokers.to_owned(),
+        waited: ANSWER_TIMEOUT,
+        reason: e.to_string(),
+    })?;
+    let missing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    Ok(metadata
+        .topics()
+        .iter()
+        .filter(|t| t.error() != Some(missing) && !t.partitions().is_empty())
+        .map(|t| (t.name().to_owned(), t.partitions().len()))
+        .collect())
+}
+
+/// Waits for rdkafka's one kind of future here: a thread of the admin client finishes it.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What [`Member`](super::member::Member) and [`Tail`](super::Tail) share.
+
+use super::error::Error;
+use super::record::Polled;
+use crate::domain::{Offset, TopicPartition};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::{Offset as RawOffset, TopicPartitionList};
+use std::time::Duration;
+
+/// Waits for the first record, then takes what is there.
+pub(super) fn drain<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    max: usize,
+    wait: Duration,
+    sink: &mut dyn FnMut(Polled<'_>),
+    mut on_error: impl FnMut(KafkaError) -> Result<(), Error>,
+) -> Result<usize, Error> {
+    let mut taken = 0;
+    while taken < max {
+        let patience = if taken == 0 { wait } else { Duration::ZERO };
+        match consumer.poll(patience) {
+            // Also after a rebalance: its event is the worker's next business.
+            None => break,
+            Some(Ok(message)) => {
+                sink(Polled::of(&message));
+                taken += 1;
+            }
+            Some(Err(error)) => {
+                on_error(error)?;
+                break;
+            }
+        }
+    }
+    Ok(taken)
+}
+
+pub(super) fn is(
+    element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>,
+    tp: &TopicPartition,
+) -> bool {
+    element.partition() == tp.partition.0 && element.topic() == &*tp.topic
+}
+
+/// What the broker said of each of `parts`, in their order.
+pub(super) fn found(
+    doing: &'static str,
+    parts: &[TopicPartition],
+    answer: &TopicPartitionList,
+) -> Result<Vec<(TopicPartition, Option<Offset>)>, Error> {
+    parts
+        .iter()
+        .map(|tp| {
+            let element = answer.find_partition(&tp.topic, tp.partition.0);
+            let element =
+                element.ok_or_else(|| Error::Failed { doing, reason: format!("no answer for {tp}") })?;
+            element.error().map_err(|e| Error::of(doing, &e))?;
+            Ok((
+                tp.clone(),
+                match element.offset() {
+                    RawOffset::Offset(offset) => Some(Offset(offset)),
+                    _ => None,
+                },
+            ))
+        })
+        .collect()
+}

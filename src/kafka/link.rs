@@ -1,0 +1,200 @@
+use super::context::Event;
+use super::error::Error;
+use super::member::Member;
+use super::outbox::{Commit, Outbox};
+use super::record::Polled;
+use super::settings::{self, Identity};
+use super::statistics::LinkStatistics;
+use super::tail::Tail;
+use crate::config::{Config, Guarantee, Kafka};
+use crate::domain::{EventTime, Offset, Partition, TopicPartition};
+use std::time::Duration;
+
+/// One worker's consumer and producer.
+///
+/// The loop of its owner: [`poll`](Self::poll), then [`event`](Self::event) until there is none and
+/// answer each, step, [`send`](Self::send), now and then [`commit`](Self::commit). Nothing blocks
+/// longer than its named limit.
+pub struct Link {
+    // In this order they are dropped: the transaction is aborted before the partitions go.
+    pub(super) outbox: Outbox,
+    member: Member,
+    kafka: Kafka,
+}
+
+impl Link {
+    /// Joins the group and makes the producer ready; for exactly-once this waits until what an
+    /// earlier process of the same instance had left open is finished.
+    ///
+    /// # Errors
+    /// [`Error::Settings`], [`Error::Unreachable`] after a minute, [`Error::Refused`].
+    pub fn connect(config: &Config, worker: usize, topics: &[String]) -> Result<Self, Error> {
+        let identity = Identity::of(&config.kafka, worker);
+        let exactly_once = config.delivery.guarantee == Guarantee::ExactlyOnce;
+        let brokers = &config.kafka.brokers;
+        // The producer first: its orphaned transaction would hide the committed offsets.
+        let outbox = Outbox::open(settings::outbox(config, &identity), brokers, exactly_once)?;
+        let member = Member::join(&settings::member(config, &identity), brokers, topics)?;
+        Ok(Self { outbox, member, kafka: config.kafka.clone() })
+    }
+
+    /// Waits for a record at most `wait`, then hands over what is there, at most `max` records, and
+    /// says how many. Returns early for an [`event`](Self::event). Must be called at least every
+    /// `max.poll.interval.ms` (five minutes), or the group takes the partitions away.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`], [`Error::Fatal`], [`Error::Refused`]. Transient errors are
+    /// [`Event::Trouble`].
+    pub fn poll(
+        &mut self,
+        max: usize,
+        wait: Duration,
+        sink: &mut dyn FnMut(Polled<'_>),
+    ) -> Result<usize, Error> {
+        self.member.poll(max, wait, sink)
+    }
+
+    /// The next thing that happened, rebalances first and in their order.
+    pub fn event(&mut self) -> Option<Event> {
+        let troubles = || self.member.troubles().take().or_else(|| self.outbox.troubles().take());
+        self.member.event().or_else(troubles)
+    }
+
+    /// Answers [`Event::Assigned`] with where to read from; `None` is the committed offset, or what
+    /// `auto.offset.reset` says (the earliest) where nothing is committed. All of the event's
+    /// partitions have to be in one answer.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when librdkafka does not accept it.
+    pub fn assign(&mut self, starts: &[(TopicPartition, Option<Offset>)]) -> Result<(), Error> {
+        self.member.assign(starts)
+    }
+
+    /// Answers [`Event::Revoked`] and [`Event::Lost`], after the commit. No record of these
+    /// partitions is polled from here on.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when librdkafka does not accept it.
+    pub fn release(&mut self, parts: &[TopicPartition]) -> Result<(), Error> {
+        self.member.release(parts)
+    }
+
+    /// Goes on reading at these offsets; what was fetched from elsewhere is thrown away. For the
+    /// recovery after an abort.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] after five seconds.
+    pub fn seek(&mut self, places: &[(TopicPartition, Offset)]) -> Result<(), Error> {
+        self.member.seek(places)
+    }
+
+    /// # Errors
+    /// [`Error::Failed`] when librdkafka does not accept it.
+    pub fn pause(&mut self, parts: &[TopicPartition]) -> Result<(), Error> {
+        self.member.pause(parts)
+    }
+
+    /// # Errors
+    /// [`Error::Failed`] when librdkafka does not accept it.
+    pub fn resume(&mut self, parts: &[TopicPartition]) -> Result<(), Error> {
+        self.member.resume(parts)
+    }
+
+    /// The group's committed offsets (next to read); waits for transactions that are being finished.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] after 30 seconds, [`Error::Refused`], [`Error::Failed`].
+    pub fn committed(
+        &self,
+        parts: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Option<Offset>)>, Error> {
+        self.member.committed(parts)
+    }
+
+    /// The first offset that is kept and the one after the last record, asked from the broker.
+    ///
+    /// # Errors
+    /// As [`committed`](Self::committed).
+    pub fn watermarks(&self, tp: &TopicPartition) -> Result<(Offset, Offset), Error> {
+        self.member.watermarks(tp)
+    }
+
+    /// The first offset whose record's time is not before `time`.
+    ///
+    /// # Errors
+    /// As [`committed`](Self::committed).
+    pub fn offset_at(&self, tp: &TopicPartition, time: EventTime) -> Result<Option<Offset>, Error> {
+        self.member.offset_at(tp, time)
+    }
+
+    /// The time of the first record at or after `offset`, or `None` when none comes `within`. Costs
+    /// a connection of its own: for the start of a shard, not for the hot loop.
+    ///
+    /// # Errors
+    /// As [`Tail::at`].
+    pub fn record_time(
+        &self,
+        tp: &TopicPartition,
+        offset: Offset,
+        within: Duration,
+    ) -> Result<Option<EventTime>, Error> {
+        let mut tail = Tail::at(&self.kafka, &[(tp.clone(), offset)])?;
+        Ok(tail.next(within)?.and_then(|record| record.time))
+    }
+
+    /// How many offsets lie between `next` (to read) and the partition's end, as of the newest
+    /// fetch; no request is made. Where the source is written in transactions, their markers count.
+    pub fn lag(&self, tp: &TopicPartition, next: Offset) -> Option<u64> {
+        self.member.high_watermark(tp).map(|high| u64::try_from(high.0 - next.0).unwrap_or(0))
+    }
+
+    /// Queues a record for the next commit. Without a partition the key decides, as in Java.
+    ///
+    /// After an error that dooms the transaction, records are thrown away and the commit says
+    /// [`Commit::Aborted`]: there is one place to handle it.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] (this record alone), [`Error::Failed`] for a topic or partition that does
+    /// not exist, [`Error::Fenced`], [`Error::Fatal`].
+    pub fn send(
+        &mut self,
+        topic: &str,
+        partition: Option<Partition>,
+        key: Option<&[u8]>,
+        payload: &[u8],
+        headers: &[(&str, &[u8])],
+    ) -> Result<(), Error> {
+        self.outbox.send(topic, partition, key, payload, headers)
+    }
+
+    /// Commits what was sent and, with it, where to go on reading. Whatever the outcome, the next
+    /// record may be sent after it.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`], [`Error::Fatal`], [`Error::Refused`], and [`Error::Unreachable`] when no
+    /// new producer could be made after an unknown outcome: the process has to end.
+    pub fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error> {
+        self.outbox.commit(&self.member, positions)
+    }
+
+    /// Throws away what was sent since the last commit.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn abort(&mut self) -> Result<(), Error> {
+        self.outbox.abort()
+    }
+
+    /// Leaves after the last commit: the group rebalances at once (a static member's partitions wait
+    /// for it until its session ends). What was not committed is aborted.
+    ///
+    /// # Errors
+    /// As [`abort`](Self::abort); the group is left all the same.
+    pub fn leave(mut self) -> Result<(), Error> {
+        self.outbox.abort()
+    }
+
+    pub fn statistics(&self) -> LinkStatistics {
+        LinkStatistics { consumer: self.member.statistics(), producer: self.outbox.statistics() }
+    }
+}

@@ -1,0 +1,263 @@
+//! The consumer of a worker, as a member of the group.
+
+use super::consumer::{drain, found, is};
+use super::context::{self, Event, MemberContext, Owed};
+use super::error::{Error, is_refused};
+use super::record::Polled;
+use crate::domain::{EventTime, Offset, TopicPartition};
+use crate::telemetry::ClientStatistics;
+use rdkafka::bindings::rd_kafka_get_watermark_offsets;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
+use rdkafka::{ClientConfig, Offset as RawOffset, TopicPartitionList};
+use std::ffi::CString;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// The longest wait for an answer about offsets.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two tries of what a rebalance holds up.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// How long the group may take to let a member go.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most records that are thrown away at once while the member leaves.
+const FAREWELL_RECORDS: usize = 1_000;
+/// How long a commit or a seek is tried again.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) struct Member {
+    consumer: BaseConsumer<MemberContext>,
+    brokers: String,
+}
+
+/// What became of an offset commit outside a transaction.
+pub(super) enum OffsetsCommitted {
+    Yes,
+    No(String),
+    Unknown(String),
+}
+
+impl Member {
+    pub fn join(settings: &ClientConfig, brokers: &str, topics: &[String]) -> Result<Self, Error> {
+        let consumer: BaseConsumer<MemberContext> = settings
+            .create_with_context(MemberContext::default())
+            .map_err(|e| Error::of("creating the consumer", &e))?;
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&names).map_err(|e| Error::of("subscribing", &e))?;
+        Ok(Self { consumer, brokers: brokers.to_owned() })
+    }
+
+    pub fn poll(&self, max: usize, wait: Duration, sink: &mut dyn FnMut(Polled<'_>)) -> Result<usize, Error> {
+        drain(&self.consumer, max, wait, sink, |error| self.judge(&error))
+    }
+
+    /// Transient errors are troubles, which the context has noted already.
+    fn judge(&self, error: &KafkaError) -> Result<(), Error> {
+        let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
+        match error.rdkafka_error_code() {
+            Some(code) if fatal || code == Code::Fatal => {
+                let (code, reason) =
+                    self.consumer.client().fatal_error().unwrap_or((code, error.to_string()));
+                match Error::of_code("polling", code, reason) {
+                    Error::Failed { reason, .. } => Err(Error::Fatal(reason)),
+                    other => Err(other),
+                }
+            }
+            Some(code) if is_refused(code) || code == Code::AutoOffsetReset => {
+                let reason = self.troubles().newest().unwrap_or_else(|| error.to_string());
+                Err(Error::of_code("polling", code, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub fn troubles(&self) -> &context::Troubles {
+        &self.consumer.context().troubles
+    }
+
+    pub fn event(&self) -> Option<Event> {
+        self.consumer.context().rebalances().events.pop_front()
+    }
+
+    pub fn assign(&self, starts: &[(TopicPartition, Option<Offset>)]) -> Result<(), Error> {
+        let list = context::list(
+            starts.iter().map(|(tp, at)| (tp, at.map_or(RawOffset::Stored, |o| RawOffset::Offset(o.0)))),
+        );
+        context::add(&self.consumer, &list).map_err(|e| Error::of("taking partitions", &e))?;
+        self.consumer.context().rebalances().owed = None;
+        Ok(())
+    }
+
+    pub fn release(&self, parts: &[TopicPartition]) -> Result<(), Error> {
+        let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
+        context::remove(&self.consumer, &list).map_err(|e| Error::of("releasing partitions", &e))?;
+        self.consumer.context().rebalances().owed = None;
+        Ok(())
+    }
+
+    pub fn pause(&self, parts: &[TopicPartition]) -> Result<(), Error> {
+        let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
+        self.consumer.pause(&list).map_err(|e| Error::of("pausing partitions", &e))
+    }
+
+    pub fn resume(&self, parts: &[TopicPartition]) -> Result<(), Error> {
+        let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
+        self.consumer.resume(&list).map_err(|e| Error::of("resuming partitions", &e))
+    }
+
+    pub fn seek(&self, places: &[(TopicPartition, Offset)]) -> Result<(), Error> {
+        let deadline = Instant::now() + RETRY_TIMEOUT;
+        let mut left: Vec<_> = places.to_vec();
+        while !left.is_empty() {
+            let list = context::list(left.iter().map(|(tp, at)| (tp, RawOffset::Offset(at.0))));
+            let answer =
+                self.consumer.seek_partitions(list, ANSWER_TIMEOUT).map_err(|e| Error::of("seeking", &e))?;
+            let mut failure = None;
+            for element in answer.elements() {
+                match element.error() {
+                    Ok(()) => left.retain(|(tp, _)| !is(&element, tp)),
+                    Err(e) => failure = Some(e),
+                }
+            }
+            // A partition that was assigned a moment ago can't be sought in before its first fetch.
+            match failure {
+                Some(e) if Instant::now() > deadline => return Err(Error::of("seeking", &e)),
+                Some(_) => std::thread::sleep(RETRY_PAUSE),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub fn committed(
+        &self,
+        parts: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Option<Offset>)>, Error> {
+        let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
+        let doing = "asking for committed offsets";
+        let answer = self.ask(doing, self.consumer.committed_offsets(list, ANSWER_TIMEOUT))?;
+        found(doing, parts, &answer)
+    }
+
+    pub fn watermarks(&self, tp: &TopicPartition) -> Result<(Offset, Offset), Error> {
+        let answer = self.consumer.fetch_watermarks(&tp.topic, tp.partition.0, ANSWER_TIMEOUT);
+        let (low, high) = self.ask("asking for a partition's ends", answer)?;
+        Ok((Offset(low), Offset(high)))
+    }
+
+    pub fn offset_at(&self, tp: &TopicPartition, time: EventTime) -> Result<Option<Offset>, Error> {
+        let millis = time.as_micros().div_euclid(1_000).max(0);
+        let list = context::list([(tp, RawOffset::Offset(millis))]);
+        let doing = "asking for the offset at a time";
+        let answer = self.ask(doing, self.consumer.offsets_for_times(list, ANSWER_TIMEOUT))?;
+        Ok(found(doing, std::slice::from_ref(tp), &answer)?.pop().and_then(|(_, offset)| offset))
+    }
+
+    /// From the newest fetch's answer: no request is made.
+    pub fn high_watermark(&self, tp: &TopicPartition) -> Option<Offset> {
+        let topic = CString::new(&*tp.topic).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the client lives; librdkafka copies the name and writes two integers.
+        let answer = unsafe {
+            rd_kafka_get_watermark_offsets(
+                self.consumer.client().native_ptr(),
+                topic.as_ptr(),
+                tp.partition.0,
+                &mut low,
+                &mut high,
+            )
+        };
+        let known = answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
+        known.then_some(Offset(high))
+    }
+
+    pub fn group(&self) -> Result<ConsumerGroupMetadata, Error> {
+        self.consumer.group_metadata().ok_or_else(|| Error::Failed {
+            doing: "committing",
+            reason: "the consumer has no group metadata".to_owned(),
+        })
+    }
+
+    /// Commits outside a transaction and waits for the answer.
+    pub fn commit(&self, positions: &[(TopicPartition, Offset)]) -> Result<OffsetsCommitted, Error> {
+        let list = offsets(positions);
+        let deadline = Instant::now() + RETRY_TIMEOUT;
+        loop {
+            let failed = match self.consumer.commit(&list, CommitMode::Sync) {
+                Ok(()) => list.elements().iter().find_map(|e| e.error().err()),
+                Err(e) => Some(e),
+            };
+            let Some(error) = failed else { return Ok(OffsetsCommitted::Yes) };
+            let reason = error.to_string();
+            match error.rdkafka_error_code() {
+                // The members agree on a new generation; ours follows in a moment.
+                Some(Code::RebalanceInProgress) if Instant::now() < deadline => {
+                    std::thread::sleep(RETRY_PAUSE);
+                }
+                Some(
+                    Code::RebalanceInProgress
+                    | Code::IllegalGeneration
+                    | Code::UnknownMemberId
+                    | Code::StaleMemberEpoch
+                    | Code::FencedMemberEpoch
+                    | Code::AssignmentLost,
+                ) => return Ok(OffsetsCommitted::No(reason)),
+                _ => match Error::of("committing offsets", &error) {
+                    Error::Failed { reason, .. } => return Ok(OffsetsCommitted::Unknown(reason)),
+                    ends => return Err(ends),
+                },
+            }
+        }
+    }
+
+    pub fn statistics(&self) -> ClientStatistics {
+        *context::lock(&self.consumer.context().statistics)
+    }
+
+    fn ask<T>(&self, doing: &'static str, answer: KafkaResult<T>) -> Result<T, Error> {
+        answer.map_err(|e| match e.rdkafka_error_code() {
+            Some(Code::OperationTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown) => {
+                Error::Unreachable {
+                    brokers: self.brokers.clone(),
+                    waited: ANSWER_TIMEOUT,
+                    reason: self.troubles().newest().unwrap_or_else(|| e.to_string()),
+                }
+            }
+            _ => Error::of(doing, &e),
+        })
+    }
+}
+
+/// Leaves the group while rebalances are still answered in the usual way. A consumer that is closed
+/// with partitions gets its last rebalance while its group ends, and librdkafka may never take the
+/// answer: the process would hang at its end.
+impl Drop for Member {
+    fn drop(&mut self) {
+        let deadline = Instant::now() + FAREWELL_TIMEOUT;
+        self.consumer.unsubscribe();
+        while Instant::now() < deadline {
+            let polled = self.poll(FAREWELL_RECORDS, RETRY_PAUSE, &mut |_| {});
+            let owed = self.consumer.context().rebalances().owed.take();
+            let answered = match &owed {
+                Some(Owed::Assign(parts)) => {
+                    let starts: Vec<_> = parts.iter().map(|tp| (tp.clone(), None)).collect();
+                    self.assign(&starts)
+                }
+                Some(Owed::Release(parts)) => self.release(parts),
+                None => Ok(()),
+            };
+            // A consumer with a fatal error is asked for nothing more.
+            let Ok(polled) = polled.and_then(|n| answered.map(|()| n)) else { break };
+            let holds = || self.consumer.assignment().is_ok_and(|list| list.count() > 0);
+            if polled == 0 && owed.is_none() && !holds() {
+                break;
+            }
+        }
+        self.consumer.context().closing.store(true, Ordering::Release);
+    }
+}
+
+pub(super) fn offsets(positions: &[(TopicPartition, Offset)]) -> TopicPartitionList {
+    context::list(positions.iter().map(|(tp, next)| (tp, RawOffset::Offset(next.0))))
+}

@@ -1,0 +1,272 @@
+//! The producer of a worker: what it sends becomes visible when [`Outbox::commit`] says so.
+
+use super::context::{Troubles, lock};
+use super::error::{Error, is_fenced, is_refused};
+use super::member::{Member, OffsetsCommitted, offsets};
+use super::producer::{Client, RETRY_PAUSE, enqueue, flush, start};
+use crate::domain::{Offset, Partition, TopicPartition};
+use crate::telemetry::ClientStatistics;
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{Producer, PurgeConfig};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use std::time::{Duration, Instant};
+
+/// The longest wait for acknowledgements and, after them, for the commit.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Best effort: a producer that goes without it leaves its transaction to the broker's timeout.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What became of what was sent since the last commit, and of the positions with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    Committed,
+    /// Nothing of it is in the log. The worker's memory is ahead of the log: it recovers.
+    Aborted(String),
+    /// Nobody could say in time. It has been settled since, one way or the other: the committed
+    /// offsets tell which, and the worker recovers from them.
+    Unknown(String),
+}
+
+/// What an error of the producer means for the transaction.
+enum Verdict {
+    End(Error),
+    Abort(String),
+    Retry(String),
+}
+
+pub(super) struct Outbox {
+    client: Client,
+    settings: ClientConfig,
+    brokers: String,
+    exactly_once: bool,
+    /// Whether a transaction has begun.
+    open: bool,
+    /// Why the transaction can't be committed any more; what is sent meanwhile is thrown away.
+    broken: Option<String>,
+    pub(super) commit_timeout: Duration,
+}
+
+impl Outbox {
+    pub fn open(settings: ClientConfig, brokers: &str, exactly_once: bool) -> Result<Self, Error> {
+        let client = start(&settings, brokers, exactly_once)?;
+        let brokers = brokers.to_owned();
+        Ok(Self {
+            client,
+            settings,
+            brokers,
+            exactly_once,
+            open: false,
+            broken: None,
+            commit_timeout: COMMIT_TIMEOUT,
+        })
+    }
+
+    pub fn troubles(&self) -> &Troubles {
+        &self.client.context().troubles
+    }
+
+    pub fn statistics(&self) -> ClientStatistics {
+        *lock(&self.client.context().statistics)
+    }
+
+    pub fn send(
+        &mut self,
+        topic: &str,
+        partition: Option<Partition>,
+        key: Option<&[u8]>,
+        payload: &[u8],
+        headers: &[(&str, &[u8])],
+    ) -> Result<(), Error> {
+        if self.broken.is_some() {
+            return Ok(());
+        }
+        self.begin()?;
+        match enqueue(&self.client, topic, partition, key, payload, headers, None) {
+            Ok(()) => Ok(()),
+            Err(e) if e.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) => {
+                Err(Error::TooLarge { topic: topic.to_owned(), bytes: payload.len() })
+            }
+            Err(e) => match e.rdkafka_error_code() {
+                Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
+                    Err(Error::of("sending", &e))
+                }
+                _ => match self.judge(&e) {
+                    Verdict::End(error) => Err(error),
+                    Verdict::Abort(reason) | Verdict::Retry(reason) => {
+                        self.broken = Some(reason);
+                        Ok(())
+                    }
+                },
+            },
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Error> {
+        if self.exactly_once && !self.open {
+            self.client.begin_transaction().map_err(|e| self.ending("beginning a transaction", &e))?;
+            self.open = true;
+        }
+        Ok(())
+    }
+
+    pub fn commit(
+        &mut self,
+        member: &Member,
+        positions: &[(TopicPartition, Offset)],
+    ) -> Result<Commit, Error> {
+        let outcome = if let Some(reason) = self.broken.take() {
+            Commit::Aborted(reason)
+        } else if self.exactly_once {
+            self.commit_transaction(member, positions)?
+        } else {
+            self.commit_acknowledged(member, positions)?
+        };
+        match outcome {
+            Commit::Committed => {}
+            Commit::Aborted(_) => self.abort()?,
+            Commit::Unknown(_) => self.settle()?,
+        }
+        Ok(outcome)
+    }
+
+    fn commit_transaction(
+        &mut self,
+        member: &Member,
+        positions: &[(TopicPartition, Offset)],
+    ) -> Result<Commit, Error> {
+        if !self.open && positions.is_empty() {
+            return Ok(Commit::Committed);
+        }
+        self.begin()?;
+        if !self.acknowledged(self.commit_timeout) {
+            return Ok(Commit::Aborted(self.silence()));
+        }
+        let deadline = Instant::now() + self.commit_timeout;
+        if !positions.is_empty() {
+            let list = offsets(positions);
+            loop {
+                // Taken anew each time: a rebalance may have changed the generation.
+                let group = member.group()?;
+                let left = deadline.saturating_duration_since(Instant::now());
+                let Err(e) = self.client.send_offsets_to_transaction(&list, &group, left) else { break };
+                match self.judge(&e) {
+                    Verdict::End(error) => return Err(error),
+                    Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
+                    Verdict::Abort(reason) | Verdict::Retry(reason) => return Ok(Commit::Aborted(reason)),
+                }
+            }
+        }
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Err(e) = self.client.commit_transaction(left) else {
+                self.open = false;
+                return Ok(Commit::Committed);
+            };
+            match self.judge(&e) {
+                Verdict::End(error) => return Err(error),
+                Verdict::Abort(reason) => return Ok(Commit::Aborted(reason)),
+                Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
+                Verdict::Retry(reason) => return Ok(Commit::Unknown(reason)),
+            }
+        }
+    }
+
+    fn commit_acknowledged(
+        &mut self,
+        member: &Member,
+        positions: &[(TopicPartition, Offset)],
+    ) -> Result<Commit, Error> {
+        if !self.acknowledged(self.commit_timeout) {
+            return Ok(Commit::Aborted(self.silence()));
+        }
+        if let Some(reason) = self.client.context().take_failure() {
+            return Ok(Commit::Aborted(reason));
+        }
+        if positions.is_empty() {
+            return Ok(Commit::Committed);
+        }
+        Ok(match member.commit(positions)? {
+            OffsetsCommitted::Yes => Commit::Committed,
+            OffsetsCommitted::No(reason) => Commit::Aborted(reason),
+            OffsetsCommitted::Unknown(reason) => Commit::Unknown(reason),
+        })
+    }
+
+    pub fn abort(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + self.commit_timeout;
+        if self.open {
+            loop {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let Err(e) = self.client.abort_transaction(left) else { break };
+                match self.judge(&e) {
+                    Verdict::End(error) => return Err(error),
+                    Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
+                    Verdict::Abort(_) | Verdict::Retry(_) => return self.settle(),
+                }
+            }
+            self.open = false;
+        } else {
+            self.client.purge(PurgeConfig::default().queue());
+            if !self.acknowledged(self.commit_timeout) {
+                return self.settle();
+            }
+        }
+        self.broken = None;
+        self.client.context().take_failure();
+        Ok(())
+    }
+
+    /// A new producer under the same id: by the time that it is ready, the broker has finished or
+    /// aborted whatever the old one had left open.
+    fn settle(&mut self) -> Result<(), Error> {
+        self.client = start(&self.settings, &self.brokers, self.exactly_once)?;
+        self.open = false;
+        self.broken = None;
+        Ok(())
+    }
+
+    fn acknowledged(&self, within: Duration) -> bool {
+        flush(&self.client, within)
+    }
+
+    fn silence(&self) -> String {
+        let trouble = self.troubles().newest().unwrap_or_default();
+        format!("records were not acknowledged within {:?} {trouble}", self.commit_timeout)
+    }
+
+    fn judge(&self, error: &KafkaError) -> Verdict {
+        let fatal = self.client.client().fatal_error();
+        let code = error.rdkafka_error_code();
+        if fatal.is_some() || code.is_some_and(|c| is_fenced(c) || is_refused(c)) {
+            return Verdict::End(self.ending("in a transaction", error));
+        }
+        let reason = error.to_string();
+        match error {
+            KafkaError::Transaction(e) if e.is_fatal() => Verdict::End(Error::Fatal(reason)),
+            KafkaError::Transaction(e) if e.txn_requires_abort() => Verdict::Abort(reason),
+            KafkaError::Transaction(e) if e.is_retriable() => Verdict::Retry(reason),
+            KafkaError::Flush(_) => Verdict::Retry(reason),
+            _ => Verdict::Abort(reason),
+        }
+    }
+
+    fn ending(&self, doing: &'static str, error: &KafkaError) -> Error {
+        match self.client.client().fatal_error() {
+            Some((code, reason)) => match Error::of_code(doing, code, reason) {
+                Error::Failed { reason, .. } => Error::Fatal(reason),
+                other => other,
+            },
+            None => Error::of(doing, error),
+        }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        if self.open {
+            // So that its readers need not wait for the broker's timeout.
+            let _ = self.client.abort_transaction(FAREWELL_TIMEOUT);
+        }
+    }
+}

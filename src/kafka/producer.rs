@@ -1,0 +1,93 @@
+//! The producing client: what [`Outbox`](super::outbox::Outbox) and [`Feeder`](super::Feeder) share.
+
+use super::context::OutboxContext;
+use super::error::Error;
+use crate::domain::{EventTime, Partition};
+use rdkafka::ClientConfig;
+use rdkafka::bindings::rd_kafka_flush;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
+use std::time::{Duration, Instant};
+
+/// The longest wait for Kafka at start, and for a new producer after an unknown outcome.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest wait for room in the queue: by then the oldest record has failed.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(1);
+
+/// The producer's delivery reports are served by a thread of its own: `abort_transaction` waits for
+/// them and would wait for ever in the only thread that can serve them.
+pub(super) type Client = ThreadedProducer<OutboxContext>;
+
+pub(super) fn start(settings: &ClientConfig, brokers: &str, exactly_once: bool) -> Result<Client, Error> {
+    let client: Client = settings
+        .create_with_context(OutboxContext::default())
+        .map_err(|e| Error::of("creating the producer", &e))?;
+    if !exactly_once {
+        return Ok(client);
+    }
+    let deadline = Instant::now() + START_TIMEOUT;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match client.init_transactions(left) {
+            Ok(()) => return Ok(client),
+            Err(KafkaError::Transaction(e)) if e.is_retriable() && !left.is_zero() => {
+                std::thread::sleep(RETRY_PAUSE);
+            }
+            Err(KafkaError::Transaction(e)) if e.is_retriable() => {
+                return Err(Error::Unreachable {
+                    brokers: brokers.to_owned(),
+                    waited: START_TIMEOUT,
+                    reason: client.context().troubles.newest().unwrap_or_else(|| e.to_string()),
+                });
+            }
+            Err(e) => return Err(Error::of("starting transactions", &e)),
+        }
+    }
+}
+
+/// Hands a record to librdkafka, which copies it; waits for room while its queue is full.
+pub(super) fn enqueue(
+    client: &Client,
+    topic: &str,
+    partition: Option<Partition>,
+    key: Option<&[u8]>,
+    payload: &[u8],
+    headers: &[(&str, &[u8])],
+    time: Option<EventTime>,
+) -> Result<(), KafkaError> {
+    let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).payload(payload);
+    record.key = key;
+    record.partition = partition.map(|p| p.0);
+    record.timestamp = time.map(|t| t.as_micros().div_euclid(1_000));
+    if !headers.is_empty() {
+        let room = OwnedHeaders::new_with_capacity(headers.len());
+        record.headers = Some(
+            headers.iter().fold(room, |all, (key, value)| all.insert(Header { key, value: Some(*value) })),
+        );
+    }
+    let deadline = Instant::now() + ROOM_TIMEOUT;
+    loop {
+        match client.send(record) {
+            Ok(()) => return Ok(()),
+            Err((e, back))
+                if e.rdkafka_error_code() == Some(Code::QueueFull) && Instant::now() < deadline =>
+            {
+                record = back;
+                std::thread::sleep(RETRY_PAUSE);
+            }
+            Err((e, _)) => return Err(e),
+        }
+    }
+}
+
+/// Waits until nothing is in flight, and says whether that came. librdkafka's own flush sends at
+/// once what would linger and wakes at the last acknowledgement; rdkafka's looks only every 100 ms.
+pub(super) fn flush(client: &Client, within: Duration) -> bool {
+    let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: the client lives, and the call may be made from any thread.
+    let answer = unsafe { rd_kafka_flush(client.client().native_ptr(), millis) };
+    answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+}

@@ -1,0 +1,243 @@
+//! From the config to the properties of each client, and why each is as it is.
+
+use crate::config::{Config, GroupProtocol, Guarantee, Kafka};
+use rdkafka::ClientConfig;
+use std::time::Duration;
+
+/// How often librdkafka reports its statistics.
+const STATISTICS_INTERVAL_MS: &str = "5000";
+
+/// Properties that a producer knows and a consumer would warn about.
+const PRODUCER_ONLY: [&str; 24] = [
+    "acks",
+    "batch.num.messages",
+    "batch.size",
+    "compression.codec",
+    "compression.level",
+    "compression.type",
+    "delivery.report.only.error",
+    "delivery.timeout.ms",
+    "enable.gapless.guarantee",
+    "linger.ms",
+    "message.send.max.retries",
+    "message.timeout.ms",
+    "partitioner",
+    "produce.offset.report",
+    "queue.buffering.backpressure.threshold",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
+    "queue.buffering.max.ms",
+    "queuing.strategy",
+    "request.required.acks",
+    "request.timeout.ms",
+    "retries",
+    "sticky.partitioning.linger.ms",
+    "transaction.timeout.ms",
+];
+
+/// Properties that a consumer knows and a producer would warn about.
+const CONSUMER_ONLY: [&str; 23] = [
+    "auto.commit.interval.ms",
+    "auto.offset.reset",
+    "check.crcs",
+    "consume.callback.max.messages",
+    "coordinator.query.interval.ms",
+    "enable.partition.eof",
+    "fetch.error.backoff.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "group.protocol.type",
+    "group.remote.assignor",
+    "heartbeat.interval.ms",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "offset.store.method",
+    "offset.store.path",
+    "partition.assignment.strategy",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "session.timeout.ms",
+];
+
+/// Who a worker is to Kafka.
+pub(super) struct Identity {
+    pub client: String,
+    pub transactional: String,
+    /// Set when membership is static.
+    pub instance: Option<String>,
+}
+
+impl Identity {
+    pub fn of(kafka: &Kafka, worker: usize) -> Self {
+        match &kafka.instance {
+            Some(instance) => Self {
+                client: format!("tidecast-{instance}-{worker}"),
+                transactional: format!("{}-{instance}-{worker}", kafka.group),
+                instance: Some(format!("{instance}-{worker}")),
+            },
+            // Without a stable name there is nobody whose orphaned transaction is to be aborted: the
+            // group's metadata fences a zombie. So the id only has to be nobody else's.
+            None => Self {
+                client: format!("tidecast-{worker}"),
+                transactional: format!("{}-{:016x}-{worker}", kafka.group, rand::random::<u64>()),
+                instance: None,
+            },
+        }
+    }
+}
+
+pub(super) fn member(config: &Config, identity: &Identity) -> ClientConfig {
+    let mut c = base(&config.kafka);
+    c.set("client.id", &identity.client)
+        .set("auto.offset.reset", "earliest")
+        // The worker commits what it has stepped, not what it was handed.
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("isolation.level", "read_committed")
+        .set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
+    fetching(&mut c);
+    match config.kafka.group_protocol {
+        GroupProtocol::Classic => {
+            c.set("group.protocol", "classic").set("partition.assignment.strategy", "cooperative-sticky");
+        }
+        GroupProtocol::Consumer => {
+            c.set("group.protocol", "consumer");
+        }
+    }
+    if let Some(instance) = &identity.instance {
+        c.set("group.instance.id", instance);
+    }
+    c.set("group.id", &config.kafka.group);
+    overlay(&mut c, &config.kafka, &PRODUCER_ONLY);
+    c
+}
+
+pub(super) fn outbox(config: &Config, identity: &Identity) -> ClientConfig {
+    let mut c = base(&config.kafka);
+    c.set("client.id", &identity.client).set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
+    producing(&mut c);
+    if config.delivery.guarantee == Guarantee::ExactlyOnce {
+        let timeout = transaction_timeout(config);
+        c.set("transactional.id", &identity.transactional)
+            .set("transaction.timeout.ms", timeout.as_millis().to_string());
+    }
+    overlay(&mut c, &config.kafka, &CONSUMER_ONLY);
+    c
+}
+
+/// How long the broker keeps a transaction whose producer is silent. A process that was killed
+/// blocks the readers of its partitions for that long, unless it comes back under the same id and
+/// aborts its own orphan: so it may be long only when the id is stable.
+pub(super) fn transaction_timeout(config: &Config) -> Duration {
+    let least = if config.kafka.instance.is_some() { 60 } else { 10 };
+    Duration::from_secs(least) + 2 * config.delivery.commit_interval
+}
+
+pub(super) fn admin(kafka: &Kafka) -> ClientConfig {
+    let mut c = base(kafka);
+    let client_only = [&PRODUCER_ONLY[..], &CONSUMER_ONLY[..]].concat();
+    overlay(&mut c, kafka, &client_only);
+    c
+}
+
+pub(super) fn feeder(kafka: &Kafka) -> ClientConfig {
+    let mut c = base(kafka);
+    producing(&mut c);
+    overlay(&mut c, kafka, &CONSUMER_ONLY);
+    c
+}
+
+pub(super) fn tail(kafka: &Kafka) -> ClientConfig {
+    let mut c = base(kafka);
+    fetching(&mut c);
+    // librdkafka assigns partitions only to a consumer with a group; this one never joins it.
+    let unused_group = format!("{}-tail", kafka.group);
+    c.set("group.id", unused_group)
+        .set("enable.auto.commit", "false")
+        .set("isolation.level", "read_committed")
+        .set("auto.offset.reset", "earliest");
+    let foreign = [&PRODUCER_ONLY[..], &["partition.assignment.strategy"]].concat();
+    overlay(&mut c, kafka, &foreign);
+    c.set("enable.partition.eof", "true");
+    c
+}
+
+fn base(kafka: &Kafka) -> ClientConfig {
+    let mut c = ClientConfig::new();
+    c.set("bootstrap.servers", &kafka.brokers)
+        // The default of ten seconds is how long a worker would stand still after the broker is back.
+        .set("reconnect.backoff.max.ms", "1000");
+    c
+}
+
+fn fetching(c: &mut ClientConfig) {
+    c.set("queued.max.messages.kbytes", "65536")
+        .set("queued.min.messages", "1000000")
+        .set("fetch.max.bytes", "16777216")
+        .set("fetch.message.max.bytes", "4000000")
+        .set("fetch.wait.max.ms", "100")
+        // The default of a second holds a fast consumer to 137,000 readings/s; with this, 800,000.
+        .set("fetch.queue.backoff.ms", "10")
+        .set("enable.partition.eof", "false");
+}
+
+fn producing(c: &mut ClientConfig) {
+    c.set("enable.idempotence", "true")
+        .set("linger.ms", "5")
+        .set("batch.size", "1000000")
+        .set("batch.num.messages", "100000")
+        .set("queue.buffering.max.messages", "1000000")
+        .set("queue.buffering.max.kbytes", "262144")
+        // That of the Java client: a key goes to the same partition number as its readings.
+        .set("partitioner", "murmur2_random")
+        // A million good acknowledgements a commit say nothing; a bad one says everything.
+        .set("delivery.report.only.error", "true");
+}
+
+/// The user's own properties, over ours: the config refuses those that delivery depends on.
+fn overlay(c: &mut ClientConfig, kafka: &Kafka, foreign: &[&str]) {
+    for (name, value) in &kafka.properties {
+        if !foreign.contains(&name.as_str()) {
+            c.set(name, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::tests::config;
+
+    #[test]
+    fn each_client_gets_only_the_properties_it_knows() {
+        let mut config = config("localhost:9092", "g");
+        config.kafka.properties = vec![
+            ("compression.type".into(), "lz4".into()),
+            ("session.timeout.ms".into(), "6000".into()),
+            ("security.protocol".into(), "SSL".into()),
+        ];
+        let identity = Identity::of(&config.kafka, 0);
+        let (member, outbox) = (member(&config, &identity), outbox(&config, &identity));
+        assert_eq!(member.get("compression.type"), None);
+        assert_eq!(member.get("session.timeout.ms"), Some("6000"));
+        assert_eq!(outbox.get("compression.type"), Some("lz4"));
+        assert_eq!(outbox.get("session.timeout.ms"), None);
+        assert_eq!(admin(&config.kafka).get("compression.type"), None);
+        for client in [member, outbox] {
+            assert_eq!(client.get("security.protocol"), Some("SSL"));
+        }
+    }
+
+    #[test]
+    fn an_instance_makes_the_ids_stable_and_without_one_they_are_unique() {
+        let mut kafka = config("localhost:9092", "g").kafka;
+        assert_ne!(Identity::of(&kafka, 1).transactional, Identity::of(&kafka, 1).transactional);
+        kafka.instance = Some("pod-3".into());
+        let identity = Identity::of(&kafka, 1);
+        assert_eq!(identity.transactional, "g-pod-3-1");
+        assert_eq!(identity.instance.as_deref(), Some("pod-3-1"));
+    }
+}

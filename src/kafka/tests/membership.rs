@@ -1,0 +1,85 @@
+//! Who owns which partitions.
+
+use super::*;
+use crate::config::{GroupProtocol, Guarantee};
+
+#[test]
+fn partitions_move_between_workers_and_back() {
+    on_brokers("move", |ground| {
+        let source = ground.topic("in", 4);
+        ground.feed(&source, 4, 50);
+        let mut config = ground.config();
+        if ground.embedded.is_some() {
+            // It forgets offsets that come in a transaction.
+            config.delivery.guarantee = Guarantee::AtLeastOnce;
+        }
+        let mut first = Worker::start(&config, 0, &source);
+        until(&mut [&mut first], |w| w[0].seen.len() == 200);
+        let mut second = Worker::start(&config, 1, &source);
+        until(&mut [&mut first, &mut second], |w| w.iter().all(|w| w.positions.len() == 2));
+        ground.feed(&source, 4, 10);
+        until(&mut [&mut first, &mut second], |w| w[0].seen.len() + w[1].seen.len() >= 240);
+        assert_eq!((first.seen.len(), second.seen.len()), (220, 20), "nothing is read twice");
+        assert_eq!(second.commit(), Commit::Committed);
+        second.link.leave().unwrap();
+        until(&mut [&mut first], |w| w[0].positions.len() == 4);
+        assert_eq!(first.lost, 0);
+        let moved = first.positions.values().filter(|o| **o == Offset(60)).count();
+        assert_eq!(moved, 4, "the leaver's commit counts: {:?}", first.positions);
+    });
+}
+
+#[test]
+fn partitions_move_under_the_new_protocol_too() {
+    on_real_broker("move848", |ground| {
+        let source = ground.topic("in", 4);
+        ground.feed(&source, 4, 50);
+        let mut config = ground.config();
+        config.kafka.properties.clear();
+        config.kafka.group_protocol = GroupProtocol::Consumer;
+        let mut first = Worker::start(&config, 0, &source);
+        until(&mut [&mut first], |w| w[0].seen.len() == 200);
+        let mut second = Worker::start(&config, 1, &source);
+        until(&mut [&mut first, &mut second], |w| w.iter().all(|w| w.positions.len() == 2));
+        assert_eq!((second.seen.len(), second.commit()), (0, Commit::Committed));
+        first.link.leave().unwrap();
+        until(&mut [&mut second], |w| w[0].positions.len() == 4);
+        assert!(second.positions.values().all(|o| *o == Offset(50)), "{:?}", second.positions);
+    });
+}
+
+#[test]
+fn a_worker_may_go_without_having_answered() {
+    on_brokers("unanswered", |ground| {
+        let source = ground.topic("in", 2);
+        let mut link = Link::connect(&ground.config(), 0, &[source]).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let event = loop {
+            assert!(Instant::now() < deadline);
+            link.poll(10, Duration::from_millis(20), &mut |_| {}).unwrap();
+            if let Some(event) = link.event() {
+                break event;
+            }
+        };
+        assert!(matches!(event, Event::Assigned(parts) if parts.len() == 2));
+        let since = Instant::now();
+        drop(link);
+        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    });
+}
+
+#[test]
+fn a_second_process_of_the_same_name_fences_the_first() {
+    // The embedded broker fences nobody.
+    on_real_broker("fence", |ground| {
+        let (source, target) = (ground.topic("in", 1), ground.topic("out", 1));
+        let mut config = ground.config();
+        config.kafka.instance = Some("same".to_owned());
+        let mut first = Worker::start(&config, 0, &source);
+        first.link.send(&target, None, None, b"first", &[]).unwrap();
+        let _second = Worker::start(&config, 0, &source);
+        let positions = [(tp(&source, 0), Offset(0))];
+        let outcome = first.link.commit(&positions);
+        assert!(matches!(outcome, Err(Error::Fenced(_))), "{outcome:?}");
+    });
+}
