@@ -20,15 +20,17 @@
 //! | 2 | [`codec`], [`series`], [`expert`], [`nn`], [`evaluation`] |
 //! | 3 | [`engine`], [`training`] |
 //! | 4 | [`checkpoint`], [`kafka`], [`http`] |
-//! | 5 | `daemon` |
-//! | 6 | `cli` |
+//! | 5 | [`daemon`] |
+//! | 6 | [`cli`] |
 //!
 //! A room imports only from the layers below it; `tests/layers.rs` holds this table against the
 //! `use crate::` lines.
 
 pub mod checkpoint;
+pub mod cli;
 pub mod codec;
 pub mod config;
+pub mod daemon;
 pub mod domain;
 pub mod engine;
 pub mod evaluation;

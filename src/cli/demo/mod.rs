@@ -1,0 +1,133 @@
+//! `tidecast demo`: everything embedded, real sample data at an accelerated clock, the daemon as it
+//! runs in production.
+
+mod feeds;
+mod screen;
+
+use super::{Failure, run, topics};
+use crate::config;
+use crate::daemon::Daemon;
+use crate::kafka::{EmbeddedBroker, Feeder};
+use crate::telemetry::init_logging;
+use feeds::{Feed, feeds};
+use screen::Screen;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const CONFIG: &str = include_str!("../../../config/demo.toml");
+/// How often the table is drawn on a terminal, and printed elsewhere.
+const DRAW: Duration = Duration::from_secs(1);
+const PRINT: Duration = Duration::from_secs(10);
+/// The replayed data is sent this often.
+const BEAT: Duration = Duration::from_millis(20);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// End after this time, with a summary; else with Ctrl-C.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    duration: Option<Duration>,
+    /// The time in which the sample data (a year and more) is replayed.
+    #[arg(long, value_name = "TIME", default_value = "90s", value_parser = duration)]
+    replay: Duration,
+    /// Where the dashboard listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+    listen: SocketAddr,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    config::parse_duration(text)
+        .filter(|d| !d.is_zero())
+        .ok_or_else(|| format!("\"{text}\" is no duration like \"60s\" or \"5m\""))
+}
+
+pub(super) fn demo(options: &Options) -> Result<(), Failure> {
+    let broker = EmbeddedBroker::start().map_err(Failure::new)?;
+    let store = tempdir()?;
+    let config = config::from_toml(
+        CONFIG,
+        &[
+            ("kafka.brokers", broker.bootstrap_servers()),
+            ("http.listen", options.listen.to_string()),
+            ("store.url", format!("file://{}", store.0.display())),
+        ],
+    )?;
+    init_logging(config.log.json, &config.log.level).map_err(Failure::new)?;
+    for topic in topics::needed(&config, |_| None, 1, None) {
+        broker.create_topic(&topic.name, topic.partitions).map_err(Failure::new)?;
+    }
+    let feeds = feeds()?;
+    let feeder = Feeder::connect(&config.kafka).map_err(Failure::new)?;
+    let limit = config.daemon.stop_timeout;
+    let daemon = Daemon::start(config).map_err(Failure::new)?;
+    println!("broker     {} (Kafka; try kcat -b … -t power.forecasts)", broker.bootstrap_servers());
+    println!("dashboard  http://{}/", daemon.address());
+    println!("metrics    http://{}/metrics", daemon.address());
+    println!(
+        "replaying four sets of real readings in {:?}; errors are in units of each series' deviation\n",
+        options.replay
+    );
+
+    let over = Arc::new(AtomicBool::new(false));
+    let replay = {
+        let (over, time) = (over.clone(), options.replay);
+        std::thread::spawn(move || replay(feeder, &feeds, time, &over))
+    };
+    let mut screen = Screen::new();
+    let every = if screen.is_live() { DRAW } else { PRINT };
+    let mut next = Instant::now() + every;
+    let cause = run::wait(
+        || {
+            if Instant::now() >= next {
+                next = Instant::now() + every;
+                screen.draw(&daemon.board().view());
+            }
+            daemon.has_failed()
+        },
+        options.duration,
+    )?;
+    over.store(true, Ordering::Release);
+    replay.join().map_err(|_| Failure::new("the replay panicked"))??;
+    screen.draw(&daemon.board().view());
+    let view = daemon.board().view();
+    run::stop(daemon, cause, limit)?;
+    let readings: u64 = view.streams.iter().map(|s| s.readings).sum();
+    let promoted = view.streams.iter().filter_map(|s| s.model).map(|v| v.0).sum::<u64>();
+    println!("\nended ({cause}): {readings} readings answered, {promoted} networks promoted");
+    Ok(())
+}
+
+/// Sends every feed evenly over `time`.
+fn replay(mut feeder: Feeder, feeds: &[Feed], time: Duration, over: &AtomicBool) -> Result<(), Failure> {
+    let began = Instant::now();
+    let mut sent = vec![0; feeds.len()];
+    while !over.load(Ordering::Acquire) && feeds.iter().zip(&sent).any(|(f, s)| *s < f.records.len()) {
+        let share = (began.elapsed().as_secs_f64() / time.as_secs_f64()).min(1.0);
+        for (feed, sent) in feeds.iter().zip(&mut sent) {
+            let due = (share * feed.records.len() as f64) as usize;
+            for (key, value) in &feed.records[*sent..due] {
+                feeder.send(feed.topic, None, Some(key.as_bytes()), value, None).map_err(Failure::new)?;
+            }
+            *sent = due;
+        }
+        std::thread::sleep(BEAT);
+    }
+    Ok(())
+}
+
+/// A folder that goes with its holder.
+struct TempDir(std::path::PathBuf);
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        // What stays behind lies in the system's temporary folder.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn tempdir() -> Result<TempDir, Failure> {
+    let path = std::env::temp_dir().join(format!("tidecast-demo-{}", std::process::id()));
+    std::fs::create_dir_all(&path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+    Ok(TempDir(path))
+}

@@ -1,0 +1,85 @@
+//! The command line: words in, exit codes out.
+//!
+//! 0: done; 1: the work failed; 2: wrong use. What went wrong stands on standard error.
+
+mod backtest;
+mod demo;
+mod run;
+mod topics;
+mod validate;
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Rolling probabilistic forecasts for every reading of every sensor on Kafka.
+#[derive(Debug, Parser)]
+#[command(name = "tidecast", version, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon.
+    #[command(after_help = "Example:\n  tidecast run --config config/tidecast.toml")]
+    Run(ConfigFile),
+    /// Show it all on this machine: an embedded broker, real sample data, forecasts that improve.
+    #[command(after_help = "Example:\n  tidecast demo --duration 60s")]
+    Demo(demo::Options),
+    /// Check a config; every fault is listed, with its key and what is allowed.
+    #[command(after_help = "Example:\n  tidecast validate --config config/tidecast.toml")]
+    Validate(ConfigFile),
+    /// Replay a file as it would have been served, and score every forecast.
+    #[command(
+        after_help = "Example:\n  tidecast backtest --config config/accuracy/jfk_temperature.toml \\\n      --data data/nyc_airports_hourly.csv.gz --score-from 2013-07-02T00:00:00Z --report report.html"
+    )]
+    Backtest(backtest::Options),
+    /// The topics of a config.
+    #[command(subcommand)]
+    Topics(topics::Verb),
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// A TOML or YAML file.
+    #[arg(long, short, value_name = "FILE", env = "TIDECAST_CONFIG")]
+    config: PathBuf,
+}
+
+/// The work failed; the message says why and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Failure(String);
+
+impl Failure {
+    fn new(cause: impl std::fmt::Display) -> Self {
+        Self(cause.to_string())
+    }
+}
+
+impl From<crate::config::LoadError> for Failure {
+    fn from(e: crate::config::LoadError) -> Self {
+        Self::new(e)
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Run(file) => run::run(&file.config),
+        Command::Demo(options) => demo::demo(&options),
+        Command::Validate(file) => validate::validate(&file.config),
+        Command::Backtest(options) => backtest::backtest(&options),
+        Command::Topics(verb) => topics::topics(&verb),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("tidecast: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,67 @@
+use super::{ConfigFile, Failure};
+use crate::config::{self, Config};
+use crate::kafka::{Admin, Creation, TopicSpec};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// Create the topics that a config needs and the cluster has not.
+    #[command(after_help = "Example:\n  tidecast topics create --config config/tidecast.toml --partitions 8")]
+    Create(Create),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Create {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Partitions of source topics that are missing; a forecast topic gets as many as its source.
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    partitions: usize,
+    /// Replicas; the broker's default when it is not given.
+    #[arg(long, value_name = "N")]
+    replication: Option<usize>,
+}
+
+pub(super) fn topics(verb: &Verb) -> Result<(), Failure> {
+    let Verb::Create(options) = verb;
+    let config = config::load(&options.file.config)?;
+    let admin = Admin::connect(&config.kafka).map_err(Failure::new)?;
+    let there = admin.topics().map_err(Failure::new)?;
+    let specs = needed(&config, |topic| there.get(topic).copied(), options.partitions, options.replication);
+    let mut failed = 0;
+    for (name, outcome) in admin.create_topics(&specs).map_err(Failure::new)? {
+        match outcome {
+            Creation::Created => println!("{name}: created"),
+            Creation::Exists => println!("{name}: is there"),
+            Creation::Failed(cause) => {
+                failed += 1;
+                println!("{name}: {cause}");
+            }
+        }
+    }
+    if failed > 0 { Err(Failure::new(format!("{failed} topic(s) could not be created"))) } else { Ok(()) }
+}
+
+/// Every topic of a config. A forecast keeps its reading's key, so its topic has the source's number
+/// of partitions.
+pub(super) fn needed(
+    config: &Config,
+    partitions_of: impl Fn(&str) -> Option<usize>,
+    partitions: usize,
+    replication: Option<usize>,
+) -> Vec<TopicSpec> {
+    let mut specs: Vec<TopicSpec> = Vec::new();
+    let mut add = |name: &str, partitions: usize, config: &[(&str, &str)]| {
+        if specs.iter().all(|s| s.name != name) {
+            let config = config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            specs.push(TopicSpec { name: name.to_owned(), partitions, replication, config });
+        }
+    };
+    for stream in &config.streams {
+        let of = |topic: &String| partitions_of(topic).unwrap_or(partitions);
+        let most = stream.topics.iter().map(of).max().unwrap_or(partitions);
+        stream.topics.iter().for_each(|topic| add(topic, of(topic), &[]));
+        add(&stream.forecast_topic, most, &[]);
+        add(&stream.dead_letter_topic, 1, &[]);
+    }
+    specs
+}

@@ -1,0 +1,167 @@
+//! Wires everything: workers on their threads, one trainer, the admin server; starts and stops them.
+//!
+//! A worker is a thread that owns a consumer, a transactional producer and the shards of the
+//! partitions that are assigned to it: it polls, steps, produces and commits by itself, so that a
+//! batch, a commit and a rebalance can never race.
+
+mod dead_letter;
+mod models;
+mod owned;
+mod publish;
+mod trainer;
+mod worker;
+
+use crate::checkpoint;
+use crate::config::Config;
+use crate::domain::StreamName;
+use crate::evaluation::lead_buckets;
+use crate::expert::JUDGED;
+use crate::http;
+use crate::kafka::{self, Admin};
+use crate::nn;
+use crate::telemetry::{Board, BoardOptions, Metrics, StreamShape, events};
+use models::Models;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use trainer::Trainer;
+use worker::Worker;
+
+/// A worker that has not polled for so long is reported as hung.
+const STALL_AFTER: Duration = Duration::from_secs(60);
+
+/// Why the daemon could not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("kafka: {0}")]
+    Kafka(#[from] kafka::Error),
+    #[error("http: {0}")]
+    Http(#[from] http::Error),
+    #[error("the store: {0}")]
+    Store(#[from] checkpoint::Error),
+    #[error("the network: {0}")]
+    Network(#[from] nn::Error),
+    #[error("can't start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    #[error("a worker panicked; its last words are above")]
+    Panicked,
+}
+
+/// A running daemon.
+pub struct Daemon {
+    config: Arc<Config>,
+    stop: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<Result<(), Error>>>,
+    trainer: Option<Trainer>,
+    server: http::Server,
+    board: Board,
+    metrics: Metrics,
+}
+
+impl Daemon {
+    /// Checks the topics, loads the models, starts every thread.
+    ///
+    /// # Errors
+    /// When Kafka can't be reached, a topic is missing, the admin address is taken, or the store
+    /// can't be read.
+    pub fn start(config: Config) -> Result<Self, Error> {
+        let config = Arc::new(config);
+        let admin = Admin::connect(&config.kafka)?;
+        let mut topics: Vec<String> = config
+            .streams
+            .iter()
+            .flat_map(|s| s.topics.iter().chain([&s.forecast_topic, &s.dead_letter_topic]))
+            .cloned()
+            .collect();
+        topics.sort_unstable();
+        topics.dedup();
+        admin.require(&topics)?;
+        Self::start_on(config)
+    }
+
+    fn start_on(config: Arc<Config>) -> Result<Self, Error> {
+        let shapes: Vec<StreamShape> = config
+            .streams
+            .iter()
+            .map(|s| StreamShape {
+                name: s.name.clone(),
+                levels: s.levels.clone(),
+                leads: lead_buckets(s.horizon),
+                experts: JUDGED.map(str::to_owned).to_vec(),
+            })
+            .collect();
+        let metrics = Metrics::new(&shapes);
+        let names: Vec<StreamName> = config.streams.iter().map(|s| s.name.clone()).collect();
+        let board = Board::new(&BoardOptions {
+            workers: config.daemon.workers,
+            stall_after: STALL_AFTER,
+            streams: names,
+        });
+        let models = Models::default();
+        let stop = Arc::new(AtomicBool::new(false));
+        let trainer = Trainer::start(&config, &models, &metrics, &board)?;
+        let server = http::Server::start(config.http.listen, metrics.clone(), board.clone())?;
+        events::started(config.streams.len(), config.daemon.workers, server.address());
+        let workers = (0..config.daemon.workers)
+            .map(|number| {
+                let worker = Worker::new(
+                    number,
+                    config.clone(),
+                    models.clone(),
+                    trainer.door(),
+                    metrics.clone(),
+                    board.clone(),
+                    stop.clone(),
+                );
+                std::thread::Builder::new()
+                    .name(format!("worker-{number}"))
+                    .spawn(move || worker.run().inspect_err(|e| events::worker_failed(number, e)))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { config, stop, workers, trainer: Some(trainer), server, board, metrics })
+    }
+
+    /// Where the admin server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Whether a worker has ended: it can't go on without its orchestrator.
+    pub fn has_failed(&self) -> bool {
+        self.workers.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Finishes batches, commits, leaves the group and ends every thread.
+    ///
+    /// # Errors
+    /// What ended a worker, if one had ended before.
+    pub fn stop(mut self, cause: &str) -> Result<(), Error> {
+        let began = Instant::now();
+        events::stopping(cause);
+        self.board.stopping();
+        self.stop.store(true, Ordering::Release);
+        let mut outcome = Ok(());
+        for worker in self.workers.drain(..) {
+            let ended = worker.join().unwrap_or(Err(Error::Panicked));
+            outcome = outcome.and(ended);
+        }
+        self.trainer.take().into_iter().for_each(Trainer::stop);
+        self.server.stop();
+        events::stopped(began.elapsed());
+        outcome
+    }
+}
