@@ -1,0 +1,289 @@
+//! The daemon against a real Kafka: each reading has exactly one forecast, whatever is killed.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use support::daemon::{Daemon, get};
+use support::kafka::{Broker, Record, committed_offsets, create_topic, produce, read_committed};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const PARTITIONS: i32 = 3;
+
+/// Topics, group and config of one test.
+struct Case {
+    dir: tempfile::TempDir,
+    name: &'static str,
+    http: String,
+}
+
+impl Case {
+    fn new(name: &'static str, more: &str) -> Self {
+        let bootstrap = Broker::shared().bootstrap();
+        let dir = tempfile::tempdir().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let http = listener.local_addr().unwrap().to_string();
+        for (topic, partitions) in [("in", PARTITIONS), ("forecasts", PARTITIONS), ("dead-letters", 1)] {
+            create_topic(&bootstrap, &format!("{name}.{topic}"), partitions, &[]);
+        }
+        let config = format!(
+            r#"
+[kafka]
+brokers = "{bootstrap}"
+group = "{name}"
+instance = "{name}-0"
+properties = {{ "session.timeout.ms" = "6000" }}
+[http]
+listen = "{http}"
+[store]
+url = "file://{}"
+[delivery]
+commit_interval = "100ms"
+{more}
+[streams.{name}]
+topics = ["{name}.in"]
+interval = "1h"
+horizon = 6
+targets = ["kw"]
+seasons = ["1d"]
+window = 256
+fields = {{ series = "/id", time = "/ts" }}
+model = {{ hidden = 8 }}
+training = {{ first_after = 60, every = 40, first_steps = 20, steps = 10, batch = 8, truncation = 24, holdout = 24 }}
+"#,
+            dir.path().join("store").display()
+        );
+        std::fs::write(dir.path().join("tidecast.toml"), config).unwrap();
+        Self { dir, name, http }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.path().join("tidecast.toml")
+    }
+
+    fn daemon(&self) -> Daemon {
+        Daemon::spawn(&self.config(), &[])
+    }
+
+    fn topic(&self, kind: &str) -> String {
+        format!("{}.{kind}", self.name)
+    }
+
+    /// Hourly readings of some series, `bad` records among them; gives how many records there are.
+    fn produce(&self, series: i64, hours: std::ops::Range<i64>) -> usize {
+        let mut records = Vec::new();
+        for hour in hours {
+            for s in 0..series {
+                let id = format!("meter-{s}");
+                // A second period, which no season is told of: something is left to be learnt.
+                let wave = |period: f64| (hour as f64 / period * std::f64::consts::TAU).sin();
+                let kw = 5.0 + s as f64 + wave(24.0) + wave(17.0);
+                let value =
+                    format!("{{\"id\":\"{id}\",\"ts\":{},\"kw\":{kw:.3}}}", 1_700_000_000 + hour * 3_600);
+                records.push((id, value, Some((s % i64::from(PARTITIONS)) as i32)));
+            }
+        }
+        let count = records.len();
+        produce(&Broker::shared().bootstrap(), &self.topic("in"), records);
+        count
+    }
+
+    fn read(&self, kind: &str) -> Vec<Record> {
+        read_committed(&Broker::shared().bootstrap(), &self.topic(kind))
+    }
+
+    /// Waits until the group has committed every partition's end.
+    fn wait_committed(&self, daemon: &mut Daemon, records: usize) {
+        let bootstrap = Broker::shared().bootstrap();
+        let until = Instant::now() + LIMIT;
+        loop {
+            let offsets = committed_offsets(&bootstrap, self.name, &self.topic("in"));
+            let done: i64 = offsets.iter().map(|o| o.unwrap_or(0)).sum();
+            if done == records as i64 {
+                return;
+            }
+            assert!(daemon.is_running(), "the daemon has ended:\n{}", daemon.log());
+            assert!(Instant::now() < until, "committed {done} of {records}:\n{}", daemon.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+fn header<'a>(record: &'a Record, name: &str) -> &'a str {
+    let found = record.headers.iter().find(|(key, _)| key == name);
+    let value = found.and_then(|(_, value)| value.as_deref()).unwrap_or_else(|| panic!("no header {name}"));
+    std::str::from_utf8(value).unwrap()
+}
+
+/// The source of a forecast or a dead letter.
+fn source(record: &Record) -> (i32, i64) {
+    let number = |name| header(record, name).parse::<i64>().unwrap();
+    (number("tidecast-source-partition") as i32, number("tidecast-source-offset"))
+}
+
+/// Every source record of `in` is answered exactly once, by a forecast or a dead letter.
+fn assert_each_answered_once(case: &Case) {
+    let all: BTreeSet<(i32, i64)> = case.read("in").iter().map(|r| (r.partition, r.offset)).collect();
+    let mut answers: BTreeMap<(i32, i64), usize> = BTreeMap::new();
+    for record in case.read("forecasts").iter().chain(&case.read("dead-letters")) {
+        *answers.entry(source(record)).or_default() += 1;
+    }
+    let doubled: Vec<_> = answers.iter().filter(|(_, n)| **n != 1).collect();
+    assert!(doubled.is_empty(), "answered more than once: {doubled:?}");
+    let missing: Vec<_> = all.iter().filter(|at| !answers.contains_key(at)).collect();
+    assert!(missing.is_empty(), "{} of {} never answered: {missing:?}", missing.len(), all.len());
+    assert_eq!(answers.len(), all.len());
+}
+
+#[test]
+fn each_reading_has_one_forecast_though_the_daemon_is_killed() {
+    let case = Case::new("killed", "");
+    let mut daemon = case.daemon();
+    daemon.wait_ready(&case.http, LIMIT);
+    let mut records = 0;
+    for round in 0..4 {
+        records += case.produce(24, round * 40..(round + 1) * 40);
+        // At another point of its work each time: while it reads, steps, sends or commits.
+        std::thread::sleep(Duration::from_millis(40 + 90 * round as u64));
+        daemon.kill9();
+        daemon = case.daemon();
+    }
+    case.wait_committed(&mut daemon, records);
+    assert_each_answered_once(&case);
+    assert_eq!(daemon.terminate(LIMIT), 0);
+
+    // Forecasts keep their reading's key and partition, and say what they are.
+    let forecasts = case.read("forecasts");
+    assert_eq!(forecasts.len(), records);
+    for record in &forecasts {
+        let value: serde_json::Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+        assert_eq!(value["series"].as_str().map(str::as_bytes), record.key.as_deref());
+        assert_eq!(value["stream"], "killed");
+        assert_eq!(header(record, "tidecast-source-topic"), "killed.in");
+        assert_eq!(value["targets"]["kw"]["yhat"].as_array().unwrap().len(), 6);
+    }
+}
+
+#[test]
+fn it_learns_serves_and_finds_its_network_again() {
+    let case = Case::new("learns", "");
+    let mut daemon = case.daemon();
+    daemon.wait_ready(&case.http, LIMIT);
+    let mut records = case.produce(12, 0..120);
+    case.wait_committed(&mut daemon, records);
+    let until = Instant::now() + LIMIT;
+    let model = loop {
+        records += case.produce(12, records as i64 / 12..records as i64 / 12 + 1);
+        case.wait_committed(&mut daemon, records);
+        let newest = case.read("forecasts").pop().unwrap();
+        let value: serde_json::Value = serde_json::from_slice(newest.value.as_deref().unwrap()).unwrap();
+        if let Some(model) = value["model"].as_str() {
+            assert!(value["degraded"].is_null());
+            break model.to_owned();
+        }
+        assert_eq!(value["degraded"], "warming");
+        assert!(Instant::now() < until, "no network serves:\n{}", daemon.log());
+    };
+    assert!(model.starts_with("learns-"), "{model}");
+    let (_, metrics) = get(&case.http, "/metrics").unwrap();
+    for wanted in [
+        "tidecast_readings_total{stream=\"learns\"}",
+        "tidecast_training_rounds_total{outcome=\"promoted\",stream=\"learns\"}",
+        "tidecast_model_info{stream=\"learns\",version=\"learns-",
+        "tidecast_transactions_total{outcome=\"committed\"}",
+        "tidecast_forecast_error{expert=\"network\",lead=\"1\",stream=\"learns\"}",
+        "process_cpu_seconds_total",
+    ] {
+        assert!(metrics.contains(wanted), "no {wanted} in\n{metrics}");
+    }
+    assert_eq!(get(&case.http, "/livez").unwrap().0, 200);
+    let (status, page) = get(&case.http, "/").unwrap();
+    assert!(status == 200 && page.contains("<svg"), "a fan chart is shown");
+    assert_eq!(daemon.terminate(LIMIT), 0);
+
+    let mut daemon = case.daemon();
+    daemon.wait_ready(&case.http, LIMIT);
+    records += case.produce(12, records as i64 / 12..records as i64 / 12 + 1);
+    case.wait_committed(&mut daemon, records);
+    let newest = case.read("forecasts").pop().unwrap();
+    assert!(header(&newest, "tidecast-model").starts_with("learns-"), "the bundle is loaded at start");
+    assert_each_answered_once(&case);
+}
+
+#[test]
+fn bad_records_are_dead_letters_with_their_reason_and_stop_nothing() {
+    let case = Case::new("bad", "");
+    let bad: [(&str, &str, &str); 5] = [
+        ("{\"id\":\"meter-0\",\"ts\":1,\"kw\":", "not_json", ""),
+        ("{\"ts\":1700000000,\"kw\":1}", "missing_series", "/id"),
+        ("{\"id\":\"meter-0\",\"kw\":1}", "missing_time", "/ts"),
+        ("{\"id\":\"meter-0\",\"ts\":1700000000,\"kw\":[1]}", "wrong_type", "/kw"),
+        ("{\"id\":\"meter-0\",\"ts\":\"9999-01-01T00:00:00Z\",\"kw\":1}", "time_out_of_range", "/ts"),
+    ];
+    let before = case.produce(3, 0..10);
+    let records = bad.iter().map(|(value, ..)| ("meter-0", *value, Some(0)));
+    produce(&Broker::shared().bootstrap(), &case.topic("in"), records);
+    let late = "{\"id\":\"meter-0\",\"ts\":1600000000,\"kw\":1}";
+    produce(&Broker::shared().bootstrap(), &case.topic("in"), [("meter-0", late, Some(0))]);
+    let after = case.produce(3, 10..20);
+    let mut daemon = case.daemon();
+    case.wait_committed(&mut daemon, before + bad.len() + 1 + after);
+    let letters = case.read("dead-letters");
+    assert_eq!(letters.len(), bad.len() + 1);
+    for (value, reason, field) in bad.into_iter().chain([(late, "late", "")]) {
+        let letter = letters.iter().find(|l| l.value.as_deref() == Some(value.as_bytes())).unwrap();
+        assert_eq!(header(letter, "tidecast-reason"), reason);
+        assert_eq!(header(letter, "tidecast-source-topic"), "bad.in");
+        assert_eq!(letter.key.as_deref(), Some("meter-0".as_bytes()));
+        if !field.is_empty() {
+            assert_eq!(header(letter, "tidecast-field"), field);
+        }
+    }
+    assert_each_answered_once(&case);
+    assert_eq!(daemon.terminate(LIMIT), 0);
+}
+
+#[test]
+fn at_least_once_loses_nothing() {
+    let case = Case::new("atleast", "guarantee = \"at-least-once\"");
+    let mut daemon = case.daemon();
+    let records = case.produce(24, 0..100);
+    std::thread::sleep(Duration::from_millis(400));
+    daemon.kill9();
+    daemon = case.daemon();
+    case.wait_committed(&mut daemon, records);
+    let answered: BTreeSet<(i32, i64)> = case.read("forecasts").iter().map(source).collect();
+    assert_eq!(answered.len(), records);
+    assert_eq!(daemon.terminate(LIMIT), 0);
+}
+
+#[test]
+fn sigterm_commits_and_leaves_within_seconds() {
+    let case = Case::new("sigterm", "");
+    let mut daemon = case.daemon();
+    daemon.wait_ready(&case.http, LIMIT);
+    let records = case.produce(24, 0..60);
+    std::thread::sleep(Duration::from_millis(150));
+    assert_eq!(daemon.terminate(LIMIT), 0, "{}", daemon.log());
+    // What it had read is committed with its forecasts.
+    let committed: i64 = committed_offsets(&Broker::shared().bootstrap(), case.name, &case.topic("in"))
+        .iter()
+        .map(|o| o.unwrap_or(0))
+        .sum();
+    assert_eq!(case.read("forecasts").len() as i64, committed);
+    let mut daemon = case.daemon();
+    case.wait_committed(&mut daemon, records);
+    assert_each_answered_once(&case);
+}
+
+#[test]
+fn a_missing_topic_is_an_error_that_says_what_to_do() {
+    let case = Case::new("missing", "");
+    let text = std::fs::read_to_string(case.config()).unwrap().replace("missing.in", "missing.nowhere");
+    std::fs::write(case.config(), text).unwrap();
+    let mut daemon = case.daemon();
+    assert_eq!(daemon.wait(LIMIT), 1);
+    let log = daemon.log();
+    assert!(log.contains("missing.nowhere") && log.contains("tidecast topics create"), "{log}");
+}

@@ -1,0 +1,134 @@
+//! Streams and readings for tests of the engine.
+
+use std::sync::Arc;
+use tidecast::config::{Stream, from_toml};
+use tidecast::domain::{EventTime, Forecast, Reading, Values};
+use tidecast::engine::{Model, Offered, Shard};
+use tidecast::training::{Outcome, Round, Trained};
+
+/// A stream of one hourly target, with these lines on top.
+pub fn stream(lines: &str) -> Arc<Stream> {
+    let text = format!(
+        "[kafka]\nbrokers = \"localhost:9092\"\n[streams.test]\ntopics = [\"in\"]\ninterval = \"1h\"\n\
+         targets = [\"kw\"]\n{lines}\n"
+    );
+    from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
+}
+
+/// A small network that is trained in a moment.
+pub const SMALL: &str = "horizon = 6\nseasons = [24]\nwindow = 512\nmodel = { hidden = 8 }\n\
+    training = { first_after = 200, every = 100, first_steps = 40, steps = 20, batch = 8, truncation = 32, holdout = 48 }";
+
+/// One reading of a test.
+#[derive(Clone, Debug)]
+pub struct Sensed {
+    pub series: String,
+    pub time: EventTime,
+    pub value: Option<f64>,
+}
+
+pub fn hour(h: i64) -> EventTime {
+    EventTime::from_micros(1_700_000_000_000_000 / 3_600_000_000 * 3_600_000_000 + h * 3_600_000_000).unwrap()
+}
+
+/// A deterministic noise in [-1, 1].
+pub fn noise(seed: u64, i: u64) -> f64 {
+    let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ i.wrapping_mul(0xD1B5_4A32_D192_ED03);
+    for shift in [30, 27, 31] {
+        x = (x ^ (x >> shift)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    }
+    (x >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+}
+
+/// Hourly readings of some series with a daily season, noise, and a few gaps and missing values.
+pub fn sensed(series: usize, hours: i64, seed: u64) -> Vec<Sensed> {
+    let mut all = Vec::new();
+    for h in 0..hours {
+        for s in 0..series {
+            let n = noise(seed + s as u64, h as u64);
+            if n > 0.97 {
+                continue;
+            }
+            let season = (std::f64::consts::TAU * (h as f64 / 24.0 + s as f64 * 0.1)).sin();
+            let value = 10.0 * (s + 1) as f64 + 3.0 * season + 0.5 * n;
+            all.push(Sensed { series: format!("s{s}"), time: hour(h), value: (n > -0.97).then_some(value) });
+        }
+    }
+    all
+}
+
+/// What a shard answered: series, offset, forecast.
+pub type Answer = (String, i64, Forecast);
+
+/// A shard with the training of a backtest: rounds when they are due, in place.
+pub struct Bench {
+    pub stream: Arc<Stream>,
+    pub shard: Shard,
+    pub answers: Vec<Answer>,
+    trained_at: u64,
+    champion: Option<Trained>,
+    pub versions: u64,
+}
+
+impl Bench {
+    pub fn new(stream: &Arc<Stream>) -> Self {
+        Self {
+            stream: stream.clone(),
+            shard: Shard::new(stream.clone()),
+            answers: Vec::new(),
+            trained_at: 0,
+            champion: None,
+            versions: 0,
+        }
+    }
+
+    /// Offers readings under these offsets without stepping them.
+    pub fn offer(&mut self, sensed: &Sensed, offset: i64) -> Offered {
+        let values = Values::from_iter([sensed.value]);
+        let reading = Reading { series: &sensed.series, time: sensed.time, values: &values };
+        self.shard.offer(&reading, offset, Some(sensed.series.as_bytes()))
+    }
+
+    /// Steps all that was offered.
+    pub fn step(&mut self) {
+        let answers = &mut self.answers;
+        while self
+            .shard
+            .run_round(&mut |e| answers.push((e.series.to_owned(), e.offset, e.forecast.clone())))
+            .unwrap()
+            .is_some()
+        {}
+    }
+
+    /// Trains when the schedule says so; the outcome serves at once.
+    pub fn train(&mut self) {
+        let schedule = self.stream.training.schedule;
+        let next = if self.trained_at == 0 {
+            schedule.first_after as u64
+        } else {
+            self.trained_at + schedule.every as u64
+        };
+        if self.shard.age() >= next {
+            self.train_without_warming();
+            self.shard.warm(usize::MAX).unwrap();
+        }
+    }
+
+    /// Trains now, and brings a better network in without warming it.
+    pub fn train_without_warming(&mut self) {
+        self.trained_at = self.shard.age();
+        let samples = self.shard.samples(16);
+        let round = Round {
+            stream: &self.stream,
+            samples: &samples,
+            champion: self.champion.as_ref(),
+            number: self.trained_at,
+        };
+        if let Outcome::Better { trained, .. } = round.run(&mut || true).unwrap() {
+            self.versions += 1;
+            let version = tidecast::domain::ModelVersion(self.versions);
+            self.shard.bring(&Model { version, weights: trained.weights.clone() }).unwrap();
+            self.champion = Some(trained);
+        }
+    }
+}
