@@ -169,3 +169,29 @@ fn readings_below_the_committed_offset_are_learnt_from_and_not_answered() {
     bench.answers.sort_by_key(|(_, offset, _)| *offset);
     assert_close(&rest, &bench.answers);
 }
+
+/// With lateness, the committed offset passes readings that are still held back. Whoever replays must
+/// answer exactly those, and what comes after.
+#[test]
+fn readings_that_were_held_at_a_commit_are_answered_after_a_replay() {
+    let stream = stream(&format!("lateness = \"3h\"\n{SMALL}"));
+    let readings = sensed(3, 60, 8);
+    let committed = 90;
+    let run = |emit_from: i64, until: usize| {
+        let mut bench = Bench::new(&stream);
+        bench.shard.emit_from(emit_from);
+        for (offset, reading) in readings.iter().enumerate().take(until) {
+            bench.offer(reading, offset as i64);
+            bench.step();
+        }
+        bench.answers.into_iter().map(|(_, offset, _)| offset).collect::<Vec<_>>()
+    };
+    let before = run(i64::MIN, committed);
+    let after = run(committed as i64, readings.len());
+    assert!(before.len() < committed, "some are held at the commit");
+    let mut both: Vec<i64> = before.into_iter().chain(after).collect();
+    both.sort_unstable();
+    let mut all = run(i64::MIN, readings.len());
+    all.sort_unstable();
+    assert_eq!(both, all, "each once, by one of the two");
+}

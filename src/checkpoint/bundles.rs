@@ -66,7 +66,8 @@ impl Bundles {
         file.sync_all().map_err(failed)?;
         fs::rename(&half, &path).map_err(failed)?;
         File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        for (_, old) in self.list()?.into_iter().skip(KEEP) {
+        let others = self.list()?.into_iter().filter(|(version, _)| *version != champion.version);
+        for (_, old) in others.skip(KEEP - 1) {
             fs::remove_file(&old).map_err(failed)?;
         }
         Ok(path)

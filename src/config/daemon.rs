@@ -73,7 +73,8 @@ pub struct Log {
 }
 
 /// What Tidecast sets itself and nobody else may: delivery depends on it.
-const RESERVED: [&str; 9] = [
+const RESERVED: [&str; 10] = [
+    "auto.offset.reset",
     "bootstrap.servers",
     "group.id",
     "group.instance.id",

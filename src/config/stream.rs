@@ -200,12 +200,20 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let training = training(s.section("training"));
     let longest = seasons.last().copied().unwrap_or(1);
     let trained = if training.enabled { training.burn_in + training.truncation + horizon } else { 0 };
-    let least = (longest + horizon + 1).max(trained + training.holdout);
+    let least = (longest + horizon + 1).max(trained + training.holdout).max(4 * (horizon + 1));
     let window = s.count("window", least.next_power_of_two().max(2_048), 2..=1_000_000);
     if window < least {
         s.fault(
             "window",
             format!("is {window}; with these seasons, horizon and training it must be at least {least}"),
+        );
+    }
+    if training.enabled && training.holdout.min(window / 4) <= horizon {
+        s.fault(
+            "training.holdout",
+            format!(
+                "must be longer than the horizon of {horizon}, and the window four times as long as both"
+            ),
         );
     }
     let max_series = s.count("max_series", 1_000_000, 1..=100_000_000);
@@ -216,7 +224,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let four_seasons = grid.interval().map_or(DAY, |i| {
         Duration::from_micros(i.as_micros() as u64).saturating_mul(4 * longest.max(horizon) as u32)
     });
-    let cold_replay = s.duration("cold_replay", lateness + four_seasons, Duration::ZERO..=YEARS_100);
+    let cold_replay = s.duration("cold_replay", lateness + four_seasons, lateness..=YEARS_100);
     s.finish();
     Some(Stream {
         name: name?,

@@ -59,7 +59,12 @@ impl DeadLetters {
             let headers: Vec<(&str, &[u8])> =
                 letter.headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
             metrics.dead_letters(letter.reason).inc();
-            link.send(topic, None, letter.key.as_deref(), &letter.payload, &headers)?;
+            let key = letter.key.as_deref();
+            match link.send(topic, None, key, &letter.payload, &headers) {
+                // With its headers it is over the limit: where it came from and why still arrives.
+                Err(Error::TooLarge { .. }) => link.send(topic, None, key, b"", &headers)?,
+                sent => sent?,
+            }
         }
         Ok(())
     }

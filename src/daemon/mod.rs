@@ -140,9 +140,10 @@ impl Daemon {
         &self.config
     }
 
-    /// Whether a worker has ended: it can't go on without its orchestrator.
+    /// Whether a worker or the trainer has ended: the process can't go on without its orchestrator.
     pub fn has_failed(&self) -> bool {
         self.workers.iter().any(JoinHandle::is_finished)
+            || self.trainer.as_ref().is_some_and(Trainer::has_ended)
     }
 
     /// Finishes batches, commits, leaves the group and ends every thread.

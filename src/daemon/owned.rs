@@ -6,7 +6,7 @@ use crate::domain::{Forecast, ModelVersion, Offset, TopicPartition};
 use crate::engine::{Model, Offered, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::series::Slot;
-use crate::telemetry::{Discard, ShardMetrics, ShardState, StreamMetrics};
+use crate::telemetry::{Discard, ShardMetrics, ShardState, StreamMetrics, events};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -99,7 +99,7 @@ impl Owned {
         let Self { shard, metrics, decoder, readings, .. } = self;
         let mut late = false;
         let outcome = decoder.decode(&record, &mut |reading| {
-            *readings += 1;
+            *readings += u64::from(!answered);
             if let Offered::Discarded(why) = shard.offer(&reading, polled.offset.0, polled.key) {
                 late |= why == Discard::Late;
                 if !answered {
@@ -142,8 +142,18 @@ impl Owned {
         let mut failed = Ok(());
         loop {
             let began = Instant::now();
-            let Self { shard, encoder, payload, latest, model_name, at, partition_text, forecasts, .. } =
-                self;
+            let Self {
+                shard,
+                metrics,
+                encoder,
+                payload,
+                latest,
+                model_name,
+                at,
+                partition_text,
+                forecasts,
+                ..
+            } = self;
             let stepped = shard.run_round(&mut |emitted| {
                 if failed.is_err() {
                     return;
@@ -164,8 +174,15 @@ impl Owned {
                     (headers::MODEL, model.unwrap_or_default().as_bytes()),
                 ];
                 let sent = if model.is_some() { &sent[..] } else { &sent[..4] };
-                failed = link.send(topic, None, emitted.key, payload, sent);
-                *forecasts += 1;
+                match link.send(topic, None, emitted.key, payload, sent) {
+                    Ok(()) => *forecasts += 1,
+                    // This answer alone can't be had; the stream goes on.
+                    Err(cause @ kafka::Error::TooLarge { .. }) => {
+                        metrics.dead_letters("forecast_too_large").inc();
+                        events::kafka_error("producer", &cause);
+                    }
+                    Err(cause) => failed = Err(cause),
+                }
                 if emitted.slot == Slot(0) {
                     match latest {
                         Some(latest) => latest.clone_from(emitted.forecast),

@@ -93,6 +93,11 @@ impl Trainer {
         self.door.clone()
     }
 
+    /// Whether the thread has ended by itself: it panicked.
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Ends the round that runs, if one does, and the thread.
     pub fn stop(self) {
         self.stop.store(true, Ordering::Release);
@@ -144,7 +149,10 @@ impl Desk {
             Ok(Outcome::Better { trained, loss, champion_loss }) => {
                 events::round_finished(&stream.name, number, pace.steps, loss, took);
                 let parent = self.champions.get(&stream.name).map(|c| c.version);
-                let version = parent.map_or(ModelVersion(1), ModelVersion::next);
+                // Above every version that ever served, also those of another shape.
+                let kept = Bundles::new(&self.store, &stream.name).list().unwrap_or_default();
+                let newest = kept.first().map(|(version, _)| *version).max(parent);
+                let version = newest.map_or(ModelVersion(1), ModelVersion::next);
                 let facts = [
                     ("parent", parent.map_or_else(String::new, |v| v.name(&stream.name))),
                     ("loss", loss.to_string()),

@@ -178,8 +178,9 @@ impl Joined {
     fn open(&mut self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Offset)>, Error> {
         let mut starts = Vec::new();
         for (at, committed) in self.link.committed(parts)? {
-            let (low, _) = self.link.watermarks(&at)?;
-            let committed = committed.unwrap_or(low).max(low);
+            let (low, high) = self.link.watermarks(&at)?;
+            // Retention may have passed what is committed, and a lost log may end before it.
+            let committed = committed.unwrap_or(low).clamp(low, high);
             let streams: Vec<Arc<Stream>> = self.streams_of(&at).cloned().collect();
             let mut from = committed;
             for stream in &streams {

@@ -16,6 +16,8 @@ pub(super) struct Turn {
 #[derive(Clone, Debug)]
 pub(super) struct Observed {
     pub offset: i64,
+    /// Whether it is to be answered.
+    pub answer: bool,
     values: usize,
     /// `None` when the record's key is the series' name.
     key: Option<Range<usize>>,
@@ -41,7 +43,14 @@ impl Rounds {
     }
 
     /// Keeps a reading until its round is over.
-    pub fn keep(&mut self, offset: i64, values: &[f64], key: Option<&[u8]>, series: &str) -> Observed {
+    pub fn keep(
+        &mut self,
+        offset: i64,
+        answer: bool,
+        values: &[f64],
+        key: Option<&[u8]>,
+        series: &str,
+    ) -> Observed {
         let at = self.values.len();
         self.values.extend_from_slice(values);
         let stored = key.filter(|k| *k != series.as_bytes()).map(|k| {
@@ -49,7 +58,7 @@ impl Rounds {
             self.bytes.extend_from_slice(k);
             from..self.bytes.len()
         });
-        Observed { offset, values: at, key: stored, keyed: key.is_some() }
+        Observed { offset, answer, values: at, key: stored, keyed: key.is_some() }
     }
 
     pub fn push(&mut self, turn: Turn) {
@@ -128,9 +137,9 @@ mod tests {
     #[test]
     fn keys_are_kept_apart_from_names() {
         let mut rounds = Rounds::new(1);
-        let same = rounds.keep(1, &[1.0], Some(b"a"), "a");
-        let other = rounds.keep(2, &[2.0], Some(b"b"), "a");
-        let none = rounds.keep(3, &[3.0], None, "a");
+        let same = rounds.keep(1, true, &[1.0], Some(b"a"), "a");
+        let other = rounds.keep(2, true, &[2.0], Some(b"b"), "a");
+        let none = rounds.keep(3, true, &[3.0], None, "a");
         assert_eq!(rounds.key(&same, "a"), Some(b"a".as_slice()));
         assert_eq!(rounds.key(&other, "a"), Some(b"b".as_slice()));
         assert_eq!(rounds.key(&none, "a"), None);

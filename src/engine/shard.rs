@@ -58,7 +58,8 @@ impl Shard {
     pub fn new(stream: Arc<Stream>) -> Self {
         let (targets, width, horizon) = (stream.targets.len(), stream.width(), stream.horizon);
         let levels = stream.levels.len();
-        let season = stream.season().unwrap_or(1);
+        // An irregular stream's cells are times: they have no phase.
+        let season = stream.grid.interval().and(stream.season()).unwrap_or(1);
         Self {
             directory: Directory::new(stream.max_series),
             order: Order::new(stream.grid, stream.lateness, stream.max_gap),
@@ -84,7 +85,8 @@ impl Shard {
         &self.stream
     }
 
-    /// Replays silently: readings below `offset` are stepped and learnt from, but not answered.
+    /// Replays silently: what records below `offset` bring or release is stepped and learnt from, but
+    /// not answered.
     pub fn emit_from(&mut self, offset: i64) {
         self.emit_from = offset;
     }
@@ -101,7 +103,8 @@ impl Shard {
             return match self.order.admit(slot, reading.time) {
                 Admission::Discarded(why) => Offered::Discarded(why),
                 Admission::Step { cell, gap, cold } => {
-                    self.enqueue(slot, cell, gap, cold, offset, values, key);
+                    let answer = offset >= self.emit_from;
+                    self.enqueue(slot, cell, gap, cold, (offset, answer), values, key);
                     Offered::Queued
                 }
             };
@@ -115,7 +118,9 @@ impl Shard {
             let admission = self.order.admit(waiting.slot, time);
             if let Admission::Step { cell, gap, cold } = admission {
                 let key = waiting.key.as_deref();
-                self.enqueue(waiting.slot, cell, gap, cold, waiting.offset, &waiting.values, key);
+                // What a record below the commit let out was answered then; what still waited is now.
+                let at = (waiting.offset, offset >= self.emit_from);
+                self.enqueue(waiting.slot, cell, gap, cold, at, &waiting.values, key);
             }
             match admission {
                 Admission::Discarded(why) if mine => outcome = Offered::Discarded(why),
@@ -134,14 +139,14 @@ impl Shard {
         cell: i64,
         gap: usize,
         cold: bool,
-        offset: i64,
+        (offset, answer): (i64, bool),
         values: &[f64],
         key: Option<&[u8]>,
     ) {
         for missing in (1..=gap as i64).rev() {
             self.rounds.push(Turn { slot, cell: cell - missing, cold: false, observed: None });
         }
-        let observed = Some(self.rounds.keep(offset, values, key, self.directory.name(slot)));
+        let observed = Some(self.rounds.keep(offset, answer, values, key, self.directory.name(slot)));
         self.rounds.push(Turn { slot, cell, cold, observed });
     }
 

@@ -280,7 +280,7 @@ impl Shard {
                 }
             }
         }
-        let Some(observed) = turn.observed.as_ref().filter(|o| o.offset >= self.emit_from) else { return };
+        let Some(observed) = turn.observed.as_ref().filter(|o| o.answer) else { return };
         self.buffers.forecast.origin = self.stream.grid.start_of(turn.cell);
         self.buffers.forecast.degraded = self.degraded();
         let series = self.directory.name(slot);
@@ -330,5 +330,5 @@ impl Shard {
 
 /// Decimals that keep a forecast to a ten-thousandth of the series' deviation.
 fn decimals(deviation: f32) -> u8 {
-    (4.0 - deviation.max(1e-9).log10().floor()).clamp(0.0, 9.0) as u8
+    (4.0 - deviation.max(1e-30).log10().floor()).clamp(0.0, 15.0) as u8
 }

@@ -9,6 +9,8 @@ const RECENT_RATE: f32 = 0.01;
 const MULTIPLIER_RATE: f32 = 0.001;
 /// Far levels would step too wildly with the plain factor exp(z²).
 const MOST_FACTOR: f32 = 60.0;
+/// A bound lies at most this many deviations from its point, and on its own side of it.
+const MULTIPLIER_MAX: f32 = 20.0;
 /// From mean absolute error to standard deviation, of a normal.
 const DEVIATION: f32 = 1.253_3;
 /// The most phases that are kept of a season.
@@ -109,15 +111,16 @@ impl Intervals {
         }
         let (at, phase) = (self.lead_at(slot, target, lead), self.phase_at(slot, target, cell, lead));
         let state = &mut self.by_lead[at];
-        if state.count > 0 {
+        // Without a scale the bounds stood on the point, and say nothing of their multipliers.
+        if state.count > 0 && scale > 0.0 {
             let multipliers = &mut self.multipliers[at * self.levels.len()..][..self.levels.len()];
             for (l, multiplier) in multipliers.iter_mut().enumerate() {
                 let below = if value <= bounds[l] { 1.0 } else { 0.0 };
                 *multiplier += MULTIPLIER_RATE * self.factors[l] * (self.levels[l] - below);
+                let side = self.normal[l].signum() * MULTIPLIER_MAX;
+                *multiplier = multiplier.clamp(side.min(0.0), side.max(0.0));
             }
-            if scale > 0.0 {
-                state.recent += RECENT_RATE * ((error / scale).min(8.0) - state.recent);
-            }
+            state.recent += RECENT_RATE * ((error / scale).min(8.0) - state.recent);
         }
         state.count = state.count.saturating_add(1);
         state.error += SCALE_RATE.max(1.0 / state.count as f32) * (error - state.error);
@@ -156,8 +159,7 @@ impl Intervals {
         for (l, multiplier) in multipliers.iter().enumerate() {
             let offset = match self.normal[l] {
                 0.0 => 0.0,
-                z if z < 0.0 => multiplier.min(0.0) * deviation,
-                _ => multiplier.max(0.0) * deviation,
+                _ => multiplier * deviation,
             };
             highest = highest.max(point + offset);
             bounds[l] = highest;
@@ -179,6 +181,23 @@ mod tests {
     use super::*;
     use crate::domain::Level;
     use rand::{Rng, SeedableRng};
+
+    #[test]
+    fn a_flat_stretch_leaves_the_bounds_as_they_were() {
+        let levels = Levels::new([0.05, 0.95].map(|l| Level::try_new(l).unwrap()).to_vec());
+        let mut intervals = Intervals::new(1, 1, 1, &levels);
+        intervals.grow(1);
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+        let mut widest = 0.0f32;
+        for step in 0..12_000i64 {
+            let mut bounds = [0.0; 2];
+            let scale = intervals.quantiles(0, 0, step, 1, 0.0, 1.0, &mut bounds);
+            let value = if step < 10_000 { 0.0 } else { rng.random_range(-1.0..1.0f32) };
+            intervals.update(0, 0, step, 1, value, 0.0, scale, &bounds);
+            widest = bounds.iter().fold(widest, |w, b| w.max(b.abs()));
+        }
+        assert!(widest < 6.0, "{widest}");
+    }
 
     #[test]
     fn realised_coverage_approaches_the_levels_on_skewed_noise() {

@@ -5,9 +5,9 @@ pub struct Summary {
     levels: usize,
     experts: usize,
     /// Sum of scaled absolute errors and their number. `[experts, buckets]`
-    errors: Vec<(f64, u64)>,
+    errors: Vec<(f64, f64)>,
     /// How often the target lay at or below the quantile, and of how many. `[levels, buckets]`
-    below: Vec<(u64, u64)>,
+    below: Vec<(f64, f64)>,
 }
 
 /// Leads that stand for all: 1, 2, 4, 8, … and the horizon.
@@ -27,8 +27,8 @@ impl Summary {
             buckets,
             levels,
             experts,
-            errors: vec![(0.0, 0); experts * n],
-            below: vec![(0, 0); levels * n],
+            errors: vec![(0.0, 0.0); experts * n],
+            below: vec![(0.0, 0.0); levels * n],
         }
     }
 
@@ -36,16 +36,11 @@ impl Summary {
         &self.buckets
     }
 
-    /// The bucket of a lead; `None` for a lead between buckets.
-    pub fn bucket(&self, lead: usize) -> Option<usize> {
-        self.buckets.iter().position(|b| *b == lead)
-    }
-
     /// Adds one expert's error, in units of the series' deviation.
     pub fn add_error(&mut self, expert: usize, bucket: usize, scaled_error: f32) {
         if scaled_error.is_finite() {
             let sum = &mut self.errors[expert * self.buckets.len() + bucket];
-            *sum = (sum.0 + f64::from(scaled_error), sum.1 + 1);
+            *sum = (sum.0 + f64::from(scaled_error), sum.1 + 1.0);
         }
     }
 
@@ -53,7 +48,7 @@ impl Summary {
     pub fn add_coverage(&mut self, bucket: usize, value: f32, bounds: &[f32]) {
         for (level, bound) in bounds.iter().enumerate() {
             let sum = &mut self.below[level * self.buckets.len() + bucket];
-            *sum = (sum.0 + u64::from(value <= *bound), sum.1 + 1);
+            *sum = (sum.0 + f64::from(u8::from(value <= *bound)), sum.1 + 1.0);
         }
     }
 
@@ -69,34 +64,26 @@ impl Summary {
 
     /// Makes older sums weigh less: each is multiplied by `keep`.
     pub fn fade(&mut self, keep: f64) {
-        let faded = |n: u64| (n as f64 * keep) as u64;
-        self.errors.iter_mut().for_each(|(sum, n)| {
-            let less = faded(*n);
-            *sum = if *n == 0 { 0.0 } else { *sum * less as f64 / *n as f64 };
-            *n = less;
-        });
-        self.below.iter_mut().for_each(|(below, n)| {
-            let less = faded(*n);
-            *below = if *n == 0 { 0 } else { (*below as f64 * less as f64 / *n as f64).round() as u64 };
-            *n = less;
-        });
+        for (sum, n) in self.errors.iter_mut().chain(&mut self.below) {
+            (*sum, *n) = (*sum * keep, *n * keep);
+        }
     }
 
     /// Mean scaled absolute error; `None` before the first.
     pub fn error(&self, expert: usize, bucket: usize) -> Option<f64> {
         let (sum, n) = self.errors[expert * self.buckets.len() + bucket];
-        (n > 0).then(|| sum / n as f64)
+        (n > 0.0).then(|| sum / n)
     }
 
     /// The share of targets at or below a level's quantile; `None` before the first.
     pub fn coverage(&self, level: usize, bucket: usize) -> Option<f64> {
         let (below, n) = self.below[level * self.buckets.len() + bucket];
-        (n > 0).then(|| below as f64 / n as f64)
+        (n > 0.0).then(|| below / n)
     }
 
     /// How many errors the sums hold.
     pub fn scored(&self) -> u64 {
-        self.errors.iter().map(|(_, n)| n).sum()
+        self.errors.iter().map(|(_, n)| n).sum::<f64>() as u64
     }
 
     pub fn experts(&self) -> usize {
@@ -110,8 +97,8 @@ impl Summary {
     /// Takes the sums and starts again from nothing.
     pub fn take(&mut self) -> Self {
         let taken = self.clone();
-        self.errors.fill((0.0, 0));
-        self.below.fill((0, 0));
+        self.errors.fill((0.0, 0.0));
+        self.below.fill((0.0, 0.0));
         taken
     }
 }
