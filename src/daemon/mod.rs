@@ -51,13 +51,11 @@ pub enum Error {
 
 /// A running daemon.
 pub struct Daemon {
-    config: Arc<Config>,
     stop: Arc<AtomicBool>,
     workers: Vec<JoinHandle<Result<(), Error>>>,
     trainer: Option<Trainer>,
     server: http::Server,
     board: Board,
-    metrics: Metrics,
 }
 
 impl Daemon {
@@ -120,7 +118,7 @@ impl Daemon {
                     .spawn(move || worker.run().inspect_err(|e| events::worker_failed(number, e)))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { config, stop, workers, trainer: Some(trainer), server, board, metrics })
+        Ok(Self { stop, workers, trainer: Some(trainer), server, board })
     }
 
     /// Where the admin server listens.
@@ -130,14 +128,6 @@ impl Daemon {
 
     pub fn board(&self) -> &Board {
         &self.board
-    }
-
-    pub fn metrics(&self) -> &Metrics {
-        &self.metrics
-    }
-
-    pub fn config(&self) -> &Arc<Config> {
-        &self.config
     }
 
     /// Whether a worker or the trainer has ended: the process can't go on without its orchestrator.

@@ -2,7 +2,7 @@ use super::network::{Incoming, Model, Stateful};
 use super::rounds::{Rounds, Turn};
 use super::step::Buffers;
 use crate::config::{Base, Stream};
-use crate::domain::{Degraded, EventTime, Grid, ModelVersion, Reading};
+use crate::domain::{Degraded, EventTime, ModelVersion, Reading};
 use crate::evaluation::{Intervals, Ledger, Scores, Summary};
 use crate::expert::{Expert, JUDGED};
 use crate::nn::Error;
@@ -32,7 +32,6 @@ pub struct Shard {
     pub(super) emit_from: i64,
     /// Steps taken on observed readings.
     pub(super) steps: u64,
-    newest: Option<EventTime>,
 }
 
 /// A reading that is held back for order.
@@ -76,7 +75,6 @@ impl Shard {
             buffers: Buffers::new(&stream),
             emit_from: i64::MIN,
             steps: 0,
-            newest: None,
             stream,
         }
     }
@@ -97,7 +95,6 @@ impl Shard {
             return Offered::Discarded(Discard::NotSelected);
         }
         let Some(slot) = self.slot(reading.series) else { return Offered::Discarded(Discard::SeriesLimit) };
-        self.newest = self.newest.max(Some(reading.time));
         if !self.order.holds() {
             let values = reading.values.as_slice();
             return match self.order.admit(slot, reading.time) {
@@ -216,15 +213,6 @@ impl Shard {
         self.directory.len()
     }
 
-    pub fn held(&self) -> usize {
-        self.order.held()
-    }
-
-    /// The newest event time seen.
-    pub fn newest(&self) -> Option<EventTime> {
-        self.newest
-    }
-
     /// Observed readings stepped, per series: the clock of the training schedule.
     pub fn age(&self) -> u64 {
         self.steps / self.directory.len().max(1) as u64
@@ -298,13 +286,5 @@ impl Shard {
             + self.scores.memory()
             + self.intervals.memory()
             + self.serving.as_ref().map_or(0, Stateful::memory)
-    }
-
-    /// Seconds from one step to the next; `None` on an irregular stream.
-    pub fn interval_seconds(&self) -> Option<f64> {
-        match self.stream.grid {
-            Grid::Fixed(interval) => Some(interval.as_seconds()),
-            Grid::Irregular => None,
-        }
     }
 }

@@ -67,10 +67,6 @@ impl Intervals {
         }
     }
 
-    pub fn levels(&self) -> usize {
-        self.levels.len()
-    }
-
     pub fn grow(&mut self, slots: usize) {
         let leads = slots * self.targets * self.horizon;
         self.by_phase.resize(leads * self.phases, 0.0);
