@@ -61,13 +61,13 @@ catalogue! {
     READINGS = "readings_total", Counter, ["stream"],
         "Readings that were decoded, replayed ones not counted.";
     DISCARDED = "readings_discarded_total", Counter, ["stream", "reason"],
-        "Readings that were decoded and not stepped: duplicate, late or evicted.";
+        "Readings that were decoded and not stepped: duplicate, late, series_limit or not_selected.";
     FORECASTS = "forecasts_total", Counter, ["stream"],
         "Forecasts handed to the producer.";
     DEAD_LETTERS = "dead_letters_total", Counter, ["stream", "reason"],
         "Records sent to the dead-letter topic.";
     READING_TO_FORECAST = "reading_to_forecast_seconds", Histogram(LATENCY_SECONDS), ["stream"],
-        "From a reading's append to its topic to the acknowledgement of its forecast.";
+        "From the poll that takes a batch of readings, its wait included, to the sending of their forecasts; without the commit.";
     LAG = "consumer_lag_readings", Gauge, ["stream", "topic", "partition"],
         "Records in the partition that were not read yet.";
     TRANSACTIONS = "transactions_total", Counter, ["outcome"],
@@ -79,7 +79,7 @@ catalogue! {
     SERIES = "series", Gauge, ["stream"],
         "Series in memory in this process.";
     EVICTED = "series_evicted_total", Counter, ["stream", "reason"],
-        "Series dropped from memory; each comes back cold. Reasons: capacity, idle.";
+        "Series dropped from memory; each comes back cold. Reasons: capacity, idle. Always 0 yet: nothing is evicted.";
     MEMORY = "series_memory_bytes", Gauge, ["stream"],
         "Memory held for series: states, windows, ledgers, experts.";
     SHARD_STATE = "shard_state", Gauge, ["stream", "topic", "partition", "state"],
@@ -97,13 +97,13 @@ catalogue! {
     TRAINING = "training_seconds", Histogram(LONG_SECONDS), ["stream"],
         "How long a training round took.";
     TRAINING_LOSS = "training_loss", Gauge, ["stream"],
-        "Loss of the last training round on its last mini-batches, in scaled units.";
+        "Loss of the last training round's best checkpoint on the held-out readings, in scaled units.";
     MODEL = "model_info", Gauge, ["stream", "version"],
         "1 for the model that serves; no series while no network has been trained.";
     PROMOTIONS = "model_promotions_total", Counter, ["stream"],
         "Challengers that became champion.";
     RELOAD = "config_last_reload_successful", Gauge, [],
-        "1 when the config in force is the one that was read last, 0 when that one was faulty.";
+        "1 when the config in force is the one that was read last, 0 when that one was faulty. Always 1 yet: nothing is reloaded.";
     BUILD = "build_info", Gauge, ["version", "revision"],
         "1; what was built from what.";
     CLIENT_SENT = "rdkafka_sent_bytes_total", Counter, ["client"],

@@ -1,7 +1,6 @@
 //! The room against the embedded broker and, where `TIDECAST_TEST_BROKERS` names one, a real one.
 
 mod delivery;
-mod measure;
 mod membership;
 
 use super::*;
