@@ -1,10 +1,11 @@
 //! The words of the field as types: time, reading, forecast, quantile. Pure values that cannot
-//! hold a wrong one; no I/O, no clock, no randomness.
+//! hold a wrong one, and tables of rows; no I/O, no clock, no randomness.
 
 mod finite;
 mod forecast;
 mod quantile;
 mod reading;
+mod rows;
 mod season;
 mod stream;
 mod time;
@@ -13,6 +14,7 @@ pub use finite::Finite;
 pub use forecast::{Degraded, Forecast, TargetForecast};
 pub use quantile::{Level, Levels, NotALevel};
 pub use reading::{Reading, Values};
+pub use rows::{Damaged, Rows, Take, put, put_bytes};
 pub use season::seasonal_age;
 pub use stream::{ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicPartition};
 pub use time::{EventTime, Grid, Interval, OutOfRange};

@@ -1,0 +1,116 @@
+//! Tables with one row a series, and rows as bytes: what a snapshot is made of.
+
+use bytemuck::Pod;
+
+#[cfg(target_endian = "big")]
+compile_error!("rows are written as they lie in memory, which has to be little-endian");
+
+/// Everything that is kept per series is a table like this: so a shard can grow all of them at once,
+/// copy one series out before it changes, and come back from what was copied.
+pub trait Rows {
+    /// Makes room for `slots` rows; new ones are as [`Self::reset`] leaves them.
+    fn grow(&mut self, slots: usize);
+
+    /// Makes a row as if its series had never been seen.
+    fn reset(&mut self, slot: usize);
+
+    /// Appends a row to `out`, lossless.
+    fn save(&self, slot: usize, out: &mut Vec<u8>);
+
+    /// Takes a row back that [`Self::save`] of a table of the same shape has written.
+    ///
+    /// # Errors
+    /// [`Damaged`] for anything else; the row is then undefined but safe to use.
+    fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged>;
+
+    /// Bytes held, room for growth included.
+    fn memory(&self) -> usize;
+}
+
+/// Bytes that do not hold what they should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("damaged: {0}")]
+pub struct Damaged(pub &'static str);
+
+/// Appends values as they lie in memory.
+pub fn put<T: Pod>(out: &mut Vec<u8>, values: &[T]) {
+    out.extend_from_slice(bytemuck::cast_slice(values));
+}
+
+/// Appends a length and that many bytes.
+pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put(out, &[bytes.len() as u32]);
+    out.extend_from_slice(bytes);
+}
+
+/// Reads what [`put`] and [`put_bytes`] have written, and nothing beyond its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Take<'a>(&'a [u8]);
+
+impl<'a> Take<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The next `n` bytes.
+    ///
+    /// # Errors
+    /// [`Damaged`] when there are fewer.
+    pub fn raw(&mut self, n: usize) -> Result<&'a [u8], Damaged> {
+        let (taken, rest) = self.0.split_at_checked(n).ok_or(Damaged("it ends too early"))?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    /// Fills `values`.
+    ///
+    /// # Errors
+    /// As [`Self::raw`].
+    pub fn fill<T: Pod>(&mut self, values: &mut [T]) -> Result<(), Damaged> {
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(values);
+        bytes.copy_from_slice(self.raw(bytes.len())?);
+        Ok(())
+    }
+
+    /// One value.
+    ///
+    /// # Errors
+    /// As [`Self::raw`].
+    pub fn one<T: Pod>(&mut self) -> Result<T, Damaged> {
+        Ok(bytemuck::pod_read_unaligned(self.raw(size_of::<T>())?))
+    }
+
+    /// What [`put_bytes`] has written.
+    ///
+    /// # Errors
+    /// As [`Self::raw`].
+    pub fn bytes(&mut self) -> Result<&'a [u8], Damaged> {
+        let n: u32 = self.one()?;
+        self.raw(n as usize)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_put_comes_back_and_nothing_beyond() {
+        let mut out = Vec::new();
+        put_bytes(&mut out, b"meter");
+        put(&mut out, &[1.5f32, f32::NAN]);
+        put(&mut out, &[-7i64]);
+        let mut take = Take::new(&out);
+        let mut floats = [0.0f32; 2];
+        assert_eq!(take.bytes(), Ok(b"meter".as_slice()));
+        take.fill(&mut floats).unwrap();
+        assert!(floats[0] == 1.5 && floats[1].is_nan());
+        assert_eq!(take.one::<i64>(), Ok(-7));
+        assert!(take.is_empty() && take.one::<u8>().is_err());
+        assert!(Take::new(&[255, 255, 255, 255, 0]).bytes().is_err(), "a length beyond the end");
+    }
+}
