@@ -25,7 +25,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::kafka::{Broker, committed_offsets, create_topic};
-use tidecast::checkpoint::{Bundles, Champion};
+use tidecast::checkpoint::{Bundles, Champion, Store};
 use tidecast::codec::{Decoder, Encoder, Record, headers};
 use tidecast::config::{Config, from_toml};
 use tidecast::daemon::Daemon;
@@ -92,7 +92,8 @@ fn daemon(config: Config, input: &str, readings: usize, network: bool) -> Value 
             rounds: 1,
             facts: BTreeMap::new(),
         };
-        Bundles::new(&config.store.path, &stream.name).keep(&champion).expect("a bundle");
+        let store = Store::open(&config.store).expect("a store");
+        Bundles::new(&store, &stream.name).keep(&champion).expect("a bundle");
     }
     let (bootstrap, group) = (config.kafka.brokers.clone(), config.kafka.group.clone());
     let daemon = Daemon::start(config).expect("a daemon");

@@ -1,8 +1,24 @@
-//! What outlives the process: a stream's models as bundles in a store.
+//! What outlives the process: a stream's models as bundles, a shard's state as snapshots, in a store.
 //!
-//! Promises that a bundle is there whole or not at all, and that a damaged one is passed over for the
-//! next older. Never deletes the newest.
+//! Owns the layout of the store and the format of a snapshot; the one room that knows an object
+//! store. Promises that a bundle or a snapshot is there whole or not at all, that a damaged one is
+//! told from a good one, and that nothing read from a store makes it allocate more than its limits.
+//! Never reads a clock, never deletes what a newer owner of the shard has written.
 
 mod bundles;
+mod error;
+mod manifest;
+mod part;
+mod reader;
+mod snapshots;
+mod store;
+mod writer;
 
-pub use bundles::{Bundles, Champion, Error};
+pub use bundles::{Bundles, Champion};
+pub use error::{Damage, Error};
+pub use manifest::{Facts, Manifest, PartFacts};
+pub use part::CHUNK_BYTES_MAX;
+pub use reader::Reader;
+pub use snapshots::{SnapshotId, Snapshots, shards};
+pub use store::Store;
+pub use writer::Writer;

@@ -2,7 +2,6 @@
 
 use super::section::Section;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// `[kafka]`: the cluster and the group.
@@ -58,10 +57,15 @@ pub struct Http {
     pub listen: SocketAddr,
 }
 
-/// `[store]`: where bundles are kept.
+/// `[snapshots]`: how often a shard's state is kept, and how many times.
 #[derive(Clone, Debug)]
-pub struct Store {
-    pub path: PathBuf,
+pub struct Snapshots {
+    pub enabled: bool,
+    pub every: Duration,
+    /// Of each shard and generation.
+    pub keep: usize,
+    /// The longest that a shard waits for its snapshot before it starts without.
+    pub restore_timeout: Duration,
 }
 
 /// `[log]`.
@@ -112,9 +116,7 @@ fn properties(table: &mut Section<'_>, prefix: &str) -> Vec<(String, String)> {
         let full = format!("{prefix}{name}");
         if table.value(&name).is_some_and(serde_json::Value::is_object) {
             found.extend(properties(&mut table.section(&name), &format!("{full}.")));
-        } else if let Some(serde_json::Value::Bool(b)) = table.value(&name) {
-            found.push((full, b.to_string()));
-        } else if let Some(text) = table.text_or(&name) {
+        } else if let Some(text) = table.plain(&name) {
             found.push((full, text));
         }
     }
@@ -162,14 +164,23 @@ pub(super) fn http(mut s: Section<'_>) -> Http {
     Http { listen }
 }
 
-pub(super) fn store(mut s: Section<'_>) -> Store {
-    let url = s.text("url", "file:///var/lib/tidecast");
-    let path = url.strip_prefix("file://").map(PathBuf::from).filter(|p| p.is_absolute());
-    if path.is_none() {
-        s.fault("url", format!("is \"{url}\"; allowed is \"file:///an/absolute/path\""));
-    }
+pub(super) fn snapshots(mut s: Section<'_>) -> Snapshots {
+    let snapshots = Snapshots {
+        enabled: s.flag("enabled", true),
+        every: s.duration(
+            "every",
+            Duration::from_secs(60),
+            Duration::from_secs(1)..=Duration::from_secs(86_400),
+        ),
+        keep: s.count("keep", 3, 1..=100),
+        restore_timeout: s.duration(
+            "restore_timeout",
+            Duration::from_secs(60),
+            Duration::from_secs(1)..=Duration::from_secs(3_600),
+        ),
+    };
     s.finish();
-    Store { path: path.unwrap_or_default() }
+    snapshots
 }
 
 pub(super) fn log(mut s: Section<'_>) -> Log {

@@ -1,5 +1,5 @@
 use super::section::Section;
-use super::{Config, Faults, daemon, stream};
+use super::{Config, Faults, daemon, store, stream};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::path::Path;
@@ -15,7 +15,8 @@ pub enum LoadError {
 }
 
 /// Reads a TOML or YAML file (by its ending), lays `TIDECAST__SECTION__KEY` variables over it, puts
-/// `${file:/path}` in place and checks the whole.
+/// `${file:/path}` in place and checks the whole. The store's properties may come from the variables
+/// that its own tools read, such as `AWS_ACCESS_KEY_ID`.
 ///
 /// # Errors
 /// [`LoadError::Unreadable`] when the file is absent or no TOML or YAML, [`LoadError::Faulty`] with
@@ -45,7 +46,7 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
         .build()
         .and_then(config::Config::try_deserialize)
         .map_err(unreadable)?;
-    check(raw)
+    check(raw, |name| std::env::var(name).ok())
 }
 
 /// Checks a config given as TOML text, with some keys replaced; the environment plays no part.
@@ -59,10 +60,10 @@ pub fn from_toml(text: &str, replaced: &[(&str, String)]) -> Result<Config, Load
     for (key, value) in replaced {
         builder = builder.set_override(*key, value.as_str()).map_err(unreadable)?;
     }
-    check(builder.build().and_then(config::Config::try_deserialize).map_err(unreadable)?)
+    check(builder.build().and_then(config::Config::try_deserialize).map_err(unreadable)?, |_| None)
 }
 
-fn check(mut raw: Value) -> Result<Config, LoadError> {
+fn check(mut raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Config, LoadError> {
     let faults = RefCell::new(Faults::default());
     put_secrets(&mut raw, "", &mut faults.borrow_mut());
     let empty = Map::new();
@@ -71,7 +72,8 @@ fn check(mut raw: Value) -> Result<Config, LoadError> {
     let delivery = daemon::delivery(root.section("delivery"));
     let the_daemon = daemon::daemon(root.section("daemon"));
     let http = daemon::http(root.section("http"));
-    let store = daemon::store(root.section("store"));
+    let store = store::store(root.section("store"), variable);
+    let snapshots = daemon::snapshots(root.section("snapshots"));
     let log = daemon::log(root.section("log"));
     let mut streams = Vec::new();
     let mut tables = root.section("streams");
@@ -85,7 +87,7 @@ fn check(mut raw: Value) -> Result<Config, LoadError> {
     root.finish();
     let mut faults = faults.into_inner();
     if faults.is_empty() {
-        return Ok(Config { kafka, delivery, daemon: the_daemon, http, store, log, streams });
+        return Ok(Config { kafka, delivery, daemon: the_daemon, http, store, snapshots, log, streams });
     }
     faults.sort();
     Err(faults.into())

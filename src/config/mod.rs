@@ -8,12 +8,14 @@ mod daemon;
 mod fault;
 mod load;
 mod section;
+mod store;
 mod stream;
 
-pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, Store};
+pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, Snapshots};
 pub use fault::{Fault, Faults};
 pub use load::{LoadError, from_toml, load};
 pub use section::parse_duration;
+pub use store::{Bucket, Cloud, Place, Store};
 pub use stream::{
     Base, Budget, Calendar, CellKind, FieldSource, Fields, Fill, Model, NormKind, Schedule, Stream,
     TimeFormat, Training,
@@ -29,6 +31,7 @@ pub struct Config {
     pub daemon: Daemon,
     pub http: Http,
     pub store: Store,
+    pub snapshots: Snapshots,
     pub log: Log,
     pub streams: Vec<Arc<Stream>>,
 }

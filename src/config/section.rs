@@ -72,6 +72,14 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// As [`Self::text_or`], with `true` and `false` as words.
+    pub fn plain(&mut self, name: &str) -> Option<String> {
+        match self.value(name)? {
+            Value::Bool(b) => Some(b.to_string()),
+            _ => self.text_or(name),
+        }
+    }
+
     pub fn required_text(&mut self, name: &str, example: &str) -> String {
         if self.value(name).is_none() {
             self.fault(name, format!("is missing: say for example {name} = {example}"));

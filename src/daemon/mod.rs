@@ -11,7 +11,7 @@ mod publish;
 mod trainer;
 mod worker;
 
-use crate::checkpoint;
+use crate::checkpoint::{self, Store};
 use crate::config::Config;
 use crate::domain::StreamName;
 use crate::evaluation::lead_buckets;
@@ -63,7 +63,7 @@ impl Daemon {
     ///
     /// # Errors
     /// When Kafka can't be reached, a topic is missing, the admin address is taken, or the store
-    /// can't be read.
+    /// can't be read and written.
     pub fn start(config: Config) -> Result<Self, Error> {
         let config = Arc::new(config);
         let admin = Admin::connect(&config.kafka)?;
@@ -99,7 +99,9 @@ impl Daemon {
         });
         let models = Models::default();
         let stop = Arc::new(AtomicBool::new(false));
-        let trainer = Trainer::start(&config, &models, &metrics, &board)?;
+        let store = Store::open(&config.store)?;
+        store.check()?;
+        let trainer = Trainer::start(&config, &store, &models, &metrics, &board)?;
         let server = http::Server::start(config.http.listen, metrics.clone(), board.clone())?;
         events::started(config.streams.len(), config.daemon.workers, server.address());
         let workers = (0..config.daemon.workers)

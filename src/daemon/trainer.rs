@@ -1,6 +1,6 @@
 use super::Error;
 use super::models::Models;
-use crate::checkpoint::{Bundles, Champion};
+use crate::checkpoint::{Bundles, Champion, Store};
 use crate::config::{Config, Stream};
 use crate::domain::{ModelVersion, StreamName};
 use crate::engine::Model;
@@ -8,7 +8,6 @@ use crate::series::SeriesSample;
 use crate::telemetry::{self, Board, Metrics, RoundOutcome, events};
 use crate::training::{Outcome, Round, blueprint};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -58,12 +57,16 @@ impl Door {
 
 impl Trainer {
     /// Loads each stream's newest bundle, publishes it, and starts the thread.
-    pub fn start(config: &Config, models: &Models, metrics: &Metrics, board: &Board) -> Result<Self, Error> {
+    pub fn start(
+        config: &Config,
+        store: &Store,
+        models: &Models,
+        metrics: &Metrics,
+        board: &Board,
+    ) -> Result<Self, Error> {
         let mut champions = BTreeMap::new();
         for stream in &config.streams {
-            let Some(champion) =
-                Bundles::new(&config.store.path, &stream.name).newest(&blueprint(stream)?)?
-            else {
+            let Some(champion) = Bundles::new(store, &stream.name).newest(&blueprint(stream)?)? else {
                 continue;
             };
             events::model_loaded(&stream.name, champion.version);
@@ -75,7 +78,7 @@ impl Trainer {
         let door = Door { jobs, busy: Arc::default() };
         let stop = Arc::new(AtomicBool::new(false));
         let desk = Desk {
-            store: config.store.path.clone(),
+            store: store.clone(),
             champions,
             rounds: BTreeMap::new(),
             models: models.clone(),
@@ -110,7 +113,7 @@ impl Trainer {
 
 /// What the thread works with.
 struct Desk {
-    store: PathBuf,
+    store: Store,
     champions: BTreeMap<StreamName, Champion>,
     /// Rounds that each stream has seen.
     rounds: BTreeMap<StreamName, u64>,
@@ -151,7 +154,7 @@ impl Desk {
                 let parent = self.champions.get(&stream.name).map(|c| c.version);
                 // Above every version that ever served, also those of another shape.
                 let kept = Bundles::new(&self.store, &stream.name).list().unwrap_or_default();
-                let newest = kept.first().map(|(version, _)| *version).max(parent);
+                let newest = kept.first().copied().max(parent);
                 let version = newest.map_or(ModelVersion(1), ModelVersion::next);
                 let facts = [
                     ("parent", parent.map_or_else(String::new, |v| v.name(&stream.name))),

@@ -16,5 +16,5 @@ pub use quantile::{Level, Levels, NotALevel};
 pub use reading::{Reading, Values};
 pub use rows::{Damaged, Rows, Take, put, put_bytes};
 pub use season::seasonal_age;
-pub use stream::{ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicPartition};
+pub use stream::{Generation, ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicPartition};
 pub use time::{EventTime, Grid, Interval, OutOfRange};

@@ -1,0 +1,181 @@
+//! What a snapshot says of itself: written last, so that a snapshot without one is none.
+//!
+//! ```text
+//! {"format":1,"xxh3":"0123456789abcdef","manifest":{…}}
+//! ```
+//! The checksum is over the bytes of the inner object as they stand. A later format may change all but
+//! the first key.
+
+use super::part::checksum;
+use super::{Damage, Error, SnapshotId};
+use crate::domain::{EventTime, Generation, ModelVersion, Offset, Partition, StreamName, TopicPartition};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// What is written, and the newest that is read.
+const FORMAT: u64 = 1;
+/// Some 200,000 parts; also the most that is read.
+pub(super) const MANIFEST_BYTES_MAX: u64 = 16 << 20;
+pub(super) const NAME: &str = "manifest.json";
+
+/// What the engine says of a snapshot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// The model that the states belong to; `None` before the first.
+    pub model: Option<ModelVersion>,
+    /// The engine's own description of the rows, to be compared on reading: words and whole numbers,
+    /// as fractions may lose their last digit.
+    pub shape: serde_json::Value,
+    pub series: u64,
+    pub created: EventTime,
+}
+
+/// A snapshot's manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    pub stream: StreamName,
+    pub at: TopicPartition,
+    pub id: SnapshotId,
+    pub facts: Facts,
+    pub chunks: u64,
+    pub raw_bytes: u64,
+    pub packed_bytes: u64,
+    pub parts: Vec<PartFacts>,
+    /// The version of the Tidecast that wrote it.
+    pub written_by: String,
+}
+
+/// One part's length and xxh3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartFacts {
+    pub bytes: u64,
+    pub checksum: u64,
+}
+
+impl PartFacts {
+    /// The checksum in the name keeps two writers of one snapshot from writing over each other.
+    pub(super) fn name(self, number: usize) -> String {
+        format!("part-{number:05}-{:016x}.zst", self.checksum)
+    }
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope<'a> {
+    #[serde(rename = "format")]
+    _format: u64,
+    xxh3: &'a str,
+    #[serde(borrow)]
+    manifest: &'a RawValue,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    stream: String,
+    topic: String,
+    partition: i32,
+    generation: u32,
+    offset: i64,
+    model: Option<u64>,
+    shape: serde_json::Value,
+    series: u64,
+    chunks: u64,
+    raw_bytes: u64,
+    packed_bytes: u64,
+    parts: Vec<PartText>,
+    /// RFC 3339.
+    created: String,
+    tidecast: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartText {
+    bytes: u64,
+    xxh3: String,
+}
+
+impl Manifest {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let text = Text {
+            stream: self.stream.to_string(),
+            topic: self.at.topic.to_string(),
+            partition: self.at.partition.0,
+            generation: self.id.generation.0,
+            offset: self.id.offset.0,
+            model: self.facts.model.map(|version| version.0),
+            shape: self.facts.shape.clone(),
+            series: self.facts.series,
+            chunks: self.chunks,
+            raw_bytes: self.raw_bytes,
+            packed_bytes: self.packed_bytes,
+            parts: self
+                .parts
+                .iter()
+                .map(|p| PartText { bytes: p.bytes, xxh3: format!("{:016x}", p.checksum) })
+                .collect(),
+            created: self.facts.created.to_string(),
+            tidecast: self.written_by.clone(),
+        };
+        let inner = serde_json::to_string_pretty(&text).expect("numbers and strings are JSON");
+        let sum = checksum(inner.as_bytes());
+        format!("{{\"format\":{FORMAT},\"xxh3\":\"{sum:016x}\",\"manifest\":{inner}}}").into_bytes()
+    }
+
+    /// `path` is where the bytes were found.
+    pub(super) fn decode(bytes: &[u8], path: &str) -> Result<Self, Error> {
+        let damaged = |damage| Error::Damaged { path: path.to_owned(), damage };
+        let malformed = |e: serde_json::Error| damaged(Damage::Malformed(e.to_string()));
+        let wrong = |what: &str| damaged(Damage::Malformed(what.to_owned()));
+        let Format { format } = serde_json::from_slice(bytes).map_err(malformed)?;
+        if format > FORMAT {
+            return Err(Error::Newer { path: path.to_owned(), found: format, known: FORMAT });
+        }
+        if format != FORMAT {
+            return Err(wrong("there is no such format"));
+        }
+        let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(malformed)?;
+        let inner = envelope.manifest.get();
+        if envelope.xxh3 != format!("{:016x}", checksum(inner.as_bytes())) {
+            return Err(damaged(Damage::Checksum));
+        }
+        let text: Text = serde_json::from_str(inner).map_err(malformed)?;
+        let part = |p: &PartText| {
+            Some(PartFacts { bytes: p.bytes, checksum: u64::from_str_radix(&p.xxh3, 16).ok()? })
+        };
+        let created: jiff::Timestamp = text.created.parse().map_err(|_| wrong("created is no time"))?;
+        Ok(Self {
+            stream: StreamName::new(&text.stream).ok_or_else(|| wrong("stream is no name"))?,
+            at: TopicPartition { topic: text.topic.into(), partition: Partition(text.partition) },
+            id: SnapshotId { offset: Offset(text.offset), generation: Generation(text.generation) },
+            facts: Facts {
+                model: text.model.map(ModelVersion),
+                shape: text.shape,
+                series: text.series,
+                created: EventTime::from_micros(created.as_microsecond())
+                    .map_err(|e| wrong(&e.to_string()))?,
+            },
+            chunks: text.chunks,
+            raw_bytes: text.raw_bytes,
+            packed_bytes: text.packed_bytes,
+            parts: text
+                .parts
+                .iter()
+                .map(part)
+                .collect::<Option<_>>()
+                .ok_or_else(|| wrong("a part's xxh3 is no number"))?,
+            written_by: text.tidecast,
+        })
+    }
+
+    /// Raw bytes over compressed ones.
+    pub fn ratio(&self) -> f64 {
+        self.raw_bytes as f64 / self.packed_bytes.max(1) as f64
+    }
+}

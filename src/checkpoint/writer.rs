@@ -1,0 +1,134 @@
+use super::manifest::{self, Facts, MANIFEST_BYTES_MAX, Manifest, PartFacts};
+use super::part::{PART_BYTES, Packer, checksum};
+use super::{Error, SnapshotId, Store};
+use crate::domain::{StreamName, TopicPartition};
+use object_store::path::Path;
+use object_store::{Error as Cause, PutMode};
+
+/// Writes one snapshot: chunks, then the manifest. One that is dropped unfinished never was: it has no
+/// manifest, and its parts are taken away as far as the store allows.
+pub struct Writer {
+    store: Store,
+    stream: StreamName,
+    at: TopicPartition,
+    folder: Path,
+    id: SnapshotId,
+    packer: Packer,
+    /// The part that grows.
+    part: Vec<u8>,
+    parts: Vec<PartFacts>,
+    chunks: u64,
+    raw_bytes: u64,
+    finished: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        store: Store,
+        stream: StreamName,
+        at: TopicPartition,
+        folder: Path,
+        id: SnapshotId,
+    ) -> Self {
+        Self {
+            store,
+            stream,
+            at,
+            folder,
+            id,
+            packer: Packer::new(),
+            part: Vec::new(),
+            parts: Vec::new(),
+            chunks: 0,
+            raw_bytes: 0,
+            finished: false,
+        }
+    }
+
+    /// Appends a chunk; writes a part out when one is full. Chunks of some 4 MiB serve well.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; the snapshot is to be given up then.
+    ///
+    /// # Panics
+    /// When the chunk is larger than [`super::CHUNK_BYTES_MAX`].
+    pub fn push(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        self.packer.pack(chunk, &mut self.part);
+        self.chunks += 1;
+        self.raw_bytes += chunk.len() as u64;
+        if self.part.len() >= PART_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let part = std::mem::take(&mut self.part);
+        let facts = PartFacts { bytes: part.len() as u64, checksum: checksum(&part) };
+        let path = self.folder.clone().join(facts.name(self.parts.len()));
+        self.parts.push(facts);
+        self.store.put(&path, part, PutMode::Overwrite)
+    }
+
+    /// Writes the manifest: from now on there is a snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Store`], and [`Error::Exists`] when somebody has finished this very snapshot with
+    /// another content.
+    pub fn finish(mut self, facts: Facts) -> Result<Manifest, Error> {
+        if !self.part.is_empty() {
+            self.flush()?;
+        }
+        let manifest = Manifest {
+            stream: self.stream.clone(),
+            at: self.at.clone(),
+            id: self.id,
+            facts,
+            chunks: self.chunks,
+            raw_bytes: self.raw_bytes,
+            packed_bytes: self.parts.iter().map(|p| p.bytes).sum(),
+            parts: std::mem::take(&mut self.parts),
+            written_by: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let bytes = manifest.encode();
+        assert!(bytes.len() as u64 <= MANIFEST_BYTES_MAX, "the shape has its place in a chunk, not here");
+        let outcome = self.put_manifest(bytes);
+        self.parts.clone_from(&manifest.parts);
+        self.finished = outcome.is_ok();
+        outcome.map(|()| manifest)
+    }
+
+    /// A store that can't refuse to overwrite overwrites: the parts bear their content in their names,
+    /// so the last manifest is as good as the first.
+    fn put_manifest(&self, bytes: Vec<u8>) -> Result<(), Error> {
+        let path = self.folder.clone().join(manifest::NAME);
+        match self.store.put(&path, bytes.clone(), PutMode::Create) {
+            Err(Error::Store {
+                cause: Cause::NotImplemented { .. } | Cause::NotSupported { .. }, ..
+            }) => self.store.put(&path, bytes, PutMode::Overwrite),
+            Err(Error::Store { cause: Cause::AlreadyExists { .. } | Cause::Precondition { .. }, .. }) => {
+                // Our own, when an answer was lost and the request was sent again.
+                let there = self.store.get(&path, |_| Ok(()))?;
+                if there.as_deref() == Some(&bytes[..]) {
+                    Ok(())
+                } else {
+                    Err(Error::Exists { path: path.to_string() })
+                }
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.finished || self.parts.is_empty() {
+            return;
+        }
+        // Where there is a manifest, or nobody can say that there is none, the parts may be somebody's:
+        // the snapshot's end is theirs too. What stays here goes with a later snapshot's pruning.
+        let manifest = self.folder.clone().join(manifest::NAME);
+        if let Ok(None) = self.store.get(&manifest, |_| Ok(())) {
+            let parts = self.parts.iter().enumerate();
+            let parts = parts.map(|(number, part)| self.folder.clone().join(part.name(number))).collect();
+            let _ = self.store.delete(parts);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! `[store]`: where bundles and snapshots are kept, and with whose rights.
+
+use super::section::Section;
+use std::fmt;
+use std::path::PathBuf;
+
+/// `[store]`, checked.
+#[derive(Clone)]
+pub struct Store {
+    pub place: Place,
+    /// Handed to the store's client as they are; secrets are among them.
+    pub properties: Vec<(String, String)>,
+}
+
+/// What a store's URL says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An absolute path.
+    Folder(PathBuf),
+    Bucket(Bucket),
+}
+
+/// A bucket (Azure: a container) in a cloud's store, and where in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    pub cloud: Cloud,
+    pub name: String,
+    /// Without a slash at either end; may be empty.
+    pub prefix: String,
+}
+
+/// Whose protocol the store speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cloud {
+    S3,
+    Google,
+    Azure,
+}
+
+const SCHEMES: [(&str, Cloud); 3] = [("s3://", Cloud::S3), ("gs://", Cloud::Google), ("az://", Cloud::Azure)];
+
+/// Properties of every network store.
+const NETWORK: [&str; 11] = [
+    "allow_http",
+    "connect_timeout",
+    "http1_only",
+    "pool_idle_timeout",
+    "pool_max_idle_per_host",
+    "proxy_ca_certificate",
+    "proxy_excludes",
+    "proxy_url",
+    "read_timeout",
+    "timeout",
+    "user_agent",
+];
+
+const S3: [&str; 30] = [
+    "aws_access_key_id",
+    "aws_allow_http",
+    "aws_checksum_algorithm",
+    "aws_conditional_put",
+    "aws_container_authorization_token_file",
+    "aws_container_credentials_full_uri",
+    "aws_container_credentials_relative_uri",
+    "aws_default_region",
+    "aws_disable_tagging",
+    "aws_endpoint",
+    "aws_endpoint_url",
+    "aws_endpoint_url_s3",
+    "aws_endpoint_url_sts",
+    "aws_imdsv1_fallback",
+    "aws_metadata_endpoint",
+    "aws_region",
+    "aws_request_payer",
+    "aws_role_arn",
+    "aws_role_session_name",
+    "aws_s3_express",
+    "aws_secret_access_key",
+    "aws_server_side_encryption",
+    "aws_session_token",
+    "aws_skip_signature",
+    "aws_sse_bucket_key_enabled",
+    "aws_sse_customer_key_base64",
+    "aws_sse_kms_key_id",
+    "aws_unsigned_payload",
+    "aws_virtual_hosted_style_request",
+    "aws_web_identity_token_file",
+];
+
+const GOOGLE: [&str; 7] = [
+    "google_application_credentials",
+    "google_base_url",
+    "google_bearer_token",
+    "google_service_account",
+    "google_service_account_key",
+    "google_service_account_path",
+    "google_skip_signature",
+];
+
+const AZURE: [&str; 22] = [
+    "azure_allow_http",
+    "azure_authority_host",
+    "azure_client_id",
+    "azure_client_secret",
+    "azure_disable_tagging",
+    "azure_endpoint",
+    "azure_federated_token_file",
+    "azure_identity_endpoint",
+    "azure_msi_endpoint",
+    "azure_msi_resource_id",
+    "azure_object_id",
+    "azure_skip_signature",
+    "azure_storage_account_key",
+    "azure_storage_account_name",
+    "azure_storage_encryption_key",
+    "azure_storage_endpoint",
+    "azure_storage_sas_key",
+    "azure_storage_sas_token",
+    "azure_storage_token",
+    "azure_storage_use_emulator",
+    "azure_tenant_id",
+    "azure_use_azure_cli",
+];
+
+/// What belongs together: when the config gives one of a row, the environment gives none of it, so
+/// that a key from here never meets a token from there.
+const TOGETHER: [&[&str]; 4] = [
+    &["aws_endpoint", "aws_endpoint_url", "aws_endpoint_url_s3"],
+    &["aws_default_region", "aws_region"],
+    &["aws_access_key_id", "aws_session_token"],
+    &["azure_storage_account_key", "azure_storage_sas_key", "azure_storage_sas_token", "azure_storage_token"],
+];
+
+impl Cloud {
+    pub const ALL: [Self; 3] = [Self::S3, Self::Google, Self::Azure];
+
+    fn scheme(self) -> &'static str {
+        SCHEMES.iter().find(|(_, cloud)| *cloud == self).expect("each cloud has a scheme").0
+    }
+
+    /// The properties that may stand in upper case in the environment.
+    fn own(self) -> &'static [&'static str] {
+        match self {
+            Self::S3 => &S3,
+            Self::Google => &GOOGLE,
+            Self::Azure => &AZURE,
+        }
+    }
+
+    /// The names of all properties that a store of this kind takes.
+    pub fn properties(self) -> impl Iterator<Item = &'static str> {
+        self.own().iter().chain(&NETWORK).copied()
+    }
+}
+
+impl Place {
+    fn read(url: &str) -> Option<Self> {
+        if let Some(path) = url.strip_prefix("file://") {
+            return Some(Self::Folder(PathBuf::from(path))).filter(|_| path.starts_with('/'));
+        }
+        let (scheme, cloud) = SCHEMES.into_iter().find(|(scheme, _)| url.starts_with(scheme))?;
+        let (name, prefix) = url[scheme.len()..].split_once('/').unwrap_or((&url[scheme.len()..], ""));
+        let prefix = prefix.trim_matches('/');
+        let named =
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let plain = prefix.is_empty()
+            || prefix.split('/').all(|part| {
+                !matches!(part, "" | "." | "..")
+                    && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.=".contains(&b))
+            });
+        (named && plain)
+            .then(|| Self::Bucket(Bucket { cloud, name: name.to_owned(), prefix: prefix.to_owned() }))
+    }
+}
+
+/// The URL.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(path) => write!(f, "file://{}", path.display()),
+            Self::Bucket(Bucket { cloud, name, prefix }) if prefix.is_empty() => {
+                write!(f, "{}{name}", cloud.scheme())
+            }
+            Self::Bucket(Bucket { cloud, name, prefix }) => write!(f, "{}{name}/{prefix}", cloud.scheme()),
+        }
+    }
+}
+
+/// The names of the properties, never their values.
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.properties.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Store").field("place", &self.place).field("properties", &names).finish()
+    }
+}
+
+/// `variable` looks a variable of the environment up; what the config says goes before it.
+pub(super) fn store(mut s: Section<'_>, variable: impl Fn(&str) -> Option<String>) -> Store {
+    let url = s.text("url", "file:///var/lib/tidecast");
+    let place = Place::read(&url);
+    let mut table = s.section("properties");
+    let mut properties = Vec::new();
+    match &place {
+        None => {
+            s.fault(
+                "url",
+                format!(
+                    "is \"{url}\"; allowed are \"file:///an/absolute/path\", \"s3://bucket/prefix\", \
+                     \"gs://bucket/prefix\" and \"az://container/prefix\""
+                ),
+            );
+        }
+        Some(Place::Folder(_)) => {
+            for name in table.names() {
+                table.fault(&name, "means nothing to a folder; properties are for s3://, gs:// and az://");
+            }
+        }
+        Some(Place::Bucket(bucket)) => {
+            for name in bucket.cloud.properties() {
+                properties.extend(table.plain(name).map(|value| (name.to_owned(), value)));
+            }
+            let given: Vec<String> = properties.iter().map(|(name, _)| name.clone()).collect();
+            for name in bucket.cloud.own() {
+                let taken = |name: &str| given.iter().any(|g| g == name);
+                let row = TOGETHER.iter().find(|row| row.contains(name));
+                if !taken(name) && !row.is_some_and(|row| row.iter().any(|other| taken(other))) {
+                    let value = variable(&name.to_ascii_uppercase()).filter(|v| !v.is_empty());
+                    properties.extend(value.map(|value| ((*name).to_owned(), value)));
+                }
+            }
+            table.finish();
+        }
+    }
+    s.finish();
+    Store { place: place.unwrap_or_else(|| Place::Folder(PathBuf::new())), properties }
+}
