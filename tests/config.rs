@@ -1,6 +1,7 @@
 //! A wrong config is refused with every fault at once, each with its key and what is allowed.
 
-use tidecast::config::{LoadError, from_toml, load};
+use std::time::Duration;
+use tidecast::config::{Bucket, Cloud, LoadError, Place, from_toml, load};
 
 fn faults(text: &str) -> Vec<String> {
     match from_toml(text, &[]) {
@@ -29,6 +30,111 @@ fn the_least_config_is_right_and_has_the_documented_defaults() {
     assert_eq!((stream.horizon, stream.levels.len()), (24, 3));
     assert_eq!(config.kafka.group, "tidecast");
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
+    assert_eq!(config.store.place, Place::Folder("/var/lib/tidecast".into()));
+    let snapshots = &config.snapshots;
+    assert!(snapshots.enabled);
+    assert_eq!((snapshots.every, snapshots.keep), (Duration::from_secs(60), 3));
+    assert_eq!(snapshots.restore_timeout, Duration::from_secs(60));
+}
+
+#[test]
+fn a_store_is_a_folder_or_a_bucket() {
+    let place = |url: &str| from_toml(LEAST, &[("store.url", url.to_owned())]).map(|c| c.store.place);
+    let bucket = |cloud, prefix: &str| {
+        Place::Bucket(Bucket { cloud, name: "my-bucket".to_owned(), prefix: prefix.to_owned() })
+    };
+    assert_eq!(place("s3://my-bucket/a/b/").unwrap(), bucket(Cloud::S3, "a/b"));
+    assert_eq!(place("gs://my-bucket").unwrap(), bucket(Cloud::Google, ""));
+    assert_eq!(place("az://my-bucket/").unwrap(), bucket(Cloud::Azure, ""));
+    assert_eq!(place("s3://my-bucket/a/b").unwrap().to_string(), "s3://my-bucket/a/b");
+    for wrong in
+        ["/var/lib", "file://var", "file:/var", "ftp://a", "s3://", "s3:///a", "s3://a/../b", "s3://k:s@a"]
+    {
+        let said = place(wrong).unwrap_err().to_string();
+        assert!(said.contains(&format!("store.url: is \"{wrong}\"; allowed are \"file:///an")), "{said}");
+    }
+}
+
+#[test]
+fn a_stores_properties_are_known_and_never_printed() {
+    let text = |url: &str, properties: &str| {
+        format!("{LEAST}\n[store]\nurl = \"{url}\"\n[store.properties]\n{properties}\n")
+    };
+    let right = "aws_secret_access_key = \"open sesame\"\naws_allow_http = true\ntimeout = \"9s\"";
+    let config = from_toml(&text("s3://b", right), &[]).unwrap();
+    let said = format!("{:?}", config.store);
+    assert!(said.contains("aws_secret_access_key") && !said.contains("sesame"), "{said}");
+    let mut properties = config.store.properties.clone();
+    properties.sort();
+    let wanted = [("aws_allow_http", "true"), ("aws_secret_access_key", "open sesame"), ("timeout", "9s")];
+    assert_eq!(properties, wanted.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let found = faults(&text("s3://b", "aws_secret_acess_key = \"open sesame\"\naws_endpoint = [1]"));
+    assert_eq!(
+        found,
+        [
+            "store.properties.aws_endpoint: must be a string, not a list",
+            "store.properties.aws_secret_acess_key: is not a known key; did you mean \"aws_secret_access_key\"?",
+        ]
+    );
+    let found = faults(&text("file:///tmp", "aws_region = \"eu-west-3\""));
+    assert!(found[0].starts_with("store.properties.aws_region: means nothing to a folder"), "{found:?}");
+}
+
+/// A process of its own: the environment belongs to all its threads.
+#[test]
+fn a_stores_properties_come_from_the_environment_too() {
+    const CHILD: &str = "TIDECAST_TEST_CONFIG_CHILD";
+    if std::env::var_os(CHILD).is_none() {
+        let run = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "a_stores_properties_come_from_the_environment_too"])
+            .env(CHILD, "1")
+            .env("AWS_ACCESS_KEY_ID", "outer")
+            .env("AWS_SECRET_ACCESS_KEY", "sesame")
+            .env("AWS_SESSION_TOKEN", "token")
+            .env("AWS_ENDPOINT_URL_S3", "http://outer")
+            .env("TIMEOUT", "no variable of a store")
+            .output()
+            .unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tidecast.toml");
+    let store = |properties: &str| {
+        let text = format!("{LEAST}\n[store]\nurl = \"s3://b\"\n[store.properties]\n{properties}\n");
+        std::fs::write(&file, text).unwrap();
+        let properties = load(&file).unwrap().store.properties;
+        properties.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+    };
+    let outer = |name: &str, value: &str| format!("aws_{name}={value}");
+    let all = store("");
+    for one in [
+        outer("access_key_id", "outer"),
+        outer("secret_access_key", "sesame"),
+        outer("session_token", "token"),
+    ] {
+        assert!(all.contains(&one), "{one} is not in {all:?}");
+    }
+    assert_eq!(all.len(), 4, "{all:?}");
+    // The config goes first, and what belongs together does not come from two places.
+    let mixed = store("aws_access_key_id = \"inner\"\naws_endpoint = \"http://inner\"");
+    let wanted = ["aws_access_key_id=inner", "aws_endpoint=http://inner", "aws_secret_access_key=sesame"];
+    assert_eq!(mixed, wanted);
+}
+
+#[test]
+fn faulty_snapshots_are_refused() {
+    let found = faults(&format!("{LEAST}\n[snapshots]\nevery = \"2d\"\nkeep = 0\nenabled = 1\nkept = 3\n"));
+    let expected = [
+        "snapshots.enabled: must be true or false, not a number",
+        "snapshots.every: is \"2d\"; allowed are durations like",
+        "snapshots.keep: is 0; allowed are whole numbers from 1 to 100",
+        "snapshots.kept: is not a known key; did you mean \"keep\"?",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{found}");
+    }
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// Crates and the rooms that may know them.
-const CRATES: [(&str, &[&str]); 4] = [
+const CRATES: [(&str, &[&str]); 5] = [
     ("candle_core", &["nn"]),
     ("candle_nn", &["nn"]),
+    ("object_store", &["checkpoint"]),
     ("rdkafka", &["kafka"]),
     ("tokio", &["checkpoint", "kafka", "http", "daemon", "cli"]),
 ];

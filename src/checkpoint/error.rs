@@ -52,25 +52,44 @@ impl Error {
 
 /// What a store's error says, and what to do about it, in one line.
 pub(super) fn reason(cause: &Cause) -> String {
-    let said = said(cause);
-    match cause {
-        Cause::PermissionDenied { .. } | Cause::Unauthenticated { .. } => {
-            format!(
-                "refused ({said}): are the key and its secret right, and may they read, write, list and delete here?"
-            )
+    let deepest = deepest(cause);
+    let said = said(&deepest);
+    match status(cause, &deepest) {
+        401 | 403 => format!(
+            "refused ({said}): are the key and its secret right, and may they read, write, list and delete here?"
+        ),
+        404 => format!("not found ({said}): is the bucket there, and its name right?"),
+        _ if said.contains("scheme is not allowed") => {
+            format!("{said}: an http:// endpoint needs allow_http = true in [store.properties]")
         }
-        Cause::NotFound { .. } => format!("not found ({said}): is the bucket there, and its name right?"),
         _ => said,
     }
 }
 
-/// The last of the causes, which is the first that went wrong; of an answer in XML its code and message.
-fn said(cause: &Cause) -> String {
+/// The last of the causes, which is the first that went wrong.
+fn deepest(cause: &Cause) -> String {
     let mut deepest: &dyn std::error::Error = cause;
     while let Some(below) = deepest.source() {
         deepest = below;
     }
-    let text = deepest.to_string();
+    deepest.to_string()
+}
+
+/// HTTP's status; 0 where there is none. A failed listing bears it in its text alone.
+fn status(cause: &Cause, deepest: &str) -> u16 {
+    match cause {
+        Cause::Unauthenticated { .. } => 401,
+        Cause::PermissionDenied { .. } => 403,
+        Cause::NotFound { .. } => 404,
+        _ => {
+            let after = deepest.split_once("status code: ").map(|(_, after)| after);
+            after.and_then(|after| after.get(..3)?.parse().ok()).unwrap_or(0)
+        }
+    }
+}
+
+/// An error's text on one line; of an answer in XML its code and message.
+fn said(text: &str) -> String {
     let tag = |name: &str| {
         let after = text.split_once(&format!("<{name}>"))?.1;
         Some(after.split_once(&format!("</{name}>"))?.0.trim())

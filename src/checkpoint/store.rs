@@ -81,17 +81,19 @@ impl Store {
         Self { objects, runtime: None, root: None, name: name.into() }
     }
 
-    /// Writes, lists and deletes a small object.
+    /// Lists, writes and deletes a small object.
     ///
     /// # Errors
     /// [`Error::Unusable`] with the reason: a wrong secret, a bucket that is missing, a folder that
     /// can't be written, a server that can't be reached.
     pub fn check(&self) -> Result<(), Error> {
         let path = Path::from(PROBE);
+        // Listing comes first: some servers make a bucket that is written to.
         let first = async { self.objects.list(None).next().await.transpose() };
-        self.put(&path, Vec::new(), PutMode::Overwrite)
-            .and_then(|()| self.wait(first).map(drop).map_err(failed(&path)))
-            .and_then(|()| self.delete(vec![path.clone()]))
+        self.wait(first)
+            .map_err(failed(&path))
+            .and_then(|_| self.put(&path, Vec::new(), PutMode::Overwrite))
+            .and_then(|()| self.delete(vec![path]))
             .map_err(|e| match e {
                 Error::Store { cause, .. } => {
                     Error::Unusable { store: self.name.to_string(), reason: reason(&cause) }

@@ -5,6 +5,7 @@
 mod backtest;
 mod demo;
 mod run;
+mod state;
 mod topics;
 mod validate;
 
@@ -39,6 +40,9 @@ enum Command {
     /// The topics of a config.
     #[command(subcommand)]
     Topics(topics::Verb),
+    /// The snapshots in a config's store; needs no Kafka.
+    #[command(subcommand)]
+    State(state::Verb),
 }
 
 #[derive(Debug, Args)]
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Validate(file) => validate::validate(&file.config),
         Command::Backtest(options) => backtest::backtest(&options),
         Command::Topics(verb) => topics::topics(&verb),
+        Command::State(verb) => state::state(&verb),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -86,6 +86,16 @@ catalogue! {
         "1 for the state that an owned shard is in, 0 for the other: restoring, running.";
     RESTORE = "restore_seconds", Histogram(LONG_SECONDS), ["stream"],
         "From a partition's assignment until its shard runs.";
+    SNAPSHOT = "snapshot_seconds", Histogram(LONG_SECONDS), ["stream"],
+        "How long a shard's snapshot took, from its cut to its manifest.";
+    SNAPSHOT_FAILURES = "snapshot_failures_total", Counter, ["stream"],
+        "Snapshots that were begun and not finished; the next one is tried in its time.";
+    SNAPSHOT_AGE = "snapshot_age_seconds", Gauge, ["stream", "topic", "partition"],
+        "Age of an owned shard's newest finished snapshot: so much is replayed after a crash.";
+    SNAPSHOT_BYTES = "snapshot_bytes", Gauge, ["stream"],
+        "Compressed size of the newest snapshots of the shards that this process owns.";
+    SERIES_SNAPSHOT_BYTES = "series_snapshot_bytes", Gauge, ["stream"],
+        "Mean compressed size of a series in those snapshots.";
     FORECAST_ERROR = "forecast_error", Gauge, ["stream", "expert", "lead"],
         "Recent mean absolute error in units of each series' scale; what is emitted is the expert mixture.";
     SKILL = "skill", Gauge, ["stream", "expert", "lead"],

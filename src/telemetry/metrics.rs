@@ -193,13 +193,19 @@ mod tests {
         first.set_state(ShardState::Restoring);
         first.set_lag(10);
         first.set_series(5, 500);
+        first.set_snapshot(4, 1_000);
+        first.set_snapshot_age(Some(std::time::Duration::from_millis(1_500)));
         let text = metrics.render();
         assert!(text.contains("partition=\"3\",state=\"restoring\",stream=\"power\",topic=\"meters\"} 1"));
         assert!(text.contains("tidecast_series{stream=\"power\"} 5"));
+        assert!(text.contains("tidecast_series_snapshot_bytes{stream=\"power\"} 250"));
+        let age = "tidecast_snapshot_age_seconds{partition=\"3\",stream=\"power\",topic=\"meters\"} 1.5";
+        assert!(text.contains(age), "{text}");
         // The partition comes back before its old shard is dropped: the new one's series stay.
         let second = stream.shard(&shard());
         second.set_lag(4);
         second.set_series(2, 200);
+        second.set_snapshot(2, 300);
         drop(first);
         let text = metrics.render();
         assert!(
@@ -209,8 +215,11 @@ mod tests {
         );
         assert!(text.contains("tidecast_series{stream=\"power\"} 2"));
         assert!(text.contains("tidecast_series_memory_bytes{stream=\"power\"} 200"));
+        assert!(text.contains("tidecast_snapshot_bytes{stream=\"power\"} 300"));
+        assert!(text.contains("tidecast_series_snapshot_bytes{stream=\"power\"} 150"));
         drop(second);
         let text = metrics.render();
+        assert!(text.contains("tidecast_series_snapshot_bytes{stream=\"power\"} NaN"));
         assert!(!text.contains("partition=") && text.contains("tidecast_series{stream=\"power\"} 0"));
     }
 

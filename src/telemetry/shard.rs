@@ -1,10 +1,11 @@
 use super::ShardState;
 use super::stream::StreamFamilies;
 use crate::domain::{StreamName, TopicPartition};
-use prometheus::IntGauge;
+use prometheus::{Gauge, IntGauge};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 type Labels = [String; 3];
 
@@ -29,6 +30,10 @@ pub struct ShardMetrics {
     states: Vec<IntGauge>,
     series: Share,
     memory: Share,
+    snapshot_age: Gauge,
+    snapshot_bytes: Share,
+    snapshot_series: Share,
+    series_snapshot_bytes: Gauge,
 }
 
 /// What this shard adds to a gauge that all shards of a stream share.
@@ -56,13 +61,26 @@ impl ShardMetrics {
             .iter()
             .map(|state| families.shard_state.with_label_values(&with_state(&labels, *state)))
             .collect();
+        let snapshot_age = families.snapshot_age.with_label_values(&labels);
+        snapshot_age.set(f64::NAN);
         drop(owners);
         let share = |family: &prometheus::IntGaugeVec| Share {
             total: family.with_label_values(&[stream.as_str()]),
             mine: AtomicI64::new(0),
         };
-        let (series, memory) = (share(&families.series), share(&families.memory));
-        let shard = Self { families, labels, tenancy, lag, states, series, memory };
+        let shard = Self {
+            series: share(&families.series),
+            memory: share(&families.memory),
+            snapshot_age,
+            snapshot_bytes: share(&families.snapshot_bytes),
+            snapshot_series: share(&families.snapshot_series),
+            series_snapshot_bytes: families.series_snapshot_bytes.with_label_values(&[stream.as_str()]),
+            families,
+            labels,
+            tenancy,
+            lag,
+            states,
+        };
         shard.set_state(ShardState::Restoring);
         shard
     }
@@ -82,17 +100,32 @@ impl ShardMetrics {
         self.series.set(count);
         self.memory.set(memory_bytes);
     }
+
+    /// How many series the shard's newest snapshot holds, and in how many compressed bytes.
+    pub fn set_snapshot(&self, series: usize, bytes: usize) {
+        self.snapshot_series.set(series);
+        self.snapshot_bytes.set(bytes);
+        let (all, bytes) = (self.snapshot_series.total.get(), self.snapshot_bytes.total.get());
+        self.series_snapshot_bytes.set(if all > 0 { bytes as f64 / all as f64 } else { f64::NAN });
+    }
+
+    /// `None` while the shard has no snapshot.
+    pub fn set_snapshot_age(&self, age: Option<Duration>) {
+        self.snapshot_age.set(age.map_or(f64::NAN, |age| age.as_secs_f64()));
+    }
 }
 
 impl Drop for ShardMetrics {
     fn drop(&mut self) {
         self.set_series(0, 0);
+        self.set_snapshot(0, 0);
         let Ok(mut owners) = self.families.owners.0.lock() else { return };
         if owners.by_shard.get(&self.labels) != Some(&self.tenancy) {
             return;
         }
         owners.by_shard.remove(&self.labels);
         let _ = self.families.lag.remove_label_values(&self.labels);
+        let _ = self.families.snapshot_age.remove_label_values(&self.labels);
         for state in ShardState::ALL {
             let _ = self.families.shard_state.remove_label_values(&with_state(&self.labels, *state));
         }

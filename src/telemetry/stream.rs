@@ -4,7 +4,7 @@ use super::shard::Owners;
 use super::{Discard, Eviction, RoundOutcome, ShardMetrics, StreamShape};
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry,
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 use std::sync::{Arc, Mutex};
 
@@ -18,6 +18,8 @@ pub struct StreamMetrics {
     pub batch_size: Histogram,
     pub step_seconds: Histogram,
     pub restore_seconds: Histogram,
+    pub snapshot_seconds: Histogram,
+    pub snapshot_failures: IntCounter,
     pub training_seconds: Histogram,
     pub training_loss: Gauge,
     pub promotions: IntCounter,
@@ -57,6 +59,8 @@ pub(super) struct StreamFamilies {
     batch: HistogramVec,
     step: HistogramVec,
     restore: HistogramVec,
+    snapshot: HistogramVec,
+    snapshot_failures: IntCounterVec,
     evicted: IntCounterVec,
     error: GaugeVec,
     skill: GaugeVec,
@@ -70,6 +74,11 @@ pub(super) struct StreamFamilies {
     pub(super) shard_state: IntGaugeVec,
     pub(super) series: IntGaugeVec,
     pub(super) memory: IntGaugeVec,
+    pub(super) snapshot_age: GaugeVec,
+    pub(super) snapshot_bytes: IntGaugeVec,
+    /// Series in the snapshots of `snapshot_bytes`; not shown by itself.
+    pub(super) snapshot_series: IntGaugeVec,
+    pub(super) series_snapshot_bytes: GaugeVec,
     pub(super) owners: Owners,
 }
 
@@ -84,6 +93,8 @@ impl StreamFamilies {
             batch: histograms(r, &c::BATCH),
             step: histograms(r, &c::STEP),
             restore: histograms(r, &c::RESTORE),
+            snapshot: histograms(r, &c::SNAPSHOT),
+            snapshot_failures: counters(r, &c::SNAPSHOT_FAILURES),
             evicted: counters(r, &c::EVICTED),
             error: reals(r, &c::FORECAST_ERROR),
             skill: reals(r, &c::SKILL),
@@ -97,6 +108,11 @@ impl StreamFamilies {
             shard_state: gauges(r, &c::SHARD_STATE),
             series: gauges(r, &c::SERIES),
             memory: gauges(r, &c::MEMORY),
+            snapshot_age: reals(r, &c::SNAPSHOT_AGE),
+            snapshot_bytes: gauges(r, &c::SNAPSHOT_BYTES),
+            snapshot_series: IntGaugeVec::new(Opts::new("snapshot_series", "a divisor"), &["stream"])
+                .expect("a name and a label"),
+            series_snapshot_bytes: reals(r, &c::SERIES_SNAPSHOT_BYTES),
             owners: Owners::default(),
         }
     }
@@ -138,6 +154,8 @@ impl StreamMetrics {
         };
         families.series.with_label_values(&[stream]);
         families.memory.with_label_values(&[stream]);
+        families.snapshot_bytes.with_label_values(&[stream]);
+        families.series_snapshot_bytes.with_label_values(&[stream]).set(f64::NAN);
         let loss = families.training_loss.with_label_values(&[stream]);
         loss.set(f64::NAN);
         Self {
@@ -147,6 +165,8 @@ impl StreamMetrics {
             batch_size: families.batch.with_label_values(&[stream]),
             step_seconds: families.step.with_label_values(&[stream]),
             restore_seconds: families.restore.with_label_values(&[stream]),
+            snapshot_seconds: families.snapshot.with_label_values(&[stream]),
+            snapshot_failures: families.snapshot_failures.with_label_values(&[stream]),
             training_seconds: families.training.with_label_values(&[stream]),
             training_loss: loss,
             promotions: families.promotions.with_label_values(&[stream]),

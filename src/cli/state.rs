@@ -1,0 +1,246 @@
+use super::{ConfigFile, Failure};
+use crate::checkpoint::{Error, Manifest, SnapshotId, Snapshots, Store, shards};
+use crate::config::{self, Config};
+use crate::domain::{EventTime, Offset, Partition, StreamName, TopicPartition};
+use serde_json::{Value, json};
+use std::time::{Duration, SystemTime};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// List the snapshots in the store, newest first; damaged ones are marked.
+    #[command(after_help = "Example:\n  tidecast state list --config config/tidecast.toml")]
+    List(List),
+    /// Say what a snapshot holds, and check all of it.
+    #[command(after_help = "Example:\n  tidecast state show --config config/tidecast.toml power 0")]
+    Show(Show),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// For machines.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Show {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The stream's name in the config.
+    stream: String,
+    /// The partition's number.
+    partition: u32,
+    /// The source topic, when the stream has several; else its first.
+    #[arg(long, value_name = "TOPIC")]
+    topic: Option<String>,
+    /// The snapshot at this offset; else the newest.
+    #[arg(long, value_name = "N")]
+    offset: Option<i64>,
+    /// For machines.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn state(verb: &Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::List(options) => list(options),
+        Verb::Show(options) => show(options),
+    }
+}
+
+/// What is known of one snapshot.
+struct Found {
+    stream: StreamName,
+    at: TopicPartition,
+    id: SnapshotId,
+    manifest: Result<Manifest, Error>,
+}
+
+fn list(options: &List) -> Result<(), Failure> {
+    let config = config::load(&options.file.config)?;
+    let store = Store::open(&config.store).map_err(Failure::new)?;
+    let mut found = Vec::new();
+    for stream in config.streams.iter().map(|s| &s.name) {
+        for at in shards(&store, stream).map_err(Failure::new)? {
+            let snapshots = Snapshots::new(&store, stream, &at, config.snapshots.keep);
+            for id in snapshots.list().map_err(Failure::new)? {
+                let manifest = match snapshots.reader(id) {
+                    Ok(reader) => Ok(reader.manifest().clone()),
+                    Err(damage) if damage.is_damage() => Err(damage),
+                    Err(cause) => return Err(Failure::new(cause)),
+                };
+                found.push(Found { stream: stream.clone(), at: at.clone(), id, manifest });
+            }
+        }
+    }
+    if options.json {
+        let all: Vec<Value> = found.iter().map(Found::json).collect();
+        println!("{}", Value::from(all));
+        return Ok(());
+    }
+    if found.is_empty() {
+        println!("no snapshots in {store}");
+        return Ok(());
+    }
+    let head = ["stream", "shard", "generation", "offset", "series", "size", "ratio", "model", "age"];
+    let rows = found.iter().map(Found::row);
+    print(&std::iter::once(head.map(str::to_owned).to_vec()).chain(rows).collect::<Vec<_>>());
+    Ok(())
+}
+
+fn show(options: &Show) -> Result<(), Failure> {
+    let config = config::load(&options.file.config)?;
+    let (stream, at) = shard(&config, options)?;
+    let store = Store::open(&config.store).map_err(Failure::new)?;
+    let snapshots = Snapshots::new(&store, &stream, &at, config.snapshots.keep);
+    let ids = snapshots.list().map_err(Failure::new)?;
+    let wanted = |id: &&SnapshotId| options.offset.is_none_or(|offset| id.offset == Offset(offset));
+    let Some(&id) = ids.iter().find(wanted) else {
+        let which = options.offset.map_or_else(String::new, |offset| format!(" at offset {offset}"));
+        return Err(Failure::new(format!("{store} has no snapshot of {stream}, {at}{which}")));
+    };
+    // To the end, so that each checksum is held against its bytes.
+    let mut reader = snapshots.reader(id).map_err(Failure::new)?;
+    while reader.next_chunk().map_err(Failure::new)?.is_some() {}
+    let found = Found { stream, at, id, manifest: Ok(reader.manifest().clone()) };
+    if options.json {
+        println!("{}", found.json());
+        return Ok(());
+    }
+    let manifest = reader.manifest();
+    let facts = &manifest.facts;
+    let mut rows = vec![
+        vec!["stream".to_owned(), found.stream.to_string()],
+        vec!["shard".to_owned(), found.at.to_string()],
+        vec!["generation".to_owned(), id.generation.to_string()],
+        vec!["offset".to_owned(), id.offset.to_string()],
+        vec!["model".to_owned(), model(manifest)],
+        vec!["series".to_owned(), facts.series.to_string()],
+        vec!["size".to_owned(), size(manifest.packed_bytes)],
+        vec!["raw".to_owned(), format!("{} in {} chunks", size(manifest.raw_bytes), manifest.chunks)],
+        vec!["ratio".to_owned(), format!("{:.2}", manifest.ratio())],
+        vec!["per series".to_owned(), size(manifest.packed_bytes / facts.series.max(1))],
+        vec!["created".to_owned(), format!("{} ({} ago)", facts.created, age(facts.created))],
+        vec!["by".to_owned(), format!("tidecast {}", manifest.written_by)],
+        vec!["shape".to_owned(), facts.shape.to_string()],
+    ];
+    for (number, part) in manifest.parts.iter().enumerate() {
+        rows.push(vec![format!("part {number}"), format!("{}, checked", size(part.bytes))]);
+    }
+    print(&rows);
+    println!("whole");
+    Ok(())
+}
+
+fn shard(config: &Config, options: &Show) -> Result<(StreamName, TopicPartition), Failure> {
+    let stream = config.streams.iter().find(|s| s.name.as_str() == options.stream).ok_or_else(|| {
+        let names: Vec<&str> = config.streams.iter().map(|s| s.name.as_str()).collect();
+        Failure::new(format!("no stream is named \"{}\"; there are: {}", options.stream, names.join(", ")))
+    })?;
+    let topic = options.topic.as_ref().unwrap_or(&stream.topics[0]);
+    let partition = i32::try_from(options.partition).map_err(Failure::new)?;
+    let at = TopicPartition { topic: topic.as_str().into(), partition: Partition(partition) };
+    Ok((stream.name.clone(), at))
+}
+
+impl Found {
+    fn row(&self) -> Vec<String> {
+        let mut row = [&self.stream as &dyn ToString, &self.at, &self.id.generation, &self.id.offset]
+            .map(ToString::to_string)
+            .to_vec();
+        match &self.manifest {
+            Ok(manifest) => row.extend([
+                manifest.facts.series.to_string(),
+                size(manifest.packed_bytes),
+                format!("{:.2}", manifest.ratio()),
+                model(manifest),
+                age(manifest.facts.created),
+            ]),
+            Err(damage) => row.push(format!("DAMAGED: {damage}")),
+        }
+        row
+    }
+
+    fn json(&self) -> Value {
+        let mut all = json!({
+            "stream": self.stream.as_str(),
+            "topic": &*self.at.topic,
+            "partition": self.at.partition.0,
+            "generation": self.id.generation.0,
+            "offset": self.id.offset.0,
+        });
+        let rest = match &self.manifest {
+            Ok(manifest) => json!({
+                "damage": null,
+                "model": manifest.facts.model.map(|version| version.name(&self.stream)),
+                "series": manifest.facts.series,
+                "chunks": manifest.chunks,
+                "parts": manifest.parts.len(),
+                "raw_bytes": manifest.raw_bytes,
+                "packed_bytes": manifest.packed_bytes,
+                "shape": manifest.facts.shape,
+                "created": manifest.facts.created.to_string(),
+                "age_seconds": since(manifest.facts.created).as_secs(),
+                "tidecast": manifest.written_by,
+            }),
+            Err(damage) => json!({ "damage": damage.to_string() }),
+        };
+        if let (Value::Object(all), Value::Object(rest)) = (&mut all, rest) {
+            all.extend(rest);
+        }
+        all
+    }
+}
+
+fn model(manifest: &Manifest) -> String {
+    manifest.facts.model.map_or_else(|| "none".to_owned(), |version| version.name(&manifest.stream))
+}
+
+fn since(time: EventTime) -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(Duration::from_micros(time.as_micros().max(0) as u64))
+}
+
+fn age(time: EventTime) -> String {
+    let seconds = since(time).as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1_024 {
+        return format!("{bytes} B");
+    }
+    let (mut value, mut unit) = (bytes as f64 / 1_024.0, 0);
+    while value >= 1_024.0 && unit + 1 < UNITS.len() {
+        value /= 1_024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// Columns as wide as their widest word; the last of a row may be of any length.
+fn print(rows: &[Vec<String>]) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let inner = rows.iter().filter(|row| row.len() > column + 1);
+        inner.map(|row| row[column].chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let (last, others) = row.split_last().expect("no row is empty");
+        let others: String = others
+            .iter()
+            .zip(&widths)
+            .map(|(word, width)| format!("{word:<width$}  ", width = *width))
+            .collect();
+        println!("{others}{last}");
+    }
+}
