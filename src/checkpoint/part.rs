@@ -2,10 +2,16 @@
 //!
 //! ```text
 //! part  = chunk*
-//! chunk = magic u32 · 16 u32 · raw bytes u32 · packed bytes u32 · xxh3 of the raw bytes u64 · zstd frame
+//! chunk = magic u32 · 20 u32 · raw bytes u32 · packed bytes u32 · planes u32 · xxh3 of the raw bytes u64
+//!       · zstd frame
 //! ```
-//! All little-endian. The header is a skippable frame of zstd's format, so that `zstd -d` gives the raw
-//! chunks of a part.
+//! All little-endian. The header is a skippable frame of zstd's format, so that `zstd` itself can test a
+//! part and unpack it.
+//!
+//! Numbers of some bytes are laid out in planes before they are packed: all first bytes, all second
+//! ones, and so on, then what is left over. So exponents lie beside exponents: random walks of f32 get
+//! 1.32 times smaller instead of 1.09 times, and are packed four times and unpacked seven times as fast
+//! (`benches/snapshot.rs`).
 
 use super::Damage;
 use xxhash_rust::xxh3::xxh3_64;
@@ -18,12 +24,15 @@ pub const CHUNK_BYTES_MAX: usize = 64 << 20;
 pub(super) const PART_BYTES: usize = 32 << 20;
 /// A part is at most one chunk longer.
 pub(super) const PART_BYTES_MAX: u64 = 100 << 20;
-/// Level 3 makes random walks of f32 2 % smaller, and takes three times as long.
+/// Level 3 makes random walks of f32 4 % smaller, at a fifth of the speed.
 const LEVEL: i32 = 1;
+/// How many bytes a number may have. That is chosen for each chunk by what packs its sample best.
+const PLANES: [usize; 3] = [1, 4, 8];
+const SAMPLE_BYTES: usize = 32 << 10;
 
 /// One of the sixteen numbers that zstd leaves to others.
 const MAGIC: u32 = 0x184D_2A57;
-const HEADER: usize = 24;
+const HEADER: usize = 28;
 /// zstd's shortest block says 128 KiB in 4 bytes. What claims more is not packed, it is made up.
 const RATIO_MAX: u64 = 1 << 15;
 
@@ -33,11 +42,14 @@ pub(super) fn checksum(bytes: &[u8]) -> u64 {
 }
 
 /// Puts chunks into parts.
-pub(super) struct Packer(Compressor<'static>);
+pub(super) struct Packer {
+    zstd: Compressor<'static>,
+    laid_out: Vec<u8>,
+}
 
 impl Packer {
     pub fn new() -> Self {
-        Self(Compressor::new(LEVEL).expect("the level is one of zstd's"))
+        Self { zstd: Compressor::new(LEVEL).expect("the level is one of zstd's"), laid_out: Vec::new() }
     }
 
     /// Appends a chunk.
@@ -49,46 +61,122 @@ impl Packer {
         let start = part.len();
         part.resize(start + HEADER + compress_bound(chunk.len()), 0);
         let (header, body) = part[start..].split_at_mut(HEADER);
-        let packed = self.0.compress_to_buffer(chunk, body).expect("the bound holds every outcome");
-        header[..4].copy_from_slice(&MAGIC.to_le_bytes());
-        header[4..8].copy_from_slice(&(HEADER as u32 - 8).to_le_bytes());
-        header[8..12].copy_from_slice(&(chunk.len() as u32).to_le_bytes());
-        header[12..16].copy_from_slice(&(packed as u32).to_le_bytes());
-        header[16..].copy_from_slice(&checksum(chunk).to_le_bytes());
+        let middle = chunk.len().saturating_sub(SAMPLE_BYTES) / 2 / 8 * 8;
+        let sample = &chunk[middle..chunk.len().min(middle + SAMPLE_BYTES)];
+        let planes = PLANES.into_iter().min_by_key(|planes| self.compress(sample, *planes, body));
+        let planes = planes.expect("there are several");
+        let packed = self.compress(chunk, planes, body);
+        let words = [MAGIC, HEADER as u32 - 8, chunk.len() as u32, packed as u32, planes as u32];
+        for (to, word) in header.chunks_exact_mut(4).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
+        }
+        header[HEADER - 8..].copy_from_slice(&checksum(chunk).to_le_bytes());
         part.truncate(start + HEADER + packed);
+    }
+
+    fn compress(&mut self, raw: &[u8], planes: usize, to: &mut [u8]) -> usize {
+        self.laid_out.resize(raw.len(), 0);
+        split(raw, planes, &mut self.laid_out);
+        self.zstd.compress_to_buffer(&self.laid_out[..], to).expect("the bound holds every outcome")
     }
 }
 
 /// Takes chunks out of parts.
-pub(super) struct Unpacker(Decompressor<'static>);
+pub(super) struct Unpacker {
+    zstd: Decompressor<'static>,
+    laid_out: Vec<u8>,
+}
 
 impl Unpacker {
     pub fn new() -> Self {
-        Self(Decompressor::new().expect("zstd allocates its context"))
+        Self { zstd: Decompressor::new().expect("zstd allocates its context"), laid_out: Vec::new() }
     }
 
-    /// The first chunk of `rest`, and how many bytes it took. Allocates no more than the bytes there
-    /// could hold.
+    /// The first chunk of `rest`, and how many bytes it took. Allocates no more than twice what the
+    /// bytes there could hold.
     pub fn unpack(&mut self, rest: &[u8]) -> Result<(Vec<u8>, usize), Damage> {
         let malformed = |what: &str| Damage::Malformed(format!("a chunk's {what}"));
         let (header, body) = rest.split_at_checked(HEADER).ok_or_else(|| malformed("header is cut off"))?;
-        let number = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("four bytes"));
-        if number(0) != MAGIC || number(4) != HEADER as u32 - 8 {
+        let (words, sum) = header.split_at(HEADER - 8);
+        let word = |at: usize| u32::from_le_bytes(words[4 * at..][..4].try_into().expect("four bytes"));
+        let [magic, length, raw, packed, planes] = std::array::from_fn(word);
+        if magic != MAGIC || length != HEADER as u32 - 8 || !PLANES.contains(&(planes as usize)) {
             return Err(malformed("header is none"));
         }
-        let (raw, packed) = (number(8), number(12));
         let body = body.get(..packed as usize).ok_or_else(|| malformed("body is cut off"))?;
         if raw as usize > CHUNK_BYTES_MAX || u64::from(raw) > u64::from(packed) * RATIO_MAX {
             return Err(malformed("length is more than it can hold"));
         }
-        let mut chunk = Vec::with_capacity(raw as usize);
-        let written = self.0.decompress_to_buffer(body, &mut chunk);
+        self.laid_out.resize(raw as usize, 0);
+        let written = self.zstd.decompress_to_buffer(body, &mut self.laid_out[..]);
         if written.map_err(|_| malformed("body is no zstd frame"))? != raw as usize {
             return Err(malformed("length is another"));
         }
-        if header[16..] != checksum(&chunk).to_le_bytes() {
+        let mut chunk = vec![0; raw as usize];
+        weave(&self.laid_out, planes as usize, &mut chunk);
+        if *sum != checksum(&chunk).to_le_bytes() {
             return Err(Damage::Checksum);
         }
         Ok((chunk, HEADER + packed as usize))
+    }
+}
+
+/// Numbers of `planes` bytes into that many planes.
+fn split(raw: &[u8], planes: usize, laid_out: &mut [u8]) {
+    let numbers = raw.len() / planes;
+    let (whole, left_over) = laid_out.split_at_mut(numbers * planes);
+    left_over.copy_from_slice(&raw[numbers * planes..]);
+    for (at, plane) in whole.chunks_exact_mut(numbers.max(1)).enumerate() {
+        for (byte, number) in plane.iter_mut().zip(raw.chunks_exact(planes)) {
+            *byte = number[at];
+        }
+    }
+}
+
+/// The inverse of [`split`].
+fn weave(laid_out: &[u8], planes: usize, raw: &mut [u8]) {
+    let numbers = raw.len() / planes;
+    let (whole, left_over) = laid_out.split_at(numbers * planes);
+    raw[numbers * planes..].copy_from_slice(left_over);
+    for (at, plane) in whole.chunks_exact(numbers.max(1)).enumerate() {
+        for (byte, number) in plane.iter().zip(raw.chunks_exact_mut(planes)) {
+            number[at] = *byte;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_laid_out_is_woven_back(raw in proptest::collection::vec(any::<u8>(), 0..100)) {
+            for planes in PLANES {
+                let mut laid_out = vec![0; raw.len()];
+                split(&raw, planes, &mut laid_out);
+                let mut back = vec![0; raw.len()];
+                weave(&laid_out, planes, &mut back);
+                prop_assert_eq!(&back, &raw);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_lie_in_planes_and_text_does_not() {
+        let chosen = |chunk: &[u8]| {
+            let mut part = Vec::new();
+            Packer::new().pack(chunk, &mut part);
+            assert_eq!(Unpacker::new().unpack(&part), Ok((chunk.to_vec(), part.len())));
+            part[16]
+        };
+        let wave = |n: u32| (f64::from(n) * 0.01).sin() + 2.0;
+        let singles: Vec<u8> = (0..50_000).flat_map(|n| (wave(n) as f32).to_le_bytes()).collect();
+        assert_eq!(chosen(&singles), 4);
+        let doubles: Vec<u8> = (0..50_000).flat_map(|n| wave(n).to_le_bytes()).collect();
+        assert_eq!(chosen(&doubles), 8);
+        let text: String = (0..9_000).map(|n| format!("meter-{n};")).collect();
+        assert_eq!(chosen(text.as_bytes()), 1);
     }
 }
