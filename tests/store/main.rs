@@ -193,7 +193,7 @@ fn the_newest_bundles_are_kept() {
         assert!(bundles.load_version(ModelVersion(2)).unwrap().is_none());
         let five = bundles.load_version(ModelVersion(5)).unwrap().unwrap();
         assert_eq!((five.rounds, five.facts["loss"].as_str()), (15, "0.5"));
-        let shape = champion(1).trained.weights.blueprint().clone();
+        let shape = *champion(1).trained.weights.blueprint();
         assert_eq!(bundles.newest(&shape).unwrap().unwrap().version, ModelVersion(7));
         // A damaged one is passed over, and said to be damaged when it is asked for.
         let name = "power/models/power-000007.safetensors";
