@@ -2,10 +2,9 @@
 
 use super::error::Error;
 use super::record::Polled;
-use crate::domain::{Offset, TopicPartition};
+use crate::domain::TopicPartition;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
-use rdkafka::{Offset as RawOffset, TopicPartitionList};
 use std::time::Duration;
 
 /// Waits for the first record, then takes what is there.
@@ -40,28 +39,4 @@ pub(super) fn is(
     tp: &TopicPartition,
 ) -> bool {
     element.partition() == tp.partition.0 && element.topic() == &*tp.topic
-}
-
-/// What the broker said of each of `parts`, in their order.
-pub(super) fn found(
-    doing: &'static str,
-    parts: &[TopicPartition],
-    answer: &TopicPartitionList,
-) -> Result<Vec<(TopicPartition, Option<Offset>)>, Error> {
-    parts
-        .iter()
-        .map(|tp| {
-            let element = answer.find_partition(&tp.topic, tp.partition.0);
-            let element =
-                element.ok_or_else(|| Error::Failed { doing, reason: format!("no answer for {tp}") })?;
-            element.error().map_err(|e| Error::of(doing, &e))?;
-            Ok((
-                tp.clone(),
-                match element.offset() {
-                    RawOffset::Offset(offset) => Some(Offset(offset)),
-                    _ => None,
-                },
-            ))
-        })
-        .collect()
 }

@@ -63,6 +63,8 @@ pub(super) enum Owed {
 pub(super) struct Rebalances {
     pub events: VecDeque<Event>,
     pub owed: Option<Owed>,
+    /// Set by every assignment, also by one of nothing new: what is held was confirmed with it.
+    pub confirmed: bool,
 }
 
 #[derive(Default)]
@@ -99,6 +101,7 @@ impl ConsumerContext for MemberContext {
             return;
         }
         let assigned = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+        self.rebalances().confirmed |= assigned;
         // The cooperative protocol often assigns nothing: no worker needs to hear of that.
         if self.closing.load(Ordering::Acquire) || list.count() == 0 {
             let done = if assigned { add(consumer, list) } else { remove(consumer, list) };

@@ -8,6 +8,7 @@ use super::statistics::LinkStatistics;
 use super::tail::Tail;
 use crate::config::{Config, Guarantee, Kafka};
 use crate::domain::{EventTime, Offset, Partition, TopicPartition};
+use std::slice;
 use std::time::Duration;
 
 /// One worker's consumer and producer.
@@ -88,16 +89,30 @@ impl Link {
         self.member.seek(places)
     }
 
+    /// No record of these partitions is polled from here on, not even one that was fetched before;
+    /// [`poll`](Self::poll) has to be called all the same. Where to go on reading must be said by
+    /// [`seek`](Self::seek) before [`resume`](Self::resume): of a pause right after
+    /// [`assign`](Self::assign) librdkafka does not always keep where it was to start
+    /// (confluentinc/librdkafka#2190).
+    ///
     /// # Errors
     /// [`Error::Failed`] when librdkafka does not accept it.
     pub fn pause(&mut self, parts: &[TopicPartition]) -> Result<(), Error> {
         self.member.pause(parts)
     }
 
+    /// Ends a [`pause`](Self::pause); so does [`release`](Self::release).
+    ///
     /// # Errors
     /// [`Error::Failed`] when librdkafka does not accept it.
     pub fn resume(&mut self, parts: &[TopicPartition]) -> Result<(), Error> {
         self.member.resume(parts)
+    }
+
+    /// The group's generation (under KIP-848 the member's epoch) while this is a member of it. It only
+    /// grows, so of two writers of one partition the one with the greater number is the newer.
+    pub fn generation(&self) -> Option<u32> {
+        self.member.generation()
     }
 
     /// The group's committed offsets (next to read); waits for transactions that are being finished.
@@ -111,35 +126,67 @@ impl Link {
         self.member.committed(parts)
     }
 
-    /// The first offset that is kept and the one after the last record, asked from the broker.
+    /// The first offset that is kept and the one after the last record, asked from the brokers.
+    ///
+    /// # Errors
+    /// As [`committed`](Self::committed).
+    pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, (Offset, Offset))>, Error> {
+        self.member.ends(parts)
+    }
+
+    /// [`ends`](Self::ends) of one partition.
     ///
     /// # Errors
     /// As [`committed`](Self::committed).
     pub fn watermarks(&self, tp: &TopicPartition) -> Result<(Offset, Offset), Error> {
-        self.member.watermarks(tp)
+        Ok(self.member.ends(slice::from_ref(tp))?.remove(0).1)
     }
 
-    /// The first offset whose record's time is not before `time`.
+    /// The first offset of each partition whose record's time is not before the given one.
+    ///
+    /// # Errors
+    /// As [`committed`](Self::committed).
+    pub fn offsets_at(
+        &self,
+        places: &[(TopicPartition, EventTime)],
+    ) -> Result<Vec<(TopicPartition, Option<Offset>)>, Error> {
+        self.member.offsets_at(places)
+    }
+
+    /// [`offsets_at`](Self::offsets_at) of one partition.
     ///
     /// # Errors
     /// As [`committed`](Self::committed).
     pub fn offset_at(&self, tp: &TopicPartition, time: EventTime) -> Result<Option<Offset>, Error> {
-        self.member.offset_at(tp, time)
+        Ok(self.member.offsets_at(&[(tp.clone(), time)])?.remove(0).1)
     }
 
-    /// The time of the first record at or after `offset`, or `None` when none comes `within`. Costs
-    /// a connection of its own: for the start of a shard, not for the hot loop.
+    /// The time of the first record at or after each offset, or `None` where there is none, where it
+    /// has no time, or where it does not come `within`. Costs a connection for each topic: for the
+    /// start of shards, not for the hot loop.
     ///
     /// # Errors
-    /// As [`Tail::at`].
+    /// As [`Tail::firsts`].
+    pub fn record_times(
+        &self,
+        places: &[(TopicPartition, Offset)],
+        within: Duration,
+    ) -> Result<Vec<(TopicPartition, Option<EventTime>)>, Error> {
+        let records = Tail::firsts(&self.kafka, places, within)?;
+        Ok(records.into_iter().map(|(tp, record)| (tp, record.and_then(|r| r.time))).collect())
+    }
+
+    /// [`record_times`](Self::record_times) of one partition.
+    ///
+    /// # Errors
+    /// As [`Tail::firsts`].
     pub fn record_time(
         &self,
         tp: &TopicPartition,
         offset: Offset,
         within: Duration,
     ) -> Result<Option<EventTime>, Error> {
-        let mut tail = Tail::at(&self.kafka, &[(tp.clone(), offset)])?;
-        Ok(tail.next(within)?.and_then(|record| record.time))
+        Ok(self.record_times(&[(tp.clone(), offset)], within)?.remove(0).1)
     }
 
     /// How many offsets lie between `next` (to read) and the partition's end, as of the newest

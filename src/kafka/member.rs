@@ -1,22 +1,21 @@
 //! The consumer of a worker, as a member of the group.
 
-use super::consumer::{drain, found, is};
+use super::consumer::{drain, is};
 use super::context::{self, Event, MemberContext, Owed};
 use super::error::{Error, is_refused};
+use super::offsets::ANSWER_TIMEOUT;
 use super::record::Polled;
-use crate::domain::{EventTime, Offset, TopicPartition};
+use super::standing::{Membership, Standing};
+use crate::domain::{Offset, TopicPartition};
 use crate::telemetry::ClientStatistics;
-use rdkafka::bindings::rd_kafka_get_watermark_offsets;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{ClientConfig, Offset as RawOffset, TopicPartitionList};
-use std::ffi::CString;
+use std::cell::RefCell;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// The longest wait for an answer about offsets.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two tries of what a rebalance holds up.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// How long the group may take to let a member go.
@@ -27,8 +26,9 @@ const FAREWELL_RECORDS: usize = 1_000;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Member {
-    consumer: BaseConsumer<MemberContext>,
-    brokers: String,
+    pub(super) consumer: BaseConsumer<MemberContext>,
+    pub(super) brokers: String,
+    membership: RefCell<Membership>,
 }
 
 /// What became of an offset commit outside a transaction.
@@ -45,11 +45,16 @@ impl Member {
             .map_err(|e| Error::of("creating the consumer", &e))?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|e| Error::of("subscribing", &e))?;
-        Ok(Self { consumer, brokers: brokers.to_owned() })
+        Ok(Self { consumer, brokers: brokers.to_owned(), membership: RefCell::default() })
     }
 
     pub fn poll(&self, max: usize, wait: Duration, sink: &mut dyn FnMut(Polled<'_>)) -> Result<usize, Error> {
-        drain(&self.consumer, max, wait, sink, |error| self.judge(&error))
+        let taken = drain(&self.consumer, max, wait, sink, |error| self.judge(&error))?;
+        if std::mem::take(&mut self.consumer.context().rebalances().confirmed) {
+            let holds = self.consumer.assignment().is_ok_and(|held| held.count() > 0);
+            self.membership.borrow_mut().confirm(Standing::of(&self.consumer), holds);
+        }
+        Ok(taken)
     }
 
     /// Transient errors are troubles, which the context has noted already.
@@ -77,7 +82,16 @@ impl Member {
     }
 
     pub fn event(&self) -> Option<Event> {
-        self.consumer.context().rebalances().events.pop_front()
+        let event = self.consumer.context().rebalances().events.pop_front()?;
+        Some(match event {
+            // Given to somebody else while this one was out of the group: they may have gone further.
+            Event::Revoked(parts) if !self.owns_all() => Event::Lost(parts),
+            other => other,
+        })
+    }
+
+    fn owns_all(&self) -> bool {
+        self.membership.borrow().owns_all(Standing::of(&self.consumer).as_ref())
     }
 
     pub fn assign(&self, starts: &[(TopicPartition, Option<Offset>)]) -> Result<(), Error> {
@@ -91,6 +105,9 @@ impl Member {
 
     pub fn release(&self, parts: &[TopicPartition]) -> Result<(), Error> {
         let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
+        // A pause outlives the assignment, and the partition may come back. Of one that is not known
+        // any more there is nothing to resume.
+        let _ = self.consumer.resume(&list);
         context::remove(&self.consumer, &list).map_err(|e| Error::of("releasing partitions", &e))?;
         self.consumer.context().rebalances().owed = None;
         Ok(())
@@ -130,57 +147,38 @@ impl Member {
         Ok(())
     }
 
-    pub fn committed(
-        &self,
-        parts: &[TopicPartition],
-    ) -> Result<Vec<(TopicPartition, Option<Offset>)>, Error> {
-        let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
-        let doing = "asking for committed offsets";
-        let answer = self.ask(doing, self.consumer.committed_offsets(list, ANSWER_TIMEOUT))?;
-        found(doing, parts, &answer)
+    pub fn generation(&self) -> Option<u32> {
+        Standing::of(&self.consumer).map(|standing| standing.generation)
     }
 
-    pub fn watermarks(&self, tp: &TopicPartition) -> Result<(Offset, Offset), Error> {
-        let answer = self.consumer.fetch_watermarks(&tp.topic, tp.partition.0, ANSWER_TIMEOUT);
-        let (low, high) = self.ask("asking for a partition's ends", answer)?;
-        Ok((Offset(low), Offset(high)))
+    /// What a transaction is to be fenced with, or why nothing may be committed now.
+    pub fn group(&self) -> Result<ConsumerGroupMetadata, String> {
+        self.own()?;
+        let before = Standing::of(&self.consumer);
+        let metadata = self.consumer.group_metadata();
+        // Equal before and after, so it is also what the metadata says.
+        self.own()?;
+        let same = before.is_some() && before == Standing::of(&self.consumer);
+        metadata.filter(|_| same).ok_or_else(|| "the group is rebalancing".to_owned())
     }
 
-    pub fn offset_at(&self, tp: &TopicPartition, time: EventTime) -> Result<Option<Offset>, Error> {
-        let millis = time.as_micros().div_euclid(1_000).max(0);
-        let list = context::list([(tp, RawOffset::Offset(millis))]);
-        let doing = "asking for the offset at a time";
-        let answer = self.ask(doing, self.consumer.offsets_for_times(list, ANSWER_TIMEOUT))?;
-        Ok(found(doing, std::slice::from_ref(tp), &answer)?.pop().and_then(|(_, offset)| offset))
-    }
-
-    /// From the newest fetch's answer: no request is made.
-    pub fn high_watermark(&self, tp: &TopicPartition) -> Option<Offset> {
-        let topic = CString::new(&*tp.topic).ok()?;
-        let (mut low, mut high) = (-1, -1);
-        // SAFETY: the client lives; librdkafka copies the name and writes two integers.
-        let answer = unsafe {
-            rd_kafka_get_watermark_offsets(
-                self.consumer.client().native_ptr(),
-                topic.as_ptr(),
-                tp.partition.0,
-                &mut low,
-                &mut high,
-            )
-        };
-        let known = answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
-        known.then_some(Offset(high))
-    }
-
-    pub fn group(&self) -> Result<ConsumerGroupMetadata, Error> {
-        self.consumer.group_metadata().ok_or_else(|| Error::Failed {
-            doing: "committing",
-            reason: "the consumer has no group metadata".to_owned(),
-        })
+    /// Whether what is held was given to the member that this is now. Says no only once of partitions
+    /// that were given to a former one: whoever hears it starts them again from what is committed.
+    fn own(&self) -> Result<(), String> {
+        let now = Standing::of(&self.consumer);
+        let mut membership = self.membership.borrow_mut();
+        if membership.owns_all(now.as_ref()) {
+            return Ok(());
+        }
+        membership.clear();
+        Err("the group let this member go: it was not heard of for too long".to_owned())
     }
 
     /// Commits outside a transaction and waits for the answer.
     pub fn commit(&self, positions: &[(TopicPartition, Offset)]) -> Result<OffsetsCommitted, Error> {
+        if let Err(reason) = self.own() {
+            return Ok(OffsetsCommitted::No(reason));
+        }
         let list = offsets(positions);
         let deadline = Instant::now() + RETRY_TIMEOUT;
         loop {
@@ -213,19 +211,6 @@ impl Member {
 
     pub fn statistics(&self) -> ClientStatistics {
         *context::lock(&self.consumer.context().statistics)
-    }
-
-    fn ask<T>(&self, doing: &'static str, answer: KafkaResult<T>) -> Result<T, Error> {
-        answer.map_err(|e| match e.rdkafka_error_code() {
-            Some(Code::OperationTimedOut | Code::BrokerTransportFailure | Code::AllBrokersDown) => {
-                Error::Unreachable {
-                    brokers: self.brokers.clone(),
-                    waited: ANSWER_TIMEOUT,
-                    reason: self.troubles().newest().unwrap_or_else(|| e.to_string()),
-                }
-            }
-            _ => Error::of(doing, &e),
-        })
     }
 }
 

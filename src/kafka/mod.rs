@@ -13,7 +13,9 @@
 //! | `settings` | config → the properties of each client |
 //! | `context` | what librdkafka's callbacks leave for the worker |
 //! | `record` | a record, borrowed while it is read |
-//! | `member` | the consumer: polls, answers rebalances, asks for offsets |
+//! | `member` | the consumer: polls, answers rebalances |
+//! | `standing` | whether the group still knows it |
+//! | `offsets` | its questions about offsets |
 //! | `outbox` | the producer: sends, commits, aborts |
 //! | `consumer`, `producer` | what these two share with `tail` and `feeder` |
 //! | `link` | both as one |
@@ -28,10 +30,12 @@ mod error;
 mod feeder;
 mod link;
 mod member;
+mod offsets;
 mod outbox;
 mod producer;
 mod record;
 mod settings;
+mod standing;
 mod statistics;
 mod tail;
 #[cfg(test)]

@@ -147,7 +147,10 @@ impl Outbox {
             let list = offsets(positions);
             loop {
                 // Taken anew each time: a rebalance may have changed the generation.
-                let group = member.group()?;
+                let group = match member.group() {
+                    Ok(group) => group,
+                    Err(reason) => return Ok(Commit::Aborted(reason)),
+                };
                 let left = deadline.saturating_duration_since(Instant::now());
                 let Err(e) = self.client.send_offsets_to_transaction(&list, &group, left) else { break };
                 match self.judge(&e) {

@@ -165,6 +165,13 @@ pub(super) fn tail(kafka: &Kafka) -> ClientConfig {
     c
 }
 
+/// For one record of each partition: little is fetched ahead.
+pub(super) fn glance(kafka: &Kafka) -> ClientConfig {
+    let mut c = tail(kafka);
+    c.set("queued.min.messages", "1").set("fetch.message.max.bytes", "16384");
+    c
+}
+
 fn base(kafka: &Kafka) -> ClientConfig {
     let mut c = ClientConfig::new();
     c.set("bootstrap.servers", &kafka.brokers)

@@ -6,13 +6,15 @@ use super::record::{Polled, Record};
 use super::settings;
 use crate::config::Kafka;
 use crate::domain::{Offset, Partition, TopicPartition};
-use rdkafka::Offset as RawOffset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, Offset as RawOffset};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Records that are looked at together where one of each partition is wanted.
+const GLANCE: usize = 100;
 
 /// Where a [`Tail`] begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ impl Tail {
     /// # Errors
     /// [`Error::MissingTopics`], [`Error::Unreachable`], [`Error::Settings`].
     pub fn open(kafka: &Kafka, topic: &str, start: Start) -> Result<Self, Error> {
-        let consumer = client(kafka)?;
+        let consumer = client(settings::tail(kafka))?;
         let all = admin::partitions(consumer.client(), &kafka.brokers, Some(topic))?;
         let count = all.get(topic).copied().unwrap_or(0);
         if count == 0 {
@@ -53,12 +55,36 @@ impl Tail {
         Self::assigned(consumer, &starts)
     }
 
-    /// Partitions of one topic, each from an offset on.
+    /// The first record at or after each offset, copied; `None` where there is none, or none came
+    /// `within`. One connection for each topic.
     ///
     /// # Errors
-    /// [`Error::Settings`].
-    pub fn at(kafka: &Kafka, starts: &[(TopicPartition, Offset)]) -> Result<Self, Error> {
-        Self::assigned(client(kafka)?, starts)
+    /// [`Error::Settings`], [`Error::Fatal`], [`Error::Refused`].
+    pub fn firsts(
+        kafka: &Kafka,
+        places: &[(TopicPartition, Offset)],
+        within: Duration,
+    ) -> Result<Vec<(TopicPartition, Option<Record>)>, Error> {
+        let deadline = Instant::now() + within;
+        let mut found: Vec<_> = places.iter().map(|(tp, _)| (tp.clone(), None)).collect();
+        let topics: BTreeSet<&str> = places.iter().map(|(tp, _)| &*tp.topic).collect();
+        for topic in topics {
+            let starts: Vec<_> = places.iter().filter(|(tp, _)| &*tp.topic == topic).cloned().collect();
+            let mut tail = Self::assigned(client(settings::glance(kafka))?, &starts)?;
+            let mut missing: BTreeSet<i32> = starts.iter().map(|(tp, _)| tp.partition.0).collect();
+            while !missing.is_subset(&tail.ended) && Instant::now() < deadline {
+                let left = deadline.saturating_duration_since(Instant::now());
+                tail.poll(GLANCE, left, &mut |polled| {
+                    if missing.remove(&polled.partition.0) {
+                        let mine =
+                            |tp: &TopicPartition| &*tp.topic == topic && tp.partition == polled.partition;
+                        let place = found.iter_mut().find(|(tp, _)| mine(tp)).expect("it was asked for");
+                        place.1 = Some(polled.to_record());
+                    }
+                })?;
+            }
+        }
+        Ok(found)
     }
 
     fn assigned(
@@ -127,8 +153,6 @@ impl Tail {
     }
 }
 
-fn client(kafka: &Kafka) -> Result<BaseConsumer<MemberContext>, Error> {
-    settings::tail(kafka)
-        .create_with_context(MemberContext::default())
-        .map_err(|e| Error::of("creating a reader", &e))
+fn client(settings: ClientConfig) -> Result<BaseConsumer<MemberContext>, Error> {
+    settings.create_with_context(MemberContext::default()).map_err(|e| Error::of("creating a reader", &e))
 }

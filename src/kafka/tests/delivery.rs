@@ -142,6 +142,44 @@ fn times_are_found_again() {
 }
 
 #[test]
+fn many_partitions_are_asked_for_at_once() {
+    on_brokers("many", |ground| {
+        let names = [ground.topic("a", 40), ground.topic("b", 3)];
+        ground.feed(&names[0], 39, 20);
+        ground.feed(&names[1], 3, 10);
+        let worker = Worker::start(&ground.config(), 0, &names[0]);
+        let parts: Vec<_> =
+            (0..40).map(|p| tp(&names[0], p)).chain((0..3).map(|p| tp(&names[1], p))).collect();
+        let written = |part: &TopicPartition| match part {
+            part if *part.topic == *names[1] => 10,
+            part if part.partition == Partition(39) => 0,
+            _ => 20,
+        };
+        let expected: Vec<_> =
+            parts.iter().map(|tp| (tp.clone(), (Offset(0), Offset(written(tp))))).collect();
+        assert_eq!(worker.link.ends(&parts).unwrap(), expected);
+        assert_eq!(worker.link.ends(&[]).unwrap(), []);
+
+        let time = |i: i64| EventTime::from_micros(T0_MICROS + i * 1_000_000).unwrap();
+        let newest: Vec<_> = parts.iter().map(|tp| (tp.clone(), Offset((written(tp) - 1).max(0)))).collect();
+        let since = Instant::now();
+        let times = worker.link.record_times(&newest, PATIENCE).unwrap();
+        assert!(since.elapsed() < PATIENCE / 2, "an empty partition is not waited for");
+        for (tp, found) in times {
+            let n = written(&tp);
+            assert_eq!(found, (n > 0).then(|| time(n - 1)), "{tp}");
+        }
+        if ground.embedded.is_none() {
+            // The embedded broker keeps no times.
+            let places: Vec<_> = parts.iter().map(|tp| (tp.clone(), time(12))).collect();
+            for (tp, found) in worker.link.offsets_at(&places).unwrap() {
+                assert_eq!(found, (written(&tp) > 12).then_some(Offset(12)), "{tp}");
+            }
+        }
+    });
+}
+
+#[test]
 fn missing_topics_are_named() {
     on_brokers("missing", |ground| {
         let there = ground.topic("in", 3);

@@ -20,10 +20,13 @@ fn partitions_move_between_workers_and_back() {
         ground.feed(&source, 4, 10);
         until(&mut [&mut first, &mut second], |w| w[0].seen.len() + w[1].seen.len() >= 240);
         assert_eq!((first.seen.len(), second.seen.len()), (220, 20), "nothing is read twice");
+        assert_eq!((first.refused, first.lost), (0, 0));
         assert_eq!(second.commit(), Commit::Committed);
         second.link.leave().unwrap();
+        let generation = first.link.generation();
         until(&mut [&mut first], |w| w[0].positions.len() == 4);
-        assert_eq!(first.lost, 0);
+        assert!(first.link.generation() > generation, "{generation:?}");
+        assert_eq!((first.refused, first.lost), (0, 0));
         let moved = first.positions.values().filter(|o| **o == Offset(60)).count();
         assert_eq!(moved, 4, "the leaver's commit counts: {:?}", first.positions);
     });
@@ -76,10 +79,57 @@ fn a_second_process_of_the_same_name_fences_the_first() {
         let mut config = ground.config();
         config.kafka.instance = Some("same".to_owned());
         let mut first = Worker::start(&config, 0, &source);
+        until(&mut [&mut first], |w| w[0].positions.len() == 1);
+        assert!(first.link.generation().is_some());
         first.link.send(&target, None, None, b"first", &[]).unwrap();
         let _second = Worker::start(&config, 0, &source);
         let positions = [(tp(&source, 0), Offset(0))];
         let outcome = first.link.commit(&positions);
         assert!(matches!(outcome, Err(Error::Fenced(_))), "{outcome:?}");
+    });
+}
+
+/// A member that is let go while a rebalance waits for its answer joins again under a new id, and
+/// librdkafka 2.12 does not tell that what it held was lost (confluentinc/librdkafka#5604).
+#[test]
+fn who_was_let_go_in_a_rebalance_commits_nothing_that_others_have_done() {
+    on_real_broker("letgo", |ground| {
+        let (source, target) = (ground.topic("in", 4), ground.topic("out", 1));
+        ground.feed(&source, 4, 50);
+        let mut config = ground.config();
+        let mut first = {
+            let slow = [("session.timeout.ms", "1500"), ("max.poll.interval.ms", "2000")];
+            config.kafka.properties = slow.map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
+            Worker::start(&config, 0, &source)
+        };
+        config.kafka.properties = vec![("session.timeout.ms".to_owned(), "6000".to_owned())];
+        first.target = Some(target.clone());
+        until(&mut [&mut first], |w| w[0].seen.len() == 200);
+        assert_eq!(first.commit(), Commit::Committed);
+        ground.feed(&source, 4, 10);
+        until(&mut [&mut first], |w| w[0].seen.len() == 240);
+
+        // The first is asked to give two partitions away, and says nothing for too long.
+        let mut second = Worker::start(&config, 1, &source);
+        second.target = Some(target.clone());
+        until(&mut [&mut second], |w| w[0].seen.len() == 40);
+        assert_eq!(second.commit(), Commit::Committed);
+        until(&mut [&mut first, &mut second], |w| w.iter().all(|w| w.positions.len() == 2));
+        ground.feed(&source, 4, 1);
+        let at_end = |w: &&mut Worker| w.positions.values().all(|o| *o == Offset(61));
+        until(&mut [&mut first, &mut second], |w| w.iter().all(at_end));
+        while first.commit() != Commit::Committed {
+            first.recover();
+            until(&mut [&mut first], |w| w.iter().all(at_end));
+        }
+        assert_eq!(second.commit(), Commit::Committed);
+
+        assert!(first.lost > 0, "it hears that it was let go");
+        let mut copies: Vec<_> = read_all(ground, &target).into_iter().map(|r| r.payload.unwrap()).collect();
+        assert_eq!(copies.len(), 244, "each record is copied once");
+        copies.sort_unstable();
+        copies.dedup();
+        // The fed payloads repeat themselves: 50, then 10 and 1 of the same.
+        assert_eq!(copies.len(), 200);
     });
 }

@@ -2,6 +2,7 @@
 
 mod delivery;
 mod membership;
+mod pausing;
 
 use super::*;
 use crate::config::Config;
@@ -84,16 +85,24 @@ struct Worker {
     positions: BTreeMap<TopicPartition, Offset>,
     seen: Vec<String>,
     lost: usize,
+    /// Commits that did not come about.
+    refused: usize,
+    /// Where everything that is read is copied to.
+    target: Option<String>,
+    /// Whether what it is given is paused at once.
+    pausing: bool,
 }
 
 impl Worker {
     fn start(config: &Config, worker: usize, topic: &str) -> Self {
         let link = Link::connect(config, worker, &[topic.to_owned()]).unwrap();
-        Self { link, positions: BTreeMap::new(), seen: Vec::new(), lost: 0 }
+        let positions = BTreeMap::new();
+        Self { link, positions, seen: Vec::new(), lost: 0, refused: 0, target: None, pausing: false }
     }
 
     fn turn(&mut self) {
-        let (positions, seen) = (&mut self.positions, &mut self.seen);
+        let Self { positions, seen, .. } = self;
+        let before = seen.len();
         self.link
             .poll(1_000, Duration::from_millis(20), &mut |r| {
                 let tp = TopicPartition { topic: r.topic.into(), partition: r.partition };
@@ -101,23 +110,36 @@ impl Worker {
                 seen.push(String::from_utf8_lossy(r.payload.unwrap()).into_owned());
             })
             .unwrap();
+        if let Some(target) = &self.target {
+            for text in &self.seen[before..] {
+                self.link.send(target, None, None, text.as_bytes(), &[]).unwrap();
+            }
+        }
         while let Some(event) = self.link.event() {
             match event {
                 Event::Assigned(parts) => {
                     let starts: Vec<_> = self.link.committed(&parts).unwrap();
                     self.link.assign(&starts).unwrap();
+                    if self.pausing {
+                        self.link.pause(&parts).unwrap();
+                    }
                     let begun = starts.into_iter().map(|(tp, at)| (tp, at.unwrap_or(Offset(0))));
                     self.positions.extend(begun);
                 }
                 Event::Revoked(parts) => {
-                    assert_eq!(self.commit(), Commit::Committed);
+                    if self.commit() != Commit::Committed {
+                        self.refused += 1;
+                        self.recover();
+                    }
                     self.link.release(&parts).unwrap();
                     self.positions.retain(|tp, _| !parts.contains(tp));
                 }
                 Event::Lost(parts) => {
+                    self.link.abort().unwrap();
                     self.link.release(&parts).unwrap();
                     self.positions.retain(|tp, _| !parts.contains(tp));
                     self.lost += parts.len();
+                    self.recover();
                 }
                 Event::Trouble(text) => eprintln!("{text}"),
             }
@@ -127,6 +149,15 @@ impl Worker {
     fn commit(&mut self) -> Commit {
         let positions: Vec<_> = self.positions.clone().into_iter().collect();
         self.link.commit(&positions).unwrap()
+    }
+
+    /// Goes back to what is committed.
+    fn recover(&mut self) {
+        let held: Vec<_> = self.positions.keys().cloned().collect();
+        let starts = self.link.committed(&held).unwrap();
+        let starts: Vec<_> = starts.into_iter().map(|(tp, at)| (tp, at.unwrap_or(Offset(0)))).collect();
+        self.link.seek(&starts).unwrap();
+        self.positions.extend(starts);
     }
 }
 

@@ -1,0 +1,155 @@
+//! Questions about offsets. Each asks for many partitions at once, one request for each broker, and
+//! is asked again while a broker that has just come back does not know its partitions yet.
+
+use super::context;
+use super::error::Error;
+use super::member::Member;
+use crate::domain::{EventTime, Offset, TopicPartition};
+use rdkafka::bindings::rd_kafka_get_watermark_offsets;
+use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaResult;
+use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
+use rdkafka::{Offset as RawOffset, TopicPartitionList};
+use std::ffi::CString;
+use std::time::{Duration, Instant};
+
+/// The longest wait for an answer about offsets.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two tries.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+type Found = Vec<(TopicPartition, Option<Offset>)>;
+
+impl Member {
+    pub fn committed(&self, parts: &[TopicPartition]) -> Result<Found, Error> {
+        let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
+        self.ask("asking for committed offsets", parts, &list, |list, wait| {
+            self.consumer.committed_offsets(list, wait)
+        })
+    }
+
+    /// The first offset that is kept, and the one after the last committed record.
+    pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, (Offset, Offset))>, Error> {
+        // Two requests, as one can't name a partition twice (KAFKA-1588).
+        let first = self.at(parts, parts.iter().map(|tp| (tp, RawOffset::Beginning)))?;
+        let next = self.at(parts, parts.iter().map(|tp| (tp, RawOffset::End)))?;
+        let nothing = Offset(0);
+        Ok(first
+            .into_iter()
+            .zip(next)
+            .map(|((tp, low), (_, high))| (tp, (low.unwrap_or(nothing), high.or(low).unwrap_or(nothing))))
+            .collect())
+    }
+
+    /// The first offset of each partition whose record's time is not before the given one.
+    pub fn offsets_at(&self, places: &[(TopicPartition, EventTime)]) -> Result<Found, Error> {
+        let parts: Vec<TopicPartition> = places.iter().map(|(tp, _)| tp.clone()).collect();
+        let millis = |time: &EventTime| time.as_micros().div_euclid(1_000).max(0);
+        self.at(&parts, places.iter().map(|(tp, time)| (tp, RawOffset::Offset(millis(time)))))
+    }
+
+    fn at<'a>(
+        &self,
+        parts: &[TopicPartition],
+        places: impl Iterator<Item = (&'a TopicPartition, RawOffset)>,
+    ) -> Result<Found, Error> {
+        self.ask("asking for offsets", parts, &context::list(places), |list, wait| {
+            self.consumer.offsets_for_times(list, wait)
+        })
+    }
+
+    /// From the newest fetch's answer: no request is made.
+    pub fn high_watermark(&self, tp: &TopicPartition) -> Option<Offset> {
+        let topic = CString::new(&*tp.topic).ok()?;
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: the client lives; librdkafka copies the name and writes two integers.
+        let answer = unsafe {
+            rd_kafka_get_watermark_offsets(
+                self.consumer.client().native_ptr(),
+                topic.as_ptr(),
+                tp.partition.0,
+                &mut low,
+                &mut high,
+            )
+        };
+        let known = answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
+        known.then_some(Offset(high))
+    }
+
+    fn ask(
+        &self,
+        doing: &'static str,
+        parts: &[TopicPartition],
+        list: &TopicPartitionList,
+        question: impl Fn(TopicPartitionList, Duration) -> KafkaResult<TopicPartitionList>,
+    ) -> Result<Found, Error> {
+        if parts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let answer = question(list.clone(), left).and_then(|answer| {
+                answer.elements().iter().try_for_each(|e| e.error())?;
+                Ok(answer)
+            });
+            let error = match answer {
+                Ok(answer) => return found(doing, parts, &answer),
+                Err(error) => error,
+            };
+            match error.rdkafka_error_code() {
+                Some(code) if passes(code) && !left.is_zero() => std::thread::sleep(RETRY_PAUSE.min(left)),
+                Some(code) if passes(code) => {
+                    return Err(Error::Unreachable {
+                        brokers: self.brokers.clone(),
+                        waited: ANSWER_TIMEOUT,
+                        reason: self.troubles().newest().unwrap_or_else(|| error.to_string()),
+                    });
+                }
+                _ => return Err(Error::of(doing, &error)),
+            }
+        }
+    }
+}
+
+/// What a broker says while it, or the group's coordinator, starts or moves.
+fn passes(code: Code) -> bool {
+    matches!(
+        code,
+        Code::OperationTimedOut
+            | Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::ReplicaNotAvailable
+            | Code::OffsetNotAvailable
+            | Code::KafkaStorageError
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownPartition
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::WaitingForCoordinator
+            // Under KIP-848, until the next heartbeat has brought the new epoch.
+            | Code::StaleMemberEpoch
+    )
+}
+
+/// What the broker said of each of `parts`, in their order.
+fn found(doing: &'static str, parts: &[TopicPartition], answer: &TopicPartitionList) -> Result<Found, Error> {
+    parts
+        .iter()
+        .map(|tp| {
+            let element = answer.find_partition(&tp.topic, tp.partition.0);
+            let element =
+                element.ok_or_else(|| Error::Failed { doing, reason: format!("no answer for {tp}") })?;
+            let offset = match element.offset() {
+                RawOffset::Offset(offset) => Some(Offset(offset)),
+                _ => None,
+            };
+            Ok((tp.clone(), offset))
+        })
+        .collect()
+}
