@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,8 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=1000
 group.consumer.min.heartbeat.interval.ms=100
+group.consumer.heartbeat.interval.ms=500
+group.consumer.session.timeout.ms=3000
 log.cleaner.dedupe.buffer.size=4194304
 ";
 
@@ -274,6 +276,43 @@ pub fn produce<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         producer.poll(Duration::from_millis(5));
     }
     assert_eq!(tally.refused.load(Ordering::Relaxed), 0, "records that {topic} did not take");
+}
+
+/// As [`produce`], but so many a second until `stop` is set; gives how many were written. A broker may be
+/// away for minutes meanwhile.
+pub fn paced<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    bootstrap: &str,
+    topic: &str,
+    records: impl Iterator<Item = (K, V, Option<i32>)>,
+    per_second: usize,
+    stop: &AtomicBool,
+) -> usize {
+    let producer = producer(bootstrap);
+    let tally = Arc::new(Tally::default());
+    let (mut sent, began) = (0, Instant::now());
+    for (key, value, partition) in records {
+        let mut record =
+            BaseRecord::with_opaque_to(topic, tally.clone()).key(key.as_ref()).payload(value.as_ref());
+        record.partition = partition;
+        while let Err((error, unsent)) = producer.send(record) {
+            assert_eq!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::QueueFull), "{error}");
+            producer.poll(Duration::from_millis(10));
+            record = unsent;
+        }
+        sent += 1;
+        let due = Duration::from_secs_f64(sent as f64 / per_second as f64);
+        while began.elapsed() < due && !stop.load(Ordering::Acquire) {
+            producer.poll(Duration::from_millis(5));
+        }
+        if stop.load(Ordering::Acquire) {
+            break;
+        }
+    }
+    while tally.taken.load(Ordering::Relaxed) + tally.refused.load(Ordering::Relaxed) < sent {
+        producer.poll(Duration::from_millis(5));
+    }
+    assert_eq!(tally.refused.load(Ordering::Relaxed), 0, "records that {topic} did not take");
+    sent
 }
 
 /// An idempotent producer needs a second to get its id, so each cluster's is kept.

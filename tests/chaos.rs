@@ -1,0 +1,292 @@
+//! Chaos on a real Kafka: daemons are killed, stopped for longer than their session and asked to leave, the
+//! broker dies and comes back, the store's disk is full; and at the end a reader of committed records finds
+//! exactly one forecast or one dead letter for each record that was written.
+//!
+//! ```sh
+//! tests/run chaos                              # about a minute
+//! TIDECAST_CHAOS_SECONDS=300 tests/run chaos   # the long form
+//! TIDECAST_CHAOS_SEED=7 tests/run chaos        # the same faults in the same order again
+//! ```
+
+mod support;
+
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use support::fleet::{Load, Membership, SESSION, Seat, Site, origin, settle};
+use support::kafka::{Broker, read_committed};
+
+const DAEMONS: usize = 3;
+const PARTITIONS: i32 = 6;
+const PER_SECOND: usize = 300;
+const TICK: Duration = Duration::from_millis(50);
+/// How long everything may take to catch up once it is healed.
+const HEALED_LIMIT: Duration = Duration::from_secs(120);
+/// A daemon that is asked to leave while its broker is away may wait for it so long.
+const LEAVE_LIMIT: Duration = Duration::from_secs(60);
+const STORE_BYTES: usize = 16 << 20;
+
+/// What can go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    Kill,
+    Leave,
+    Stop,
+    BrokerKilled,
+    BrokerStopped,
+    DiskFull,
+}
+
+/// A file system of a few megabytes for the store, so that it can be filled.
+struct SmallDisk {
+    at: PathBuf,
+}
+
+impl SmallDisk {
+    /// `None` where nothing may be mounted.
+    fn mount(at: &Path) -> Option<Self> {
+        std::fs::create_dir_all(at).ok()?;
+        let size = format!("size={STORE_BYTES}");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(at).output();
+        let done = mounted.is_ok_and(|output| output.status.success());
+        done.then(|| Self { at: at.to_owned() })
+    }
+
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.at.join("ballast")).expect("a file on the small disk");
+        // Ends with an error when the disk is full.
+        while std::io::Write::write_all(&mut file, &[0; 4_096]).is_ok() {}
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.at.join("ballast")).expect("it was filled");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.at).output();
+    }
+}
+
+/// Everything that can be broken, and when each broken thing is to be mended.
+struct Scene {
+    broker: Broker,
+    seats: Vec<Seat>,
+    disk: Option<SmallDisk>,
+    /// Daemons that are down, and those that are stopped.
+    down: BTreeMap<usize, Instant>,
+    stopped: BTreeMap<usize, Instant>,
+    broker_down: Option<Instant>,
+    disk_full: Option<Instant>,
+    counts: BTreeMap<Fault, usize>,
+    /// The last words of daemons that ended by themselves.
+    ended: Vec<String>,
+}
+
+impl Scene {
+    fn can(&self, fault: Fault) -> bool {
+        match fault {
+            Fault::Kill | Fault::Leave | Fault::Stop => !self.whole().is_empty(),
+            Fault::BrokerKilled | Fault::BrokerStopped => self.broker_down.is_none(),
+            Fault::DiskFull => self.disk.is_some() && self.disk_full.is_none(),
+        }
+    }
+
+    /// Daemons that run.
+    fn whole(&self) -> Vec<usize> {
+        let broken = |i: &usize| self.down.contains_key(i) || self.stopped.contains_key(i);
+        (0..self.seats.len()).filter(|i| !broken(i)).collect()
+    }
+
+    fn strike(&mut self, fault: Fault, rng: &mut ChaCha8Rng) {
+        *self.counts.entry(fault).or_default() += 1;
+        let whole = self.whole();
+        let victim = whole.choose(rng).copied();
+        let mut after =
+            |from: u64, to: u64| Instant::now() + Duration::from_millis(rng.random_range(from..to));
+        match (fault, victim) {
+            (Fault::Kill, Some(i)) => {
+                self.seats[i].daemon().kill9();
+                self.seats[i].daemon = None;
+                self.down.insert(i, after(0, 2_000));
+            }
+            (Fault::Leave, Some(i)) => {
+                let broker_is_up = self.broker_down.is_none();
+                let daemon = self.seats[i].daemon();
+                let running = daemon.is_running();
+                let code = daemon.terminate(LEAVE_LIMIT);
+                assert!(!running || !broker_is_up || code == 0, "SIGTERM gave {code}:\n{}", daemon.log());
+                self.seats[i].daemon = None;
+                self.down.insert(i, after(0, 2_000));
+            }
+            (Fault::Stop, Some(i)) => {
+                self.seats[i].daemon().signal(libc::SIGSTOP);
+                let session = SESSION.as_millis() as u64;
+                self.stopped.insert(i, after(session + 500, session + 3_000));
+            }
+            (Fault::BrokerKilled, _) => {
+                self.broker.kill();
+                self.broker_down = Some(after(0, 4_000));
+            }
+            (Fault::BrokerStopped, _) => {
+                self.broker.stop();
+                self.broker_down = Some(after(0, 4_000));
+            }
+            (Fault::DiskFull, _) => {
+                self.disk.iter().for_each(SmallDisk::fill);
+                self.disk_full = Some(after(1_000, 4_000));
+            }
+            (Fault::Kill | Fault::Leave | Fault::Stop, None) => unreachable!("there is a daemon to strike"),
+        }
+    }
+
+    /// Mends what is due by `now`, and starts what has ended by itself.
+    fn mend(&mut self, now: Instant) {
+        if self.broker_down.take_if(|due| *due <= now).is_some() {
+            self.broker.restart();
+        }
+        if self.disk_full.take_if(|due| *due <= now).is_some() {
+            self.disk.iter().for_each(SmallDisk::free);
+        }
+        let due = |broken: &mut BTreeMap<usize, Instant>| -> Vec<usize> {
+            let all = broken.iter().filter(|(_, at)| **at <= now).map(|(i, _)| *i).collect::<Vec<_>>();
+            broken.retain(|_, at| *at > now);
+            all
+        };
+        due(&mut self.down).into_iter().for_each(|i| self.seats[i].start());
+        due(&mut self.stopped).into_iter().for_each(|i| self.seats[i].daemon().signal(libc::SIGCONT));
+        for seat in &mut self.seats {
+            self.ended.extend(seat.revive());
+        }
+    }
+
+    fn mend_all(&mut self) {
+        self.mend(Instant::now() + Duration::from_secs(3_600));
+    }
+
+    fn count(&self, faults: &[Fault]) -> usize {
+        faults.iter().map(|f| self.counts.get(f).copied().unwrap_or(0)).sum()
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
+}
+
+#[test]
+fn every_reading_has_one_answer_whatever_breaks() {
+    let seed = number("TIDECAST_CHAOS_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
+    let seconds = number("TIDECAST_CHAOS_SECONDS").unwrap_or(45);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let membership = Membership { protocol: "classic", named: rng.random() };
+    println!("chaos: TIDECAST_CHAOS_SEED={seed} for {seconds} s, {membership:?}");
+
+    let broker = Broker::start();
+    let site = Site::new(&broker.bootstrap(), "chaos", PARTITIONS);
+    let disk = SmallDisk::mount(&site.store());
+    if disk.is_none() {
+        println!("chaos: nothing may be mounted here, so the store's disk is never full");
+    }
+    let session =
+        format!("\"session.timeout.ms\" = \"{}\", \"heartbeat.interval.ms\" = \"500\"", SESSION.as_millis());
+    let seats = (0..DAEMONS).map(|i| site.seat(i, membership, &session)).collect();
+    let mut scene = Scene {
+        broker,
+        seats,
+        disk,
+        down: BTreeMap::new(),
+        stopped: BTreeMap::new(),
+        broker_down: None,
+        disk_full: None,
+        counts: BTreeMap::new(),
+        ended: Vec::new(),
+    };
+    scene.seats.iter_mut().for_each(Seat::start);
+    let load = Load::start(&site, PER_SECOND);
+    // Each kind comes up once before any comes up twice, so that a short run has seen all.
+    let kinds =
+        [Fault::Kill, Fault::Stop, Fault::BrokerKilled, Fault::Leave, Fault::BrokerStopped, Fault::DiskFull];
+    let began = Instant::now();
+    let mut next = began + Duration::from_secs(2);
+    while began.elapsed() < Duration::from_secs(seconds) {
+        scene.mend(Instant::now());
+        if Instant::now() >= next {
+            let least = kinds.iter().filter(|f| scene.can(**f)).map(|f| scene.count(&[*f])).min();
+            let open: Vec<Fault> = kinds
+                .into_iter()
+                .filter(|f| scene.can(*f) && Some(scene.count(&[*f])) <= least.map(|n| n + 1))
+                .collect();
+            if let Some(fault) = open.choose(&mut rng) {
+                println!("chaos: {:5.1} s {fault:?}", began.elapsed().as_secs_f64());
+                scene.strike(*fault, &mut rng);
+            }
+            next = Instant::now() + Duration::from_millis(rng.random_range(300..2_500));
+        }
+        std::thread::sleep(TICK);
+    }
+    scene.mend_all();
+    let written = load.stop();
+    let healed = Instant::now();
+    scene.ended.extend(settle(&site, &mut scene.seats, written, HEALED_LIMIT));
+    let caught_up = healed.elapsed();
+    for seat in &mut scene.seats {
+        let daemon = seat.daemon();
+        assert_eq!(daemon.terminate(LEAVE_LIMIT), 0, "{}", daemon.log());
+    }
+
+    let audit = site.audit("");
+    scene.ended.iter().for_each(|last| println!("chaos: a daemon ended by itself:\n{last}"));
+    println!(
+        "chaos: seconds {seconds}, readings {}, forecasts {}, dead letters {}, kills {}, leaves {}, pauses {}, \
+         broker restarts {}, full disks {}, ends of its own {}, caught up in {:.1} s, lost {}, doubled {}",
+        audit.readings,
+        audit.forecasts,
+        audit.dead_letters,
+        scene.count(&[Fault::Kill]),
+        scene.count(&[Fault::Leave]),
+        scene.count(&[Fault::Stop]),
+        scene.count(&[Fault::BrokerKilled, Fault::BrokerStopped]),
+        scene.count(&[Fault::DiskFull]),
+        scene.ended.len(),
+        caught_up.as_secs_f64(),
+        audit.lost.len(),
+        audit.doubled.len(),
+    );
+    assert_eq!(audit.readings, written);
+    assert!(audit.dead_letters > 0 && audit.is_exact(), "seed {seed}: {audit:?}");
+    equals_a_quiet_run(&site);
+}
+
+/// One daemon reads the same log from its beginning without any fault: it gives the same answers, for the
+/// same series at the same origins, from the same readings.
+fn equals_a_quiet_run(site: &Site) {
+    let mut quiet = site.quiet_seat();
+    quiet.start_and_wait(HEALED_LIMIT);
+    let records = read_committed(&site.bootstrap, &site.topic("in")).len();
+    let until = Instant::now() + HEALED_LIMIT;
+    while site.committed(&format!("{}.quiet", site.name)) < records {
+        assert!(Instant::now() < until && quiet.daemon().is_running(), "{}", quiet.daemon().log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(quiet.daemon().terminate(LEAVE_LIMIT), 0);
+    let answers = |prefix: &str| -> BTreeMap<(i32, i64), [serde_json::Value; 3]> {
+        let records = read_committed(&site.bootstrap, &site.topic(&format!("{prefix}forecasts")));
+        let answer = |r| {
+            let value: serde_json::Value = serde_json::from_slice(r).expect("a forecast is JSON");
+            [value["series"].clone(), value["origin"].clone(), value["targets"]["kw"]["last"].clone()]
+        };
+        records.iter().map(|r| (origin(r), answer(r.value.as_deref().unwrap_or_default()))).collect()
+    };
+    let (here, there) = (answers(""), answers("quiet."));
+    assert_eq!(here.len(), there.len());
+    for (at, answer) in &here {
+        assert_eq!(Some(answer), there.get(at), "the answer to {at:?}");
+    }
+}

@@ -1,0 +1,279 @@
+//! Several daemons on one topic under load, and the count of what became of every reading.
+
+use super::daemon::Daemon;
+use super::kafka::{Record, committed_offsets, create_topic, paced, read_committed};
+use super::process::{free_port, fresh_dir, write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How the daemons of a test are members of their group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// `classic` or `consumer`.
+    pub protocol: &'static str,
+    /// Whether each has a name of its own in the group.
+    pub named: bool,
+}
+
+/// Long enough for a machine that is busy with the test, short enough for the test.
+pub const SESSION: Duration = Duration::from_secs(3);
+
+/// The topics, the group and the daemons' configs of one test.
+pub struct Site {
+    dir: tempfile::TempDir,
+    pub bootstrap: String,
+    pub name: String,
+    pub partitions: i32,
+}
+
+/// A daemon that may be running.
+pub struct Seat {
+    config: PathBuf,
+    pub http: String,
+    pub daemon: Option<Daemon>,
+}
+
+impl Site {
+    pub fn new(bootstrap: &str, name: &str, partitions: i32) -> Self {
+        for topic in ["in", "forecasts", "dead-letters", "quiet.forecasts", "quiet.dead-letters"] {
+            create_topic(bootstrap, &format!("{name}.{topic}"), partitions, &[("retention.ms", "-1")]);
+        }
+        Self { dir: fresh_dir("site"), bootstrap: bootstrap.to_owned(), name: name.to_owned(), partitions }
+    }
+
+    pub fn topic(&self, kind: &str) -> String {
+        format!("{}.{kind}", self.name)
+    }
+
+    /// Where the daemons keep their snapshots.
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    /// A place for a daemon with librdkafka's `properties`.
+    pub fn seat(&self, number: usize, membership: Membership, properties: &str) -> Seat {
+        let instance = format!("instance = \"{}-{number}\"", self.name);
+        self.seat_of(
+            &format!("daemon-{number}"),
+            &format!(
+                "group = \"{}\"\ngroup_protocol = \"{}\"\n{}\nproperties = {{ {properties} }}",
+                self.name,
+                membership.protocol,
+                if membership.named { &instance } else { "" }
+            ),
+            "",
+            "store",
+        )
+    }
+
+    /// A place for a daemon that reads the same log alone, undisturbed, into topics of its own.
+    pub fn quiet_seat(&self) -> Seat {
+        let topics = format!(
+            "forecast_topic = \"{0}.quiet.forecasts\"\ndead_letter_topic = \"{0}.quiet.dead-letters\"",
+            self.name
+        );
+        self.seat_of("quiet", &format!("group = \"{}.quiet\"", self.name), &topics, "quiet-store")
+    }
+
+    fn seat_of(&self, file: &str, kafka: &str, topics: &str, store: &str) -> Seat {
+        let http = format!("127.0.0.1:{}", free_port());
+        let config = format!(
+            r#"
+[kafka]
+brokers = "{}"
+{kafka}
+[http]
+listen = "{http}"
+[store]
+url = "file://{}"
+[delivery]
+commit_interval = "100ms"
+[streams.{}]
+topics = ["{}"]
+{topics}
+interval = "1h"
+horizon = 4
+targets = ["kw"]
+seasons = ["1d"]
+window = 256
+fields = {{ series = "/id", time = "/ts" }}
+model = {{ hidden = 8 }}
+training = {{ enabled = false }}
+"#,
+            self.bootstrap,
+            self.dir.path().join(store).display(),
+            self.name,
+            self.topic("in"),
+        );
+        let config = write(self.dir.path(), &format!("{file}.toml"), &config);
+        Seat { config, http, daemon: None }
+    }
+
+    /// How many records the group `group` has committed, over all partitions.
+    pub fn committed(&self, group: &str) -> usize {
+        let offsets = committed_offsets(&self.bootstrap, group, &self.topic("in"));
+        offsets.iter().map(|o| o.unwrap_or(0) as usize).sum()
+    }
+
+    /// What became of every record of the source, by what a reader of committed records sees.
+    pub fn audit(&self, prefix: &str) -> Audit {
+        let source = read_committed(&self.bootstrap, &self.topic("in"));
+        let mut seen = BTreeSet::new();
+        let torn = source.iter().filter(|r| !seen.insert(sequence(r))).count()
+            + seen.last().map_or(0, |last| *last as usize + 1 - seen.len());
+        let all: BTreeSet<(i32, i64)> = source.iter().map(|r| (r.partition, r.offset)).collect();
+        let mut answers: BTreeMap<(i32, i64), usize> = BTreeMap::new();
+        let mut counts = [0, 0];
+        for (count, kind) in counts.iter_mut().zip(["forecasts", "dead-letters"]) {
+            for record in read_committed(&self.bootstrap, &self.topic(&format!("{prefix}{kind}"))) {
+                *answers.entry(origin(&record)).or_default() += 1;
+                *count += 1;
+            }
+        }
+        Audit {
+            readings: source.len(),
+            torn,
+            forecasts: counts[0],
+            dead_letters: counts[1],
+            lost: all.iter().filter(|at| !answers.contains_key(at)).copied().collect(),
+            doubled: answers.iter().filter(|(_, n)| **n > 1).map(|(at, _)| *at).collect(),
+        }
+    }
+}
+
+impl Seat {
+    pub fn start(&mut self) {
+        self.daemon = Some(Daemon::spawn(&self.config, &[]));
+    }
+
+    pub fn daemon(&mut self) -> &mut Daemon {
+        self.daemon.as_mut().expect("it was started")
+    }
+
+    /// Starts it, and waits until it serves.
+    pub fn start_and_wait(&mut self, limit: Duration) {
+        self.start();
+        let http = self.http.clone();
+        self.daemon().wait_ready(&http, limit);
+    }
+
+    /// As an orchestrator does: starts again what has ended by itself, and says why it ended.
+    pub fn revive(&mut self) -> Option<String> {
+        let daemon = self.daemon.as_mut()?;
+        if daemon.is_running() {
+            return None;
+        }
+        let log = daemon.log();
+        let lines: Vec<&str> = log.lines().rev().take(6).collect();
+        let last = lines.into_iter().rev().collect::<Vec<_>>().join("\n");
+        self.start();
+        Some(last)
+    }
+}
+
+/// The count of a whole run.
+#[derive(Debug)]
+pub struct Audit {
+    pub readings: usize,
+    /// Sequence numbers that the log itself lacks or has twice: the test's own fault, or the broker's.
+    pub torn: usize,
+    pub forecasts: usize,
+    pub dead_letters: usize,
+    pub lost: Vec<(i32, i64)>,
+    pub doubled: Vec<(i32, i64)>,
+}
+
+impl Audit {
+    pub fn is_exact(&self) -> bool {
+        self.torn == 0
+            && self.lost.is_empty()
+            && self.doubled.is_empty()
+            && self.readings == self.forecasts + self.dead_letters
+    }
+}
+
+/// Where a forecast or a dead letter comes from.
+pub fn origin(record: &Record) -> (i32, i64) {
+    let number = |name: &str| -> i64 {
+        let found = record.headers.iter().find(|(key, _)| key == name);
+        let value =
+            found.and_then(|(_, value)| value.as_deref()).unwrap_or_else(|| panic!("no header {name}"));
+        std::str::from_utf8(value).unwrap().parse().unwrap()
+    };
+    (number("tidecast-source-partition") as i32, number("tidecast-source-offset"))
+}
+
+/// The number that the producer gave a record; bad ones have one too.
+fn sequence(record: &Record) -> u64 {
+    let text = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default());
+    let digits = text.split("\"seq\":").nth(1).expect("each record has a number");
+    digits.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect("a number")
+}
+
+/// A producer of numbered readings at a steady rate, on a thread of its own.
+pub struct Load {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<usize>>,
+}
+
+/// Series for each partition.
+const SERIES: u64 = 4;
+/// One record of so many is bad.
+const BAD: u64 = 97;
+
+impl Load {
+    pub fn start(site: &Site, per_second: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (bootstrap, topic) = (site.bootstrap.clone(), site.topic("in"));
+        let (partitions, until) = (site.partitions as u64, stop.clone());
+        let thread = std::thread::spawn(move || {
+            let numbered = (0u64..).map(|n| record(n, partitions));
+            paced(&bootstrap, &topic, numbered, per_second, &until)
+        });
+        Self { stop, thread: Some(thread) }
+    }
+
+    /// Waits until every record is acknowledged, and says how many there are.
+    pub fn stop(mut self) -> usize {
+        self.stop.store(true, Ordering::Release);
+        self.thread.take().expect("it is stopped once").join().expect("the producer's thread")
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+/// Record `n`: its series takes an hour each time that its turn comes.
+fn record(n: u64, partitions: u64) -> (String, String, Option<i32>) {
+    let (series, hour) = (n % (SERIES * partitions), n / (SERIES * partitions));
+    let id = format!("meter-{series}");
+    let wave = (hour as f64 / 24.0 * std::f64::consts::TAU).sin();
+    let kw = 5.0 + series as f64 + wave + 0.1 * (hour as f64 / 17.0).cos();
+    let end = if n % BAD == BAD - 1 { "" } else { "}" };
+    let value =
+        format!("{{\"id\":\"{id}\",\"ts\":{},\"kw\":{kw:.3},\"seq\":{n}{end}", 1_700_000_000 + hour * 3_600);
+    (id, value, Some((series % partitions) as i32))
+}
+
+/// Waits until the group has committed so many records; seats that end by themselves are started again,
+/// and why they ended is given.
+pub fn settle(site: &Site, seats: &mut [Seat], records: usize, limit: Duration) -> Vec<String> {
+    let until = Instant::now() + limit;
+    let mut ended = Vec::new();
+    loop {
+        ended.extend(seats.iter_mut().filter_map(Seat::revive));
+        let committed = site.committed(&site.name);
+        if committed == records {
+            return ended;
+        }
+        assert!(Instant::now() < until, "committed {committed} of {records} after {limit:?}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
