@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use support::daemon::get;
 use support::fleet::{Load, Membership, SESSION, Seat, Site, origin, settle};
 use support::kafka::{Broker, read_committed};
 
@@ -117,11 +118,17 @@ impl Scene {
                 self.down.insert(i, after(0, 2_000));
             }
             (Fault::Leave, Some(i)) => {
+                // One that starts, or waits for its broker, may end in another way.
+                let http = self.seats[i].http.clone();
+                let serves = get(&http, "/readyz").is_some_and(|(status, _)| status == 200);
                 let broker_is_up = self.broker_down.is_none();
                 let daemon = self.seats[i].daemon();
-                let running = daemon.is_running();
-                let code = daemon.terminate(LEAVE_LIMIT);
-                assert!(!running || !broker_is_up || code == 0, "SIGTERM gave {code}:\n{}", daemon.log());
+                let code = daemon.dismiss(LEAVE_LIMIT);
+                assert!(
+                    !serves || !broker_is_up || code == Some(0),
+                    "SIGTERM gave {code:?}:\n{}",
+                    daemon.log()
+                );
                 self.seats[i].daemon = None;
                 self.down.insert(i, after(0, 2_000));
             }

@@ -10,9 +10,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const TRY_TIMEOUT: Duration = Duration::from_secs(5);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A topic to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,11 +112,21 @@ pub(super) fn partitions<C: ClientContext>(
     brokers: &str,
     topic: Option<&str>,
 ) -> Result<BTreeMap<String, usize>, Error> {
-    let metadata = client.fetch_metadata(topic, ANSWER_TIMEOUT).map_err(|e| Error::Unreachable {
-        brokers: brokers.to_owned(),
-        waited: ANSWER_TIMEOUT,
-        reason: e.to_string(),
-    })?;
+    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    let metadata = loop {
+        // In short tries: one that is sent to a broker that goes away waits in vain for its whole time.
+        match client.fetch_metadata(topic, TRY_TIMEOUT) {
+            Ok(metadata) => break metadata,
+            Err(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
+            Err(e) => {
+                return Err(Error::Unreachable {
+                    brokers: brokers.to_owned(),
+                    waited: ANSWER_TIMEOUT,
+                    reason: e.to_string(),
+                });
+            }
+        }
+    };
     let missing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
     Ok(metadata
         .topics()

@@ -53,7 +53,8 @@ impl Troubles {
     }
 }
 
-/// A rebalance that waits for an answer: librdkafka goes no further without it.
+/// A rebalance that waits for an answer: librdkafka goes no further without it. Under KIP-848 it takes
+/// back what was never answered, and still wants both answers, in their order.
 pub(super) enum Owed {
     Assign(Vec<TopicPartition>),
     Release(Vec<TopicPartition>),
@@ -62,7 +63,7 @@ pub(super) enum Owed {
 #[derive(Default)]
 pub(super) struct Rebalances {
     pub events: VecDeque<Event>,
-    pub owed: Option<Owed>,
+    pub owed: VecDeque<Owed>,
     /// Set by every assignment, also by one of nothing new: what is held was confirmed with it.
     pub confirmed: bool,
 }
@@ -112,8 +113,11 @@ impl ConsumerContext for MemberContext {
         }
         let parts = partitions(list);
         let mut rebalances = self.rebalances();
-        rebalances.owed =
-            Some(if assigned { Owed::Assign(parts.clone()) } else { Owed::Release(parts.clone()) });
+        rebalances.owed.push_back(if assigned {
+            Owed::Assign(parts.clone())
+        } else {
+            Owed::Release(parts.clone())
+        });
         rebalances.events.push_back(if assigned {
             Event::Assigned(parts)
         } else if consumer.assignment_lost() {

@@ -22,6 +22,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most records that are thrown away at once while the member leaves.
 const FAREWELL_RECORDS: usize = 1_000;
+/// How often the group's generation may change while it is read.
+const GROUP_TRIES: usize = 10;
 /// How long a commit or a seek is tried again.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -99,7 +101,7 @@ impl Member {
             starts.iter().map(|(tp, at)| (tp, at.map_or(RawOffset::Stored, |o| RawOffset::Offset(o.0)))),
         );
         context::add(&self.consumer, &list).map_err(|e| Error::of("taking partitions", &e))?;
-        self.consumer.context().rebalances().owed = None;
+        self.consumer.context().rebalances().owed.pop_front();
         Ok(())
     }
 
@@ -109,7 +111,7 @@ impl Member {
         // any more there is nothing to resume.
         let _ = self.consumer.resume(&list);
         context::remove(&self.consumer, &list).map_err(|e| Error::of("releasing partitions", &e))?;
-        self.consumer.context().rebalances().owed = None;
+        self.consumer.context().rebalances().owed.pop_front();
         Ok(())
     }
 
@@ -153,13 +155,18 @@ impl Member {
 
     /// What a transaction is to be fenced with, or why nothing may be committed now.
     pub fn group(&self) -> Result<ConsumerGroupMetadata, String> {
-        self.own()?;
-        let before = Standing::of(&self.consumer);
-        let metadata = self.consumer.group_metadata();
-        // Equal before and after, so it is also what the metadata says.
-        self.own()?;
-        let same = before.is_some() && before == Standing::of(&self.consumer);
-        metadata.filter(|_| same).ok_or_else(|| "the group is rebalancing".to_owned())
+        for _ in 0..GROUP_TRIES {
+            self.own()?;
+            let before = Standing::of(&self.consumer);
+            let metadata = self.consumer.group_metadata();
+            // Equal before and after, so it is also what the metadata says.
+            if let Some(metadata) = metadata.filter(|_| before.is_some())
+                && before == Standing::of(&self.consumer)
+            {
+                return Ok(metadata);
+            }
+        }
+        Err("the group is rebalancing".to_owned())
     }
 
     /// Whether what is held was given to the member that this is now. Says no only once of partitions
@@ -223,19 +230,18 @@ impl Drop for Member {
         self.consumer.unsubscribe();
         while Instant::now() < deadline {
             let polled = self.poll(FAREWELL_RECORDS, RETRY_PAUSE, &mut |_| {});
-            let owed = self.consumer.context().rebalances().owed.take();
-            let answered = match &owed {
-                Some(Owed::Assign(parts)) => {
+            let owed: Vec<Owed> = self.consumer.context().rebalances().owed.drain(..).collect();
+            let answered = owed.iter().try_for_each(|owed| match owed {
+                Owed::Assign(parts) => {
                     let starts: Vec<_> = parts.iter().map(|tp| (tp.clone(), None)).collect();
                     self.assign(&starts)
                 }
-                Some(Owed::Release(parts)) => self.release(parts),
-                None => Ok(()),
-            };
+                Owed::Release(parts) => self.release(parts),
+            });
             // A consumer with a fatal error is asked for nothing more.
             let Ok(polled) = polled.and_then(|n| answered.map(|()| n)) else { break };
             let holds = || self.consumer.assignment().is_ok_and(|list| list.count() > 0);
-            if polled == 0 && owed.is_none() && !holds() {
+            if polled == 0 && owed.is_empty() && !holds() {
                 break;
             }
         }

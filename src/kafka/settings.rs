@@ -62,6 +62,17 @@ const CONSUMER_ONLY: [&str; 23] = [
     "session.timeout.ms",
 ];
 
+/// Properties of a member of a group: some are refused together with the defaults of those that a
+/// reader without a group leaves alone.
+const MEMBERS_ONLY: [&str; 6] = [
+    "group.protocol.type",
+    "group.remote.assignor",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+    "partition.assignment.strategy",
+    "session.timeout.ms",
+];
+
 /// Who a worker is to Kafka.
 pub(super) struct Identity {
     pub client: String,
@@ -159,7 +170,7 @@ pub(super) fn tail(kafka: &Kafka) -> ClientConfig {
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "earliest");
-    let foreign = [&PRODUCER_ONLY[..], &["partition.assignment.strategy"]].concat();
+    let foreign = [&PRODUCER_ONLY[..], &MEMBERS_ONLY[..]].concat();
     overlay(&mut c, kafka, &foreign);
     c.set("enable.partition.eof", "true");
     c
@@ -233,6 +244,7 @@ mod tests {
         assert_eq!(outbox.get("compression.type"), Some("lz4"));
         assert_eq!(outbox.get("session.timeout.ms"), None);
         assert_eq!(admin(&config.kafka).get("compression.type"), None);
+        assert_eq!(tail(&config.kafka).get("session.timeout.ms"), None);
         for client in [member, outbox] {
             assert_eq!(client.get("security.protocol"), Some("SSL"));
         }

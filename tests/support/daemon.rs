@@ -1,6 +1,6 @@
 //! The built binary as a process, as an orchestrator sees it.
 
-use super::process::{Process, fresh_dir};
+use super::process::{Frozen, Process, fresh_dir};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -35,6 +35,12 @@ impl Daemon {
         self.wait(limit)
     }
 
+    /// SIGTERM to a daemon that may be starting still, when nothing of it minds its end.
+    pub fn dismiss(&mut self, limit: Duration) -> Option<i32> {
+        self.process.signal(libc::SIGTERM);
+        self.process.wait(limit).code()
+    }
+
     /// The exit code, once it has ended by itself.
     pub fn wait(&mut self, limit: Duration) -> i32 {
         let status = self.process.wait(limit);
@@ -44,6 +50,11 @@ impl Daemon {
     /// Any other signal: SIGHUP reloads, SIGSTOP and SIGCONT make a zombie.
     pub fn signal(&mut self, signal: i32) {
         self.process.signal(signal);
+    }
+
+    /// Stops one thread by its name until what this gives is dropped; librdkafka's run on.
+    pub fn freeze(&self, thread: &str) -> Frozen {
+        self.process.freeze(thread)
     }
 
     pub fn is_running(&mut self) -> bool {

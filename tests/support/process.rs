@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::marker::PhantomData;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -11,6 +12,9 @@ use std::time::{Duration, Instant};
 
 /// The last lines of a log that a failed test prints.
 const LOG_LINES_MAX: usize = 200;
+
+/// How long a thread is watched for a moment in which it works.
+const FREEZE_LIMIT: Duration = Duration::from_secs(20);
 
 /// A running child whose output goes to `log`. Dropping it kills it; if the test is failing, its log is
 /// printed.
@@ -63,6 +67,29 @@ impl Process {
         }
     }
 
+    /// Stops one thread of the child by its name while it works, not while it waits; the others run on.
+    pub fn freeze(&self, thread: &str) -> Frozen {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("the child's threads");
+        let named = |task: &PathBuf| {
+            std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim_end() == thread)
+        };
+        let task = tasks.map(|t| t.expect("a thread").path()).find(named);
+        let task = task.unwrap_or_else(|| panic!("{} has no thread {thread}", self.name));
+        let id: i32 = task.file_name().and_then(|n| n.to_str()?.parse().ok()).expect("a thread's number");
+        let until = Instant::now() + FREEZE_LIMIT;
+        loop {
+            let frozen = Frozen::new(id);
+            // The number of its system call; −1 in none.
+            let call = std::fs::read_to_string(task.join("syscall")).expect("what the thread does");
+            if call.starts_with("-1") {
+                return frozen;
+            }
+            drop(frozen);
+            assert!(Instant::now() < until, "{thread} only waits: {call}");
+            std::thread::sleep(Duration::from_micros(500));
+        }
+    }
+
     /// Waits until it has ended; panics with its log after `limit`.
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let until = Instant::now() + limit;
@@ -73,6 +100,34 @@ impl Process {
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         }
+    }
+}
+
+/// A thread that stands still until this is dropped, by the thread that made it: only that may let it go.
+pub struct Frozen {
+    id: i32,
+    tracer: PhantomData<*const ()>,
+}
+
+impl Frozen {
+    fn new(id: i32) -> Self {
+        for request in [libc::PTRACE_SEIZE, libc::PTRACE_INTERRUPT] {
+            // SAFETY: neither request reads or writes memory of ours.
+            let done = unsafe { libc::ptrace(request, id, 0, 0) };
+            assert_eq!(done, 0, "ptrace: {}", io::Error::last_os_error());
+        }
+        let mut status = 0;
+        // SAFETY: `status` lives; this thread traces that one.
+        let stopped = unsafe { libc::waitpid(id, &mut status, libc::__WALL) };
+        assert_eq!(stopped, id, "the thread does not stop: {}", io::Error::last_os_error());
+        Self { id, tracer: PhantomData }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        // SAFETY: the request reads and writes no memory of ours; a thread that has ended is no harm.
+        unsafe { libc::ptrace(libc::PTRACE_DETACH, self.id, 0, 0) };
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who owns which partitions.
 
 use super::*;
-use crate::config::{GroupProtocol, Guarantee};
+use crate::config::{Config, GroupProtocol, Guarantee};
 
 #[test]
 fn partitions_move_between_workers_and_back() {
@@ -51,23 +51,37 @@ fn partitions_move_under_the_new_protocol_too() {
     });
 }
 
+fn goes_without_an_answer(ground: &Ground, config: &Config) {
+    let source = ground.topic("in", 2);
+    let mut link = Link::connect(config, 0, &[source]).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let event = loop {
+        assert!(Instant::now() < deadline);
+        link.poll(10, Duration::from_millis(20), &mut |_| {}).unwrap();
+        if let Some(event) = link.event() {
+            break event;
+        }
+    };
+    assert!(matches!(event, Event::Assigned(parts) if parts.len() == 2));
+    let since = Instant::now();
+    drop(link);
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+}
+
 #[test]
 fn a_worker_may_go_without_having_answered() {
-    on_brokers("unanswered", |ground| {
-        let source = ground.topic("in", 2);
-        let mut link = Link::connect(&ground.config(), 0, &[source]).unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        let event = loop {
-            assert!(Instant::now() < deadline);
-            link.poll(10, Duration::from_millis(20), &mut |_| {}).unwrap();
-            if let Some(event) = link.event() {
-                break event;
-            }
-        };
-        assert!(matches!(event, Event::Assigned(parts) if parts.len() == 2));
-        let since = Instant::now();
-        drop(link);
-        assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    on_brokers("unanswered", |ground| goes_without_an_answer(ground, &ground.config()));
+}
+
+#[test]
+fn a_worker_may_go_without_having_answered_under_the_new_protocol() {
+    on_real_broker("unanswered848", |ground| {
+        let mut config = ground.config();
+        // Not refused by the reader that has no group.
+        config.kafka.properties = vec![("max.poll.interval.ms".to_owned(), "4000".to_owned())];
+        config.kafka.group_protocol = GroupProtocol::Consumer;
+        assert!(Tail::firsts(&config.kafka, &[], PATIENCE).unwrap().is_empty());
+        goes_without_an_answer(ground, &config);
     });
 }
 
