@@ -400,7 +400,15 @@ pub fn committed_offsets(bootstrap: &str, group: &str, topic: &str) -> Vec<Optio
     for partition in partitions(&consumer, topic) {
         wanted.add_partition(topic, partition);
     }
-    let committed = consumer.committed_offsets(wanted, REQUEST_LIMIT).expect("committed offsets");
+    let until = Instant::now() + REQUEST_LIMIT;
+    let committed = loop {
+        match consumer.committed_offsets(wanted.clone(), REQUEST_LIMIT) {
+            Ok(committed) => break committed,
+            // A broker that has just come back looks for its coordinators still.
+            Err(error) => assert!(Instant::now() < until, "committed offsets: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
     let offset = |partition: i32| match committed.find_partition(topic, partition)?.offset() {
         Offset::Offset(offset) => Some(offset),
         _ => None,
