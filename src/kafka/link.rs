@@ -1,6 +1,7 @@
 use super::context::Event;
 use super::error::Error;
 use super::member::Member;
+use super::offsets::Ends;
 use super::outbox::{Commit, Outbox};
 use super::record::Polled;
 use super::settings::{self, Identity};
@@ -126,11 +127,11 @@ impl Link {
         self.member.committed(parts)
     }
 
-    /// The first offset that is kept and the one after the last record, asked from the brokers.
+    /// The ends of many partitions, asked from the brokers: two requests to each.
     ///
     /// # Errors
     /// As [`committed`](Self::committed).
-    pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, (Offset, Offset))>, Error> {
+    pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Ends)>, Error> {
         self.member.ends(parts)
     }
 
@@ -138,7 +139,7 @@ impl Link {
     ///
     /// # Errors
     /// As [`committed`](Self::committed).
-    pub fn watermarks(&self, tp: &TopicPartition) -> Result<(Offset, Offset), Error> {
+    pub fn watermarks(&self, tp: &TopicPartition) -> Result<Ends, Error> {
         Ok(self.member.ends(slice::from_ref(tp))?.remove(0).1)
     }
 

@@ -47,6 +47,7 @@ pub use embedded::EmbeddedBroker;
 pub use error::Error;
 pub use feeder::Feeder;
 pub use link::Link;
+pub use offsets::Ends;
 pub use outbox::Commit;
 pub use record::{Headers, Polled, Record};
 pub use statistics::LinkStatistics;

@@ -18,6 +18,9 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two tries.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// A partition's first offset that is kept, and the one after its last committed record.
+pub type Ends = (Offset, Offset);
+
 type Found = Vec<(TopicPartition, Option<Offset>)>;
 
 impl Member {
@@ -28,8 +31,7 @@ impl Member {
         })
     }
 
-    /// The first offset that is kept, and the one after the last committed record.
-    pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, (Offset, Offset))>, Error> {
+    pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Ends)>, Error> {
         // Two requests, as one can't name a partition twice (KAFKA-1588).
         let first = self.at(parts, parts.iter().map(|tp| (tp, RawOffset::Beginning)))?;
         let next = self.at(parts, parts.iter().map(|tp| (tp, RawOffset::End)))?;
