@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// The transaction of a process that was killed is open until the broker ends it, which starts anew to
+/// look for such when it comes back.
+const OPEN_LIMIT: Duration = Duration::from_secs(120);
 /// Another process may take a port between the moment it was found free and the broker's start.
 const START_ATTEMPTS: usize = 3;
 
@@ -349,7 +352,7 @@ impl ProducerContext for CountDeliveries {
 /// transactions that are open when it is called: a commit is acknowledged before its markers are written.
 pub fn read_committed(bootstrap: &str, topic: &str) -> Vec<Record> {
     let (high, stable) = (reader(bootstrap, "read_uncommitted"), reader(bootstrap, "read_committed"));
-    let until = Instant::now() + REQUEST_LIMIT;
+    let until = Instant::now() + OPEN_LIMIT;
     for partition in partitions(&high, topic) {
         let end = end_offset(&high, topic, partition);
         while end_offset(&stable, topic, partition) < end {
