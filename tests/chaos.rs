@@ -6,6 +6,7 @@
 //! tests/run chaos                              # about a minute
 //! TIDECAST_CHAOS_SECONDS=300 tests/run chaos   # the long form
 //! TIDECAST_CHAOS_SEED=7 tests/run chaos        # the same faults in the same order again
+//! TIDECAST_CHAOS_NAMED=0 tests/run chaos       # daemons without a `kafka.instance`
 //! ```
 
 mod support;
@@ -192,7 +193,8 @@ fn every_reading_has_one_answer_whatever_breaks() {
     let seed = number("TIDECAST_CHAOS_SEED").unwrap_or_else(|| rand::rng().random_range(0..1_000_000));
     let seconds = number("TIDECAST_CHAOS_SECONDS").unwrap_or(45);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let membership = Membership { protocol: "classic", named: rng.random() };
+    let named = number("TIDECAST_CHAOS_NAMED").is_none_or(|n| n != 0);
+    let membership = Membership { protocol: "classic", named };
     println!("chaos: TIDECAST_CHAOS_SEED={seed} for {seconds} s, {membership:?}");
 
     let broker = Broker::start();
