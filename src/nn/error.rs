@@ -4,6 +4,8 @@
 pub enum Error {
     #[error("a network needs {what} between 1 and {max}, not {got}")]
     Blueprint { what: &'static str, got: usize, max: usize },
+    #[error("the parts of a network do not go together: {0}")]
+    Shape(&'static str),
     #[error("{what}: expected {expected} values, got {got}")]
     Length { what: &'static str, expected: usize, got: usize },
     #[error("slot {slot} is outside the arena's {slots}")]

@@ -15,29 +15,27 @@ pub struct Weights {
 
 impl Weights {
     /// Fresh weights: orthogonal recurrent matrices per gate (Saxe et al. 2014), uniform Glorot
-    /// input matrices (Glorot and Bengio 2010), bias 1 on the gate that keeps (an LSTM's `f`,
-    /// Jozefowicz et al. 2015; a GRU's `z` likewise), gains 1, and a head of zeros, so that an
-    /// untrained network corrects nothing.
+    /// input matrices and convolutions (Glorot and Bengio 2010), bias 1 on the gate that keeps (an
+    /// LSTM's `f`, Jozefowicz et al. 2015; a GRU's `z` likewise), gains 1, and a head of zeros, so
+    /// that an untrained network corrects nothing.
     pub fn initial(blueprint: &Blueprint, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let hidden = blueprint.hidden();
         let mut values = vec![0.0; blueprint.parameter_count()];
         for p in blueprint.parameters() {
             let out = &mut values[p.range];
             match p.role {
-                Role::Input => {
-                    let limit = (6.0 / (p.shape[1] + hidden) as f32).sqrt();
+                Role::Input { stacked } => {
+                    let fan_in: usize = p.shape[1..].iter().product();
+                    let limit = (6.0 / (fan_in + p.shape[0] / stacked) as f32).sqrt();
                     out.fill_with(|| rng.random_range(-limit..limit));
                 }
                 Role::Recurrent => {
-                    out.chunks_exact_mut(hidden * hidden).for_each(|gate| orthogonal(gate, hidden, &mut rng));
+                    let n = p.shape[1];
+                    out.chunks_exact_mut(n * n).for_each(|gate| orthogonal(gate, n, &mut rng));
                 }
-                Role::Gain => out.fill(1.0),
-                // The gate that keeps is the second of both cells.
-                Role::Bias if p.name.starts_with("bias_ih") => {
-                    out[hidden..2 * hidden].fill(1.0);
-                }
-                Role::Bias | Role::Head => {}
+                Role::KeepingBias { hidden } => out[hidden..2 * hidden].fill(1.0),
+                Role::Gain | Role::RunningVariance => out.fill(1.0),
+                Role::Bias | Role::Head | Role::RunningMean => {}
             }
         }
         Self { blueprint: *blueprint, values }
@@ -47,11 +45,15 @@ impl Weights {
     ///
     /// # Errors
     /// [`Error::Length`] when the count is not the blueprint's, [`Error::NotFinite`] when a value
-    /// is not finite.
+    /// is not finite, or a variance is negative.
     pub fn try_new(blueprint: Blueprint, values: Vec<f32>) -> Result<Self, Error> {
         check_length("weights", blueprint.parameter_count(), values.len())?;
         if values.iter().any(|v| !v.is_finite()) {
             return Err(Error::NotFinite("a weight"));
+        }
+        let variances = blueprint.parameters().into_iter().filter(|p| p.role == Role::RunningVariance);
+        if variances.into_iter().any(|p| values[p.range].iter().any(|v| *v < 0.0)) {
+            return Err(Error::NotFinite("the deviation of a batch norm"));
         }
         Ok(Self { blueprint, values })
     }

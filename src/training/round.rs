@@ -108,6 +108,7 @@ impl Round<'_> {
                     between: settings.layer_dropout as f32,
                 },
                 seed,
+                teacher_forcing: 0.5,
                 loss: Loss::Huber(1.0),
             },
         )?;

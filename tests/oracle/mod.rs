@@ -1,16 +1,37 @@
 //! The networks again, composed of the tensor library's own operations in double precision: the
 //! definition that the fused kernels are held against. It shares no code with them.
 
+#![allow(dead_code)] // Not every test needs all of it.
+
+mod recurrent;
+mod whole;
+
 use std::collections::BTreeMap;
 
-use candle_core::{D, DType, Device, Result, Tensor, Var};
-use candle_nn::ops::sigmoid;
-use tidecast::nn::{Blueprint, Cell, Norm};
+use candle_core::{DType, Device, Result, Tensor, Var};
+use tidecast::nn::{Blueprint, Family, Head, Loss};
 
 /// All parameters as variables.
 pub struct Oracle {
     pub blueprint: Blueprint,
     pub vars: BTreeMap<String, Var>,
+}
+
+/// A chunk in double precision, and how to go through it.
+#[derive(Clone)]
+pub struct Data {
+    pub batch: usize,
+    pub burn_in: usize,
+    pub steps: usize,
+    pub x: Vec<f64>,
+    pub targets: Vec<f64>,
+    pub mask: Vec<f64>,
+    /// Rows as an arena gives them; cold when there are none.
+    pub state: Option<Vec<f64>>,
+    /// Whether batch norms take the statistics of the chunk.
+    pub learn: bool,
+    /// Whether a decoder is given the targets.
+    pub forced: bool,
 }
 
 impl Oracle {
@@ -26,104 +47,87 @@ impl Oracle {
         Self { blueprint, vars }
     }
 
-    /// `y [steps, batch, outputs]` and the states after the last step, each layer's `[h, c]` or
-    /// `[h]`. `x` is `[steps, batch, inputs]`.
-    pub fn forward(&self, x: &Tensor, state: &[Vec<Tensor>]) -> Result<(Tensor, Vec<Vec<Tensor>>)> {
-        let (w, b) = (|name: &str| self.vars[name].as_tensor(), &self.blueprint);
-        let mut state = state.to_vec();
-        let mut ys = Vec::new();
-        for t in 0..x.dim(0)? {
-            let features = x.get(t)?;
-            let mut h = features.clone();
-            for (l, state) in state.iter_mut().enumerate() {
-                *state = self.cell(l, &h, state)?;
-                h = state[0].clone();
-            }
-            let joined = Tensor::cat(&[&h, &features], 1)?;
-            ys.push(joined.matmul(&w("head.weight").t()?)?.broadcast_add(w("head.bias"))?);
-        }
-        assert_eq!(ys[0].dim(1)?, b.outputs());
-        Ok((Tensor::stack(&ys, 0)?, state))
+    pub fn w(&self, name: &str) -> &Tensor {
+        self.vars.get(name).unwrap_or_else(|| panic!("no parameter {name}")).as_tensor()
     }
 
-    fn cell(&self, l: usize, x: &Tensor, state: &[Tensor]) -> Result<Vec<Tensor>> {
-        let w = |name: &str| self.vars[&format!("{name}_l{l}")].as_tensor();
-        let layer = self.blueprint.norm() == Norm::Layer;
-        let part = |weight: &str, bias: &str, gain: &str, v: &Tensor| -> Result<Tensor> {
-            let mut sum = v.matmul(&w(weight).t()?)?;
-            if layer {
-                sum = normalised(&sum)?.broadcast_mul(w(gain))?;
-            }
-            sum.broadcast_add(w(bias))
-        };
-        let x = part("weight_ih", "bias_ih", "norm_ih", x)?;
-        let h = part("weight_hh", "bias_hh", "norm_hh", &state[0])?;
-        let n = self.blueprint.hidden();
-        let gate = |t: &Tensor, g: usize| t.narrow(1, g * n, n);
-        match self.blueprint.cell() {
-            Cell::Lstm => {
-                let all = (x + h)?;
-                let (i, f) = (sigmoid(&gate(&all, 0)?)?, sigmoid(&gate(&all, 1)?)?);
-                let (g, o) = (gate(&all, 2)?.tanh()?, sigmoid(&gate(&all, 3)?)?);
-                let c = ((f * &state[1])? + (i * g)?)?;
-                let u = if layer {
-                    normalised(&c)?.broadcast_mul(w("norm_c"))?.broadcast_add(w("norm_c_bias"))?
-                } else {
-                    c.clone()
+    /// `x W' + b` of a map or of one tap of a convolution.
+    pub fn map(&self, name: &str, x: &Tensor) -> Result<Tensor> {
+        let weight = self.w(&format!("{name}.weight"));
+        x.matmul(&weight.flatten_from(1)?.t()?)?.broadcast_add(self.w(&format!("{name}.bias")))
+    }
+
+    /// What is forecast at the steps after burn-in, `[steps, batch, outputs]`.
+    pub fn forward(&self, data: &Data) -> Result<Tensor> {
+        let (b, burn_in) = (&self.blueprint, data.burn_in);
+        let x = turned(&data.x, [data.batch, burn_in + data.steps, b.inputs()])?;
+        let late = x.narrow(0, burn_in, data.steps)?.flatten(0, 1)?;
+        let y = match (b.family(), b.head()) {
+            (Family::Recurrent(_) | Family::Vector(_), Head::Decoder { .. }) => {
+                let start = match b.family() {
+                    Family::Recurrent(_) => Some(self.recurrent(data, &x)?.1),
+                    _ => None,
                 };
-                Ok(vec![(o * u.tanh()?)?, c])
+                self.decoded(data, start, &late)?
             }
-            Cell::Gru => {
-                let r = sigmoid(&(gate(&x, 0)? + gate(&h, 0)?)?)?;
-                let z = sigmoid(&(gate(&x, 1)? + gate(&h, 1)?)?)?;
-                let n = (gate(&x, 2)? + (r * gate(&h, 2)?)?)?.tanh()?;
-                let keep = (&z * &state[0])?;
-                Ok(vec![((n * (1.0 - z)?)? + keep)?])
+            (family, _) => {
+                let top = match family {
+                    Family::Recurrent(_) => self.recurrent(data, &x)?.0,
+                    Family::Window { .. } => self.window(data, &x)?,
+                    Family::Wavenet { .. } => self.wavenet(data, &x)?,
+                    Family::Convolved { .. } => self.convolved(data, &x)?,
+                    Family::Vector(_) => unreachable!("it needs a decoder"),
+                };
+                let seen = match family {
+                    Family::Window { layers: 0, .. } => top,
+                    _ => Tensor::cat(&[&top, &late], 1)?,
+                };
+                self.map("head", &seen)?
             }
-        }
-    }
-
-    /// `[[h, c]]` for each layer from rows as an arena gives them.
-    pub fn state(&self, rows: &[f64], batch: usize) -> Vec<Vec<Tensor>> {
-        let b = &self.blueprint;
-        let rows = Tensor::from_slice(rows, (batch, b.row_width()), &Device::Cpu).unwrap();
-        let part = |at: usize| rows.narrow(1, at, b.hidden()).unwrap().contiguous().unwrap();
-        (0..b.layers())
-            .map(|l| (0..b.cell().states()).map(|s| part(l * b.state_width() + s * b.hidden())).collect())
-            .collect()
-    }
-
-    /// The masked mean squared error. `x`, `targets` and `mask` are `[batch, steps, …]`.
-    pub fn loss(
-        &self,
-        (batch, steps): (usize, usize),
-        [x, targets, mask]: [&[f64]; 3],
-        state: &[Vec<Tensor>],
-    ) -> Result<Tensor> {
-        let b = &self.blueprint;
-        let turned = |v: &[f64], width: usize| -> Result<Tensor> {
-            Tensor::from_slice(v, (batch, steps, width), &Device::Cpu)?.transpose(0, 1)?.contiguous()
         };
-        let (y, _) = self.forward(&turned(x, b.inputs())?, state)?;
-        let (targets, mask) = (turned(targets, b.outputs())?, turned(mask, b.outputs())?);
-        ((y - targets)?.sqr()? * &mask)?.sum_all()? / mask.sum_all()?.to_scalar::<f64>()?
+        y.reshape((data.steps, data.batch, b.outputs()))
     }
 
-    /// The gradient of a scalar in the order of the flat vector.
+    /// The weighted mean loss.
+    pub fn loss(&self, data: &Data, loss: &Loss) -> Result<Tensor> {
+        let outputs = self.blueprint.outputs();
+        let points = outputs / loss.levels();
+        let size = [data.batch, data.steps, points];
+        let y = self.forward(data)?;
+        let (targets, mask) = (turned(&data.targets, size)?, turned(&data.mask, size)?);
+        let mut sum = Tensor::zeros((), DType::F64, &Device::Cpu)?;
+        for level in 0..loss.levels() {
+            let e = (y.narrow(2, level * points, points)? - &targets)?;
+            let each = match loss {
+                Loss::Squared => e.sqr()?,
+                Loss::Huber(delta) => {
+                    let inner = e.abs()?.minimum(f64::from(*delta))?;
+                    ((&inner * e.abs()?)? - (inner.sqr()? * 0.5)?)?
+                }
+                Loss::Pinball(levels) => {
+                    let level = f64::from(levels[level]);
+                    (&e * -level)?.maximum(&(&e * (1.0 - level))?)?
+                }
+            };
+            sum = (sum + (each * &mask)?.sum_all()?)?;
+        }
+        sum / (mask.sum_all()?.to_scalar::<f64>()? * loss.levels() as f64)
+    }
+
+    /// The gradient of a scalar in the order of the flat vector; what no gradient moves has 0.
     pub fn gradient(&self, loss: &Tensor) -> Vec<f64> {
         let grads = loss.backward().unwrap();
-        let one = |name: &str| {
+        let one = |name: &str, learns: bool| {
             let var = &self.vars[name];
             let zero = || Tensor::zeros(var.shape(), DType::F64, &Device::Cpu).unwrap();
-            let g = grads.get(var).cloned().unwrap_or_else(zero);
+            let g = grads.get(var).cloned().filter(|_| learns).unwrap_or_else(zero);
             g.flatten_all().unwrap().to_vec1::<f64>().unwrap()
         };
-        self.blueprint.parameters().iter().flat_map(|p| one(&p.name)).collect()
+        self.blueprint.parameters().iter().flat_map(|p| one(&p.name, p.role.learns())).collect()
     }
 }
 
-fn normalised(x: &Tensor) -> Result<Tensor> {
-    let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
-    let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
-    centred.broadcast_div(&(variance + 1e-5)?.sqrt()?)
+/// From `[batch, steps, width]` to `[steps, batch, width]`.
+pub fn turned(values: &[f64], size: [usize; 3]) -> Result<Tensor> {
+    Tensor::from_slice(values, &size[..], &Device::Cpu)?.transpose(0, 1)?.contiguous()
 }

@@ -2,17 +2,18 @@
 //! pre-activations never leave the registers.
 
 use super::lanes::Lanes;
-use super::math::{sigmoid, tanh};
+use super::math::{activate, sigmoid, tanh};
 use super::packed::{Walk, accumulate, in_row_groups};
 use super::{Aligned, Isa, Kernel, Operand};
-use crate::nn::Cell;
 use crate::nn::blueprint::LayerLayout;
+use crate::nn::{Activation, Cell};
 
-/// What distinguishes the cells. A cell has four sums per unit. An LSTM's are `i, f, g, o`; a
-/// GRU's are `n_x, r, z, n_h`, where the candidate's two halves stay apart because `r` comes
-/// between them.
+/// What distinguishes the cells whose sums can be made at once. An LSTM's sums per unit are
+/// `i, f, g, o`; a GRU's are `n_x, r, z, n_h`, where the candidate's two halves stay apart because
+/// `r` comes between them; a simple RNN has one.
 pub(super) trait Gates {
     const GATES: usize;
+    const SUMS: usize;
     /// Which stacked gate of `W_ih` enters the sums `X_FIRST..X_FIRST + GATES`, in their order.
     const X_ORDER: [usize; 4];
     /// The same for `W_hh`.
@@ -20,16 +21,39 @@ pub(super) trait Gates {
     const X_FIRST: usize;
     const H_FIRST: usize;
 
-    /// From the four sums and what the unit held (`c` or `h`): the four activations that training
-    /// keeps, and the new `c` (or `h`).
+    /// From the sums and what the unit held (`c` or `h`): the activations that training keeps, and
+    /// the new `c` (or `h`).
     unsafe fn advance<V: Lanes>(sums: [V; 4], held: V) -> ([V; 4], V);
 }
 
 pub(super) struct LstmGates;
 pub(super) struct GruGates;
+pub(super) struct RnnGates<const RELU: bool>;
+
+impl<const RELU: bool> RnnGates<RELU> {
+    pub const ACTIVATION: Activation = if RELU { Activation::Relu } else { Activation::Tanh };
+}
+
+impl<const RELU: bool> Gates for RnnGates<RELU> {
+    const GATES: usize = 1;
+    const SUMS: usize = 1;
+    const X_ORDER: [usize; 4] = [0; 4];
+    const H_ORDER: [usize; 4] = [0; 4];
+    const X_FIRST: usize = 0;
+    const H_FIRST: usize = 0;
+
+    #[inline(always)]
+    unsafe fn advance<V: Lanes>([sum, rest @ ..]: [V; 4], _: V) -> ([V; 4], V) {
+        unsafe {
+            let h = activate(Self::ACTIVATION, sum);
+            ([h, rest[0], rest[1], rest[2]], h)
+        }
+    }
+}
 
 impl Gates for LstmGates {
     const GATES: usize = 4;
+    const SUMS: usize = 4;
     const X_ORDER: [usize; 4] = [0, 1, 2, 3];
     const H_ORDER: [usize; 4] = [0, 1, 2, 3];
     const X_FIRST: usize = 0;
@@ -46,6 +70,7 @@ impl Gates for LstmGates {
 
 impl Gates for GruGates {
     const GATES: usize = 3;
+    const SUMS: usize = 4;
     const X_ORDER: [usize; 4] = [2, 0, 1, 0];
     const H_ORDER: [usize; 4] = [0, 1, 2, 0];
     const X_FIRST: usize = 0;
@@ -64,17 +89,19 @@ impl Gates for GruGates {
 /// The order in which the gates of `W_ih` and of `W_hh` stand in the kernels' rows.
 pub(in crate::nn) fn gate_orders(cell: Cell) -> ([usize; 4], [usize; 4]) {
     match cell {
+        Cell::RnnTanh | Cell::RnnRelu => ([0; 4], [0; 4]),
         Cell::Lstm => (LstmGates::X_ORDER, LstmGates::H_ORDER),
         Cell::Gru => (GruGates::X_ORDER, GruGates::H_ORDER),
+        Cell::GruBefore => ([0, 1, 2, 0], [0, 1, 2, 0]),
     }
 }
 
-/// The bias of each of the four sums, `[4, width]`.
-pub(super) fn sum_biases(layout: &LayerLayout, values: &[f32], width: usize) -> Aligned {
-    let mut bias = Aligned::zeros(4 * width);
+/// The bias of each of a unit's sums, `[sums, width]`.
+pub(in crate::nn) fn sum_biases(layout: &LayerLayout, values: &[f32], width: usize) -> Aligned {
+    let mut bias = Aligned::zeros(layout.cell.sums() * width);
     let (hidden, gates) = (layout.hidden, layout.cell.gates());
     let (x_order, h_order) = gate_orders(layout.cell);
-    let h_first = 4 - gates;
+    let h_first = layout.cell.h_first();
     for place in 0..gates {
         for unit in 0..hidden {
             bias[place * width + unit] += values[layout.b_ih.start + x_order[place] * hidden + unit];
@@ -85,7 +112,7 @@ pub(super) fn sum_biases(layout: &LayerLayout, values: &[f32], width: usize) -> 
     bias
 }
 
-/// A layer's weights as [`CellTile`] reads them.
+/// An LSTM's or GRU's weights as [`CellTile`] reads them.
 pub(in crate::nn) struct CellPack {
     isa: Isa,
     cell: Cell,
@@ -157,12 +184,11 @@ impl CellTile<'_> {
         assert!(self.x.width == pack.inputs && self.h.width == pack.hidden);
         self.x.check(rows);
         self.h.check(rows);
-        match pack.cell {
-            Cell::Lstm => assert!(self.c.len() >= rows * width),
-            Cell::Gru => {
-                assert!(self.held.width == width);
-                self.held.check(rows);
-            }
+        if pack.cell == Cell::Lstm {
+            assert!(self.c.len() >= rows * width);
+        } else {
+            assert!(pack.cell == Cell::Gru && self.held.width == width);
+            self.held.check(rows);
         }
         assert!(self.out.len() >= rows * width);
         assert!(self.saved.as_ref().is_none_or(|s| s.len() >= rows * 4 * width));
@@ -188,20 +214,17 @@ impl CellTile<'_> {
             for (r, sums) in acc.iter().enumerate() {
                 let row = (at + r) * pack.width + unit;
                 let out = self.out.as_mut_ptr().add(row);
-                let activations = match pack.cell {
-                    Cell::Lstm => {
-                        let c = self.c.as_mut_ptr().add(row);
-                        let (activations, next) = C::advance(*sums, V::load(c));
-                        next.store(c);
-                        activations[3].mul(tanh(next)).store(out);
-                        activations
-                    }
-                    Cell::Gru => {
-                        let held = self.held.values.as_ptr().add((at + r) * self.held.stride + unit);
-                        let (activations, next) = C::advance(*sums, V::load(held));
-                        next.store(out);
-                        activations
-                    }
+                let activations = if pack.cell == Cell::Lstm {
+                    let c = self.c.as_mut_ptr().add(row);
+                    let (activations, next) = C::advance(*sums, V::load(c));
+                    next.store(c);
+                    activations[3].mul(tanh(next)).store(out);
+                    activations
+                } else {
+                    let held = self.held.values.as_ptr().add((at + r) * self.held.stride + unit);
+                    let (activations, next) = C::advance(*sums, V::load(held));
+                    next.store(out);
+                    activations
                 };
                 if let Some(saved) = &mut self.saved {
                     let saved = saved.as_mut_ptr().add((at + r) * 4 * pack.width + unit);
@@ -237,16 +260,11 @@ impl Kernel for CellTile<'_> {
         let rows = self.rows;
         // SAFETY: `CellTile::run` has checked every length.
         unsafe {
-            match self.pack.cell {
-                Cell::Lstm => {
-                    for unit in (0..self.pack.width).step_by(V::N) {
-                        in_row_groups!(V, rows, |at, R| self.block::<V, LstmGates, R, 4>(at, unit));
-                    }
-                }
-                Cell::Gru => {
-                    for unit in (0..self.pack.width).step_by(V::N) {
-                        in_row_groups!(V, rows, |at, R| self.block::<V, GruGates, R, 3>(at, unit));
-                    }
+            for unit in (0..self.pack.width).step_by(V::N) {
+                if self.pack.cell == Cell::Lstm {
+                    in_row_groups!(V, rows, |at, R| self.block::<V, LstmGates, R, 4>(at, unit));
+                } else {
+                    in_row_groups!(V, rows, |at, R| self.block::<V, GruGates, R, 3>(at, unit));
                 }
             }
         }

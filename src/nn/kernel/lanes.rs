@@ -35,6 +35,8 @@ pub(in crate::nn) trait Lanes: Copy {
     unsafe fn neg_abs(self) -> Self;
     /// `self` (not negative) with the sign of `of`.
     unsafe fn with_sign(self, of: Self) -> Self;
+    /// 1 where `lo < self < hi`, else 0.
+    unsafe fn inside(self, lo: f32, hi: f32) -> Self;
     /// The sum of the lanes, always in the same order.
     unsafe fn sum(self) -> f32;
 }
@@ -151,6 +153,11 @@ impl Lanes for Portable {
     #[inline(always)]
     unsafe fn with_sign(self, of: Self) -> Self {
         self.zip(of, |v, s| v.copysign(s))
+    }
+
+    #[inline(always)]
+    unsafe fn inside(self, lo: f32, hi: f32) -> Self {
+        self.map(|v| if lo < v && v < hi { 1.0 } else { 0.0 })
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
-//! `exp`, `sigmoid` and `tanh` on a register.
+//! `exp`, `sigmoid`, `tanh` and the activations on a register.
 
 use super::lanes::Lanes;
+use crate::nn::Activation;
 
 /// `eˣ` within 3e-7 of its size; `x` is held within −87..=88, where a float holds the result.
 /// Range reduction by `ln 2` in two parts and the polynomial of Cephes' `expf`.
@@ -34,6 +35,32 @@ pub(super) unsafe fn tanh<V: Lanes>(x: V) -> V {
         let t = exp(x.neg_abs().mul(V::splat(2.0)));
         let one = V::splat(1.0);
         one.sub(t).mul(t.add(one).reciprocal()).with_sign(x)
+    }
+}
+
+/// The activation of a sum.
+#[inline(always)]
+pub(super) unsafe fn activate<V: Lanes>(activation: Activation, x: V) -> V {
+    unsafe {
+        match activation {
+            Activation::None => x,
+            Activation::Tanh => tanh(x),
+            Activation::Relu => x.clamp(0.0, Activation::RELU_MAX),
+            Activation::Sigmoid => sigmoid(x),
+        }
+    }
+}
+
+/// The derivative of an activation, from what it gave.
+#[inline(always)]
+pub(super) unsafe fn slope<V: Lanes>(activation: Activation, y: V) -> V {
+    unsafe {
+        match activation {
+            Activation::None => V::splat(1.0),
+            Activation::Tanh => y.neg_mul_add(y, V::splat(1.0)),
+            Activation::Relu => y.inside(0.0, Activation::RELU_MAX),
+            Activation::Sigmoid => y.neg_mul_add(y, y),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! of its weights, whatever the batch); nothing allocates; nothing starts a thread.
 
 mod aligned;
+mod before;
 mod cell;
 mod lanes;
 mod math;
@@ -13,15 +14,18 @@ mod norm;
 mod outer;
 mod packed;
 mod reverse;
+mod rows;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub(super) use aligned::Aligned;
-pub(super) use cell::{CellPack, CellTile, gate_orders};
+pub(super) use before::{BeforePack, CandidateReverse, CandidateRows, ResetReverse, ResetRows};
+pub(super) use cell::{CellPack, CellTile, gate_orders, sum_biases};
 pub(super) use norm::{LayerNorm, NormRows, NormSaved};
 pub(super) use outer::OuterSum;
 pub(super) use packed::{Operand, Packed, Product};
 pub(super) use reverse::{GainGradients, NormReverse, Reverse};
+pub(super) use rows::{GateReverse, GateRows, Slopes};
 
 use lanes::{Lanes, Portable};
 

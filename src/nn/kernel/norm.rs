@@ -1,7 +1,7 @@
 //! The gates of a cell with layer norms: a row's products must be whole before they can be
 //! normalised, so they come in as rows and not in registers.
 
-use super::cell::{Gates, GruGates, LstmGates, gate_orders, sum_biases};
+use super::cell::{Gates, GruGates, LstmGates, RnnGates, gate_orders, sum_biases};
 use super::lanes::Lanes;
 use super::math::tanh;
 use super::{Aligned, Isa, Kernel, Operand};
@@ -17,8 +17,8 @@ pub(in crate::nn) struct LayerNorm {
     /// `[gates, width]` each
     pub(super) gain_x: Aligned,
     pub(super) gain_h: Aligned,
-    /// `[4, width]`
-    bias: Aligned,
+    /// `[sums, width]`
+    pub(super) bias: Aligned,
     /// 1 for a hidden unit, 0 for padding, `[width]`: padding must not enter a mean, and taking it
     /// out of a sum afterwards would cost the digits that a small variance has.
     units: Aligned,
@@ -82,7 +82,7 @@ pub(in crate::nn) struct NormRows<'a> {
 
 /// What training keeps of a step beside the normalised products.
 pub(in crate::nn) struct NormSaved<'a> {
-    /// The four activations, `[rows, 4, width]`.
+    /// The activations, `[rows, sums, width]`.
     pub gates: &'a mut [f32],
     /// LSTM: the normalised `c`, `[rows, width]`.
     pub c: &'a mut [f32],
@@ -95,16 +95,16 @@ impl NormRows<'_> {
         let (rows, width, gates) = (self.rows, self.norm.width, self.norm.cell.gates());
         assert!(self.x.len() >= rows * gates * width && self.h.len() >= rows * gates * width);
         assert!(self.out.len() >= rows * width);
-        match self.norm.cell {
-            Cell::Lstm => assert!(self.c.len() >= rows * width),
-            Cell::Gru => {
-                assert!(self.held.width == width);
-                self.held.check(rows);
-            }
+        if self.norm.cell == Cell::Lstm {
+            assert!(self.c.len() >= rows * width);
+        } else {
+            assert!(self.held.width == width);
+            self.held.check(rows);
         }
         if let Some(saved) = &self.saved {
-            assert!(saved.gates.len() >= rows * 4 * width && saved.scales.len() >= rows * 3);
-            assert!(self.norm.cell == Cell::Gru || saved.c.len() >= rows * width);
+            let sums = self.norm.cell.sums();
+            assert!(saved.gates.len() >= rows * sums * width && saved.scales.len() >= rows * 3);
+            assert!(self.norm.cell != Cell::Lstm || saved.c.len() >= rows * width);
         }
         self.norm.isa.run(self);
     }
@@ -124,7 +124,7 @@ impl NormRows<'_> {
             let out = self.out.as_mut_ptr().add(row * width);
             for unit in (0..width).step_by(V::N) {
                 let mut sums = [V::splat(0.0); 4];
-                for (s, sum) in sums.iter_mut().enumerate() {
+                for (s, sum) in sums.iter_mut().enumerate().take(C::SUMS) {
                     *sum = V::load(norm.bias.as_ptr().add(s * width + unit));
                 }
                 for g in 0..C::GATES {
@@ -134,22 +134,22 @@ impl NormRows<'_> {
                     let gain = V::load(norm.gain_h.as_ptr().add(at));
                     sums[C::H_FIRST + g] = V::load(h.add(at)).mul_add(gain, sums[C::H_FIRST + g]);
                 }
-                let held = match norm.cell {
-                    Cell::Lstm => V::load(self.c.as_ptr().add(row * width + unit)),
-                    Cell::Gru => V::load(self.held.values.as_ptr().add(row * self.held.stride + unit)),
+                let held = if norm.cell == Cell::Lstm {
+                    V::load(self.c.as_ptr().add(row * width + unit))
+                } else {
+                    V::load(self.held.values.as_ptr().add(row * self.held.stride + unit))
                 };
                 let (activations, next) = C::advance(sums, held);
-                match norm.cell {
-                    Cell::Lstm => {
-                        next.store(self.c.as_mut_ptr().add(row * width + unit));
-                        // `o` waits here until `c` is whole and can be normalised.
-                        activations[3].store(out.add(unit));
-                    }
-                    Cell::Gru => next.store(out.add(unit)),
+                if norm.cell == Cell::Lstm {
+                    next.store(self.c.as_mut_ptr().add(row * width + unit));
+                    // `o` waits here until `c` is whole and can be normalised.
+                    activations[3].store(out.add(unit));
+                } else {
+                    next.store(out.add(unit));
                 }
                 if let Some(saved) = &mut self.saved {
-                    let to = saved.gates.as_mut_ptr().add(row * 4 * width + unit);
-                    for (s, v) in activations.iter().enumerate() {
+                    let to = saved.gates.as_mut_ptr().add(row * C::SUMS * width + unit);
+                    for (s, v) in activations.iter().enumerate().take(C::SUMS) {
                         v.store(to.add(s * width));
                     }
                 }
@@ -209,7 +209,7 @@ impl LayerNorm {
     /// # Safety
     /// The rows can be read and written.
     #[inline(always)]
-    unsafe fn normalise<V: Lanes>(&self, p: *mut f32, stacks: usize) -> f32 {
+    pub(super) unsafe fn normalise<V: Lanes>(&self, p: *mut f32, stacks: usize) -> f32 {
         unsafe {
             let (mean, scale) = self.moments::<V>(p, stacks);
             let (m, s) = (V::splat(mean), V::splat(scale));
@@ -231,16 +231,13 @@ impl Kernel for NormRows<'_> {
     unsafe fn run<V: Lanes>(mut self) {
         // SAFETY: `NormRows::run` has checked every length.
         unsafe {
-            match self.norm.cell {
-                Cell::Lstm => {
-                    for row in 0..self.rows {
-                        self.row::<V, LstmGates>(row)
-                    }
-                }
-                Cell::Gru => {
-                    for row in 0..self.rows {
-                        self.row::<V, GruGates>(row)
-                    }
+            for row in 0..self.rows {
+                match self.norm.cell {
+                    Cell::RnnTanh => self.row::<V, RnnGates<false>>(row),
+                    Cell::RnnRelu => self.row::<V, RnnGates<true>>(row),
+                    Cell::Lstm => self.row::<V, LstmGates>(row),
+                    Cell::Gru => self.row::<V, GruGates>(row),
+                    Cell::GruBefore => unreachable!("its sums are not made at once"),
                 }
             }
         }

@@ -1,7 +1,9 @@
 //! Weights laid out as the product reads them, and the product of rows with them.
 
 use super::lanes::Lanes;
+use super::math::activate;
 use super::{Aligned, Isa, Kernel};
+use crate::nn::Activation;
 
 /// Rows of floats, `stride` apart, of which the first `width` count.
 #[derive(Clone, Copy)]
@@ -12,6 +14,10 @@ pub(in crate::nn) struct Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
+    pub fn new(values: &'a [f32], stride: usize, width: usize) -> Self {
+        Self { values, stride, width }
+    }
+
     /// Rows without anything between them.
     pub fn dense(values: &'a [f32], width: usize) -> Self {
         Self { values, stride: width, width }
@@ -132,13 +138,25 @@ impl Packed {
     pub fn columns(&self) -> usize {
         self.columns
     }
+
+    /// Values of a row that it multiplies.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The bare product with `rows` rows of `a`, `[rows, stride]`.
+    pub fn times(&self, a: Operand, rows: usize, out: &mut [f32], stride: usize) {
+        let (activation, a) = (Activation::None, [a, Operand::EMPTY]);
+        Product { weights: self, bias: None, activation, a, rows, out, stride }.run();
+    }
 }
 
-/// `out[r] = bias + weights · [a₀[r] | a₁[r]]` for `rows` rows.
+/// `out[r] = activation(bias + weights · [a₀[r] | a₁[r]])` for `rows` rows.
 pub(in crate::nn) struct Product<'a> {
     pub weights: &'a Packed,
     /// `[columns]` or nothing.
     pub bias: Option<&'a [f32]>,
+    pub activation: Activation,
     /// Their widths add up to the depth of the weights.
     pub a: [Operand<'a>; 2],
     pub rows: usize,
@@ -181,7 +199,7 @@ impl Product<'_> {
             for (r, acc) in acc.iter().enumerate() {
                 let out = self.out.as_mut_ptr().add((at + r) * self.stride + first);
                 for (g, acc) in acc.iter().take(G).enumerate() {
-                    acc.store(out.add(g * V::N));
+                    activate(self.activation, *acc).store(out.add(g * V::N));
                 }
             }
         }
@@ -227,6 +245,7 @@ mod tests {
                 Product {
                     weights: &packed,
                     bias: Some(&bias),
+                    activation: Activation::None,
                     a: [operand(0, k0), operand(if k1 > 0 { k0 } else { 0 }, k1)],
                     rows,
                     out: &mut out,

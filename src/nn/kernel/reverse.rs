@@ -1,18 +1,18 @@
 //! The way back through the gates and norms of one step, for training.
 
-use super::cell::{Gates, GruGates, LstmGates};
+use super::cell::{Gates, GruGates, LstmGates, RnnGates};
 use super::lanes::Lanes;
-use super::math::tanh;
+use super::math::{slope, tanh};
 use super::{Aligned, Isa, Kernel, LayerNorm};
 use crate::nn::Cell;
 
-/// From the gradient of a step's `h` to the gradient of its four sums.
+/// From the gradient of a step's `h` to the gradient of its sums.
 pub(in crate::nn) struct Reverse<'a> {
     pub isa: Isa,
     pub cell: Cell,
     pub rows: usize,
     pub width: usize,
-    /// The four activations; then the gradient of the four sums. `[rows, 4, width]`
+    /// The activations; then the gradient of the sums. `[rows, sums, width]`
     pub gates: &'a mut [f32],
     /// LSTM: the step's new `c`, `[rows, width]`.
     pub c: &'a [f32],
@@ -21,9 +21,9 @@ pub(in crate::nn) struct Reverse<'a> {
     /// The whole gradient of the new `h`, `[rows, width]`.
     pub dh: &'a [f32],
     /// LSTM: the gradient of `c`, after this step's, then before it. GRU: the part of the gradient
-    /// of the old `h` that `z` lets through. `[rows, width]`
+    /// of the old `h` that `z` lets through. A simple RNN has none. `[rows, width]`
     pub carry: &'a mut [f32],
-    /// Gradient of the sums' biases, `[4, width]`, added to.
+    /// Gradient of the sums' biases, `[sums, width]`, added to.
     pub bias: &'a mut [f32],
     pub norm: Option<NormReverse<'a>>,
 }
@@ -61,14 +61,15 @@ impl GainGradients {
 impl Reverse<'_> {
     pub fn run(self) {
         let (state, gates) = (self.rows * self.width, self.cell.gates());
-        assert!(self.width.is_multiple_of(self.isa.lanes()) && self.bias.len() >= 4 * self.width);
-        assert!(self.gates.len() >= 4 * state && self.held.len() >= state);
+        let sums = self.cell.sums();
+        assert!(self.width.is_multiple_of(self.isa.lanes()) && self.bias.len() >= sums * self.width);
+        assert!(self.gates.len() >= sums * state && self.held.len() >= state);
         assert!(self.dh.len() >= state && self.carry.len() >= state);
-        assert!(self.cell == Cell::Gru || self.c.len() >= state);
+        assert!(self.cell != Cell::Lstm || self.c.len() >= state);
         if let Some(n) = &self.norm {
             assert!(n.norm.width == self.width && n.norm.cell == self.cell);
             assert!(n.x.len() >= gates * state && n.h.len() >= gates * state);
-            assert!(n.scales.len() >= 3 * self.rows && (self.cell == Cell::Gru || n.c.len() >= state));
+            assert!(n.scales.len() >= 3 * self.rows && (self.cell != Cell::Lstm || n.c.len() >= state));
             assert!(n.gains.x.len() >= gates * self.width && n.gains.h.len() >= gates * self.width);
             assert!(n.gains.c.len() >= self.width && n.gains.c_bias.len() >= self.width);
         }
@@ -134,6 +135,19 @@ impl Reverse<'_> {
     /// # Safety
     /// `run` has checked the lengths.
     #[inline(always)]
+    unsafe fn rnn_row<V: Lanes, const RELU: bool>(&mut self, row: usize) {
+        unsafe {
+            for at in (row * self.width..(row + 1) * self.width).step_by(V::N) {
+                let sum = self.gates.as_mut_ptr().add(at);
+                let slope = slope(RnnGates::<RELU>::ACTIVATION, V::load(sum));
+                V::load(self.dh.as_ptr().add(at)).mul(slope).store(sum);
+            }
+        }
+    }
+
+    /// # Safety
+    /// `run` has checked the lengths.
+    #[inline(always)]
     unsafe fn gate_rows(&mut self, row: usize) -> [*mut f32; 4] {
         unsafe {
             let p = self.gates.as_mut_ptr().add(row * 4 * self.width);
@@ -141,16 +155,16 @@ impl Reverse<'_> {
         }
     }
 
-    /// What both cells do with a row's gradient of the sums.
+    /// What every cell does with a row's gradient of the sums.
     ///
     /// # Safety
     /// `run` has checked the lengths.
     #[inline(always)]
     unsafe fn finish_row<V: Lanes, C: Gates>(&mut self, row: usize) {
         unsafe {
-            let sums = self.gates.as_ptr().add(row * 4 * self.width);
+            let sums = self.gates.as_ptr().add(row * C::SUMS * self.width);
             let bias = self.bias.as_mut_ptr();
-            for at in (0..4 * self.width).step_by(V::N) {
+            for at in (0..C::SUMS * self.width).step_by(V::N) {
                 V::load(bias.add(at)).add(V::load(sums.add(at))).store(bias.add(at));
             }
             let Some(n) = &mut self.norm else { return };
@@ -218,7 +232,7 @@ impl NormReverse<'_> {
 /// Back through `y = γ x̂`, `x̂ = (x − mean) · scale`: from `dy` to `dx`, which replaces `x̂`.
 /// `dx = scale · (d − mean(d) − x̂ · mean(d x̂))` with `d = γ dy`; `dγ += dy x̂`.
 #[inline(always)]
-unsafe fn reverse_norm<V: Lanes>(
+pub(super) unsafe fn reverse_norm<V: Lanes>(
     dy: *const f32,
     x: *mut f32,
     gain: *const f32,
@@ -255,6 +269,14 @@ impl Kernel for Reverse<'_> {
         unsafe {
             for row in 0..self.rows {
                 match self.cell {
+                    Cell::RnnTanh => {
+                        self.rnn_row::<V, false>(row);
+                        self.finish_row::<V, RnnGates<false>>(row);
+                    }
+                    Cell::RnnRelu => {
+                        self.rnn_row::<V, true>(row);
+                        self.finish_row::<V, RnnGates<true>>(row);
+                    }
                     Cell::Lstm => {
                         self.lstm_row::<V>(row);
                         self.finish_row::<V, LstmGates>(row);
@@ -263,6 +285,7 @@ impl Kernel for Reverse<'_> {
                         self.gru_row::<V>(row);
                         self.finish_row::<V, GruGates>(row);
                     }
+                    Cell::GruBefore => unreachable!("its sums are not made at once"),
                 }
             }
         }

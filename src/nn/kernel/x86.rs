@@ -91,6 +91,15 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn inside(self, lo: f32, hi: f32) -> Self {
+        unsafe {
+            let above = _mm256_cmp_ps::<_CMP_GT_OQ>(self.0, _mm256_set1_ps(lo));
+            let below = _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, _mm256_set1_ps(hi));
+            Self(_mm256_and_ps(_mm256_and_ps(above, below), _mm256_set1_ps(1.0)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn sum(self) -> f32 {
         unsafe {
             let four = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
@@ -177,6 +186,15 @@ impl Lanes for Avx512 {
     #[inline(always)]
     unsafe fn with_sign(self, of: Self) -> Self {
         unsafe { Self(_mm512_or_ps(self.0, _mm512_and_ps(of.0, _mm512_set1_ps(-0.0)))) }
+    }
+
+    #[inline(always)]
+    unsafe fn inside(self, lo: f32, hi: f32) -> Self {
+        unsafe {
+            let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, _mm512_set1_ps(lo));
+            let below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, _mm512_set1_ps(hi));
+            Self(_mm512_maskz_mov_ps(above & below, _mm512_set1_ps(1.0)))
+        }
     }
 
     #[inline(always)]

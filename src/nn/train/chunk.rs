@@ -1,5 +1,7 @@
 //! What a training step is given.
 
+use std::sync::Arc;
+
 use crate::nn::error::check_length;
 use crate::nn::{Blueprint, Error};
 
@@ -14,11 +16,11 @@ pub struct Chunk<'a> {
     pub steps: usize,
     /// `[batch, burn_in + steps, inputs]`
     pub x: &'a [f32],
-    /// What every step should have forecast, `[batch, steps, outputs]`. May be anything where
-    /// masked, also not a number.
+    /// What every step should have forecast, `[batch, steps, points]`: a point is an output, or with
+    /// quantile levels as many outputs. May be anything where masked, also not a number.
     pub targets: &'a [f32],
-    /// 1 where the target has arrived, 0 elsewhere; a weight in between is a weight.
-    /// `[batch, steps, outputs]`
+    /// The weight of the target in the loss where it has arrived, 0 elsewhere.
+    /// `[batch, steps, points]`
     pub mask: &'a [f32],
     /// Rows as [`Arena::export_row`](crate::nn::Arena::export_row) gives them, `[batch, row_width]`;
     /// cold when there are none.
@@ -26,11 +28,16 @@ pub struct Chunk<'a> {
 }
 
 impl Chunk<'_> {
-    pub(super) fn check(&self, b: &Blueprint) -> Result<(), Error> {
+    /// Targets of one step of one series.
+    pub(super) fn points(&self) -> usize {
+        self.targets.len() / (self.batch * self.steps)
+    }
+
+    pub(super) fn check(&self, b: &Blueprint, loss: &Loss) -> Result<(), Error> {
         if self.batch == 0 || self.steps == 0 {
             return Err(Error::Length { what: "a chunk's series and steps", expected: 1, got: 0 });
         }
-        let targets = self.batch * self.steps * b.outputs();
+        let targets = self.batch * self.steps * (b.outputs() / loss.levels());
         check_length(
             "a chunk's features",
             self.batch * (self.burn_in + self.steps) * b.inputs(),
@@ -65,28 +72,44 @@ pub(super) fn time_major(
 }
 
 /// Distance from a forecast to its target.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Loss {
     /// `e²`
     Squared,
     /// `e²/2` up to the given `|e|`, then linear (PyTorch's `HuberLoss`).
     Huber(f32),
+    /// The pinball loss of these quantile levels, each in `0..1`: every target is forecast once a
+    /// level, and outputs are `[levels, points]`.
+    Pinball(Arc<[f32]>),
 }
 
 impl Loss {
-    pub(super) fn value(self, e: f32) -> f32 {
+    /// Outputs that are made for one target.
+    pub fn levels(&self) -> usize {
+        match self {
+            Self::Squared | Self::Huber(_) => 1,
+            Self::Pinball(levels) => levels.len(),
+        }
+    }
+
+    /// Of the error `e`, forecast less target, of an output of this level.
+    pub(super) fn value(&self, level: usize, e: f32) -> f32 {
         match self {
             Self::Squared => e * e,
-            Self::Huber(delta) if e.abs() <= delta => 0.5 * e * e,
+            Self::Huber(delta) if e.abs() <= *delta => 0.5 * e * e,
             Self::Huber(delta) => delta * (e.abs() - 0.5 * delta),
+            Self::Pinball(levels) => (-levels[level] * e).max((1.0 - levels[level]) * e),
         }
     }
 
     /// The derivative of `value`.
-    pub(super) fn slope(self, e: f32) -> f32 {
+    pub(super) fn slope(&self, level: usize, e: f32) -> f32 {
         match self {
             Self::Squared => 2.0 * e,
-            Self::Huber(delta) => e.clamp(-delta, delta),
+            Self::Huber(delta) => e.clamp(-delta, *delta),
+            Self::Pinball(levels) if e < 0.0 => -levels[level],
+            Self::Pinball(levels) if e > 0.0 => 1.0 - levels[level],
+            Self::Pinball(_) => 0.0,
         }
     }
 }

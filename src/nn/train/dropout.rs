@@ -37,16 +37,28 @@ impl Dropout {
         Ok(())
     }
 
-    /// Draws the masks of layer `l` for one mini-batch.
-    pub(super) fn masks(&self, b: &Blueprint, l: usize, batch: usize, rng: &mut ChaCha8Rng) -> Masks {
+    /// Draws the masks for one mini-batch: of every recurrent layer, or one of what enters. Behind a
+    /// convolution the first layer's is of what enters the convolution.
+    pub(super) fn masks(&self, b: &Blueprint, batch: usize, rng: &mut ChaCha8Rng) -> Vec<Masks> {
         let mut draw = |share: f32, width: usize| {
             (share > 0.0).then(|| {
                 let keep = 1.0 / (1.0 - share);
                 (0..batch * width).map(|_| if rng.random::<f32>() < share { 0.0 } else { keep }).collect()
             })
         };
-        let below = if l == 0 { self.input } else { self.between };
-        Masks { x: draw(below, b.layer_inputs(l)), h: draw(self.recurrent, b.hidden()) }
+        match b.stack() {
+            None => vec![Masks { x: draw(self.input, b.inputs()), h: None }],
+            Some(stack) => (0..stack.layers)
+                .map(|l| Masks {
+                    x: if l == 0 {
+                        draw(self.input, b.features())
+                    } else {
+                        draw(self.between, stack.hidden)
+                    },
+                    h: draw(self.recurrent, stack.hidden),
+                })
+                .collect(),
+        }
     }
 }
 
@@ -56,20 +68,20 @@ mod tests {
 
     use super::*;
     use crate::nn::train::chunk::Chunk;
-    use crate::nn::train::pass::Pass;
+    use crate::nn::train::pass::{Pass, Way};
     use crate::nn::{Cell, Norm, Weights};
 
     #[test]
     fn drops_the_share_and_keeps_the_mean() {
         let b = Blueprint::try_new(Cell::Gru, Norm::None, 50, 40, 2, 1).unwrap();
         let dropout = Dropout { input: 0.25, recurrent: 0.5, between: 0.0 };
-        let masks = dropout.masks(&b, 0, 100, &mut ChaCha8Rng::seed_from_u64(1));
-        let x = masks.x.unwrap();
+        let mut masks = dropout.masks(&b, 100, &mut ChaCha8Rng::seed_from_u64(1));
+        let x = masks[0].x.take().unwrap();
         assert_eq!(x.len(), 100 * 50);
         assert!((x.iter().sum::<f32>() / 5000.0 - 1.0).abs() < 0.05);
         assert!(x.iter().all(|m| *m == 0.0 || (m - 4.0 / 3.0).abs() < 1e-6));
-        assert_eq!(masks.h.unwrap().len(), 100 * 40);
-        assert!(dropout.masks(&b, 1, 100, &mut ChaCha8Rng::seed_from_u64(1)).x.is_none());
+        assert_eq!(masks[0].h.as_ref().unwrap().len(), 100 * 40);
+        assert!(masks[1].x.is_none());
         assert!(Dropout { input: 1.0, ..Dropout::NONE }.check().is_err());
     }
 
@@ -88,12 +100,12 @@ mod tests {
             }
         }
         let dropout = Dropout { input: 0.5, recurrent: 0.5, between: 0.0 };
-        let masks = dropout.masks(&b, 0, 4, &mut ChaCha8Rng::seed_from_u64(2));
+        let masks = dropout.masks(&b, 4, &mut ChaCha8Rng::seed_from_u64(2));
         let (x, targets) = (vec![1.0; 4 * 9 * 6], vec![0.0; 4 * 9 * 2]);
         let (batch, steps) = (4, 9);
         let chunk = Chunk { batch, burn_in: 0, steps, x: &x, targets: &targets, mask: &targets, state: None };
         let mut pass = Pass::new(&b);
-        pass.forward(&values, &chunk, vec![masks]);
+        pass.forward(&values, &chunk, Way { masks, ..Way::served() });
         let y = pass.forecast(&chunk);
         for series in y.chunks_exact(steps * 2) {
             assert!(series.chunks_exact(2).all(|y| y == &series[..2]));

@@ -1,12 +1,13 @@
-//! The head over a whole sequence: `y = W [h | x] + b`, forward and back.
+//! The direct head over a whole sequence: `y = W [top | x] + b`, forward and back.
 
 use super::reverse::outer_sum;
-use crate::nn::Blueprint;
 use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product};
+use crate::nn::{Activation, Blueprint};
 
 /// The buffers of the head.
 pub(super) struct HeadTape {
     isa: Isa,
+    /// Values of the top, and features or none.
     hidden: usize,
     inputs: usize,
     outputs: usize,
@@ -18,7 +19,7 @@ pub(super) struct HeadTape {
 
 impl HeadTape {
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
-        let (hidden, inputs, outputs) = (b.hidden(), b.inputs(), b.outputs());
+        let ([hidden, inputs], outputs) = (b.head_inputs(), b.outputs());
         Self { isa, hidden, inputs, outputs, stride: isa.padded(outputs), y: Aligned::zeros(0) }
     }
 
@@ -29,8 +30,14 @@ impl HeadTape {
         let mut bias = Aligned::zeros(self.stride);
         bias[..self.outputs].copy_from_slice(&head[self.outputs * depth..]);
         self.y.reserve(rows * self.stride);
-        let (bias, a) = (Some(&bias[..]), [top, x]);
-        Product { weights: &weights, bias, a, rows, out: &mut self.y, stride: self.stride }.run();
+        let (bias, a) = (Some(&bias[..]), [top, self.seen(x)]);
+        let (activation, out, stride) = (Activation::None, &mut self.y[..], self.stride);
+        Product { weights: &weights, bias, activation, a, rows, out, stride }.run();
+    }
+
+    /// The features, or nothing of them.
+    fn seen<'a>(&self, x: Operand<'a>) -> Operand<'a> {
+        if self.inputs > 0 { x } else { Operand::EMPTY }
     }
 
     /// From the gradient that stands in `y` to that of the head's flat vector and of `top`,
@@ -50,11 +57,10 @@ impl HeadTape {
             if k < self.outputs { head[k * depth + unit] } else { 0.0 }
         });
         dtop.reserve(rows * weights.columns());
-        let (a, columns) = ([dy, Operand::EMPTY], weights.columns());
-        Product { weights: &weights, bias: None, a, rows, out: dtop, stride: columns }.run();
+        weights.times(dy, rows, dtop, weights.columns());
         let mut sum = Aligned::zeros(depth * stride);
         outer_sum(self.isa, rows, top, dy, &mut sum[..self.hidden * stride]);
-        outer_sum(self.isa, rows, x, dy, &mut sum[self.hidden * stride..]);
+        outer_sum(self.isa, rows, self.seen(x), dy, &mut sum[self.hidden * stride..]);
         for (output, row) in gradient[..self.outputs * depth].chunks_exact_mut(depth).enumerate() {
             row.iter_mut().enumerate().for_each(|(k, out)| *out = sum[k * stride + output]);
         }

@@ -6,29 +6,36 @@
 //! thread. Never touches an arena.
 
 mod adamw;
+mod batch_norm;
+mod body;
 mod chunk;
+mod convolved;
+mod decoder;
 mod dropout;
 mod head;
+mod map;
 mod pass;
 mod reverse;
+mod stack;
 mod tape;
+mod wavenet;
+mod window;
 
 use std::sync::{Mutex, PoisonError};
 
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Blueprint, Error, Weights};
+use super::{Blueprint, Error, Head, Weights};
 use adamw::AdamW;
-use pass::Pass;
-use tape::Masks;
+use pass::{Pass, Way};
 
 pub use adamw::OptimiserState;
 pub use chunk::{Chunk, Loss};
 pub use dropout::Dropout;
 
 /// How to train.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct TrainerSettings {
     pub learning_rate: f64,
     /// Decoupled; on matrices alone.
@@ -36,7 +43,11 @@ pub struct TrainerSettings {
     /// The longest gradient, as a Euclidean norm over all parameters.
     pub clip_norm: f64,
     pub dropout: Dropout,
-    /// Of the dropout masks.
+    /// The share of mini-batches in which a decoder is given the target of the lead before in place
+    /// of its own output, where it has arrived (teacher forcing, Williams and Zipser 1989); in the
+    /// others it runs free, as it does in serving. Other heads have no use for it.
+    pub teacher_forcing: f32,
+    /// Of the dropout masks and of who is forced.
     pub seed: u64,
     pub loss: Loss,
 }
@@ -69,8 +80,20 @@ impl Trainer {
         check("weight_decay", settings.weight_decay, settings.weight_decay >= 0.0, "0 or more")?;
         let clip = settings.clip_norm;
         check("clip_norm", clip, clip > 0.0 && clip <= 1e6, "above 0 and at most 1e6")?;
-        if let Loss::Huber(delta) = settings.loss {
-            check("loss.huber", f64::from(delta), delta > 0.0, "above 0")?;
+        let share = settings.teacher_forcing;
+        check("teacher_forcing", f64::from(share), (0.0..=1.0).contains(&share), "from 0 to 1")?;
+        match &settings.loss {
+            Loss::Squared => {}
+            Loss::Huber(delta) => check("loss.huber", f64::from(*delta), *delta > 0.0, "above 0")?,
+            Loss::Pinball(levels) => {
+                for level in levels.iter() {
+                    let inside = *level > 0.0 && *level < 1.0;
+                    check("loss.pinball", f64::from(*level), inside, "above 0 and below 1")?;
+                }
+                if levels.is_empty() || !blueprint.outputs().is_multiple_of(levels.len()) {
+                    return Err(Error::Shape("the outputs must be as many for every quantile level"));
+                }
+            }
         }
         let expected = blueprint.parameter_count();
         let state = match optimiser {
@@ -80,10 +103,10 @@ impl Trainer {
         };
         Ok(Self {
             blueprint,
-            settings,
             values: weights.values().to_vec(),
             optimiser: AdamW::new(&blueprint, state, settings.learning_rate, settings.weight_decay),
             rng: ChaCha8Rng::seed_from_u64(settings.seed),
+            settings,
             pass: Mutex::new(Pass::new(&blueprint)),
         })
     }
@@ -125,6 +148,7 @@ impl Trainer {
             return Err(Error::NotFinite("the loss or its gradient"));
         }
         self.optimiser.update(&mut self.values, &gradient)?;
+        self.pass.get_mut().unwrap_or_else(PoisonError::into_inner).settle(&mut self.values);
         Ok(loss)
     }
 
@@ -134,12 +158,13 @@ impl Trainer {
     /// # Errors
     /// [`Error::Length`].
     pub fn gradient(&mut self, chunk: &Chunk) -> Result<(f32, Vec<f32>), Error> {
-        chunk.check(&self.blueprint)?;
-        let (b, loss) = (self.blueprint, self.settings.loss);
-        let masks: Vec<Masks> =
-            (0..b.layers()).map(|l| self.settings.dropout.masks(&b, l, chunk.batch, &mut self.rng)).collect();
+        let (b, loss) = (&self.blueprint, &self.settings.loss);
+        chunk.check(b, loss)?;
+        let masks = self.settings.dropout.masks(b, chunk.batch, &mut self.rng);
+        let decodes = matches!(b.head(), Head::Decoder { .. });
+        let forced = decodes && self.rng.random::<f32>() < self.settings.teacher_forcing;
         let pass = self.pass.get_mut().unwrap_or_else(PoisonError::into_inner);
-        pass.forward(&self.values, chunk, masks);
+        pass.forward(&self.values, chunk, Way { masks, learn: true, forced });
         let (sum, count) = pass.loss(chunk, loss);
         if count == 0.0 {
             return Ok((0.0, vec![0.0; self.values.len()]));
@@ -152,7 +177,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Length`].
     pub fn evaluate(&self, chunk: &Chunk) -> Result<(f64, f64), Error> {
-        self.undropped(chunk, |pass| pass.loss(chunk, self.settings.loss))
+        self.undropped(chunk, |pass| pass.loss(chunk, &self.settings.loss))
     }
 
     /// What the network says at every step that is learnt from, `[batch, steps, outputs]`, without
@@ -165,9 +190,9 @@ impl Trainer {
     }
 
     fn undropped<R>(&self, chunk: &Chunk, read: impl FnOnce(&Pass) -> R) -> Result<R, Error> {
-        chunk.check(&self.blueprint)?;
+        chunk.check(&self.blueprint, &self.settings.loss)?;
         let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
-        pass.forward(&self.values, chunk, vec![Masks::default(); self.blueprint.layers()]);
+        pass.forward(&self.values, chunk, Way::served());
         Ok(read(&pass))
     }
 }

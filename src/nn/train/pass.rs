@@ -5,23 +5,51 @@
 //! while they wait: they would take from serving what training was not given. The tests hold this
 //! chain against the library's gradients of the same network.
 
+use super::body::{Body, Lap, NoBody, RecurrentBody};
 use super::chunk::{Chunk, Loss, time_major};
+use super::convolved::ConvolvedBody;
+use super::decoder::DecoderTape;
 use super::head::HeadTape;
-use super::tape::{Masks, Tape};
-use crate::nn::Blueprint;
+use super::tape::Masks;
+use super::wavenet::WavenetBody;
+use super::window::WindowBody;
+use crate::nn::fold::folded;
 use crate::nn::kernel::{Aligned, Isa, Operand};
+use crate::nn::{Blueprint, Cell, Family, Head};
 
 /// The buffers of the whole network; `rows` is `steps · batch`, time-major.
 pub(super) struct Pass {
     blueprint: Blueprint,
-    tapes: Vec<Tape>,
-    head: HeadTape,
-    /// Features that are learnt from, `[rows, inputs]`.
+    body: Box<dyn Body>,
+    head: Tail,
+    /// Features of all readings, `[burn_in + steps, batch, inputs]`.
     x: Vec<f32>,
     rows: usize,
-    /// Gradients between layers, `[rows, hidden in whole registers]`.
-    upper: Aligned,
-    lower: Aligned,
+    /// The gradient of what the head saw, `[rows, top in whole registers]`.
+    dtop: Aligned,
+}
+
+/// What makes the outputs.
+enum Tail {
+    Direct(HeadTape),
+    Decoder(DecoderTape),
+}
+
+/// How a pass goes.
+pub(super) struct Way {
+    /// Dropout; empty where nothing is dropped.
+    pub masks: Vec<Masks>,
+    /// Whether it will go back.
+    pub learn: bool,
+    /// Whether a decoder is given the target of the lead before, where it has arrived.
+    pub forced: bool,
+}
+
+impl Way {
+    /// As serving goes.
+    pub fn served() -> Self {
+        Self { masks: Vec::new(), learn: false, forced: false }
+    }
 }
 
 impl Pass {
@@ -29,64 +57,57 @@ impl Pass {
         Self::on(Isa::best(), blueprint)
     }
 
-    fn on(isa: Isa, blueprint: &Blueprint) -> Self {
+    fn on(isa: Isa, b: &Blueprint) -> Self {
         Self {
-            blueprint: *blueprint,
-            tapes: (0..blueprint.layers()).map(|l| Tape::new(isa, blueprint, l)).collect(),
-            head: HeadTape::new(isa, blueprint),
+            blueprint: *b,
+            body: match b.family() {
+                Family::Recurrent(_) => Box::new(RecurrentBody::new(isa, b)),
+                Family::Vector(_) => Box::new(NoBody),
+                Family::Window { .. } => Box::new(WindowBody::new(isa, b)),
+                Family::Wavenet { .. } => Box::new(WavenetBody::new(isa, b)),
+                Family::Convolved { .. } => Box::new(ConvolvedBody::new(isa, b)),
+            },
+            head: match b.head() {
+                Head::Direct => Tail::Direct(HeadTape::new(isa, b)),
+                Head::Decoder { .. } => Tail::Decoder(DecoderTape::new(isa, b)),
+            },
             x: Vec::new(),
             rows: 0,
-            upper: Aligned::zeros(0),
-            lower: Aligned::zeros(0),
+            dtop: Aligned::zeros(0),
         }
     }
 
     /// Burns in, then forecasts every step that is learnt from. `values` is the flat vector of all
-    /// parameters, `masks` has a layer's dropout each.
-    pub fn forward(&mut self, values: &[f32], chunk: &Chunk, masks: Vec<Masks>) {
-        let (b, batch, all) = (self.blueprint, chunk.batch, chunk.burn_in + chunk.steps);
-        for (tape, masks) in self.tapes.iter_mut().zip(masks) {
-            tape.set_masks(masks);
-        }
-        let mut states: Vec<Vec<f32>> = (0..b.layers())
-            .map(|l| match chunk.state {
-                None => vec![0.0; batch * b.state_width()],
-                Some(rows) => rows
-                    .chunks_exact(b.row_width())
-                    .flat_map(|row| &row[l * b.state_width()..(l + 1) * b.state_width()])
-                    .copied()
-                    .collect(),
-            })
-            .collect();
-        if chunk.burn_in > 0 {
-            self.x = time_major(chunk.x, batch, all, b.inputs(), 0, chunk.burn_in);
-            self.layers(values, &states, [chunk.burn_in, batch]);
-            states = self.tapes.iter().map(Tape::last_state).collect();
-        }
-        self.x = time_major(chunk.x, batch, all, b.inputs(), chunk.burn_in, chunk.steps);
+    /// parameters.
+    pub fn forward(&mut self, values: &[f32], chunk: &Chunk, way: Way) {
+        let (b, batch, all) = (&self.blueprint, chunk.batch, chunk.burn_in + chunk.steps);
+        let served = if way.learn { values.into() } else { folded(b, values) };
+        let values = &served[..];
+        self.x = time_major(chunk.x, batch, all, b.inputs(), 0, all);
         self.rows = chunk.steps * batch;
-        self.layers(values, &states, [chunk.steps, batch]);
-        let top = self.tapes.last().expect("a network has a layer").out();
-        let x = Operand::dense(&self.x, b.inputs());
-        self.head.forward(&values[b.block(b.layers())], top, x, self.rows);
-    }
-
-    fn layers(&mut self, values: &[f32], states: &[Vec<f32>], size: [usize; 2]) {
-        for (l, state) in states.iter().enumerate() {
-            let (below, rest) = self.tapes.split_at_mut(l);
-            let x = match below.last() {
-                None => Operand::dense(&self.x, self.blueprint.inputs()),
-                Some(below) => below.out(),
-            };
-            rest[0].forward(&values[self.blueprint.block(l)], x, state, size);
+        let Way { masks, learn, forced } = way;
+        self.body.forward(values, Lap { chunk, x: &self.x, masks, learn });
+        let x = Operand::dense(&self.x[chunk.burn_in * batch * b.inputs()..], b.inputs());
+        match &mut self.head {
+            Tail::Direct(head) => head.forward(&values[b.head_block()], self.body.top(), x, self.rows),
+            Tail::Decoder(decoder) => {
+                let points = chunk.points();
+                let target = |row: usize, o: usize| {
+                    let (t, series) = (row / batch, row % batch);
+                    let at = (series * chunk.steps + t) * points + o % points;
+                    (chunk.mask[at] > 0.0).then_some(chunk.targets[at])
+                };
+                let forced: Option<&dyn Fn(usize, usize) -> Option<f32>> = forced.then_some(&target);
+                decoder.forward(values, self.body.carried(), x, self.rows, forced);
+            }
         }
     }
 
     /// The weighted sum of losses of the last forward pass, and the sum of weights.
-    pub fn loss(&self, chunk: &Chunk, loss: Loss) -> (f64, f64) {
+    pub fn loss(&self, chunk: &Chunk, loss: &Loss) -> (f64, f64) {
         let (mut sum, mut count) = (0.0f64, 0.0f64);
-        self.each(chunk, |_, y, target, mask| {
-            sum += f64::from(mask * loss.value(y - target));
+        self.each(chunk, |_, level, y, target, mask| {
+            sum += f64::from(mask * loss.value(level, y - target));
             count += f64::from(mask);
         });
         (sum, count)
@@ -98,47 +119,84 @@ impl Pass {
         let mut all = Vec::with_capacity(self.rows * outputs);
         for b in 0..chunk.batch {
             for t in 0..chunk.steps {
-                let row = (t * chunk.batch + b) * self.head.stride;
-                all.extend_from_slice(&self.head.y[row..row + outputs]);
+                let row = t * chunk.batch + b;
+                all.extend((0..outputs).map(|o| self.head.outputs()[self.head.place(row, o)]));
             }
         }
         all
     }
 
-    /// The gradient of the mean loss, in the order of `values`. Once after a forward pass.
-    pub fn backward(&mut self, values: &[f32], chunk: &Chunk, loss: Loss, count: f64) -> Vec<f32> {
+    /// The gradient of the mean loss, in the order of `values`. Once after a forward pass that
+    /// learns.
+    pub fn backward(&mut self, values: &[f32], chunk: &Chunk, loss: &Loss, count: f64) -> Vec<f32> {
         let b = self.blueprint;
         let mut gradient = vec![0.0; values.len()];
         let scale = 1.0 / count.max(f64::MIN_POSITIVE) as f32;
-        let mut slopes = Aligned::zeros(self.rows * self.head.stride);
-        self.each(chunk, |at, y, target, mask| slopes[at] = scale * mask * loss.slope(y - target));
-        self.head.y = slopes;
-        let top = self.tapes.last().expect("a network has a layer").out();
-        let x = Operand::dense(&self.x, b.inputs());
-        let head = b.block(b.layers());
-        let to = &mut gradient[head.clone()];
-        self.head.backward(&values[head], top, x, self.rows, to, &mut self.upper);
-        for (l, tape) in self.tapes.iter_mut().enumerate().rev() {
-            let dx = (l > 0).then_some(&mut self.lower);
-            tape.backward(&values[b.block(l)], &self.upper, &mut gradient[b.block(l)], dx);
-            std::mem::swap(&mut self.upper, &mut self.lower);
+        let mut slopes = Aligned::zeros(self.head.outputs().len());
+        self.each(chunk, |at, level, y, target, mask| {
+            slopes[at] = scale * mask * loss.slope(level, y - target);
+        });
+        let from = chunk.burn_in * chunk.batch * b.inputs();
+        match &mut self.head {
+            Tail::Direct(head) => {
+                let x = Operand::dense(&self.x[from..], b.inputs());
+                head.y = slopes;
+                let (block, top) = (b.head_block(), self.body.top());
+                let to = &mut gradient[block.clone()];
+                head.backward(&values[block], top, x, self.rows, to, &mut self.dtop);
+                self.body.backward(values, &mut self.dtop, None, &mut gradient);
+            }
+            Tail::Decoder(decoder) => {
+                decoder.y = slopes;
+                let [mut dh, dc] = decoder.backward(values, &mut gradient);
+                let lstm = b.stack().is_some_and(|s| s.cell == Cell::Lstm);
+                self.body.backward(values, &mut dh, lstm.then_some(&dc), &mut gradient);
+            }
         }
         gradient
     }
 
-    /// Visits every output that is not masked: its place in `y`, itself, its target and its weight.
-    fn each(&self, chunk: &Chunk, mut visit: impl FnMut(usize, f32, f32, f32)) {
-        let outputs = self.blueprint.outputs();
-        let rows = chunk.targets.chunks_exact(outputs).zip(chunk.mask.chunks_exact(outputs));
+    /// Moves statistics that no gradient moves towards those of the last pass that learnt.
+    pub fn settle(&self, values: &mut [f32]) {
+        self.body.settle(values);
+    }
+
+    /// Visits every output that is not masked: its place among the outputs and its quantile level,
+    /// itself, its target and its weight.
+    fn each(&self, chunk: &Chunk, mut visit: impl FnMut(usize, usize, f32, f32, f32)) {
+        let points = chunk.points();
+        let levels = self.blueprint.outputs() / points;
+        let all = self.head.outputs();
+        let rows = chunk.targets.chunks_exact(points).zip(chunk.mask.chunks_exact(points));
         for (row, (targets, masks)) in rows.enumerate() {
             let (b, t) = (row / chunk.steps, row % chunk.steps);
-            let first = (t * chunk.batch + b) * self.head.stride;
-            let y = &self.head.y[first..first + outputs];
-            for (o, ((y, target), mask)) in y.iter().zip(targets).zip(masks).enumerate() {
-                if *mask != 0.0 {
-                    visit(first + o, *y, *target, *mask);
+            let row = t * chunk.batch + b;
+            for level in 0..levels {
+                for (point, (target, mask)) in targets.iter().zip(masks).enumerate() {
+                    if *mask != 0.0 {
+                        let at = self.head.place(row, level * points + point);
+                        visit(at, level, all[at], *target, *mask);
+                    }
                 }
             }
+        }
+    }
+}
+
+impl Tail {
+    /// All outputs, or their gradient.
+    fn outputs(&self) -> &[f32] {
+        match self {
+            Self::Direct(head) => &head.y,
+            Self::Decoder(decoder) => &decoder.y,
+        }
+    }
+
+    /// Where output `o` of a row stands among them.
+    fn place(&self, row: usize, o: usize) -> usize {
+        match self {
+            Self::Direct(head) => row * head.stride + o,
+            Self::Decoder(decoder) => decoder.place(row, o),
         }
     }
 }
@@ -146,7 +204,7 @@ impl Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{Cell, Norm};
+    use crate::nn::Norm;
 
     #[test]
     fn every_instruction_set_gives_the_same_forecasts_and_gradients() {
@@ -163,10 +221,10 @@ mod tests {
                     let chunk = Chunk { batch, burn_in: 2, steps: 6, x: &x, targets, mask, state: None };
                     let run = |isa: Isa| {
                         let mut pass = Pass::on(isa, &b);
-                        pass.forward(&values, &chunk, vec![Masks::default(); 2]);
-                        let (_, count) = pass.loss(&chunk, Loss::Squared);
+                        pass.forward(&values, &chunk, Way { learn: true, ..Way::served() });
+                        let (_, count) = pass.loss(&chunk, &Loss::Squared);
                         let y = pass.forecast(&chunk);
-                        (y, pass.backward(&values, &chunk, Loss::Squared, count))
+                        (y, pass.backward(&values, &chunk, &Loss::Squared, count))
                     };
                     let (y, gradient) = run(Isa::Portable);
                     for isa in Isa::available() {

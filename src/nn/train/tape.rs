@@ -1,16 +1,15 @@
 //! One layer over a whole sequence. What the way back ([`super::reverse`]) needs is kept in buffers
 //! that live as long as the trainer.
 
+use crate::nn::Cell;
 use crate::nn::blueprint::LayerLayout;
-use crate::nn::kernel::{Aligned, CellTile, Isa, NormRows, NormSaved, Operand, Product};
-use crate::nn::network::Layer;
-use crate::nn::{Blueprint, Cell};
+use crate::nn::kernel::{Aligned, Isa, Operand};
+use crate::nn::layer::{Layer, Step, Work};
 
-/// The buffers of one layer. `T` steps, `B` rows, `W` hidden units in whole registers, `G` gates.
+/// The buffers of one layer. `T` steps, `B` rows, `W` hidden units in whole registers, `G` gates, `S`
+/// sums.
 pub(super) struct Tape {
     pub(super) isa: Isa,
-    pub(super) blueprint: Blueprint,
-    pub(super) layer: usize,
     pub(super) layout: LayerLayout,
     pub(super) width: usize,
     pub(super) steps: usize,
@@ -24,14 +23,17 @@ pub(super) struct Tape {
     pub(super) raw: Aligned,
     /// LSTM: `[T + 1, B, W]`
     pub(super) c: Aligned,
-    /// The four activations, then the gradient of the four sums, `[T, B, 4, W]`.
+    /// The activations, then the gradient of the sums, `[T, B, S, W]`.
     pub(super) gates: Aligned,
-    /// With norms: the normalised products, then the gradients of the products, `[T, B, G, W]` each.
-    pub(super) x_normed: Aligned,
-    pub(super) h_normed: Aligned,
+    /// With norms, or where the reset gate comes first: the products, normalised if there are norms,
+    /// then with norms the gradients of the products, `[T, B, G, W]` each.
+    pub(super) x_sums: Aligned,
+    pub(super) h_sums: Aligned,
+    /// Where the reset gate comes first: `r ⊙ h`, `[T, B, W]`.
+    pub(super) reset: Aligned,
     /// With norms, LSTM: the normalised `c`, `[T, B, W]`.
     pub(super) c_normed: Aligned,
-    /// With norms: `[T, B, 3]`
+    /// The norms' reciprocal deviations, `[T, B, 3]`.
     pub(super) scales: Aligned,
     pub(super) masks: Masks,
 }
@@ -46,13 +48,10 @@ pub(super) struct Masks {
 }
 
 impl Tape {
-    pub fn new(isa: Isa, blueprint: &Blueprint, layer: usize) -> Self {
-        let layout = blueprint.layer_layout(layer);
+    pub fn new(isa: Isa, layout: LayerLayout) -> Self {
         let empty = || Aligned::zeros(0);
         Self {
             isa,
-            blueprint: *blueprint,
-            layer,
             width: isa.padded(layout.hidden),
             layout,
             steps: 0,
@@ -63,8 +62,9 @@ impl Tape {
             raw: empty(),
             c: empty(),
             gates: empty(),
-            x_normed: empty(),
-            h_normed: empty(),
+            x_sums: empty(),
+            h_sums: empty(),
+            reset: empty(),
             c_normed: empty(),
             scales: empty(),
             masks: Masks::default(),
@@ -77,58 +77,94 @@ impl Tape {
 
     /// Takes the layer through `steps`. `values` is the layer's flat vector, `x` has `[T · B]` rows,
     /// `state` is `[B, state_width]`.
-    pub fn forward(&mut self, values: &[f32], x: Operand, state: &[f32], [steps, batch]: [usize; 2]) {
-        let (inputs, hidden, width) = (self.layout.inputs, self.layout.hidden, self.width);
+    pub fn forward(&mut self, values: &[f32], x: Operand, state: &[f32], size: [usize; 2]) {
+        let (stride, width) = (self.layout.state_width(), self.layout.hidden);
+        let c = if stride > width { &state[width..] } else { &[] };
+        let [h, c] = [state, c].map(|values| Operand { values, stride, width });
+        self.begin(values, [h, c], size);
+        for t in 0..self.steps {
+            self.feed(t, Operand { values: &x.values[t * self.batch * x.stride..], ..x });
+            self.advance(t);
+        }
+    }
+
+    /// Gets ready for `[T, B]` steps and rows from a state `h` and, for an LSTM, `c`, `B` rows each.
+    pub fn begin(&mut self, values: &[f32], state: [Operand; 2], [steps, batch]: [usize; 2]) {
         (self.steps, self.batch) = (steps, batch);
         self.reserve();
-        self.start(x, state);
-        let layer = Layer::pack(self.isa, &self.blueprint, self.layer, values);
-        let (rows, stack) = (batch * width, self.layout.cell.gates() * width);
-        for t in 0..steps {
-            let x = Operand::dense(&self.x[t * batch * inputs..][..batch * inputs], inputs);
-            let (before, after) = self.h.split_at_mut((t + 1) * rows);
-            let before = &before[t * rows..];
-            let h = Operand { values: before, stride: width, width: hidden };
-            let (held, out) = match &self.masks.h {
-                None => (before, &mut after[..rows]),
-                Some(_) => {
-                    let (old, new) = self.raw.split_at_mut((t + 1) * rows);
-                    (&old[t * rows..], &mut new[..rows])
-                }
-            };
-            let held = Operand::dense(held, width);
-            let c: &mut [f32] = if self.layout.cell == Cell::Lstm {
-                self.c.copy_within(t * rows..(t + 1) * rows, (t + 1) * rows);
-                &mut self.c[(t + 1) * rows..(t + 2) * rows]
-            } else {
-                &mut []
-            };
-            let gates = &mut self.gates[t * 4 * rows..(t + 1) * 4 * rows];
-            match &layer {
-                Layer::Plain(pack) => {
-                    CellTile { pack, rows: batch, x, h, held, c, out, saved: Some(gates) }.run();
-                }
-                Layer::Normed { x: w_ih, h: w_hh, norm } => {
-                    let x_sums = &mut self.x_normed[t * batch * stack..(t + 1) * batch * stack];
-                    let h_sums = &mut self.h_normed[t * batch * stack..(t + 1) * batch * stack];
-                    for (weights, a, out) in [(w_ih, x, &mut *x_sums), (w_hh, h, &mut *h_sums)] {
-                        let a = [a, Operand::EMPTY];
-                        Product { weights, bias: None, a, rows: batch, out, stride: stack }.run();
-                    }
-                    let saved = Some(NormSaved {
-                        gates,
-                        c: &mut self.c_normed[t * rows..],
-                        scales: &mut self.scales[t * batch * 3..],
-                    });
-                    NormRows { norm, rows: batch, x: x_sums, h: h_sums, held, c, out, saved }.run();
-                }
+        let (hidden, width) = (self.layout.hidden, self.width);
+        let put = |to: &mut [f32], from: Operand| {
+            for (b, to) in to.chunks_exact_mut(width).take(batch).enumerate() {
+                to[..hidden].copy_from_slice(&from.values[b * from.stride..][..hidden]);
+                to[hidden..].fill(0.0);
             }
-            if let Some(mask) = &self.masks.h {
-                let raw = &self.raw[(t + 1) * rows..(t + 2) * rows];
-                masked(raw, mask, hidden, &mut self.h[(t + 1) * rows..(t + 2) * rows], width);
+        };
+        if let Some(mask) = &self.masks.h {
+            put(&mut self.raw, state[0]);
+            masked(&self.raw[..batch * width], mask, hidden, &mut self.h, width);
+        } else {
+            put(&mut self.h, state[0]);
+        }
+        if self.layout.cell == Cell::Lstm {
+            put(&mut self.c, state[1]);
+        }
+        self.weights = Some(Layer::pack(self.isa, &self.layout, values));
+    }
+
+    /// What enters step `t`, `B` rows.
+    pub fn feed(&mut self, t: usize, x: Operand) {
+        let (inputs, batch) = (self.layout.inputs, self.batch);
+        let rows = self.x[t * batch * inputs..][..batch * inputs].chunks_exact_mut(inputs);
+        for (b, to) in rows.enumerate() {
+            to.copy_from_slice(&x.values[b * x.stride..][..inputs]);
+            if let Some(mask) = &self.masks.x {
+                to.iter_mut().zip(&mask[b * inputs..]).for_each(|(x, m)| *x *= m);
             }
         }
-        self.weights = Some(layer);
+    }
+
+    /// Takes step `t`.
+    pub fn advance(&mut self, t: usize) {
+        let (inputs, hidden, width, batch) = (self.layout.inputs, self.layout.hidden, self.width, self.batch);
+        let (rows, cell) = (batch * width, self.layout.cell);
+        let (stack, sums) = (cell.gates() * rows, cell.sums() * rows);
+        let (before, after) = self.h.split_at_mut((t + 1) * rows);
+        let before = &before[t * rows..];
+        let (held, out) = match &self.masks.h {
+            None => (before, &mut after[..rows]),
+            Some(_) => {
+                let (old, new) = self.raw.split_at_mut((t + 1) * rows);
+                (&old[t * rows..], &mut new[..rows])
+            }
+        };
+        let c: &mut [f32] = if cell == Cell::Lstm {
+            self.c.copy_within(t * rows..(t + 1) * rows, (t + 1) * rows);
+            &mut self.c[(t + 1) * rows..(t + 2) * rows]
+        } else {
+            &mut []
+        };
+        let layer = self.weights.as_ref().expect("a step follows a beginning");
+        layer.step(Step {
+            rows: batch,
+            x: Operand::dense(&self.x[t * batch * inputs..][..batch * inputs], inputs),
+            h: Operand { values: before, stride: width, width: hidden },
+            held,
+            c,
+            out,
+            work: Work {
+                gates: &mut self.gates[t * sums..][..sums],
+                x_sums: part(&mut self.x_sums, t, stack),
+                h_sums: part(&mut self.h_sums, t, stack),
+                reset: part(&mut self.reset, t, rows),
+                c_normed: part(&mut self.c_normed, t, rows),
+                scales: part(&mut self.scales, t, batch * 3),
+                keep: true,
+            },
+        });
+        if let Some(mask) = &self.masks.h {
+            let raw = &self.raw[(t + 1) * rows..(t + 2) * rows];
+            masked(raw, mask, hidden, &mut self.h[(t + 1) * rows..(t + 2) * rows], width);
+        }
     }
 
     /// `h` of every step, `[T · B]` rows.
@@ -138,73 +174,59 @@ impl Tape {
         Operand { values: h, stride: self.width, width: self.layout.hidden }
     }
 
+    /// `c` of every step of an LSTM, `[T · B, W]`.
+    pub fn carried(&self) -> &[f32] {
+        let rows = self.batch * self.width;
+        if self.layout.cell == Cell::Lstm { &self.c[rows..(self.steps + 1) * rows] } else { &[] }
+    }
+
     /// `h` before dropout, `[T + 1, B, W]`.
     pub(super) fn unmasked(&self) -> &[f32] {
         if self.masks.h.is_some() { &self.raw } else { &self.h }
     }
 
+    /// The state of row `b` after `t` steps, `[state_width]`.
+    pub fn state_after(&self, t: usize, b: usize) -> impl Iterator<Item = f32> {
+        let (hidden, at) = (self.layout.hidden, (t * self.batch + b) * self.width);
+        let c = if self.layout.cell == Cell::Lstm { &self.c[at..at + hidden] } else { &[] };
+        self.unmasked()[at..at + hidden].iter().chain(c).copied()
+    }
+
     /// The state after the last step, `[B, state_width]`.
     pub fn last_state(&self) -> Vec<f32> {
-        let (hidden, width, rows) = (self.layout.hidden, self.width, self.batch * self.width);
-        let raw = self.unmasked();
-        let mut out = Vec::with_capacity(self.batch * self.blueprint.state_width());
-        for b in 0..self.batch {
-            let at = self.steps * rows + b * width;
-            out.extend_from_slice(&raw[at..at + hidden]);
-            if self.layout.cell == Cell::Lstm {
-                out.extend_from_slice(&self.c[at..at + hidden]);
-            }
-        }
-        out
+        (0..self.batch).flat_map(|b| self.state_after(self.steps, b)).collect()
     }
 
     /// Room for the sequence. Padding that a kernel multiplies by zero must be finite: it is zero.
     fn reserve(&mut self) {
-        let (t, b, w, g) = (self.steps, self.batch, self.width, self.layout.cell.gates());
+        let (t, b, w, cell) = (self.steps, self.batch, self.width, self.layout.cell);
+        let (normed, before) = (self.layout.gains.is_some(), cell == Cell::GruBefore);
         self.x.reserve(t * b * self.layout.inputs);
         self.h.reserve((t + 1) * b * w);
-        self.gates.reserve(t * b * 4 * w);
+        self.gates.reserve(t * b * cell.sums() * w);
         if self.masks.h.is_some() {
             self.raw.reserve((t + 1) * b * w);
         }
-        if self.layout.cell == Cell::Lstm {
+        if cell == Cell::Lstm {
             self.c.reserve((t + 1) * b * w);
         }
-        if self.layout.gains.is_some() {
-            self.x_normed.reserve(t * b * g * w);
-            self.h_normed.reserve(t * b * g * w);
-            self.c_normed.reserve(t * b * w);
+        if normed || before {
+            self.x_sums.reserve(t * b * cell.gates() * w);
+            self.h_sums.reserve(t * b * cell.gates() * w);
             self.scales.reserve(t * b * 3);
         }
+        if normed && cell == Cell::Lstm {
+            self.c_normed.reserve(t * b * w);
+        }
+        if before {
+            self.reset.reserve(t * b * w);
+        }
     }
+}
 
-    /// Puts the inputs and the starting state in place.
-    fn start(&mut self, x: Operand, state: &[f32]) {
-        let (inputs, hidden, width) = (self.layout.inputs, self.layout.hidden, self.width);
-        for (to, from) in self.x.chunks_exact_mut(inputs).zip(x.values.chunks(x.stride)) {
-            to.copy_from_slice(&from[..inputs]);
-        }
-        if let Some(mask) = &self.masks.x {
-            for to in self.x[..self.steps * self.batch * inputs].chunks_exact_mut(mask.len()) {
-                to.iter_mut().zip(mask).for_each(|(x, m)| *x *= m);
-            }
-        }
-        let state_width = self.blueprint.state_width();
-        for (b, state) in state.chunks_exact(state_width).enumerate() {
-            let row = b * width..b * width + hidden;
-            let first = if self.masks.h.is_some() { &mut self.raw } else { &mut self.h };
-            first[b * width..(b + 1) * width].fill(0.0);
-            first[row.clone()].copy_from_slice(&state[..hidden]);
-            if self.layout.cell == Cell::Lstm {
-                self.c[b * width..(b + 1) * width].fill(0.0);
-                self.c[row].copy_from_slice(&state[hidden..]);
-            }
-        }
-        if let Some(mask) = &self.masks.h {
-            let rows = self.batch * width;
-            masked(&self.raw[..rows], mask, hidden, &mut self.h[..rows], width);
-        }
-    }
+/// Part `t` of parts of `len`; nothing of a buffer that is not used.
+pub(super) fn part(buffer: &mut [f32], t: usize, len: usize) -> &mut [f32] {
+    if buffer.is_empty() { buffer } else { &mut buffer[t * len..(t + 1) * len] }
 }
 
 /// `to = from · mask`, rows of `width` values; `from` and `to` have rows `stride` apart.

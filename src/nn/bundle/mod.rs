@@ -4,13 +4,15 @@
 //! Promises that what was saved is loaded bit for bit, and that what is damaged, of another shape or
 //! of a newer format is refused with the reason. Never touches a file.
 
+mod shape;
+
 use std::collections::BTreeMap;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, SafeTensorError};
 use serde_json::{Value, json};
 
-use super::{Blueprint, Cell, Error, Norm, OptimiserState, Weights};
+use super::{Error, OptimiserState, Weights};
 
 /// The newest format that this program writes and reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -86,7 +88,7 @@ pub fn save(
         }
     }
     let mut all = metadata.clone();
-    all.extend(describe(b));
+    shape::write(b, &mut all);
     all.insert(FORMAT.into(), FORMAT_VERSION.to_string());
     all.insert(DIGEST.into(), digest(&data));
     if let Some(o) = optimiser {
@@ -114,7 +116,7 @@ pub fn load(bytes: &[u8]) -> Result<Bundle, Error> {
     if found > FORMAT_VERSION {
         return Err(BundleError::Newer { found }.into());
     }
-    let blueprint = blueprint(&metadata)?;
+    let blueprint = shape::read(&metadata)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(BundleError::from)?;
     let read = |prefix: &str| -> Result<Vec<f32>, Error> {
         let mut values = Vec::with_capacity(blueprint.parameter_count());
@@ -146,39 +148,6 @@ pub fn load(bytes: &[u8]) -> Result<Bundle, Error> {
     Ok(Bundle { weights: Weights::try_new(blueprint, weights)?, optimiser, metadata })
 }
 
-const CELL: &str = "tidecast.cell";
-const NORM: &str = "tidecast.norm";
-const INPUTS: &str = "tidecast.inputs";
-const HIDDEN: &str = "tidecast.hidden";
-const LAYERS: &str = "tidecast.layers";
-const OUTPUTS: &str = "tidecast.outputs";
-
-fn describe(b: &Blueprint) -> [(String, String); 6] {
-    [
-        (CELL, b.cell().name().to_string()),
-        (NORM, b.norm().name().to_string()),
-        (INPUTS, b.inputs().to_string()),
-        (HIDDEN, b.hidden().to_string()),
-        (LAYERS, b.layers().to_string()),
-        (OUTPUTS, b.outputs().to_string()),
-    ]
-    .map(|(key, value)| (key.to_string(), value))
-}
-
-fn blueprint(metadata: &BTreeMap<String, String>) -> Result<Blueprint, Error> {
-    let wrong = |key: &str| BundleError::Metadata { key: key.into(), value: metadata[key].clone() };
-    let cell = Cell::from_name(text(metadata, CELL)?).ok_or_else(|| wrong(CELL))?;
-    let norm = Norm::from_name(text(metadata, NORM)?).ok_or_else(|| wrong(NORM))?;
-    Blueprint::try_new(
-        cell,
-        norm,
-        number(metadata, INPUTS)?,
-        number(metadata, HIDDEN)?,
-        number(metadata, LAYERS)?,
-        number(metadata, OUTPUTS)?,
-    )
-}
-
 fn text<'a>(metadata: &'a BTreeMap<String, String>, key: &'static str) -> Result<&'a String, BundleError> {
     metadata.get(key).ok_or(BundleError::Missing { key })
 }
@@ -201,6 +170,7 @@ fn digest(data: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Blueprint, Cell, Norm};
     use super::*;
 
     fn model() -> Bundle {
