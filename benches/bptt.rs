@@ -57,6 +57,7 @@ fn ours(cell: Cell, norm: Norm, hidden: usize, batch: usize, steps: usize) -> im
         weight_decay: 0.01,
         clip_norm: 1.0,
         dropout: Dropout::NONE,
+        teacher_forcing: 0.0,
         seed: 1,
         loss: Loss::Huber(1.0),
     };

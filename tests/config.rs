@@ -178,7 +178,7 @@ family = "transformer"
         "streams.power.horizon: is 0; allowed are whole numbers from 1 to 1000",
         "streams.power.horzon: is not a known key; did you mean \"horizon\"?",
         "streams.power.interval: is \"1 fortnight\"",
-        "streams.power.model.family: is \"transformer\"; allowed are \"lstm\", \"gru\"",
+        "streams.power.model.family: is \"transformer\"; allowed are \"lstm\", \"gru\", \"rnn\"",
         "streams.power.quantiles: 1.5 is not a quantile level",
         "streams.power.seasons: has \"90m\"",
         "streams.power.targets: names \"kw\" twice",

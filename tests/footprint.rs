@@ -1,11 +1,12 @@
 //! Serving allocates nothing once warm, and neither serving nor training starts a thread.
 
+#[path = "support/families.rs"]
+mod families;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell as Slot;
 
-use tidecast::nn::{
-    Arena, Blueprint, Cell, Chunk, Dropout, Loss, Network, Norm, Trainer, TrainerSettings, Weights,
-};
+use tidecast::nn::{Arena, Chunk, Dropout, Loss, Network, Trainer, TrainerSettings, Weights};
 
 thread_local! {
     static ALLOCATIONS: Slot<usize> = const { Slot::new(0) };
@@ -31,24 +32,21 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_warm_step_allocates_nothing() {
-    for cell in [Cell::Lstm, Cell::Gru] {
-        for norm in [Norm::None, Norm::Layer] {
-            let b = Blueprint::try_new(cell, norm, 8, 40, 2, 24).unwrap();
-            let mut network = Network::new(&Weights::initial(&b, 1));
-            let mut arena = Arena::new(&b).unwrap();
-            arena.grow(500).unwrap();
-            let slots: Vec<u32> = (0..500).rev().collect();
-            let x = vec![0.3; 500 * 8];
-            let mut y = vec![0.0; 500 * 24];
-            network.step(&mut arena, &slots, &x, &mut y).unwrap();
-            let before = ALLOCATIONS.with(Slot::get);
-            for n in [500, 1, 97, 250, 500] {
-                network.step(&mut arena, &slots[..n], &x[..n * 8], &mut y[..n * 24]).unwrap();
-                arena.reset(3).unwrap();
-            }
-            let after = ALLOCATIONS.with(Slot::get);
-            assert_eq!(after - before, 0, "{cell:?} {norm:?}");
+    for b in families::every(8, 40, 24) {
+        let mut network = Network::new(&Weights::initial(&b, 1));
+        let mut arena = Arena::new(&b).unwrap();
+        arena.grow(500).unwrap();
+        let slots: Vec<u32> = (0..500).rev().collect();
+        let x = vec![0.3; 500 * 8];
+        let mut y = vec![0.0; 500 * 24];
+        network.step(&mut arena, &slots, &x, &mut y).unwrap();
+        let before = ALLOCATIONS.with(Slot::get);
+        for n in [500, 1, 97, 250, 500] {
+            network.step(&mut arena, &slots[..n], &x[..n * 8], &mut y[..n * 24]).unwrap();
+            arena.reset(3).unwrap();
         }
+        let after = ALLOCATIONS.with(Slot::get);
+        assert_eq!(after - before, 0, "{b:?}");
     }
 }
 
@@ -70,27 +68,26 @@ fn nothing_starts_a_thread() {
     }
     let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
     let before = threads();
-    let b = Blueprint::try_new(Cell::Lstm, Norm::Layer, 8, 64, 2, 24).unwrap();
-    let weights = Weights::initial(&b, 1);
-    let mut arena = Arena::new(&b).unwrap();
-    arena.grow(4096).unwrap();
     let slots: Vec<u32> = (0..4096).collect();
-    let mut y = vec![0.0; 4096 * 24];
-    Network::new(&weights).step(&mut arena, &slots, &vec![0.1; 4096 * 8], &mut y).unwrap();
-    let settings = TrainerSettings {
-        learning_rate: 1e-3,
-        weight_decay: 0.1,
-        clip_norm: 1.0,
-        dropout: Dropout { input: 0.1, recurrent: 0.1, between: 0.1 },
-        seed: 1,
-        loss: Loss::Huber(1.0),
-    };
-    let mut trainer = Trainer::new(&weights, None, settings).unwrap();
-    let outputs = 64 * 64 * 24;
-    let (x, targets, mask) = (vec![0.2; 64 * 72 * 8], vec![0.5; outputs], vec![1.0; outputs]);
-    let chunk =
-        Chunk { batch: 64, burn_in: 8, steps: 64, x: &x, targets: &targets, mask: &mask, state: None };
-    trainer.chunk(&chunk).unwrap();
-    trainer.evaluate(&chunk).unwrap();
+    let (x, mut y) = (vec![0.1; 4096 * 8], vec![0.0; 4096 * 24]);
+    let (features, targets, mask) =
+        (vec![0.2; 32 * 40 * 8], vec![0.5; 32 * 32 * 24], vec![1.0; 32 * 32 * 24]);
+    let (batch, burn_in, steps) = (32, 8, 32);
+    for b in families::every(8, 64, 24).into_iter().step_by(5) {
+        let weights = Weights::initial(&b, 1);
+        let mut arena = Arena::new(&b).unwrap();
+        arena.grow(4096).unwrap();
+        Network::new(&weights).step(&mut arena, &slots, &x, &mut y).unwrap();
+        let settings = TrainerSettings {
+            dropout: Dropout { input: 0.1, recurrent: 0.1, between: 0.1 },
+            loss: Loss::Huber(1.0),
+            ..families::SETTINGS
+        };
+        let mut trainer = Trainer::new(&weights, None, settings).unwrap();
+        let chunk =
+            Chunk { batch, burn_in, steps, x: &features, targets: &targets, mask: &mask, state: None };
+        trainer.chunk(&chunk).unwrap();
+        trainer.evaluate(&chunk).unwrap();
+    }
     assert_eq!(threads(), before);
 }

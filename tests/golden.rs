@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use tidecast::nn::{
-    Arena, Blueprint, Cell, Chunk, Dropout, Loss, Network, Norm, Trainer, TrainerSettings, Weights,
+    Activation, Arena, Blueprint, Cell, Chunk, Dropout, Family, Head, Loss, Network, Norm, Recurrent,
+    Trainer, TrainerSettings, Weights, bundle,
 };
 
 #[derive(Deserialize)]
@@ -19,6 +20,7 @@ struct Golden {
     weight_decay: f64,
     clip_norm: f64,
     updates: usize,
+    levels: Vec<f32>,
     cases: Vec<Case>,
 }
 
@@ -26,19 +28,43 @@ type Tensors = BTreeMap<String, Vec<f32>>;
 
 #[derive(Deserialize)]
 struct Case {
-    cell: String,
-    layers: usize,
+    shape: Shape,
+    loss: String,
+    /// Whether a decoder is given the targets in training.
+    forced: bool,
     weights: Tensors,
     x: Vec<f32>,
     targets: Vec<f32>,
     mask: Vec<f32>,
+    /// As it is served: nothing is given, and batch norms use what is running.
     y: Vec<f32>,
-    /// `[layers, batch, hidden]`
-    h: Vec<f32>,
-    c: Option<Vec<f32>>,
-    loss: f32,
+    /// Of plain recurrent layers, `[batch, hidden]` each.
+    #[serde(default)]
+    h: Vec<Vec<f32>>,
+    #[serde(default)]
+    c: Vec<Vec<f32>>,
+    /// The loss as it is judged, and as it is learnt from.
+    evaluated: f32,
+    value: f32,
     gradients: Tensors,
     updated: Tensors,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Shape {
+    family: String,
+    cell: String,
+    norm: String,
+    activation: String,
+    layers: usize,
+    residual: bool,
+    stacks: usize,
+    readings: usize,
+    kernel: usize,
+    stride: usize,
+    leads: usize,
+    known: usize,
 }
 
 impl Golden {
@@ -46,10 +72,35 @@ impl Golden {
         serde_json::from_str(include_str!("golden/golden.json")).unwrap()
     }
 
+    fn blueprint(&self, s: &Shape) -> Blueprint {
+        let (hidden, layers) = (self.hidden, s.layers);
+        let stack = || Recurrent {
+            cell: Cell::ALL.into_iter().find(|c| c.name() == s.cell).unwrap(),
+            norm: if s.norm == "batch" { Norm::Batch } else { Norm::None },
+            hidden,
+            layers,
+            residual: s.residual,
+        };
+        let family = match s.family.as_str() {
+            "recurrent" => Family::Recurrent(stack()),
+            "vector" => Family::Vector(stack()),
+            "window" => {
+                let activation = if s.activation == "relu" { Activation::Relu } else { Activation::Tanh };
+                Family::Window { readings: s.readings, layers, hidden, activation }
+            }
+            "wavenet" => Family::Wavenet { channels: hidden, layers, stacks: s.stacks },
+            "convolved" => Family::Convolved { kernel: s.kernel, stride: s.stride, stack: stack() },
+            other => panic!("{other}"),
+        };
+        let head = match s.leads {
+            0 => Head::Direct,
+            leads => Head::Decoder { leads, known: s.known },
+        };
+        Blueprint::of(family, head, self.inputs, self.outputs).unwrap()
+    }
+
     fn weights(&self, case: &Case) -> Weights {
-        let cell = if case.cell == "lstm" { Cell::Lstm } else { Cell::Gru };
-        let b = Blueprint::try_new(cell, Norm::None, self.inputs, self.hidden, case.layers, self.outputs)
-            .unwrap();
+        let b = self.blueprint(&case.shape);
         Weights::try_new(b, flat(&b, &case.weights)).unwrap()
     }
 
@@ -59,8 +110,14 @@ impl Golden {
             weight_decay: self.weight_decay,
             clip_norm: self.clip_norm,
             dropout: Dropout::NONE,
+            teacher_forcing: if case.forced { 1.0 } else { 0.0 },
             seed: 0,
-            loss: Loss::Squared,
+            loss: match case.loss.as_str() {
+                "squared" => Loss::Squared,
+                "huber" => Loss::Huber(0.4),
+                "pinball" => Loss::Pinball(self.levels.as_slice().into()),
+                other => panic!("{other}"),
+            },
         };
         Trainer::new(&self.weights(case), None, settings).unwrap()
     }
@@ -78,16 +135,24 @@ impl Golden {
     }
 }
 
-/// In our order.
+/// In our order; what PyTorch does not give is 0.
 fn flat(b: &Blueprint, tensors: &Tensors) -> Vec<f32> {
-    b.parameters().iter().flat_map(|p| tensors[&p.name].iter().copied()).collect()
+    let one = |name: &str, learns: bool, len: usize| match tensors.get(name) {
+        Some(values) => values.clone(),
+        None if !learns => vec![0.0; len],
+        None => panic!("PyTorch has no {name}"),
+    };
+    b.parameters().iter().flat_map(|p| one(&p.name, p.role.learns(), p.range.len())).collect()
 }
 
 #[track_caller]
-fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32) {
+fn assert_close(ours: &[f32], theirs: &[f32], tolerance: f32, shape: &Shape) {
     assert_eq!(ours.len(), theirs.len());
     for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        assert!((a - b).abs() <= tolerance * (1.0 + b.abs()), "value {i}: {a} is not PyTorch's {b}");
+        assert!(
+            (a - b).abs() <= tolerance * (1.0 + b.abs()),
+            "{shape:?} value {i}: {a} is not PyTorch's {b}"
+        );
     }
 }
 
@@ -107,18 +172,19 @@ fn streaming_gives_the_outputs_and_final_states_of_pytorch() {
             let mut y = vec![0.0; golden.batch * outputs];
             network.step(&mut arena, &slots, &x, &mut y).unwrap();
             for b in 0..golden.batch {
-                assert_close(&y[b * outputs..(b + 1) * outputs], &case.y[at(b, outputs)], 1e-5);
+                let y = &y[b * outputs..(b + 1) * outputs];
+                assert_close(y, &case.y[at(b, outputs)], 1e-5, &case.shape);
             }
         }
-        let (hidden, width) = (golden.hidden, weights.blueprint().state_width());
+        let (hidden, width) = (golden.hidden, weights.blueprint().row_width() / case.shape.layers.max(1));
         let mut row = vec![0.0; weights.blueprint().row_width()];
         for b in 0..golden.batch {
             arena.export_row(b as u32, &mut row).unwrap();
-            for l in 0..case.layers {
-                let theirs = (l * golden.batch + b) * hidden..(l * golden.batch + b + 1) * hidden;
-                assert_close(&row[l * width..l * width + hidden], &case.h[theirs.clone()], 1e-5);
-                if let Some(c) = &case.c {
-                    assert_close(&row[l * width + hidden..(l + 1) * width], &c[theirs], 1e-5);
+            for (l, h) in case.h.iter().enumerate() {
+                let theirs = b * hidden..(b + 1) * hidden;
+                assert_close(&row[l * width..][..hidden], &h[theirs.clone()], 1e-5, &case.shape);
+                if let Some(c) = case.c.get(l) {
+                    assert_close(&row[l * width + hidden..][..hidden], &c[theirs], 1e-5, &case.shape);
                 }
             }
         }
@@ -130,12 +196,12 @@ fn the_sequence_the_loss_and_its_gradients_are_those_of_pytorch() {
     let golden = Golden::read();
     for case in &golden.cases {
         let mut trainer = golden.trainer(case);
-        assert_close(&trainer.forecast(&golden.chunk(case)).unwrap(), &case.y, 1e-5);
-        let (loss, gradient) = trainer.gradient(&golden.chunk(case)).unwrap();
-        assert_close(&[loss], &[case.loss], 1e-5);
-        assert_close(&gradient, &flat(trainer.blueprint(), &case.gradients), 1e-5);
+        assert_close(&trainer.forecast(&golden.chunk(case)).unwrap(), &case.y, 1e-5, &case.shape);
         let (sum, count) = trainer.evaluate(&golden.chunk(case)).unwrap();
-        assert_close(&[(sum / count) as f32], &[case.loss], 1e-5);
+        assert_close(&[(sum / count) as f32], &[case.evaluated], 1e-5, &case.shape);
+        let (loss, gradient) = trainer.gradient(&golden.chunk(case)).unwrap();
+        assert_close(&[loss], &[case.value], 1e-5, &case.shape);
+        assert_close(&gradient, &flat(trainer.blueprint(), &case.gradients), 1e-5, &case.shape);
     }
 }
 
@@ -148,6 +214,27 @@ fn clipped_updates_are_those_of_pytorchs_adamw() {
             trainer.chunk(&golden.chunk(case)).unwrap();
         }
         // Where a gradient is near zero, Adam divides one rounding error by another.
-        assert_close(trainer.weights().values(), &flat(trainer.blueprint(), &case.updated), 2e-4);
+        let updated = flat(trainer.blueprint(), &case.updated);
+        assert_close(trainer.weights().values(), &updated, 2e-4, &case.shape);
+    }
+}
+
+#[test]
+fn weights_from_pytorch_survive_a_bundle_bit_for_bit_under_its_names() {
+    let golden = Golden::read();
+    for case in &golden.cases {
+        let mut trainer = golden.trainer(case);
+        trainer.chunk(&golden.chunk(case)).unwrap();
+        let (weights, moments) = (golden.weights(case), trainer.optimiser_state());
+        let bytes = bundle::save(&weights, Some(&moments), &BTreeMap::new()).unwrap();
+        let loaded = bundle::load(&bytes).unwrap();
+        assert_eq!(loaded.weights, weights);
+        assert_eq!(loaded.optimiser, Some(moments));
+        for (name, values) in &case.weights {
+            // PyTorch counts the batches of a norm too; nothing depends on the count.
+            if !name.ends_with("num_batches_tracked") {
+                assert_eq!(loaded.weights.tensor(name), Some(&values[..]), "{:?} {name}", case.shape);
+            }
+        }
     }
 }

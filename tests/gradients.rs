@@ -1,15 +1,15 @@
 //! The oracle's gradients are finite differences', and the fused kernels' are the oracle's, for every
 //! family, head and loss.
 
-mod oracle;
 #[path = "support/families.rs"]
 mod families;
+mod oracle;
 
 use families::{SETTINGS, draw, every, recurrent, weights};
 use oracle::{Data, Oracle};
 use tidecast::nn::{
-    Arena, Blueprint, Cell, Chunk, Dropout, Family, Head, Loss, Network, Norm, Role, Trainer, TrainerSettings,
-    Weights,
+    Arena, Blueprint, Cell, Chunk, Dropout, Family, Head, Loss, Network, Norm, Role, Trainer,
+    TrainerSettings, Weights,
 };
 
 /// A network with random weights and a chunk of random data for it.
@@ -191,7 +191,12 @@ fn a_decoder_that_is_given_the_targets_has_the_oracles_gradient() {
 fn with_dropout_the_gradient_is_still_that_of_the_loss_it_reports() {
     // The same seed draws the same masks, so the loss is a function of the weights alone.
     let dropout = Dropout { input: 0.3, recurrent: 0.3, between: 0.3 };
-    for (seed, b) in every(4, 11, 3).into_iter().enumerate() {
+    // In single precision a difference is too coarse where a rectifier has its kink in it.
+    let smooth = every(4, 11, 3).into_iter().filter(|b| {
+        let rectified = matches!(b.family(), Family::Window { .. } | Family::Wavenet { .. });
+        !rectified && b.stack().is_none_or(|s| s.cell != Cell::RnnRelu)
+    });
+    for (seed, b) in smooth.enumerate() {
         let sample = Sample::new(b, [6, 0, 5], 1, 200 + seed as u64);
         let loss_at = |values: &[f32]| {
             let weights = Weights::try_new(b, values.to_vec()).unwrap();
@@ -221,7 +226,9 @@ fn running_statistics_move_with_what_is_learnt_and_by_nothing_else() {
     trainer.evaluate(&sample.chunk()).unwrap();
     assert_eq!(trainer.weights(), sample.weights);
     trainer.chunk(&sample.chunk()).unwrap();
-    for p in b.parameters().into_iter().filter(|p| matches!(p.role, Role::RunningMean | Role::RunningVariance)) {
+    for p in
+        b.parameters().into_iter().filter(|p| matches!(p.role, Role::RunningMean | Role::RunningVariance))
+    {
         assert_ne!(trainer.weights().values()[p.range.clone()], sample.weights.values()[p.range]);
     }
 }

@@ -42,6 +42,7 @@ const SETTINGS: TrainerSettings = TrainerSettings {
     weight_decay: 0.0,
     clip_norm: 1.0,
     dropout: Dropout::NONE,
+    teacher_forcing: 0.0,
     seed: 1,
     loss: Loss::Squared,
 };

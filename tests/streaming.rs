@@ -1,32 +1,23 @@
 //! A series that is stepped one reading at a time is where a whole sequence would have taken it,
 //! and it does not matter who steps beside it.
 
+#[path = "support/families.rs"]
+mod families;
+
+use families::{draw, every, weights};
 use proptest::prelude::*;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidecast::nn::{
-    Arena, Blueprint, Cell, Chunk, Dropout, Error, Loss, Network, Norm, Trainer, TrainerSettings, Weights,
+    Arena, Blueprint, Cell, Chunk, Dropout, Error, Family, Head, Network, Norm, Trainer, TrainerSettings,
+    Weights,
 };
 
-const SETTINGS: TrainerSettings = TrainerSettings {
-    learning_rate: 1e-3,
-    weight_decay: 0.0,
-    clip_norm: 1.0,
-    // Serving and forecasting drop nothing, whatever training drops.
-    dropout: Dropout { input: 0.5, recurrent: 0.5, between: 0.5 },
-    seed: 1,
-    loss: Loss::Huber(1.0),
-};
-
-fn draw(n: usize, size: f32, seed: u64) -> Vec<f32> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    (0..n).map(|_| rng.random_range(-size..size)).collect()
-}
-
-fn weights(cell: Cell, norm: Norm, [inputs, hidden, layers, outputs]: [usize; 4], seed: u64) -> Weights {
-    let b = Blueprint::try_new(cell, norm, inputs, hidden, layers, outputs).unwrap();
-    Weights::try_new(b, draw(b.parameter_count(), 0.5, seed)).unwrap()
+/// Serving and forecasting drop nothing, and give a decoder nothing, whatever training does.
+fn settings() -> TrainerSettings {
+    let dropout = Dropout { input: 0.5, recurrent: 0.5, between: 0.5 };
+    TrainerSettings { dropout, teacher_forcing: 1.0, ..families::SETTINGS }
 }
 
 /// Readings `[steps, series, inputs]`, stepped in batches that `batches` makes of the series of each
@@ -56,43 +47,77 @@ fn streamed(
     (all, arena)
 }
 
+/// From `[steps, series, inputs]` to `[series, steps, inputs]`.
+fn turned(x: &[f32], steps: usize, series: usize) -> Vec<f32> {
+    let inputs = x.len() / (steps * series);
+    let row = |s: usize, t: usize| x[(t * series + s) * inputs..][..inputs].to_vec();
+    (0..series).flat_map(|s| (0..steps).flat_map(move |t| row(s, t))).collect()
+}
+
+/// Holds streamed outputs against those of the whole sequence.
+#[track_caller]
+fn assert_streams(w: &Weights, steps: usize, series: usize) {
+    let (inputs, outputs) = (w.blueprint().inputs(), w.blueprint().outputs());
+    let x = draw(steps * series * inputs, 1.5, 10);
+    let (y, _) = streamed(w, &x, series, |_| vec![(0..series as u32).collect()]);
+    let trainer = Trainer::new(w, None, settings()).unwrap();
+    let (turned, zero) = (turned(&x, steps, series), vec![0.0; y.len()]);
+    let chunk =
+        Chunk { batch: series, burn_in: 0, steps, x: &turned, targets: &zero, mask: &zero, state: None };
+    let whole = trainer.forecast(&chunk).unwrap();
+    for s in 0..series {
+        for t in 0..steps {
+            let a = &y[(t * series + s) * outputs..][..outputs];
+            let b = &whole[(s * steps + t) * outputs..][..outputs];
+            for (a, b) in a.iter().zip(b) {
+                assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{:?} step {t}: {a} {b}", w.blueprint());
+            }
+        }
+    }
+}
+
 #[test]
 fn streaming_equals_the_whole_sequence() {
-    for cell in [Cell::Lstm, Cell::Gru] {
-        for norm in [Norm::None, Norm::Layer] {
-            for layers in 1..=3 {
-                for hidden in [5, 32] {
-                    let w = weights(cell, norm, [4, hidden, layers, 3], 9);
-                    let (steps, series) = (40, 11);
-                    let x = draw(steps * series * 4, 1.5, 10);
-                    let (y, _) = streamed(&w, &x, series, |_| vec![(0..series as u32).collect()]);
-                    let trainer = Trainer::new(&w, None, SETTINGS).unwrap();
-                    let turned: Vec<f32> = (0..series)
-                        .flat_map(|s| {
-                            (0..steps).flat_map(move |t| (0..4).map(move |i| (t * series + s) * 4 + i))
-                        })
-                        .map(|at| x[at])
-                        .collect();
-                    let zero = vec![0.0; y.len()];
-                    let chunk = Chunk {
-                        batch: series,
-                        burn_in: 0,
-                        steps,
-                        x: &turned,
-                        targets: &zero,
-                        mask: &zero,
-                        state: None,
-                    };
-                    let whole = trainer.forecast(&chunk).unwrap();
-                    for s in 0..series {
-                        for t in 0..steps {
-                            let (a, b) =
-                                (&y[(t * series + s) * 3..][..3], &whole[(s * steps + t) * 3..][..3]);
-                            for (a, b) in a.iter().zip(b) {
-                                assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{:?}", w.blueprint());
-                            }
-                        }
-                    }
+    for hidden in [5, 32] {
+        for b in every(4, hidden, 3) {
+            // Weights at which a rectified network of many layers does not explode.
+            assert_streams(&weights(b, 1.2 / (hidden as f32).sqrt(), 9), 40, 11);
+        }
+    }
+}
+
+#[test]
+fn a_wavenet_streams_as_the_full_convolution_over_tens_of_thousands_of_steps() {
+    let family = Family::Wavenet { channels: 6, layers: 10, stacks: 2 };
+    let b = Blueprint::of(family, Head::Direct, 2, 3).unwrap();
+    assert_eq!(b.memory(), Some(2_046));
+    assert_streams(&weights(b, 0.6, 3), 30_000, 2);
+}
+
+#[test]
+fn states_that_are_given_are_where_a_chunk_goes_on() {
+    for b in every(4, 9, 3) {
+        let w = weights(b, 0.5, 21);
+        let (series, early, late) = (5, 7, 6);
+        let x = draw((early + late) * series * 4, 1.0, 22);
+        let at = early * series * 4;
+        let all = |_| vec![(0..series as u32).collect::<Vec<_>>()];
+        let (y, _) = streamed(&w, &x, series, all);
+        let (_, arena) = streamed(&w, &x[..at], series, all);
+        let mut rows = vec![0.0; series * b.row_width()];
+        for (slot, row) in rows.chunks_exact_mut(b.row_width()).enumerate() {
+            arena.export_row(slot as u32, row).unwrap();
+        }
+        let (x, zero) = (turned(&x[at..], late, series), vec![0.0; series * late * 3]);
+        let (targets, mask) = (&zero[..series * 4 * 3], &zero[..series * 4 * 3]);
+        let state = Some(&rows[..]);
+        let chunk = Chunk { batch: series, burn_in: 2, steps: 4, x: &x, targets, mask, state };
+        let whole = Trainer::new(&w, None, settings()).unwrap().forecast(&chunk).unwrap();
+        for s in 0..series {
+            for t in 0..4 {
+                let a = &y[((early + 2 + t) * series + s) * 3..][..3];
+                for (a, b) in a.iter().zip(&whole[(s * 4 + t) * 3..][..3]) {
+                    assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{:?}: {a} {b}", w.blueprint());
                 }
             }
         }
@@ -105,12 +130,11 @@ proptest! {
     /// Bit for bit: every product is summed in one order, whatever the batch.
     #[test]
     fn rows_do_not_depend_on_the_batch(
-        lstm: bool, norm: bool, hidden in 1usize..70, layers in 1usize..3, inputs in 1usize..9,
-        outputs in 1usize..80, series in 1usize..230, seed: u64,
+        pick: prop::sample::Index, hidden in 1usize..70, inputs in 4usize..9,
+        leads in 1usize..25, series in 1usize..230, seed: u64,
     ) {
-        let cell = if lstm { Cell::Lstm } else { Cell::Gru };
-        let norm = if norm { Norm::Layer } else { Norm::None };
-        let w = weights(cell, norm, [inputs, hidden, layers, outputs], seed);
+        let b = *pick.get(&every(inputs, hidden, 3 * leads));
+        let w = weights(b, 0.5, seed);
         let x = draw(3 * series * inputs, 2.0, seed ^ 1);
         let (together, a) = streamed(&w, &x, series, |_| vec![(0..series as u32).collect()]);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -135,43 +159,44 @@ proptest! {
 
 #[test]
 fn an_exported_row_goes_on_elsewhere_as_if_it_had_stayed() {
-    let w = weights(Cell::Lstm, Norm::Layer, [3, 24, 2, 6], 3);
-    let x = draw(20 * 3, 1.0, 4);
-    let (y, _) = streamed(&w, &x, 1, |_| vec![vec![0]]);
-    let (_, arena) = streamed(&w, &x[..10 * 3], 1, |_| vec![vec![0]]);
-    let mut row = vec![0.0; arena.row_width()];
-    arena.export_row(0, &mut row).unwrap();
-    let mut elsewhere = Arena::new(w.blueprint()).unwrap();
-    elsewhere.grow(100).unwrap();
-    elsewhere.import_row(77, &row).unwrap();
-    let mut network = Network::new(&w);
-    let mut out = vec![0.0; 6];
-    for t in 10..20 {
-        network.step(&mut elsewhere, &[77], &x[t * 3..][..3], &mut out).unwrap();
-        assert_eq!(out, y[t * 6..][..6]);
+    for b in every(4, 24, 6) {
+        let w = weights(b, 0.3, 3);
+        let x = draw(20 * 4, 1.0, 4);
+        let (y, _) = streamed(&w, &x, 1, |_| vec![vec![0]]);
+        let (_, arena) = streamed(&w, &x[..9 * 4], 1, |_| vec![vec![0]]);
+        let mut row = vec![0.0; arena.row_width()];
+        arena.export_row(0, &mut row).unwrap();
+        let mut elsewhere = Arena::new(w.blueprint()).unwrap();
+        elsewhere.grow(100).unwrap();
+        elsewhere.import_row(77, &row).unwrap();
+        let mut network = Network::new(&w);
+        let mut out = vec![0.0; 6];
+        for t in 9..20 {
+            network.step(&mut elsewhere, &[77], &x[t * 4..][..4], &mut out).unwrap();
+            assert_eq!(out, y[t * 6..][..6], "{b:?}");
+        }
     }
 }
 
 #[test]
 fn what_is_not_finite_never_stays_in_a_state() {
-    for cell in [Cell::Lstm, Cell::Gru] {
-        for norm in [Norm::None, Norm::Layer] {
-            let w = weights(cell, norm, [2, 7, 2, 3], 3);
-            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
-                let x = [0.5, 0.1, bad, 0.2, 0.3, 0.4];
-                let (y, arena) = streamed(&w, &x, 1, |_| vec![vec![0]]);
-                let mut row = vec![0.0; arena.row_width()];
-                arena.export_row(0, &mut row).unwrap();
-                assert!(row.iter().all(|v| v.is_finite()), "{cell:?} {norm:?} {bad}: {row:?}");
-                assert!(y[6..].iter().all(|v| v.is_finite()));
-            }
+    for b in every(4, 7, 3) {
+        let w = weights(b, 0.5, 3);
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MAX] {
+            let mut x = draw(8 * 4, 1.0, 5);
+            x[5] = bad;
+            let (y, arena) = streamed(&w, &x, 1, |_| vec![vec![0]]);
+            let mut row = vec![0.0; arena.row_width()];
+            arena.export_row(0, &mut row).unwrap();
+            assert!(row.iter().all(|v| v.is_finite()), "{b:?} {bad}: {row:?}");
+            assert!(y[6..].iter().all(|v| v.is_finite()), "{b:?} {bad}");
         }
     }
 }
 
 #[test]
 fn a_wrong_batch_is_refused_and_changes_nothing() {
-    let w = weights(Cell::Gru, Norm::None, [2, 4, 1, 1], 3);
+    let w = weights(Blueprint::try_new(Cell::Gru, Norm::None, 2, 4, 1, 1).unwrap(), 0.5, 3);
     let mut network = Network::new(&w);
     let mut arena = Arena::new(w.blueprint()).unwrap();
     arena.grow(4).unwrap();

@@ -7,6 +7,7 @@
 mod daemon;
 mod fault;
 mod load;
+mod model;
 mod section;
 mod store;
 mod stream;
@@ -14,11 +15,11 @@ mod stream;
 pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, Snapshots};
 pub use fault::{Fault, Faults};
 pub use load::{LoadError, from_toml, load};
+pub use model::{ActivationKind, Architecture, Base, CellKind, HeadKind, LayerKind, Model, NormKind};
 pub use section::parse_duration;
 pub use store::{Bucket, Cloud, Place, Store};
 pub use stream::{
-    Base, Budget, Calendar, CellKind, FieldSource, Fields, Fill, Model, NormKind, Schedule, Stream,
-    TimeFormat, Training,
+    Budget, Calendar, FieldSource, Fields, Fill, LossKind, Schedule, Stream, TimeFormat, Training,
 };
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! `[streams.NAME]`: one pipeline, from its topics to its forecasts.
 
+use super::model::{Model, model};
 use super::section::{Section, parse_duration};
 use crate::domain::{Grid, Interval, Level, Levels, StreamName};
 use serde_json::Value;
@@ -93,35 +94,6 @@ pub struct Calendar {
     pub year: bool,
 }
 
-/// `[streams.NAME.model]`: the network.
-#[derive(Clone, Debug)]
-pub struct Model {
-    pub family: CellKind,
-    pub hidden: usize,
-    pub layers: usize,
-    pub norm: NormKind,
-    pub base: Base,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CellKind {
-    Lstm,
-    Gru,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NormKind {
-    Layer,
-    None,
-}
-
-/// What the network corrects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Base {
-    Last,
-    Seasonal,
-}
-
 /// `[streams.NAME.training]`: truncated BPTT and its budget.
 #[derive(Clone, Debug)]
 pub struct Training {
@@ -141,9 +113,24 @@ pub struct Training {
     pub input_dropout: f64,
     pub recurrent_dropout: f64,
     pub layer_dropout: f64,
+    pub loss: LossKind,
+    /// What a target counts in the loss, by lead, `[horizon]`.
+    pub lead_weights: Vec<f32>,
+    /// The share of mini-batches in which a decoder is given the targets.
+    pub teacher_forcing: f64,
     /// Newest readings of each series on which a round is judged and from which it does not learn.
     pub holdout: usize,
     pub seed: u64,
+}
+
+/// Distance from a forecast to its target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum LossKind {
+    /// Squared up to so many typical errors, then linear.
+    Huber(f64),
+    Squared,
+    /// The network forecasts the stream's quantiles too; its point is the median.
+    Pinball,
 }
 
 /// When a round starts, in readings per series.
@@ -197,9 +184,13 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let calendar = calendar(&mut s, grid);
     let levels = levels(&mut s);
     let model = model(s.section("model"), !seasons.is_empty());
-    let training = training(s.section("training"));
+    let training = training(s.section("training"), &model, horizon);
     let longest = seasons.last().copied().unwrap_or(1);
-    let trained = if training.enabled { training.burn_in + training.truncation + horizon } else { 0 };
+    let trained = if training.enabled {
+        training.burn_in.max(model.memory()) + training.truncation + horizon
+    } else {
+        0
+    };
     let least = (longest + horizon + 1).max(trained + training.holdout).max(4 * (horizon + 1));
     let window = s.count("window", least.next_power_of_two().max(2_048), 2..=1_000_000);
     if window < least {
@@ -222,7 +213,8 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         names
     });
     let four_seasons = grid.interval().map_or(DAY, |i| {
-        Duration::from_micros(i.as_micros() as u64).saturating_mul(4 * longest.max(horizon) as u32)
+        Duration::from_micros(i.as_micros() as u64)
+            .saturating_mul((4 * longest.max(horizon)).max(model.memory()) as u32)
     });
     let cold_replay = s.duration("cold_replay", lateness + four_seasons, lateness..=YEARS_100);
     s.finish();
@@ -431,21 +423,7 @@ fn levels(s: &mut Section<'_>) -> Levels {
     Levels::new(levels)
 }
 
-fn model(mut s: Section<'_>, seasonal: bool) -> Model {
-    let family = s.choice("family", &[("lstm", CellKind::Lstm), ("gru", CellKind::Gru)]);
-    let hidden = s.count("hidden", 32, 1..=1_024);
-    let layers = s.count("layers", 1, 1..=8);
-    let norm = s.choice("norm", &[("layer", NormKind::Layer), ("none", NormKind::None)]);
-    let default = if seasonal { ("seasonal", Base::Seasonal) } else { ("last", Base::Last) };
-    let base = s.choice("base", &[default, ("last", Base::Last), ("seasonal", Base::Seasonal)]);
-    if base == Base::Seasonal && !seasonal {
-        s.fault("base", "is \"seasonal\", but the stream has no season");
-    }
-    s.finish();
-    Model { family, hidden, layers, norm, base }
-}
-
-fn training(mut s: Section<'_>) -> Training {
+fn training(mut s: Section<'_>, model: &Model, horizon: usize) -> Training {
     let training = Training {
         enabled: s.flag("enabled", true),
         schedule: Schedule {
@@ -468,11 +446,33 @@ fn training(mut s: Section<'_>) -> Training {
         input_dropout: s.real("input_dropout", 0.0, 0.0..=0.95),
         recurrent_dropout: s.real("recurrent_dropout", 0.0, 0.0..=0.95),
         layer_dropout: s.real("layer_dropout", 0.0, 0.0..=0.95),
+        loss: loss(&mut s),
+        lead_weights: lead_weights(&mut s, horizon),
+        teacher_forcing: if model.unrolls() { s.real("teacher_forcing", 0.5, 0.0..=1.0) } else { 0.0 },
         holdout: s.count("holdout", 168, 1..=100_000),
         seed: s.whole("seed", 1, 0..=u64::MAX),
     };
     s.finish();
     training
+}
+
+fn loss(s: &mut Section<'_>) -> LossKind {
+    let (huber, squared, pinball) = (LossKind::Huber(1.0), LossKind::Squared, LossKind::Pinball);
+    match s.choice("loss", &[("huber", huber), ("squared", squared), ("pinball", pinball)]) {
+        LossKind::Huber(_) => LossKind::Huber(s.real("huber_delta", 1.0, 1e-3..=1e3)),
+        other => other,
+    }
+}
+
+fn lead_weights(s: &mut Section<'_>, horizon: usize) -> Vec<f32> {
+    let Some(given) = s.reals("lead_weights") else { return vec![1.0; horizon] };
+    let right = given.len() == horizon && given.iter().all(|w| (0.0..=1e3).contains(w));
+    if !right || given.iter().sum::<f64>() == 0.0 {
+        let problem = format!("must be {horizon} numbers, one for each lead, from 0 to 1000 and not all 0");
+        s.fault("lead_weights", problem);
+        return vec![1.0; horizon];
+    }
+    given.iter().map(|w| *w as f32).collect()
 }
 
 impl Stream {

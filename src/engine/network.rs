@@ -15,13 +15,15 @@ pub(super) struct Stateful {
     pub version: ModelVersion,
     network: Network,
     arena: Arena,
+    /// All outputs of a step, where there is more than a point for each target and lead.
+    outputs: Vec<f32>,
 }
 
 impl Stateful {
     pub fn new(model: &Model, slots: usize) -> Result<Self, Error> {
         let mut arena = Arena::new(model.weights.blueprint())?;
         arena.grow(slots)?;
-        Ok(Self { version: model.version, network: Network::new(&model.weights), arena })
+        Ok(Self { version: model.version, network: Network::new(&model.weights), arena, outputs: Vec::new() })
     }
 
     pub fn grow(&mut self, slots: usize) -> Result<(), Error> {
@@ -32,9 +34,20 @@ impl Stateful {
         self.arena.reset(slot.0)
     }
 
-    /// Advances the states of `slots`. `x`: `[slots, inputs]`, `y`: `[slots, outputs]`
+    /// Advances the states of `slots`. `x`: `[slots, inputs]`, `y`: `[slots, targets × horizon]`. Of a
+    /// network that forecasts several quantiles the first is its point.
     pub fn step(&mut self, slots: &[u32], x: &[f32], y: &mut [f32]) -> Result<(), Error> {
-        self.network.step(&mut self.arena, slots, x, y)
+        let outputs = self.network.blueprint().outputs();
+        if y.len() == slots.len() * outputs {
+            return self.network.step(&mut self.arena, slots, x, y);
+        }
+        self.outputs.resize(slots.len() * outputs, 0.0);
+        self.network.step(&mut self.arena, slots, x, &mut self.outputs)?;
+        let points = y.len() / slots.len().max(1);
+        for (y, all) in y.chunks_exact_mut(points.max(1)).zip(self.outputs.chunks_exact(outputs)) {
+            y.copy_from_slice(&all[..points]);
+        }
+        Ok(())
     }
 
     /// The state of one series, lossless.
@@ -59,8 +72,10 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// `steps`: how many readings of a window a state is warmed over.
+    /// `steps`: how many readings of a window a state is warmed over, at least.
     pub fn new(model: &Model, slots: usize, steps: usize) -> Result<Self, Error> {
+        let memory = model.weights.blueprint().memory().unwrap_or(0);
+        let steps = steps.max(memory + 1);
         Ok(Self { stateful: Stateful::new(model, slots)?, warm: 0, steps })
     }
 

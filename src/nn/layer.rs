@@ -2,12 +2,12 @@
 //! training take the same step.
 
 use super::Activation;
+use super::Cell;
 use super::blueprint::LayerLayout;
 use super::kernel::{
     Aligned, BeforePack, CandidateRows, CellPack, CellTile, Isa, LayerNorm, NormRows, NormSaved, Operand,
     Packed, Product, ResetRows, gate_orders, sum_biases,
 };
-use super::Cell;
 
 /// How a layer is computed.
 pub(super) enum Layer {
@@ -111,8 +111,7 @@ impl Layer {
             Self::Normed { x: w_ih, h: w_hh, norm } => {
                 w_ih.times(x, rows, work.x_sums, w_ih.columns());
                 w_hh.times(h, rows, work.h_sums, w_hh.columns());
-                let saved =
-                    NormSaved { gates: work.gates, c: work.c_normed, scales: work.scales };
+                let saved = NormSaved { gates: work.gates, c: work.c_normed, scales: work.scales };
                 let saved = work.keep.then_some(saved);
                 NormRows { norm, rows, x: work.x_sums, h: work.h_sums, held, c, out, saved }.run();
             }

@@ -11,7 +11,8 @@ const CLIP: f32 = 8.0;
 /// Inputs at a reading, all scaled and clipped: for each target its standardised value, its last
 /// step, its seasonal differences, its base at four leads, and (with `fill = "mask"`) whether it is
 /// missing; for an irregular stream the time step; each covariate; the calendar. Outputs, for each
-/// target and lead: the target less its base, in units of that lead's typical error.
+/// target and lead: the target less its base, in units of that lead's typical error. For a network
+/// that unrolls its leads the calendar of every lead follows, the nearest first.
 #[derive(Debug)]
 pub struct Features {
     targets: usize,
@@ -23,6 +24,8 @@ pub struct Features {
     mask: bool,
     irregular: bool,
     calendar: Calendar,
+    /// Leads whose calendar is known: all or none.
+    known_leads: usize,
 }
 
 impl Features {
@@ -44,13 +47,21 @@ impl Features {
             mask: stream.fill == Fill::Mask,
             irregular: stream.grid == Grid::Irregular,
             calendar: Calendar::new(stream.calendar, stream.grid, stream.time_zone.clone()),
+            // When an irregular stream's next readings come nobody knows.
+            known_leads: if stream.model.unrolls() && stream.grid != Grid::Irregular { h } else { 0 },
         }
     }
 
     /// Inputs of a reading.
     pub fn inputs(&self) -> usize {
         let target = 2 + self.seasons.len() + self.base_leads.len() + usize::from(self.mask);
-        self.targets * target + usize::from(self.irregular) + self.covariates + self.calendar.width()
+        let own = self.targets * target + usize::from(self.irregular) + self.covariates;
+        own + self.calendar.width() + self.known_leads * self.known()
+    }
+
+    /// The last inputs of a reading, so many for each lead, are what is known of the leads.
+    pub fn known(&self) -> usize {
+        if self.known_leads > 0 { self.calendar.width() } else { 0 }
     }
 
     /// Outputs of a reading: targets × leads.
@@ -98,6 +109,10 @@ impl Features {
             put((value - scale.mean) / scale.deviation());
         }
         self.calendar.features(window.cell(age)).iter().copied().for_each(&mut put);
+        for lead in 1..=self.known_leads {
+            let cell = window.cell(age) + lead as i64;
+            self.calendar.features(cell).iter().copied().for_each(&mut put);
+        }
         debug_assert!(rest.next().is_none(), "inputs() counts what is put");
     }
 

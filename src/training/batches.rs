@@ -1,4 +1,4 @@
-use crate::config::Stream;
+use crate::config::{Architecture, HeadKind, Stream};
 use crate::nn::Chunk;
 use crate::series::{Features, SeriesSample};
 use rand::Rng;
@@ -13,6 +13,10 @@ pub(super) struct Batches<'a> {
     /// Readings that warm a state before the first gradient.
     warm: usize,
     truncation: usize,
+    /// What a target counts, by lead, `[horizon]`.
+    lead_weights: &'a [f32],
+    /// Whether a chunk's last reading alone is learnt from.
+    last_only: bool,
 }
 
 /// A mini-batch's buffers, rows series-major, to be lent to a trainer as a [`Chunk`].
@@ -25,7 +29,7 @@ pub(super) struct Cut {
     x: Vec<f32>,
     /// `[batch, steps, outputs]`
     targets: Vec<f32>,
-    /// 1 where a target has arrived, was observed and may be used; as `targets`.
+    /// The weight of its lead where a target has arrived, was observed and may be used; as `targets`.
     mask: Vec<f32>,
 }
 
@@ -52,18 +56,22 @@ impl Cut {
 
 impl<'a> Batches<'a> {
     /// `None` when no window is long enough to learn from and be judged on.
-    pub fn new(stream: &Stream, samples: &'a [SeriesSample]) -> Option<Self> {
+    pub fn new(stream: &'a Stream, samples: &'a [SeriesSample]) -> Option<Self> {
         let longest = samples.iter().map(|s| s.window.view().len()).max()?;
         let holdout = stream.training.holdout.min(longest / 4);
         let learnt = longest.checked_sub(holdout + stream.horizon)?;
         let truncation = stream.training.truncation.min(learnt);
-        let warm = stream.training.burn_in.min(learnt - truncation);
+        let warm = stream.training.burn_in.max(stream.model.memory()).min(learnt - truncation);
+        let last_only =
+            matches!(stream.model.network, Architecture::Recurrent { head: HeadKind::Direct, .. });
         (holdout > stream.horizon && truncation >= 2).then(|| Self {
             samples,
             features: Features::new(stream),
             holdout,
             warm,
             truncation,
+            lead_weights: &stream.training.lead_weights,
+            last_only,
         })
     }
 
@@ -75,14 +83,21 @@ impl<'a> Batches<'a> {
     /// A random mini-batch to learn from. No target in it is among the held-out readings.
     pub fn learn(&mut self, batch: usize, rng: &mut impl Rng, cut: &mut Cut) {
         cut.reset(batch, self.warm, self.truncation, &self.features);
-        let holdout = self.holdout;
+        let (holdout, last_only) = (self.holdout, self.last_only);
         for row in 0..batch {
             let sample = rng.random_range(0..self.samples.len());
             let len = self.samples[sample].window.view().len();
             let newest = holdout + 1;
             let oldest = len.saturating_sub(self.warm + self.truncation).max(newest);
             let end = rng.random_range(newest..=oldest);
-            self.fill(cut, row, sample, end, |age, lead| age >= holdout + lead);
+            let learnt = |age, lead| age >= holdout + lead;
+            if last_only {
+                // The last reading all of whose targets may be learnt from.
+                let last = end.max(holdout + self.lead_weights.len());
+                self.fill(cut, row, sample, last, |age, lead| age == last && learnt(age, lead));
+            } else {
+                self.fill(cut, row, sample, end, learnt);
+            }
         }
     }
 
@@ -122,9 +137,8 @@ impl<'a> Batches<'a> {
                 let targets = &mut cut.targets[at..][..outputs];
                 self.features.wanted(&window, age, &sample.lead_scales, targets, mask);
                 for (i, mask) in mask.iter_mut().enumerate() {
-                    if !usable(age, i % horizon + 1) {
-                        *mask = 0.0;
-                    }
+                    let usable = usable(age, i % horizon + 1);
+                    *mask *= if usable { self.lead_weights[i % horizon] } else { 0.0 };
                 }
             }
         }

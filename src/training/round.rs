@@ -1,7 +1,10 @@
 use super::batches::{Batches, Cut};
-use crate::config::{CellKind, NormKind, Stream};
+use crate::config::{
+    ActivationKind, Architecture, CellKind, HeadKind, LayerKind, LossKind, NormKind, Stream,
+};
 use crate::nn::{
-    Blueprint, Cell, Dropout, Error, Loss, Norm, OptimiserState, Trainer, TrainerSettings, Weights,
+    Activation, Blueprint, Cell, Dropout, Error, Family, Head, Loss, Norm, OptimiserState, Recurrent,
+    Trainer, TrainerSettings, Weights,
 };
 use crate::series::{Features, SeriesSample};
 use rand::SeedableRng;
@@ -55,24 +58,66 @@ pub enum RoundError {
 }
 
 /// The shape of a stream's network.
+///
+/// # Errors
+/// When the network would be too large.
 pub fn blueprint(stream: &Stream) -> Result<Blueprint, Error> {
     let features = Features::new(stream);
-    let cell = match stream.model.family {
+    let outputs = loss(stream).levels() * features.outputs();
+    let decoder = Head::Decoder { leads: stream.horizon, known: features.known() };
+    let (family, head) = match stream.model.network {
+        Architecture::Recurrent { layers, head } => match head {
+            HeadKind::Seq2seq | HeadKind::Direct => (Family::Recurrent(stack(layers)), Head::Direct),
+            HeadKind::EncoderDecoder => (Family::Recurrent(stack(layers)), decoder),
+            HeadKind::VectorToSequence => (Family::Vector(stack(layers)), decoder),
+        },
+        Architecture::Convolved { kernel, stride, layers } => {
+            (Family::Convolved { kernel, stride, stack: stack(layers) }, Head::Direct)
+        }
+        Architecture::Wavenet { channels, layers, stacks } => {
+            (Family::Wavenet { channels, layers, stacks }, Head::Direct)
+        }
+        Architecture::Dense { readings, layers, hidden, activation } => {
+            let activation = match activation {
+                ActivationKind::Tanh => Activation::Tanh,
+                ActivationKind::Relu => Activation::Relu,
+            };
+            (Family::Window { readings, layers, hidden, activation }, Head::Direct)
+        }
+        Architecture::Linear { readings } => {
+            let (layers, hidden, activation) = (0, 1, Activation::None);
+            (Family::Window { readings, layers, hidden, activation }, Head::Direct)
+        }
+    };
+    Blueprint::of(family, head, features.inputs(), outputs)
+}
+
+fn stack(kind: LayerKind) -> Recurrent {
+    let cell = match kind.cell {
+        CellKind::Rnn(ActivationKind::Tanh) => Cell::RnnTanh,
+        CellKind::Rnn(ActivationKind::Relu) => Cell::RnnRelu,
         CellKind::Lstm => Cell::Lstm,
         CellKind::Gru => Cell::Gru,
+        CellKind::GruBefore => Cell::GruBefore,
     };
-    let norm = match stream.model.norm {
+    let norm = match kind.norm {
         NormKind::Layer => Norm::Layer,
         NormKind::None => Norm::None,
+        NormKind::Batch => Norm::Batch,
     };
-    Blueprint::try_new(
-        cell,
-        norm,
-        features.inputs(),
-        stream.model.hidden,
-        stream.model.layers,
-        features.outputs(),
-    )
+    Recurrent { cell, norm, hidden: kind.hidden, layers: kind.layers, residual: kind.residual }
+}
+
+/// A stream's loss. Of quantile levels the median is the first: the network's point.
+fn loss(stream: &Stream) -> Loss {
+    match stream.training.loss {
+        LossKind::Huber(delta) => Loss::Huber(delta as f32),
+        LossKind::Squared => Loss::Squared,
+        LossKind::Pinball => {
+            let others = stream.levels.iter().map(|level| level.get() as f32).filter(|level| *level != 0.5);
+            Loss::Pinball([0.5].into_iter().chain(others).collect())
+        }
+    }
 }
 
 impl Round<'_> {
@@ -108,8 +153,8 @@ impl Round<'_> {
                     between: settings.layer_dropout as f32,
                 },
                 seed,
-                teacher_forcing: 0.5,
-                loss: Loss::Huber(1.0),
+                teacher_forcing: settings.teacher_forcing as f32,
+                loss: loss(self.stream),
             },
         )?;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

@@ -1,74 +1,313 @@
-"""Golden numbers for tests/golden.rs, from PyTorch on the CPU.
+"""Writes golden.json: networks of every family with PyTorch's numbers for them.
 
-    python3 -m venv venv && venv/bin/pip install torch numpy
-    venv/bin/python tests/golden/make_golden.py        # writes golden.json beside itself
+    python3 -m venv venv && venv/bin/pip install torch && venv/bin/python tests/golden/make_golden.py
 
-For each network: its weights (drawn here), x [batch, steps, inputs], targets, mask, the outputs of a
-head on [h, x] for every step, the final states, the masked mean squared error, its gradients, and
-the weights after three steps of AdamW with clipping on that same chunk. Matrices decay, biases do not.
+For each network: its shape, its weights (drawn here), x [batch, steps, inputs], targets, mask, the
+outputs for every step as they are served, the final states of plain recurrent layers, the masked mean
+loss in training, its gradients, and the weights after three steps of AdamW with clipping on that same
+chunk. Matrices decay, biases, gains and statistics do not.
 """
 
 import json
 import pathlib
 
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 INPUTS, HIDDEN, OUTPUTS, BATCH, STEPS = 3, 5, 4, 2, 6
 LEARNING_RATE, DECAY, CLIP, UPDATES = 0.01, 0.1, 0.05, 3
+LEVELS = (0.5, 0.1)
 
 
 def flat(t):
-    return [float(f"{v:.9g}") for v in t.detach().reshape(-1).tolist()]
+    return [float(f"{v:.8g}") for v in t.detach().reshape(-1).tolist()]
 
 
-def network(kind, layers, seed):
-    torch.manual_seed(seed)
-    cell = torch.nn.LSTM if kind == "lstm" else torch.nn.GRU
-    rnn = cell(INPUTS, HIDDEN, num_layers=layers, batch_first=True)
-    head = torch.nn.Linear(HIDDEN + INPUTS, OUTPUTS)
-    named = list(rnn.named_parameters()) + [("head." + n, p) for n, p in head.named_parameters()]
+class GruBefore(nn.Module):
+    """The textbook GRU: the reset gate comes before the product."""
+
+    def __init__(self, inputs, hidden):
+        super().__init__()
+        like = nn.GRU(inputs, hidden)
+        for name, p in like.named_parameters():
+            self.register_parameter(name, nn.Parameter(p.detach().clone()))
+        self.hidden = hidden
+
+    def forward(self, x):
+        n, h, out = self.hidden, x.new_zeros(x.shape[0], self.hidden), []
+        w, b = self.weight_hh_l0, self.bias_hh_l0
+        for t in range(x.shape[1]):
+            i = F.linear(x[:, t], self.weight_ih_l0, self.bias_ih_l0)
+            g = F.linear(h, w[: 2 * n], b[: 2 * n])
+            r, z = torch.sigmoid(i[:, : 2 * n] + g).chunk(2, 1)
+            c = torch.tanh(i[:, 2 * n :] + F.linear(r * h, w[2 * n :], b[2 * n :]))
+            h = (1 - z) * c + z * h
+            out.append(h)
+        return torch.stack(out, 1), h[None]
+
+
+CELLS = {
+    "lstm": lambda i, h: nn.LSTM(i, h, batch_first=True),
+    "gru": lambda i, h: nn.GRU(i, h, batch_first=True),
+    "rnn_tanh": lambda i, h: nn.RNN(i, h, batch_first=True),
+    "rnn_relu": lambda i, h: nn.RNN(i, h, nonlinearity="relu", batch_first=True),
+    "gru_before": GruBefore,
+}
+
+
+class Stack(nn.Module):
+    """Layers of torch's own, one by one, with residuals and batch norms between them."""
+
+    def __init__(self, cell, layers, residual=False, norm="none", inputs=INPUTS):
+        super().__init__()
+        self.residual, self.names = residual, {}
+        self.layers = nn.ModuleList(CELLS[cell](inputs if l == 0 else HIDDEN, HIDDEN) for l in range(layers))
+        for l, layer in enumerate(self.layers):
+            for name, _ in layer.named_parameters():
+                self.names[f"layers.{l}.{name}"] = name.replace("_l0", f"_l{l}")
+        self.norms = nn.ModuleList(nn.BatchNorm1d(HIDDEN) for _ in range(layers - 1 if norm == "batch" else 0))
+        for l, norm in enumerate(self.norms):
+            for p in norm.parameters():
+                nn.init.normal_(p, 0.5)
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+            for name, _ in list(norm.named_parameters()) + list(norm.named_buffers()):
+                self.names[f"norms.{l}.{name}"] = f"batch_norm_l{l + 1}.{name}"
+
+    def forward(self, x):
+        states = []
+        for l, layer in enumerate(self.layers):
+            entering = x
+            if l > 0 and self.norms:
+                entering = self.norms[l - 1](x.transpose(1, 2)).transpose(1, 2)
+            h, state = layer(entering)
+            states.append(state)
+            x = h + x if self.residual and l > 0 else h
+        return x, states
+
+
+class Body(nn.Module):
+    """What every network here has: a name for each parameter, and a head on [top | x]."""
+
+    names = {}
+
+    def __init__(self, top, outputs, x=INPUTS):
+        super().__init__()
+        self.head = nn.Linear(top + x, outputs)
+
+
+class Recurrent(Body):
+    def __init__(self, outputs, **kw):
+        super().__init__(HIDDEN, outputs)
+        self.stack = Stack(**kw)
+        self.names = {f"stack.{k}": v for k, v in self.stack.names.items()}
+
+    def forward(self, x, targets):
+        top, self.states = self.stack(x)
+        return self.head(torch.cat([top, x], -1))
+
+
+class Decoder(Body):
+    """A cell that unrolls the leads from the encoder's state, or from nothing."""
+
+    def __init__(self, outputs, leads, known, encoder, cell, forced):
+        each, features = outputs // leads, INPUTS - leads * known
+        super().__init__(HIDDEN, each, 0)
+        self.leads, self.known, self.forced, self.features = leads, known, forced, features
+        self.stack = Stack(cell, 2, inputs=features) if encoder else None
+        if encoder:
+            self.names = {f"stack.{k}": v for k, v in self.stack.names.items()}
+        make = {"lstm": nn.LSTMCell, "gru": nn.GRUCell}[cell]
+        self.decoder = make(features + each + known, HIDDEN)
+
+    def forward(self, x, targets):
+        out = []
+        state = None
+        for t in range(x.shape[1]):
+            seen = x[:, t, : self.features]
+            if self.stack is not None:
+                _, states = self.stack(x[:, : t + 1, : self.features])
+                state = states[-1]
+                state = tuple(s[0] for s in state) if isinstance(state, tuple) else state[0]
+            else:
+                state = None
+            last = x.new_zeros(x.shape[0], self.head.out_features)
+            ys = []
+            for lead in range(self.leads):
+                known = x[:, t, self.features + lead * self.known :][:, : self.known]
+                state = self.decoder(torch.cat([seen, last, known], -1), state)
+                last = self.head(state[0] if isinstance(state, tuple) else state)
+                ys.append(last)
+                if self.forced and self.training:
+                    last = targets[:, t].view(x.shape[0], -1, self.leads)[:, :, lead]
+            out.append(torch.stack(ys, -1).flatten(1))
+        return torch.stack(out, 1)
+
+
+class Window(Body):
+    def __init__(self, outputs, readings, layers, activation):
+        width = readings * INPUTS
+        super().__init__(HIDDEN if layers else width, outputs, INPUTS if layers else 0)
+        self.readings, self.activation = readings, getattr(torch, activation)
+        self.dense = nn.ModuleList(nn.Linear(width if l == 0 else HIDDEN, HIDDEN) for l in range(layers))
+
+    def forward(self, x, targets):
+        past = F.pad(x, (0, 0, self.readings - 1, 0))
+        top = torch.stack([past[:, t : t + self.readings].flatten(1) for t in range(x.shape[1])], 1)
+        for layer in self.dense:
+            top = self.activation(layer(top))
+        return self.head(torch.cat([top, x], -1) if self.dense else top)
+
+
+class Wavenet(Body):
+    def __init__(self, outputs, layers, stacks):
+        super().__init__(HIDDEN, outputs)
+        self.input = nn.Conv1d(INPUTS, HIDDEN, 1)
+        self.layers = nn.ModuleList()
+        for l in range(layers * stacks):
+            layer = {
+                "dilated": nn.Conv1d(HIDDEN, 2 * HIDDEN, 2, dilation=2 ** (l % layers)),
+                "residual": nn.Conv1d(HIDDEN, HIDDEN, 1),
+                "skip": nn.Conv1d(HIDDEN, HIDDEN, 1),
+            }
+            if l == layers * stacks - 1:
+                del layer["residual"]
+            self.layers.append(nn.ModuleDict(layer))
+        self.output = nn.Conv1d(HIDDEN, HIDDEN, 1)
+
+    def forward(self, x, targets):
+        now, skip = self.input(x.transpose(1, 2)), 0
+        for layer in self.layers:
+            a, b = layer["dilated"](F.pad(now, (layer["dilated"].dilation[0], 0))).chunk(2, 1)
+            gated = torch.tanh(a) * torch.sigmoid(b)
+            skip = skip + layer["skip"](gated)
+            if "residual" in layer:
+                now = now + layer["residual"](gated)
+        top = torch.relu(self.output(torch.relu(skip))).transpose(1, 2)
+        return self.head(torch.cat([top, x], -1))
+
+
+class Convolved(Body):
+    def __init__(self, outputs, kernel, stride, cell):
+        super().__init__(HIDDEN, outputs)
+        self.kernel, self.stride = kernel, stride
+        self.conv = nn.Conv1d(INPUTS, HIDDEN, kernel, stride=stride)
+        self.stack = Stack(cell, 1, inputs=HIDDEN)
+        self.names = {f"stack.{k}": v for k, v in self.stack.names.items()}
+
+    def forward(self, x, targets):
+        # Full strides end at readings stride − 1, 2 · stride − 1, …
+        past = F.pad(x.transpose(1, 2), (self.kernel - self.stride, 0))
+        h, _ = self.stack(torch.relu(self.conv(past)).transpose(1, 2))
+        h = torch.cat([h.new_zeros(h.shape[0], 1, HIDDEN), h], 1)
+        top = torch.stack([h[:, (t + 1) // self.stride] for t in range(x.shape[1])], 1)
+        return self.head(torch.cat([top, x], -1))
+
+
+def losses(kind):
+    def pinball(y, target):
+        e = target - y.unflatten(-1, (len(LEVELS), -1))
+        return torch.stack([torch.maximum(q * d, (q - 1) * d) for q, d in zip(LEVELS, e.unbind(-2))], -2)
+
+    return {
+        "squared": lambda y, target: (y - target) ** 2,
+        "huber": lambda y, target: F.huber_loss(y, target, reduction="none", delta=0.4),
+        "pinball": lambda y, target: pinball(y, target.unsqueeze(-2)).flatten(-2),
+    }[kind]
+
+
+def case(make, shape, loss="squared", forced=False):
+    torch.manual_seed(hash_of(shape, loss, forced))
+    levels = len(LEVELS) if loss == "pinball" else 1
+    network = make()
+    named = {network.names.get(n, n): p for n, p in network.named_parameters()}
+    kept = {network.names[n]: b for n, b in network.named_buffers() if n in network.names}
     x = torch.randn(BATCH, STEPS, INPUTS)
-    targets = torch.randn(BATCH, STEPS, OUTPUTS)
-    mask = (torch.rand(BATCH, STEPS, OUTPUTS) < 0.8).float()
+    targets = torch.randn(BATCH, STEPS, OUTPUTS // levels)
+    # A forced decoder is given what has arrived: here all has, some of it with little weight.
+    mask = torch.rand(BATCH, STEPS, OUTPUTS // levels)
+    mask = mask + 0.1 if forced else (mask - 0.2).clamp(min=0)
 
-    def forward():
-        h, state = rnn(x)
-        return head(torch.cat([h, x], -1)), state
+    def value():
+        each = losses(loss)(network(x, targets), targets)
+        weight = mask.repeat(1, 1, levels)
+        return (each * weight).sum() / weight.sum()
 
-    def loss():
-        return (((forward()[0] - targets) ** 2) * mask).sum() / mask.sum()
+    def all_of():
+        return {n: flat(p) for n, p in (named | kept).items()}
 
-    weights = {n: flat(p) for n, p in named}
-    y, state = forward()
-    h, c = state if kind == "lstm" else (state, None)
-    value = loss()
-    value.backward()
-    case = {
-        "cell": kind, "layers": layers, "weights": weights,
-        "x": flat(x), "targets": flat(targets), "mask": flat(mask),
-        "y": flat(y), "h": flat(h), "c": flat(c) if c is not None else None,
-        "loss": value.item(), "gradients": {n: flat(p.grad) for n, p in named},
-    }
-    groups = [
-        {"params": [p for n, p in named if "weight" in n], "weight_decay": DECAY},
-        {"params": [p for n, p in named if "bias" in n], "weight_decay": 0.0},
-    ]
+    out = {"shape": shape, "loss": loss, "forced": forced, "weights": all_of()}
+    network.eval()
+    out |= {"x": flat(x), "targets": flat(targets), "mask": flat(mask), "y": flat(network(x, targets))}
+    if isinstance(network, Recurrent):
+        lstm = shape["cell"] == "lstm"
+        out["h"] = [flat(s[0] if lstm else s) for s in network.states]
+        out["c"] = [flat(s[1]) for s in network.states] if lstm else []
+    out["evaluated"] = value().item()
+    network.train()
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d)]
+    for norm in norms:
+        norm.momentum = 0.0
+    first = value()
+    first.backward()
+    out |= {"value": first.item(), "gradients": {n: flat(p.grad) for n, p in named.items()}}
+    for norm in norms:
+        norm.momentum = 0.1
+    matrix = [p for p in named.values() if p.dim() > 1]
+    vector = [p for p in named.values() if p.dim() == 1]
+    groups = [{"params": matrix, "weight_decay": DECAY}, {"params": vector, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE)
     for _ in range(UPDATES):
         optimiser.zero_grad()
-        loss().backward()
-        torch.nn.utils.clip_grad_norm_([p for _, p in named], CLIP)
+        value().backward()
+        nn.utils.clip_grad_norm_(list(named.values()), CLIP)
         optimiser.step()
-    case["updated"] = {n: flat(p) for n, p in named}
-    return case
+    out["updated"] = all_of()
+    return out
+
+
+def hash_of(*parts):
+    return sum(ord(c) * (i + 1) for i, c in enumerate(json.dumps(parts))) % 10_000
+
+
+def cases():
+    for cell in CELLS:
+        for layers in (1, 2):
+            shape = {"family": "recurrent", "cell": cell, "layers": layers}
+            yield case(lambda: Recurrent(OUTPUTS, cell=cell, layers=layers), shape)
+    for cell in ("lstm", "gru"):
+        for norm in ("none", "batch"):
+            shape = {"family": "recurrent", "cell": cell, "layers": 3, "residual": True, "norm": norm}
+            yield case(lambda: Recurrent(OUTPUTS, cell=cell, layers=3, residual=True, norm=norm), shape)
+    for loss in ("huber", "pinball"):
+        yield case(
+            lambda: Recurrent(OUTPUTS, cell="lstm", layers=1),
+            {"family": "recurrent", "cell": "lstm", "layers": 1},
+            loss,
+        )
+    for cell in ("lstm", "gru"):
+        for encoder in (True, False):
+            for forced in (True, False):
+                shape = {"family": "recurrent" if encoder else "vector", "cell": cell, "leads": 2, "known": 1}
+                shape["layers"] = 2 if encoder else 1
+                yield case(lambda: Decoder(OUTPUTS, 2, 1, encoder, cell, forced), shape, forced=forced)
+    for readings, layers, activation in ((3, 0, "tanh"), (4, 2, "tanh"), (4, 1, "relu")):
+        shape = {"family": "window", "readings": readings, "layers": layers, "activation": activation}
+        yield case(lambda: Window(OUTPUTS, readings, layers, activation), shape)
+    for layers, stacks in ((3, 1), (2, 2)):
+        shape = {"family": "wavenet", "layers": layers, "stacks": stacks}
+        yield case(lambda: Wavenet(OUTPUTS, layers, stacks), shape)
+    for cell in ("gru", "gru_before"):
+        shape = {"family": "convolved", "kernel": 3, "stride": 2, "cell": cell, "layers": 1}
+        yield case(lambda: Convolved(OUTPUTS, 3, 2, cell), shape)
 
 
 def main():
-    cases = [network(k, l, s) for s, (k, l) in enumerate((k, l) for k in ("lstm", "gru") for l in (1, 2))]
     out = {
         "torch": torch.__version__, "inputs": INPUTS, "hidden": HIDDEN, "outputs": OUTPUTS,
         "batch": BATCH, "steps": STEPS, "learning_rate": LEARNING_RATE, "weight_decay": DECAY,
-        "clip_norm": CLIP, "updates": UPDATES, "cases": cases,
+        "clip_norm": CLIP, "updates": UPDATES, "levels": LEVELS, "cases": list(cases()),
     }
     pathlib.Path(__file__).with_name("golden.json").write_text(json.dumps(out) + "\n")
 

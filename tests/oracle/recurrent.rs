@@ -179,8 +179,7 @@ impl Oracle {
             let y = self.map("head", &state[0])?;
             last = y.clone();
             if data.forced {
-                let columns: Vec<u32> =
-                    (0..each).map(|i| ((i * leads + lead) % points) as u32).collect();
+                let columns: Vec<u32> = (0..each).map(|i| ((i * leads + lead) % points) as u32).collect();
                 let columns = Tensor::from_slice(&columns, each, &Device::Cpu)?;
                 let (given, arrived) = (targets.index_select(&columns, 1)?, mask.index_select(&columns, 1)?);
                 last = ((given * &arrived)? + (last * (1.0 - arrived)?)?)?;

@@ -93,9 +93,8 @@ impl Oracle {
             let sums = sums.broadcast_add(self.w(&format!("layers.{l}.dilated.bias")))?;
             let gated =
                 (sums.narrow(1, 0, channels)?.tanh()? * sigmoid(&sums.narrow(1, channels, channels)?)?)?;
-            let of = |name: &str| {
-                self.map(&format!("layers.{l}.{name}"), &gated)?.reshape((all, batch, channels))
-            };
+            let of =
+                |name: &str| self.map(&format!("layers.{l}.{name}"), &gated)?.reshape((all, batch, channels));
             skip = (skip + of("skip")?)?;
             if l + 1 < layers * stacks {
                 now = (here + of("residual")?)?;

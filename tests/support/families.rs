@@ -72,9 +72,12 @@ pub fn others(inputs: usize, hidden: usize, outputs: usize) -> Vec<Blueprint> {
             }
         }
     }
-    for (readings, layers, activation) in
-        [(1, 0, Activation::Tanh), (5, 0, Activation::Tanh), (4, 1, Activation::Relu), (3, 2, Activation::Tanh)]
-    {
+    for (readings, layers, activation) in [
+        (1, 0, Activation::Tanh),
+        (5, 0, Activation::Tanh),
+        (4, 1, Activation::Relu),
+        (3, 2, Activation::Tanh),
+    ] {
         all.push(of(Family::Window { readings, layers, hidden, activation }, Head::Direct));
     }
     for (layers, stacks) in [(1, 1), (3, 1), (2, 2)] {

@@ -5,8 +5,8 @@ mod cell;
 mod layout;
 mod parameters;
 
-pub use cell::{Activation, Cell, Norm};
 pub(super) use cell::NORM_EPSILON;
+pub use cell::{Activation, Cell, Norm};
 pub(super) use layout::LayerLayout;
 pub use parameters::{Parameter, Role};
 
@@ -73,6 +73,7 @@ pub struct Blueprint {
 
 impl Blueprint {
     pub const MAX_WIDTH: usize = 1 << 14;
+    pub const MAX_INPUTS: usize = 1 << 16;
     pub const MAX_LAYERS: usize = 16;
     /// Values that a series may carry.
     pub const MAX_ROW: usize = 1 << 24;
@@ -100,8 +101,7 @@ impl Blueprint {
     /// [`Error::Blueprint`] when a count is 0 or beyond its limit; [`Error::Shape`] when the parts do
     /// not go together.
     pub fn of(family: Family, head: Head, inputs: usize, outputs: usize) -> Result<Self, Error> {
-        let mut counts =
-            vec![("inputs", inputs, Self::MAX_WIDTH), ("outputs", outputs, Self::MAX_WIDTH)];
+        let mut counts = vec![("inputs", inputs, Self::MAX_INPUTS), ("outputs", outputs, Self::MAX_WIDTH)];
         match family {
             Family::Recurrent(s) | Family::Vector(s) | Family::Convolved { stack: s, .. } => {
                 counts.push(("hidden units", s.hidden, Self::MAX_WIDTH));

@@ -11,14 +11,18 @@ use super::{Blueprint, Family, Head};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Multiplies what enters; so many matrices of one shape are stacked in it.
-    Input { stacked: usize },
+    Input {
+        stacked: usize,
+    },
     /// `[gates · hidden, hidden]`
     Recurrent,
     /// The last linear map's matrix; starts at 0, so that an untrained network corrects nothing.
     Head,
     Bias,
     /// Of gates of `hidden` units, the second of which keeps what is carried: it starts at 1.
-    KeepingBias { hidden: usize },
+    KeepingBias {
+        hidden: usize,
+    },
     /// The gain of a norm; starts at 1.
     Gain,
     /// Learnt by no gradient: the running mean of a batch norm, starts at 0.
@@ -161,10 +165,9 @@ mod tests {
             for norm in [Norm::None, Norm::Layer, Norm::Batch] {
                 let stack = Recurrent { cell, norm, hidden: 5, layers: 2, residual: true };
                 let decoder = Head::Decoder { leads: 2, known: 1 };
-                for (family, head) in [
-                    (Family::Recurrent(stack), Head::Direct),
-                    (Family::Recurrent(stack), decoder),
-                ] {
+                for (family, head) in
+                    [(Family::Recurrent(stack), Head::Direct), (Family::Recurrent(stack), decoder)]
+                {
                     let b = Blueprint::of(family, head, 3, 4).unwrap();
                     for l in 0..2 {
                         let (layout, block) = (b.layer_layout(l), b.block(l));

@@ -81,7 +81,8 @@ pub(super) fn read(metadata: &BTreeMap<String, String>) -> Result<Blueprint, Err
             readings: number(metadata, READINGS)?,
             layers: number(metadata, LAYERS)?,
             hidden: number(metadata, HIDDEN)?,
-            activation: Activation::from_name(text(metadata, ACTIVATION)?).ok_or_else(|| wrong(ACTIVATION))?,
+            activation: Activation::from_name(text(metadata, ACTIVATION)?)
+                .ok_or_else(|| wrong(ACTIVATION))?,
         },
         Some("wavenet") => Family::Wavenet {
             channels: number(metadata, HIDDEN)?,

@@ -23,8 +23,8 @@ use super::{Activation, Arena, Blueprint, Error, Weights};
 use convolved::Convolved;
 use decoder::Decoder;
 use stack::Stack;
-pub(super) use wavenet::stacked;
 use wavenet::Wavenet;
+pub(super) use wavenet::stacked;
 use window::Window;
 
 /// Rows that go through all layers together, so that what they need stays in the nearest caches.

@@ -53,7 +53,12 @@ impl RecurrentBody {
 }
 
 /// Every layer's states, `[batch, state_width]` each, from rows that hold them from `offset` on.
-pub(super) fn layer_states(b: &Blueprint, rows: Option<&[f32]>, batch: usize, offset: usize) -> Vec<Vec<f32>> {
+pub(super) fn layer_states(
+    b: &Blueprint,
+    rows: Option<&[f32]>,
+    batch: usize,
+    offset: usize,
+) -> Vec<Vec<f32>> {
     let stack = b.stack().expect("the family has layers");
     let width = stack.state_width();
     let of = |l: usize| match rows {

@@ -109,7 +109,8 @@ impl ConvolvedBody {
         self.entering.reserve(rows * width);
         let parts = [Some((self.conv.weight(values), self.conv.bias(values)))];
         let (weights, bias) = stacked(self.isa, [self.hidden, inputs, kernel], &parts);
-        let (a, activation) = ([Operand::dense(&self.window, kernel * inputs), Operand::EMPTY], Activation::Relu);
+        let (a, activation) =
+            ([Operand::dense(&self.window, kernel * inputs), Operand::EMPTY], Activation::Relu);
         let (weights, bias, out) = (&weights, Some(&bias[..]), &mut self.entering[..]);
         Product { weights, bias, activation, a, rows, out, stride: width }.run();
         let entering = Operand { values: &self.entering, stride: width, width: self.hidden };

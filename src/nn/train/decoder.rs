@@ -120,9 +120,15 @@ impl DecoderTape {
         let (rows, each, stride) = (self.rows, self.each, self.stride);
         let (width, hidden) = (self.tape.width, self.tape.layout.hidden);
         let last = &values[self.blueprint.head_block()];
-        let back_head = Packed::new(self.isa, hidden, stride, |unit, k| {
-            if k < each { last[k * hidden + unit] } else { 0.0 }
-        });
+        let back_head =
+            Packed::new(
+                self.isa,
+                hidden,
+                stride,
+                |unit, k| {
+                    if k < each { last[k * hidden + unit] } else { 0.0 }
+                },
+            );
         let weights = self.tape.input_turned(&values[block.clone()]);
         let columns = weights.columns();
         let mut back = self.tape.turn(&values[block.clone()]);

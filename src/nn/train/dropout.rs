@@ -50,11 +50,7 @@ impl Dropout {
             None => vec![Masks { x: draw(self.input, b.inputs()), h: None }],
             Some(stack) => (0..stack.layers)
                 .map(|l| Masks {
-                    x: if l == 0 {
-                        draw(self.input, b.features())
-                    } else {
-                        draw(self.between, stack.hidden)
-                    },
+                    x: if l == 0 { draw(self.input, b.features()) } else { draw(self.between, stack.hidden) },
                     h: draw(self.recurrent, stack.hidden),
                 })
                 .collect(),

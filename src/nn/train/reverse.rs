@@ -213,9 +213,7 @@ impl Tape {
         match (self.layout.gains.is_some(), x) {
             (true, true) => Operand::dense(&self.x_sums, gates),
             (true, false) => Operand::dense(&self.h_sums, gates),
-            (false, _) => {
-                Operand { values: &self.gates[first..], stride: cell.sums() * width, width: gates }
-            }
+            (false, _) => Operand { values: &self.gates[first..], stride: cell.sums() * width, width: gates },
         }
     }
 

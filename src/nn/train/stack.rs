@@ -48,7 +48,14 @@ impl Stack {
     /// Takes the layers through `[T, B]` steps and rows. `values` is the flat vector of all
     /// parameters, `x` has `[rows]` rows, `states` is every layer's `[B, state_width]`. Learning
     /// takes the statistics of batch norms from these rows; else they are folded into `values`.
-    pub fn forward(&mut self, values: &[f32], x: Operand, states: &[Vec<f32>], size: [usize; 2], learn: bool) {
+    pub fn forward(
+        &mut self,
+        values: &[f32],
+        x: Operand,
+        states: &[Vec<f32>],
+        size: [usize; 2],
+        learn: bool,
+    ) {
         self.rows = size[0] * size[1];
         for (l, state) in states.iter().enumerate() {
             let (below, rest) = self.tapes.split_at_mut(l);

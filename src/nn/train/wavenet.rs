@@ -86,7 +86,8 @@ impl WavenetBody {
         let mut ring = 1;
         for layer in &mut self.layers {
             layer.x[..layer.dilation * batch * width].fill(0.0);
-            for (b, row) in state.into_iter().flat_map(|s| s.chunks_exact(self.blueprint.row_width())).enumerate()
+            for (b, row) in
+                state.into_iter().flat_map(|s| s.chunks_exact(self.blueprint.row_width())).enumerate()
             {
                 for past in 0..layer.dilation {
                     let entry = (row[0] as usize + past) % layer.dilation;
@@ -97,7 +98,6 @@ impl WavenetBody {
             ring += layer.dilation * c;
         }
     }
-
 }
 
 /// Rows `from..` of channels, `stride` apart.
@@ -184,7 +184,12 @@ impl Body for WavenetBody {
         let skip = channels(&self.skip, self.before, width, c);
         self.output.gradient(isa, rows, &[skip], Operand::dense(dtop, width), [0, c, 0], gradient);
         let mut dskip = Aligned::zeros(len);
-        turned(self.output.weight(values), c, 1, 0).times(Operand::dense(dtop, width), rows, &mut dskip, width);
+        turned(self.output.weight(values), c, 1, 0).times(
+            Operand::dense(dtop, width),
+            rows,
+            &mut dskip,
+            width,
+        );
         Slopes { isa, activation, y: &self.skip[from..from + len], d: &mut dskip }.run();
 
         let (mut dx, mut dgated) = (Aligned::zeros(len), Aligned::zeros(len));

@@ -75,9 +75,11 @@ impl WindowBody {
     fn entering(&self, l: usize) -> Operand<'_> {
         match l {
             0 => Operand::dense(&self.window, self.readings * self.blueprint.inputs()),
-            _ => {
-                Operand { values: &self.outs[l - 1], stride: self.isa.padded(self.hidden), width: self.hidden }
-            }
+            _ => Operand {
+                values: &self.outs[l - 1],
+                stride: self.isa.padded(self.hidden),
+                width: self.hidden,
+            },
         }
     }
 }

@@ -1,0 +1,204 @@
+//! `[streams.NAME.model]`: the network. Keys that mean nothing to the chosen family are unknown.
+
+use super::section::Section;
+
+/// The network, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Model {
+    pub network: Architecture,
+    pub base: Base,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// `rnn`, `lstm`, `gru`
+    Recurrent { layers: LayerKind, head: HeadKind },
+    /// `conv_gru`
+    Convolved { kernel: usize, stride: usize, layers: LayerKind },
+    /// `wavenet`: dilations 1, 2, 4, … to 2^(layers − 1) in each stack.
+    Wavenet { channels: usize, layers: usize, stacks: usize },
+    /// `dense`
+    Dense { readings: usize, layers: usize, hidden: usize, activation: ActivationKind },
+    /// `linear`
+    Linear { readings: usize },
+}
+
+/// Recurrent layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerKind {
+    pub cell: CellKind,
+    pub norm: NormKind,
+    pub hidden: usize,
+    pub layers: usize,
+    pub residual: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellKind {
+    Rnn(ActivationKind),
+    Lstm,
+    /// The reset gate comes after the product with the old state, as in PyTorch.
+    Gru,
+    /// It comes before it, as in most textbooks.
+    GruBefore,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActivationKind {
+    Tanh,
+    Relu,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    Layer,
+    None,
+    Batch,
+}
+
+/// What makes the forecasts of a recurrent family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadKind {
+    /// All leads at once, learnt at every reading of a chunk.
+    Seq2seq,
+    /// All leads at once, learnt at a chunk's last reading alone. It serves as `seq2seq` does.
+    Direct,
+    /// A decoder cell unrolls the leads from the carried state.
+    EncoderDecoder,
+    /// The same from nothing but the reading's own features: no state is carried.
+    VectorToSequence,
+}
+
+/// What the network corrects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    Last,
+    Seasonal,
+}
+
+impl Model {
+    /// Whether forecasts are unrolled lead by lead, so that what is known of a lead has a place.
+    pub fn unrolls(&self) -> bool {
+        matches!(
+            self.network,
+            Architecture::Recurrent { head: HeadKind::EncoderDecoder | HeadKind::VectorToSequence, .. }
+        )
+    }
+
+    /// How many readings before the newest a network looks at that looks at so many and no more.
+    pub fn memory(&self) -> usize {
+        match self.network {
+            Architecture::Recurrent { .. } | Architecture::Convolved { .. } => 0,
+            Architecture::Wavenet { layers, stacks, .. } => stacks * ((1 << layers) - 1),
+            Architecture::Dense { readings, .. } | Architecture::Linear { readings } => readings - 1,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Family {
+    Lstm,
+    Gru,
+    Rnn,
+    Wavenet,
+    ConvGru,
+    Dense,
+    Linear,
+}
+
+pub(super) fn model(mut s: Section<'_>, seasonal: bool) -> Model {
+    let family = s.choice(
+        "family",
+        &[
+            ("lstm", Family::Lstm),
+            ("gru", Family::Gru),
+            ("rnn", Family::Rnn),
+            ("wavenet", Family::Wavenet),
+            ("conv_gru", Family::ConvGru),
+            ("dense", Family::Dense),
+            ("linear", Family::Linear),
+        ],
+    );
+    let network = match family {
+        Family::Lstm | Family::Gru | Family::Rnn => {
+            let layers = layers(&mut s, family);
+            let head = s.choice(
+                "head",
+                &[
+                    ("seq2seq", HeadKind::Seq2seq),
+                    ("direct", HeadKind::Direct),
+                    ("encoder_decoder", HeadKind::EncoderDecoder),
+                    ("vector_to_sequence", HeadKind::VectorToSequence),
+                ],
+            );
+            if head == HeadKind::VectorToSequence && layers.layers > 1 {
+                s.fault(
+                    "layers",
+                    "must be 1 with head = \"vector_to_sequence\": the decoder is all there is",
+                );
+            }
+            Architecture::Recurrent { layers, head }
+        }
+        Family::ConvGru => {
+            let kernel = s.count("kernel", 6, 1..=1_024);
+            let stride = s.count("stride", 3.min(kernel), 1..=1_024);
+            if stride > kernel {
+                s.fault(
+                    "stride",
+                    format!("is {stride}; at most the kernel of {kernel}, or readings are lost"),
+                );
+            }
+            Architecture::Convolved { kernel, stride: stride.min(kernel), layers: layers(&mut s, family) }
+        }
+        Family::Wavenet => {
+            let channels = s.count("hidden", 32, 1..=1_024);
+            let (layers, stacks) = (s.count("layers", 7, 1..=14), s.count("stacks", 1, 1..=8));
+            let carried = channels * stacks * ((1 << layers) - 1);
+            if carried > 1 << 20 {
+                s.fault("layers", format!("make every series carry {carried} values; at most {}", 1 << 20));
+            }
+            Architecture::Wavenet { channels, layers, stacks }
+        }
+        Family::Dense => Architecture::Dense {
+            readings: s.count("readings", 24, 1..=4_096),
+            layers: s.count("layers", 1, 1..=8),
+            hidden: s.count("hidden", 32, 1..=1_024),
+            activation: s
+                .choice("activation", &[("relu", ActivationKind::Relu), ("tanh", ActivationKind::Tanh)]),
+        },
+        Family::Linear => Architecture::Linear { readings: s.count("readings", 24, 1..=4_096) },
+    };
+    let default = if seasonal { ("seasonal", Base::Seasonal) } else { ("last", Base::Last) };
+    let base = s.choice("base", &[default, ("last", Base::Last), ("seasonal", Base::Seasonal)]);
+    if base == Base::Seasonal && !seasonal {
+        s.fault("base", "is \"seasonal\", but the stream has no season");
+    }
+    s.finish();
+    Model { network, base }
+}
+
+fn layers(s: &mut Section<'_>, family: Family) -> LayerKind {
+    let cell = match family {
+        Family::Rnn => CellKind::Rnn(
+            s.choice("activation", &[("tanh", ActivationKind::Tanh), ("relu", ActivationKind::Relu)]),
+        ),
+        Family::Gru | Family::ConvGru => {
+            s.choice("gru_reset", &[("after", CellKind::Gru), ("before", CellKind::GruBefore)])
+        }
+        _ => CellKind::Lstm,
+    };
+    let (hidden, layers) = (s.count("hidden", 32, 1..=1_024), s.count("layers", 1, 1..=8));
+    let norm =
+        s.choice("norm", &[("layer", NormKind::Layer), ("none", NormKind::None), ("batch", NormKind::Batch)]);
+    let residual = s.flag("residual", false);
+    if layers == 1 && norm == NormKind::Batch {
+        s.fault("norm", "is \"batch\", which stands between layers: say layers = 2 or more");
+    }
+    if layers == 1 && residual {
+        s.fault(
+            "residual",
+            "is true, but residuals go around layers above the first: say layers = 2 or more",
+        );
+    }
+    LayerKind { cell, norm, hidden, layers, residual }
+}
