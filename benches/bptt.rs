@@ -20,28 +20,30 @@ fn main() {
     one_thread();
     let mut torch = Torch::start("torch_bptt.py");
     let mut report = Report::new("bptt", &["torch", "candle"]);
-    for cell in [Cell::Lstm, Cell::Gru] {
-        for (hidden, batch, steps) in [(32, 64, 64), (64, 64, 64), (128, 64, 64), (32, 32, 128)] {
-            let mut ours = ours(cell, Norm::None, hidden, batch, steps);
-            let mut candle = candle(cell, hidden, batch, steps);
-            let line = format!(
-                "{} {hidden} {batch} {steps} {INPUTS} {OUTPUTS} {}",
-                cell.name(),
-                BUDGET.as_secs_f64()
-            );
-            let (mut a, mut b, mut c) = (Best::none(), Best::none(), Best::none());
-            for _ in 0..ROUNDS {
-                a.offer(Some(seconds(BUDGET, &mut ours)));
-                b.offer(torch.as_mut().and_then(|t| t.seconds(&line)));
-            }
-            for _ in 0..2 {
-                c.offer(Some(seconds(BUDGET, &mut candle)));
-            }
-            let case = format!("{} H={hidden} B={batch} T={steps}", cell.name());
-            report.row(&case, batch * steps, a, &[b, c]);
+    let sizes = [(1, 64), (64, 64), (1024, 64), (16384, 4), (65536, 1)];
+    let cells = [Cell::Lstm, Cell::Gru, Cell::RnnTanh];
+    let cases = cells.iter().flat_map(|cell| {
+        [32, 64, 128].into_iter().flat_map(move |hidden| {
+            sizes.into_iter().map(move |(batch, steps)| (*cell, hidden, batch, steps))
+        })
+    });
+    for (cell, hidden, batch, steps) in cases {
+        let mut ours = ours(cell, Norm::None, hidden, batch, steps);
+        let mut candle = candle(cell, hidden, batch, steps);
+        let line =
+            format!("{} {hidden} {batch} {steps} {INPUTS} {OUTPUTS} {}", cell.name(), BUDGET.as_secs_f64());
+        let (mut a, mut b, mut c) = (Best::none(), Best::none(), Best::none());
+        for _ in 0..ROUNDS {
+            a.offer(Some(seconds(BUDGET, &mut ours)));
+            b.offer(torch.as_mut().and_then(|t| t.seconds(&line)));
         }
+        for _ in 0..2 {
+            c.offer(candle.as_mut().map(|candle| seconds(BUDGET, candle)));
+        }
+        let case = format!("{} H={hidden} B={batch} T={steps}", cell.name());
+        report.row(&case, batch * steps, a, &[b, c]);
     }
-    for cell in [Cell::Lstm, Cell::Gru] {
+    for cell in [Cell::Lstm, Cell::Gru, Cell::GruBefore, Cell::RnnTanh] {
         let mut ours = ours(cell, Norm::Layer, 64, 64, 64);
         let mut best = Best::none();
         (0..ROUNDS).for_each(|_| best.offer(Some(seconds(BUDGET, &mut ours))));
@@ -72,7 +74,8 @@ fn ours(cell: Cell, norm: Norm, hidden: usize, batch: usize, steps: usize) -> im
     }
 }
 
-fn candle(cell: Cell, hidden: usize, batch: usize, steps: usize) -> Box<dyn FnMut()> {
+/// Nothing for a cell that candle-nn does not have.
+fn candle(cell: Cell, hidden: usize, batch: usize, steps: usize) -> Option<Box<dyn FnMut()>> {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
     let x = Tensor::randn(0f32, 1f32, (batch, steps, INPUTS), &Device::Cpu).unwrap();
@@ -91,10 +94,11 @@ fn candle(cell: Cell, hidden: usize, batch: usize, steps: usize) -> Box<dyn FnMu
                 all.reshape((batch, steps, hidden)).unwrap()
             })
         }
+        _ => return None,
     };
     let mut optimiser = AdamW::new_lr(map.all_vars(), 1e-3).unwrap();
-    Box::new(move || {
+    Some(Box::new(move || {
         let error = (head.forward(&sequence(&x)).unwrap() - &y).unwrap();
         optimiser.backward_step(&error.sqr().unwrap().mean_all().unwrap()).unwrap();
-    })
+    }))
 }

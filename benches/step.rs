@@ -8,7 +8,7 @@ use std::time::Duration;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::rnn::{GRU, GRUConfig, GRUState, LSTM, LSTMConfig, LSTMState, RNN};
 use candle_nn::{VarBuilder, VarMap};
-use tidecast::nn::{Arena, Blueprint, Cell, Network, Norm, Weights};
+use tidecast::nn::{Activation, Arena, Blueprint, Cell, Family, Head, Network, Norm, Recurrent, Weights};
 use yardstick::{Best, Report, Torch, one_thread, seconds};
 
 const INPUTS: usize = 8;
@@ -19,10 +19,10 @@ fn main() {
     one_thread();
     let mut torch = Torch::start("torch_step.py");
     let mut report = Report::new("step", &["torch", "candle", "gemm"]);
-    for cell in [Cell::Lstm, Cell::Gru] {
+    for cell in [Cell::Lstm, Cell::Gru, Cell::RnnTanh] {
         for hidden in [32, 64, 128] {
-            for batch in [1, 64, 1024, 16384] {
-                let mut ours = ours(cell, Norm::None, hidden, batch);
+            for batch in [1, 64, 1024, 16384, 65536] {
+                let mut ours = stepping(recurrent(cell, Norm::None, hidden), batch);
                 let mut candle = candle(cell, hidden, batch);
                 let mut gemm = bare_gemm(cell, hidden, batch);
                 let line = format!("{} {hidden} {batch} {INPUTS} {}", cell.name(), BUDGET.as_secs_f64());
@@ -33,23 +33,58 @@ fn main() {
                     d.offer(Some(seconds(BUDGET, &mut gemm)));
                 }
                 for _ in 0..3 {
-                    c.offer(Some(seconds(BUDGET, &mut candle)));
+                    c.offer(candle.as_mut().map(|candle| seconds(BUDGET, candle)));
                 }
                 report.row(&format!("{} H={hidden} B={batch}", cell.name()), batch, a, &[b, c, d]);
             }
         }
     }
-    for cell in [Cell::Lstm, Cell::Gru] {
-        let mut ours = ours(cell, Norm::Layer, 64, 1024);
-        let mut best = Best::none();
-        (0..ROUNDS).for_each(|_| best.offer(Some(seconds(BUDGET, &mut ours))));
-        report.row(&format!("{} layer norm H=64 B=1024", cell.name()), 1024, best, &[]);
+    let mut alone = |case: &str, b: Blueprint| {
+        let (mut step, mut best) = (stepping(b, 1024), Best::none());
+        (0..ROUNDS).for_each(|_| best.offer(Some(seconds(BUDGET, &mut step))));
+        report.row(&format!("{case} B=1024"), 1024, best, &[]);
+    };
+    for cell in [Cell::Lstm, Cell::Gru, Cell::GruBefore, Cell::RnnTanh] {
+        alone(&format!("{} layer norm H=64", cell.name()), recurrent(cell, Norm::Layer, 64));
+    }
+    alone("gru_before H=64", recurrent(Cell::GruBefore, Norm::None, 64));
+    let stack = Recurrent { cell: Cell::Gru, norm: Norm::None, hidden: 64, layers: 1, residual: false };
+    for (case, family, head, outputs) in [
+        (
+            "gru H=64, decoder of 24 leads",
+            Family::Recurrent(stack),
+            Head::Decoder { leads: 24, known: 0 },
+            24,
+        ),
+        (
+            "conv_gru H=64, kernel 6, stride 3",
+            Family::Convolved { kernel: 6, stride: 3, stack },
+            Head::Direct,
+            1,
+        ),
+        (
+            "wavenet 32 channels, 7 layers",
+            Family::Wavenet { channels: 32, layers: 7, stacks: 1 },
+            Head::Direct,
+            1,
+        ),
+        ("dense H=32 on 24 readings", window(1), Head::Direct, 1),
+        ("linear on 24 readings", window(0), Head::Direct, 1),
+    ] {
+        alone(case, Blueprint::of(family, head, INPUTS, outputs).unwrap());
     }
     report.finish();
 }
 
-fn ours(cell: Cell, norm: Norm, hidden: usize, batch: usize) -> impl FnMut() {
-    let b = Blueprint::try_new(cell, norm, INPUTS, hidden, 1, 1).unwrap();
+fn recurrent(cell: Cell, norm: Norm, hidden: usize) -> Blueprint {
+    Blueprint::try_new(cell, norm, INPUTS, hidden, 1, 1).unwrap()
+}
+
+fn window(layers: usize) -> Family {
+    Family::Window { readings: 24, layers, hidden: 32, activation: Activation::Relu }
+}
+
+fn stepping(b: Blueprint, batch: usize) -> impl FnMut() {
     let mut network = Network::new(&Weights::initial(&b, 1));
     let mut arena = Arena::new(&b).unwrap();
     arena.grow(batch).unwrap();
@@ -57,11 +92,12 @@ fn ours(cell: Cell, norm: Norm, hidden: usize, batch: usize) -> impl FnMut() {
     let mut slots: Vec<u32> = (0..batch as u32).collect();
     slots.sort_by_key(|s| s.wrapping_mul(2_654_435_761));
     let x: Vec<f32> = (0..batch * INPUTS).map(|i| (i as f32 * 0.37).sin()).collect();
-    let mut y = vec![0.0; batch];
+    let mut y = vec![0.0; batch * b.outputs()];
     move || network.step(&mut arena, &slots, &x, &mut y).unwrap()
 }
 
-fn candle(cell: Cell, hidden: usize, batch: usize) -> Box<dyn FnMut()> {
+/// Nothing for a cell that candle-nn does not have.
+fn candle(cell: Cell, hidden: usize, batch: usize) -> Option<Box<dyn FnMut()>> {
     let map = VarMap::new();
     let vb = VarBuilder::from_varmap(&map, DType::F32, &Device::Cpu);
     let x = Tensor::randn(0f32, 1f32, (batch, INPUTS), &Device::Cpu).unwrap();
@@ -69,16 +105,17 @@ fn candle(cell: Cell, hidden: usize, batch: usize) -> Box<dyn FnMut()> {
         Cell::Lstm => {
             let l = LSTM::new(INPUTS, hidden, LSTMConfig::default(), vb).unwrap();
             let mut state = l.zero_state(batch).unwrap();
-            Box::new(move || {
+            Some(Box::new(move || {
                 let next = l.step(&x, &state).unwrap();
                 state = LSTMState::new(next.h.detach(), next.c.detach());
-            })
+            }))
         }
         Cell::Gru => {
             let g = GRU::new(INPUTS, hidden, GRUConfig::default(), vb).unwrap();
             let mut state = g.zero_state(batch).unwrap();
-            Box::new(move || state = GRUState { h: g.step(&x, &state).unwrap().h.detach() })
+            Some(Box::new(move || state = GRUState { h: g.step(&x, &state).unwrap().h.detach() }))
         }
+        _ => None,
     }
 }
 

@@ -103,6 +103,19 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
     (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
+/// Weights that are all different, and small enough for a rectified network not to explode.
+#[cfg(test)]
+pub(super) fn waves(b: &Blueprint) -> Weights {
+    let mut values = vec![0.0; b.parameter_count()];
+    for p in b.parameters() {
+        let size = 1.0 / (*p.shape.last().expect("a shape") as f32).sqrt();
+        let above = if p.role == Role::RunningVariance { 1.5 } else { 0.0 };
+        let of = |i: usize| above + size * ((p.range.start + i) as f32 * 1.3).sin();
+        values[p.range.clone()].iter_mut().enumerate().for_each(|(i, v)| *v = of(i));
+    }
+    Weights { blueprint: *b, values }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Cell, Norm};

@@ -250,6 +250,32 @@ impl Blueprint {
     }
 }
 
+/// Networks of every cell, norm, family and head, for tests.
+#[cfg(test)]
+pub(super) fn samples(inputs: usize, hidden: usize, outputs: usize) -> Vec<Blueprint> {
+    let mut families = vec![
+        Family::Window { readings: 5, layers: 0, hidden, activation: Activation::None },
+        Family::Window { readings: 3, layers: 2, hidden, activation: Activation::Relu },
+        Family::Wavenet { channels: hidden, layers: 3, stacks: 2 },
+    ];
+    let stack = |cell, norm| Recurrent { cell, norm, hidden, layers: 2, residual: true };
+    for cell in Cell::ALL {
+        families.extend([Norm::None, Norm::Layer, Norm::Batch].map(|n| Family::Recurrent(stack(cell, n))));
+    }
+    for cell in [Cell::Gru, Cell::GruBefore] {
+        families.push(Family::Convolved { kernel: 4, stride: 3, stack: stack(cell, Norm::Layer) });
+    }
+    let direct = families.into_iter().map(|family| (family, Head::Direct));
+    let decoder = Head::Decoder { leads: outputs, known: 0 };
+    let decoders = Cell::ALL.map(|cell| (Family::Recurrent(stack(cell, Norm::Layer)), decoder));
+    let alone = Recurrent { layers: 1, ..stack(Cell::Lstm, Norm::None) };
+    direct
+        .chain(decoders)
+        .chain([(Family::Vector(alone), decoder)])
+        .map(|(family, head)| Blueprint::of(family, head, inputs, outputs).unwrap())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
