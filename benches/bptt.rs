@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::rnn::{GRU, GRUConfig, LSTM, LSTMConfig, RNN};
 use candle_nn::{AdamW, Module, Optimizer, VarBuilder, VarMap, linear};
 use tidecast::nn::{Blueprint, Cell, Chunk, Dropout, Loss, Norm, Trainer, TrainerSettings, Weights};
-use yardstick::{Best, Report, Torch, one_thread, seconds};
+use yardstick::{Best, Report, Torch, one_thread, seconds, wanted};
 
 const INPUTS: usize = 8;
 const OUTPUTS: usize = 24;
@@ -28,6 +28,10 @@ fn main() {
         })
     });
     for (cell, hidden, batch, steps) in cases {
+        let case = format!("{} H={hidden} B={batch} T={steps}", cell.name());
+        if !wanted(&case) {
+            continue;
+        }
         let mut ours = ours(cell, Norm::None, hidden, batch, steps);
         let mut candle = candle(cell, hidden, batch, steps);
         let line =
@@ -40,14 +44,17 @@ fn main() {
         for _ in 0..2 {
             c.offer(candle.as_mut().map(|candle| seconds(BUDGET, candle)));
         }
-        let case = format!("{} H={hidden} B={batch} T={steps}", cell.name());
         report.row(&case, batch * steps, a, &[b, c]);
     }
     for cell in [Cell::Lstm, Cell::Gru, Cell::GruBefore, Cell::RnnTanh] {
+        let case = format!("{} layer norm H=64 B=64 T=64", cell.name());
+        if !wanted(&case) {
+            continue;
+        }
         let mut ours = ours(cell, Norm::Layer, 64, 64, 64);
         let mut best = Best::none();
         (0..ROUNDS).for_each(|_| best.offer(Some(seconds(BUDGET, &mut ours))));
-        report.row(&format!("{} layer norm H=64 B=64 T=64", cell.name()), 64 * 64, best, &[]);
+        report.row(&case, 64 * 64, best, &[]);
     }
     report.finish();
 }

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::rnn::{GRU, GRUConfig, GRUState, LSTM, LSTMConfig, LSTMState, RNN};
 use candle_nn::{VarBuilder, VarMap};
 use tidecast::nn::{Activation, Arena, Blueprint, Cell, Family, Head, Network, Norm, Recurrent, Weights};
-use yardstick::{Best, Report, Torch, one_thread, seconds};
+use yardstick::{Best, Report, Torch, one_thread, seconds, wanted};
 
 const INPUTS: usize = 8;
 const ROUNDS: usize = 8;
@@ -22,6 +22,10 @@ fn main() {
     for cell in [Cell::Lstm, Cell::Gru, Cell::RnnTanh] {
         for hidden in [32, 64, 128] {
             for batch in [1, 64, 1024, 16384, 65536] {
+                let case = format!("{} H={hidden} B={batch}", cell.name());
+                if !wanted(&case) {
+                    continue;
+                }
                 let mut ours = stepping(recurrent(cell, Norm::None, hidden), batch);
                 let mut candle = candle(cell, hidden, batch);
                 let mut gemm = bare_gemm(cell, hidden, batch);
@@ -35,14 +39,18 @@ fn main() {
                 for _ in 0..3 {
                     c.offer(candle.as_mut().map(|candle| seconds(BUDGET, candle)));
                 }
-                report.row(&format!("{} H={hidden} B={batch}", cell.name()), batch, a, &[b, c, d]);
+                report.row(&case, batch, a, &[b, c, d]);
             }
         }
     }
     let mut alone = |case: &str, b: Blueprint| {
+        let case = format!("{case} B=1024");
+        if !wanted(&case) {
+            return;
+        }
         let (mut step, mut best) = (stepping(b, 1024), Best::none());
         (0..ROUNDS).for_each(|_| best.offer(Some(seconds(BUDGET, &mut step))));
-        report.row(&format!("{case} B=1024"), 1024, best, &[]);
+        report.row(&case, 1024, best, &[]);
     };
     for cell in [Cell::Lstm, Cell::Gru, Cell::GruBefore, Cell::RnnTanh] {
         alone(&format!("{} layer norm H=64", cell.name()), recurrent(cell, Norm::Layer, 64));

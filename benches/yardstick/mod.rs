@@ -15,6 +15,12 @@ pub fn one_thread() {
     }
 }
 
+/// Whether a case was asked for: all are, or those that an argument is a part of.
+pub fn wanted(case: &str) -> bool {
+    let mut asked = std::env::args().skip(1).filter(|a| !a.starts_with("--")).peekable();
+    asked.peek().is_none() || asked.any(|a| case.contains(&a))
+}
+
 /// Seconds of processor time that this process has used: what one thread needs, whatever else the
 /// machine is busy with.
 fn used() -> f64 {

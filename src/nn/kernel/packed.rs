@@ -58,6 +58,21 @@ pub(super) unsafe fn accumulate<V: Lanes, const R: usize, const G: usize>(
 ) -> [[V; 4]; R] {
     unsafe {
         for k in 0..walk.depth {
+            if R < G {
+                // With few rows the register file is small: it holds the rows and one weight beside
+                // the sums, where four weights would push sums out.
+                let mut a = [V::splat(0.0); R];
+                for (r, a) in a.iter_mut().enumerate() {
+                    *a = V::splat(*walk.a.add(r * walk.row + k * walk.next));
+                }
+                for g in 0..G {
+                    let w = V::load(walk.b.add(k * walk.b_next + g * V::N));
+                    for (acc, a) in acc.iter_mut().zip(a) {
+                        acc[first + g] = a.mul_add(w, acc[first + g]);
+                    }
+                }
+                continue;
+            }
             let mut w = [V::splat(0.0); G];
             for (g, w) in w.iter_mut().enumerate() {
                 *w = V::load(walk.b.add(k * walk.b_next + g * V::N));
@@ -199,7 +214,7 @@ impl Product<'_> {
             for (r, acc) in acc.iter().enumerate() {
                 let out = self.out.as_mut_ptr().add((at + r) * self.stride + first);
                 for (g, acc) in acc.iter().take(G).enumerate() {
-                    activate(self.activation, *acc).store(out.add(g * V::N));
+                    acc.store(out.add(g * V::N));
                 }
             }
         }
@@ -220,6 +235,18 @@ impl Kernel for Product<'_> {
                     2 => in_row_groups!(V, rows, |at, R| self.block::<V, R, 2>(at, first)),
                     3 => in_row_groups!(V, rows, |at, R| self.block::<V, R, 3>(at, first)),
                     _ => in_row_groups!(V, rows, |at, R| self.block::<V, R, 4>(at, first)),
+                }
+            }
+        }
+        if self.activation == Activation::None {
+            return;
+        }
+        for row in 0..rows {
+            for column in (0..columns).step_by(V::N) {
+                // SAFETY: `Product::run` has checked every length.
+                unsafe {
+                    let out = self.out.as_mut_ptr().add(row * self.stride + column);
+                    activate(self.activation, V::load(out)).store(out);
                 }
             }
         }

@@ -52,7 +52,7 @@ enum Body {
 
 enum HeadPack {
     Direct(Direct),
-    Decoder(Decoder),
+    Decoder(Box<Decoder>),
 }
 
 /// `y = W [top | x] + b`
@@ -127,7 +127,7 @@ impl Network {
         };
         let head = match b.head() {
             Head::Direct => HeadPack::Direct(Direct::new(isa, &b, &values[b.head_block()])),
-            Head::Decoder { .. } => HeadPack::Decoder(Decoder::new(isa, &b, values)),
+            Head::Decoder { .. } => HeadPack::Decoder(Box::new(Decoder::new(isa, &b, values))),
         };
         Self { blueprint: b, body, head, seen: Vec::new(), step: 0 }
     }

@@ -32,7 +32,7 @@ pub(super) struct Pass {
 /// What makes the outputs.
 enum Tail {
     Direct(HeadTape),
-    Decoder(DecoderTape),
+    Decoder(Box<DecoderTape>),
 }
 
 /// How a pass goes.
@@ -69,7 +69,7 @@ impl Pass {
             },
             head: match b.head() {
                 Head::Direct => Tail::Direct(HeadTape::new(isa, b)),
-                Head::Decoder { .. } => Tail::Decoder(DecoderTape::new(isa, b)),
+                Head::Decoder { .. } => Tail::Decoder(Box::new(DecoderTape::new(isa, b))),
             },
             x: Vec::new(),
             rows: 0,
