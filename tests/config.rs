@@ -192,6 +192,26 @@ family = "transformer"
 }
 
 #[test]
+fn a_model_knows_the_keys_of_its_family_alone() {
+    let fault = |model: &str| {
+        let found = faults(&format!("{LEAST}\n[streams.power.model]\n{model}\n"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].clone()
+    };
+    assert!(fault("stride = 2").starts_with("streams.power.model.stride: is not a known key"));
+    assert!(fault("family = \"wavenet\"\nnorm = \"layer\"").contains("norm: is not a known key"));
+    assert!(fault("norm = \"batch\"").contains("layers = 2 or more"));
+    assert!(fault("residual = true").contains("layers = 2 or more"));
+    assert!(fault("layers = 2\nhead = \"vector_to_sequence\"").contains("must be 1"));
+    assert!(fault("family = \"conv_gru\"\nkernel = 2\nstride = 3").contains("at most the kernel of 2"));
+    assert!(fault("family = \"wavenet\"\nlayers = 14\nhidden = 1024").contains("at most 1048576"));
+    let found =
+        faults(&format!("{LEAST}\n[streams.power.training]\nlead_weights = [1, 2]\nteacher_forcing = 1\n"));
+    assert!(found[0].contains("24 numbers, one for each lead"), "{found:?}");
+    assert!(found[1].contains("teacher_forcing: is not a known key"), "{found:?}");
+}
+
+#[test]
 fn secrets_come_from_files_and_a_missing_one_is_a_fault() {
     let dir = tempfile::tempdir().unwrap();
     let secret = dir.path().join("password");

@@ -119,7 +119,7 @@ pub fn load(bytes: &[u8]) -> Result<Bundle, Error> {
     let blueprint = shape::read(&metadata)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(BundleError::from)?;
     let read = |prefix: &str| -> Result<Vec<f32>, Error> {
-        let mut values = Vec::with_capacity(blueprint.parameter_count());
+        let mut values = Vec::new();
         for p in blueprint.parameters() {
             let name = format!("{prefix}{}", p.name);
             let Ok(tensor) = tensors.tensor(&name) else { return Err(BundleError::Tensor(name).into()) };
