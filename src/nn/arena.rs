@@ -5,8 +5,10 @@ use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Storage, Tensor
 use super::error::check_length;
 use super::{Blueprint, Error};
 
-/// A tensor `[slots, row_width]` on the device; a row is `[h | c]` (LSTM) or `[h]` (GRU) of every
-/// layer, the first layer first. Rows are addressed by slot; who owns a slot is the caller's book.
+/// A tensor `[slots, row_width]` on the device. A row is what its family carries: `[h | c]` (LSTM) or
+/// `[h]` of every recurrent layer, the first layer first; past readings; rings with their turn. It is
+/// whole in itself: copied elsewhere, it goes on there. Rows are addressed by slot; who owns a slot is
+/// the caller's book.
 pub struct Arena {
     /// `[capacity, row_width]`
     rows: Tensor,

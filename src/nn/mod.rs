@@ -1,4 +1,4 @@
-//! The networks: an LSTM or GRU with one hidden state a series, and a head that forecasts.
+//! The networks: of each family one set of weights a stream, a state a series, and a head that forecasts.
 //!
 //! Owns cells, kernels, the arena of hidden states, training by truncated back-propagation, the
 //! optimiser and the file format of a model. Promises that serving allocates nothing and starts no
