@@ -8,8 +8,10 @@ mod interval;
 mod ledger;
 mod scores;
 mod summary;
+mod waiting;
 
 pub use interval::Intervals;
 pub use ledger::{Entry, Ledger};
 pub use scores::Scores;
 pub use summary::{Summary, lead_buckets};
+pub use waiting::Waiting;

@@ -1,11 +1,57 @@
-//! What can forecast a series without a network. Each reads a series' past and writes a point for
-//! every lead; none keeps state of its own yet.
+//! What forecasts a series without a network, and the mixture of all that forecasts.
+//!
+//! The linear experts of a stream are one streaming structure a series ([`Pool`]); others stand
+//! beside it behind the same trait. Each is a table with one row a series, O(1) a reading, without
+//! allocation, and stays finite whatever it is given. The mixer ([`Mixer`]) weighs them.
+//!
+//! Promises that a forecast depends on readings up to its origin only, and that a row comes back
+//! from its bytes bit for bit. Never knows where readings come from, or what was emitted.
 
+mod covariance;
+mod holt;
+mod lanes;
 mod last;
+mod leads;
+mod mixer;
+mod plan;
+mod pool;
+mod profile;
+mod range;
 mod seasonal;
+mod table;
+mod weights;
 
 pub use last::last_value;
+pub use leads::Leads;
+pub use mixer::{MIXED, Mixer};
+pub use plan::{Accuracy, PoolShape, TooManyExtras};
+pub use pool::Pool;
 pub use seasonal::seasonal_naive;
+
+use crate::domain::Rows;
+
+/// A reading of one target, as an expert sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation<'a> {
+    /// Relative to the series' anchor; what filled it where it was missing.
+    pub value: f32,
+    /// Whether it was observed: what was filled is stepped on and never learnt from.
+    pub observed: bool,
+    /// The cell that seasons are counted by: that of the local time, or a count of readings.
+    pub clock: i64,
+    /// Calendar and covariates, of size about 1. `[extras]`
+    pub extras: &'a [f32],
+}
+
+/// Some experts that are stepped as one.
+pub trait Experts: Rows {
+    /// Their names, in the order of their forecasts.
+    fn names(&self) -> &[&'static str];
+
+    /// Takes the next reading of a target: learns from every target that it makes arrive, then
+    /// forecasts all leads from it. `out`: `[experts, horizon]`
+    fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]);
+}
 
 /// Who forecasts. The order is that of every table of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,189 @@
+//! The pool, its mixture and the intervals around it on one hourly series, strictly causal, as the
+//! shard calls them: what has arrived is learnt from, then the reading is stepped on and forecast from.
+
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use tidecast::config;
+use tidecast::domain::{Grid, Interval, Level, Levels, Rows};
+use tidecast::evaluation::{Intervals, Waiting};
+use tidecast::expert::{Accuracy, Experts, Leads, MIXED, Mixer, Observation, Pool, PoolShape};
+use tidecast::series::Calendar;
+
+pub const HORIZON: usize = 24;
+pub const SEASONS: [usize; 2] = [24, 168];
+/// The shard's rule for when a series' mixture begins to learn.
+pub const MIX_FROM: usize = 100;
+const LEVELS: [f64; 4] = [0.025, 0.1, 0.9, 0.975];
+
+/// An hourly series without gaps: what was missing holds the value before.
+pub struct Hourly {
+    /// Hours since 1970 of the first value.
+    pub first: i64,
+    pub values: Vec<f64>,
+}
+
+/// Mean absolute errors over the origins of the second half.
+pub struct Judged {
+    pub names: Vec<&'static str>,
+    /// `[experts + mixture, horizon]`
+    pub errors: Vec<Vec<f64>>,
+    pub coverage_80: f64,
+    pub coverage_95: f64,
+    /// Of a reading, everything.
+    pub each: Duration,
+    /// Of a reading, the pool alone.
+    pub pool_each: Duration,
+    pub bytes: [usize; 4],
+}
+
+impl Judged {
+    pub fn mean(&self, expert: usize) -> f64 {
+        self.errors[expert].iter().sum::<f64>() / self.errors[expert].len() as f64
+    }
+
+    pub fn mixture(&self) -> usize {
+        self.errors.len() - 1
+    }
+}
+
+/// The temperature at JFK of `data/`.
+pub fn jfk() -> Hourly {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/data/nyc_airports_hourly.csv.gz");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_string(&mut text).unwrap();
+    let mut rows: Vec<(i64, f64)> = Vec::new();
+    for line in text.lines().filter(|l| l.starts_with("JFK,")) {
+        let fields: Vec<&str> = line.split(',').collect();
+        let part = |i: usize| fields[i].parse::<i8>().unwrap();
+        let date = jiff::civil::date(fields[1].parse().unwrap(), part(2), part(3)).at(part(4), 0, 0, 0);
+        let hour = date.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_second() / 3_600;
+        // The local clock is set back once a year: of two equal hours the first counts.
+        if rows.last().is_none_or(|(last, _)| *last < hour) {
+            rows.push((hour, fields[5].parse().unwrap_or(f64::NAN)));
+        }
+    }
+    held(&rows)
+}
+
+/// The load of the French grid, where the shared data are.
+pub fn rte() -> Option<Hourly> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/power/rte_load_hourly.csv");
+    let path = std::env::var("TIDECAST_RTE_LOAD").unwrap_or_else(|_| path.into());
+    let text = std::fs::read_to_string(path).ok()?;
+    let rows: Vec<(i64, f64)> = text
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let (time, value) = line.split_once(',').unwrap();
+            let time: jiff::civil::DateTime = time.replace(' ', "T").parse().unwrap();
+            let hour = time.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp().as_second() / 3_600;
+            (hour, value.parse().unwrap())
+        })
+        .collect();
+    Some(held(&rows))
+}
+
+fn held(rows: &[(i64, f64)]) -> Hourly {
+    let first = rows[0].0;
+    let mut values = vec![f64::NAN; (rows[rows.len() - 1].0 - first + 1) as usize];
+    rows.iter().for_each(|(hour, value)| values[(hour - first) as usize] = *value);
+    for i in 1..values.len() {
+        if values[i].is_nan() {
+            values[i] = values[i - 1];
+        }
+    }
+    Hourly { first, values }
+}
+
+pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
+    let grid = Grid::Fixed(Interval::new(Duration::from_secs(3_600)).unwrap());
+    let which = config::Calendar { day: true, week: true, year: false };
+    let mut calendar = Calendar::new(which, grid, jiff::tz::TimeZone::UTC);
+    let extras = if accuracy == Accuracy::Full { calendar.width() } else { 0 };
+    let shape = PoolShape { targets: 1, horizon: HORIZON, seasons: SEASONS.to_vec(), extras, accuracy };
+    let leads = match accuracy {
+        Accuracy::Full => Leads::every(HORIZON),
+        Accuracy::Compact => Leads::buckets(HORIZON),
+    };
+    let mut pool = Pool::try_new(&shape).unwrap();
+    let experts = pool.names().len();
+    let mut mixer = Mixer::new(1, experts, leads.clone(), MIX_FROM);
+    let learnt = leads.len();
+    let lanes = experts + MIXED + 1 + LEVELS.len();
+    let mut waiting = Waiting::new(1, lanes, leads.learnt());
+    let levels = Levels::new(LEVELS.map(|l| Level::try_new(l).unwrap()).to_vec());
+    let mut intervals = Intervals::new(1, HORIZON, SEASONS[0], &levels);
+    pool.grow(1);
+    mixer.grow(1);
+    waiting.grow(1);
+    intervals.grow(1);
+
+    let mut said = vec![0.0f32; lanes * HORIZON];
+    let mut picked = vec![0.0f32; lanes * learnt];
+    let mut matured = vec![0.0f32; lanes * learnt];
+    let (mixture, scale) = (experts + 2, experts + MIXED);
+    let n = series.values.len();
+    let mut errors = vec![vec![0.0f64; HORIZON]; experts + 1];
+    let (mut inside_80, mut inside_95, mut judged) = (0usize, 0usize, 0usize);
+    let (mut spent, mut spent_pool) = (Duration::ZERO, Duration::ZERO);
+    let anchor = series.values[0];
+    for (t, value) in series.values.iter().enumerate() {
+        let now = t as u64;
+        let cell = series.first + t as i64;
+        let features = &calendar.features(cell)[..extras];
+        let began = Instant::now();
+        let value = pool.admit(0, 0, (value - anchor) as f32);
+        waiting.matured(0, 0, now, &mut matured);
+        mixer.learn(0, 0, value, &matured[..(experts + MIXED) * learnt]);
+        for (i, lead) in leads.learnt().iter().enumerate() {
+            let lane = |lane: usize| matured[lane * learnt + i];
+            let bounds: [f32; LEVELS.len()] = std::array::from_fn(|l| lane(scale + 1 + l));
+            intervals.update(0, 0, cell, *lead, value, lane(mixture), lane(scale), &bounds);
+        }
+        let began_pool = Instant::now();
+        let reading = Observation { value, observed: true, clock: cell, extras: features };
+        pool.step(0, 0, &reading, &mut said[..experts * HORIZON]);
+        spent_pool += began_pool.elapsed();
+        let (forecasts, rest) = said.split_at_mut(experts * HORIZON);
+        let (mixed, rest) = rest.split_at_mut(MIXED * HORIZON);
+        mixer.mix(0, 0, forecasts, mixed);
+        let point = &mixed[2 * HORIZON..];
+        for i in 0..HORIZON {
+            let mut bounds = [0.0; LEVELS.len()];
+            let guess = pool.deviation(0, 0);
+            rest[i] = intervals.quantiles(0, 0, cell + i as i64 + 1, i + 1, point[i], guess, &mut bounds);
+            bounds.iter().enumerate().for_each(|(l, b)| rest[(l + 1) * HORIZON + i] = *b);
+        }
+        leads.pick(&said, &mut picked);
+        waiting.issue(0, 0, now, (value, pool.deviation(0, 0)), &picked);
+        spent += began.elapsed();
+        if t >= n / 2 && t < n - HORIZON {
+            judged += 1;
+            for i in 0..HORIZON {
+                let truth = (series.values[t + i + 1] - anchor) as f32;
+                let at = |row: usize| said[row * HORIZON + i];
+                for (e, error) in errors.iter_mut().enumerate() {
+                    let row = if e == experts { mixture } else { e };
+                    error[i] += f64::from((at(row) - truth).abs());
+                }
+                let within = |low: usize, high: usize| at(scale + low) <= truth && truth <= at(scale + high);
+                inside_95 += usize::from(within(1, 4));
+                inside_80 += usize::from(within(2, 3));
+            }
+        }
+    }
+    errors.iter_mut().flatten().for_each(|e| *e /= judged as f64);
+    let mut names = pool.names().to_vec();
+    names.push("mixture");
+    let share = |inside: usize| inside as f64 / (judged * HORIZON) as f64;
+    Judged {
+        names,
+        errors,
+        coverage_80: share(inside_80),
+        coverage_95: share(inside_95),
+        each: spent / n as u32,
+        pool_each: spent_pool / n as u32,
+        bytes: [pool.bytes_each(), mixer.bytes_each(), waiting.bytes_each(), intervals.memory()],
+    }
+}

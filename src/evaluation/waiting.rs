@@ -1,0 +1,179 @@
+use crate::domain::{Damaged, Rows, Take, put};
+
+/// Forecasts that wait for their target: for each series, target and lead as many values as the shard
+/// wants judged, as 16-bit floats relative to the origin's value.
+///
+/// What is said at lead `l` waits `l` steps, so each lead has a ring of its own length and nothing
+/// stands empty: `Σ leads` entries. What matures at a step and what is said at it share their places.
+#[derive(Debug)]
+pub struct Waiting {
+    targets: usize,
+    lanes: usize,
+    leads: Vec<usize>,
+    /// Where each lead's ring begins.
+    starts: Vec<usize>,
+    entries: usize,
+    /// `[slots, targets, entries, lanes]`
+    said: Vec<u16>,
+    /// What the values are relative to, and their unit. `[slots, targets, horizon, 2]`
+    origins: Vec<f32>,
+}
+
+impl Waiting {
+    /// `leads` are ascending, from 1 on.
+    pub fn new(targets: usize, lanes: usize, leads: &[usize]) -> Self {
+        let starts = leads.iter().scan(0, |sum, lead| Some(std::mem::replace(sum, *sum + lead))).collect();
+        let entries = leads.iter().sum();
+        let leads = leads.to_vec();
+        Self { targets, lanes, leads, starts, entries, said: Vec::new(), origins: Vec::new() }
+    }
+
+    fn horizon(&self) -> usize {
+        self.leads.last().copied().unwrap_or(1)
+    }
+
+    /// Bytes of one series.
+    pub fn bytes_each(&self) -> usize {
+        self.targets * (2 * self.entries * self.lanes + 8 * self.horizon())
+    }
+
+    fn at(&self, row: usize, step: u64, lead: usize) -> usize {
+        let place = (step % self.leads[lead] as u64) as usize;
+        (row * self.entries + self.starts[lead] + place) * self.lanes
+    }
+
+    fn origin_at(&self, row: usize, step: u64) -> usize {
+        let horizon = self.horizon();
+        2 * (row * horizon + (step % horizon as u64) as usize)
+    }
+
+    /// What was said of step `now`, at each lead; not a number where nothing was. Each step must take
+    /// what matures before it says anything. `out`: `[lanes, leads]`
+    pub fn matured(&self, slot: usize, target: usize, now: u64, out: &mut [f32]) {
+        let (row, n) = (slot * self.targets + target, self.leads.len());
+        assert_eq!(out.len(), self.lanes * n);
+        for (i, lead) in self.leads.iter().enumerate() {
+            let Some(origin) = now.checked_sub(*lead as u64) else {
+                out[i..].iter_mut().step_by(n).for_each(|v| *v = f32::NAN);
+                continue;
+            };
+            let [reference, unit] = self.origins[self.origin_at(row, origin)..][..2] else { return };
+            let entry = &self.said[self.at(row, now, i)..][..self.lanes];
+            for (lane, said) in entry.iter().enumerate() {
+                out[lane * n + i] = half::f16::from_bits(*said).to_f32() * unit + reference;
+            }
+        }
+    }
+
+    /// Notes what is said at step `now`. Values are kept relative to `reference`, in thousandths of
+    /// what they differ from it by, and as far as 65,504 times `unit` from it. `said`: `[lanes, leads]`
+    pub fn issue(
+        &mut self,
+        slot: usize,
+        target: usize,
+        now: u64,
+        (reference, unit): (f32, f32),
+        said: &[f32],
+    ) {
+        let (row, n) = (slot * self.targets + target, self.leads.len());
+        assert_eq!(said.len(), self.lanes * n);
+        let unit = if unit > 1e-30 && unit.is_finite() { unit } else { 1.0 };
+        let origin = self.origin_at(row, now);
+        self.origins[origin..][..2].copy_from_slice(&[reference, unit]);
+        let per_unit = 1.0 / unit;
+        for i in 0..n {
+            let at = self.at(row, now, i);
+            for (lane, entry) in self.said[at..][..self.lanes].iter_mut().enumerate() {
+                let value = (said[lane * n + i] - reference) * per_unit;
+                *entry = half::f16::from_f32(value.clamp(-65_504.0, 65_504.0)).to_bits();
+            }
+        }
+    }
+
+    /// Notes that nothing is said at step `now`, so that what has matured is not taken twice.
+    pub fn pass(&mut self, slot: usize, target: usize, now: u64) {
+        for i in 0..self.leads.len() {
+            let at = self.at(slot * self.targets + target, now, i);
+            self.said[at..][..self.lanes].fill(half::f16::NAN.to_bits());
+        }
+    }
+}
+
+impl Rows for Waiting {
+    fn grow(&mut self, slots: usize) {
+        let rows = slots * self.targets;
+        self.said.resize(rows * self.entries * self.lanes, half::f16::NAN.to_bits());
+        self.origins.resize(rows * self.horizon() * 2, 0.0);
+    }
+
+    fn reset(&mut self, slot: usize) {
+        let (said, origins) = (self.targets * self.entries * self.lanes, self.targets * self.horizon() * 2);
+        self.said[slot * said..][..said].fill(half::f16::NAN.to_bits());
+        self.origins[slot * origins..][..origins].fill(0.0);
+    }
+
+    fn save(&self, slot: usize, out: &mut Vec<u8>) {
+        let (said, origins) = (self.targets * self.entries * self.lanes, self.targets * self.horizon() * 2);
+        put(out, &self.said[slot * said..][..said]);
+        put(out, &self.origins[slot * origins..][..origins]);
+    }
+
+    fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
+        let (said, origins) = (self.targets * self.entries * self.lanes, self.targets * self.horizon() * 2);
+        row.fill(&mut self.said[slot * said..][..said])?;
+        row.fill(&mut self.origins[slot * origins..][..origins])
+    }
+
+    fn memory(&self) -> usize {
+        self.said.capacity() * size_of::<u16>() + self.origins.capacity() * size_of::<f32>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_matures_at_its_target_once() {
+        let leads = [1, 2, 4, 5];
+        let mut waiting = Waiting::new(2, 3, &leads);
+        waiting.grow(2);
+        let value =
+            |origin: u64, lead: usize, lane: usize| 1e6 + (origin as f32) + 0.25 * (lead + 8 * lane) as f32;
+        let mut out = [0.0; 12];
+        for now in 0..40u64 {
+            waiting.matured(1, 1, now, &mut out);
+            for (i, lead) in leads.iter().enumerate() {
+                for lane in 0..3 {
+                    let got = out[lane * 4 + i];
+                    match now.checked_sub(*lead as u64) {
+                        Some(origin) if origin % 7 != 3 => {
+                            assert!((got - value(origin, *lead, lane)).abs() < 0.1, "{now} {lead} {lane}");
+                        }
+                        _ => assert!(got.is_nan(), "{now} {lead}: {got}"),
+                    }
+                }
+            }
+            if now % 7 == 3 {
+                waiting.pass(1, 1, now);
+                continue;
+            }
+            let said: Vec<f32> = (0..3).flat_map(|lane| leads.map(|lead| value(now, lead, lane))).collect();
+            waiting.issue(1, 1, now, (1e6 + now as f32, 0.5), &said);
+        }
+        waiting.matured(0, 1, 40, &mut out);
+        assert!(out.iter().all(|v| v.is_nan()));
+        let mut row = Vec::new();
+        waiting.save(1, &mut row);
+        let mut other = Waiting::new(2, 3, &leads);
+        other.grow(1);
+        other.load(0, &mut Take::new(&row)).unwrap();
+        let mut back = [0.0; 12];
+        waiting.matured(1, 1, 40, &mut out);
+        other.matured(0, 1, 40, &mut back);
+        assert_eq!(out.map(f32::to_bits), back.map(f32::to_bits));
+        other.reset(0);
+        other.matured(0, 1, 40, &mut back);
+        assert!(back.iter().all(|v| v.is_nan()));
+    }
+}

@@ -1,0 +1,81 @@
+/// The leads that weights are learnt for: every one, or 1, 2, 4, 8, … and the horizon, where what
+/// lies between takes its place on the straight line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leads {
+    horizon: usize,
+    learnt: Vec<usize>,
+}
+
+impl Leads {
+    /// Every lead up to `horizon`, at least 1.
+    pub fn every(horizon: usize) -> Self {
+        Self { horizon, learnt: (1..=horizon.max(1)).collect() }
+    }
+
+    /// The powers of two below `horizon`, and `horizon`.
+    pub fn buckets(horizon: usize) -> Self {
+        let horizon = horizon.max(1);
+        let mut learnt: Vec<usize> = std::iter::successors(Some(1), |lead| Some(lead * 2))
+            .take_while(|lead| *lead < horizon)
+            .collect();
+        learnt.push(horizon);
+        Self { horizon, learnt }
+    }
+
+    pub fn horizon(&self) -> usize {
+        self.horizon
+    }
+
+    /// The learnt leads, ascending; the first is 1 and the last the horizon.
+    pub fn learnt(&self) -> &[usize] {
+        &self.learnt
+    }
+
+    pub fn len(&self) -> usize {
+        self.learnt.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.learnt.is_empty()
+    }
+
+    /// What stands at the learnt leads. `points`: `[rows, horizon]`; `picked`: `[rows, len]`
+    pub fn pick(&self, points: &[f32], picked: &mut [f32]) {
+        for (from, to) in points.chunks_exact(self.horizon).zip(picked.chunks_exact_mut(self.learnt.len())) {
+            to.iter_mut().zip(&self.learnt).for_each(|(to, lead)| *to = from[lead - 1]);
+        }
+    }
+
+    /// Adds to `points` what is known at the learnt leads, on straight lines between them.
+    /// `known`: `[len]`; `points`: `[horizon]`
+    pub fn add(&self, known: &[f32], points: &mut [f32]) {
+        if self.learnt.len() == self.horizon {
+            points.iter_mut().zip(known).for_each(|(point, k)| *point += k);
+            return;
+        }
+        points[0] += known[0];
+        for (ends, values) in self.learnt.windows(2).zip(known.windows(2)) {
+            let width = (ends[1] - ends[0]) as f32;
+            for lead in ends[0] + 1..=ends[1] {
+                let share = (lead - ends[0]) as f32 / width;
+                points[lead - 1] += (1.0 - share) * values[0] + share * values[1];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn between_learnt_leads_the_line_is_straight() {
+        let leads = Leads::buckets(6);
+        assert_eq!(leads.learnt(), [1, 2, 4, 6]);
+        let mut points = [1.0; 6];
+        leads.add(&[1.0, 2.0, 4.0, 0.0], &mut points);
+        assert_eq!(points, [2.0, 3.0, 4.0, 5.0, 3.0, 1.0]);
+        assert_eq!(Leads::buckets(1).learnt(), [1]);
+        assert_eq!(Leads::buckets(8).learnt(), [1, 2, 4, 8]);
+    }
+}

@@ -1,0 +1,346 @@
+use super::covariance::Covariance;
+use super::holt::{Holt, QUICK, SLOW};
+use super::lanes::padded;
+use super::leads::Leads;
+use super::profile::Profile;
+use super::weights::FEATURES_MAX;
+
+/// Rates of the profiles of the short and of the long season.
+const PROFILE_RATES: [f32; 2] = [0.1, 0.25];
+/// Half-lives of the means of a series without a season.
+const HALF_LIVES: [usize; 2] = [12, 96];
+/// Short lags of a series without a season.
+const PLAIN_LAGS: usize = 12;
+/// The most short lags of one with a season.
+const SHORT_LAGS: usize = 23;
+/// Longer seasons than this are left to others: a series would hold several rings of them.
+const SEASON_MAX: usize = 2_048;
+/// A memory of about 5,000 readings; of 500 for the block that follows breaks.
+const FORGETTING: f32 = 0.999_8;
+const FORGETTING_FAST: f32 = 0.998;
+/// The delayed update of all leads stays stable while horizon × features × (1 − λ) is below this.
+const STABLE: f32 = 0.5;
+/// Blocks begin at this reading, or after four of the shorter season if that is sooner.
+const START: usize = 48;
+
+/// How much is kept of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accuracy {
+    /// Every lead has weights of its own, features are as rich as the stream allows.
+    Full,
+    /// A few kilobytes: few features, weights at leads 1, 2, 4, 8, … only.
+    Compact,
+}
+
+/// What a stream's pool has to do with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolShape {
+    pub targets: usize,
+    pub horizon: usize,
+    /// Season lengths in steps, ascending; the two shortest count.
+    pub seasons: Vec<usize>,
+    /// Calendar features and covariates of a reading.
+    pub extras: usize,
+    pub accuracy: Accuracy,
+}
+
+/// More features than a block can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{extras} calendar features and covariates are too many: at most {most}; leave some out")]
+pub struct TooManyExtras {
+    pub extras: usize,
+    pub most: usize,
+}
+
+/// What a weight can stand on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Feature {
+    One,
+    /// The value so many steps ago, less the newest.
+    Lag(usize),
+    /// The difference over the shorter season, so many steps ago.
+    Difference(usize),
+    /// An exponentially weighted mean, less the newest value.
+    Mean(usize),
+    /// A profile's forecast at a lead, less the newest value.
+    Profile(usize, usize),
+    /// A Holt-Winters' forecast at a lead, less the newest value.
+    Holt(usize, usize),
+}
+
+/// What a block corrects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    Last,
+    Seasonal,
+    Profile,
+    Holt,
+}
+
+impl Base {
+    /// In the order of the variants.
+    pub const COUNT: usize = 4;
+}
+
+/// One covariance, and weights for each of its bases.
+#[derive(Clone, Debug)]
+pub(super) struct Block {
+    pub features: usize,
+    pub bases: Vec<Base>,
+    pub covariance: Covariance,
+    /// Where its parts lie in a row: 32-bit, 32-bit, 32-bit and 16-bit floats.
+    pub weights: usize,
+    pub errors: usize,
+    pub p: usize,
+    pub gains: usize,
+}
+
+impl Block {
+    pub fn padded(&self) -> usize {
+        padded(self.features)
+    }
+}
+
+/// How a pool's row is laid out and what is computed from it.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub leads: Leads,
+    /// The shorter season.
+    pub season: Option<usize>,
+    pub mean_rates: [f32; 2],
+    pub profiles: Vec<Profile>,
+    pub holts: [Holt; 2],
+    pub carries: Vec<f32>,
+    /// All but the extras, which come after them. A block has the first so many.
+    pub features: Vec<Feature>,
+    pub extras: usize,
+    pub blocks: Vec<Block>,
+    pub start: usize,
+    /// Values kept.
+    pub ring: usize,
+    /// Where the parts of a row lie.
+    pub profile_floats: Vec<usize>,
+    pub profile_counts: Vec<usize>,
+    pub holt_floats: [usize; 2],
+    pub holt_counts: [usize; 2],
+    pub floats: usize,
+    pub halves: usize,
+    pub counts: usize,
+}
+
+impl Plan {
+    pub fn try_new(shape: &PoolShape) -> Result<Self, TooManyExtras> {
+        let horizon = shape.horizon.max(1);
+        let compact = shape.accuracy == Accuracy::Compact;
+        let seasons: Vec<usize> =
+            shape.seasons.iter().copied().filter(|s| (2..=SEASON_MAX).contains(s)).take(2).collect();
+        let season = seasons.first().copied();
+        let leads = if compact { Leads::buckets(horizon) } else { Leads::every(horizon) };
+        let profiled = if compact { &seasons[..seasons.len().min(1)] } else { &seasons };
+        let profiles: Vec<Profile> =
+            profiled.iter().zip(PROFILE_RATES).map(|(m, rate)| Profile::new(*m, rate, horizon)).collect();
+        let holts = [Holt::new(QUICK, &seasons, horizon, false), Holt::new(SLOW, &seasons, horizon, true)];
+        let (features, fast) = features(&seasons, horizon, profiles.len(), compact);
+        let most = FEATURES_MAX - features.len();
+        if shape.extras > most {
+            return Err(TooManyExtras { extras: shape.extras, most });
+        }
+        let half_life = |k: usize| seasons.get(k).copied().unwrap_or(if k == 0 { HALF_LIVES[0] } else { 0 });
+        let long = if seasons.len() > 1 { half_life(1) } else { (4 * half_life(0)).max(HALF_LIVES[1]) };
+        let rate = |half_life: usize| 1.0 - 0.5f32.powf(1.0 / half_life as f32);
+        let oldest = features.iter().map(|f| match f {
+            Feature::Lag(lag) => *lag,
+            Feature::Difference(age) => age + season.unwrap_or(0),
+            _ => 0,
+        });
+        let ring = oldest.max().unwrap_or(0).max(season.map_or(horizon, |m| m * horizon.div_ceil(m))) + 1;
+        let mut plan = Self {
+            season,
+            mean_rates: [rate(half_life(0)), rate(long)],
+            carries: holts[1].carries(horizon),
+            start: season.map_or(START / 2, |m| (4 * m).min(START)),
+            extras: shape.extras,
+            blocks: Vec::new(),
+            ring,
+            profile_floats: Vec::new(),
+            profile_counts: Vec::new(),
+            holt_floats: [0; 2],
+            holt_counts: [0; 2],
+            floats: ring,
+            halves: 0,
+            counts: 0,
+            leads,
+            profiles,
+            holts,
+            features,
+        };
+        plan.lay_out(fast, compact);
+        Ok(plan)
+    }
+
+    fn lay_out(&mut self, fast: usize, compact: bool) {
+        let take = |total: &mut usize, n: usize| std::mem::replace(total, *total + n);
+        for profile in &self.profiles {
+            self.profile_floats.push(take(&mut self.floats, profile.floats()));
+            self.profile_counts.push(take(&mut self.counts, profile.counts()));
+        }
+        for (k, holt) in self.holts.iter().enumerate() {
+            self.holt_floats[k] = take(&mut self.floats, holt.floats());
+            self.holt_counts[k] = take(&mut self.counts, holt.counts());
+        }
+        let (own, all) = (self.features.len(), self.features.len() + self.extras);
+        let mut blocks: Vec<(usize, Vec<Base>, f32)> = match self.season {
+            None => vec![(all, vec![Base::Last, Base::Holt], FORGETTING)],
+            Some(_) if compact => vec![(all, vec![Base::Seasonal, Base::Holt], FORGETTING)],
+            Some(_) if self.extras == 0 => {
+                vec![(own, vec![Base::Profile, Base::Seasonal, Base::Holt], FORGETTING)]
+            }
+            Some(_) => vec![
+                (own, vec![Base::Profile], FORGETTING),
+                (all, vec![Base::Seasonal, Base::Holt], FORGETTING),
+            ],
+        };
+        if !compact {
+            let base = if self.season.is_some() { Base::Seasonal } else { Base::Last };
+            blocks.push((fast, vec![base], FORGETTING_FAST));
+        }
+        let (horizon, leads) = (self.leads.horizon(), self.leads.len());
+        self.halves = horizon * self.stride();
+        for (features, bases, forgetting) in blocks {
+            let forgetting = forgetting.max(1.0 - STABLE / (horizon * features) as f32);
+            let covariance = Covariance::new(features, forgetting);
+            let aligned = self.floats.next_multiple_of(16);
+            self.floats = aligned;
+            let block = Block {
+                features,
+                weights: take(&mut self.floats, bases.len() * leads * padded(features)),
+                p: take(&mut self.floats, covariance.floats()),
+                errors: take(&mut self.floats, bases.len() * leads),
+                gains: take(&mut self.halves, horizon * padded(features)),
+                covariance,
+                bases,
+            };
+            self.blocks.push(block);
+        }
+    }
+
+    /// Features kept of an origin.
+    pub fn stride(&self) -> usize {
+        padded(self.features.len() + self.extras)
+    }
+
+    /// The profile that is an expert of its own and the base of a block: that of the longer season, and
+    /// that of the shorter.
+    pub fn names(&self) -> Vec<&'static str> {
+        let mut names = vec!["last"];
+        if self.season.is_some() {
+            names.extend(["seasonal", "profile"]);
+        }
+        for (b, block) in self.blocks.iter().enumerate() {
+            let fast = b + 1 == self.blocks.len() && b > 0;
+            names.extend(block.bases.iter().map(|base| match base {
+                _ if fast => "linear_fast",
+                Base::Last => "linear_last",
+                Base::Seasonal => "linear_seasonal",
+                Base::Profile => "linear_profile",
+                Base::Holt => "linear_holt",
+            }));
+        }
+        names
+    }
+}
+
+/// The features of a stream, and how many of the first of them make the block that follows breaks.
+fn features(seasons: &[usize], horizon: usize, profiles: usize, compact: bool) -> (Vec<Feature>, usize) {
+    use Feature::{Difference, Holt, Lag, Mean, One, Profile};
+    let Some(&m) = seasons.first() else {
+        let mut features = vec![One, Lag(1), Lag(2), Lag(3), Mean(0)];
+        let lags = if compact { 6 } else { PLAIN_LAGS };
+        features.extend((4..=lags).map(Lag));
+        features.extend([Mean(1), Holt(0, 1), Holt(1, 1)]);
+        return (features, 5);
+    };
+    let longest = profiles - 1;
+    let mut features = vec![One, Lag(1)];
+    features.extend([2, m - 1].map(Lag));
+    features.extend([Difference(0), Mean(0), Profile(0, 1)]);
+    features.dedup();
+    let fast = features.len();
+    let mut lags: Vec<usize> = if compact { Vec::new() } else { short_lags(m) };
+    if let Some(&long) = seasons.get(1) {
+        let around =
+            if compact { vec![long - 1, long] } else { vec![long - m, long - m / 2, long - 1, long] };
+        lags.extend(around);
+    }
+    let known = features.clone();
+    features.extend(lags.into_iter().map(Lag).filter(|lag| !known.contains(lag)));
+    features.extend([Difference(1), Mean(1)]);
+    if longest > 0 {
+        features.push(Profile(longest, 1));
+    }
+    features.extend([Holt(0, 1), Holt(1, 1), Profile(longest, horizon), Holt(1, horizon)]);
+    (features, fast)
+}
+
+/// Lags up to a season: all of them where they are few, else the nearest dozen and others ever further
+/// apart.
+fn short_lags(m: usize) -> Vec<usize> {
+    let last = (m - 1).max(SHORT_LAGS.min(2 * m - 1));
+    if last <= SHORT_LAGS {
+        return (1..=last).filter(|lag| *lag != m).collect();
+    }
+    let near = SHORT_LAGS / 2 + 1;
+    let apart = SHORT_LAGS - near - 2;
+    let growth = (last as f64 / near as f64).powf(1.0 / (apart + 1) as f64);
+    let far = (1..=apart).map(|k| (near as f64 * growth.powi(k as i32)).round() as usize);
+    let mut lags: Vec<usize> = (1..=near).chain(far).chain([m - 2, m - 1]).collect();
+    lags.sort_unstable();
+    lags.dedup();
+    lags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hourly_stream_has_the_features_of_the_study() {
+        let shape = PoolShape {
+            targets: 1,
+            horizon: 24,
+            seasons: vec![24, 168],
+            extras: 30,
+            accuracy: Accuracy::Full,
+        };
+        let plan = Plan::try_new(&shape).unwrap();
+        let blocks: Vec<usize> = plan.blocks.iter().map(|b| b.features).collect();
+        assert_eq!(blocks, [38, 68, 7]);
+        let mut lags: Vec<usize> = plan
+            .features
+            .iter()
+            .filter_map(|f| if let Feature::Lag(l) = f { Some(*l) } else { None })
+            .collect();
+        lags.sort_unstable();
+        assert_eq!(lags, (1..24).chain([144, 156, 167, 168]).collect::<Vec<_>>());
+        assert_eq!((plan.start, plan.ring), (48, 169));
+        assert_eq!(plan.names().len(), 7);
+        assert!(Plan::try_new(&PoolShape { extras: 1_000, ..shape }).is_err());
+    }
+
+    #[test]
+    fn no_feature_stands_twice() {
+        for seasons in
+            [vec![], vec![2], vec![3, 4], vec![7, 28], vec![12], vec![24], vec![96, 672], vec![1440]]
+        {
+            for accuracy in [Accuracy::Full, Accuracy::Compact] {
+                let shape =
+                    PoolShape { targets: 1, horizon: 10, seasons: seasons.clone(), extras: 0, accuracy };
+                let plan = Plan::try_new(&shape).unwrap();
+                for (i, feature) in plan.features.iter().enumerate() {
+                    assert!(!plan.features[..i].contains(feature), "{seasons:?}: {feature:?} twice");
+                }
+                assert!(plan.features.len() <= 40, "{seasons:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,476 @@
+use super::covariance::Gain;
+use super::holt::Place;
+use super::lanes::{Isa, padded};
+use super::plan::{Base, Feature, Plan, PoolShape, TooManyExtras};
+use super::range::Range;
+use super::table::{Row, Table};
+use super::weights::{GAIN_UNIT, LearnAndForecast, Round};
+use super::{Experts, Observation};
+use crate::domain::{Damaged, Rows, Take, seasonal_age};
+use bytemuck::{Pod, Zeroable};
+
+/// The most blocks of a pool.
+const BLOCKS: usize = 3;
+/// Features are held within this many of the series' deviations.
+const FEATURE_MAX: f32 = 50.0;
+/// A block's unit is kept while the deviation stays within this factor of it.
+const UNIT_FIT: f32 = 8.0;
+/// A spread below this is none: its square is no number of normal size.
+const SPREAD_LEAST: f32 = 1e-15;
+/// Since when a block learns that has not begun.
+const NEVER: u64 = u64::MAX;
+
+/// The linear experts of a stream, as one streaming structure per series and target: last value,
+/// seasonal naive, profile, and blocks of direct least squares for every lead whose gain all leads
+/// share (RECIPE.md, The pool). O(d² + leads · d) a reading, nothing allocated.
+#[derive(Debug)]
+pub struct Pool {
+    plan: Plan,
+    names: Vec<&'static str>,
+    isa: Isa,
+    table: Table<Head>,
+    work: Work,
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Head {
+    /// Steps so far.
+    steps: u64,
+    /// The first origin that each block learns from.
+    since: [u64; BLOCKS],
+    traces: [f32; BLOCKS],
+    /// Readings learnt from.
+    readings: u32,
+    range: Range,
+    means: [f32; 2],
+    /// What blocks divide by.
+    unit: f32,
+    spare: f32,
+}
+
+/// Scratch, the same for every series.
+#[derive(Debug)]
+struct Work {
+    x: Vec<f32>,
+    kept: Vec<u16>,
+    k: Vec<f32>,
+    new_gains: Vec<u16>,
+    /// What each base said of what has arrived, in units and less the reading. `[Base::COUNT, leads]`
+    arrived: Vec<f32>,
+    /// What each base forecasts. `[Base::COUNT, horizon]`
+    bases: Vec<f32>,
+    targets: Vec<f32>,
+    corrections: Vec<f32>,
+}
+
+impl Pool {
+    /// # Errors
+    /// [`TooManyExtras`] when a block can't carry the calendar and the covariates.
+    pub fn try_new(shape: &PoolShape) -> Result<Self, TooManyExtras> {
+        let plan = Plan::try_new(shape)?;
+        let mut floats = vec![0.0; plan.floats];
+        let mut head = Head::zeroed();
+        head.since = [NEVER; BLOCKS];
+        for (b, block) in plan.blocks.iter().enumerate() {
+            block.covariance.fill(&mut floats[block.p..][..block.covariance.floats()]);
+            head.traces[b] = block.features as f32;
+        }
+        let (leads, horizon) = (plan.leads.len(), plan.leads.horizon());
+        let gains = plan.blocks.iter().map(|b| b.padded()).sum();
+        let bases = plan.blocks.iter().map(|b| b.bases.len()).max().unwrap_or(0);
+        let work = Work {
+            x: vec![0.0; plan.stride()],
+            kept: vec![0; plan.stride()],
+            k: vec![0.0; plan.stride()],
+            new_gains: vec![0; gains],
+            arrived: vec![0.0; Base::COUNT * leads],
+            bases: vec![0.0; Base::COUNT * horizon],
+            targets: vec![0.0; bases * leads],
+            corrections: vec![0.0; bases * leads],
+        };
+        let table = Table::new(shape.targets, head, &floats, plan.halves, plan.counts);
+        Ok(Self { names: plan.names(), isa: Isa::best(), table, work, plan })
+    }
+
+    /// Bytes of one series.
+    pub fn bytes_each(&self) -> usize {
+        self.table.bytes_each()
+    }
+
+    /// What of a value is believed: itself, or the end of the sane range of its series. What learns
+    /// from errors takes this, so that no single wild reading stays in it.
+    pub fn admit(&self, slot: usize, target: usize, value: f32) -> f32 {
+        let head = self.table.head(slot, target);
+        head.range.admit(value, head.readings)
+    }
+
+    /// How far the values of a series lie from their slow mean, as the deviation of a normal; 0 while
+    /// nothing is known.
+    pub fn deviation(&self, slot: usize, target: usize) -> f32 {
+        self.table.head(slot, target).range.deviation()
+    }
+}
+
+/// The value `age` steps before step `now`; before the start it is that of a season later, and of the
+/// first step.
+#[inline(always)]
+fn value_at(ring: &[f32], place: usize, now: u64, season: Option<usize>, mut age: usize) -> f32 {
+    if age as u64 > now {
+        if let Some(m) = season {
+            while age as u64 > now && age > m {
+                age -= m;
+            }
+        }
+        age = age.min(now as usize);
+    }
+    ring[if age <= place { place - age } else { place + ring.len() - age }]
+}
+
+impl Experts for Pool {
+    fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]) {
+        let row = self.table.row(slot, target);
+        let mut turn = Turn { plan: &self.plan, isa: self.isa, work: &mut self.work, row };
+        turn.step(reading, out);
+    }
+}
+
+impl Rows for Pool {
+    fn grow(&mut self, slots: usize) {
+        self.table.grow(slots);
+    }
+
+    fn reset(&mut self, slot: usize) {
+        self.table.reset(slot);
+    }
+
+    fn save(&self, slot: usize, out: &mut Vec<u8>) {
+        self.table.save(slot, out);
+    }
+
+    fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
+        self.table.load(slot, row)
+    }
+
+    fn memory(&self) -> usize {
+        self.table.memory()
+    }
+}
+
+/// One reading of one target.
+struct Turn<'a> {
+    plan: &'a Plan,
+    isa: Isa,
+    work: &'a mut Work,
+    row: Row<'a, Head>,
+}
+
+impl Turn<'_> {
+    fn step(&mut self, reading: &Observation<'_>, out: &mut [f32]) {
+        let ring = self.plan.ring;
+        let now = self.row.head.steps;
+        let at = (now % ring as u64) as usize;
+        let observed = reading.observed && reading.value.is_finite();
+        let value = if reading.value.is_finite() {
+            self.row.head.range.admit(reading.value, self.row.head.readings)
+        } else {
+            self.row.floats[if at == 0 { ring - 1 } else { at - 1 }]
+        };
+        self.row.floats[at] = value;
+        let place = Place { steps: now, clock: reading.clock, readings: self.row.head.readings };
+        if observed {
+            self.fill_arrived(at, place, value);
+        }
+        self.move_states(place, value, observed);
+        self.begin_or_refit(now);
+        self.fill_bases(at, place, value);
+        self.forecast_plainly(value, place, out);
+        self.fill_features(at, place, value, reading.extras);
+        self.forecast_blocks(now, observed, out);
+        let range = &self.row.head.range;
+        out.iter_mut().for_each(|f| *f = range.clamp(*f));
+        self.row.head.steps = now.wrapping_add(1);
+    }
+
+    /// The reading less what each base said of it at each learnt lead.
+    fn fill_arrived(&mut self, at: usize, place: Place, value: f32) {
+        let plan = self.plan;
+        let leads = plan.leads.learnt();
+        let n = leads.len();
+        let floats = &*self.row.floats;
+        let ring = &floats[..plan.ring];
+        let steps = place.steps;
+        for (i, &lead) in leads.iter().enumerate().take_while(|(_, lead)| **lead as u64 <= steps) {
+            let then = value_at(ring, at, steps, plan.season, lead);
+            let arrived = &mut self.work.arrived;
+            arrived[Base::Last as usize * n + i] = value - then;
+            let Some(m) = plan.season else { continue };
+            let age = lead + seasonal_age(m, lead);
+            arrived[Base::Seasonal as usize * n + i] = value - value_at(ring, at, steps, Some(m), age);
+            let values = &floats[plan.profile_floats[0]..];
+            let counts = &self.row.counts[plan.profile_counts[0]..];
+            arrived[Base::Profile as usize * n + i] =
+                value - plan.profiles[0].said(values, counts, place.clock, lead, then);
+        }
+        let holt = &floats[plan.holt_floats[1]..];
+        for (i, &lead) in leads.iter().enumerate().take_while(|(_, lead)| **lead as u64 <= steps) {
+            let said = plan.holts[1].said(holt, place, lead, plan.carries[lead - 1]);
+            self.work.arrived[Base::Holt as usize * n + i] = value - said;
+        }
+    }
+
+    fn move_states(&mut self, place: Place, value: f32, observed: bool) {
+        let plan = self.plan;
+        let (floats, counts, head) = (&mut *self.row.floats, &mut *self.row.counts, &mut *self.row.head);
+        for (k, holt) in plan.holts.iter().enumerate() {
+            let (row, seen) = (&mut floats[plan.holt_floats[k]..], &mut counts[plan.holt_counts[k]..]);
+            holt.update(row, seen, place, observed.then_some(value));
+        }
+        if !observed {
+            return;
+        }
+        for (k, profile) in plan.profiles.iter().enumerate() {
+            let row = &mut floats[plan.profile_floats[k]..];
+            profile.update(row, &mut counts[plan.profile_counts[k]..], place.clock, value);
+        }
+        let young = 1.0 / (head.readings as f32 + 1.0);
+        for (mean, rate) in head.means.iter_mut().zip(plan.mean_rates) {
+            *mean += rate.max(young) * (value - *mean);
+        }
+        head.range.update(value, head.readings, plan.mean_rates[1]);
+        head.readings = head.readings.saturating_add(1);
+    }
+
+    /// Lets the blocks begin once there is something to divide by, and finds them another unit when
+    /// theirs has come to fit no more.
+    fn begin_or_refit(&mut self, now: u64) {
+        let head = &mut *self.row.head;
+        let deviation = head.range.deviation();
+        if deviation < SPREAD_LEAST || (head.readings as usize) <= self.plan.start {
+            return;
+        }
+        if head.unit == 0.0 {
+            head.unit = deviation;
+            head.since = [now; BLOCKS];
+            return;
+        }
+        let fit = deviation / head.unit;
+        if !(1.0 / UNIT_FIT..=UNIT_FIT).contains(&fit) {
+            head.unit = deviation;
+            for b in 0..self.plan.blocks.len() {
+                self.refit(b, now, 1.0 / fit);
+            }
+        }
+    }
+
+    /// Lets a block learn its covariance anew; `scale` is the old unit over the new.
+    fn refit(&mut self, b: usize, now: u64, scale: f32) {
+        let (plan, block) = (self.plan, &self.plan.blocks[b]);
+        let n = block.padded();
+        for weights in self.row.floats[block.weights..block.p].chunks_exact_mut(n) {
+            // Weights of differences have no unit; those of the constant and the extras have.
+            weights[0] *= scale;
+            weights[plan.features.len().min(n)..].iter_mut().for_each(|w| *w *= scale);
+        }
+        let leads = block.bases.len() * plan.leads.len();
+        self.row.floats[block.errors..][..leads].iter_mut().for_each(|e| *e *= scale);
+        block.covariance.fill(&mut self.row.floats[block.p..][..block.covariance.floats()]);
+        self.row.head.traces[b] = block.features as f32;
+        self.row.head.since[b] = now;
+    }
+
+    /// Makes a block as if it had never learnt.
+    fn restart(&mut self, b: usize, now: u64) {
+        let block = &self.plan.blocks[b];
+        self.row.floats[block.weights..block.p].fill(0.0);
+        let leads = block.bases.len() * self.plan.leads.len();
+        self.row.floats[block.errors..][..leads].fill(0.0);
+        self.refit(b, now, 1.0);
+    }
+
+    fn fill_bases(&mut self, at: usize, place: Place, value: f32) {
+        let plan = self.plan;
+        let horizon = plan.leads.horizon();
+        let floats = &*self.row.floats;
+        let (last, rest) = self.work.bases.split_at_mut(horizon);
+        let (seasonal, rest) = rest.split_at_mut(horizon);
+        let (profile, holt) = rest.split_at_mut(horizon);
+        last.fill(value);
+        if let Some(m) = plan.season {
+            let values = &floats[plan.profile_floats[0]..];
+            let counts = &self.row.counts[plan.profile_counts[0]..];
+            for lead in 1..=horizon {
+                let ring = &floats[..plan.ring];
+                seasonal[lead - 1] = value_at(ring, at, place.steps, Some(m), seasonal_age(m, lead));
+                profile[lead - 1] = plan.profiles[0].forecast(values, counts, place.clock, lead, value);
+            }
+        }
+        let said = plan.holts[1].forecast(&floats[plan.holt_floats[1]..], place, 1..=horizon);
+        holt.iter_mut().zip(said).for_each(|(point, f)| *point = f);
+    }
+
+    /// The experts that are no block.
+    fn forecast_plainly(&mut self, value: f32, place: Place, out: &mut [f32]) {
+        let plan = self.plan;
+        let horizon = plan.leads.horizon();
+        let (last, rest) = out.split_at_mut(horizon);
+        last.fill(value);
+        if plan.season.is_none() {
+            return;
+        }
+        let (seasonal, rest) = rest.split_at_mut(horizon);
+        seasonal.copy_from_slice(&self.work.bases[Base::Seasonal as usize * horizon..][..horizon]);
+        let k = plan.profiles.len() - 1;
+        let values = &self.row.floats[plan.profile_floats[k]..];
+        let counts = &self.row.counts[plan.profile_counts[k]..];
+        for (i, point) in rest[..horizon].iter_mut().enumerate() {
+            *point = plan.profiles[k].forecast(values, counts, place.clock, i + 1, value);
+        }
+    }
+
+    fn fill_features(&mut self, at: usize, place: Place, value: f32, extras: &[f32]) {
+        let plan = self.plan;
+        assert_eq!(extras.len(), plan.extras);
+        let unit = self.row.head.unit;
+        if unit == 0.0 {
+            return;
+        }
+        let (floats, counts, head) = (&*self.row.floats, &*self.row.counts, &*self.row.head);
+        let ring = &floats[..plan.ring];
+        let per_unit = 1.0 / unit;
+        let back = |age: usize| value_at(ring, at, place.steps, plan.season, age);
+        let (x, rest) = self.work.x.split_at_mut(plan.features.len());
+        for (x, feature) in x.iter_mut().zip(&plan.features) {
+            let difference = match *feature {
+                Feature::One => unit,
+                Feature::Lag(lag) => back(lag) - value,
+                Feature::Difference(age) => back(age) - back(age + plan.season.unwrap_or(0)),
+                Feature::Mean(k) => head.means[k] - value,
+                Feature::Profile(k, lead) => {
+                    let (values, seen) =
+                        (&floats[plan.profile_floats[k]..], &counts[plan.profile_counts[k]..]);
+                    plan.profiles[k].forecast(values, seen, place.clock, lead, value) - value
+                }
+                Feature::Holt(k, lead) => {
+                    let row = &floats[plan.holt_floats[k]..];
+                    plan.holts[k].forecast(row, place, lead..=lead).next().unwrap_or(value) - value
+                }
+            };
+            *x = (difference * per_unit).max(-FEATURE_MAX).min(FEATURE_MAX);
+        }
+        for (x, extra) in rest.iter_mut().zip(extras) {
+            *x = if extra.is_finite() { extra.clamp(-FEATURE_MAX, FEATURE_MAX) } else { 0.0 };
+        }
+        self.isa.run(Round { x: &mut self.work.x, kept: &mut self.work.kept, unit: 1.0 });
+    }
+
+    /// Learns from what has arrived and forecasts, block by block; then keeps features and gains of this
+    /// origin.
+    fn forecast_blocks(&mut self, now: u64, observed: bool, out: &mut [f32]) {
+        let plan = self.plan;
+        let (horizon, leads) = (plan.leads.horizon(), plan.leads.len());
+        let ring_at = (now % horizon as u64) as usize;
+        let plain = if plan.season.is_some() { 3 } else { 1 };
+        let mut points = out[plain * horizon..].chunks_exact_mut(horizon);
+        let mut gains_at = 0;
+        for (b, block) in plan.blocks.iter().enumerate() {
+            let n = block.padded();
+            let since = self.row.head.since[b];
+            let begun = since <= now;
+            if begun {
+                // A block takes the first features; what it shares a register with is not its own.
+                let mut x = [0.0; super::weights::FEATURES_MAX];
+                x[..block.features].copy_from_slice(&self.work.x[..block.features]);
+                let gains = &mut self.work.new_gains[gains_at..][..n];
+                self.row.move_covariance(self.isa, block, b, &x[..n], &mut self.work.k[..n], gains);
+                let learnt = now - since;
+                let arrived = if observed {
+                    plan.leads.learnt().iter().take_while(|lead| **lead as u64 <= learnt).count()
+                } else {
+                    0
+                };
+                let per_unit = 1.0 / self.row.head.unit;
+                for (k, base) in block.bases.iter().enumerate() {
+                    let from = &self.work.arrived[*base as usize * leads..][..leads];
+                    let to = &mut self.work.targets[k * leads..][..leads];
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to = from * per_unit);
+                }
+                let nb = block.bases.len() * leads;
+                let (before, after) = self.row.floats.split_at_mut(block.p);
+                self.isa.run(LearnAndForecast {
+                    weights: &mut before[block.weights..],
+                    errors: &mut after[block.errors - block.p..][..nb],
+                    targets: &self.work.targets[..nb],
+                    arrived,
+                    learnt,
+                    leads: plan.leads.learnt(),
+                    now: ring_at,
+                    origins: horizon,
+                    past: &self.row.halves[..horizon * plan.stride()],
+                    stride: plan.stride(),
+                    gains: &self.row.halves[block.gains..][..horizon * n],
+                    x: &x[..n],
+                    corrections: &mut self.work.corrections[..nb],
+                });
+            }
+            let unit = self.row.head.unit;
+            let corrections = &mut self.work.corrections[..block.bases.len() * leads];
+            corrections.iter_mut().for_each(|c| *c *= unit);
+            let broken = begun && corrections.iter().any(|c| !c.is_finite());
+            for (k, base) in block.bases.iter().enumerate() {
+                let Some(points) = points.next() else { break };
+                points.copy_from_slice(&self.work.bases[*base as usize * horizon..][..horizon]);
+                if begun && !broken {
+                    plan.leads.add(&self.work.corrections[k * leads..][..leads], points);
+                }
+            }
+            if broken {
+                self.restart(b, now.wrapping_add(1));
+            }
+            gains_at += n;
+        }
+        self.keep_origin(ring_at);
+    }
+
+    fn keep_origin(&mut self, ring_at: usize) {
+        let stride = self.plan.stride();
+        self.row.halves[ring_at * stride..][..stride].copy_from_slice(&self.work.kept);
+        let mut from = &self.work.new_gains[..];
+        for block in &self.plan.blocks {
+            let (mine, rest) = from.split_at(block.padded());
+            self.row.halves[block.gains + ring_at * mine.len()..][..mine.len()].copy_from_slice(mine);
+            from = rest;
+        }
+    }
+}
+
+impl Row<'_, Head> {
+    /// Takes the features of now into a block's covariance, and gives the gain as it is kept.
+    fn move_covariance(
+        &mut self,
+        isa: Isa,
+        block: &super::plan::Block,
+        b: usize,
+        x: &[f32],
+        k: &mut [f32],
+        kept: &mut [u16],
+    ) {
+        let p = &mut self.floats[block.p..][..block.covariance.floats()];
+        let forgetting = block.covariance.forgetting(self.head.traces[b]);
+        let told = isa.run(Gain { p, x, forgetting, k });
+        let (trace, least) = block.covariance.trace(p);
+        if told.is_finite() && trace.is_finite() && least > 0.0 {
+            self.head.traces[b] = trace;
+        } else {
+            block.covariance.fill(p);
+            self.head.traces[b] = block.features as f32;
+            k.fill(0.0);
+        }
+        isa.run(Round { x: k, kept, unit: GAIN_UNIT });
+        debug_assert_eq!(padded(block.features), x.len());
+    }
+}

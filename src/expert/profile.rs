@@ -1,0 +1,93 @@
+/// Older values are kept for horizons of up to this many seasons.
+const DEPTH_MAX: usize = 16;
+
+/// An exponentially weighted mean for each phase of a season.
+///
+/// A phase changes only when a reading comes to it, so what was forecast some leads ago can be looked
+/// up instead of kept: the value before the readings that this phase has seen since.
+#[derive(Clone, Debug)]
+pub(super) struct Profile {
+    pub season: usize,
+    rate: f32,
+    /// Values kept of a phase, the newest first.
+    depth: usize,
+}
+
+impl Profile {
+    pub fn new(season: usize, rate: f32, horizon: usize) -> Self {
+        Self { season, rate, depth: depth(season, horizon) }
+    }
+
+    /// Floats of a row: `[depth, season]`.
+    pub fn floats(&self) -> usize {
+        self.depth * self.season
+    }
+
+    /// Counts of a row.
+    pub fn counts(&self) -> usize {
+        self.season
+    }
+
+    /// What it says of the phase that lies `lead` steps after `clock`; `otherwise` while that phase has
+    /// not been seen.
+    pub fn forecast(&self, values: &[f32], counts: &[u8], clock: i64, lead: usize, otherwise: f32) -> f32 {
+        let phase = phase(clock + lead as i64, self.season);
+        if counts[phase] == 0 { otherwise } else { values[phase] }
+    }
+
+    /// What it said `lead` steps before `clock` of the phase at `clock`, before that is learnt from.
+    pub fn said(&self, values: &[f32], counts: &[u8], clock: i64, lead: usize, otherwise: f32) -> f32 {
+        let phase = phase(clock, self.season);
+        let since = (lead - 1) / self.season;
+        if usize::from(counts[phase]) <= since {
+            otherwise
+        } else {
+            values[since.min(self.depth - 1) * self.season + phase]
+        }
+    }
+
+    pub fn update(&self, values: &mut [f32], counts: &mut [u8], clock: i64, value: f32) {
+        let phase = phase(clock, self.season);
+        for layer in (1..self.depth).rev() {
+            values[layer * self.season + phase] = values[(layer - 1) * self.season + phase];
+        }
+        counts[phase] = counts[phase].saturating_add(1);
+        let rate = self.rate.max(1.0 / f32::from(counts[phase]));
+        values[phase] += rate * (value - values[phase]);
+    }
+}
+
+/// How many values of a phase tell what was forecast at any lead.
+pub(super) fn depth(season: usize, horizon: usize) -> usize {
+    ((horizon - 1) / season + 1).min(DEPTH_MAX)
+}
+
+/// Where in a season a cell lies.
+pub(super) fn phase(clock: i64, season: usize) -> usize {
+    clock.rem_euclid(season as i64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_said_is_what_was_forecast() {
+        let (season, horizon) = (5, 13);
+        let profile = Profile::new(season, 0.3, horizon);
+        let (mut values, mut counts) = (vec![0.0; profile.floats()], vec![0; profile.counts()]);
+        let series = |t: i64| (t as f32 * 1.3).sin() + t as f32 * 0.01;
+        let mut issued: Vec<Vec<f32>> = Vec::new();
+        for t in 0..60i64 {
+            for lead in 1..=horizon.min(t as usize) {
+                let origin = t as usize - lead;
+                let said = profile.said(&values, &counts, t, lead, series(origin as i64));
+                assert_eq!(said, issued[origin][lead - 1], "step {t} lead {lead}");
+            }
+            profile.update(&mut values, &mut counts, t, series(t));
+            issued.push(
+                (1..=horizon).map(|lead| profile.forecast(&values, &counts, t, lead, series(t))).collect(),
+            );
+        }
+    }
+}

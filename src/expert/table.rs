@@ -1,0 +1,128 @@
+use crate::domain::{Damaged, Rows, Take, put};
+use bytemuck::{Pod, Zeroable};
+
+/// Floats of a cache line.
+const LINE: usize = 16;
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+/// The state of an expert: for each series and target a head, floats that begin on a cache line,
+/// 16-bit floats and small counts. Written and read back bit for bit.
+#[derive(Debug)]
+pub(super) struct Table<H> {
+    targets: usize,
+    blank: H,
+    blank_floats: Vec<Line>,
+    halves_each: usize,
+    counts_each: usize,
+    heads: Vec<H>,
+    floats: Vec<Line>,
+    halves: Vec<u16>,
+    counts: Vec<u8>,
+}
+
+/// What is kept of one target of one series.
+pub(super) struct Row<'a, H> {
+    pub head: &'a mut H,
+    pub floats: &'a mut [f32],
+    pub halves: &'a mut [u16],
+    pub counts: &'a mut [u8],
+}
+
+impl<H: Pod> Table<H> {
+    /// Rows start as `head` and `floats`; 16-bit floats and counts at 0.
+    pub fn new(targets: usize, head: H, floats: &[f32], halves: usize, counts: usize) -> Self {
+        let mut blank_floats = vec![Line([0.0; LINE]); floats.len().div_ceil(LINE)];
+        bytemuck::cast_slice_mut::<_, f32>(&mut blank_floats)[..floats.len()].copy_from_slice(floats);
+        Self {
+            targets,
+            blank: head,
+            blank_floats,
+            halves_each: halves,
+            counts_each: counts,
+            heads: Vec::new(),
+            floats: Vec::new(),
+            halves: Vec::new(),
+            counts: Vec::new(),
+        }
+    }
+
+    pub fn row(&mut self, slot: usize, target: usize) -> Row<'_, H> {
+        assert!(target < self.targets);
+        let at = slot * self.targets + target;
+        let lines = self.blank_floats.len();
+        Row {
+            head: &mut self.heads[at],
+            floats: bytemuck::cast_slice_mut(&mut self.floats[at * lines..][..lines]),
+            halves: &mut self.halves[at * self.halves_each..][..self.halves_each],
+            counts: &mut self.counts[at * self.counts_each..][..self.counts_each],
+        }
+    }
+
+    pub fn head(&self, slot: usize, target: usize) -> &H {
+        assert!(target < self.targets);
+        &self.heads[slot * self.targets + target]
+    }
+
+    /// Bytes of one series.
+    pub fn bytes_each(&self) -> usize {
+        let row = size_of::<H>()
+            + self.blank_floats.len() * size_of::<Line>()
+            + self.halves_each * size_of::<u16>()
+            + self.counts_each;
+        row * self.targets
+    }
+}
+
+impl<H: Pod> Rows for Table<H> {
+    fn grow(&mut self, slots: usize) {
+        let rows = slots * self.targets;
+        self.heads.resize(rows, self.blank);
+        let each = self.blank_floats.len();
+        self.floats.reserve_exact((rows * each).saturating_sub(self.floats.len()));
+        while self.floats.len() < rows * each {
+            self.floats.extend_from_slice(&self.blank_floats);
+        }
+        self.halves.resize(rows * self.halves_each, 0);
+        self.counts.resize(rows * self.counts_each, 0);
+    }
+
+    fn reset(&mut self, slot: usize) {
+        for target in 0..self.targets {
+            self.heads[slot * self.targets + target] = self.blank;
+            let lines = self.blank_floats.len();
+            let at = (slot * self.targets + target) * lines;
+            self.floats[at..][..lines].copy_from_slice(&self.blank_floats);
+            let row = self.row(slot, target);
+            row.halves.fill(0);
+            row.counts.fill(0);
+        }
+    }
+
+    fn save(&self, slot: usize, out: &mut Vec<u8>) {
+        let n = self.targets;
+        let lines = n * self.blank_floats.len();
+        put(out, &self.heads[slot * n..][..n]);
+        put(out, &self.floats[slot * lines..][..lines]);
+        put(out, &self.halves[slot * n * self.halves_each..][..n * self.halves_each]);
+        put(out, &self.counts[slot * n * self.counts_each..][..n * self.counts_each]);
+    }
+
+    fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
+        let n = self.targets;
+        let lines = n * self.blank_floats.len();
+        row.fill(&mut self.heads[slot * n..][..n])?;
+        row.fill(&mut self.floats[slot * lines..][..lines])?;
+        row.fill(&mut self.halves[slot * n * self.halves_each..][..n * self.halves_each])?;
+        row.fill(&mut self.counts[slot * n * self.counts_each..][..n * self.counts_each])
+    }
+
+    fn memory(&self) -> usize {
+        self.heads.capacity() * size_of::<H>()
+            + self.floats.capacity() * size_of::<Line>()
+            + self.halves.capacity() * size_of::<u16>()
+            + self.counts.capacity()
+    }
+}

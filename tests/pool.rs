@@ -1,0 +1,42 @@
+//! The default pool against the study that found it.
+
+#[path = "../benches/prequential/mod.rs"]
+mod prequential;
+
+use prequential::{Judged, jfk, rte, run};
+use tidecast::expert::Accuracy;
+
+fn show(name: &str, judged: &Judged) {
+    println!(
+        "{name}: {:.1?} a reading, {:.1?} of it the pool; bytes of pool, mixer, ledger, intervals {:?}; coverage 80 %: {:.3}, 95 %: {:.3}",
+        judged.each, judged.pool_each, judged.bytes, judged.coverage_80, judged.coverage_95
+    );
+    for (e, expert) in judged.names.iter().enumerate() {
+        let errors = &judged.errors[e];
+        println!("  {expert:16} {:9.4} {:9.4} {:9.4}", judged.mean(e), errors[0], errors[errors.len() - 1]);
+    }
+}
+
+#[test]
+fn jfk_temperature_is_forecast_as_well_as_in_the_study() {
+    let judged = run(&jfk(), Accuracy::Full);
+    show("JFK", &judged);
+    let mixture = judged.mixture();
+    assert!(judged.mean(mixture) < 1.01 * 3.407, "{}", judged.mean(mixture));
+    assert!(judged.errors[mixture][0] < 1.01 * 0.999, "{}", judged.errors[mixture][0]);
+    assert!((judged.coverage_95 - 0.95).abs() < 0.02 && (judged.coverage_80 - 0.8).abs() < 0.04);
+}
+
+#[test]
+fn rte_load_is_forecast_as_well_as_in_the_study() {
+    let Some(series) = rte() else {
+        println!("skipped: no load data; TIDECAST_RTE_LOAD names the file");
+        return;
+    };
+    let judged = run(&series, Accuracy::Full);
+    show("RTE", &judged);
+    let mixture = judged.mixture();
+    assert!(judged.mean(mixture) < 1.01 * 1_219.0, "{}", judged.mean(mixture));
+    assert!(judged.errors[mixture][0] < 1.01 * 308.0, "{}", judged.errors[mixture][0]);
+    assert!((judged.coverage_95 - 0.95).abs() < 0.02 && (judged.coverage_80 - 0.8).abs() < 0.04);
+}
