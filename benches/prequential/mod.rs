@@ -120,7 +120,6 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     intervals.grow(1);
 
     let mut said = vec![0.0f32; lanes * HORIZON];
-    let mut picked = vec![0.0f32; lanes * learnt];
     let mut matured = vec![0.0f32; lanes * learnt];
     let (mixture, scale) = (experts + 2, experts + MIXED);
     let n = series.values.len();
@@ -155,8 +154,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
             rest[i] = intervals.quantiles(0, 0, cell + i as i64 + 1, i + 1, point[i], guess, &mut bounds);
             bounds.iter().enumerate().for_each(|(l, b)| rest[(l + 1) * HORIZON + i] = *b);
         }
-        leads.pick(&said, &mut picked);
-        waiting.issue(0, 0, now, (value, pool.deviation(0, 0)), &picked);
+        waiting.issue(0, 0, now, (value, pool.deviation(0, 0)), &said);
         spent += began.elapsed();
         if t >= n / 2 && t < n - HORIZON {
             judged += 1;

@@ -1,4 +1,8 @@
 use crate::domain::{Damaged, Rows, Take, put};
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+
+/// The largest 16-bit float.
+const LARGEST: f32 = 65_504.0;
 
 /// Forecasts that wait for their target: for each series, target and lead as many values as the shard
 /// wants judged, as 16-bit floats relative to the origin's value.
@@ -17,15 +21,32 @@ pub struct Waiting {
     said: Vec<u16>,
     /// What the values are relative to, and their unit. `[slots, targets, horizon, 2]`
     origins: Vec<f32>,
+    /// Where each lead's ring stands at `places_at`.
+    places: Vec<usize>,
+    places_at: u64,
+    /// What is being written or read. `[leads, lanes]`
+    halves: Vec<u16>,
+    values: Vec<f32>,
 }
 
 impl Waiting {
     /// `leads` are ascending, from 1 on.
     pub fn new(targets: usize, lanes: usize, leads: &[usize]) -> Self {
-        let starts = leads.iter().scan(0, |sum, lead| Some(std::mem::replace(sum, *sum + lead))).collect();
+        let starts = starts_of(leads).collect();
         let entries = leads.iter().sum();
-        let leads = leads.to_vec();
-        Self { targets, lanes, leads, starts, entries, said: Vec::new(), origins: Vec::new() }
+        Self {
+            halves: vec![0; lanes * leads.len()],
+            values: vec![0.0; lanes * leads.len()],
+            places: starts_of(leads).collect(),
+            places_at: 0,
+            leads: leads.to_vec(),
+            targets,
+            lanes,
+            starts,
+            entries,
+            said: Vec::new(),
+            origins: Vec::new(),
+        }
     }
 
     fn horizon(&self) -> usize {
@@ -37,9 +58,18 @@ impl Waiting {
         self.targets * (2 * self.entries * self.lanes + 8 * self.horizon())
     }
 
-    fn at(&self, row: usize, step: u64, lead: usize) -> usize {
-        let place = (step % self.leads[lead] as u64) as usize;
-        (row * self.entries + self.starts[lead] + place) * self.lanes
+    /// Finds where each lead's ring stands at `step`.
+    fn find_places(&mut self, step: u64) {
+        if self.places_at != step {
+            self.places_at = step;
+            for ((place, lead), start) in self.places.iter_mut().zip(&self.leads).zip(&self.starts) {
+                *place = start + (step % *lead as u64) as usize;
+            }
+        }
+    }
+
+    fn at(&self, row: usize, lead: usize) -> usize {
+        (row * self.entries + self.places[lead]) * self.lanes
     }
 
     fn origin_at(&self, row: usize, step: u64) -> usize {
@@ -49,24 +79,29 @@ impl Waiting {
 
     /// What was said of step `now`, at each lead; not a number where nothing was. Each step must take
     /// what matures before it says anything. `out`: `[lanes, leads]`
-    pub fn matured(&self, slot: usize, target: usize, now: u64, out: &mut [f32]) {
+    pub fn matured(&mut self, slot: usize, target: usize, now: u64, out: &mut [f32]) {
         let (row, n) = (slot * self.targets + target, self.leads.len());
         assert_eq!(out.len(), self.lanes * n);
-        for (i, lead) in self.leads.iter().enumerate() {
-            let Some(origin) = now.checked_sub(*lead as u64) else {
-                out[i..].iter_mut().step_by(n).for_each(|v| *v = f32::NAN);
-                continue;
-            };
-            let [reference, unit] = self.origins[self.origin_at(row, origin)..][..2] else { return };
-            let entry = &self.said[self.at(row, now, i)..][..self.lanes];
+        self.find_places(now);
+        for i in 0..n {
+            let at = self.at(row, i);
+            self.halves[i * self.lanes..][..self.lanes].copy_from_slice(&self.said[at..][..self.lanes]);
+        }
+        self.halves.reinterpret_cast::<half::f16>().convert_to_f32_slice(&mut self.values);
+        let horizon = self.horizon();
+        let newest = (now % horizon as u64) as usize;
+        for (i, (lead, entry)) in self.leads.iter().zip(self.values.chunks_exact(self.lanes)).enumerate() {
+            let origin = if *lead <= newest { newest - lead } else { newest + horizon - lead };
+            let at = 2 * (row * horizon + origin);
+            let (reference, unit) = (self.origins[at], self.origins[at + 1]);
             for (lane, said) in entry.iter().enumerate() {
-                out[lane * n + i] = half::f16::from_bits(*said).to_f32() * unit + reference;
+                out[lane * n + i] = said * unit + reference;
             }
         }
     }
 
     /// Notes what is said at step `now`. Values are kept relative to `reference`, in thousandths of
-    /// what they differ from it by, and as far as 65,504 times `unit` from it. `said`: `[lanes, leads]`
+    /// what they differ from it by, and as far as 65,504 times `unit` from it. `said`: `[lanes, horizon]`
     pub fn issue(
         &mut self,
         slot: usize,
@@ -76,27 +111,38 @@ impl Waiting {
         said: &[f32],
     ) {
         let (row, n) = (slot * self.targets + target, self.leads.len());
-        assert_eq!(said.len(), self.lanes * n);
+        let horizon = self.horizon();
+        assert_eq!(said.len(), self.lanes * horizon);
+        self.find_places(now);
         let unit = if unit > 1e-30 && unit.is_finite() { unit } else { 1.0 };
         let origin = self.origin_at(row, now);
         self.origins[origin..][..2].copy_from_slice(&[reference, unit]);
         let per_unit = 1.0 / unit;
-        for i in 0..n {
-            let at = self.at(row, now, i);
-            for (lane, entry) in self.said[at..][..self.lanes].iter_mut().enumerate() {
-                let value = (said[lane * n + i] - reference) * per_unit;
-                *entry = half::f16::from_f32(value.clamp(-65_504.0, 65_504.0)).to_bits();
+        for (lead, entry) in self.leads.iter().zip(self.values.chunks_exact_mut(self.lanes)) {
+            for (said, value) in said[lead - 1..].iter().step_by(horizon).zip(entry) {
+                *value = ((said - reference) * per_unit).clamp(-LARGEST, LARGEST);
             }
+        }
+        self.halves.reinterpret_cast_mut::<half::f16>().convert_from_f32_slice(&self.values);
+        for i in 0..n {
+            let at = self.at(row, i);
+            self.said[at..][..self.lanes].copy_from_slice(&self.halves[i * self.lanes..][..self.lanes]);
         }
     }
 
     /// Notes that nothing is said at step `now`, so that what has matured is not taken twice.
     pub fn pass(&mut self, slot: usize, target: usize, now: u64) {
+        self.find_places(now);
         for i in 0..self.leads.len() {
-            let at = self.at(slot * self.targets + target, now, i);
+            let at = self.at(slot * self.targets + target, i);
             self.said[at..][..self.lanes].fill(half::f16::NAN.to_bits());
         }
     }
+}
+
+/// Where the ring of each lead begins.
+fn starts_of(leads: &[usize]) -> impl Iterator<Item = usize> {
+    leads.iter().scan(0, |sum, lead| Some(std::mem::replace(sum, *sum + lead)))
 }
 
 impl Rows for Waiting {

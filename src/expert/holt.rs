@@ -77,16 +77,11 @@ impl Holt {
         (step % self.horizon as u64) as usize
     }
 
-    /// What the seasons add at `clock`, as they stood before their last readings there that came less
-    /// than `lead` steps ago.
-    fn seasonal(&self, row: &[f32], clock: i64, lead: usize) -> f32 {
+    /// What the seasons add at `clock`.
+    fn seasonal(&self, row: &[f32], clock: i64) -> f32 {
         let seasons = &row[2 * self.horizon..];
-        let at = |values: &[f32], season: Option<usize>, depth: usize| match season {
-            Some(season) => values[((lead - 1) / season).min(depth - 1) * season + phase(clock, season)],
-            None => 0.0,
-        };
-        at(seasons, self.season, self.season_depth)
-            + at(&seasons[self.season_floats()..], self.long, self.long_depth)
+        let at = |values: &[f32], season: Option<usize>| season.map_or(0.0, |m| values[phase(clock, m)]);
+        at(seasons, self.season) + at(&seasons[self.season_floats()..], self.long)
     }
 
     /// Learns from a reading; without one (`None`) the level stays and the error fades.
@@ -102,7 +97,7 @@ impl Holt {
         if place.readings == 0 {
             level = value;
         }
-        let error = value - level - self.seasonal(row, place.clock, 1);
+        let error = value - level - self.seasonal(row, place.clock);
         level += self.rates.level.max(1.0 / (place.readings as f32 + 1.0)) * error;
         let seasons = &mut row[2 * n..];
         if let Some(season) = self.season {
@@ -118,29 +113,51 @@ impl Holt {
             seasons[phase] += self.rates.long * error;
         }
         row[now] = level;
-        row[n + now] = value - level - self.seasonal(row, place.clock, 1);
+        row[n + now] = value - level - self.seasonal(row, place.clock);
     }
 
-    /// Its forecasts from the newest reading, for each lead of `leads`.
-    pub fn forecast(
-        &self,
-        row: &[f32],
-        place: Place,
-        leads: std::ops::RangeInclusive<usize>,
-    ) -> impl Iterator<Item = f32> {
+    /// Its forecast from the newest reading; `carry` is what is left of an error at `lead`.
+    pub fn forecast(&self, row: &[f32], place: Place, lead: usize, carry: f32) -> f32 {
+        let now = self.origin(place.steps);
+        row[now] + self.seasonal(row, place.clock + lead as i64) + carry * row[self.horizon + now]
+    }
+
+    /// As [`Self::forecast`], for leads 1, 2, … `carries`, `points`: `[horizon]`
+    pub fn fill(&self, row: &[f32], place: Place, carries: &[f32], points: &mut [f32]) {
         let now = self.origin(place.steps);
         let (level, error) = (row[now], row[self.horizon + now]);
-        let mut carried = error * self.rates.carry.powi(*leads.start() as i32 - 1);
-        leads.map(move |lead| {
-            carried *= self.rates.carry;
-            level + self.seasonal(row, place.clock + lead as i64, 1) + carried
-        })
+        points.iter_mut().zip(carries).for_each(|(point, carry)| *point = level + carry * error);
+        let seasons = &row[2 * self.horizon..];
+        let parts = [(self.season, seasons), (self.long, &seasons[self.season_floats()..])];
+        for (season, values) in parts {
+            let Some(season) = season else { continue };
+            let mut phase = phase(place.clock, season);
+            for point in points.iter_mut() {
+                phase = if phase + 1 == season { 0 } else { phase + 1 };
+                *point += values[phase];
+            }
+        }
     }
 
-    /// What it said `lead` steps before `place` of the reading there, before that is learnt from.
-    pub fn said(&self, row: &[f32], place: Place, lead: usize, carry: f32) -> f32 {
-        let origin = self.origin(place.steps - lead as u64);
-        row[origin] + self.seasonal(row, place.clock, lead) + carry * row[self.horizon + origin]
+    /// What it said of the reading at `place`, before that is learnt from, as a function of the lead and
+    /// of what is left of an error there. The lead is at most the horizon and the steps so far.
+    pub fn said<'a>(&'a self, row: &'a [f32], place: Place) -> impl Fn(usize, f32) -> f32 + 'a {
+        let now = self.origin(place.steps);
+        let seasons = &row[2 * self.horizon..];
+        let long = &seasons[self.season_floats()..];
+        let phases = [self.season, self.long].map(|m| m.map_or(0, |m| phase(place.clock, m)));
+        let at = |values: &[f32], season: Option<usize>, depth: usize, phase: usize, lead: usize| match season
+        {
+            None => 0.0,
+            Some(m) if lead <= m => values[phase],
+            Some(m) => values[((lead - 1) / m).min(depth - 1) * m + phase],
+        };
+        move |lead, carry| {
+            let origin = if lead <= now { now - lead } else { now + self.horizon - lead };
+            let season = at(seasons, self.season, self.season_depth, phases[0], lead);
+            let long = at(long, self.long, self.long_depth, phases[1], lead);
+            row[origin] + season + long + carry * row[self.horizon + origin]
+        }
     }
 
     /// How much of an error is left at each lead. `[horizon]`
@@ -171,13 +188,17 @@ mod tests {
             for t in 0..80u64 {
                 let place = Place { steps: t, clock: t as i64 + 5, readings: t as u32 };
                 for lead in 1..=horizon.min(t as usize) {
-                    let said = holt.said(&row, place, lead, carries[lead - 1]);
+                    let said = holt.said(&row, place)(lead, carries[lead - 1]);
                     let then = issued[t as usize - lead][lead - 1];
                     assert!((said - then).abs() < 1e-5, "step {t} lead {lead}: {said} {then}");
                 }
                 let value = (t as f32 * 0.9).sin() + 0.02 * t as f32;
                 holt.update(&mut row, &mut counts, place, Some(value));
-                issued.push(holt.forecast(&row, place, 1..=horizon).collect());
+                let mut points = vec![0.0; horizon];
+                holt.fill(&row, place, &carries, &mut points);
+                let third = holt.forecast(&row, place, 3, carries[2]);
+                assert!((points[2] - third).abs() < 1e-5);
+                issued.push(points);
             }
         }
     }
@@ -191,7 +212,8 @@ mod tests {
             place = Place { steps: t, clock: t as i64, readings: t as u32 };
             holt.update(&mut row, &mut counts, place, Some([3.0, 1.0, 4.0, 1.0, 5.0, 9.0][t as usize % 6]));
         }
-        let next: Vec<f32> = holt.forecast(&row, place, 1..=6).collect();
+        let mut next = vec![0.0; 6];
+        holt.fill(&row, place, &holt.carries(6), &mut next);
         let want = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0];
         assert!(next.iter().zip(want).all(|(f, w)| (f - w).abs() < 0.05), "{next:?}");
     }

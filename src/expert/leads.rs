@@ -39,13 +39,6 @@ impl Leads {
         self.learnt.is_empty()
     }
 
-    /// What stands at the learnt leads. `points`: `[rows, horizon]`; `picked`: `[rows, len]`
-    pub fn pick(&self, points: &[f32], picked: &mut [f32]) {
-        for (from, to) in points.chunks_exact(self.horizon).zip(picked.chunks_exact_mut(self.learnt.len())) {
-            to.iter_mut().zip(&self.learnt).for_each(|(to, lead)| *to = from[lead - 1]);
-        }
-    }
-
     /// Adds to `points` what is known at the learnt leads, on straight lines between them.
     /// `known`: `[len]`; `points`: `[horizon]`
     pub fn add(&self, known: &[f32], points: &mut [f32]) {

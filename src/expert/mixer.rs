@@ -1,4 +1,4 @@
-use super::lanes::{Isa, Kernel, LANES, Lanes, padded};
+use super::lanes::{Isa, Kernel, LANES, Lanes, padded, registers, registers_mut};
 use super::leads::Leads;
 use super::table::{Row, Table};
 use crate::domain::{Damaged, Rows, Take};
@@ -38,6 +38,12 @@ pub struct Mixer {
     weights: Vec<f32>,
     /// `[2, width]`
     shares: Vec<f32>,
+    /// The weights at every lead, where not every one is learnt. `[3, experts, stride]`
+    spread: Vec<f32>,
+    /// `[experts, stride]`
+    said: Vec<f32>,
+    /// `[stride]`
+    mixed: Vec<f32>,
 }
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -88,6 +94,9 @@ impl Mixer {
             matured: vec![f32::NAN; (experts + MIXED) * width],
             weights: vec![0.0; 3 * experts * width],
             shares: vec![0.0; 2 * width],
+            spread: vec![0.0; 3 * experts * padded(leads.horizon())],
+            said: vec![f32::NAN; experts * padded(leads.horizon())],
+            mixed: vec![0.0; padded(leads.horizon())],
             isa: Isa::best(),
             from: from as u32,
             experts,
@@ -126,38 +135,30 @@ impl Mixer {
     pub fn mix(&mut self, slot: usize, target: usize, forecasts: &[f32], mixed: &mut [f32]) {
         let horizon = self.leads.horizon();
         assert!(forecasts.len() == self.experts * horizon && mixed.len() == MIXED * horizon);
-        let row = self.table.row(slot, target);
-        let young = row.head.mixtures < self.from;
-        row.head.mixtures = row.head.mixtures.saturating_add(1);
+        let head = self.table.row(slot, target).head;
+        let young = head.mixtures < self.from;
+        head.mixtures = head.mixtures.saturating_add(1);
         self.fill_weights(slot, target);
-        let width = self.layout.width;
-        let learnt = self.leads.learnt();
-        let mut upper = 0;
-        for lead in 1..=horizon {
-            upper += usize::from(learnt[upper] < lead);
-            let lower = if learnt[upper] == lead { upper } else { upper - 1 };
-            let share = match learnt[upper] - learnt[lower] {
-                0 => 1.0,
-                apart => (lead - learnt[lower]) as f32 / apart as f32,
-            };
-            for level in 0..MIXED {
-                let weights = &self.weights[level * self.experts * width..];
-                let (mut sum, mut whole, mut plain, mut awake) = (0.0, 0.0, 0.0, 0.0);
-                for e in 0..self.experts {
-                    let forecast = forecasts[e * horizon + lead - 1];
-                    if forecast.is_nan() {
-                        continue;
-                    }
-                    let weight = &weights[e * width..];
-                    let weight = (1.0 - share) * weight[lower] + share * weight[upper];
-                    sum += weight * forecast;
-                    whole += weight;
-                    plain += forecast;
-                    awake += 1.0;
-                }
-                let point = if whole > 0.0 { sum / whole } else { plain / awake };
-                mixed[level * horizon + lead - 1] = if young && level < 2 { f32::NAN } else { point };
+        let (width, stride) = (self.layout.width, padded(horizon));
+        for (to, from) in self.said.chunks_exact_mut(stride).zip(forecasts.chunks_exact(horizon)) {
+            to[..horizon].copy_from_slice(from);
+        }
+        let every = self.leads.len() == horizon;
+        if !every {
+            let all = self.weights.chunks_exact(width).zip(self.spread.chunks_exact_mut(stride));
+            for (learnt, spread) in all {
+                spread.fill(0.0);
+                self.leads.add(learnt, &mut spread[..horizon]);
             }
+        }
+        let weights = if every { &self.weights } else { &self.spread };
+        for (level, mixed) in mixed.chunks_exact_mut(horizon).enumerate() {
+            let weights = &weights[level * self.experts * stride..][..self.experts * stride];
+            self.isa.run(Combine { forecasts: &self.said, weights, mixed: &mut self.mixed });
+            mixed.copy_from_slice(&self.mixed[..horizon]);
+        }
+        if young {
+            mixed[..(MIXED - 1) * horizon].fill(f32::NAN);
         }
     }
 
@@ -191,59 +192,107 @@ impl Kernel for Learn<'_> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
         let Layout { width, experts } = self.layout;
-        for at in (0..width).step_by(LANES) {
-            let read =
-                |row: usize| -> [f32; LANES] { std::array::from_fn(|l| self.matured[row * width + at + l]) };
-            let mixtures: [[f32; LANES]; MIXED] = std::array::from_fn(|m| read(experts + m));
-            // What was mixed while the series was young has no copies.
-            let counts_at: [bool; LANES] =
-                std::array::from_fn(|l| (0..MIXED).all(|m| mixtures[m][l].is_finite()));
-            if counts_at.iter().all(|counted| !counted) {
-                continue;
-            }
-            let counts = &mut self.counts[at..][..LANES];
-            let rates: [f32; LANES] = std::array::from_fn(|l| {
-                counts[l] = counts[l].saturating_add(u8::from(counts_at[l]));
-                ERROR_RATE.max(1.0 / f32::from(counts[l].max(1)))
-            });
-            for level in 0..3 {
-                let members = self.layout.members(level);
-                let (regrets, rest) = self.floats[self.layout.regrets(level)..].split_at_mut(members * width);
-                let (squares, rest) = rest.split_at_mut(members * width);
-                let (largest, typical) = rest.split_at_mut(width);
-                let mut direction = [0.0; LANES];
-                for l in 0..LANES {
-                    let error = mixtures[level][l] - self.value;
-                    let size = if counts_at[l] { error.abs() } else { 0.0 };
-                    let before = typical[at + l];
-                    let limited = if size < ERROR_MAX * before { size } else { ERROR_MAX * before };
-                    let moved = before + rates[l] * (limited - before);
-                    let moved = if before == 0.0 { size } else { moved };
-                    let known = if counts_at[l] { moved } else { before };
-                    typical[at + l] = known;
-                    let sign = if error > 0.0 { 1.0 } else { -1.0 };
-                    let divided = if known > 1e-30 { sign / known } else { 0.0 };
-                    direction[l] = if counts_at[l] && error != 0.0 { divided } else { 0.0 };
-                }
-                let mut most = [0.0; LANES];
-                for member in 0..members {
-                    let said = if level < 2 { read(member) } else { mixtures[member] };
-                    for l in 0..LANES {
-                        let regret = direction[l] * (mixtures[level][l] - said[l]);
-                        let regret = if regret < REGRET_MAX { regret } else { REGRET_MAX };
-                        let regret = if regret > -REGRET_MAX { regret } else { -REGRET_MAX };
-                        let awake = counts_at[l] && said[l].is_finite();
-                        let i = member * width + at + l;
-                        let (r, v) = (DISCOUNTS[level] * regrets[i], DISCOUNTS[level] * squares[i]);
-                        regrets[i] = if awake { r + regret } else { regrets[i] };
-                        squares[i] = if awake { v + regret * regret } else { squares[i] };
-                        let square = if awake { regret * regret } else { 0.0 };
-                        most[l] = if square > most[l] { square } else { most[l] };
+        let n = width / LANES;
+        let matured = registers(self.matured);
+        let floats = registers_mut(self.floats);
+        for at in 0..n {
+            // SAFETY: the caller's CPU has the features of `V`.
+            unsafe {
+                let (zero, one, value) = (V::splat(0.0), V::splat(1.0), V::splat(self.value));
+                let read = |row: usize| V::load(&matured[row * n + at]);
+                let mixtures: [V; MIXED] = std::array::from_fn(|m| read(experts + m));
+                // What was mixed while the series was young has no copies: 0 · x is 0 but for those.
+                let said = mixtures.iter().fold(zero, |sum, m| m.mul_add(zero, sum));
+                let counted = one.if_above(said, one, zero);
+                let rates = rates(registers_mut(self.counts), at, counted);
+                let rates = V::load(&rates);
+                for level in 0..3 {
+                    let members = self.layout.members(level);
+                    let (regrets, rest) =
+                        floats[self.layout.regrets(level) / LANES..].split_at_mut(members * n);
+                    let (squares, rest) = rest.split_at_mut(members * n);
+                    let (largest, typical) = rest.split_at_mut(n);
+                    let mixture = mixtures[level];
+                    let error = mixture.sub(value);
+                    let size = error.max(zero.sub(error));
+                    let before = V::load(&typical[at]);
+                    let limited = size.min(before.mul(V::splat(ERROR_MAX)));
+                    let moved = limited.sub(before).mul_add(rates, before);
+                    let moved = before.if_above(zero, moved, size);
+                    let known = counted.if_above(zero, moved, before);
+                    known.store(&mut typical[at]);
+                    let sign = error.if_above(zero, one, zero.if_above(error, V::splat(-1.0), zero));
+                    let direction = known.if_above(V::splat(1e-30), sign.div(known), zero);
+                    let discount = V::splat(DISCOUNTS[level]);
+                    let mut most = V::load(&largest[at]);
+                    for member in 0..members {
+                        let said = if level < 2 { read(member) } else { mixtures[member] };
+                        let regret = mixture.sub(said).mul(direction);
+                        // One that sleeps is not a number, and comes out as the bound.
+                        let bounded = regret.max(V::splat(-REGRET_MAX)).min(V::splat(REGRET_MAX));
+                        let awake = one.if_above(said.mul_add(zero, zero), counted, zero);
+                        let square = bounded.mul(bounded);
+                        let (r, v) = (&mut regrets[member * n + at], &mut squares[member * n + at]);
+                        let (rest, sum) = (V::load(r), V::load(v));
+                        awake.if_above(zero, rest.mul_add(discount, bounded), rest).store(r);
+                        awake.if_above(zero, sum.mul_add(discount, square), sum).store(v);
+                        most = awake.if_above(zero, square.max(most), most);
                     }
+                    most.store(&mut largest[at]);
                 }
-                for l in 0..LANES {
-                    largest[at + l] = largest[at + l].max(most[l]);
+            }
+        }
+    }
+}
+
+/// How fast typical errors move at eight leads, after counting those that `counted` is 1 for.
+#[inline(always)]
+unsafe fn rates<V: Lanes>(counts: &mut [[u8; LANES]], at: usize, counted: V) -> [f32; LANES] {
+    let mut rates = [0.0; LANES];
+    unsafe { counted.store(&mut rates) };
+    for (rate, count) in rates.iter_mut().zip(&mut counts[at]) {
+        *count = count.saturating_add(*rate as u8);
+        *rate = ERROR_RATE.max(1.0 / f32::from((*count).max(1)));
+    }
+    rates
+}
+
+/// `Σ weight · forecast` over the experts that are awake, by their weights; by none where all of
+/// them sleep.
+struct Combine<'a> {
+    /// `[experts, stride]`
+    forecasts: &'a [f32],
+    /// `[experts, stride]`
+    weights: &'a [f32],
+    /// `[stride]`
+    mixed: &'a mut [f32],
+}
+
+impl Kernel for Combine<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        let mixed = registers_mut(self.mixed);
+        let n = mixed.len();
+        let (forecasts, weights) = (registers(self.forecasts), registers(self.weights));
+        for (at, mixed) in mixed.iter_mut().enumerate() {
+            // SAFETY: the caller's CPU has the features of `V`.
+            unsafe {
+                let (zero, one) = (V::splat(0.0), V::splat(1.0));
+                let (mut sum, mut whole, mut plain, mut awake) = (zero, zero, zero, zero);
+                let rows = forecasts[at..].iter().step_by(n).zip(weights[at..].iter().step_by(n));
+                for (forecast, weight) in rows {
+                    let forecast = V::load(forecast);
+                    let up = one.if_above(forecast.mul(zero), one, zero);
+                    let forecast = one.if_above(forecast.mul(zero), forecast, zero);
+                    let weight = V::load(weight).mul(up);
+                    sum = forecast.mul_add(weight, sum);
+                    whole = whole.add(weight);
+                    plain = plain.add(forecast);
+                    awake = awake.add(up);
                 }
+                whole.if_above(zero, sum.div(whole), plain.div(awake)).store(mixed);
             }
         }
     }
@@ -262,30 +311,30 @@ impl Kernel for Weigh<'_> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
         let Layout { width, experts } = self.layout;
+        let n = width / LANES;
+        let floats = registers(self.floats);
         let (copies, all) = self.weights.split_at_mut(2 * experts * width);
         for level in 0..3 {
             let members = self.layout.members(level);
             let out = if level < 2 { &mut copies[level * experts * width..] } else { &mut *self.shares };
-            let (regrets, rest) = self.floats[self.layout.regrets(level)..].split_at(members * width);
-            let (squares, rest) = rest.split_at(members * width);
-            let largest = &rest[..width];
-            for at in (0..width).step_by(LANES) {
-                let mut sum = [0.0; LANES];
-                for member in 0..members {
-                    let i = member * width + at;
-                    let (r, v) = (&regrets[i..][..LANES], &squares[i..][..LANES]);
-                    let out = &mut out[i..][..LANES];
-                    for l in 0..LANES {
-                        let positive = if r[l] > 0.0 { r[l] } else { 0.0 };
-                        out[l] = positive / (v[l] + largest[at + l]);
-                        sum[l] += out[l];
+            let out = registers_mut(out);
+            let (regrets, rest) = floats[self.layout.regrets(level) / LANES..].split_at(members * n);
+            let (squares, rest) = rest.split_at(members * n);
+            for at in 0..n {
+                // SAFETY: the caller's CPU has the features of `V`.
+                unsafe {
+                    let (zero, largest) = (V::splat(0.0), V::load(&rest[at]));
+                    let mut sum = zero;
+                    for member in 0..members {
+                        let i = member * n + at;
+                        let weight = V::load(&regrets[i]).max(zero).div(V::load(&squares[i]).add(largest));
+                        weight.store(&mut out[i]);
+                        sum = sum.add(weight);
                     }
-                }
-                let uniform = 1.0 / members as f32;
-                for member in 0..members {
-                    let out = &mut out[member * width + at..][..LANES];
-                    for l in 0..LANES {
-                        out[l] = if sum[l] > 0.0 { out[l] / sum[l] } else { uniform };
+                    let uniform = V::splat(1.0 / members as f32);
+                    let share = V::splat(1.0).div(sum);
+                    for out in out[at..].iter_mut().step_by(n).take(members) {
+                        sum.if_above(zero, V::load(out).mul(share), uniform).store(out);
                     }
                 }
             }
@@ -302,24 +351,4 @@ impl Kernel for Weigh<'_> {
     }
 }
 
-impl Rows for Mixer {
-    fn grow(&mut self, slots: usize) {
-        self.table.grow(slots);
-    }
-
-    fn reset(&mut self, slot: usize) {
-        self.table.reset(slot);
-    }
-
-    fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        self.table.save(slot, out);
-    }
-
-    fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
-        self.table.load(slot, row)
-    }
-
-    fn memory(&self) -> usize {
-        self.table.memory()
-    }
-}
+super::table::rows_of_table!(Mixer);

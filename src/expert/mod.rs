@@ -7,11 +7,13 @@
 //! Promises that a forecast depends on readings up to its origin only, and that a row comes back
 //! from its bytes bit for bit. Never knows where readings come from, or what was emitted.
 
+mod arma;
 mod covariance;
 mod holt;
 mod lanes;
 mod last;
 mod leads;
+mod lms;
 mod mixer;
 mod plan;
 mod pool;
@@ -19,14 +21,18 @@ mod profile;
 mod range;
 mod seasonal;
 mod table;
+mod velocity;
 mod weights;
 
+pub use arma::Arma;
 pub use last::last_value;
 pub use leads::Leads;
+pub use lms::Lms;
 pub use mixer::{MIXED, Mixer};
 pub use plan::{Accuracy, PoolShape, TooManyExtras};
 pub use pool::Pool;
 pub use seasonal::seasonal_naive;
+pub use velocity::Velocity;
 
 use crate::domain::Rows;
 

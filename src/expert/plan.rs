@@ -110,7 +110,10 @@ pub(super) struct Plan {
     pub mean_rates: [f32; 2],
     pub profiles: Vec<Profile>,
     pub holts: [Holt; 2],
+    /// What is left of an error of the second at each lead.
     pub carries: Vec<f32>,
+    /// What is left of an error of each at lead 1 and at the horizon.
+    pub holt_carries: [[f32; 2]; 2],
     /// All but the extras, which come after them. A block has the first so many.
     pub features: Vec<Feature>,
     pub extras: usize,
@@ -158,6 +161,10 @@ impl Plan {
             season,
             mean_rates: [rate(half_life(0)), rate(long)],
             carries: holts[1].carries(horizon),
+            holt_carries: [0, 1].map(|k| {
+                let carries = Holt::carries(&holts[k], horizon);
+                [carries[0], carries[horizon - 1]]
+            }),
             start: season.map_or(START / 2, |m| (4 * m).min(START)),
             extras: shape.extras,
             blocks: Vec::new(),

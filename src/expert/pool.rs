@@ -15,6 +15,8 @@ const BLOCKS: usize = 3;
 const FEATURE_MAX: f32 = 50.0;
 /// A block's unit is kept while the deviation stays within this factor of it.
 const UNIT_FIT: f32 = 8.0;
+/// And values within this, so that their squares are finite.
+const VALUE_MAX: f32 = 1e15;
 /// A spread below this is none: its square is no number of normal size.
 const SPREAD_LEAST: f32 = 1e-15;
 /// Since when a block learns that has not begun.
@@ -53,6 +55,8 @@ struct Head {
 #[derive(Debug)]
 struct Work {
     x: Vec<f32>,
+    /// Those of one block.
+    own: Vec<f32>,
     kept: Vec<u16>,
     k: Vec<f32>,
     new_gains: Vec<u16>,
@@ -81,6 +85,7 @@ impl Pool {
         let bases = plan.blocks.iter().map(|b| b.bases.len()).max().unwrap_or(0);
         let work = Work {
             x: vec![0.0; plan.stride()],
+            own: vec![0.0; plan.stride()],
             kept: vec![0; plan.stride()],
             k: vec![0.0; plan.stride()],
             new_gains: vec![0; gains],
@@ -102,7 +107,7 @@ impl Pool {
     /// from errors takes this, so that no single wild reading stays in it.
     pub fn admit(&self, slot: usize, target: usize, value: f32) -> f32 {
         let head = self.table.head(slot, target);
-        head.range.admit(value, head.readings)
+        head.range.admit(value.clamp(-VALUE_MAX, VALUE_MAX), head.readings)
     }
 
     /// How far the values of a series lie from their slow mean, as the deviation of a normal; 0 while
@@ -139,27 +144,7 @@ impl Experts for Pool {
     }
 }
 
-impl Rows for Pool {
-    fn grow(&mut self, slots: usize) {
-        self.table.grow(slots);
-    }
-
-    fn reset(&mut self, slot: usize) {
-        self.table.reset(slot);
-    }
-
-    fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        self.table.save(slot, out);
-    }
-
-    fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
-        self.table.load(slot, row)
-    }
-
-    fn memory(&self) -> usize {
-        self.table.memory()
-    }
-}
+super::table::rows_of_table!(Pool);
 
 /// One reading of one target.
 struct Turn<'a> {
@@ -176,7 +161,8 @@ impl Turn<'_> {
         let at = (now % ring as u64) as usize;
         let observed = reading.observed && reading.value.is_finite();
         let value = if reading.value.is_finite() {
-            self.row.head.range.admit(reading.value, self.row.head.readings)
+            let value = reading.value.clamp(-VALUE_MAX, VALUE_MAX);
+            self.row.head.range.admit(value, self.row.head.readings)
         } else {
             self.row.floats[if at == 0 { ring - 1 } else { at - 1 }]
         };
@@ -204,22 +190,27 @@ impl Turn<'_> {
         let floats = &*self.row.floats;
         let ring = &floats[..plan.ring];
         let steps = place.steps;
-        for (i, &lead) in leads.iter().enumerate().take_while(|(_, lead)| **lead as u64 <= steps) {
-            let then = value_at(ring, at, steps, plan.season, lead);
-            let arrived = &mut self.work.arrived;
-            arrived[Base::Last as usize * n + i] = value - then;
-            let Some(m) = plan.season else { continue };
-            let age = lead + seasonal_age(m, lead);
-            arrived[Base::Seasonal as usize * n + i] = value - value_at(ring, at, steps, Some(m), age);
-            let values = &floats[plan.profile_floats[0]..];
-            let counts = &self.row.counts[plan.profile_counts[0]..];
-            arrived[Base::Profile as usize * n + i] =
-                value - plan.profiles[0].said(values, counts, place.clock, lead, then);
+        let waiting = leads.partition_point(|lead| *lead as u64 <= steps);
+        let leads = &leads[..waiting];
+        let (last, rest) = self.work.arrived.split_at_mut(n);
+        let (seasonal, rest) = rest.split_at_mut(n);
+        let (profile, holt) = rest.split_at_mut(n);
+        for (then, lead) in last.iter_mut().zip(leads) {
+            *then = value_at(ring, at, steps, plan.season, *lead);
         }
-        let holt = &floats[plan.holt_floats[1]..];
-        for (i, &lead) in leads.iter().enumerate().take_while(|(_, lead)| **lead as u64 <= steps) {
-            let said = plan.holts[1].said(holt, place, lead, plan.carries[lead - 1]);
-            self.work.arrived[Base::Holt as usize * n + i] = value - said;
+        if let Some(m) = plan.season {
+            let values = &floats[plan.profile_floats[0]..];
+            let said = plan.profiles[0].said(values, &self.row.counts[plan.profile_counts[0]..], place.clock);
+            for (i, &lead) in leads.iter().enumerate() {
+                let age = if lead <= m { m } else { lead + seasonal_age(m, lead) };
+                seasonal[i] = value - value_at(ring, at, steps, Some(m), age);
+                profile[i] = value - said(lead).unwrap_or(last[i]);
+            }
+        }
+        let said = plan.holts[1].said(&floats[plan.holt_floats[1]..], place);
+        for (i, lead) in leads.iter().enumerate() {
+            holt[i] = value - said(*lead, plan.carries[lead - 1]);
+            last[i] = value - last[i];
         }
     }
 
@@ -301,16 +292,16 @@ impl Turn<'_> {
         let (profile, holt) = rest.split_at_mut(horizon);
         last.fill(value);
         if let Some(m) = plan.season {
+            let ring = &floats[..plan.ring];
+            for (i, point) in seasonal.iter_mut().enumerate() {
+                let age = if i < m { m - 1 - i } else { seasonal_age(m, i + 1) };
+                *point = value_at(ring, at, place.steps, Some(m), age);
+            }
             let values = &floats[plan.profile_floats[0]..];
             let counts = &self.row.counts[plan.profile_counts[0]..];
-            for lead in 1..=horizon {
-                let ring = &floats[..plan.ring];
-                seasonal[lead - 1] = value_at(ring, at, place.steps, Some(m), seasonal_age(m, lead));
-                profile[lead - 1] = plan.profiles[0].forecast(values, counts, place.clock, lead, value);
-            }
+            plan.profiles[0].fill(values, counts, place.clock, value, profile);
         }
-        let said = plan.holts[1].forecast(&floats[plan.holt_floats[1]..], place, 1..=horizon);
-        holt.iter_mut().zip(said).for_each(|(point, f)| *point = f);
+        plan.holts[1].fill(&floats[plan.holt_floats[1]..], place, &plan.carries, holt);
     }
 
     /// The experts that are no block.
@@ -327,9 +318,7 @@ impl Turn<'_> {
         let k = plan.profiles.len() - 1;
         let values = &self.row.floats[plan.profile_floats[k]..];
         let counts = &self.row.counts[plan.profile_counts[k]..];
-        for (i, point) in rest[..horizon].iter_mut().enumerate() {
-            *point = plan.profiles[k].forecast(values, counts, place.clock, i + 1, value);
-        }
+        plan.profiles[k].fill(values, counts, place.clock, value, &mut rest[..horizon]);
     }
 
     fn fill_features(&mut self, at: usize, place: Place, value: f32, extras: &[f32]) {
@@ -357,10 +346,11 @@ impl Turn<'_> {
                 }
                 Feature::Holt(k, lead) => {
                     let row = &floats[plan.holt_floats[k]..];
-                    plan.holts[k].forecast(row, place, lead..=lead).next().unwrap_or(value) - value
+                    plan.holts[k].forecast(row, place, lead, plan.holt_carries[k][usize::from(lead > 1)])
+                        - value
                 }
             };
-            *x = (difference * per_unit).max(-FEATURE_MAX).min(FEATURE_MAX);
+            *x = (difference * per_unit).clamp(-FEATURE_MAX, FEATURE_MAX);
         }
         for (x, extra) in rest.iter_mut().zip(extras) {
             *x = if extra.is_finite() { extra.clamp(-FEATURE_MAX, FEATURE_MAX) } else { 0.0 };
@@ -383,10 +373,12 @@ impl Turn<'_> {
             let begun = since <= now;
             if begun {
                 // A block takes the first features; what it shares a register with is not its own.
-                let mut x = [0.0; super::weights::FEATURES_MAX];
+                let x = &mut self.work.own[..n];
                 x[..block.features].copy_from_slice(&self.work.x[..block.features]);
+                x[block.features..].fill(0.0);
+                let x = &self.work.own[..n];
                 let gains = &mut self.work.new_gains[gains_at..][..n];
-                self.row.move_covariance(self.isa, block, b, &x[..n], &mut self.work.k[..n], gains);
+                self.row.move_covariance(self.isa, block, b, x, &mut self.work.k[..n], gains);
                 let learnt = now - since;
                 let arrived = if observed {
                     plan.leads.learnt().iter().take_while(|lead| **lead as u64 <= learnt).count()
@@ -402,7 +394,7 @@ impl Turn<'_> {
                 let nb = block.bases.len() * leads;
                 let (before, after) = self.row.floats.split_at_mut(block.p);
                 self.isa.run(LearnAndForecast {
-                    weights: &mut before[block.weights..],
+                    weights: &mut before[block.weights..][..block.bases.len() * leads * n],
                     errors: &mut after[block.errors - block.p..][..nb],
                     targets: &self.work.targets[..nb],
                     arrived,
@@ -413,7 +405,7 @@ impl Turn<'_> {
                     past: &self.row.halves[..horizon * plan.stride()],
                     stride: plan.stride(),
                     gains: &self.row.halves[block.gains..][..horizon * n],
-                    x: &x[..n],
+                    x,
                     corrections: &mut self.work.corrections[..nb],
                 });
             }

@@ -35,14 +35,28 @@ impl Profile {
         if counts[phase] == 0 { otherwise } else { values[phase] }
     }
 
-    /// What it said `lead` steps before `clock` of the phase at `clock`, before that is learnt from.
-    pub fn said(&self, values: &[f32], counts: &[u8], clock: i64, lead: usize, otherwise: f32) -> f32 {
+    /// As [`Self::forecast`], for leads 1, 2, …
+    pub fn fill(&self, values: &[f32], counts: &[u8], clock: i64, otherwise: f32, points: &mut [f32]) {
+        let mut phase = phase(clock, self.season);
+        for point in points {
+            phase = if phase + 1 == self.season { 0 } else { phase + 1 };
+            *point = if counts[phase] == 0 { otherwise } else { values[phase] };
+        }
+    }
+
+    /// What it said `lead` steps before `clock` of the phase at `clock`, before that is learnt from;
+    /// `None` while that phase had not been seen.
+    pub fn said<'a>(
+        &'a self,
+        values: &'a [f32],
+        counts: &[u8],
+        clock: i64,
+    ) -> impl Fn(usize) -> Option<f32> + 'a {
         let phase = phase(clock, self.season);
-        let since = (lead - 1) / self.season;
-        if usize::from(counts[phase]) <= since {
-            otherwise
-        } else {
-            values[since.min(self.depth - 1) * self.season + phase]
+        let seen = usize::from(counts[phase]);
+        move |lead| {
+            let since = if lead <= self.season { 0 } else { (lead - 1) / self.season };
+            (seen > since).then(|| values[since.min(self.depth - 1) * self.season + phase])
         }
     }
 
@@ -81,13 +95,16 @@ mod tests {
         for t in 0..60i64 {
             for lead in 1..=horizon.min(t as usize) {
                 let origin = t as usize - lead;
-                let said = profile.said(&values, &counts, t, lead, series(origin as i64));
+                let said = profile.said(&values, &counts, t)(lead).unwrap_or(series(origin as i64));
                 assert_eq!(said, issued[origin][lead - 1], "step {t} lead {lead}");
             }
             profile.update(&mut values, &mut counts, t, series(t));
-            issued.push(
-                (1..=horizon).map(|lead| profile.forecast(&values, &counts, t, lead, series(t))).collect(),
-            );
+            let mut points = vec![0.0; horizon];
+            profile.fill(&values, &counts, t, series(t), &mut points);
+            for (i, point) in points.iter().enumerate() {
+                assert_eq!(*point, profile.forecast(&values, &counts, t, i + 1, series(t)));
+            }
+            issued.push(points);
         }
     }
 }

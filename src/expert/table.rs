@@ -126,3 +126,31 @@ impl<H: Pod> Rows for Table<H> {
             + self.counts.capacity()
     }
 }
+
+/// An expert whose rows are those of its table.
+macro_rules! rows_of_table {
+    ($name:ty) => {
+        impl Rows for $name {
+            fn grow(&mut self, slots: usize) {
+                self.table.grow(slots);
+            }
+
+            fn reset(&mut self, slot: usize) {
+                self.table.reset(slot);
+            }
+
+            fn save(&self, slot: usize, out: &mut Vec<u8>) {
+                self.table.save(slot, out);
+            }
+
+            fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
+                self.table.load(slot, row)
+            }
+
+            fn memory(&self) -> usize {
+                self.table.memory()
+            }
+        }
+    };
+}
+pub(super) use rows_of_table;

@@ -45,48 +45,66 @@ pub(super) struct LearnAndForecast<'a> {
 impl Kernel for LearnAndForecast<'_> {
     type Output = ();
 
+    /// Eight leads at a time, so that their sums are taken together.
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        unsafe {
-            let x = registers(self.x);
-            let (n, leads) = (x.len(), self.leads.len());
-            let padded = n * LANES;
-            let mut past = [[0.0; LANES]; FEATURES_MAX / LANES];
-            let mut gains = [[0.0; LANES]; FEATURES_MAX / LANES];
-            let (past, gains) = (&mut past[..n], &mut gains[..n]);
-            for (i, lead) in self.leads.iter().enumerate() {
-                let learns = i < self.arrived;
-                if learns {
-                    let origin = (self.now + self.origins - lead % self.origins) % self.origins;
-                    let row = registers(&self.past[origin * self.stride..][..padded]);
-                    row.iter().zip(past.iter_mut()).for_each(|(h, v)| V::widen(h).store(v));
-                    let row = registers(&self.gains[origin * padded..][..padded]);
-                    row.iter().zip(gains.iter_mut()).for_each(|(h, v)| V::widen(h).store(v));
-                }
-                let learnt = (self.learnt + 1).saturating_sub(*lead as u64).max(1);
-                let rate = ERROR_RATE.max(1.0 / learnt as f32);
-                for base in (0..self.targets.len()).step_by(leads) {
-                    let at = base + i;
-                    let weights = registers_mut(&mut self.weights[at * padded..][..padded]);
-                    let mut forecast = V::splat(0.0);
-                    if learns {
-                        let mut sum = V::splat(0.0);
-                        for (w, x) in weights.iter().zip(&*past) {
-                            sum = V::load(w).mul_add(V::load(x), sum);
+        let x = registers(self.x);
+        let (n, leads) = (x.len(), self.leads.len());
+        let (padded, stride) = (n * LANES, self.stride);
+        let weights = registers_mut(self.weights);
+        for at in (0..self.targets.len()).step_by(leads) {
+            for group in (0..leads).step_by(LANES) {
+                let count = LANES.min(leads - group);
+                let learning = self.arrived.saturating_sub(group).min(count);
+                let origin = |r: usize| {
+                    let lead = self.leads[group + r];
+                    if lead <= self.now { self.now - lead } else { self.now + self.origins - lead }
+                };
+                let mut errors = [0.0; LANES];
+                // SAFETY: the caller's CPU has the features of `V`.
+                unsafe {
+                    let mut sums = [V::splat(0.0); LANES];
+                    for (r, sum) in sums.iter_mut().enumerate().take(learning) {
+                        let past = registers(&self.past[origin(r) * stride..][..padded]);
+                        let weights = &weights[(at + group + r) * n..][..n];
+                        let mut dot = V::splat(0.0);
+                        for (w, x) in weights.iter().zip(past) {
+                            dot = V::load(w).mul_add(V::widen(x), dot);
                         }
-                        let error = clipped(self.targets[at] - sum.sum(), &mut self.errors[at], rate);
-                        let error = V::splat(error / GAIN_UNIT);
-                        for ((w, k), x) in weights.iter_mut().zip(&*gains).zip(x) {
-                            let moved = V::load(k).mul_add(error, V::load(w));
-                            moved.store(w);
-                            forecast = moved.mul_add(V::load(x), forecast);
-                        }
-                    } else {
-                        for (w, x) in weights.iter().zip(x) {
-                            forecast = V::load(w).mul_add(V::load(x), forecast);
-                        }
+                        *sum = dot;
                     }
-                    self.corrections[at] = forecast.sum();
+                    V::sums(sums).store(&mut errors);
+                }
+                for (r, error) in errors.iter_mut().enumerate().take(learning) {
+                    let i = at + group + r;
+                    let learnt = (self.learnt + 1).saturating_sub(self.leads[group + r] as u64);
+                    let rate = ERROR_RATE.max(1.0 / learnt.max(1) as f32);
+                    *error = clipped(self.targets[i] - *error, &mut self.errors[i], rate) / GAIN_UNIT;
+                }
+                // SAFETY: as above.
+                unsafe {
+                    let mut sums = [V::splat(0.0); LANES];
+                    for (r, sum) in sums.iter_mut().enumerate().take(count) {
+                        let weights = &mut weights[(at + group + r) * n..][..n];
+                        let mut dot = V::splat(0.0);
+                        if r < learning {
+                            let gains = registers(&self.gains[origin(r) * padded..][..padded]);
+                            let error = V::splat(errors[r]);
+                            for ((w, k), x) in weights.iter_mut().zip(gains).zip(x) {
+                                let moved = V::widen(k).mul_add(error, V::load(w));
+                                moved.store(w);
+                                dot = moved.mul_add(V::load(x), dot);
+                            }
+                        } else {
+                            for (w, x) in weights.iter().zip(x) {
+                                dot = V::load(w).mul_add(V::load(x), dot);
+                            }
+                        }
+                        *sum = dot;
+                    }
+                    let mut forecasts = [0.0; LANES];
+                    V::sums(sums).store(&mut forecasts);
+                    self.corrections[at + group..][..count].copy_from_slice(&forecasts[..count]);
                 }
             }
         }

@@ -1,0 +1,224 @@
+use super::range::Range;
+use super::table::{Row, Table, rows_of_table};
+use super::{Experts, Observation};
+use crate::domain::{Damaged, Rows, Take};
+use bytemuck::{Pod, Zeroable};
+
+/// Past values, past residuals, and values around a season ago.
+const ORDER: usize = 4;
+const RESIDUALS: usize = 2;
+const SEASONAL: usize = 2;
+/// A memory of about 2,000 readings.
+const FORGETTING: f64 = 0.999_5;
+/// While the covariance's trace is above this many times its features, nothing is forgotten.
+const TRACE_MAX: f64 = 10.0;
+/// A residual counts as at most this many typical ones.
+const RESIDUAL_MAX: f64 = 4.0;
+const RESIDUAL_RATE: f64 = 0.01;
+/// Features lie within this many deviations.
+const FEATURE_MAX: f64 = 50.0;
+/// The rate of the slow mean that the range stands around.
+const CENTRE_RATE: f32 = 0.01;
+const START: u32 = 24;
+
+/// Online ARMA with a seasonal term: extended recursive least squares (Ljung and Söderström 1983) on
+/// past steps and past residuals, one step ahead, and its own forecasts fed back for the other leads.
+/// Small enough for double precision. O(order² + horizon · order) a reading.
+#[derive(Debug)]
+pub struct Arma {
+    horizon: usize,
+    season: Option<usize>,
+    features: usize,
+    ring: usize,
+    table: Table<Head>,
+    x: Vec<f64>,
+    px: Vec<f64>,
+    /// What was and what will be: the newest `ORDER` values, then the forecasts.
+    path: Vec<f64>,
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Head {
+    steps: u64,
+    residuals: [f64; RESIDUALS],
+    /// Mean absolute residual.
+    typical: f64,
+    weights: [f64; FEATURES],
+    /// Packed lower half.
+    p: [f64; FEATURES * (FEATURES + 1) / 2],
+    range: Range,
+    readings: u32,
+    spare: u32,
+}
+
+/// One, steps, residuals and the season's terms.
+const FEATURES: usize = 1 + ORDER + RESIDUALS + SEASONAL;
+
+impl Arma {
+    pub fn new(targets: usize, horizon: usize, season: Option<usize>) -> Self {
+        let season = season.filter(|m| *m > 1);
+        let mut head = Head::zeroed();
+        head.p = identity();
+        let ring = season.unwrap_or(0) + ORDER + SEASONAL + 1;
+        Self {
+            table: Table::new(targets, head, &vec![0.0; ring], 0, 0),
+            features: if season.is_some() { FEATURES } else { FEATURES - SEASONAL },
+            x: vec![0.0; FEATURES],
+            px: vec![0.0; FEATURES],
+            path: vec![0.0; ORDER + 1 + horizon.max(1)],
+            horizon: horizon.max(1),
+            season,
+            ring,
+        }
+    }
+
+    /// Bytes of one series.
+    pub fn bytes_each(&self) -> usize {
+        self.table.bytes_each()
+    }
+}
+
+fn identity() -> [f64; FEATURES * (FEATURES + 1) / 2] {
+    let mut p = [0.0; FEATURES * (FEATURES + 1) / 2];
+    (0..FEATURES).for_each(|i| p[i * (i + 1) / 2 + i] = 1.0);
+    p
+}
+
+fn packed(i: usize, j: usize) -> usize {
+    if i >= j { i * (i + 1) / 2 + j } else { j * (j + 1) / 2 + i }
+}
+
+/// The value `age` before step `now`; the first one before there was any.
+fn value_at(ring: &[f32], now: u64, age: usize) -> f64 {
+    f64::from(ring[(now.saturating_sub(age as u64) % ring.len() as u64) as usize])
+}
+
+/// What the step to `lead` after step `now` stands on. `path` holds the values up to `now` at `ORDER`,
+/// and what follows it up to the step before; residuals that have not come are 0.
+fn fill(
+    x: &mut [f64],
+    path: &[f64],
+    (now, lead): (u64, usize),
+    residuals: &[f64; RESIDUALS],
+    ring: &[f32],
+    season: Option<usize>,
+    per_unit: f64,
+) {
+    let bounded = |v: f64| (v * per_unit).clamp(-FEATURE_MAX, FEATURE_MAX);
+    let last = ORDER + lead - 1;
+    x[0] = 1.0;
+    for k in 0..ORDER {
+        x[1 + k] = bounded(path[last - k] - path[last - k - 1]);
+    }
+    for k in 0..RESIDUALS {
+        x[1 + ORDER + k] = if k + 1 >= lead { residuals[k + 1 - lead] } else { 0.0 };
+    }
+    let Some(m) = season else { return };
+    let season_before = |lead: usize| {
+        if lead <= m { value_at(ring, now, m - lead) } else { path[ORDER + lead - m] }
+    };
+    let then = season_before(lead);
+    x[1 + ORDER + RESIDUALS] = bounded(then - season_before(lead - 1));
+    x[2 + ORDER + RESIDUALS] = bounded(then - path[last]);
+}
+
+impl Experts for Arma {
+    fn names(&self) -> &[&'static str] {
+        &["arma"]
+    }
+
+    fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]) {
+        assert_eq!(out.len(), self.horizon);
+        let Row { head, floats, .. } = self.table.row(slot, target);
+        let ring = &mut floats[..self.ring];
+        let n = self.features;
+        let now = head.steps;
+        let observed = reading.observed && reading.value.is_finite();
+        let value = match reading.value.is_finite() {
+            true => head.range.admit(reading.value.clamp(-1e15, 1e15), head.readings),
+            false => value_at(ring, now, 1) as f32,
+        };
+        let unit = f64::from(head.range.deviation());
+        let begun = head.readings >= START && unit > 1e-15;
+        // The regressors of this reading, as they stood before it.
+        if begun && now > 0 {
+            for k in 0..=ORDER {
+                self.path[ORDER - k] = value_at(ring, now - 1, k);
+            }
+            fill(&mut self.x, &self.path, (now - 1, 1), &head.residuals, ring, self.season, 1.0 / unit);
+            let residual = if observed {
+                let step = (f64::from(value) - value_at(ring, now - 1, 0)) / unit;
+                learn(head, &self.x[..n], &mut self.px[..n], step)
+            } else {
+                0.0
+            };
+            head.residuals.rotate_right(1);
+            head.residuals[0] = residual;
+        }
+        ring[(now % self.ring as u64) as usize] = value;
+        if observed {
+            head.range.update(value, head.readings, CENTRE_RATE);
+            head.readings = head.readings.saturating_add(1);
+        }
+        for k in 0..=ORDER {
+            self.path[ORDER - k] = value_at(ring, now, k);
+        }
+        for lead in 1..=self.horizon {
+            let last = self.path[ORDER + lead - 1];
+            let mut next = last;
+            if begun {
+                fill(&mut self.x, &self.path, (now, lead), &head.residuals, ring, self.season, 1.0 / unit);
+                let step: f64 = head.weights.iter().zip(&self.x[..n]).map(|(w, x)| w * x).sum();
+                next = last + unit * step;
+            }
+            // What feeds back stays in the range of the series: an unstable fit can't run away.
+            let point = head.range.clamp(next as f32);
+            self.path[ORDER + lead] = f64::from(point);
+            out[lead - 1] = point;
+        }
+        head.steps = now.wrapping_add(1);
+    }
+}
+
+/// One step of recursive least squares; gives the residual after it, bounded.
+fn learn(head: &mut Head, x: &[f64], px: &mut [f64], step: f64) -> f64 {
+    let n = x.len();
+    let said: f64 = head.weights.iter().zip(x).map(|(w, x)| w * x).sum();
+    let mut error = step - said;
+    if !error.is_finite() {
+        return 0.0;
+    }
+    let size = error.abs();
+    if head.typical > 0.0 {
+        let most = RESIDUAL_MAX * head.typical;
+        error = error.clamp(-most, most);
+        head.typical += RESIDUAL_RATE * (size.min(most) - head.typical);
+    } else {
+        head.typical = size;
+    }
+    let trace: f64 = (0..n).map(|i| head.p[packed(i, i)]).sum();
+    let forgetting = if trace > TRACE_MAX * n as f64 { 1.0 } else { FORGETTING };
+    for (i, px) in px.iter_mut().enumerate() {
+        *px = x.iter().enumerate().map(|(j, x)| head.p[packed(i, j)] * x).sum();
+    }
+    let whole = forgetting + px.iter().zip(x).map(|(p, x)| p * x).sum::<f64>();
+    if !(whole.is_finite() && whole > 0.5 * forgetting) {
+        head.p = identity();
+        head.weights = [0.0; FEATURES];
+        return 0.0;
+    }
+    for i in 0..n {
+        head.weights[i] += px[i] / whole * error;
+        for j in 0..=i {
+            let p = &mut head.p[packed(i, j)];
+            *p = (*p - px[i] * px[j] / whole) / forgetting;
+        }
+    }
+    let said: f64 = head.weights.iter().zip(x).map(|(w, x)| w * x).sum();
+    let after = step - said;
+    let most = RESIDUAL_MAX * head.typical;
+    if after.is_finite() { after.clamp(-most, most) } else { 0.0 }
+}
+
+rows_of_table!(Arma);

@@ -1,0 +1,157 @@
+use super::range::Range;
+use super::table::{Row, Table, rows_of_table};
+use super::{Experts, Leads, Observation};
+use crate::domain::{Damaged, Rows, Take, seasonal_age};
+use bytemuck::{Pod, Zeroable};
+
+/// The rates that run beside each other: the best one differs a hundredfold between series.
+const RATES: [f32; 3] = [0.003, 0.03, 0.3];
+/// What the squared features are never less than, in squared deviations.
+const LEAST: f32 = 1e-3;
+/// An error counts as at most this many deviations.
+const ERROR_MAX: f32 = 10.0;
+/// The rate of the slow mean that the range stands around.
+const CENTRE_RATE: f32 = 0.01;
+/// Readings before weights move: a deviation has to be known.
+const START: u32 = 16;
+
+/// Normalised least mean squares (Nagumo and Noda 1967; Haykin, Adaptive Filter Theory, ch. 7) on a
+/// few lags, for every learnt lead, at several rates: least squares for tight memory. Corrects the
+/// seasonal naive, or the last value of a series without a season.
+#[derive(Debug)]
+pub struct Lms {
+    leads: Leads,
+    season: Option<usize>,
+    lags: Vec<usize>,
+    ring: usize,
+    table: Table<Head>,
+    /// Features now, and at the origin of what arrives. `[features]`
+    x: Vec<f32>,
+    then: Vec<f32>,
+    corrections: Vec<f32>,
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Head {
+    steps: u64,
+    readings: u32,
+    range: Range,
+    spare: u32,
+}
+
+impl Lms {
+    pub fn new(targets: usize, leads: Leads, season: Option<usize>) -> Self {
+        let season = season.filter(|m| *m > 1);
+        let lags: Vec<usize> = match season {
+            None => vec![1, 2, 3, 4],
+            Some(m) => {
+                let mut lags = vec![1, 2, m - 1, m, m + 1, 2 * m];
+                lags.sort_unstable();
+                lags.dedup();
+                lags
+            }
+        };
+        let oldest = leads.horizon() + lags.iter().max().copied().unwrap_or(0);
+        let ring = oldest.max(leads.horizon() + season.unwrap_or(0)) + 1;
+        let features = lags.len() + 1;
+        let floats = vec![0.0; ring + RATES.len() * leads.len() * features];
+        Self {
+            table: Table::new(targets, Head::zeroed(), &floats, 0, 0),
+            x: vec![0.0; features],
+            then: vec![0.0; features],
+            corrections: vec![0.0; leads.len()],
+            season,
+            lags,
+            ring,
+            leads,
+        }
+    }
+
+    /// Bytes of one series.
+    pub fn bytes_each(&self) -> usize {
+        self.table.bytes_each()
+    }
+}
+
+/// The value `age` before step `now`; the first one before there was any.
+fn value_at(ring: &[f32], now: u64, age: usize) -> f32 {
+    ring[(now.saturating_sub(age as u64) % ring.len() as u64) as usize]
+}
+
+/// The features of the origin `age` steps ago: one, and lags less the value there, in deviations.
+fn fill(x: &mut [f32], ring: &[f32], now: u64, age: usize, lags: &[usize], per_unit: f32) {
+    let value = value_at(ring, now, age);
+    x[0] = 1.0;
+    for (x, lag) in x[1..].iter_mut().zip(lags) {
+        *x = ((value_at(ring, now, age + lag) - value) * per_unit).clamp(-50.0, 50.0);
+    }
+}
+
+impl Experts for Lms {
+    fn names(&self) -> &[&'static str] {
+        &["lms_slow", "lms", "lms_quick"]
+    }
+
+    fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]) {
+        let horizon = self.leads.horizon();
+        assert_eq!(out.len(), RATES.len() * horizon);
+        let Row { head, floats, .. } = self.table.row(slot, target);
+        let (ring, weights) = floats.split_at_mut(self.ring);
+        let now = head.steps;
+        let at = (now % self.ring as u64) as usize;
+        let observed = reading.observed && reading.value.is_finite();
+        let value = match reading.value.is_finite() {
+            true => head.range.admit(reading.value.clamp(-1e15, 1e15), head.readings),
+            false => value_at(ring, now, 1),
+        };
+        ring[at] = value;
+        let unit = head.range.deviation();
+        let begun = head.readings >= START && unit > 1e-15;
+        let base = |age: usize, lead: usize| match self.season {
+            Some(m) if now >= (age + seasonal_age(m, lead)) as u64 => age + seasonal_age(m, lead),
+            _ => age,
+        };
+        let features = self.x.len();
+        if begun && observed {
+            for (i, &lead) in self.leads.learnt().iter().enumerate() {
+                if now < lead as u64 + u64::from(START) {
+                    break;
+                }
+                fill(&mut self.then, ring, now, lead, &self.lags, 1.0 / unit);
+                let truth = (value - value_at(ring, now, base(lead, lead))) / unit;
+                let size = self.then.iter().map(|x| x * x).sum::<f32>() + LEAST;
+                for (k, rate) in RATES.iter().enumerate() {
+                    let w = &mut weights[(k * self.leads.len() + i) * features..][..features];
+                    let said: f32 = w.iter().zip(&self.then).map(|(w, x)| w * x).sum();
+                    let error = (truth - said).clamp(-ERROR_MAX, ERROR_MAX);
+                    let step = if error.is_finite() { rate * error / size } else { 0.0 };
+                    w.iter_mut().zip(&self.then).for_each(|(w, x)| *w += step * x);
+                }
+            }
+        }
+        if observed {
+            head.range.update(value, head.readings, CENTRE_RATE);
+            head.readings = head.readings.saturating_add(1);
+        }
+        head.steps = now.wrapping_add(1);
+        if begun {
+            fill(&mut self.x, ring, now, 0, &self.lags, 1.0 / unit);
+        }
+        for (k, points) in out.chunks_exact_mut(horizon).enumerate() {
+            for (i, point) in points.iter_mut().enumerate() {
+                *point = value_at(ring, now, base(0, i + 1));
+            }
+            if begun {
+                let rows = weights[k * self.leads.len() * features..].chunks_exact(features);
+                for (correction, w) in self.corrections.iter_mut().zip(rows) {
+                    *correction = unit * w.iter().zip(&self.x).map(|(w, x)| w * x).sum::<f32>();
+                }
+                self.leads.add(&self.corrections, points);
+            }
+            points.iter_mut().for_each(|point| *point = head.range.clamp(*point));
+        }
+    }
+}
+
+rows_of_table!(Lms);

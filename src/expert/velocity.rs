@@ -1,0 +1,71 @@
+use super::table::Table;
+use super::{Experts, Observation};
+use crate::domain::{Damaged, Rows, Take};
+use bytemuck::{Pod, Zeroable};
+
+/// Constant velocity: the last observed step, for ever. What trajectories are held against.
+#[derive(Debug)]
+pub struct Velocity {
+    horizon: usize,
+    table: Table<Head>,
+}
+
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Head {
+    last: f32,
+    /// Change a step.
+    velocity: f32,
+    /// Steps since the last observed value.
+    ago: u32,
+    /// Whether there was one.
+    known: u32,
+}
+
+impl Velocity {
+    pub fn new(targets: usize, horizon: usize) -> Self {
+        Self { horizon: horizon.max(1), table: Table::new(targets, Head::zeroed(), &[], 0, 0) }
+    }
+}
+
+impl Experts for Velocity {
+    fn names(&self) -> &[&'static str] {
+        &["velocity"]
+    }
+
+    fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]) {
+        assert_eq!(out.len(), self.horizon);
+        let head = self.table.row(slot, target).head;
+        head.ago = head.ago.saturating_add(1);
+        if reading.observed && reading.value.is_finite() {
+            if head.known > 0 {
+                let velocity = (reading.value - head.last) / head.ago as f32;
+                head.velocity = if velocity.is_finite() { velocity } else { 0.0 };
+            }
+            (head.last, head.ago, head.known) = (reading.value, 0, 1);
+        }
+        for (i, point) in out.iter_mut().enumerate() {
+            let point_now = head.last + head.velocity * (i as f32 + 1.0 + head.ago as f32);
+            *point = if point_now.is_finite() { point_now } else { head.last };
+        }
+    }
+}
+
+super::table::rows_of_table!(Velocity);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_straight_line_goes_on_through_a_gap() {
+        let mut velocity = Velocity::new(1, 3);
+        velocity.grow(1);
+        let mut out = [0.0; 3];
+        for (t, observed) in [true, true, false, false, true, false].into_iter().enumerate() {
+            let value = if observed { 2.0 * t as f32 - 5.0 } else { 0.0 };
+            velocity.step(0, 0, &Observation { value, observed, clock: 0, extras: &[] }, &mut out);
+        }
+        assert_eq!(out, [7.0, 9.0, 11.0]);
+    }
+}
