@@ -214,9 +214,9 @@ fn a_saved_row_goes_on_bit_for_bit() {
         other.load(2, &mut Take::new(&row)).unwrap();
         let mut out = [vec![0.0; expert.names().len() * horizon], vec![]];
         out[1] = out[0].clone();
-        for t in 600..900 {
+        for (t, value) in series.iter().enumerate().skip(600) {
             let reading = Observation {
-                value: series[t],
+                value: *value,
                 observed: t % 7 != 0,
                 clock: t as i64 - 1_000,
                 extras: &[0.3, 1.0],

@@ -1,5 +1,6 @@
 use super::lanes::{Isa, Kernel, LANES, Lanes, padded, registers, registers_mut};
 use super::leads::Leads;
+use super::pooled::Pooled;
 use super::table::{Row, Table};
 use crate::domain::{Damaged, Rows, Take};
 use bytemuck::{Pod, Zeroable};
@@ -14,6 +15,9 @@ const ERROR_MAX: f32 = 30.0;
 const REGRET_MAX: f32 = 20.0;
 /// A largest squared regret to begin with: never 0, so that it can divide.
 const LEAST: f32 = 1e-12;
+
+/// A series hands its weights to the young at this mixture.
+const MATURE: u32 = 600;
 
 /// What a mixer makes of its experts' forecasts.
 pub const MIXED: usize = 3;
@@ -38,6 +42,10 @@ pub struct Mixer {
     weights: Vec<f32>,
     /// `[2, width]`
     shares: Vec<f32>,
+    /// What mature series weigh their experts by, and what young ones begin with.
+    /// `[targets]` of `[experts, width]`
+    pooled: Vec<Pooled>,
+    uniform: Vec<f32>,
     /// The weights at every lead, where not every one is learnt. `[3, experts, stride]`
     spread: Vec<f32>,
     /// `[experts, stride]`
@@ -94,6 +102,8 @@ impl Mixer {
             matured: vec![f32::NAN; (experts + MIXED) * width],
             weights: vec![0.0; 3 * experts * width],
             shares: vec![0.0; 2 * width],
+            pooled: vec![Pooled::new(experts * width); targets],
+            uniform: vec![1.0 / experts as f32; experts * width],
             spread: vec![0.0; 3 * experts * padded(leads.horizon())],
             said: vec![f32::NAN; experts * padded(leads.horizon())],
             mixed: vec![0.0; padded(leads.horizon())],
@@ -107,6 +117,25 @@ impl Mixer {
 
     pub fn leads(&self) -> &Leads {
         &self.leads
+    }
+
+    /// Lets young series weigh their experts as mature ones of this shard do, as far as that has been
+    /// gathered.
+    pub fn publish(&mut self) {
+        self.pooled.iter_mut().for_each(Pooled::publish);
+    }
+
+    /// Appends what is pooled over series, lossless.
+    pub fn save_pooled(&self, out: &mut Vec<u8>) {
+        self.pooled.iter().for_each(|pooled| pooled.save(out));
+    }
+
+    /// Takes back what [`Self::save_pooled`] of a mixer of the same shape has written.
+    ///
+    /// # Errors
+    /// [`Damaged`] for anything else.
+    pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
+        self.pooled.iter_mut().try_for_each(|pooled| pooled.load(from))
     }
 
     /// Bytes of one series.
@@ -136,9 +165,12 @@ impl Mixer {
         let horizon = self.leads.horizon();
         assert!(forecasts.len() == self.experts * horizon && mixed.len() == MIXED * horizon);
         let head = self.table.row(slot, target).head;
-        let young = head.mixtures < self.from;
+        let (young, mature) = (head.mixtures < self.from, head.mixtures == MATURE.max(self.from));
         head.mixtures = head.mixtures.saturating_add(1);
         self.fill_weights(slot, target);
+        if mature {
+            self.pooled[target].take(&self.weights[2 * self.experts * self.layout.width..]);
+        }
         let (width, stride) = (self.layout.width, padded(horizon));
         for (to, from) in self.said.chunks_exact_mut(stride).zip(forecasts.chunks_exact(horizon)) {
             to[..horizon].copy_from_slice(from);
@@ -172,8 +204,9 @@ impl Mixer {
 
     fn fill_weights(&mut self, slot: usize, target: usize) {
         let Row { floats, .. } = self.table.row(slot, target);
-        let work =
-            Weigh { layout: self.layout, floats, weights: &mut self.weights, shares: &mut self.shares };
+        let prior = self.pooled[target].published().unwrap_or(&self.uniform);
+        let (weights, shares) = (&mut self.weights, &mut self.shares);
+        let work = Weigh { layout: self.layout, floats, prior, weights, shares };
         self.isa.run(work);
     }
 }
@@ -301,6 +334,8 @@ impl Kernel for Combine<'_> {
 struct Weigh<'a> {
     layout: Layout,
     floats: &'a [f32],
+    /// What the experts weigh while none has been better than the mixture. `[experts, width]`
+    prior: &'a [f32],
     weights: &'a mut [f32],
     shares: &'a mut [f32],
 }
@@ -312,7 +347,7 @@ impl Kernel for Weigh<'_> {
     unsafe fn run<V: Lanes>(self) {
         let Layout { width, experts } = self.layout;
         let n = width / LANES;
-        let floats = registers(self.floats);
+        let (floats, prior) = (registers(self.floats), registers(self.prior));
         let (copies, all) = self.weights.split_at_mut(2 * experts * width);
         for level in 0..3 {
             let members = self.layout.members(level);
@@ -331,10 +366,10 @@ impl Kernel for Weigh<'_> {
                         weight.store(&mut out[i]);
                         sum = sum.add(weight);
                     }
-                    let uniform = V::splat(1.0 / members as f32);
                     let share = V::splat(1.0).div(sum);
-                    for out in out[at..].iter_mut().step_by(n).take(members) {
-                        sum.if_above(zero, V::load(out).mul(share), uniform).store(out);
+                    for (member, out) in out[at..].iter_mut().step_by(n).take(members).enumerate() {
+                        let prior = if level < 2 { V::load(&prior[member * n + at]) } else { V::splat(0.5) };
+                        sum.if_above(zero, V::load(out).mul(share), prior).store(out);
                     }
                 }
             }

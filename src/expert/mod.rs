@@ -17,6 +17,7 @@ mod lms;
 mod mixer;
 mod plan;
 mod pool;
+mod pooled;
 mod profile;
 mod range;
 mod seasonal;

@@ -231,6 +231,11 @@ impl Plan {
         }
     }
 
+    /// Where the blocks' parts of a row begin; they reach to its end.
+    pub fn blocks_from(&self) -> usize {
+        self.blocks.first().map_or(self.floats, |block| block.weights)
+    }
+
     /// Features kept of an origin.
     pub fn stride(&self) -> usize {
         padded(self.features.len() + self.extras)

@@ -2,6 +2,7 @@ use super::covariance::Gain;
 use super::holt::Place;
 use super::lanes::{Isa, padded};
 use super::plan::{Base, Feature, Plan, PoolShape, TooManyExtras};
+use super::pooled::Pooled;
 use super::range::Range;
 use super::table::{Row, Table};
 use super::weights::{GAIN_UNIT, LearnAndForecast, Round};
@@ -9,6 +10,11 @@ use super::{Experts, Observation};
 use crate::domain::{Damaged, Rows, Take, seasonal_age};
 use bytemuck::{Pod, Zeroable};
 
+/// A block hands its weights to the young after learning from this many readings.
+const MATURE: u64 = 500;
+/// The covariance that a young series starts with is this many times a mature one's: what others have
+/// learnt counts as an eighth of what it took them.
+const DOUBT: f32 = 8.0;
 /// The most blocks of a pool.
 const BLOCKS: usize = 3;
 /// Features are held within this many of the series' deviations.
@@ -31,6 +37,8 @@ pub struct Pool {
     names: Vec<&'static str>,
     isa: Isa,
     table: Table<Head>,
+    /// Weights and covariances of the stream's mature series. `[targets]`
+    pooled: Vec<Pooled>,
     work: Work,
 }
 
@@ -95,7 +103,32 @@ impl Pool {
             corrections: vec![0.0; bases * leads],
         };
         let table = Table::new(shape.targets, head, &floats, plan.halves, plan.counts);
-        Ok(Self { names: plan.names(), isa: Isa::best(), table, work, plan })
+        let pooled = vec![Pooled::new(plan.floats - plan.blocks_from()); shape.targets];
+        Ok(Self { names: plan.names(), isa: Isa::best(), table, pooled, work, plan })
+    }
+
+    /// How many mixtures of a series are to be plain means, before its blocks have learnt enough.
+    pub fn mix_from(&self) -> usize {
+        2 * self.plan.start + 4
+    }
+
+    /// Lets series that begin from now on start from what mature ones of this shard have learnt so far.
+    /// Called at moments that don't depend on batches, it keeps forecasts independent of them.
+    pub fn publish(&mut self) {
+        self.pooled.iter_mut().for_each(Pooled::publish);
+    }
+
+    /// Appends what is pooled over series, lossless.
+    pub fn save_pooled(&self, out: &mut Vec<u8>) {
+        self.pooled.iter().for_each(|pooled| pooled.save(out));
+    }
+
+    /// Takes back what [`Self::save_pooled`] of a pool of the same shape has written.
+    ///
+    /// # Errors
+    /// [`Damaged`] for anything else.
+    pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
+        self.pooled.iter_mut().try_for_each(|pooled| pooled.load(from))
     }
 
     /// Bytes of one series.
@@ -139,7 +172,8 @@ impl Experts for Pool {
 
     fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]) {
         let row = self.table.row(slot, target);
-        let mut turn = Turn { plan: &self.plan, isa: self.isa, work: &mut self.work, row };
+        let pooled = &mut self.pooled[target];
+        let mut turn = Turn { plan: &self.plan, isa: self.isa, work: &mut self.work, pooled, row };
         turn.step(reading, out);
     }
 }
@@ -151,6 +185,7 @@ struct Turn<'a> {
     plan: &'a Plan,
     isa: Isa,
     work: &'a mut Work,
+    pooled: &'a mut Pooled,
     row: Row<'a, Head>,
 }
 
@@ -247,7 +282,11 @@ impl Turn<'_> {
         if head.unit == 0.0 {
             head.unit = deviation;
             head.since = [now; BLOCKS];
+            self.start_from_pooled();
             return;
+        }
+        if now.wrapping_sub(head.since[0]) == MATURE {
+            self.pooled.take(&self.row.floats[self.plan.blocks_from()..]);
         }
         let fit = deviation / head.unit;
         if !(1.0 / UNIT_FIT..=UNIT_FIT).contains(&fit) {
@@ -255,6 +294,25 @@ impl Turn<'_> {
             for b in 0..self.plan.blocks.len() {
                 self.refit(b, now, 1.0 / fit);
             }
+        }
+    }
+
+    fn start_from_pooled(&mut self) {
+        let from = self.plan.blocks_from();
+        let Some(pooled) = self.pooled.published() else { return };
+        self.row.floats[from..self.plan.floats].copy_from_slice(pooled);
+        for (b, block) in self.plan.blocks.iter().enumerate() {
+            let p = &mut self.row.floats[block.p..][..block.covariance.floats()];
+            p.iter_mut().for_each(|p| *p *= DOUBT);
+            let (trace, least) = block.covariance.trace(p);
+            if trace.is_finite() && least > 0.0 {
+                self.row.head.traces[b] = trace;
+            } else {
+                block.covariance.fill(p);
+            }
+            // How large its errors are the series shows by itself.
+            let n = block.bases.len() * self.plan.leads.len();
+            self.row.floats[block.errors..][..n].fill(0.0);
         }
     }
 
