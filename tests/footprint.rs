@@ -6,6 +6,11 @@ mod families;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell as Slot;
 
+use tidecast::domain::Rows;
+use tidecast::evaluation::Waiting;
+use tidecast::expert::{
+    Accuracy, Arma, Experts, Leads, Lms, MIXED, Mixer, Observation, Pool, PoolShape, Velocity,
+};
 use tidecast::nn::{Arena, Chunk, Dropout, Loss, Network, Trainer, TrainerSettings, Weights};
 
 thread_local! {
@@ -47,6 +52,51 @@ fn a_warm_step_allocates_nothing() {
         }
         let after = ALLOCATIONS.with(Slot::get);
         assert_eq!(after - before, 0, "{b:?}");
+    }
+}
+
+#[test]
+fn a_reading_of_a_warm_series_allocates_nothing() {
+    for accuracy in [Accuracy::Full, Accuracy::Compact] {
+        let leads = if accuracy == Accuracy::Full { Leads::every(24) } else { Leads::buckets(24) };
+        let shape = PoolShape { targets: 2, horizon: 24, seasons: vec![24, 168], extras: 3, accuracy };
+        let mut experts: Vec<Box<dyn Experts>> = vec![
+            Box::new(Pool::try_new(&shape).unwrap()),
+            Box::new(Arma::new(2, 24, Some(24))),
+            Box::new(Lms::new(2, leads.clone(), Some(24))),
+            Box::new(Velocity::new(2, 24)),
+        ];
+        let n: usize = experts.iter().map(|e| e.names().len()).sum();
+        let mut mixer = Mixer::new(2, n, leads.clone(), 50);
+        let mut waiting = Waiting::new(2, n + MIXED, leads.learnt());
+        experts.iter_mut().for_each(|e| e.grow(3));
+        mixer.grow(3);
+        waiting.grow(3);
+        let mut said = vec![0.0; (n + MIXED) * 24];
+        let mut matured = vec![0.0; (n + MIXED) * leads.len()];
+        let mut before = 0;
+        for t in 0..800u64 {
+            if t == 100 {
+                before = ALLOCATIONS.with(Slot::get);
+            }
+            let value = (t as f32 * 0.26).sin() + (t as f32 * 7.7).sin();
+            let reading =
+                Observation { value, observed: t % 9 != 0, clock: t as i64, extras: &[0.1, 0.2, 0.3] };
+            waiting.matured(2, 1, t, &mut matured);
+            mixer.learn(2, 1, value, &matured);
+            let mut rest = &mut said[..n * 24];
+            for expert in &mut experts {
+                let (mine, others) = rest.split_at_mut(expert.names().len() * 24);
+                expert.step(2, 1, &reading, mine);
+                rest = others;
+            }
+            let (forecasts, mixed) = said.split_at_mut(n * 24);
+            mixer.mix(2, 1, forecasts, mixed);
+            waiting.issue(2, 1, t, (value, 1.0), &said);
+        }
+        mixer.publish();
+        assert_eq!(ALLOCATIONS.with(Slot::get) - before, 0, "{accuracy:?}");
+        assert!(said.iter().all(|f| f.is_finite()));
     }
 }
 

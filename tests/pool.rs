@@ -28,6 +28,22 @@ fn jfk_temperature_is_forecast_as_well_as_in_the_study() {
 }
 
 #[test]
+fn compact_fits_into_8_kib_and_beats_the_naive() {
+    let judged = run(&jfk(), Accuracy::Compact);
+    show("JFK, compact", &judged);
+    let mixture = judged.mixture();
+    assert!(judged.mean(mixture) < 3.5 && judged.mean(mixture) < 0.8 * judged.mean(1));
+    assert!(judged.errors[mixture][0] < 1.02, "{}", judged.errors[mixture][0]);
+    assert!((judged.coverage_95 - 0.95).abs() < 0.02 && (judged.coverage_80 - 0.8).abs() < 0.04);
+    assert!(judged.bytes.iter().sum::<usize>() <= 8_192 + 512, "{:?}", judged.bytes);
+    if let Some(series) = rte() {
+        let judged = run(&series, Accuracy::Compact);
+        show("RTE, compact", &judged);
+        assert!(judged.mean(judged.mixture()) < 0.5 * judged.mean(1));
+    }
+}
+
+#[test]
 fn rte_load_is_forecast_as_well_as_in_the_study() {
     let Some(series) = rte() else {
         println!("skipped: no load data; TIDECAST_RTE_LOAD names the file");

@@ -12,8 +12,6 @@ use tidecast::series::Calendar;
 
 pub const HORIZON: usize = 24;
 pub const SEASONS: [usize; 2] = [24, 168];
-/// The shard's rule for when a series' mixture begins to learn.
-pub const MIX_FROM: usize = 100;
 const LEVELS: [f64; 4] = [0.025, 0.1, 0.9, 0.975];
 
 /// An hourly series without gaps: what was missing holds the value before.
@@ -108,12 +106,14 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     };
     let mut pool = Pool::try_new(&shape).unwrap();
     let experts = pool.names().len();
-    let mut mixer = Mixer::new(1, experts, leads.clone(), MIX_FROM);
+    let mut mixer = Mixer::new(1, experts, leads.clone(), pool.mix_from());
     let learnt = leads.len();
     let lanes = experts + MIXED + 1 + LEVELS.len();
     let mut waiting = Waiting::new(1, lanes, leads.learnt());
     let levels = Levels::new(LEVELS.map(|l| Level::try_new(l).unwrap()).to_vec());
-    let mut intervals = Intervals::new(1, HORIZON, SEASONS[0], &levels);
+    let mut intervals = Intervals::new(1, learnt, SEASONS[0], &levels);
+    // A lead between learnt ones takes its interval from the next learnt one.
+    let nearest = |lead: usize| leads.learnt().partition_point(|l| *l < lead) + 1;
     pool.grow(1);
     mixer.grow(1);
     waiting.grow(1);
@@ -135,10 +135,10 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
         let value = pool.admit(0, 0, (value - anchor) as f32);
         waiting.matured(0, 0, now, &mut matured);
         mixer.learn(0, 0, value, &matured[..(experts + MIXED) * learnt]);
-        for (i, lead) in leads.learnt().iter().enumerate() {
+        for i in 0..learnt {
             let lane = |lane: usize| matured[lane * learnt + i];
             let bounds: [f32; LEVELS.len()] = std::array::from_fn(|l| lane(scale + 1 + l));
-            intervals.update(0, 0, cell, *lead, value, lane(mixture), lane(scale), &bounds);
+            intervals.update(0, 0, cell, i + 1, value, lane(mixture), lane(scale), &bounds);
         }
         let began_pool = Instant::now();
         let reading = Observation { value, observed: true, clock: cell, extras: features };
@@ -151,7 +151,8 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
         for i in 0..HORIZON {
             let mut bounds = [0.0; LEVELS.len()];
             let guess = pool.deviation(0, 0);
-            rest[i] = intervals.quantiles(0, 0, cell + i as i64 + 1, i + 1, point[i], guess, &mut bounds);
+            let (target, at) = (cell + i as i64 + 1, nearest(i + 1));
+            rest[i] = intervals.quantiles(0, 0, target, at, point[i], guess, &mut bounds);
             bounds.iter().enumerate().for_each(|(l, b)| rest[(l + 1) * HORIZON + i] = *b);
         }
         waiting.issue(0, 0, now, (value, pool.deviation(0, 0)), &said);

@@ -138,6 +138,11 @@ impl Mixer {
         self.pooled.iter_mut().try_for_each(|pooled| pooled.load(from))
     }
 
+    /// Asks for a series' memory while another is worked on.
+    pub fn prefetch(&self, slot: usize, target: usize) {
+        self.table.prefetch(slot, target, self.layout.floats());
+    }
+
     /// Bytes of one series.
     pub fn bytes_each(&self) -> usize {
         self.table.bytes_each()

@@ -105,6 +105,7 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub leads: Leads,
+    compact: bool,
     /// The shorter season.
     pub season: Option<usize>,
     pub mean_rates: [f32; 2],
@@ -177,15 +178,17 @@ impl Plan {
             halves: 0,
             counts: 0,
             leads,
+            compact,
             profiles,
             holts,
             features,
         };
-        plan.lay_out(fast, compact);
+        plan.lay_out(fast);
         Ok(plan)
     }
 
-    fn lay_out(&mut self, fast: usize, compact: bool) {
+    fn lay_out(&mut self, fast: usize) {
+        let compact = self.compact;
         let take = |total: &mut usize, n: usize| std::mem::replace(total, *total + n);
         for profile in &self.profiles {
             self.profile_floats.push(take(&mut self.floats, profile.floats()));
@@ -241,15 +244,26 @@ impl Plan {
         padded(self.features.len() + self.extras)
     }
 
-    /// The profile that is an expert of its own and the base of a block: that of the longer season, and
-    /// that of the shorter.
+    /// Whether the profile of the longer season is an expert of its own.
+    pub fn profile_speaks(&self) -> bool {
+        self.season.is_some() && !self.compact
+    }
+
+    /// How many experts are no block.
+    pub fn plain(&self) -> usize {
+        1 + usize::from(self.season.is_some()) + usize::from(self.profile_speaks())
+    }
+
     pub fn names(&self) -> Vec<&'static str> {
         let mut names = vec!["last"];
         if self.season.is_some() {
-            names.extend(["seasonal", "profile"]);
+            names.push("seasonal");
+        }
+        if self.profile_speaks() {
+            names.push("profile");
         }
         for (b, block) in self.blocks.iter().enumerate() {
-            let fast = b + 1 == self.blocks.len() && b > 0;
+            let fast = !self.compact && b + 1 == self.blocks.len();
             names.extend(block.bases.iter().map(|base| match base {
                 _ if fast => "linear_fast",
                 Base::Last => "linear_last",

@@ -131,6 +131,11 @@ impl Pool {
         self.pooled.iter_mut().try_for_each(|pooled| pooled.load(from))
     }
 
+    /// Asks for a series' memory while another is worked on.
+    pub fn prefetch(&self, slot: usize, target: usize) {
+        self.table.prefetch(slot, target, self.plan.blocks_from());
+    }
+
     /// Bytes of one series.
     pub fn bytes_each(&self) -> usize {
         self.table.bytes_each()
@@ -373,6 +378,9 @@ impl Turn<'_> {
         }
         let (seasonal, rest) = rest.split_at_mut(horizon);
         seasonal.copy_from_slice(&self.work.bases[Base::Seasonal as usize * horizon..][..horizon]);
+        if !plan.profile_speaks() {
+            return;
+        }
         let k = plan.profiles.len() - 1;
         let values = &self.row.floats[plan.profile_floats[k]..];
         let counts = &self.row.counts[plan.profile_counts[k]..];
@@ -422,8 +430,7 @@ impl Turn<'_> {
         let plan = self.plan;
         let (horizon, leads) = (plan.leads.horizon(), plan.leads.len());
         let ring_at = (now % horizon as u64) as usize;
-        let plain = if plan.season.is_some() { 3 } else { 1 };
-        let mut points = out[plain * horizon..].chunks_exact_mut(horizon);
+        let mut points = out[plan.plain() * horizon..].chunks_exact_mut(horizon);
         let mut gains_at = 0;
         for (b, block) in plan.blocks.iter().enumerate() {
             let n = block.padded();
