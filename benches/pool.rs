@@ -2,6 +2,7 @@
 //! thousand that take turns, against copying as many bytes as a series holds. Then the study's rows.
 
 mod prequential;
+#[expect(dead_code, reason = "PyTorch has nothing to hold against this")]
 mod yardstick;
 
 use std::time::Duration;

@@ -222,7 +222,8 @@ mod tests {
                 waiting.pass(1, 1, now);
                 continue;
             }
-            let said: Vec<f32> = (0..3).flat_map(|lane| leads.map(|lead| value(now, lead, lane))).collect();
+            let said: Vec<f32> =
+                (0..3).flat_map(|lane| (1..=5).map(move |lead| value(now, lead, lane))).collect();
             waiting.issue(1, 1, now, (1e6 + now as f32, 0.5), &said);
         }
         waiting.matured(0, 1, 40, &mut out);

@@ -22,6 +22,7 @@ mod profile;
 mod range;
 mod seasonal;
 mod table;
+mod turn;
 mod velocity;
 mod weights;
 

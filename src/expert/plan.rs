@@ -288,9 +288,9 @@ fn features(seasons: &[usize], horizon: usize, profiles: usize, compact: bool) -
     };
     let longest = profiles - 1;
     let mut features = vec![One, Lag(1)];
-    features.extend([2, m - 1].map(Lag));
+    features.extend((m > 2).then_some(Lag(2)));
+    features.extend((m > 3).then_some(Lag(m - 1)));
     features.extend([Difference(0), Mean(0), Profile(0, 1)]);
-    features.dedup();
     let fast = features.len();
     let mut lags: Vec<usize> = if compact { Vec::new() } else { short_lags(m) };
     if let Some(&long) = seasons.get(1) {
@@ -298,8 +298,11 @@ fn features(seasons: &[usize], horizon: usize, profiles: usize, compact: bool) -
             if compact { vec![long - 1, long] } else { vec![long - m, long - m / 2, long - 1, long] };
         lags.extend(around);
     }
-    let known = features.clone();
-    features.extend(lags.into_iter().map(Lag).filter(|lag| !known.contains(lag)));
+    for lag in lags.into_iter().map(Lag) {
+        if !features.contains(&lag) {
+            features.push(lag);
+        }
+    }
     features.extend([Difference(1), Mean(1)]);
     if longest > 0 {
         features.push(Profile(longest, 1));
