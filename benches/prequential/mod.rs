@@ -108,7 +108,9 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     let experts = pool.names().len();
     let mut mixer = Mixer::new(1, experts, leads.clone(), pool.mix_from());
     let learnt = leads.len();
-    let lanes = experts + MIXED + 1 + LEVELS.len();
+    // Compact keeps no bounds: it judges those that it would give now, before it learns.
+    let keeps_bounds = accuracy == Accuracy::Full;
+    let lanes = experts + MIXED + if keeps_bounds { 1 + LEVELS.len() } else { 0 };
     let mut waiting = Waiting::new(1, lanes, leads.learnt());
     let levels = Levels::new(LEVELS.map(|l| Level::try_new(l).unwrap()).to_vec());
     let mut intervals = Intervals::new(1, learnt, SEASONS[0], &levels);
@@ -119,7 +121,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     waiting.grow(1);
     intervals.grow(1);
 
-    let mut said = vec![0.0f32; lanes * HORIZON];
+    let mut said = vec![0.0f32; (experts + MIXED + 1 + LEVELS.len()) * HORIZON];
     let mut matured = vec![0.0f32; lanes * learnt];
     let (mixture, scale) = (experts + 2, experts + MIXED);
     let n = series.values.len();
@@ -137,8 +139,14 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
         mixer.learn(0, 0, value, &matured[..(experts + MIXED) * learnt]);
         for i in 0..learnt {
             let lane = |lane: usize| matured[lane * learnt + i];
-            let bounds: [f32; LEVELS.len()] = std::array::from_fn(|l| lane(scale + 1 + l));
-            intervals.update(0, 0, cell, i + 1, value, lane(mixture), lane(scale), &bounds);
+            let (point, mut bounds) = (lane(mixture), [0.0; LEVELS.len()]);
+            let given = if keeps_bounds {
+                bounds = std::array::from_fn(|l| lane(scale + 1 + l));
+                lane(scale)
+            } else {
+                intervals.quantiles(0, 0, cell, i + 1, point, 0.0, &mut bounds)
+            };
+            intervals.update(0, 0, cell, i + 1, value, point, given, &bounds);
         }
         let began_pool = Instant::now();
         let reading = Observation { value, observed: true, clock: cell, extras: features };
@@ -155,7 +163,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
             rest[i] = intervals.quantiles(0, 0, target, at, point[i], guess, &mut bounds);
             bounds.iter().enumerate().for_each(|(l, b)| rest[(l + 1) * HORIZON + i] = *b);
         }
-        waiting.issue(0, 0, now, (value, pool.deviation(0, 0)), &said);
+        waiting.issue(0, 0, now, (value, pool.deviation(0, 0)), &said[..lanes * HORIZON]);
         spent += began.elapsed();
         if t >= n / 2 && t < n - HORIZON {
             judged += 1;

@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn value(t: u64) -> f32 {
-        (t as f32 * 0.523_6).sin() + 0.3 * (t as f32 * 1.7).sin()
+        (t as f32 * std::f32::consts::FRAC_PI_6).sin() + 0.3 * (t as f32 * 1.7).sin()
     }
 
     /// Errors at lead 1 over the steps of `t`.
