@@ -150,6 +150,32 @@ fn a_good_expert_among_bad_ones_gets_the_weight() {
 }
 
 #[test]
+fn a_newcomer_has_to_prove_itself() {
+    let mut mixer = Mixer::new(1, 2, Leads::every(1), 0).begin_with(&[1.0, 0.0]);
+    mixer.grow(1);
+    let mut mixed = [0.0; MIXED];
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let (mut bad, mut good) = (0.0, 0.0);
+    for t in 0..1_200 {
+        let truth: f32 = rng.random_range(-1.0..1.0);
+        // It sleeps at first, is bad for a while, and then better than the other.
+        let newcomer = match t {
+            0..300 => f32::NAN,
+            300..600 => truth + 3.0,
+            _ => truth + 0.01,
+        };
+        let other = truth + rng.random_range(-1.0..1.0f32);
+        mixer.mix(0, 0, &[other, newcomer], &mut mixed);
+        assert!(t > 300 || (mixed[2] - other).abs() < 1e-6, "step {t}");
+        bad += if (300..600).contains(&t) { (mixed[2] - truth).abs() / 300.0 } else { 0.0 };
+        mixer.learn(0, 0, truth, &[other, newcomer, mixed[0], mixed[1], mixed[2]]);
+        good += if t >= 1_100 { (mixed[2] - truth).abs() / 100.0 } else { 0.0 };
+    }
+    // The other's error is 0.5, the newcomer's 3 and then 0.01.
+    assert!(bad < 1.0 && good < 0.1, "{bad} {good}");
+}
+
+#[test]
 fn one_wild_reading_does_not_stop_the_learning() {
     let mut mixer = Mixer::new(1, 2, Leads::every(1), 0);
     mixer.grow(1);

@@ -45,7 +45,8 @@ pub struct Mixer {
     /// What mature series weigh their experts by, and what young ones begin with.
     /// `[targets]` of `[experts, width]`
     pooled: Vec<Pooled>,
-    uniform: Vec<f32>,
+    /// What all begin with before there are mature ones. `[experts, width]`
+    beginning: Vec<f32>,
     /// The weights at every lead, where not every one is learnt. `[3, experts, stride]`
     spread: Vec<f32>,
     /// `[experts, stride]`
@@ -103,7 +104,7 @@ impl Mixer {
             weights: vec![0.0; 3 * experts * width],
             shares: vec![0.0; 2 * width],
             pooled: vec![Pooled::new(experts * width); targets],
-            uniform: vec![1.0 / experts as f32; experts * width],
+            beginning: vec![1.0 / experts as f32; experts * width],
             spread: vec![0.0; 3 * experts * padded(leads.horizon())],
             said: vec![f32::NAN; experts * padded(leads.horizon())],
             mixed: vec![0.0; padded(leads.horizon())],
@@ -117,6 +118,16 @@ impl Mixer {
 
     pub fn leads(&self) -> &Leads {
         &self.leads
+    }
+
+    /// What the experts weigh while none has been better than the mixture, instead of the same for all:
+    /// one that has yet to prove itself begins at 0. `weights`: `[experts]`, not negative, their sum 1.
+    pub fn begin_with(mut self, weights: &[f32]) -> Self {
+        assert_eq!(weights.len(), self.experts);
+        for (row, weight) in self.beginning.chunks_exact_mut(self.layout.width).zip(weights) {
+            row.fill(*weight);
+        }
+        self
     }
 
     /// Lets young series weigh their experts as mature ones of this shard do, as far as that has been
@@ -209,7 +220,7 @@ impl Mixer {
 
     fn fill_weights(&mut self, slot: usize, target: usize) {
         let Row { floats, .. } = self.table.row(slot, target);
-        let prior = self.pooled[target].published().unwrap_or(&self.uniform);
+        let prior = self.pooled[target].published().unwrap_or(&self.beginning);
         let (weights, shares) = (&mut self.weights, &mut self.shares);
         let work = Weigh { layout: self.layout, floats, prior, weights, shares };
         self.isa.run(work);
