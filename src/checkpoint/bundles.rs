@@ -3,8 +3,8 @@ use crate::domain::{ModelVersion, StreamName};
 use crate::nn::{Blueprint, bundle};
 use crate::telemetry::events;
 use crate::training::Trained;
-use object_store::PutMode;
 use object_store::path::Path;
+use object_store::{Error as Cause, PutMode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -46,7 +46,8 @@ impl Bundles {
     /// Writes a bundle; it can be seen when it is whole and durable. Older ones than the newest few go.
     ///
     /// # Errors
-    /// [`Error::Store`] when the store can't be written.
+    /// [`Error::Store`] when the store can't be written, [`Error::Exists`] when another bundle has this
+    /// version: a version names one set of weights for ever.
     pub fn keep(&self, champion: &Champion) -> Result<(), Error> {
         let path = self.path(champion.version);
         let mut facts = champion.facts.clone();
@@ -57,9 +58,24 @@ impl Bundles {
         let bytes = bundle::save(&trained.weights, trained.optimiser.as_ref(), &facts)
             .map_err(|cause| Error::Bundle { path: path.to_string(), cause })?;
         self.store.remove_halves(&self.folder)?;
-        self.store.put(&path, bytes, PutMode::Overwrite)?;
-        let others = self.list()?.into_iter().filter(|version| *version != champion.version);
-        self.store.delete(others.skip(KEEP - 1).map(|version| self.path(version)).collect())
+        match self.store.put(&path, bytes.clone(), PutMode::Create) {
+            Err(Error::Store {
+                cause: Cause::NotImplemented { .. } | Cause::NotSupported { .. }, ..
+            }) => self.store.put(&path, bytes, PutMode::Overwrite)?,
+            Err(Error::Store { cause: Cause::AlreadyExists { .. } | Cause::Precondition { .. }, .. }) => {
+                // Our own, when an answer was lost and the request was sent again.
+                if self.store.get(&path, |_| Ok(()))?.as_deref() != Some(&bytes[..]) {
+                    return Err(Error::Exists { path: path.to_string() });
+                }
+            }
+            done => done?,
+        }
+        // It is kept; what could not be tidied away goes with the next one.
+        let old = self.list().map(|all| all.into_iter().filter(|version| *version != champion.version));
+        let _ = old.and_then(|old| {
+            self.store.delete(old.skip(KEEP - 1).map(|version| self.path(version)).collect())
+        });
+        Ok(())
     }
 
     /// The versions of all bundles, newest first.

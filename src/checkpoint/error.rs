@@ -18,7 +18,7 @@ pub enum Error {
     /// Written by a newer Tidecast; an older one may be readable.
     #[error("{path} has format {found}, and this Tidecast reads formats up to {known}: run a newer one")]
     Newer { path: String, found: u64, known: u64 },
-    #[error("{path} is there already, with another content: somebody else has made this snapshot")]
+    #[error("{path} is there already, with another content: somebody else has made it")]
     Exists { path: String },
 }
 

@@ -1,15 +1,17 @@
 //! What outlives the process: a stream's models as bundles, a shard's state as snapshots, in a store.
 //!
-//! Owns the layout of the store and the format of a snapshot; the one room that knows an object
-//! store. Promises that a bundle or a snapshot is there whole or not at all, that a damaged one is
-//! told from a good one, and that nothing read from a store makes it allocate more than its limits.
-//! Never reads a clock, never deletes what a newer owner of the shard has written.
+//! Owns the layout of the store, the format of a snapshot, and the choice of the one to come back from;
+//! the one room that knows an object store. Promises that a bundle or a snapshot is there whole or not
+//! at all, that a damaged one is told from a good one, and that nothing read from a store makes it
+//! allocate more than its limits. Never reads a clock, never deletes what a newer owner of the shard has
+//! written.
 
 mod bundles;
 mod error;
 mod manifest;
 mod part;
 mod reader;
+mod recovery;
 mod snapshots;
 mod store;
 mod writer;
@@ -19,6 +21,7 @@ pub use error::{Damage, Error};
 pub use manifest::{Facts, Manifest, PartFacts};
 pub use part::CHUNK_BYTES_MAX;
 pub use reader::Reader;
+pub use recovery::{Recovered, Recovery, RecoveryError};
 pub use snapshots::{SnapshotId, Snapshots, shards};
 pub use store::Store;
 pub use writer::Writer;

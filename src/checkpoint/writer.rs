@@ -1,6 +1,6 @@
 use super::manifest::{self, Facts, MANIFEST_BYTES_MAX, Manifest, PartFacts};
-use super::part::{PART_BYTES, Packer, checksum};
-use super::{Error, SnapshotId, Store};
+use super::part::{CHUNK_BYTES_MAX, PART_BYTES, Packer, checksum};
+use super::{Damage, Error, Reader, SnapshotId, Store};
 use crate::domain::{StreamName, TopicPartition};
 use object_store::path::Path;
 use object_store::{Error as Cause, PutMode};
@@ -48,11 +48,13 @@ impl Writer {
     /// Appends a chunk; writes a part out when one is full. Chunks of some 4 MiB serve well.
     ///
     /// # Errors
-    /// [`Error::Store`]; the snapshot is to be given up then.
-    ///
-    /// # Panics
-    /// When the chunk is larger than [`super::CHUNK_BYTES_MAX`].
+    /// [`Error::Store`], and [`Error::Damaged`] for a chunk above [`CHUNK_BYTES_MAX`]; the snapshot is to
+    /// be given up then.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), Error> {
+        if chunk.len() > CHUNK_BYTES_MAX {
+            let (found, limit) = (chunk.len() as u64, CHUNK_BYTES_MAX as u64);
+            return Err(Error::damaged(&self.folder, Damage::TooLarge { found, limit }));
+        }
         self.packer.pack(chunk, &mut self.part);
         self.chunks += 1;
         self.raw_bytes += chunk.len() as u64;
@@ -107,13 +109,25 @@ impl Writer {
                 // Our own, when an answer was lost and the request was sent again.
                 let there = self.store.get(&path, |_| Ok(()))?;
                 if there.as_deref() == Some(&bytes[..]) {
-                    Ok(())
-                } else {
-                    Err(Error::Exists { path: path.to_string() })
+                    return Ok(());
+                }
+                match self.is_whole() {
+                    // It would stand in the way of every later one.
+                    Err(damage) if damage.is_damage() => self.store.put(&path, bytes, PutMode::Overwrite),
+                    other => other.and(Err(Error::Exists { path: path.to_string() })),
                 }
             }
             outcome => outcome,
         }
+    }
+}
+
+impl Writer {
+    /// Reads the snapshot that is there under this name.
+    fn is_whole(&self) -> Result<(), Error> {
+        let mut there = Reader::open(&self.store, &self.stream, &self.at, self.folder.clone(), self.id)?;
+        while there.next_chunk()?.is_some() {}
+        Ok(())
     }
 }
 

@@ -4,7 +4,8 @@ use crate::daemon::Daemon;
 use crate::telemetry::init_logging;
 use std::path::Path;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How often the workers are looked after.
 const LOOK: Duration = Duration::from_millis(200);
@@ -14,37 +15,53 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let config = config::load(path)?;
     init_logging(config.log.json, &config.log.level).map_err(Failure::new)?;
     let limit = config.daemon.stop_timeout;
+    let signals = Signals::watch()?;
     let daemon = Daemon::start(config).map_err(Failure::new)?;
-    let cause = wait(|| daemon.has_failed(), None)?;
+    let cause = signals.wait(|| daemon.has_failed(), None);
     stop(daemon, cause, limit)
 }
 
-/// Waits for SIGTERM, SIGINT, the end of `time` or a failure, and says which it was.
-pub(super) fn wait(
-    mut failed: impl FnMut() -> bool,
-    time: Option<Duration>,
-) -> Result<&'static str, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::new)?;
-        let over = async {
-            match time {
-                Some(time) => tokio::time::sleep(time).await,
-                None => std::future::pending().await,
+/// SIGTERM and SIGINT, from the moment on when they are watched: one that comes while the daemon
+/// starts ends it in order, too.
+pub(super) struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub fn watch() -> Result<Self, Failure> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
+        let context = runtime.enter();
+        let terminate = signal(SignalKind::terminate()).map_err(Failure::new)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(Failure::new)?;
+        drop(context);
+        Ok(Self { runtime, terminate, interrupt })
+    }
+
+    /// Waits for a signal, the end of `time` or a failure, and says which it was.
+    pub fn wait(self, mut failed: impl FnMut() -> bool, time: Option<Duration>) -> &'static str {
+        let Self { runtime, mut terminate, mut interrupt } = self;
+        runtime.block_on(async {
+            let over = async {
+                match time {
+                    Some(time) => tokio::time::sleep(time).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::pin!(over);
+            let mut look = tokio::time::interval(LOOK);
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return "SIGTERM",
+                    _ = interrupt.recv() => return "SIGINT",
+                    () = &mut over => return "the time is up",
+                    _ = look.tick() => if failed() { return "a worker has ended" },
+                }
             }
-        };
-        tokio::pin!(over);
-        let mut look = tokio::time::interval(LOOK);
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok("SIGTERM"),
-                _ = interrupt.recv() => return Ok("SIGINT"),
-                () = &mut over => return Ok("the time is up"),
-                _ = look.tick() => if failed() { return Ok("a worker has ended") },
-            }
-        }
-    })
+        })
+    }
 }
 
 /// Stops the daemon within its time; past it the process ends as it is, and loses nothing: what is

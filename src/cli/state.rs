@@ -1,8 +1,9 @@
 use super::{ConfigFile, Failure};
-use crate::checkpoint::{Error, Manifest, SnapshotId, Snapshots, Store, shards};
-use crate::config::{self, Config};
+use crate::checkpoint::{Error, Manifest, Recovery, SnapshotId, Snapshots, Store, shards};
+use crate::config::{self, Config, Stream};
 use crate::domain::{EventTime, Offset, Partition, StreamName, TopicPartition};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 #[derive(Debug, clap::Subcommand)]
@@ -11,7 +12,8 @@ pub(super) enum Verb {
     #[command(after_help = "Example:\n  tidecast state list --config config/tidecast.toml")]
     List(List),
     /// Say what a snapshot holds, and check all of it.
-    #[command(after_help = "Example:\n  tidecast state show --config config/tidecast.toml power 0")]
+    #[command(after_help = "Examples:\n  tidecast state show --config config/tidecast.toml power 0\n  \
+        tidecast state show --config config/tidecast.toml power 0 --series meter-17")]
     Show(Show),
 }
 
@@ -38,6 +40,9 @@ pub(super) struct Show {
     /// The snapshot at this offset; else the newest.
     #[arg(long, value_name = "N")]
     offset: Option<i64>,
+    /// What the snapshot knows of one series; of all of them with "*".
+    #[arg(long, value_name = "NAME")]
+    series: Option<String>,
     /// For machines.
     #[arg(long)]
     json: bool,
@@ -92,7 +97,8 @@ fn list(options: &List) -> Result<(), Failure> {
 
 fn show(options: &Show) -> Result<(), Failure> {
     let config = config::load(&options.file.config)?;
-    let (stream, at) = shard(&config, options)?;
+    let (wanted_stream, at) = shard(&config, options)?;
+    let stream = wanted_stream.name.clone();
     let store = Store::open(&config.store).map_err(Failure::new)?;
     let snapshots = Snapshots::new(&store, &stream, &at, config.snapshots.keep);
     let ids = snapshots.list().map_err(Failure::new)?;
@@ -101,6 +107,9 @@ fn show(options: &Show) -> Result<(), Failure> {
         let which = options.offset.map_or_else(String::new, |offset| format!(" at offset {offset}"));
         return Err(Failure::new(format!("{store} has no snapshot of {stream}, {at}{which}")));
     };
+    if let Some(series) = &options.series {
+        return show_series(&store, wanted_stream, &at, id, series, options.json);
+    }
     // To the end, so that each checksum is held against its bytes.
     let mut reader = snapshots.reader(id).map_err(Failure::new)?;
     while reader.next_chunk().map_err(Failure::new)?.is_some() {}
@@ -134,7 +143,7 @@ fn show(options: &Show) -> Result<(), Failure> {
     Ok(())
 }
 
-fn shard(config: &Config, options: &Show) -> Result<(StreamName, TopicPartition), Failure> {
+fn shard<'a>(config: &'a Config, options: &Show) -> Result<(&'a Arc<Stream>, TopicPartition), Failure> {
     let stream = config.streams.iter().find(|s| s.name.as_str() == options.stream).ok_or_else(|| {
         let names: Vec<&str> = config.streams.iter().map(|s| s.name.as_str()).collect();
         Failure::new(format!("no stream is named \"{}\"; there are: {}", options.stream, names.join(", ")))
@@ -142,7 +151,61 @@ fn shard(config: &Config, options: &Show) -> Result<(StreamName, TopicPartition)
     let topic = options.topic.as_ref().unwrap_or(&stream.topics[0]);
     let partition = i32::try_from(options.partition).map_err(Failure::new)?;
     let at = TopicPartition { topic: topic.as_str().into(), partition: Partition(partition) };
-    Ok((stream.name.clone(), at))
+    Ok((stream, at))
+}
+
+/// Readings of a series that are shown to people.
+const SHOWN: usize = 8;
+
+/// What a snapshot knows of one series, or as lines of JSON of every one.
+fn show_series(
+    store: &Store,
+    stream: &Arc<Stream>,
+    at: &TopicPartition,
+    id: SnapshotId,
+    series: &str,
+    for_machines: bool,
+) -> Result<(), Failure> {
+    let recovery = Recovery { store, stream, at, committed: id.offset, current: None };
+    let shard = recovery.exactly(id).map_err(Failure::new)?.shard;
+    let mut names: Vec<&str> = shard.names().filter(|name| series == "*" || *name == series).collect();
+    names.sort_unstable();
+    if names.is_empty() {
+        return Err(Failure::new(format!("the snapshot {id} of {at} has no series named \"{series}\"")));
+    }
+    for name in names {
+        let slot = shard.find(name).expect("it was among the names");
+        let state = shard.state(slot).map_err(Failure::new)?;
+        let recent = |target: usize, most: usize| shard.recent(slot, target, most);
+        if for_machines {
+            let readings: serde_json::Map<String, Value> = (0..)
+                .zip(&stream.targets)
+                .map(|(t, target)| {
+                    let all = recent(t, usize::MAX).into_iter().map(|(time, v)| json!([time.to_string(), v]));
+                    (target.clone(), Value::from(all.collect::<Vec<_>>()))
+                })
+                .collect();
+            println!(
+                "{}",
+                json!({ "series": name, "offset": id.offset.0, "state": state, "readings": readings })
+            );
+            continue;
+        }
+        let mut rows = vec![vec!["series".to_owned(), name.to_owned()]];
+        for (t, target) in stream.targets.iter().enumerate() {
+            for (time, value) in recent(t, SHOWN) {
+                let value = value.map_or_else(|| "missing".to_owned(), |v| v.to_string());
+                rows.push(vec![target.clone(), format!("{time}  {value}")]);
+            }
+        }
+        let state = state.map_or_else(
+            || "none: no network served, or its bundle is gone".to_owned(),
+            |state| state.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(" "),
+        );
+        rows.push(vec!["state".to_owned(), state]);
+        print(&rows);
+    }
+    Ok(())
 }
 
 impl Found {

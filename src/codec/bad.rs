@@ -11,12 +11,16 @@ pub enum Reason {
     SeriesTooLong,
     MissingTime,
     TimeOutOfRange,
+    /// Further ahead of the record's own time than `max_ahead`: it would make all after it late.
+    TimeAhead,
+    /// More bytes than `max_record_bytes`.
+    TooLarge,
     /// Neither a target nor a covariate is there.
     NoValue,
 }
 
 impl Reason {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Empty,
         Self::NotJson,
         Self::WrongType,
@@ -24,6 +28,8 @@ impl Reason {
         Self::SeriesTooLong,
         Self::MissingTime,
         Self::TimeOutOfRange,
+        Self::TimeAhead,
+        Self::TooLarge,
         Self::NoValue,
     ];
 
@@ -36,6 +42,8 @@ impl Reason {
             Self::SeriesTooLong => "series_too_long",
             Self::MissingTime => "missing_time",
             Self::TimeOutOfRange => "time_out_of_range",
+            Self::TimeAhead => "time_ahead",
+            Self::TooLarge => "too_large",
             Self::NoValue => "no_value",
         }
     }

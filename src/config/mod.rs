@@ -4,6 +4,7 @@
 //! a right one, and that a wrong file is answered with all its faults at once, each with its key and
 //! what is allowed. Never global, never read twice.
 
+mod bounds;
 mod daemon;
 mod fault;
 mod load;
@@ -12,6 +13,7 @@ mod section;
 mod store;
 mod stream;
 
+pub use bounds::Bounds;
 pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, Snapshots};
 pub use fault::{Fault, Faults};
 pub use load::{LoadError, from_toml, load};

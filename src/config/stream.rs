@@ -1,5 +1,6 @@
 //! `[streams.NAME]`: one pipeline, from its topics to its forecasts.
 
+use super::bounds::{Bounds, bounds};
 use super::model::{Model, model};
 use super::section::{Section, parse_duration};
 use crate::domain::{Grid, Interval, Level, Levels, StreamName};
@@ -27,7 +28,7 @@ pub struct Stream {
     pub fill: Fill,
     /// Readings kept per series.
     pub window: usize,
-    pub max_series: usize,
+    pub bounds: Bounds,
     /// The series that are read, ascending; `None` for all.
     pub only: Option<Vec<String>>,
     /// Season lengths in steps, ascending.
@@ -187,11 +188,11 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let training = training(s.section("training"), &model, horizon);
     let longest = seasons.last().copied().unwrap_or(1);
     let trained = if training.enabled {
-        training.burn_in.max(model.memory()) + training.truncation + horizon
+        training.burn_in.max(model.memory()) + training.truncation + horizon + training.holdout
     } else {
         0
     };
-    let least = (longest + horizon + 1).max(trained + training.holdout).max(4 * (horizon + 1));
+    let least = (longest + horizon + 1).max(trained).max(4 * (horizon + 1));
     let window = s.count("window", least.next_power_of_two().max(2_048), 2..=1_000_000);
     if window < least {
         s.fault(
@@ -207,7 +208,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
             ),
         );
     }
-    let max_series = s.count("max_series", 1_000_000, 1..=100_000_000);
+    let bounds = bounds(&mut s);
     let only = s.texts("only").map(|mut names| {
         names.sort_unstable();
         names
@@ -232,7 +233,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         max_gap,
         fill,
         window,
-        max_series,
+        bounds,
         only,
         seasons,
         calendar,

@@ -1,19 +1,24 @@
 //! Wires everything: workers on their threads, one trainer, the admin server; starts and stops them.
 //!
-//! A worker is a thread that owns a consumer, a transactional producer and the shards of the
-//! partitions that are assigned to it: it polls, steps, produces and commits by itself, so that a
-//! batch, a commit and a rebalance can never race.
+//! A worker is a thread that owns a consumer, a producer and the shards of the partitions that are
+//! assigned to it: it polls, steps, produces and commits by itself, so that a batch, a commit and a
+//! rebalance can never race. Two threads beside each wait for the store in its place: one brings shards
+//! back, one writes their snapshots. Promises that a snapshot is cut only where the group's offset stands.
 
+mod archive;
 mod dead_letter;
+mod loader;
 mod models;
 mod owned;
 mod publish;
+mod rebalance;
+mod snapshot;
 mod trainer;
 mod worker;
 
 use crate::checkpoint::{self, Store};
 use crate::config::Config;
-use crate::domain::StreamName;
+use crate::domain::{EventTime, StreamName};
 use crate::evaluation::lead_buckets;
 use crate::expert::JUDGED;
 use crate::http;
@@ -25,12 +30,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use trainer::Trainer;
 use worker::Worker;
 
-/// A worker that has not polled for so long is reported as hung.
-const STALL_AFTER: Duration = Duration::from_secs(60);
+/// A worker that has not polled for so long is reported as hung. A commit may wait for the broker
+/// twice for a minute, and a question about offsets for half of one.
+const STALL_AFTER: Duration = Duration::from_secs(180);
+
+/// The time of the wall clock.
+fn now() -> EventTime {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    EventTime::from_micros(since_epoch.as_micros() as i64).unwrap_or(EventTime::MAX)
+}
 
 /// Why the daemon could not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +57,9 @@ pub enum Error {
     Network(#[from] nn::Error),
     #[error("can't start a thread: {0}")]
     Thread(#[from] std::io::Error),
-    #[error("a worker panicked; its last words are above")]
+    #[error("bringing a shard back: {0}")]
+    Load(#[from] loader::LoadError),
+    #[error("a thread panicked; its last words are above")]
     Panicked,
 }
 
@@ -106,15 +120,16 @@ impl Daemon {
         events::started(config.streams.len(), config.daemon.workers, server.address());
         let workers = (0..config.daemon.workers)
             .map(|number| {
-                let worker = Worker::new(
+                let worker = Worker {
                     number,
-                    config.clone(),
-                    models.clone(),
-                    trainer.door(),
-                    metrics.clone(),
-                    board.clone(),
-                    stop.clone(),
-                );
+                    config: config.clone(),
+                    store: store.clone(),
+                    models: models.clone(),
+                    door: trainer.door(),
+                    metrics: metrics.clone(),
+                    board: board.clone(),
+                    stop: stop.clone(),
+                };
                 std::thread::Builder::new()
                     .name(format!("worker-{number}"))
                     .spawn(move || worker.run().inspect_err(|e| events::worker_failed(number, e)))

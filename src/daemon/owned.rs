@@ -1,14 +1,17 @@
 use super::Error;
 use super::dead_letter::DeadLetters;
+use super::loader::{Loaded, Wanted};
+use crate::checkpoint::SnapshotId;
 use crate::codec::{self, Decoder, Encoder, headers};
 use crate::config::Stream;
-use crate::domain::{Forecast, ModelVersion, Offset, TopicPartition};
+use crate::domain::{EventTime, Forecast, ModelVersion, Offset, StreamName, TopicPartition};
 use crate::engine::{Model, Offered, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::series::Slot;
-use crate::telemetry::{Discard, ShardMetrics, ShardState, StreamMetrics, events};
+use crate::telemetry::{Discard, Eviction, ShardMetrics, ShardState, StreamMetrics, Violations, events};
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A shard with what its partition needs on the way in and out.
 pub(super) struct Owned {
@@ -24,6 +27,16 @@ pub(super) struct Owned {
     /// The newest forecast of the first series, for the dashboard.
     pub latest: Option<Forecast>,
     pub forecasts: usize,
+    /// The snapshot that it came back from.
+    pub snapshot: Option<SnapshotId>,
+    /// The newest snapshot that is known to be whole.
+    pub kept: Option<Kept>,
+    /// When the last snapshot was begun.
+    pub kept_at: Instant,
+    /// The widest run of offsets without a record that was passed since this was last taken: of a
+    /// transaction's marker, of compaction, or of what retention took.
+    pub passed: Option<Range<Offset>>,
+    taken_at: Instant,
     decoder: Decoder,
     encoder: Encoder,
     dead_letters: DeadLetters,
@@ -33,11 +46,21 @@ pub(super) struct Owned {
     readings: u64,
 }
 
+/// A snapshot of the shard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    pub offset: Offset,
+    pub created: EventTime,
+}
+
 /// A silent replay that is under way.
 pub(super) struct Restoring {
-    pub from: Offset,
-    pub since: Instant,
+    from: Offset,
+    since: Instant,
 }
+
+/// How long a silent partition keeps a shard restoring: what is left are transaction markers.
+const IDLE: Duration = Duration::from_secs(5);
 
 impl codec::Headers for kafka::Headers<'_> {
     fn get(&self, name: &str) -> Option<&[u8]> {
@@ -46,37 +69,60 @@ impl codec::Headers for kafka::Headers<'_> {
 }
 
 impl Owned {
-    /// A shard that reads from `from` and answers from `committed` on.
-    pub fn new(
-        stream: &Arc<Stream>,
-        at: &TopicPartition,
-        from: Offset,
-        committed: Offset,
-        metrics: StreamMetrics,
-    ) -> Self {
-        let mut shard = Shard::new(stream.clone());
+    /// A shard that has come back; it answers from what is committed on. `since` is when its partition
+    /// was assigned.
+    pub fn new(loaded: Loaded, metrics: StreamMetrics, shown: ShardMetrics, since: Instant) -> Self {
+        let Loaded { wanted, mut shard, from, snapshot, violations } = loaded;
+        let Wanted { stream, at, committed, .. } = wanted;
+        note_violations(&stream.name, &at, &metrics, &violations);
         shard.emit_from(committed.0);
-        let shown = metrics.shard(at);
-        let restoring = (from < committed).then(|| Restoring { from, since: Instant::now() });
-        shown.set_state(if restoring.is_some() { ShardState::Restoring } else { ShardState::Running });
+        let now = Instant::now();
         Self {
-            at: at.clone(),
             shard,
             position: from,
             committed,
             metrics,
             shown,
-            restoring,
+            restoring: Some(Restoring { from, since }),
             latest: None,
             forecasts: 0,
-            decoder: Decoder::new(stream),
-            encoder: Encoder::new(stream),
+            snapshot: snapshot.map(|found| found.id),
+            kept: snapshot.map(|found| Kept { offset: found.id.offset, created: found.created }),
+            kept_at: now,
+            passed: None,
+            taken_at: now,
+            decoder: Decoder::new(&stream),
+            encoder: Encoder::new(&stream),
             dead_letters: DeadLetters::default(),
             model_name: None,
             partition_text: at.partition.to_string(),
+            at,
             payload: Vec::new(),
             readings: 0,
         }
+    }
+
+    /// The worker was busy elsewhere: that nothing came says nothing.
+    pub fn was_kept_waiting(&mut self) {
+        self.taken_at = Instant::now();
+    }
+
+    /// Ends the silent replay once all of it has come; gives where it began and how long it took.
+    pub fn end_restoring(&mut self) -> Option<(Offset, Duration)> {
+        let is_over = self.position >= self.committed || self.taken_at.elapsed() >= IDLE;
+        let restoring = self.restoring.take_if(|_| is_over)?;
+        let took = restoring.since.elapsed();
+        self.metrics.restore_seconds.observe(took.as_secs_f64());
+        self.shown.set_state(ShardState::Running);
+        Some((restoring.from, took))
+    }
+
+    /// Whether the shard has gone on since its last snapshot, and that is `every` ago.
+    pub fn snapshot_is_due(&self, every: Duration) -> bool {
+        self.restoring.is_none()
+            && self.position == self.committed
+            && self.kept.is_none_or(|kept| kept.offset != self.committed)
+            && self.kept_at.elapsed() >= every
     }
 
     pub fn stream(&self) -> &Arc<Stream> {
@@ -85,7 +131,17 @@ impl Owned {
 
     /// Takes a record in: decodes it and offers its readings to the shard. Nothing is sent yet.
     pub fn take(&mut self, polled: &Polled<'_>) {
+        // Another stream's shard of this partition may have come back from an older snapshot.
+        if polled.offset < self.position {
+            return;
+        }
+        let next = self.position.max(self.committed);
+        let width = polled.offset.0 - next.0;
+        if width > self.passed.as_ref().map_or(0, |passed| passed.end.0 - passed.start.0) {
+            self.passed = Some(next..polled.offset);
+        }
         self.position = polled.offset.next();
+        self.taken_at = Instant::now();
         let record = codec::Record {
             topic: polled.topic,
             partition: polled.partition,
@@ -96,15 +152,12 @@ impl Owned {
             headers: &polled.headers,
         };
         let answered = polled.offset < self.committed;
-        let Self { shard, metrics, decoder, readings, .. } = self;
+        let Self { shard, decoder, readings, .. } = self;
         let mut late = false;
         let outcome = decoder.decode(&record, &mut |reading| {
             *readings += u64::from(!answered);
             if let Offered::Discarded(why) = shard.offer(&reading, polled.offset.0, polled.key) {
                 late |= why == Discard::Late;
-                if !answered {
-                    metrics.discarded(why).inc();
-                }
             }
         });
         if answered {
@@ -194,11 +247,23 @@ impl Owned {
             self.metrics.batch_size.observe(stepped as f64);
             self.metrics.step_seconds.observe(began.elapsed().as_secs_f64());
         }
-        let duplicates = self.shard.take_held_duplicates();
-        self.metrics.discarded(Discard::Duplicate).inc_by(duplicates);
+        self.account();
         self.metrics.forecasts.inc_by((self.forecasts - before) as u64);
         failed?;
         Ok(taken as usize)
+    }
+
+    /// Moves what became of the readings into the metrics.
+    fn account(&mut self) {
+        let accounts = self.shard.take_accounts();
+        for why in Discard::ALL {
+            self.metrics.discarded(*why).inc_by(accounts.discarded(*why));
+        }
+        for why in Eviction::ALL {
+            self.metrics.evicted(*why).inc_by(accounts.evicted(*why));
+        }
+        let violations = self.shard.take_violations();
+        note_violations(&self.shard.stream().name, &self.at, &self.metrics, &violations);
     }
 
     /// Brings in the model that should serve, when it isn't the one that does. A shard without
@@ -209,5 +274,12 @@ impl Owned {
             self.shard.bring(model)?;
         }
         Ok(())
+    }
+}
+
+fn note_violations(stream: &StreamName, at: &TopicPartition, metrics: &StreamMetrics, found: &Violations) {
+    for (invariant, times) in found.iter() {
+        metrics.violated(invariant, times);
+        events::invariant_violated(stream, at, invariant, times);
     }
 }

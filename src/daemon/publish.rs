@@ -1,3 +1,4 @@
+use super::now;
 use super::owned::Owned;
 use crate::config::Stream;
 use crate::domain::{Degraded, Forecast, Grid, Level, ModelVersion, StreamName};
@@ -57,6 +58,8 @@ impl Publisher {
         let lag = link.lag(&owned.at, owned.position).map(|lag| lag as i64);
         lag.iter().for_each(|lag| owned.shown.set_lag(*lag));
         owned.shown.set_series(owned.shard.series(), owned.shard.memory());
+        let age = owned.kept.map(|kept| Duration::from_secs_f64(now().seconds_since(kept.created).max(0.0)));
+        owned.shown.set_snapshot_age(age);
         let name = owned.stream().name.clone();
         let summary = owned.shard.take_summary();
         match self.recent.get_mut(&name) {

@@ -1,12 +1,12 @@
 use super::Error;
 use super::models::Models;
-use crate::checkpoint::{Bundles, Champion, Store};
+use crate::checkpoint::{self, Bundles, Champion, Store};
 use crate::config::{Config, Stream};
 use crate::domain::{ModelVersion, StreamName};
 use crate::engine::Model;
 use crate::series::SeriesSample;
 use crate::telemetry::{self, Board, Metrics, RoundOutcome, events};
-use crate::training::{Outcome, Round, blueprint};
+use crate::training::{Outcome, Round, Trained, blueprint};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -151,29 +151,18 @@ impl Desk {
         let (outcome, loss, model) = match outcome {
             Ok(Outcome::Better { trained, loss, champion_loss }) => {
                 events::round_finished(&stream.name, number, pace.steps, loss, took);
-                let parent = self.champions.get(&stream.name).map(|c| c.version);
-                // Above every version that ever served, also those of another shape.
-                let kept = Bundles::new(&self.store, &stream.name).list().unwrap_or_default();
-                let newest = kept.first().copied().max(parent);
-                let version = newest.map_or(ModelVersion(1), ModelVersion::next);
-                let facts = [
-                    ("parent", parent.map_or_else(String::new, |v| v.name(&stream.name))),
-                    ("loss", loss.to_string()),
-                    ("champion_loss", champion_loss.to_string()),
-                    ("seed", stream.training.seed.to_string()),
-                ];
-                let facts = facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-                let champion = Champion { version, trained, rounds: number, facts };
-                // A store that fails costs the bundle, not the service.
-                if let Err(cause) = Bundles::new(&self.store, &stream.name).keep(&champion) {
-                    events::bundle_not_kept(&stream.name, version, &cause);
+                match self.keep(stream, number, trained, loss, champion_loss) {
+                    Ok(version) => {
+                        events::promoted(&stream.name, version, loss, champion_loss);
+                        metrics.promotions.inc();
+                        (RoundOutcome::Promoted, loss, Some(version))
+                    }
+                    // Snapshots name their model: one that no restart could find never serves.
+                    Err(cause) => {
+                        events::bundle_not_kept(&stream.name, number, &cause);
+                        (RoundOutcome::Failed, loss, None)
+                    }
                 }
-                events::promoted(&stream.name, version, loss, champion_loss);
-                metrics.promotions.inc();
-                let weights = champion.trained.weights.clone();
-                self.models.publish(&stream.name, Model { version, weights });
-                self.champions.insert(stream.name.clone(), champion);
-                (RoundOutcome::Promoted, loss, Some(version))
             }
             Ok(Outcome::Rejected { loss, champion_loss }) => {
                 events::round_finished(&stream.name, number, pace.steps, loss, took);
@@ -189,6 +178,37 @@ impl Desk {
         metrics.rounds(outcome).inc();
         metrics.training_loss.set(loss);
         self.board.round(&stream.name, telemetry::Round { round: number, outcome, loss, took, model });
+    }
+}
+
+impl Desk {
+    /// Writes a new champion's bundle, then publishes it.
+    fn keep(
+        &mut self,
+        stream: &Stream,
+        round: u64,
+        trained: Trained,
+        loss: f64,
+        champion_loss: f64,
+    ) -> Result<ModelVersion, checkpoint::Error> {
+        let name = &stream.name;
+        let bundles = Bundles::new(&self.store, name);
+        let parent = self.champions.get(name).map(|c| c.version);
+        // Above every version that ever served, also those of another shape.
+        let newest = bundles.list()?.first().copied().max(parent);
+        let version = newest.map_or(ModelVersion(1), ModelVersion::next);
+        let facts = [
+            ("parent", parent.map_or_else(String::new, |v| v.name(name))),
+            ("loss", loss.to_string()),
+            ("champion_loss", champion_loss.to_string()),
+            ("seed", stream.training.seed.to_string()),
+        ];
+        let facts = facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        let champion = Champion { version, trained, rounds: round, facts };
+        bundles.keep(&champion)?;
+        self.models.publish(name, Model { version, weights: champion.trained.weights.clone() });
+        self.champions.insert(name.clone(), champion);
+        Ok(version)
     }
 }
 

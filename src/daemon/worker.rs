@@ -1,11 +1,16 @@
 use super::Error;
+use super::archive::Archive;
+use super::loader::{Desk, Loader};
 use super::models::Models;
 use super::owned::Owned;
 use super::publish::Publisher;
+use super::rebalance::Opening;
+use super::snapshot::Cutting;
 use super::trainer::Door;
-use crate::config::{Config, Stream};
-use crate::domain::{Offset, Partition, StreamName, TopicPartition};
-use crate::kafka::{self, Commit, Event, Link};
+use crate::checkpoint::Store;
+use crate::config::Config;
+use crate::domain::{Offset, StreamName, TopicPartition};
+use crate::kafka::{self, Commit, Link};
 use crate::series::SeriesSample;
 use crate::telemetry::{Board, ClientMetrics, Metrics, TransactionOutcome, events};
 use crate::training::Due;
@@ -16,53 +21,52 @@ use std::time::{Duration, Instant};
 
 /// The longest that a worker waits for a record before it looks around.
 const WAIT: Duration = Duration::from_millis(50);
+/// As [`WAIT`], while a snapshot or a shard is on its way.
+const SHORT_WAIT: Duration = Duration::from_millis(1);
+/// After a turn of this length it is not known whether there was anything to poll.
+const LONG_TURN: Duration = Duration::from_secs(1);
+/// How much of the time to stop the last snapshots may take.
+const SNAPSHOT_SHARE: f64 = 0.8;
 /// Series whose states are warmed for a new network between two polls.
 const WARM: usize = 1_024;
-/// The most readings that are replayed to warm a shard.
-const REPLAY_MAX: i64 = 1_000_000;
-/// How long the time of the last committed record is waited for.
-const TIME_WAIT: Duration = Duration::from_secs(5);
-/// How long an idle partition may keep a shard restoring: what is left are transaction markers.
-const IDLE: Duration = Duration::from_secs(1);
 
 /// A thread's work: everything from a poll to a commit, one after the other.
 pub(super) struct Worker {
-    number: usize,
-    config: Arc<Config>,
-    models: Models,
-    door: Door,
-    metrics: Metrics,
-    board: Board,
-    stop: Arc<AtomicBool>,
+    pub number: usize,
+    pub config: Arc<Config>,
+    pub store: Store,
+    pub models: Models,
+    pub door: Door,
+    pub metrics: Metrics,
+    pub board: Board,
+    pub stop: Arc<AtomicBool>,
 }
 
 /// A worker that has joined its group.
-struct Joined {
-    worker: Worker,
-    link: Link,
-    shards: Vec<Owned>,
+pub(super) struct Joined {
+    pub worker: Worker,
+    pub link: Link,
+    pub shards: Vec<Owned>,
+    /// Partitions whose shards are on their way back.
+    pub opening: Vec<Opening>,
+    pub tickets: u64,
+    pub loader: Loader,
+    pub archive: Archive,
+    pub cutting: Option<Cutting>,
+    pub due: BTreeMap<StreamName, Due>,
+    pub uncommitted: usize,
     publisher: Publisher,
-    due: BTreeMap<StreamName, Due>,
     followed: u64,
-    uncommitted: usize,
+    /// A shard has ended its replay and may follow the models from now on.
+    restored_one: bool,
     committed_at: Instant,
-    polled_at: Instant,
+    turned_at: Instant,
+    /// When it was last asked what became of offsets without records.
+    pub asked_at: Instant,
     clients: [ClientMetrics; 2],
 }
 
 impl Worker {
-    pub fn new(
-        number: usize,
-        config: Arc<Config>,
-        models: Models,
-        door: Door,
-        metrics: Metrics,
-        board: Board,
-        stop: Arc<AtomicBool>,
-    ) -> Self {
-        Self { number, config, models, door, metrics, board, stop }
-    }
-
     /// Runs until it is asked to stop or can't go on.
     pub fn run(self) -> Result<(), Error> {
         let mut topics: Vec<String> =
@@ -73,17 +77,30 @@ impl Worker {
         let client = |kind: &str| self.metrics.kafka_client(&format!("{kind}-{}", self.number));
         let clients = [client("consumer"), client("producer")];
         let publisher = Publisher::new(self.number, self.board.clone());
-        let now = Instant::now();
+        let desk = Desk {
+            kafka: self.config.kafka.clone(),
+            store: self.store.clone(),
+            settings: self.config.snapshots.clone(),
+            models: self.models.clone(),
+            stop: self.stop.clone(),
+        };
         let joined = Joined {
+            loader: Loader::start(self.number, desk)?,
+            archive: Archive::start(self.number)?,
             worker: self,
             link,
             shards: Vec::new(),
-            publisher,
+            opening: Vec::new(),
+            tickets: 0,
+            cutting: None,
             due: BTreeMap::new(),
-            followed: 0,
             uncommitted: 0,
-            committed_at: now,
-            polled_at: now,
+            publisher,
+            followed: 0,
+            restored_one: false,
+            committed_at: Instant::now(),
+            turned_at: Instant::now(),
+            asked_at: Instant::now(),
             clients,
         };
         joined.run()
@@ -95,16 +112,25 @@ impl Joined {
         while !self.worker.stop.load(Ordering::Acquire) {
             self.turn()?;
         }
-        self.commit()?;
+        let until = Instant::now() + self.worker.config.daemon.stop_timeout.mul_f64(SNAPSHOT_SHARE);
+        if self.commit()? {
+            self.keep(|owned| owned.restoring.is_none(), until)?;
+        }
         Ok(self.link.leave()?)
     }
 
     /// One turn of the loop: poll, step, send, and what is due besides.
     fn turn(&mut self) -> Result<(), Error> {
         let began = Instant::now();
+        if self.turned_at.elapsed() >= LONG_TURN {
+            self.shards.iter_mut().for_each(Owned::was_kept_waiting);
+        }
+        self.turned_at = began;
+        let hurries = self.is_cutting() || !self.opening.is_empty();
+        let wait = if hurries { SHORT_WAIT } else { WAIT };
         let Self { link, shards, worker, .. } = self;
         let mut last = 0;
-        let polled = link.poll(worker.config.daemon.poll_records, WAIT, &mut |record| {
+        let polled = link.poll(worker.config.daemon.poll_records, wait, &mut |record| {
             let mine = |o: &Owned| o.at.partition == record.partition && &*o.at.topic == record.topic;
             if !shards.get(last).is_some_and(mine) {
                 match shards.iter().position(mine) {
@@ -125,18 +151,21 @@ impl Joined {
         if polled > 0 {
             let took = began.elapsed().as_secs_f64();
             shards.iter().for_each(|o| o.metrics.reading_to_forecast_seconds.observe(took));
-            self.polled_at = Instant::now();
         }
         self.uncommitted += polled;
         while let Some(event) = self.link.event() {
             self.answer(event)?;
         }
-        let delivery = &self.worker.config.delivery;
-        if self.uncommitted >= delivery.commit_readings
-            || self.committed_at.elapsed() >= delivery.commit_interval
-        {
-            self.commit()?;
+        self.take_loaded()?;
+        self.count_overtaken()?;
+        if self.loader.has_panicked() || self.archive.has_panicked() {
+            return Err(Error::Panicked);
         }
+        let delivery = &self.worker.config.delivery;
+        let due = self.uncommitted >= delivery.commit_readings
+            || self.committed_at.elapsed() >= delivery.commit_interval;
+        let just_committed = due && self.commit()?;
+        self.snapshot(just_committed)?;
         self.restored();
         self.bring_models()?;
         self.train();
@@ -147,106 +176,10 @@ impl Joined {
         Ok(())
     }
 
-    fn answer(&mut self, event: Event) -> Result<(), Error> {
-        match event {
-            Event::Assigned(parts) => {
-                events::assigned(self.worker.number, &parts);
-                let starts = self.open(&parts)?;
-                self.link
-                    .assign(&starts.iter().map(|(tp, at)| (tp.clone(), Some(*at))).collect::<Vec<_>>())?;
-                self.worker.board.assigned(self.worker.number);
-            }
-            Event::Revoked(parts) => {
-                self.commit()?;
-                self.drop_shards(&parts);
-                self.link.release(&parts)?;
-            }
-            Event::Lost(parts) => {
-                // Somebody else has them: what was sent for them must not be committed.
-                self.link.abort()?;
-                self.drop_shards(&parts);
-                self.link.release(&parts)?;
-                self.recover()?;
-            }
-            Event::Trouble(cause) => events::kafka_error(&format!("worker-{}", self.worker.number), &cause),
-        }
-        Ok(())
-    }
-
-    /// Makes shards for partitions, and says where each starts to read: far enough before what is
-    /// committed that it is warm when it begins to answer.
-    fn open(&mut self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Offset)>, Error> {
-        let mut starts = Vec::new();
-        for (at, committed) in self.link.committed(parts)? {
-            let (low, high) = self.link.watermarks(&at)?;
-            // Retention may have passed what is committed, and a lost log may end before it.
-            let committed = committed.unwrap_or(low).clamp(low, high);
-            let streams: Vec<Arc<Stream>> = self.streams_of(&at).cloned().collect();
-            let mut from = committed;
-            for stream in &streams {
-                from = from.min(self.replay_from(stream, &at, low, committed)?);
-            }
-            for stream in &streams {
-                let metrics = self.worker.metrics.stream(&stream.name);
-                let mut owned = Owned::new(stream, &at, from, committed, metrics);
-                owned.follow(self.worker.models.current(&stream.name).as_ref())?;
-                owned.shard.warm(WARM)?;
-                self.shards.push(owned);
-                if at.partition == Partition(0) && stream.topics[0] == *at.topic {
-                    let trained = self.worker.models.current(&stream.name).is_some();
-                    let due = Due::new(stream.training.schedule, trained);
-                    self.due.insert(stream.name.clone(), due);
-                }
-            }
-            starts.push((at, from));
-        }
-        Ok(starts)
-    }
-
-    fn streams_of<'a>(&'a self, at: &'a TopicPartition) -> impl Iterator<Item = &'a Arc<Stream>> + 'a {
-        self.worker.config.streams.iter().filter(|s| s.topics.iter().any(|t| **t == *at.topic))
-    }
-
-    /// The offset from which a shard without a snapshot replays.
-    fn replay_from(
-        &self,
-        stream: &Stream,
-        at: &TopicPartition,
-        low: Offset,
-        committed: Offset,
-    ) -> Result<Offset, kafka::Error> {
-        if committed <= low || stream.cold_replay.is_zero() {
-            return Ok(committed);
-        }
-        let Some(newest) = self.link.record_time(at, Offset(committed.0 - 1), TIME_WAIT)? else {
-            return Ok(committed);
-        };
-        let back = i64::try_from(stream.cold_replay.as_micros()).unwrap_or(i64::MAX);
-        let from = self.link.offset_at(at, newest.offset_by(-back))?.unwrap_or(committed);
-        let earliest = low.max(Offset(committed.0 - REPLAY_MAX));
-        Ok(from.clamp(earliest, committed))
-    }
-
-    fn drop_shards(&mut self, parts: &[TopicPartition]) {
-        events::revoked(self.worker.number, parts);
-        let (board, number) = (&self.worker.board, self.worker.number);
-        let due = &mut self.due;
-        self.shards.retain(|owned| {
-            let gone = parts.contains(&owned.at);
-            if gone {
-                let stream = owned.stream();
-                board.revoked(number, &stream.name, &owned.at);
-                if owned.at.partition == Partition(0) && stream.topics[0] == *owned.at.topic {
-                    due.remove(&stream.name);
-                }
-            }
-            !gone
-        });
-    }
-
     /// Commits what was sent and how far was read. After an abort the memory of all shards is ahead
-    /// of the log: they are dropped and recovered.
-    fn commit(&mut self) -> Result<(), Error> {
+    /// of the log: they are dropped and recovered. Says whether every shard is now what the group's
+    /// offsets say.
+    pub(super) fn commit(&mut self) -> Result<bool, Error> {
         let began = Instant::now();
         self.committed_at = began;
         let mut positions: Vec<(TopicPartition, Offset)> = Vec::new();
@@ -256,7 +189,7 @@ impl Joined {
             }
         }
         if positions.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let readings = std::mem::take(&mut self.uncommitted);
         match self.link.commit(&positions) {
@@ -268,18 +201,18 @@ impl Joined {
                 }
                 self.worker.metrics.transaction(TransactionOutcome::Committed);
                 events::committed(self.worker.number, readings, forecasts, began.elapsed());
-                Ok(())
+                Ok(true)
             }
             Ok(Commit::Aborted(cause)) => {
                 self.worker.metrics.transaction(TransactionOutcome::Aborted);
                 events::aborted(self.worker.number, &cause);
-                self.recover()
+                self.recover().map(|()| false)
             }
             Ok(Commit::Unknown(cause)) => {
                 // What is committed is what the group says, and recovery asks the group.
                 self.worker.metrics.transaction(TransactionOutcome::Unknown);
                 events::aborted(self.worker.number, &cause);
-                self.recover()
+                self.recover().map(|()| false)
             }
             Err(cause) => {
                 if matches!(cause, kafka::Error::Fenced(_)) {
@@ -291,33 +224,13 @@ impl Joined {
         }
     }
 
-    /// Drops every shard and starts each again from what is committed.
-    fn recover(&mut self) -> Result<(), Error> {
-        let mut parts: Vec<TopicPartition> = self.shards.iter().map(|o| o.at.clone()).collect();
-        parts.sort_unstable();
-        parts.dedup();
-        self.shards.clear();
-        self.uncommitted = 0;
-        if parts.is_empty() {
-            return Ok(());
-        }
-        let starts = self.open(&parts)?;
-        Ok(self.link.seek(&starts)?)
-    }
-
     /// Notes the shards whose silent replay is over.
     fn restored(&mut self) {
-        let idle = self.polled_at.elapsed() >= IDLE;
         for owned in &mut self.shards {
-            let Some(restoring) = &owned.restoring else { continue };
-            let caught_up = owned.position >= owned.committed || (idle && restoring.since.elapsed() >= IDLE);
-            if caught_up {
-                let (from, took) = (restoring.from, restoring.since.elapsed());
-                let name = &owned.shard.stream().name;
-                events::restored(name, &owned.at, from, owned.committed, owned.shard.series(), took);
-                owned.metrics.restore_seconds.observe(took.as_secs_f64());
-                owned.shown.set_state(crate::telemetry::ShardState::Running);
-                owned.restoring = None;
+            if let Some((from, took)) = owned.end_restoring() {
+                self.restored_one = true;
+                let (name, series) = (&owned.stream().name, owned.shard.series());
+                events::restored(name, &owned.at, owned.snapshot, from, owned.committed, series, took);
             }
         }
     }
@@ -325,9 +238,10 @@ impl Joined {
     /// Follows the models: brings in new ones, and warms their states a few series at a time.
     fn bring_models(&mut self) -> Result<(), Error> {
         let changes = self.worker.models.changes();
-        if changes != self.followed {
-            self.followed = changes;
-            for owned in &mut self.shards {
+        // A shard that is restoring goes on with the model of its snapshot.
+        if changes != self.followed || self.restored_one {
+            (self.followed, self.restored_one) = (changes, false);
+            for owned in self.shards.iter_mut().filter(|owned| owned.restoring.is_none()) {
                 let model = self.worker.models.current(&owned.stream().name);
                 owned.follow(model.as_ref())?;
             }

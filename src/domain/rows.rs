@@ -89,6 +89,11 @@ impl<'a> Take<'a> {
         self.raw(n as usize)
     }
 
+    /// Bytes that are left.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

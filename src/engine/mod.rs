@@ -2,13 +2,19 @@
 //!
 //! Readings go in with [`Shard::offer`], rounds of one reading per series go through
 //! [`Shard::run_round`], forecasts come out. The same readings give the same forecasts, in whatever
-//! batches they come. Knows no clock, no Kafka, no thread.
+//! batches they come. [`Shard::begin_cut`] takes it out as bytes while it goes on, and [`Restore`] brings
+//! it back. Promises that each reading is accounted for once, and counts what breaks an invariant. Knows
+//! no clock, no Kafka, no store, no thread.
 
+mod accounts;
+mod cut;
 mod network;
 mod rounds;
 mod shard;
 mod step;
 
+pub use accounts::Accounts;
+pub use cut::{Restore, RestoreError};
 pub use network::Model;
 pub use shard::{Offered, Shard};
 pub use step::Emitted;

@@ -34,6 +34,21 @@ impl Stateful {
         self.arena.reset(slot.0)
     }
 
+    /// Whether there is a state for a slot.
+    pub fn holds(&self, slot: Slot) -> bool {
+        slot.index() < self.arena.slots()
+    }
+
+    /// Floats of one state.
+    pub fn width(&self) -> usize {
+        self.arena.row_width()
+    }
+
+    /// Takes a state back.
+    pub fn set_state(&mut self, slot: Slot, row: &[f32]) -> Result<(), Error> {
+        self.arena.import_row(slot.0, row)
+    }
+
     /// Advances the states of `slots`. `x`: `[slots, inputs]`, `y`: `[slots, targets × horizon]`. Of a
     /// network that forecasts several quantiles the first is its point.
     pub fn step(&mut self, slots: &[u32], x: &[f32], y: &mut [f32]) -> Result<(), Error> {

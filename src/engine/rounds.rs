@@ -6,8 +6,10 @@ use std::ops::Range;
 pub(super) struct Turn {
     pub slot: Slot,
     pub cell: i64,
-    /// The state is reset first.
+    /// The hidden state and the window are reset first.
     pub cold: bool,
+    /// The slot is another series' from here on: all its rows are reset first.
+    pub fresh: bool,
     /// `None` for a cell of a gap.
     pub observed: Option<Observed>,
 }
@@ -19,9 +21,10 @@ pub(super) struct Observed {
     /// Whether it is to be answered.
     pub answer: bool,
     values: usize,
-    /// `None` when the record's key is the series' name.
+    /// The series' name: its slot may be another's by now.
+    name: Range<usize>,
+    /// `None` when the record has none.
     key: Option<Range<usize>>,
-    keyed: bool,
 }
 
 /// Turns, put into rounds such that a series has at most one in each and its turns keep their order.
@@ -53,12 +56,14 @@ impl Rounds {
     ) -> Observed {
         let at = self.values.len();
         self.values.extend_from_slice(values);
-        let stored = key.filter(|k| *k != series.as_bytes()).map(|k| {
+        let mut store = |bytes: &[u8]| {
             let from = self.bytes.len();
-            self.bytes.extend_from_slice(k);
+            self.bytes.extend_from_slice(bytes);
             from..self.bytes.len()
-        });
-        Observed { offset, answer, values: at, key: stored, keyed: key.is_some() }
+        };
+        let name = store(series.as_bytes());
+        let key = key.map(|key| if key == series.as_bytes() { name.clone() } else { store(key) });
+        Observed { offset, answer, values: at, name, key }
     }
 
     pub fn push(&mut self, turn: Turn) {
@@ -89,7 +94,7 @@ impl Rounds {
     pub fn finish(&mut self, mut turns: Vec<Turn>) {
         turns.clear();
         self.rounds[self.done - 1] = turns;
-        if self.rounds.get(self.done).is_none_or(Vec::is_empty) {
+        if self.is_empty() {
             self.done = 0;
             self.epoch += 1;
             self.values.clear();
@@ -101,12 +106,18 @@ impl Rounds {
         &self.values[observed.values..][..self.width]
     }
 
+    pub fn name(&self, observed: &Observed) -> &str {
+        std::str::from_utf8(&self.bytes[observed.name.clone()]).expect("it was kept as text")
+    }
+
     /// The record's key; `None` when it had none.
-    pub fn key<'a>(&'a self, observed: &Observed, series: &'a str) -> Option<&'a [u8]> {
-        match &observed.key {
-            Some(range) => Some(&self.bytes[range.clone()]),
-            None => observed.keyed.then_some(series.as_bytes()),
-        }
+    pub fn key(&self, observed: &Observed) -> Option<&[u8]> {
+        observed.key.as_ref().map(|range| &self.bytes[range.clone()])
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.rounds.get(self.done).is_none_or(Vec::is_empty)
     }
 }
 
@@ -115,7 +126,7 @@ mod tests {
     use super::*;
 
     fn turn(slot: u32, cell: i64) -> Turn {
-        Turn { slot: Slot(slot), cell, cold: false, observed: None }
+        Turn { slot: Slot(slot), cell, cold: false, fresh: false, observed: None }
     }
 
     #[test]
@@ -140,9 +151,10 @@ mod tests {
         let same = rounds.keep(1, true, &[1.0], Some(b"a"), "a");
         let other = rounds.keep(2, true, &[2.0], Some(b"b"), "a");
         let none = rounds.keep(3, true, &[3.0], None, "a");
-        assert_eq!(rounds.key(&same, "a"), Some(b"a".as_slice()));
-        assert_eq!(rounds.key(&other, "a"), Some(b"b".as_slice()));
-        assert_eq!(rounds.key(&none, "a"), None);
+        assert_eq!(rounds.key(&same), Some(b"a".as_slice()));
+        assert_eq!(rounds.key(&other), Some(b"b".as_slice()));
+        assert_eq!(rounds.key(&none), None);
+        assert_eq!((rounds.name(&same), rounds.name(&other)), ("a", "a"));
         assert_eq!(rounds.values(&other), [2.0]);
     }
 }

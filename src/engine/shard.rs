@@ -1,17 +1,23 @@
+use super::accounts::Accounts;
+use super::cut::Cut;
 use super::network::{Incoming, Model, Stateful};
 use super::rounds::{Rounds, Turn};
 use super::step::Buffers;
 use crate::config::{Base, Stream};
-use crate::domain::{Degraded, EventTime, ModelVersion, Reading};
+use crate::domain::{Degraded, EventTime, ModelVersion, Reading, Rows};
 use crate::evaluation::{Intervals, Ledger, Scores, Summary};
 use crate::expert::{Expert, JUDGED};
 use crate::nn::Error;
-use crate::series::{Admission, Directory, Features, Order, Scaler, SeriesSample, Slot, Windows};
-use crate::telemetry::Discard;
+use crate::series::{
+    Admission, Directory, Features, Held, Order, Place, Scaler, SeriesSample, Slot, Windows,
+};
+use crate::telemetry::{Discard, Eviction, Invariant, Violations};
 use std::sync::Arc;
 
 /// A state is warmed over at least this many readings (RECIPE.md).
 const WARM_LEAST: usize = 96;
+/// Silent series are looked for once in as many readings as there are series, and no more often.
+const SWEEP_LEAST: u64 = 64;
 
 /// One partition of one stream.
 pub struct Shard {
@@ -29,18 +35,35 @@ pub struct Shard {
     pub(super) serving: Option<Stateful>,
     pub(super) incoming: Option<Incoming>,
     pub(super) buffers: Buffers,
+    pub(super) cut: Option<Cut>,
+    pub(super) accounts: Accounts,
+    pub(super) violations: Violations,
     pub(super) emit_from: i64,
     /// Steps taken on observed readings.
     pub(super) steps: u64,
+    /// When silent series were last looked for, in readings.
+    pub(super) swept: u64,
+    offset: i64,
 }
 
 /// A reading that is held back for order.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    slot: Slot,
+    pub series: Box<str>,
+    pub offset: i64,
+    pub values: Box<[f64]>,
+    pub key: Option<Box<[u8]>>,
+}
+
+/// A reading whose turn in the order has come.
+struct Due<'a> {
+    series: &'a str,
+    time: EventTime,
     offset: i64,
-    values: Box<[f64]>,
-    key: Option<Box<[u8]>>,
+    /// Whether it is to be answered.
+    answer: bool,
+    values: &'a [f64],
+    key: Option<&'a [u8]>,
 }
 
 /// What became of an offered reading.
@@ -60,8 +83,8 @@ impl Shard {
         // An irregular stream's cells are times: they have no phase.
         let season = stream.grid.interval().and(stream.season()).unwrap_or(1);
         Self {
-            directory: Directory::new(stream.max_series),
-            order: Order::new(stream.grid, stream.lateness, stream.max_gap),
+            directory: Directory::new(stream.bounds.max_series),
+            order: Order::new(stream.grid, stream.lateness, stream.max_gap, stream.bounds.max_held),
             rounds: Rounds::new(width),
             scaler: Scaler::new(width),
             windows: Windows::new(stream.window, targets, width),
@@ -73,14 +96,28 @@ impl Shard {
             serving: None,
             incoming: None,
             buffers: Buffers::new(&stream),
+            cut: None,
+            accounts: Accounts::default(),
+            violations: Violations::default(),
             emit_from: i64::MIN,
             steps: 0,
+            swept: 0,
+            offset: i64::MIN,
             stream,
         }
     }
 
     pub fn stream(&self) -> &Arc<Stream> {
         &self.stream
+    }
+
+    /// Everything that is kept per series, besides the hidden states.
+    pub(super) fn tables(&self) -> [&dyn Rows; 5] {
+        [&self.scaler, &self.windows, &self.ledger, &self.scores, &self.intervals]
+    }
+
+    pub(super) fn tables_mut(&mut self) -> [&mut dyn Rows; 5] {
+        [&mut self.scaler, &mut self.windows, &mut self.ledger, &mut self.scores, &mut self.intervals]
     }
 
     /// Replays silently: what records below `offset` bring or release is stepped and learnt from, but
@@ -91,87 +128,116 @@ impl Shard {
 
     /// Takes a reading in. Those that it lets out of order's hold are queued with it.
     pub fn offer(&mut self, reading: &Reading<'_>, offset: i64, key: Option<&[u8]>) -> Offered {
-        if !self.stream.selects(reading.series) {
+        self.violations.check(Invariant::OffsetsGrow, offset >= self.offset);
+        self.offset = offset;
+        self.accounts.offered += 1;
+        let outcome = self.take(reading, offset, key);
+        if let Offered::Discarded(why) = outcome {
+            self.accounts.discard(why, offset >= self.emit_from);
+        }
+        outcome
+    }
+
+    fn take(&mut self, reading: &Reading<'_>, offset: i64, key: Option<&[u8]>) -> Offered {
+        let (series, time, values) = (reading.series, reading.time, reading.values.as_slice());
+        if !self.stream.selects(series) {
             return Offered::Discarded(Discard::NotSelected);
         }
-        let Some(slot) = self.slot(reading.series) else { return Offered::Discarded(Discard::SeriesLimit) };
+        let answer = offset >= self.emit_from;
         if !self.order.holds() {
-            let values = reading.values.as_slice();
-            return match self.order.admit(slot, reading.time) {
-                Admission::Discarded(why) => Offered::Discarded(why),
-                Admission::Step { cell, gap, cold } => {
-                    let answer = offset >= self.emit_from;
-                    self.enqueue(slot, cell, gap, cold, (offset, answer), values, key);
-                    Offered::Queued
-                }
-            };
+            return self.admit(&Due { series, time, offset, answer, values, key });
         }
         let waiting =
-            Waiting { slot, offset, values: reading.values.as_slice().into(), key: key.map(Into::into) };
-        self.order.hold(reading.time, waiting);
+            Waiting { series: series.into(), offset, values: values.into(), key: key.map(Into::into) };
+        let mine = self.order.hold(time, waiting);
         let mut outcome = Offered::Held;
-        while let Some((time, waiting)) = self.order.release() {
-            let mine = waiting.offset == offset && time == reading.time && waiting.slot == slot;
-            let admission = self.order.admit(waiting.slot, time);
-            if let Admission::Step { cell, gap, cold } = admission {
-                let key = waiting.key.as_deref();
-                // What a record below the commit let out was answered then; what still waited is now.
-                let at = (waiting.offset, offset >= self.emit_from);
-                self.enqueue(waiting.slot, cell, gap, cold, at, &waiting.values, key);
-            }
-            match admission {
-                Admission::Discarded(why) if mine => outcome = Offered::Discarded(why),
-                Admission::Discarded(_) => self.buffers.duplicates += 1,
-                Admission::Step { .. } if mine => outcome = Offered::Queued,
-                Admission::Step { .. } => {}
+        while let Some(Held { time, arrival, what }) = self.order.release() {
+            // What a record below the commit let out was answered then; what still waited is now.
+            let (values, key) = (&*what.values, what.key.as_deref());
+            let due = Due { series: &what.series, time, offset: what.offset, answer, values, key };
+            match self.admit(&due) {
+                admitted if arrival == mine => outcome = admitted,
+                Offered::Discarded(why) => self.accounts.discard(why, answer),
+                Offered::Queued | Offered::Held => {}
             }
         }
         outcome
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a reading whose turn it is, taken apart")]
-    fn enqueue(
-        &mut self,
-        slot: Slot,
-        cell: i64,
-        gap: usize,
-        cold: bool,
-        (offset, answer): (i64, bool),
-        values: &[f64],
-        key: Option<&[u8]>,
-    ) {
-        for missing in (1..=gap as i64).rev() {
-            self.rounds.push(Turn { slot, cell: cell - missing, cold: false, observed: None });
+    /// Gives a reading its place in its series, and a turn.
+    fn admit(&mut self, due: &Due<'_>) -> Offered {
+        let place = self.directory.place(due.series);
+        let slot = place.slot();
+        match place {
+            Place::Known(_) => {}
+            Place::New(slot) => self.make_room(slot.index() + 1),
+            Place::Reused { slot, evicted } => {
+                self.order.forget(slot);
+                self.accounts.evict(Eviction::Capacity, u64::from(evicted && due.answer));
+            }
         }
-        let observed = Some(self.rounds.keep(offset, answer, values, key, self.directory.name(slot)));
-        self.rounds.push(Turn { slot, cell, cold, observed });
+        let admission = self.order.admit(slot, due.time);
+        let outcome = match admission {
+            Admission::Discarded(why) => Offered::Discarded(why),
+            Admission::Step { cell, gap, cold } => {
+                for missing in (1..=gap as i64).rev() {
+                    let cell = cell - missing;
+                    self.rounds.push(Turn { slot, cell, cold: false, fresh: false, observed: None });
+                }
+                let kept = self.rounds.keep(due.offset, due.answer, due.values, due.key, due.series);
+                let fresh = matches!(place, Place::Reused { .. });
+                self.rounds.push(Turn { slot, cell, cold, fresh, observed: Some(kept) });
+                Offered::Queued
+            }
+        };
+        self.sweep(due.answer);
+        outcome
     }
 
-    /// The slot of a series; every table has room for it.
-    fn slot(&mut self, series: &str) -> Option<Slot> {
-        let slot = self.directory.slot(series)?;
-        if slot.index() >= self.buffers.room {
-            let room = (self.buffers.room * 3 / 2).max(slot.index() + 1).max(16).min(self.stream.max_series);
+    /// Forgets the series that have been silent for too long, now and then. When, depends on the
+    /// readings alone: a replay forgets the same at the same.
+    fn sweep(&mut self, answer: bool) {
+        if self.directory.readings() - self.swept < SWEEP_LEAST.max(self.directory.slots() as u64) {
+            return;
+        }
+        self.swept = self.directory.readings();
+        let ttl_us = i64::try_from(self.stream.bounds.idle_ttl.as_micros()).unwrap_or(i64::MAX);
+        let idle: Vec<Slot> =
+            self.directory.live().filter(|slot| self.order.is_idle(*slot, ttl_us)).collect();
+        for slot in idle {
+            self.directory.drop(slot);
+            self.order.forget(slot);
+            self.accounts.evict(Eviction::Idle, u64::from(answer));
+        }
+    }
+
+    /// Every table has room for so many slots afterwards.
+    pub(super) fn make_room(&mut self, slots: usize) {
+        if slots > self.buffers.room {
+            let room =
+                (self.buffers.room * 3 / 2).max(slots).max(16).min(self.stream.bounds.max_series.max(slots));
             self.buffers.room = room;
-            self.scaler.grow(room);
-            self.windows.grow(room);
-            self.ledger.grow(room);
-            self.scores.grow(room);
-            self.intervals.grow(room);
+            self.tables_mut().into_iter().for_each(|table| table.grow(room));
         }
-        Some(slot)
     }
 
-    /// Duplicates that were found among held readings since the last call.
-    pub fn take_held_duplicates(&mut self) -> u64 {
-        std::mem::take(&mut self.buffers.duplicates)
+    /// What became of the readings since the last call. Between rounds only.
+    pub fn take_accounts(&mut self) -> Accounts {
+        let accounted = self.rounds.is_empty() && self.accounts.balance(self.order.held() as u64);
+        self.violations.check(Invariant::ReadingsAccounted, accounted);
+        self.accounts.take(self.order.held() as u64)
+    }
+
+    /// How often an invariant did not hold since the last call.
+    pub fn take_violations(&mut self) -> Violations {
+        self.violations.take()
     }
 
     /// Starts to bring in a new network: it serves once [`Self::warm`] says so.
     pub fn bring(&mut self, model: &Model) -> Result<(), Error> {
         let season = self.stream.season().unwrap_or(1);
         let steps = WARM_LEAST.max(4 * season).min(self.stream.window);
-        self.incoming = Some(Incoming::new(model, self.directory.len(), steps)?);
+        self.incoming = Some(Incoming::new(model, self.directory.slots(), steps)?);
         Ok(())
     }
 
@@ -179,20 +245,23 @@ impl Shard {
     /// begun to serve. Between rounds only.
     pub fn warm(&mut self, budget: usize) -> Result<Option<ModelVersion>, Error> {
         let Some(incoming) = &mut self.incoming else { return Ok(None) };
-        incoming.stateful.grow(self.directory.len())?;
-        let done =
-            incoming.warm(budget, self.directory.len(), &self.windows, &self.scaler, &mut self.features)?;
+        let slots = self.directory.slots();
+        incoming.stateful.grow(slots)?;
+        let done = incoming.warm(budget, slots, &self.windows, &self.scaler, &mut self.features)?;
         if !done {
             return Ok(None);
         }
-        self.serving = self.incoming.take().map(|i| i.stateful);
+        let old = std::mem::replace(&mut self.serving, self.incoming.take().map(|i| i.stateful));
+        if let Some(cut) = &mut self.cut {
+            cut.keep_states(old);
+        }
         Ok(self.model())
     }
 
-    /// Whether `version` neither serves nor is being brought in.
+    /// Whether `version` is newer than what serves or is being brought in.
     pub fn wants(&self, version: ModelVersion) -> bool {
         let coming = self.incoming.as_ref().map(|i| i.stateful.version);
-        coming.or(self.model()) != Some(version)
+        coming.or(self.model()).is_none_or(|known| known < version)
     }
 
     /// Whether a network waits to serve.
@@ -225,10 +294,10 @@ impl Shard {
 
     /// Copies for training of at most `most` series, spread evenly over all.
     pub fn samples(&self, most: usize) -> Vec<SeriesSample> {
-        let n = self.directory.len();
-        let taken = most.min(n);
+        let all: Vec<Slot> = self.directory.live().collect();
+        let taken = most.min(all.len());
         (0..taken)
-            .map(|i| Slot((i * n / taken) as u32))
+            .map(|i| all[i * all.len() / taken])
             .filter(|slot| !self.windows.view(*slot).is_empty())
             .map(|slot| SeriesSample {
                 window: self.windows.view(slot).copy(),
@@ -252,9 +321,28 @@ impl Shard {
         })
     }
 
-    /// A series' name.
+    /// A series' name; empty when its slot is free.
     pub fn name(&self, slot: Slot) -> &str {
         self.directory.name(slot)
+    }
+
+    pub fn find(&self, series: &str) -> Option<Slot> {
+        self.directory.find(series)
+    }
+
+    /// The names of all series.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.directory.live().map(|slot| self.directory.name(slot))
+    }
+
+    /// The newest event time of the partition.
+    pub fn newest(&self) -> Option<EventTime> {
+        self.order.newest()
+    }
+
+    /// Readings that are held back for order.
+    pub fn held(&self) -> usize {
+        self.order.held()
     }
 
     /// The recent readings of a series' target in its own units, oldest first, at most `most`; `None`
@@ -278,13 +366,9 @@ impl Shard {
 
     /// Bytes of all that is kept per series.
     pub fn memory(&self) -> usize {
-        self.directory.memory()
-            + self.order.memory()
-            + self.scaler.memory()
-            + self.windows.memory()
-            + self.ledger.memory()
-            + self.scores.memory()
-            + self.intervals.memory()
-            + self.serving.as_ref().map_or(0, Stateful::memory)
+        let states = self.serving.as_ref().map_or(0, Stateful::memory)
+            + self.incoming.as_ref().map_or(0, |i| i.stateful.memory());
+        let tables: usize = self.tables().iter().map(|table| table.memory()).sum();
+        self.directory.memory() + self.order.memory() + tables + states
     }
 }

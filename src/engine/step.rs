@@ -6,6 +6,7 @@ use crate::evaluation::{Entry, lead_buckets};
 use crate::expert::{EMITTED, Expert, Past, last_value, seasonal_naive};
 use crate::nn::Error;
 use crate::series::{Slot, WindowView};
+use crate::telemetry::Invariant;
 
 const EXPERTS: usize = Expert::ALL.len();
 
@@ -39,7 +40,6 @@ impl Emitted<'_> {
 pub(super) struct Buffers {
     /// Slots that every table has room for.
     pub room: usize,
-    pub duplicates: u64,
     values: Vec<f32>,
     observed: Vec<bool>,
     slots: Vec<u32>,
@@ -67,7 +67,6 @@ impl Buffers {
         let leads = lead_buckets(h);
         Self {
             room: 0,
-            duplicates: 0,
             values: vec![0.0; stream.width()],
             observed: vec![false; targets],
             slots: Vec::new(),
@@ -115,6 +114,9 @@ impl Shard {
     /// When the network can't step: a fault of the program or the device.
     pub fn run_round(&mut self, sink: &mut impl FnMut(Emitted<'_>)) -> Result<Option<usize>, Error> {
         let Some(turns) = self.rounds.next() else { return Ok(None) };
+        for turn in &turns {
+            self.copy_before_change(turn.slot)?;
+        }
         let (inputs, outputs) = (self.features.inputs(), self.features.outputs());
         self.grow_networks()?;
         self.buffers.slots.clear();
@@ -143,7 +145,7 @@ impl Shard {
     }
 
     fn grow_networks(&mut self) -> Result<(), Error> {
-        let slots = self.directory.len();
+        let slots = self.directory.slots();
         self.serving.as_mut().map_or(Ok(()), |s| s.grow(slots))?;
         self.incoming.as_mut().map_or(Ok(()), |i| i.stateful.grow(slots))
     }
@@ -165,6 +167,9 @@ impl Shard {
     /// Scores what has matured, scales, and appends to the window.
     fn take_in(&mut self, turn: &Turn) -> Result<(), Error> {
         let slot = turn.slot;
+        if turn.fresh {
+            self.tables_mut().into_iter().for_each(|table| table.reset(slot.index()));
+        }
         if turn.cold {
             self.windows.clear(slot);
             self.ledger.clear(slot.index());
@@ -173,6 +178,9 @@ impl Shard {
         }
         let targets = self.stream.targets.len();
         let now = self.windows.total(slot);
+        let window = self.windows.view(slot);
+        let forward = window.is_empty() || window.cell(0) < turn.cell;
+        self.violations.check(Invariant::TimeMovesForward, forward);
         self.steps += u64::from(turn.observed.is_some());
         for column in 0..self.stream.width() {
             let raw = turn.observed.as_ref().map_or(f64::NAN, |o| self.rounds.values(o)[column]);
@@ -269,6 +277,8 @@ impl Shard {
                     guess,
                     &mut b.bounds,
                 );
+                let ascends = b.bounds.is_sorted() && b.bounds.iter().all(|bound| bound.is_finite());
+                self.violations.check(Invariant::QuantilesAscend, ascends);
                 let network = if networked { by(Expert::Network.index()) } else { f32::NAN };
                 // A forecast from a filled cell is stepped on, but never judged.
                 let judged = if turn.observed.is_some() { error } else { f32::NAN };
@@ -280,14 +290,22 @@ impl Shard {
                 }
             }
         }
-        let Some(observed) = turn.observed.as_ref().filter(|o| o.answer) else { return };
+        let Some(observed) = turn.observed.as_ref() else { return };
+        if !observed.answer {
+            self.accounts.silent += 1;
+            return;
+        }
+        self.accounts.answered += 1;
+        let again = observed.offset < self.emit_from && !self.order.holds();
+        self.violations.check(Invariant::AnsweredOnce, !again);
+        let newest = self.windows.view(slot).cell(0);
+        self.violations.check(Invariant::NothingFromLater, newest == turn.cell);
         self.buffers.forecast.origin = self.stream.grid.start_of(turn.cell);
         self.buffers.forecast.degraded = self.degraded();
-        let series = self.directory.name(slot);
         sink(Emitted {
             slot,
-            series,
-            key: self.rounds.key(observed, series),
+            series: self.rounds.name(observed),
+            key: self.rounds.key(observed),
             offset: observed.offset,
             model: self.model(),
             forecast: &self.buffers.forecast,

@@ -1,4 +1,4 @@
-use crate::domain::Levels;
+use crate::domain::{Damaged, Levels, Rows, Take, put};
 
 /// Half-life of about 500 matured forecasts.
 const SCALE_RATE: f32 = 1.0 - 0.998_614_6;
@@ -39,7 +39,8 @@ pub struct Intervals {
     multipliers: Vec<f32>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
 struct Lead {
     /// Mean absolute error at this lead, all phases.
     error: f32,
@@ -64,16 +65,6 @@ impl Intervals {
             counts: Vec::new(),
             by_lead: Vec::new(),
             multipliers: Vec::new(),
-        }
-    }
-
-    pub fn grow(&mut self, slots: usize) {
-        let leads = slots * self.targets * self.horizon;
-        self.by_phase.resize(leads * self.phases, 0.0);
-        self.counts.resize(leads * self.phases, 0);
-        self.by_lead.resize(leads, Lead { error: 0.0, recent: 1.0, count: 0 });
-        while self.multipliers.len() < leads * self.levels.len() {
-            self.multipliers.extend_from_slice(&self.normal);
         }
     }
 
@@ -162,9 +153,51 @@ impl Intervals {
         }
         scale
     }
+}
 
-    /// Bytes held.
-    pub fn memory(&self) -> usize {
+const UNSEEN: Lead = Lead { error: 0.0, recent: 1.0, count: 0 };
+
+impl Rows for Intervals {
+    fn grow(&mut self, slots: usize) {
+        let leads = slots * self.targets * self.horizon;
+        self.by_phase.resize(leads * self.phases, 0.0);
+        self.counts.resize(leads * self.phases, 0);
+        self.by_lead.resize(leads, UNSEEN);
+        self.multipliers.reserve(leads * self.levels.len() - self.multipliers.len());
+        while self.multipliers.len() < leads * self.levels.len() {
+            self.multipliers.extend_from_slice(&self.normal);
+        }
+    }
+
+    fn reset(&mut self, slot: usize) {
+        let leads = self.targets * self.horizon;
+        self.by_phase[slot * leads * self.phases..][..leads * self.phases].fill(0.0);
+        self.counts[slot * leads * self.phases..][..leads * self.phases].fill(0);
+        self.by_lead[slot * leads..][..leads].fill(UNSEEN);
+        let levels = self.levels.len();
+        for of_lead in self.multipliers[slot * leads * levels..][..leads * levels].chunks_exact_mut(levels) {
+            of_lead.copy_from_slice(&self.normal);
+        }
+    }
+
+    fn save(&self, slot: usize, out: &mut Vec<u8>) {
+        let leads = self.targets * self.horizon;
+        put(out, &self.by_phase[slot * leads * self.phases..][..leads * self.phases]);
+        put(out, &self.counts[slot * leads * self.phases..][..leads * self.phases]);
+        put(out, &self.by_lead[slot * leads..][..leads]);
+        put(out, &self.multipliers[slot * leads * self.levels.len()..][..leads * self.levels.len()]);
+    }
+
+    fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
+        let leads = self.targets * self.horizon;
+        row.fill(&mut self.by_phase[slot * leads * self.phases..][..leads * self.phases])?;
+        row.fill(&mut self.counts[slot * leads * self.phases..][..leads * self.phases])?;
+        row.fill(&mut self.by_lead[slot * leads..][..leads])?;
+        let levels = self.levels.len();
+        row.fill(&mut self.multipliers[slot * leads * levels..][..leads * levels])
+    }
+
+    fn memory(&self) -> usize {
         self.by_phase.capacity() * size_of::<f32>()
             + self.counts.capacity() * size_of::<u16>()
             + self.by_lead.capacity() * size_of::<Lead>()

@@ -1,3 +1,5 @@
+use crate::domain::{Damaged, Rows, Take, put};
+
 /// Forecasts that wait for their target, keyed by the time that they speak of.
 ///
 /// A ring over target steps for each series and target. All that one target matures lies side by
@@ -9,6 +11,9 @@ pub struct Ledger {
     bounds: usize,
     /// `[slots, targets, target step mod horizon, lead, 3 + bounds]`
     entries: Vec<f32>,
+    /// The step from which each series was last forecast: what speaks of it or of steps before has
+    /// matured, and nobody asks for it again.
+    newest: Vec<u64>,
 }
 
 /// One forecast of one target at one lead; NaN where there was none.
@@ -28,15 +33,11 @@ const FIXED: usize = 3;
 
 impl Ledger {
     pub fn new(targets: usize, horizon: usize, bounds: usize) -> Self {
-        Self { targets, horizon, bounds, entries: Vec::new() }
+        Self { targets, horizon, bounds, entries: Vec::new(), newest: Vec::new() }
     }
 
     fn per_slot(&self) -> usize {
         self.targets * self.horizon * self.horizon * (FIXED + self.bounds)
-    }
-
-    pub fn grow(&mut self, slots: usize) {
-        self.entries.resize(slots * self.per_slot(), f32::NAN);
     }
 
     fn at(&self, slot: usize, target: usize, target_step: u64, lead: usize) -> usize {
@@ -47,6 +48,7 @@ impl Ledger {
 
     /// Notes what was forecast at step `origin` for `lead` steps later.
     pub fn issue(&mut self, slot: usize, target: usize, origin: u64, lead: usize, entry: Entry<'_>) {
+        self.newest[slot] = origin;
         let at = self.at(slot, target, origin + lead as u64, lead);
         let row = &mut self.entries[at..][..FIXED + self.bounds];
         row[0] = entry.point;
@@ -62,15 +64,52 @@ impl Ledger {
         Entry { point: row[0], network: row[1], scale: row[2], bounds: &row[FIXED..] }
     }
 
+    /// Each target with each number of steps ahead.
+    fn waiting(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (targets, horizon) = (self.targets, self.horizon);
+        (0..targets).flat_map(move |target| (1..=horizon).map(move |ahead| (target, ahead)))
+    }
+
     /// Forgets all that waits of a series.
     pub fn clear(&mut self, slot: usize) {
         let n = self.per_slot();
         self.entries[slot * n..][..n].fill(f32::NAN);
     }
+}
 
-    /// Bytes held.
-    pub fn memory(&self) -> usize {
-        self.entries.capacity() * size_of::<f32>()
+/// A row holds what waits: at each later step, the leads that have been forecast for it by now.
+impl Rows for Ledger {
+    fn grow(&mut self, slots: usize) {
+        self.entries.resize(slots * self.per_slot(), f32::NAN);
+        self.newest.resize(slots, 0);
+    }
+
+    fn reset(&mut self, slot: usize) {
+        self.clear(slot);
+    }
+
+    fn save(&self, slot: usize, out: &mut Vec<u8>) {
+        let newest = self.newest[slot];
+        put(out, &[newest]);
+        for (target, ahead) in self.waiting() {
+            let from = self.at(slot, target, newest + ahead as u64, ahead);
+            put(out, &self.entries[from..][..(self.horizon - ahead + 1) * (FIXED + self.bounds)]);
+        }
+    }
+
+    fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
+        self.clear(slot);
+        let newest = row.one::<u64>()?;
+        self.newest[slot] = newest;
+        for (target, ahead) in self.waiting() {
+            let from = self.at(slot, target, newest.wrapping_add(ahead as u64), ahead);
+            row.fill(&mut self.entries[from..][..(self.horizon - ahead + 1) * (FIXED + self.bounds)])?;
+        }
+        Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        self.entries.capacity() * size_of::<f32>() + self.newest.capacity() * size_of::<u64>()
     }
 }
 

@@ -1,3 +1,5 @@
+use crate::domain::{Damaged, Rows, Take, put};
+
 /// The slowest rate of a recent error: a memory of about 200 matured forecasts.
 const RATE: f32 = 0.005;
 
@@ -22,10 +24,8 @@ impl Scores {
         Self { experts, targets, horizon, errors: Vec::new(), counts: Vec::new() }
     }
 
-    pub fn grow(&mut self, slots: usize) {
-        let n = slots * self.targets * self.experts * self.horizon;
-        self.errors.resize(n, 0.0);
-        self.counts.resize(n, 0);
+    fn per_slot(&self) -> usize {
+        self.targets * self.experts * self.horizon
     }
 
     fn at(&self, slot: usize, target: usize, expert: usize) -> usize {
@@ -67,9 +67,33 @@ impl Scores {
         }
         best.1
     }
+}
 
-    /// Bytes held.
-    pub fn memory(&self) -> usize {
+impl Rows for Scores {
+    fn grow(&mut self, slots: usize) {
+        self.errors.resize(slots * self.per_slot(), 0.0);
+        self.counts.resize(slots * self.per_slot(), 0);
+    }
+
+    fn reset(&mut self, slot: usize) {
+        let n = self.per_slot();
+        self.errors[slot * n..][..n].fill(0.0);
+        self.counts[slot * n..][..n].fill(0);
+    }
+
+    fn save(&self, slot: usize, out: &mut Vec<u8>) {
+        let n = self.per_slot();
+        put(out, &self.errors[slot * n..][..n]);
+        put(out, &self.counts[slot * n..][..n]);
+    }
+
+    fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
+        let n = self.per_slot();
+        row.fill(&mut self.errors[slot * n..][..n])?;
+        row.fill(&mut self.counts[slot * n..][..n])
+    }
+
+    fn memory(&self) -> usize {
         self.errors.capacity() * size_of::<f32>() + self.counts.capacity() * size_of::<u16>()
     }
 }

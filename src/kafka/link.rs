@@ -6,10 +6,8 @@ use super::outbox::{Commit, Outbox};
 use super::record::Polled;
 use super::settings::{self, Identity};
 use super::statistics::LinkStatistics;
-use super::tail::Tail;
-use crate::config::{Config, Guarantee, Kafka};
-use crate::domain::{EventTime, Offset, Partition, TopicPartition};
-use std::slice;
+use crate::config::{Config, Guarantee};
+use crate::domain::{Offset, Partition, TopicPartition};
 use std::time::Duration;
 
 /// One worker's consumer and producer.
@@ -21,7 +19,6 @@ pub struct Link {
     // In this order they are dropped: the transaction is aborted before the partitions go.
     pub(super) outbox: Outbox,
     member: Member,
-    kafka: Kafka,
 }
 
 impl Link {
@@ -37,7 +34,7 @@ impl Link {
         // The producer first: its orphaned transaction would hide the committed offsets.
         let outbox = Outbox::open(settings::outbox(config, &identity), brokers, exactly_once)?;
         let member = Member::join(&settings::member(config, &identity), brokers, topics)?;
-        Ok(Self { outbox, member, kafka: config.kafka.clone() })
+        Ok(Self { outbox, member })
     }
 
     /// Waits for a record at most `wait`, then hands over what is there, at most `max` records, and
@@ -133,61 +130,6 @@ impl Link {
     /// As [`committed`](Self::committed).
     pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Ends)>, Error> {
         self.member.ends(parts)
-    }
-
-    /// [`ends`](Self::ends) of one partition.
-    ///
-    /// # Errors
-    /// As [`committed`](Self::committed).
-    pub fn watermarks(&self, tp: &TopicPartition) -> Result<Ends, Error> {
-        Ok(self.member.ends(slice::from_ref(tp))?.remove(0).1)
-    }
-
-    /// The first offset of each partition whose record's time is not before the given one.
-    ///
-    /// # Errors
-    /// As [`committed`](Self::committed).
-    pub fn offsets_at(
-        &self,
-        places: &[(TopicPartition, EventTime)],
-    ) -> Result<Vec<(TopicPartition, Option<Offset>)>, Error> {
-        self.member.offsets_at(places)
-    }
-
-    /// [`offsets_at`](Self::offsets_at) of one partition.
-    ///
-    /// # Errors
-    /// As [`committed`](Self::committed).
-    pub fn offset_at(&self, tp: &TopicPartition, time: EventTime) -> Result<Option<Offset>, Error> {
-        Ok(self.member.offsets_at(&[(tp.clone(), time)])?.remove(0).1)
-    }
-
-    /// The time of the first record at or after each offset, or `None` where there is none, where it
-    /// has no time, or where it does not come `within`. Costs a connection for each topic: for the
-    /// start of shards, not for the hot loop.
-    ///
-    /// # Errors
-    /// As [`Tail::firsts`].
-    pub fn record_times(
-        &self,
-        places: &[(TopicPartition, Offset)],
-        within: Duration,
-    ) -> Result<Vec<(TopicPartition, Option<EventTime>)>, Error> {
-        let records = Tail::firsts(&self.kafka, places, within)?;
-        Ok(records.into_iter().map(|(tp, record)| (tp, record.and_then(|r| r.time))).collect())
-    }
-
-    /// [`record_times`](Self::record_times) of one partition.
-    ///
-    /// # Errors
-    /// As [`Tail::firsts`].
-    pub fn record_time(
-        &self,
-        tp: &TopicPartition,
-        offset: Offset,
-        within: Duration,
-    ) -> Result<Option<EventTime>, Error> {
-        Ok(self.record_times(&[(tp.clone(), offset)], within)?.remove(0).1)
     }
 
     /// How many offsets lie between `next` (to read) and the partition's end, as of the newest

@@ -4,7 +4,7 @@
 use super::context;
 use super::error::Error;
 use super::member::Member;
-use crate::domain::{EventTime, Offset, TopicPartition};
+use crate::domain::{Offset, TopicPartition};
 use rdkafka::bindings::rd_kafka_get_watermark_offsets;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaResult;
@@ -41,13 +41,6 @@ impl Member {
             .zip(next)
             .map(|((tp, low), (_, high))| (tp, (low.unwrap_or(nothing), high.or(low).unwrap_or(nothing))))
             .collect())
-    }
-
-    /// The first offset of each partition whose record's time is not before the given one.
-    pub fn offsets_at(&self, places: &[(TopicPartition, EventTime)]) -> Result<Found, Error> {
-        let parts: Vec<TopicPartition> = places.iter().map(|(tp, _)| tp.clone()).collect();
-        let millis = |time: &EventTime| time.as_micros().div_euclid(1_000).max(0);
-        self.at(&parts, places.iter().map(|(tp, time)| (tp, RawOffset::Offset(millis(time)))))
     }
 
     fn at<'a>(

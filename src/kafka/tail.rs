@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Records that are looked at together where one of each partition is wanted.
-const GLANCE: usize = 100;
+/// How long the last committed record is waited for: a broker may be coming back.
+const GLANCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where a [`Tail`] begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,34 +55,50 @@ impl Tail {
         Self::assigned(consumer, &starts)
     }
 
-    /// The first record at or after each offset, copied; `None` where there is none, or none came
-    /// `within`. One connection for each topic.
+    /// The first offset whose record's time is not before that of the last record before `next`, less
+    /// `back`; `next` where that record is not to be had.
     ///
     /// # Errors
-    /// [`Error::Settings`], [`Error::Fatal`], [`Error::Refused`].
-    pub fn firsts(
+    /// [`Error::Settings`], [`Error::Fatal`], [`Error::Refused`], [`Error::Failed`], [`Error::Unreachable`]
+    /// after a minute.
+    pub fn offset_before(
         kafka: &Kafka,
-        places: &[(TopicPartition, Offset)],
+        tp: &TopicPartition,
+        next: Offset,
+        back: Duration,
+    ) -> Result<Offset, Error> {
+        let last = Self::first(kafka, tp, Offset(next.0 - 1), GLANCE_TIMEOUT)?;
+        let Some(newest) = last.and_then(|record| record.time) else { return Ok(next) };
+        let back_us = i64::try_from(back.as_micros()).unwrap_or(i64::MAX);
+        let millis = newest.offset_by(-back_us).as_micros().div_euclid(1_000).max(0);
+        let list = context::list([(tp, RawOffset::Offset(millis))]);
+        let answer = client(settings::glance(kafka))?
+            .offsets_for_times(list, ANSWER_TIMEOUT)
+            .map_err(|e| Error::of("asking for the offset at a time", &e))?;
+        let found = answer.find_partition(&tp.topic, tp.partition.0).map(|e| e.offset());
+        Ok(match found {
+            Some(RawOffset::Offset(offset)) => Offset(offset),
+            _ => next,
+        })
+    }
+
+    /// The first record at or after an offset, copied; `None` when there is none.
+    fn first(
+        kafka: &Kafka,
+        tp: &TopicPartition,
+        offset: Offset,
         within: Duration,
-    ) -> Result<Vec<(TopicPartition, Option<Record>)>, Error> {
+    ) -> Result<Option<Record>, Error> {
         let deadline = Instant::now() + within;
-        let mut found: Vec<_> = places.iter().map(|(tp, _)| (tp.clone(), None)).collect();
-        let topics: BTreeSet<&str> = places.iter().map(|(tp, _)| &*tp.topic).collect();
-        for topic in topics {
-            let starts: Vec<_> = places.iter().filter(|(tp, _)| &*tp.topic == topic).cloned().collect();
-            let mut tail = Self::assigned(client(settings::glance(kafka))?, &starts)?;
-            let mut missing: BTreeSet<i32> = starts.iter().map(|(tp, _)| tp.partition.0).collect();
-            while !missing.is_subset(&tail.ended) && Instant::now() < deadline {
-                let left = deadline.saturating_duration_since(Instant::now());
-                tail.poll(GLANCE, left, &mut |polled| {
-                    if missing.remove(&polled.partition.0) {
-                        let mine =
-                            |tp: &TopicPartition| &*tp.topic == topic && tp.partition == polled.partition;
-                        let place = found.iter_mut().find(|(tp, _)| mine(tp)).expect("it was asked for");
-                        place.1 = Some(polled.to_record());
-                    }
-                })?;
-            }
+        let mut tail = Self::assigned(client(settings::glance(kafka))?, &[(tp.clone(), offset)])?;
+        let mut found = None;
+        while found.is_none() && tail.ended.is_empty() && Instant::now() < deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            tail.poll(1, left, &mut |polled| found = Some(polled.to_record()))?;
+        }
+        if found.is_none() && tail.ended.is_empty() {
+            let reason = format!("no answer about offset {offset} of {tp}");
+            return Err(Error::Unreachable { brokers: kafka.brokers.clone(), waited: within, reason });
         }
         Ok(found)
     }

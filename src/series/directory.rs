@@ -1,4 +1,6 @@
+use crate::domain::{Damaged, Take, put, put_bytes};
 use rustc_hash::FxHashMap;
+use std::collections::{BTreeSet, VecDeque};
 
 /// A series' row in every table of its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,49 +12,260 @@ impl Slot {
     }
 }
 
-/// Which series has which slot. Slots are given in the order of first sight, without holes.
+/// Where a series was placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Known(Slot),
+    /// A slot that no series had before.
+    New(Slot),
+    /// The slot of a series that is gone: its rows have to be reset. `evicted` when it was dropped to
+    /// make room.
+    Reused {
+        slot: Slot,
+        evicted: bool,
+    },
+}
+
+impl Place {
+    pub fn slot(self) -> Slot {
+        match self {
+            Self::Known(slot) | Self::New(slot) | Self::Reused { slot, .. } => slot,
+        }
+    }
+}
+
+/// Of how many series the one that was seen the longest ago is looked for at once.
+const SHARE: usize = 64;
+
+/// Stands for a free slot in a snapshot, which no length of a name does.
+const FREE: u32 = u32::MAX;
+
+/// Which series has which slot, and which of them was seen the longest ago.
 #[derive(Debug)]
 pub struct Directory {
     slots: FxHashMap<Box<str>, Slot>,
-    names: Vec<Box<str>>,
+    /// By slot; `None` where it is free.
+    names: Vec<Option<Box<str>>>,
+    free: BTreeSet<u32>,
+    /// When each was last seen, counted in readings of the shard.
+    seen: Vec<u64>,
+    readings: u64,
     most: usize,
+    /// Candidates for eviction, the oldest first, as they were when they were collected; one that has
+    /// been seen since is passed over.
+    oldest: VecDeque<(u64, Slot)>,
 }
 
 impl Directory {
     /// Holds at most `most` series.
     pub fn new(most: usize) -> Self {
-        Self { slots: FxHashMap::default(), names: Vec::new(), most }
+        Self {
+            slots: FxHashMap::default(),
+            names: Vec::new(),
+            free: BTreeSet::new(),
+            seen: Vec::new(),
+            readings: 0,
+            most,
+            oldest: VecDeque::new(),
+        }
     }
 
-    /// The slot of a series, a new one at first sight; `None` when the table is full.
-    pub fn slot(&mut self, series: &str) -> Option<Slot> {
+    /// The slot of a series that has a reading now. At first sight it takes a slot, if need be that of
+    /// the series that was seen the longest ago.
+    pub fn place(&mut self, series: &str) -> Place {
+        self.readings += 1;
         if let Some(slot) = self.slots.get(series) {
-            return Some(*slot);
+            self.seen[slot.index()] = self.readings;
+            return Place::Known(*slot);
         }
-        if self.names.len() >= self.most {
-            return None;
-        }
-        let slot = Slot(u32::try_from(self.names.len()).ok()?);
-        self.names.push(series.into());
+        let place = if self.slots.len() >= self.most {
+            let slot = self.least_recent();
+            self.drop(slot);
+            self.free.remove(&slot.0);
+            Place::Reused { slot, evicted: true }
+        } else if let Some(slot) = self.free.pop_first() {
+            Place::Reused { slot: Slot(slot), evicted: false }
+        } else {
+            self.names.push(None);
+            self.seen.push(0);
+            Place::New(Slot(self.names.len() as u32 - 1))
+        };
+        let slot = place.slot();
+        self.names[slot.index()] = Some(series.into());
+        self.seen[slot.index()] = self.readings;
         self.slots.insert(series.into(), slot);
-        Some(slot)
+        place
     }
 
+    fn least_recent(&mut self) -> Slot {
+        loop {
+            while let Some((seen, slot)) = self.oldest.pop_front() {
+                if self.seen[slot.index()] == seen && self.names[slot.index()].is_some() {
+                    return slot;
+                }
+            }
+            let mut all: Vec<(u64, Slot)> = self.live().map(|slot| (self.seen[slot.index()], slot)).collect();
+            let few = (all.len() / SHARE).max(16).min(all.len());
+            if few < all.len() {
+                all.select_nth_unstable(few);
+                all.truncate(few);
+            }
+            all.sort_unstable();
+            self.oldest = all.into();
+        }
+    }
+
+    /// Forgets a series; its slot is free for another.
+    pub fn drop(&mut self, slot: Slot) {
+        if let Some(name) = self.names[slot.index()].take() {
+            self.slots.remove(&name);
+            self.free.insert(slot.0);
+        }
+    }
+
+    /// Forgets the series that was seen the longest ago when there are more than the directory may
+    /// hold; gives its slot.
+    pub fn shrink(&mut self) -> Option<Slot> {
+        (self.slots.len() > self.most).then(|| {
+            let slot = self.least_recent();
+            self.drop(slot);
+            slot
+        })
+    }
+
+    pub fn find(&self, series: &str) -> Option<Slot> {
+        self.slots.get(series).copied()
+    }
+
+    /// The name of the series that has a slot; empty when none has.
     pub fn name(&self, slot: Slot) -> &str {
-        &self.names[slot.index()]
+        self.names[slot.index()].as_deref().unwrap_or_default()
     }
 
+    /// The slots of all series, ascending.
+    pub fn live(&self) -> impl Iterator<Item = Slot> + '_ {
+        self.names.iter().enumerate().filter(|(_, n)| n.is_some()).map(|(i, _)| Slot(i as u32))
+    }
+
+    pub fn is_live(&self, slot: Slot) -> bool {
+        self.names[slot.index()].is_some()
+    }
+
+    /// How many series there are.
     pub fn len(&self) -> usize {
-        self.names.len()
+        self.slots.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.slots.is_empty()
+    }
+
+    /// How many slots were ever given: rows that the tables need.
+    pub fn slots(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Readings that were ever placed.
+    pub fn readings(&self) -> u64 {
+        self.readings
+    }
+
+    pub fn save(&self, out: &mut Vec<u8>) {
+        put(out, &[self.readings]);
+        put(out, &[self.names.len() as u32]);
+        for (name, seen) in self.names.iter().zip(&self.seen) {
+            match name {
+                Some(name) => put_bytes(out, name.as_bytes()),
+                None => put(out, &[FREE]),
+            }
+            put(out, &[*seen]);
+        }
+    }
+
+    /// # Errors
+    /// [`Damaged`] when it is not what [`Self::save`] wrote.
+    pub fn load(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
+        let mut loaded = Self::new(self.most);
+        loaded.readings = from.one()?;
+        let slots: u32 = from.one()?;
+        for slot in 0..slots {
+            let mut ahead = *from;
+            let name = if ahead.one::<u32>()? == FREE {
+                *from = ahead;
+                loaded.free.insert(slot);
+                None
+            } else {
+                let name = std::str::from_utf8(from.bytes()?).map_err(|_| Damaged("a name is not text"))?;
+                if loaded.slots.insert(name.into(), Slot(slot)).is_some() {
+                    return Err(Damaged("a name stands twice"));
+                }
+                Some(name.into())
+            };
+            loaded.names.push(name);
+            loaded.seen.push(from.one()?);
+        }
+        *self = loaded;
+        Ok(())
     }
 
     /// Bytes held, about.
     pub fn memory(&self) -> usize {
-        let entry = size_of::<(Box<str>, Slot)>() + size_of::<Box<str>>() + 1;
-        self.names.iter().map(|n| 2 * n.len() + entry).sum()
+        let entry = size_of::<(Box<str>, Slot)>() + 1;
+        let names: usize = self.names.iter().flatten().map(|n| 2 * n.len()).sum();
+        names
+            + self.slots.capacity() * entry
+            + self.names.capacity() * size_of::<Option<Box<str>>>()
+            + self.seen.capacity() * size_of::<u64>()
+            + self.oldest.capacity() * size_of::<(u64, Slot)>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+
+    /// The same by the plainest means: names in the order in which they were seen.
+    #[test]
+    fn the_one_that_was_seen_the_longest_ago_makes_room() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let mut directory = Directory::new(40);
+        let mut order: Vec<String> = Vec::new();
+        for step in 0..20_000 {
+            let name = format!("m{}", rng.random_range(0..60));
+            let known = order.iter().position(|n| *n == name);
+            let evicted = (known.is_none() && order.len() == 40).then(|| order.remove(0));
+            if let Some(at) = known {
+                order.remove(at);
+            }
+            order.push(name.clone());
+            let before = directory.find(&name);
+            let place = directory.place(&name);
+            assert_eq!(matches!(place, Place::Known(_)), known.is_some());
+            assert_eq!(before.is_some(), known.is_some());
+            assert_eq!(matches!(place, Place::Reused { evicted: true, .. }), evicted.is_some());
+            assert!(evicted.is_none_or(|name| directory.find(&name).is_none()));
+            if step % 1_000 == 0 {
+                let gone = directory.live().nth(rng.random_range(0..directory.len())).unwrap();
+                order.retain(|n| n != directory.name(gone));
+                directory.drop(gone);
+                let mut bytes = Vec::new();
+                directory.save(&mut bytes);
+                directory.load(&mut Take::new(&bytes)).unwrap();
+            }
+            assert_eq!(directory.len(), order.len());
+        }
+    }
+
+    #[test]
+    fn a_directory_with_one_name_twice_is_damaged() {
+        let mut directory = Directory::new(4);
+        directory.place("a");
+        directory.place("b");
+        let mut bytes = Vec::new();
+        directory.save(&mut bytes);
+        let at = bytes.iter().position(|b| *b == b'b').unwrap();
+        bytes[at] = b'a';
+        assert!(directory.load(&mut Take::new(&bytes)).is_err());
     }
 }

@@ -13,9 +13,9 @@ mod scaler;
 mod window;
 
 pub use calendar::Calendar;
-pub use directory::{Directory, Slot};
+pub use directory::{Directory, Place, Slot};
 pub use features::Features;
-pub use order::{Admission, Order};
+pub use order::{Admission, Held, Order};
 pub use sample::SeriesSample;
 pub use scaler::{Scale, Scaler};
 pub use window::{WindowCopy, WindowView, Windows};

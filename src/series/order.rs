@@ -1,7 +1,7 @@
 //! Puts readings in order: each series' cells come once and only forward.
 
 use super::Slot;
-use crate::domain::{EventTime, Grid};
+use crate::domain::{Damaged, EventTime, Grid, Take, put};
 use crate::telemetry::Discard;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -22,8 +22,8 @@ pub enum Admission {
 /// A reading that waits for earlier ones, with what its caller wants to keep of it.
 #[derive(Debug)]
 pub struct Held<T> {
-    time: EventTime,
-    arrival: u64,
+    pub time: EventTime,
+    pub arrival: u64,
     pub what: T,
 }
 
@@ -50,18 +50,25 @@ pub struct Order<T> {
     grid: Grid,
     lateness_us: i64,
     max_gap: usize,
-    last: Vec<Option<i64>>,
+    max_held: usize,
+    /// The cell where each series stands, or [`NOWHERE`].
+    last: Vec<i64>,
     newest: Option<EventTime>,
     held: BinaryHeap<Reverse<Held<T>>>,
     arrivals: u64,
 }
 
+/// The place of a series that has not stepped yet; no time has this cell.
+const NOWHERE: i64 = i64::MIN;
+
 impl<T> Order<T> {
-    pub fn new(grid: Grid, lateness: std::time::Duration, max_gap: usize) -> Self {
+    /// Holds at most `max_held` readings back: one more lets the earliest go.
+    pub fn new(grid: Grid, lateness: std::time::Duration, max_gap: usize, max_held: usize) -> Self {
         Self {
             grid,
             lateness_us: i64::try_from(lateness.as_micros()).unwrap_or(i64::MAX),
             max_gap,
+            max_held,
             last: Vec::new(),
             newest: None,
             held: BinaryHeap::new(),
@@ -69,26 +76,31 @@ impl<T> Order<T> {
         }
     }
 
-    /// Whether readings are held back at all.
+    /// Whether readings are held back, or still are from a time when the lateness was not 0.
     pub fn holds(&self) -> bool {
-        self.lateness_us > 0
+        self.lateness_us > 0 || !self.held.is_empty()
     }
 
-    /// Holds a reading back until the watermark (newest event time less lateness) reaches it.
-    pub fn hold(&mut self, time: EventTime, what: T) {
+    /// Holds a reading back until the watermark (newest event time less lateness) reaches it; gives
+    /// its arrival, by which [`Self::release`] names it.
+    pub fn hold(&mut self, time: EventTime, what: T) -> u64 {
         self.newest = self.newest.max(Some(time));
         self.arrivals += 1;
         self.held.push(Reverse(Held { time, arrival: self.arrivals, what }));
+        self.arrivals
     }
 
-    /// The earliest held reading at or before the watermark, in the order of event time, and among
-    /// equals of arrival.
-    pub fn release(&mut self) -> Option<(EventTime, T)> {
+    /// The earliest held reading, if it lies at or before the watermark or there are too many, in the
+    /// order of event time, and among equals of arrival.
+    pub fn release(&mut self) -> Option<Held<T>> {
         let watermark = self.newest?.offset_by(-self.lateness_us);
-        if self.held.peek()?.0.time > watermark {
-            return None;
-        }
-        self.held.pop().map(|Reverse(held)| (held.time, held.what))
+        let due = self.held.peek()?.0.time <= watermark || self.held.len() > self.max_held;
+        due.then(|| self.held.pop().map(|Reverse(held)| held))?
+    }
+
+    /// The newest event time that was ever admitted or held back.
+    pub fn newest(&self) -> Option<EventTime> {
+        self.newest
     }
 
     pub fn held(&self) -> usize {
@@ -98,20 +110,22 @@ impl<T> Order<T> {
     /// Moves a series to the cell of `time`, or says why it can't.
     pub fn admit(&mut self, slot: Slot, time: EventTime) -> Admission {
         if self.last.len() <= slot.index() {
-            self.last.resize(slot.index() + 1, None);
+            self.last.resize(slot.index() + 1, NOWHERE);
         }
+        self.newest = self.newest.max(Some(time));
         let cell = self.grid.cell(time);
-        let Some(last) = self.last[slot.index()] else {
-            self.last[slot.index()] = Some(cell);
+        let last = self.last[slot.index()];
+        if last == NOWHERE {
+            self.last[slot.index()] = cell;
             return Admission::Step { cell, gap: 0, cold: true };
-        };
+        }
         if cell == last {
             return Admission::Discarded(Discard::Duplicate);
         }
         if cell < last {
             return Admission::Discarded(Discard::Late);
         }
-        self.last[slot.index()] = Some(cell);
+        self.last[slot.index()] = cell;
         match self.grid {
             Grid::Irregular => Admission::Step { cell, gap: 0, cold: false },
             Grid::Fixed(_) => {
@@ -125,9 +139,71 @@ impl<T> Order<T> {
         }
     }
 
+    /// Forgets where a series stands.
+    pub fn forget(&mut self, slot: Slot) {
+        if let Some(last) = self.last.get_mut(slot.index()) {
+            *last = NOWHERE;
+        }
+    }
+
+    /// Whether a series' last cell began more than `ttl_us` before the newest event time.
+    pub fn is_idle(&self, slot: Slot, ttl_us: i64) -> bool {
+        let last = self.last.get(slot.index()).copied().unwrap_or(NOWHERE);
+        let Some(newest) = self.newest else { return false };
+        last != NOWHERE && newest.as_micros().saturating_sub(self.grid.start_of(last).as_micros()) > ttl_us
+    }
+
+    /// Appends all of it but its settings; `put_held` writes what is kept of a held reading.
+    pub fn save(&self, out: &mut Vec<u8>, mut put_held: impl FnMut(&T, &mut Vec<u8>)) {
+        put(out, &[self.newest.map_or(NOWHERE, EventTime::as_micros)]);
+        put(out, &[self.arrivals, self.last.len() as u64, self.held.len() as u64]);
+        put(out, &self.last);
+        let mut held: Vec<&Held<T>> = self.held.iter().map(|Reverse(held)| held).collect();
+        held.sort_unstable();
+        for held in held {
+            put(out, &[held.time.as_micros()]);
+            put(out, &[held.arrival]);
+            put_held(&held.what, out);
+        }
+    }
+
+    /// Takes back what [`Self::save`] has written for at most `slots` series.
+    ///
+    /// # Errors
+    /// [`Damaged`] for anything else.
+    pub fn load(
+        &mut self,
+        from: &mut Take<'_>,
+        slots: usize,
+        mut take_held: impl FnMut(&mut Take<'_>) -> Result<T, Damaged>,
+    ) -> Result<(), Damaged> {
+        let time = |micros| EventTime::from_micros(micros).map_err(|_| Damaged("a time out of range"));
+        let newest: i64 = from.one()?;
+        self.newest = if newest == NOWHERE { None } else { Some(time(newest)?) };
+        let [arrivals, last, held]: [u64; 3] = from.one()?;
+        self.arrivals = arrivals;
+        if last > slots as u64 {
+            return Err(Damaged("more places than series"));
+        }
+        self.last.clear();
+        self.last.resize(last as usize, NOWHERE);
+        from.fill(&mut self.last)?;
+        let sane = self.grid.cell(EventTime::MIN)..=self.grid.cell(EventTime::MAX);
+        if self.last.iter().any(|cell| *cell != NOWHERE && !sane.contains(cell)) {
+            return Err(Damaged("a cell out of range"));
+        }
+        self.held.clear();
+        for _ in 0..held {
+            let time = time(from.one()?)?;
+            let arrival = from.one()?;
+            self.held.push(Reverse(Held { time, arrival, what: take_held(from)? }));
+        }
+        Ok(())
+    }
+
     /// Bytes held, about.
     pub fn memory(&self) -> usize {
-        self.last.capacity() * size_of::<Option<i64>>() + self.held.capacity() * size_of::<Held<T>>()
+        self.last.capacity() * size_of::<i64>() + self.held.capacity() * size_of::<Held<T>>()
     }
 }
 
@@ -143,7 +219,7 @@ mod tests {
 
     fn order(lateness_minutes: u64) -> Order<i64> {
         let hour = Interval::new(Duration::from_secs(3600)).unwrap();
-        Order::new(Grid::Fixed(hour), Duration::from_secs(60 * lateness_minutes), 3)
+        Order::new(Grid::Fixed(hour), Duration::from_secs(60 * lateness_minutes), 3, 4)
     }
 
     #[test]
@@ -164,12 +240,20 @@ mod tests {
         for minutes in [60, 180, 120] {
             order.hold(at(minutes), minutes);
         }
-        assert_eq!(order.release(), Some((at(60), 60)));
-        assert_eq!(order.release(), None);
+        let mut next = || order.release().map(|held| held.what);
+        assert_eq!((next(), next()), (Some(60), None));
         order.hold(at(300), 300);
-        assert_eq!(order.release(), Some((at(120), 120)));
-        assert_eq!(order.release(), Some((at(180), 180)));
-        assert_eq!(order.release(), None);
+        let mut next = || order.release().map(|held| held.what);
+        assert_eq!((next(), next(), next()), (Some(120), Some(180), None));
         assert_eq!(order.held(), 1);
+        for minutes in [301, 302, 303, 304] {
+            order.hold(at(minutes), minutes);
+        }
+        assert_eq!(order.release().map(|held| held.what), Some(300), "there are too many");
+        let mut bytes = Vec::new();
+        order.save(&mut bytes, |what, out| put(out, &[*what]));
+        let mut loaded = super::tests::order(120);
+        loaded.load(&mut Take::new(&bytes), 0, |from| from.one()).unwrap();
+        assert_eq!((loaded.held(), loaded.release().is_none()), (4, true));
     }
 }

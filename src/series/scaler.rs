@@ -1,4 +1,5 @@
 use super::Slot;
+use crate::domain::{Damaged, Rows, Take, put};
 
 /// How fast a scale follows its series, at the slowest: a memory of about 1,000 readings.
 const RATE: f32 = 0.001;
@@ -7,7 +8,8 @@ const RATE: f32 = 0.001;
 const LARGEST: f64 = 1e15;
 
 /// Location and spread of one value of one series.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
 pub struct Scale {
     /// Exponentially weighted mean.
     pub mean: f32,
@@ -65,11 +67,6 @@ impl Scaler {
         Self { width, anchors: Vec::new(), scales: Vec::new() }
     }
 
-    pub fn grow(&mut self, slots: usize) {
-        self.anchors.resize(slots * self.width, f64::NAN);
-        self.scales.resize(slots * self.width, Scale::default());
-    }
-
     /// A raw value relative to its anchor, which the first finite value sets; NaN stays NaN.
     pub fn relative(&mut self, slot: Slot, column: usize, raw: f64) -> f32 {
         let anchor = &mut self.anchors[slot.index() * self.width + column];
@@ -94,9 +91,30 @@ impl Scaler {
     pub fn scales(&self, slot: Slot) -> &[Scale] {
         &self.scales[slot.index() * self.width..][..self.width]
     }
+}
 
-    /// Bytes held.
-    pub fn memory(&self) -> usize {
+impl Rows for Scaler {
+    fn grow(&mut self, slots: usize) {
+        self.anchors.resize(slots * self.width, f64::NAN);
+        self.scales.resize(slots * self.width, Scale::default());
+    }
+
+    fn reset(&mut self, slot: usize) {
+        self.anchors[slot * self.width..][..self.width].fill(f64::NAN);
+        self.scales[slot * self.width..][..self.width].fill(Scale::default());
+    }
+
+    fn save(&self, slot: usize, out: &mut Vec<u8>) {
+        put(out, &self.anchors[slot * self.width..][..self.width]);
+        put(out, &self.scales[slot * self.width..][..self.width]);
+    }
+
+    fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
+        row.fill(&mut self.anchors[slot * self.width..][..self.width])?;
+        row.fill(&mut self.scales[slot * self.width..][..self.width])
+    }
+
+    fn memory(&self) -> usize {
         self.anchors.capacity() * size_of::<f64>() + self.scales.capacity() * size_of::<Scale>()
     }
 }

@@ -1,5 +1,5 @@
 use super::Slot;
-use crate::domain::seasonal_age;
+use crate::domain::{Damaged, Rows, Take, put, seasonal_age};
 
 /// The last readings of a shard's series: a ring for each.
 ///
@@ -42,13 +42,6 @@ impl Windows {
         }
     }
 
-    pub fn grow(&mut self, slots: usize) {
-        self.values.resize(slots * self.capacity * self.width, 0.0);
-        self.observed.resize(slots * self.capacity * self.targets, false);
-        self.cells.resize(slots * self.capacity, 0);
-        self.heads.resize(slots, Head::default());
-    }
-
     /// Appends a reading, in place of the oldest when the ring is full.
     pub fn push(&mut self, slot: Slot, cell: i64, values: &[f32], observed: &[bool]) {
         let head = &mut self.heads[slot.index()];
@@ -84,9 +77,52 @@ impl Windows {
             next: head.next as usize,
         }
     }
+}
 
-    /// Bytes held.
-    pub fn memory(&self) -> usize {
+/// A row is as long as its window is full: the readings, the oldest first.
+impl Rows for Windows {
+    fn grow(&mut self, slots: usize) {
+        self.values.resize(slots * self.capacity * self.width, 0.0);
+        self.observed.resize(slots * self.capacity * self.targets, false);
+        self.cells.resize(slots * self.capacity, 0);
+        self.heads.resize(slots, Head::default());
+    }
+
+    fn reset(&mut self, slot: usize) {
+        self.heads[slot] = Head::default();
+    }
+
+    fn save(&self, slot: usize, out: &mut Vec<u8>) {
+        let view = self.view(Slot(slot as u32));
+        put(out, &[self.heads[slot].total, view.len() as u64]);
+        for age in (0..view.len()).rev() {
+            put(out, view.values(age));
+        }
+        for age in (0..view.len()).rev() {
+            out.extend((0..self.targets).map(|target| u8::from(view.observed(age, target))));
+        }
+        for age in (0..view.len()).rev() {
+            put(out, &[view.cell(age)]);
+        }
+    }
+
+    fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
+        let [total, len]: [u64; 2] = row.one()?;
+        if len > self.capacity as u64 || len > total {
+            return Err(Damaged("a window that is longer than it may be"));
+        }
+        let (from, len) = (slot * self.capacity, len as usize);
+        let next = if len == self.capacity { 0 } else { len as u32 };
+        self.heads[slot] = Head { total, len: len as u32, next };
+        row.fill(&mut self.values[from * self.width..][..len * self.width])?;
+        let observed = row.raw(len * self.targets)?;
+        for (to, byte) in self.observed[from * self.targets..].iter_mut().zip(observed) {
+            *to = *byte != 0;
+        }
+        row.fill(&mut self.cells[from..][..len])
+    }
+
+    fn memory(&self) -> usize {
         self.values.capacity() * size_of::<f32>()
             + self.observed.capacity()
             + self.cells.capacity() * size_of::<i64>()
@@ -208,6 +244,16 @@ mod tests {
             assert!(!view.observed(0, 0) && view.observed(1, 0) && !view.observed(4, 0));
         }
         assert_eq!(windows.total(Slot(1)), 6);
+        let mut row = Vec::new();
+        windows.save(1, &mut row);
+        windows.load(0, &mut Take::new(&row)).unwrap();
+        for i in 6..9 {
+            windows.push(Slot(1), i, &[0.0, i as f32], &[true]);
+            windows.push(Slot(0), i, &[0.0, i as f32], &[true]);
+        }
+        let both = [Slot(0), Slot(1)].map(|s| windows.view(s));
+        assert!((0..4).all(|age| both[0].values(age) == both[1].values(age)));
+        windows.reset(0);
         assert!(windows.view(Slot(0)).is_empty());
     }
 

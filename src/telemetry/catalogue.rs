@@ -61,7 +61,7 @@ catalogue! {
     READINGS = "readings_total", Counter, ["stream"],
         "Readings that were decoded, replayed ones not counted.";
     DISCARDED = "readings_discarded_total", Counter, ["stream", "reason"],
-        "Readings that were decoded and not stepped: duplicate, late, series_limit or not_selected.";
+        "Readings that were not stepped: duplicate, late, not_selected; or, in offsets, deleted before they were read: retention.";
     FORECASTS = "forecasts_total", Counter, ["stream"],
         "Forecasts handed to the producer.";
     DEAD_LETTERS = "dead_letters_total", Counter, ["stream", "reason"],
@@ -79,7 +79,7 @@ catalogue! {
     SERIES = "series", Gauge, ["stream"],
         "Series in memory in this process.";
     EVICTED = "series_evicted_total", Counter, ["stream", "reason"],
-        "Series dropped from memory; each comes back cold. Reasons: capacity, idle. Always 0 yet: nothing is evicted.";
+        "Series dropped from memory; each comes back cold. Reasons: capacity, idle.";
     MEMORY = "series_memory_bytes", Gauge, ["stream"],
         "Memory held for series: states, windows, ledgers, experts.";
     SHARD_STATE = "shard_state", Gauge, ["stream", "topic", "partition", "state"],
@@ -96,6 +96,8 @@ catalogue! {
         "Compressed size of the newest snapshots of the shards that this process owns.";
     SERIES_SNAPSHOT_BYTES = "series_snapshot_bytes", Gauge, ["stream"],
         "Mean compressed size of a series in those snapshots.";
+    VIOLATIONS = "invariant_violations_total", Counter, ["stream", "invariant"],
+        "How often something was otherwise than it must ever be; anything above 0 is a fault of the program.";
     FORECAST_ERROR = "forecast_error", Gauge, ["stream", "expert", "lead"],
         "Recent mean absolute error in units of each series' scale; what is emitted is the expert mixture.";
     SKILL = "skill", Gauge, ["stream", "expert", "lead"],

@@ -1,6 +1,7 @@
 //! Every log event: one function each, its name written once in the field `event`. Per batch or
 //! rarer; nothing logs per reading.
 
+use super::reason::Invariant;
 use crate::domain::{ModelVersion, Offset, StreamName, TopicPartition};
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -46,14 +47,68 @@ pub fn revoked(worker: usize, partitions: &[TopicPartition]) {
 pub fn restored(
     stream: &StreamName,
     shard: &TopicPartition,
+    snapshot: Option<impl Display>,
     from: Offset,
     committed: Offset,
     series: usize,
     took: Duration,
 ) {
     let seconds = took.as_secs_f64();
-    event!(info, "restored", { %stream, %shard, from = from.0, committed = committed.0, series, seconds, },
+    let snapshot = snapshot.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    event!(info, "restored", { %stream, %shard, snapshot, from = from.0, committed = committed.0, series, seconds, },
         "shard restored");
+}
+
+/// The log no longer has, or not yet again, what comes next: what is committed, or what is read.
+pub fn log_was_cut(shard: &TopicPartition, committed: Offset, low: Offset, high: Offset) {
+    event!(warn, "log_was_cut", { %shard, committed = committed.0, low = low.0, high = high.0, },
+        "offset {committed} comes next, but the log holds {low} to {high}: what lies between is lost");
+}
+
+pub fn snapshot_taken(
+    stream: &StreamName,
+    shard: &TopicPartition,
+    snapshot: &dyn Display,
+    series: u64,
+    bytes: u64,
+    took: Duration,
+) {
+    let seconds = took.as_secs_f64();
+    event!(info, "snapshot_taken", { %stream, %shard, %snapshot, series, bytes, seconds, }, "snapshot taken");
+}
+
+/// Serving goes on; a restart will replay more.
+pub fn snapshot_failed(
+    stream: &StreamName,
+    shard: &TopicPartition,
+    snapshot: &dyn Display,
+    cause: &dyn Display,
+) {
+    event!(warn, "snapshot_failed", { %stream, %shard, %snapshot, cause = %cause, }, "snapshot failed: {cause}");
+}
+
+/// A snapshot that can't be used; the next older one is tried.
+pub fn snapshot_passed_over(
+    stream: &StreamName,
+    shard: &TopicPartition,
+    snapshot: &dyn Display,
+    cause: &dyn Display,
+) {
+    event!(warn, "snapshot_passed_over", { %stream, %shard, %snapshot, cause = %cause, },
+        "snapshot passed over: {cause}");
+}
+
+/// While a shard is to be restored.
+pub fn store_unreachable(stream: &StreamName, shard: &TopicPartition, cause: &dyn Display) {
+    event!(warn, "store_unreachable", { %stream, %shard, cause = %cause, },
+        "the store does not give its snapshots: {cause}");
+}
+
+/// A fault of the program; what it did wrong is counted, and it goes on.
+pub fn invariant_violated(stream: &StreamName, shard: &TopicPartition, invariant: Invariant, times: u64) {
+    let invariant = invariant.as_str();
+    event!(error, "invariant_violated", { %stream, %shard, invariant, times, },
+        "the invariant {invariant} did not hold; please report it");
 }
 
 pub fn committed(worker: usize, readings: usize, forecasts: usize, took: Duration) {
@@ -95,10 +150,9 @@ pub fn bundle_passed_over(stream: &StreamName, version: ModelVersion, cause: &dy
     event!(warn, "bundle_passed_over", { %stream, model, cause = %cause, }, "bundle passed over: {cause}");
 }
 
-/// The network serves, but a restart will not find it.
-pub fn bundle_not_kept(stream: &StreamName, version: ModelVersion, cause: &dyn Display) {
-    let model = version.name(stream);
-    event!(error, "bundle_not_kept", { %stream, model, cause = %cause, }, "bundle not kept: {cause}");
+/// The round was for nothing: without a bundle its network can't serve.
+pub fn bundle_not_kept(stream: &StreamName, round: u64, cause: &dyn Display) {
+    event!(error, "bundle_not_kept", { %stream, round, cause = %cause, }, "bundle not kept: {cause}");
 }
 
 /// The states of a shard are warm and the new network answers.

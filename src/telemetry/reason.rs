@@ -23,10 +23,10 @@ words! {
         Duplicate = "duplicate",
         /// It came after its place in the order had been passed.
         Late = "late",
-        /// Its series is new and the stream's `max_series` was reached.
-        SeriesLimit = "series_limit",
         /// Its series is not among the stream's `only`.
         NotSelected = "not_selected",
+        /// Kafka had deleted its record before it could be read. Counted in offsets.
+        Retention = "retention",
     }
 }
 
@@ -37,6 +37,30 @@ words! {
         Capacity = "capacity",
         /// It was silent for longer than its `idle_ttl`.
         Idle = "idle",
+    }
+}
+
+words! {
+    /// What must never be otherwise. The simulation panics where one does not hold; in production it
+    /// counts, and an alert watches the count.
+    Invariant {
+        /// A shard is offered records in the order of their offsets.
+        OffsetsGrow = "offsets_grow",
+        /// Every reading that was taken in is answered, stepped silently in a replay, held back for
+        /// order, or discarded for a counted reason: one of them, once.
+        ReadingsAccounted = "readings_accounted",
+        /// Nothing that was committed is answered again.
+        AnsweredOnce = "answered_once",
+        /// A series steps only forward in time.
+        TimeMovesForward = "time_moves_forward",
+        /// A forecast uses no reading newer than its origin.
+        NothingFromLater = "nothing_from_later",
+        /// A forecast's quantiles are finite and ascend with their levels.
+        QuantilesAscend = "quantiles_ascend",
+        /// A hidden state is stepped by the model that it belongs to.
+        StateMatchesModel = "state_matches_model",
+        /// A snapshot's offset lies at or below its group's when it is used.
+        SnapshotIsCommitted = "snapshot_is_committed",
     }
 }
 

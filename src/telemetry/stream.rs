@@ -1,7 +1,7 @@
 use super::catalogue as c;
 use super::metrics::{counters, gauges, histograms, reals};
 use super::shard::Owners;
-use super::{Discard, Eviction, RoundOutcome, ShardMetrics, StreamShape};
+use super::{Discard, Eviction, Invariant, RoundOutcome, ShardMetrics, StreamShape};
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
@@ -31,6 +31,7 @@ struct Rest {
     families: Arc<StreamFamilies>,
     discarded: Vec<IntCounter>,
     evicted: Vec<IntCounter>,
+    violations: Vec<IntCounter>,
     rounds: Vec<IntCounter>,
     /// `[experts, leads]`
     error: Vec<Vec<Gauge>>,
@@ -62,6 +63,7 @@ pub(super) struct StreamFamilies {
     snapshot: HistogramVec,
     snapshot_failures: IntCounterVec,
     evicted: IntCounterVec,
+    violations: IntCounterVec,
     error: GaugeVec,
     skill: GaugeVec,
     coverage: GaugeVec,
@@ -96,6 +98,7 @@ impl StreamFamilies {
             snapshot: histograms(r, &c::SNAPSHOT),
             snapshot_failures: counters(r, &c::SNAPSHOT_FAILURES),
             evicted: counters(r, &c::EVICTED),
+            violations: counters(r, &c::VIOLATIONS),
             error: reals(r, &c::FORECAST_ERROR),
             skill: reals(r, &c::SKILL),
             coverage: reals(r, &c::COVERAGE),
@@ -145,6 +148,7 @@ impl StreamMetrics {
             name: shape.name.clone(),
             discarded: words(&families.discarded, Discard::ALL.iter().map(|d| d.as_str()).collect()),
             evicted: words(&families.evicted, Eviction::ALL.iter().map(|e| e.as_str()).collect()),
+            violations: words(&families.violations, Invariant::ALL.iter().map(|i| i.as_str()).collect()),
             rounds: words(&families.rounds, RoundOutcome::ALL.iter().map(|o| o.as_str()).collect()),
             error: grid(&families.error, shape.experts.clone()),
             skill: grid(&families.skill, shape.experts.clone()),
@@ -180,6 +184,10 @@ impl StreamMetrics {
 
     pub fn evicted(&self, reason: Eviction) -> &IntCounter {
         &self.rest.evicted[reason as usize]
+    }
+
+    pub fn violated(&self, invariant: Invariant, times: u64) {
+        self.rest.violations[invariant as usize].inc_by(times);
     }
 
     pub fn rounds(&self, outcome: RoundOutcome) -> &IntCounter {

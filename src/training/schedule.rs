@@ -13,6 +13,14 @@ impl Due {
         Self { schedule, last: trained.then_some(0) }
     }
 
+    /// Goes on when the series have `age` readings each already: the rounds of the past are not made up
+    /// for, and a restart puts none off.
+    pub fn resumed(schedule: Schedule, trained: bool, age: u64) -> Self {
+        let (first, every) = (schedule.first_after as u64, schedule.every as u64);
+        let passed = age.checked_sub(first).map_or(0, |over| first + over / every * every);
+        Self { schedule, last: trained.then_some(passed) }
+    }
+
     /// Whether a round is due when the series have `readings` each.
     pub fn is_due(&self, readings: u64) -> bool {
         match self.last {
@@ -42,6 +50,8 @@ mod tests {
             }
         }
         assert_eq!(rounds, [100, 110, 120, 130, 140]);
+        let resumed = Due::resumed(Schedule { first_after: 100, every: 10 }, true, 137);
+        assert!(!resumed.is_due(139) && resumed.is_due(140));
         let refresh = Due::new(Schedule { first_after: 100, every: 10 }, true);
         assert!(!refresh.is_due(9) && refresh.is_due(10));
     }

@@ -3,12 +3,17 @@
 use super::daemon::Daemon;
 use super::kafka::{Record, committed_offsets, create_topic, paced, read_committed};
 use super::process::{free_port, fresh_dir, write};
+use super::stream::any_model;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tidecast::checkpoint::{Bundles, Champion, Store};
+use tidecast::engine::Model;
+use tidecast::training::Trained;
 
 /// How the daemons of a test are members of their group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +59,24 @@ impl Site {
         self.dir.path().join("store")
     }
 
+    /// Where the undisturbed daemon keeps its own.
+    pub fn quiet_store(&self) -> PathBuf {
+        self.dir.path().join("quiet-store")
+    }
+
+    /// Puts a network into both stores: every daemon serves it from its first reading on.
+    pub fn keep_model(&self) {
+        for seat in [self.seat(0, Membership { protocol: "classic", named: false }, ""), self.quiet_seat()] {
+            let config = tidecast::config::load(&seat.config).expect("a config");
+            let stream = &config.streams[0];
+            let Model { version, weights } = any_model(stream, 1);
+            let trained = Trained { weights, optimiser: None };
+            let champion = Champion { version, trained, rounds: 1, facts: BTreeMap::new() };
+            let store = Store::open(&config.store).expect("a store");
+            Bundles::new(&store, &stream.name).keep(&champion).expect("a bundle");
+        }
+    }
+
     /// A place for a daemon with librdkafka's `properties`.
     pub fn seat(&self, number: usize, membership: Membership, properties: &str) -> Seat {
         let instance = format!("instance = \"{}-{number}\"", self.name);
@@ -66,7 +89,7 @@ impl Site {
                 if membership.named { &instance } else { "" }
             ),
             "",
-            "store",
+            &self.store(),
         )
     }
 
@@ -76,10 +99,10 @@ impl Site {
             "forecast_topic = \"{0}.quiet.forecasts\"\ndead_letter_topic = \"{0}.quiet.dead-letters\"",
             self.name
         );
-        self.seat_of("quiet", &format!("group = \"{}.quiet\"", self.name), &topics, "quiet-store")
+        self.seat_of("quiet", &format!("group = \"{}.quiet\"", self.name), &topics, &self.quiet_store())
     }
 
-    fn seat_of(&self, file: &str, kafka: &str, topics: &str, store: &str) -> Seat {
+    fn seat_of(&self, file: &str, kafka: &str, topics: &str, store: &Path) -> Seat {
         let http = format!("127.0.0.1:{}", free_port());
         let config = format!(
             r#"
@@ -90,6 +113,8 @@ brokers = "{}"
 listen = "{http}"
 [store]
 url = "file://{}"
+[snapshots]
+every = "1s"
 [delivery]
 commit_interval = "100ms"
 [streams.{}]
@@ -105,7 +130,7 @@ model = {{ hidden = 8 }}
 training = {{ enabled = false }}
 "#,
             self.bootstrap,
-            self.dir.path().join(store).display(),
+            store.display(),
             self.name,
             self.topic("in"),
         );
@@ -146,6 +171,27 @@ training = {{ enabled = false }}
 }
 
 impl Seat {
+    /// The hidden state of every series, from the newest snapshots, by `tidecast state show`.
+    pub fn states(&self, stream: &str, partitions: i32) -> BTreeMap<String, Vec<f64>> {
+        let mut states = BTreeMap::new();
+        for partition in 0..partitions {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_tidecast"));
+            command.args(["state", "show", "--config"]).arg(&self.config);
+            command.args([stream, &partition.to_string(), "--series", "*", "--json"]);
+            let shown = command.output().expect("tidecast runs");
+            let text = String::from_utf8_lossy(&shown.stdout);
+            assert!(shown.status.success(), "{text}{}", String::from_utf8_lossy(&shown.stderr));
+            for line in text.lines() {
+                let series: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+                let state = series["state"].as_array().expect("a state").iter();
+                let name = series["series"].as_str().expect("a name").to_owned();
+                let state = state.map(|v| v.as_f64().expect("a number")).collect();
+                assert!(states.insert(name, state).is_none(), "a series has one shard");
+            }
+        }
+        states
+    }
+
     pub fn start(&mut self) {
         self.daemon = Some(Daemon::spawn(&self.config, &[]));
     }

@@ -57,6 +57,14 @@ pub fn sensed(series: usize, hours: i64, seed: u64) -> Vec<Sensed> {
     all
 }
 
+/// A network of any numbers. Fresh weights correct nothing, so that their states would show nowhere.
+pub fn any_model(stream: &Stream, version: u64) -> Model {
+    let shape = tidecast::training::blueprint(stream).unwrap();
+    let values = (0..shape.parameter_count() as u64).map(|i| 0.5 * noise(version, i) as f32).collect();
+    let weights = tidecast::nn::Weights::try_new(shape, values).unwrap();
+    Model { version: tidecast::domain::ModelVersion(version), weights: Arc::new(weights) }
+}
+
 /// What a shard answered: series, offset, forecast.
 pub type Answer = (String, i64, Forecast);
 

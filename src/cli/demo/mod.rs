@@ -4,7 +4,8 @@
 mod feeds;
 mod screen;
 
-use super::{Failure, run, topics};
+use super::run::{self, Signals};
+use super::{Failure, topics};
 use crate::config;
 use crate::daemon::Daemon;
 use crate::kafka::{EmbeddedBroker, Feeder};
@@ -60,6 +61,7 @@ pub(super) fn demo(options: &Options) -> Result<(), Failure> {
     let feeds = feeds()?;
     let feeder = Feeder::connect(&config.kafka).map_err(Failure::new)?;
     let limit = config.daemon.stop_timeout;
+    let signals = Signals::watch()?;
     let daemon = Daemon::start(config).map_err(Failure::new)?;
     println!("broker     {} (Kafka; try kcat -b … -t power.forecasts)", broker.bootstrap_servers());
     println!("dashboard  http://{}/", daemon.address());
@@ -77,7 +79,7 @@ pub(super) fn demo(options: &Options) -> Result<(), Failure> {
     let mut screen = Screen::new();
     let every = if screen.is_live() { DRAW } else { PRINT };
     let mut next = Instant::now() + every;
-    let cause = run::wait(
+    let cause = signals.wait(
         || {
             if Instant::now() >= next {
                 next = Instant::now() + every;
@@ -86,7 +88,7 @@ pub(super) fn demo(options: &Options) -> Result<(), Failure> {
             daemon.has_failed()
         },
         options.duration,
-    )?;
+    );
     over.store(true, Ordering::Release);
     replay.join().map_err(|_| Failure::new("the replay panicked"))??;
     screen.draw(&daemon.board().view());

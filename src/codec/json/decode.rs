@@ -44,6 +44,10 @@ impl JsonDecoder {
         sink: &mut dyn FnMut(Reading<'_>),
     ) -> Result<(), BadRecord> {
         let payload = record.payload.unwrap_or_default();
+        if payload.len() > self.layout.max_bytes {
+            let detail = format!("{} bytes are more than max_record_bytes", payload.len());
+            return Err(Fault::of_element(Reason::TooLarge, &detail).into_bad(&self.layout, None));
+        }
         let Some(first) = payload.trim_ascii_start().first() else {
             return Err(Fault::of_element(Reason::Empty, "there is no payload").into_bad(&self.layout, None));
         };

@@ -5,6 +5,7 @@ use crate::codec::time::{TimeFault, TimeReader};
 use crate::codec::{BadRecord, Reason, Record};
 use crate::config::{FieldSource, Stream};
 use crate::domain::{EventTime, Values};
+use std::time::Duration;
 
 /// The longest series' name, in bytes.
 const SERIES_LEN_MAX: usize = 1_024;
@@ -20,6 +21,8 @@ pub struct Layout {
     sources: Vec<FieldSource>,
     pub pointers: Node,
     time: TimeReader,
+    max_ahead: Duration,
+    pub max_bytes: usize,
 }
 
 impl Layout {
@@ -31,7 +34,13 @@ impl Layout {
             FieldSource::Pointer(path) => Some((&**path, slot)),
             _ => None,
         }));
-        Self { sources, pointers, time: TimeReader::new(fields.time_format, stream.time_zone.clone()) }
+        Self {
+            sources,
+            pointers,
+            time: TimeReader::new(fields.time_format, stream.time_zone.clone()),
+            max_ahead: stream.bounds.max_ahead,
+            max_bytes: stream.bounds.max_record_bytes,
+        }
     }
 
     pub fn slots(&self) -> usize {
@@ -133,7 +142,7 @@ impl<'a> Element<'a> {
             Found::NotText => Err(TimeFault::Unreadable),
             Found::Time(time) => Ok(*time),
         };
-        time.map_err(|fault| match fault {
+        let time = time.map_err(|fault| match fault {
             TimeFault::OutOfRange => {
                 let detail = format!("{} lies outside 1900-01-01 to 2200-01-01", found.quoted());
                 Fault::at(TIME, Reason::TimeOutOfRange, detail)
@@ -142,7 +151,15 @@ impl<'a> Element<'a> {
                 let detail = format!("{}, not {}", reader.expected(), found.quoted());
                 Fault::at(TIME, Reason::WrongType, detail)
             }
-        })
+        })?;
+        match self.record.timestamp {
+            Some(own) if time.seconds_since(own) > self.layout.max_ahead.as_secs_f64() => {
+                let detail =
+                    format!("{time} is further ahead of the record's own time, {own}, than max_ahead");
+                Err(Fault::at(TIME, Reason::TimeAhead, detail))
+            }
+            _ => Ok(time),
+        }
     }
 
     /// Fills `values`; one of them at least is there.

@@ -24,7 +24,8 @@ fn copies_and_commits(guarantee: Guarantee) {
         let committed = worker.link.committed(&parts).unwrap();
         assert_eq!(committed, parts.clone().map(|tp| (tp, expected)));
         assert_eq!(worker.link.lag(&parts[0], Offset(480)), Some(20));
-        assert_eq!(worker.link.watermarks(&parts[1]).unwrap(), (Offset(0), Offset(500)));
+        let ends = worker.link.ends(&parts[1..]).unwrap();
+        assert_eq!(ends, [(parts[1].clone(), (Offset(0), Offset(500)))]);
         worker.link.leave().unwrap();
 
         let records = read_all(ground, &target);
@@ -131,13 +132,14 @@ fn times_are_found_again() {
     on_real_broker("times", |ground| {
         let source = ground.topic("in", 1);
         ground.feed(&source, 1, 100);
-        let worker = Worker::start(&ground.config(), 0, &source);
-        let time = EventTime::from_micros(T0_MICROS + 70_000_000).unwrap();
-        assert_eq!(worker.link.offset_at(&tp(&source, 0), time).unwrap(), Some(Offset(70)));
-        let late = EventTime::from_micros(T0_MICROS + 700_000_000).unwrap();
-        assert_eq!(worker.link.offset_at(&tp(&source, 0), late).unwrap(), None);
-        let found = worker.link.record_time(&tp(&source, 0), Offset(70), PATIENCE).unwrap();
-        assert_eq!(found, Some(time));
+        let before = |next: i64, seconds: u64| {
+            let (kafka, back) = (&ground.config().kafka, Duration::from_secs(seconds));
+            Tail::offset_before(kafka, &tp(&source, 0), Offset(next), back).unwrap()
+        };
+        assert_eq!(before(100, 29), Offset(70));
+        assert_eq!(before(50, 10), Offset(39));
+        assert_eq!(before(50, 1_000), Offset(0));
+        assert_eq!(before(101, 10), Offset(101), "there is no record before it: nothing is known");
     });
 }
 
@@ -159,23 +161,6 @@ fn many_partitions_are_asked_for_at_once() {
             parts.iter().map(|tp| (tp.clone(), (Offset(0), Offset(written(tp))))).collect();
         assert_eq!(worker.link.ends(&parts).unwrap(), expected);
         assert_eq!(worker.link.ends(&[]).unwrap(), []);
-
-        let time = |i: i64| EventTime::from_micros(T0_MICROS + i * 1_000_000).unwrap();
-        let newest: Vec<_> = parts.iter().map(|tp| (tp.clone(), Offset((written(tp) - 1).max(0)))).collect();
-        let since = Instant::now();
-        let times = worker.link.record_times(&newest, PATIENCE).unwrap();
-        assert!(since.elapsed() < PATIENCE / 2, "an empty partition is not waited for");
-        for (tp, found) in times {
-            let n = written(&tp);
-            assert_eq!(found, (n > 0).then(|| time(n - 1)), "{tp}");
-        }
-        if ground.embedded.is_none() {
-            // The embedded broker keeps no times.
-            let places: Vec<_> = parts.iter().map(|tp| (tp.clone(), time(12))).collect();
-            for (tp, found) in worker.link.offsets_at(&places).unwrap() {
-                assert_eq!(found, (written(&tp) > 12).then_some(Offset(12)), "{tp}");
-            }
-        }
     });
 }
 

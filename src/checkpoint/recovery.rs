@@ -1,0 +1,172 @@
+//! From a store back to a shard: which snapshot can be used, and with which model.
+
+use super::{Bundles, Error, SnapshotId, Snapshots, Store};
+use crate::config::Stream;
+use crate::domain::{Damaged, EventTime, ModelVersion, Offset, TopicPartition};
+use crate::engine::{Model, Restore, RestoreError, Shard};
+use crate::nn;
+use crate::telemetry::{Invariant, Violations, events};
+use crate::training::blueprint;
+use serde_json::Value;
+use std::sync::Arc;
+
+/// A shard that is wanted back.
+pub struct Recovery<'a> {
+    pub store: &'a Store,
+    pub stream: &'a Arc<Stream>,
+    pub at: &'a TopicPartition,
+    /// What the group has committed.
+    pub committed: Offset,
+    /// The model that serves now; for a snapshot whose own can't be had.
+    pub current: Option<&'a Model>,
+}
+
+/// A shard as it was when its snapshot was taken.
+pub struct Recovered {
+    pub shard: Shard,
+    pub id: SnapshotId,
+    pub created: EventTime,
+    pub violations: Violations,
+}
+
+/// Why no answer can be given.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoveryError {
+    /// The store does not answer; it may do so later.
+    #[error(transparent)]
+    Store(Error),
+    #[error("the network: {0}")]
+    Network(#[from] nn::Error),
+    /// This snapshot is damaged, or of another config.
+    #[error("the snapshot can't be used: {0}")]
+    Unusable(String),
+}
+
+/// Why one snapshot was not used.
+enum Unusable {
+    /// An older one may do.
+    PassOver(String),
+    End(RecoveryError),
+}
+
+impl Recovery<'_> {
+    /// The newest snapshot that is whole, was made with this config's shape, and lies at or below what
+    /// is committed; `None` when there is none. Those that are passed over are logged.
+    ///
+    /// # Errors
+    /// [`RecoveryError`].
+    pub fn newest(&self) -> Result<Option<Recovered>, RecoveryError> {
+        let (stream, at) = (&self.stream.name, self.at);
+        let snapshots = Snapshots::new(self.store, stream, at, 1);
+        for id in snapshots.list().map_err(RecoveryError::Store)? {
+            if id.offset > self.committed {
+                // Somebody has set the group back: what it will do again is still ahead.
+                events::snapshot_passed_over(stream, at, &id, &"it lies ahead of what is committed");
+                continue;
+            }
+            match self.read(&snapshots, id) {
+                Ok(recovered) => return Ok(Some(recovered)),
+                Err(Unusable::PassOver(cause)) => events::snapshot_passed_over(stream, at, &id, &cause),
+                Err(Unusable::End(cause)) => return Err(cause),
+            }
+        }
+        Ok(None)
+    }
+
+    /// This snapshot and no other.
+    ///
+    /// # Errors
+    /// [`RecoveryError`].
+    pub fn exactly(&self, id: SnapshotId) -> Result<Recovered, RecoveryError> {
+        let snapshots = Snapshots::new(self.store, &self.stream.name, self.at, 1);
+        self.read(&snapshots, id).map_err(|e| match e {
+            Unusable::PassOver(cause) => RecoveryError::Unusable(cause),
+            Unusable::End(cause) => cause,
+        })
+    }
+
+    fn read(&self, snapshots: &Snapshots, id: SnapshotId) -> Result<Recovered, Unusable> {
+        let mut reader = snapshots.reader(id)?;
+        let facts = reader.manifest().facts.clone();
+        let shape = Shard::shape(self.stream);
+        if facts.shape != shape {
+            let cause = format!("the config has changed: {}", difference(&facts.shape, &shape));
+            return Err(Unusable::PassOver(cause));
+        }
+        let model = facts.model.map(|version| self.model(version)).transpose()?.flatten();
+        let mut restore = Restore::new(self.stream, model.as_ref());
+        while let Some(chunk) = reader.next_chunk()? {
+            restore.take(&chunk)?;
+        }
+        let mut shard = restore.finish()?;
+        if let Some(model) = self.current.filter(|_| shard.model().is_none()) {
+            shard.bring(model)?;
+            shard.warm(usize::MAX)?;
+        }
+        let mut violations = Violations::default();
+        violations.check(Invariant::SnapshotIsCommitted, id.offset <= self.committed);
+        Ok(Recovered { shard, id, created: facts.created, violations })
+    }
+
+    /// The model that a snapshot names, if it is still there and has the shape that the config asks
+    /// for.
+    fn model(&self, version: ModelVersion) -> Result<Option<Model>, Unusable> {
+        let stream = &self.stream.name;
+        let found = match self.current.filter(|m| m.version == version) {
+            Some(model) => Some(model.clone()),
+            None => match Bundles::new(self.store, stream).load_version(version) {
+                Ok(champion) => champion.map(|c| Model { version, weights: c.trained.weights }),
+                Err(cause @ Error::Store { .. }) => return Err(cause.into()),
+                Err(cause) => {
+                    events::bundle_passed_over(stream, version, &cause);
+                    None
+                }
+            },
+        };
+        let shape = blueprint(self.stream)?;
+        let fits = found.filter(|m| *m.weights.blueprint() == shape);
+        if fits.is_none() {
+            let cause = "it is gone, or the config asks for another shape: states are warmed from windows";
+            events::bundle_passed_over(stream, version, &cause);
+        }
+        Ok(fits)
+    }
+}
+
+/// The keys in which two shapes differ, for people.
+fn difference(found: &Value, wanted: &Value) -> String {
+    let (Some(found), Some(wanted)) = (found.as_object(), wanted.as_object()) else {
+        return "its shape is unreadable".to_owned();
+    };
+    let differs = wanted.iter().filter(|(key, value)| found.get(*key) != Some(value));
+    let words = differs
+        .map(|(key, value)| format!("{key} was {} and is {value}", found.get(key).unwrap_or(&Value::Null)));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+impl From<Error> for Unusable {
+    fn from(e: Error) -> Self {
+        if e.is_damage() { Self::PassOver(e.to_string()) } else { Self::End(RecoveryError::Store(e)) }
+    }
+}
+
+impl From<nn::Error> for Unusable {
+    fn from(e: nn::Error) -> Self {
+        Self::End(e.into())
+    }
+}
+
+impl From<Damaged> for Unusable {
+    fn from(e: Damaged) -> Self {
+        Self::PassOver(e.to_string())
+    }
+}
+
+impl From<RestoreError> for Unusable {
+    fn from(e: RestoreError) -> Self {
+        match e {
+            RestoreError::Damaged(e) => e.into(),
+            RestoreError::Network(e) => e.into(),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Brings shards back, beside the worker: from a snapshot where one can be used, else cold.
+
+use super::models::Models;
+use crate::checkpoint::{Recovered, Recovery, RecoveryError, SnapshotId, Store};
+use crate::config::{Kafka, Snapshots, Stream};
+use crate::domain::{EventTime, Offset, TopicPartition};
+use crate::engine::{Model, Shard};
+use crate::kafka::{self, Tail};
+use crate::nn;
+use crate::telemetry::{Violations, events};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// The most readings that are replayed to warm a shard that has no snapshot.
+const REPLAY_MAX: i64 = 1_000_000;
+/// Between two looks at a store that does not answer.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A shard that is wanted back.
+#[derive(Clone)]
+pub(super) struct Wanted {
+    /// By which the answer is known: the shard may have been revoked meanwhile.
+    pub ticket: u64,
+    pub stream: Arc<Stream>,
+    pub at: TopicPartition,
+    /// The first record that Kafka still has.
+    pub low: Offset,
+    pub committed: Offset,
+}
+
+/// A shard that is back.
+pub(super) struct Loaded {
+    pub wanted: Wanted,
+    pub shard: Shard,
+    /// The first record that it has not seen.
+    pub from: Offset,
+    pub snapshot: Option<Found>,
+    pub violations: Violations,
+}
+
+/// The snapshot that a shard came back from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub id: SnapshotId,
+    pub created: EventTime,
+}
+
+/// Why a shard can't be brought back at all.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("kafka: {0}")]
+    Kafka(#[from] kafka::Error),
+    #[error("the network: {0}")]
+    Network(#[from] nn::Error),
+}
+
+/// The thread that loads, and its in- and outbox. Wants no more at once than the worker owns
+/// partitions.
+pub(super) struct Loader {
+    wanted: Option<Sender<Wanted>>,
+    loaded: Receiver<Result<Loaded, LoadError>>,
+    stop: Arc<AtomicBool>,
+    /// Wishes with a lower ticket are nobody's any more.
+    first_wanted: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Loader {
+    pub fn start(worker: usize, desk: Desk) -> std::io::Result<Self> {
+        let (wanted, inbox) = channel::<Wanted>();
+        let (outbox, loaded) = channel();
+        let stop = desk.stop.clone();
+        let first_wanted = Arc::new(AtomicU64::new(0));
+        let first = first_wanted.clone();
+        let thread = std::thread::Builder::new().name(format!("loader-{worker}")).spawn(move || {
+            for wanted in inbox {
+                if wanted.ticket < first.load(Ordering::Acquire) {
+                    continue;
+                }
+                if desk.stop.load(Ordering::Acquire) || outbox.send(desk.load(wanted)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { wanted: Some(wanted), loaded, stop, first_wanted, thread: Some(thread) })
+    }
+
+    pub fn want(&self, wanted: Wanted) {
+        let inbox = self.wanted.as_ref().expect("it is open until it is dropped");
+        // A thread that panicked shows when nothing comes back.
+        let _ = inbox.send(wanted);
+    }
+
+    /// Forgets every wish below a ticket.
+    pub fn forget_below(&self, ticket: u64) {
+        self.first_wanted.store(ticket, Ordering::Release);
+    }
+
+    /// A shard that has come back since the last look.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub fn next(&self) -> Result<Option<Loaded>, LoadError> {
+        self.loaded.try_recv().ok().transpose()
+    }
+
+    pub fn has_panicked(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.wanted = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread works with.
+pub(super) struct Desk {
+    pub kafka: Kafka,
+    pub store: Store,
+    pub settings: Snapshots,
+    pub models: Models,
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Desk {
+    fn load(&self, wanted: Wanted) -> Result<Loaded, LoadError> {
+        let current = self.models.current(&wanted.stream.name);
+        if self.settings.enabled
+            && let Some(Recovered { shard, id, created, violations }) =
+                self.recover(&wanted, current.as_ref())?
+        {
+            let from = id.offset.max(wanted.low);
+            return Ok(Loaded { shard, from, snapshot: Some(Found { id, created }), violations, wanted });
+        }
+        let mut shard = Shard::new(wanted.stream.clone());
+        if let Some(model) = &current {
+            shard.bring(model)?;
+            shard.warm(usize::MAX)?;
+        }
+        let from = self.cold_start(&wanted)?;
+        Ok(Loaded { shard, from, snapshot: None, violations: Violations::default(), wanted })
+    }
+
+    /// Asks the store, for a while also one that does not answer.
+    fn recover(&self, wanted: &Wanted, current: Option<&Model>) -> Result<Option<Recovered>, LoadError> {
+        let (stream, at, committed) = (&wanted.stream, &wanted.at, wanted.committed);
+        let recovery = Recovery { store: &self.store, stream, at, committed, current };
+        let until = Instant::now() + self.settings.restore_timeout;
+        loop {
+            match recovery.newest() {
+                Ok(recovered) => return Ok(recovered),
+                Err(RecoveryError::Network(e)) => return Err(e.into()),
+                Err(cause) => events::store_unreachable(&stream.name, at, &cause),
+            }
+            if Instant::now() >= until || self.stop.load(Ordering::Acquire) {
+                return Ok(None);
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Where a shard without a snapshot begins its replay.
+    fn cold_start(&self, wanted: &Wanted) -> Result<Offset, kafka::Error> {
+        let Wanted { stream, at, low, committed, .. } = wanted;
+        if committed <= low || stream.cold_replay.is_zero() {
+            return Ok(*committed);
+        }
+        let from = Tail::offset_before(&self.kafka, at, *committed, stream.cold_replay)?;
+        let earliest = (*low).max(Offset(committed.0 - REPLAY_MAX));
+        Ok(from.clamp(earliest, *committed))
+    }
+}

@@ -1,0 +1,218 @@
+//! What a worker does when partitions come and go: it hands shards over and brings shards back.
+
+use super::Error;
+use super::loader::{Loaded, Wanted};
+use super::owned::Owned;
+use super::worker::Joined;
+use crate::config::Stream;
+use crate::domain::{Offset, Partition, TopicPartition};
+use crate::kafka::Event;
+use crate::telemetry::{Discard, ShardMetrics, ShardState, ShardStatus, events};
+use crate::training::Due;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a revoked partition may wait for its shards' snapshots; without them the next owner
+/// replays from older ones.
+const HANDOVER: Duration = Duration::from_secs(10);
+/// How often the broker is asked, at most, what became of offsets without records: where producers
+/// write in transactions each commit leaves one.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// A partition that is assigned, and whose shards are on their way back. It is paused meanwhile.
+pub(super) struct Opening {
+    at: TopicPartition,
+    committed: Offset,
+    /// Shards that have not come yet, by ticket.
+    missing: Vec<(u64, ShardMetrics)>,
+    loaded: Vec<(Loaded, ShardMetrics)>,
+    since: Instant,
+}
+
+impl Joined {
+    pub(super) fn answer(&mut self, event: Event) -> Result<(), Error> {
+        match event {
+            Event::Assigned(parts) => {
+                events::assigned(self.worker.number, &parts);
+                let starts = self.starts(&parts)?;
+                self.link
+                    .assign(&starts.iter().map(|(at, _, c)| (at.clone(), Some(*c))).collect::<Vec<_>>())?;
+                self.open(&starts)?;
+                self.worker.board.assigned(self.worker.number);
+            }
+            Event::Revoked(parts) => {
+                self.commit()?;
+                self.keep(|owned| parts.contains(&owned.at), Instant::now() + HANDOVER)?;
+                self.drop_shards(&parts);
+                self.link.release(&parts)?;
+            }
+            Event::Lost(parts) => {
+                // Somebody else has them: what was sent for them must not be committed.
+                self.link.abort()?;
+                self.drop_shards(&parts);
+                self.link.release(&parts)?;
+                self.recover()?;
+            }
+            Event::Trouble(cause) => events::kafka_error(&format!("worker-{}", self.worker.number), &cause),
+        }
+        Ok(())
+    }
+
+    /// For each partition the first record that is kept, and what the group has committed.
+    fn starts(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Offset, Offset)>, Error> {
+        let committed = self.link.committed(parts)?;
+        let ends = self.link.ends(parts)?;
+        Ok(committed
+            .into_iter()
+            .zip(ends)
+            .map(|((at, committed), (_, (low, high)))| {
+                if let Some(committed) = committed.filter(|c| *c < low || *c > high) {
+                    events::log_was_cut(&at, committed, low, high);
+                }
+                if let Some(lost) = committed.map(|c| low.0 - c.0).filter(|lost| *lost > 0) {
+                    for stream in self.streams_of(&at) {
+                        let metrics = self.worker.metrics.stream(&stream.name);
+                        metrics.discarded(Discard::Retention).inc_by(lost as u64);
+                    }
+                }
+                // Retention may have passed what is committed, and a lost log may end before it.
+                let committed = committed.unwrap_or(low).clamp(low, high);
+                (at, low, committed)
+            })
+            .collect())
+    }
+
+    /// Counts what retention took before it was read, from a worker that was too slow or stood still:
+    /// librdkafka goes on at the first record that is left, and says nothing.
+    pub(super) fn count_overtaken(&mut self) -> Result<(), Error> {
+        let passed = self.shards.iter().filter(|owned| owned.passed.is_some());
+        let mut parts: Vec<TopicPartition> = passed.map(|owned| owned.at.clone()).collect();
+        if parts.is_empty() || self.asked_at.elapsed() < ASK_EVERY {
+            return Ok(());
+        }
+        self.asked_at = Instant::now();
+        parts.sort_unstable();
+        parts.dedup();
+        for (at, (low, high)) in self.link.ends(&parts)? {
+            let mut is_told = false;
+            for owned in self.shards.iter_mut().filter(|owned| owned.at == at) {
+                let Some(passed) = owned.passed.take() else { continue };
+                let lost = low.min(passed.end).0 - passed.start.0;
+                if lost <= 0 {
+                    continue;
+                }
+                owned.metrics.discarded(Discard::Retention).inc_by(lost as u64);
+                if !std::mem::replace(&mut is_told, true) {
+                    events::log_was_cut(&at, passed.start, low, high);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the shards of partitions that are assigned; these stand still until all are back.
+    fn open(&mut self, starts: &[(TopicPartition, Offset, Offset)]) -> Result<(), Error> {
+        let parts: Vec<TopicPartition> = starts.iter().map(|(at, ..)| at.clone()).collect();
+        self.link.pause(&parts)?;
+        for (at, low, committed) in starts {
+            let streams: Vec<Arc<Stream>> = self.streams_of(at).cloned().collect();
+            let mut missing = Vec::new();
+            for stream in streams {
+                self.tickets += 1;
+                let (low, committed) = (*low, *committed);
+                let (ticket, at) = (self.tickets, at.clone());
+                missing.push((ticket, self.worker.metrics.stream(&stream.name).shard(&at)));
+                let (state, series) = (ShardState::Restoring, 0);
+                let status = ShardStatus { state, series, last_offset: Some(committed), lag: None };
+                self.worker.board.shard(self.worker.number, &stream.name, &at, status);
+                self.loader.want(Wanted { ticket, stream, at, low, committed });
+            }
+            let (at, committed) = (at.clone(), *committed);
+            let since = Instant::now();
+            self.opening.push(Opening { at, committed, missing, loaded: Vec::new(), since });
+        }
+        Ok(())
+    }
+
+    fn streams_of<'a>(&'a self, at: &'a TopicPartition) -> impl Iterator<Item = &'a Arc<Stream>> + 'a {
+        self.worker.config.streams.iter().filter(|s| s.topics.iter().any(|t| **t == *at.topic))
+    }
+
+    /// Takes in the shards that have come back. Once a partition has all of its, it is read on.
+    pub(super) fn take_loaded(&mut self) -> Result<(), Error> {
+        while let Some(loaded) = self.loader.next()? {
+            let ticket = loaded.wanted.ticket;
+            // One that was revoked meanwhile is nobody's.
+            let place =
+                |opening: &Opening| opening.missing.iter().position(|(missing, _)| *missing == ticket);
+            for opening in &mut self.opening {
+                if let Some(at) = place(opening) {
+                    let (_, shown) = opening.missing.swap_remove(at);
+                    opening.loaded.push((loaded, shown));
+                    break;
+                }
+            }
+        }
+        while let Some(ready) = self.opening.iter().position(|o| o.missing.is_empty()) {
+            let opening = self.opening.swap_remove(ready);
+            self.go_on(opening)?;
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self, opening: Opening) -> Result<(), Error> {
+        let Opening { at, committed, loaded, since, .. } = opening;
+        let from = loaded.iter().map(|(l, _)| l.from).min().unwrap_or(committed);
+        for (loaded, shown) in loaded {
+            let metrics = self.worker.metrics.stream(&loaded.wanted.stream.name);
+            let owned = Owned::new(loaded, metrics, shown, since);
+            let stream = owned.stream().clone();
+            if at.partition == Partition(0) && stream.topics[0] == *at.topic {
+                let trained = self.worker.models.current(&stream.name).is_some();
+                let due = Due::resumed(stream.training.schedule, trained, owned.shard.age());
+                self.due.insert(stream.name.clone(), due);
+            }
+            self.shards.push(owned);
+        }
+        self.link.seek(&[(at.clone(), from)])?;
+        Ok(self.link.resume(&[at])?)
+    }
+
+    fn drop_shards(&mut self, parts: &[TopicPartition]) {
+        events::revoked(self.worker.number, parts);
+        self.give_up_snapshot_of(parts);
+        self.opening.retain(|opening| !parts.contains(&opening.at));
+        let (board, number) = (&self.worker.board, self.worker.number);
+        let due = &mut self.due;
+        self.shards.retain(|owned| {
+            let gone = parts.contains(&owned.at);
+            if gone {
+                let stream = owned.stream();
+                board.revoked(number, &stream.name, &owned.at);
+                if owned.at.partition == Partition(0) && stream.topics[0] == *owned.at.topic {
+                    due.remove(&stream.name);
+                }
+            }
+            !gone
+        });
+    }
+
+    /// Drops every shard and starts each again from what is committed.
+    pub(super) fn recover(&mut self) -> Result<(), Error> {
+        let shards = self.shards.iter().map(|owned| owned.at.clone());
+        let mut parts: Vec<TopicPartition> =
+            shards.chain(self.opening.iter().map(|o| o.at.clone())).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        self.give_up_snapshot_of(&parts);
+        self.shards.clear();
+        self.opening.clear();
+        self.loader.forget_below(self.tickets + 1);
+        self.uncommitted = 0;
+        if parts.is_empty() {
+            return Ok(());
+        }
+        let starts = self.starts(&parts)?;
+        self.open(&starts)
+    }
+}

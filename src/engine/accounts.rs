@@ -1,0 +1,54 @@
+use crate::telemetry::{Discard, Eviction};
+
+/// What became of a shard's readings since this was last taken: each stands once among `answered`,
+/// `silent`, `discarded` and those that are held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accounts {
+    pub offered: u64,
+    pub answered: u64,
+    /// Stepped or discarded in a replay: they were accounted for before.
+    pub silent: u64,
+    /// By [`Discard`].
+    discarded: [u64; Discard::ALL.len()],
+    /// Series, by [`Eviction`].
+    evicted: [u64; Eviction::ALL.len()],
+    /// Readings that were held back when the accounts were opened.
+    held: u64,
+}
+
+impl Accounts {
+    /// Accounts of a shard that holds `held` readings back.
+    pub(super) fn opened(held: u64) -> Self {
+        Self { held, ..Self::default() }
+    }
+
+    pub(super) fn discard(&mut self, why: Discard, answer: bool) {
+        if answer {
+            self.discarded[why as usize] += 1;
+        } else {
+            self.silent += 1;
+        }
+    }
+
+    pub(super) fn evict(&mut self, why: Eviction, series: u64) {
+        self.evicted[why as usize] += series;
+    }
+
+    pub fn discarded(&self, why: Discard) -> u64 {
+        self.discarded[why as usize]
+    }
+
+    pub fn evicted(&self, why: Eviction) -> u64 {
+        self.evicted[why as usize]
+    }
+
+    /// Whether every reading is accounted for once, with `held` of them held back now.
+    pub(super) fn balance(&self, held: u64) -> bool {
+        let discarded: u64 = self.discarded.iter().sum();
+        self.held + self.offered == self.answered + self.silent + discarded + held
+    }
+
+    pub(super) fn take(&mut self, held: u64) -> Self {
+        std::mem::replace(self, Self::opened(held))
+    }
+}

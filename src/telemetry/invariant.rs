@@ -1,0 +1,23 @@
+use super::reason::Invariant;
+
+/// How often each invariant did not hold. Whoever checks counts here, without a clock or a log; a
+/// worker moves the counts into the metric, the simulation panics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Violations([u64; Invariant::ALL.len()]);
+
+impl Violations {
+    /// Counts a violation unless `holds`.
+    pub fn check(&mut self, invariant: Invariant, holds: bool) {
+        self.0[invariant as usize] += u64::from(!holds);
+    }
+
+    /// Takes the counts and starts again from nothing.
+    pub fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+
+    /// Those that did not hold, with how often.
+    pub fn iter(&self) -> impl Iterator<Item = (Invariant, u64)> + '_ {
+        Invariant::ALL.iter().map(|i| (*i, self.0[*i as usize])).filter(|(_, n)| *n > 0)
+    }
+}
