@@ -1,0 +1,10 @@
+//! The manifest of a snapshot.
+#![no_main]
+#![allow(dead_code)]
+
+#[path = "../readers.rs"]
+mod readers;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| readers::manifest(bytes));

@@ -1,0 +1,194 @@
+//! Topics, group and configs of one test, and what became of its readings.
+
+use super::log::LIMIT;
+use super::support::daemon::{Daemon, get};
+use super::support::kafka::{
+    Broker, Record, client, committed_offsets, create_topic, produce, read_committed,
+};
+use super::support::process::{free_port, fresh_dir, write};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub const PARTITIONS: i32 = 3;
+/// Two to a partition, so that an hour is two offsets there.
+const SERIES: i64 = 6;
+
+pub struct Case {
+    dir: tempfile::TempDir,
+    name: &'static str,
+    /// Lines of the section `kafka`, of sections besides, and of the stream.
+    lines: [&'static str; 3],
+}
+
+/// How often each source record, by partition and offset, was answered; and the nearest values.
+pub type Answers = BTreeMap<(i32, i64), Vec<f64>>;
+
+impl Case {
+    pub fn new(name: &'static str, lines: [&'static str; 3]) -> Self {
+        let bootstrap = Broker::shared().bootstrap();
+        for topic in ["in", "forecasts", "dead-letters"] {
+            create_topic(&bootstrap, &format!("{name}.{topic}"), PARTITIONS, &[("retention.ms", "-1")]);
+        }
+        Self { dir: fresh_dir("recovery"), name, lines }
+    }
+
+    /// A process and the address of its admin server.
+    pub fn daemon(&self) -> (Daemon, String) {
+        self.daemon_with_store(&format!("file://{}", self.store().display()))
+    }
+
+    pub fn daemon_with_store(&self, url: &str) -> (Daemon, String) {
+        let (name, [kafka, sections, stream]) = (self.name, self.lines);
+        let http = format!("127.0.0.1:{}", free_port());
+        let config = format!(
+            r#"
+[kafka]
+brokers = "{}"
+group = "{name}"
+{kafka}
+[http]
+listen = "{http}"
+[store]
+url = "{url}"
+[delivery]
+commit_interval = "100ms"
+[log]
+format = "json"
+{sections}
+[streams.{name}]
+topics = ["{name}.in"]
+interval = "1h"
+horizon = 3
+targets = ["kw"]
+seasons = ["1d"]
+window = 64
+fields = {{ series = "/id", time = "/ts" }}
+model = {{ hidden = 4 }}
+training = {{ enabled = false }}
+{stream}
+"#,
+            Broker::shared().bootstrap()
+        );
+        let path = write(self.dir.path(), &format!("{http}.toml"), &config);
+        (Daemon::spawn(&path, &[]), http)
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    fn topic(&self, kind: &str) -> String {
+        format!("{}.{kind}", self.name)
+    }
+
+    /// Readings of all series at these hours, in this order.
+    pub fn produce(&self, hours: impl IntoIterator<Item = i64>) {
+        let mut records = Vec::new();
+        for hour in hours {
+            for s in 0..SERIES {
+                let kw = 5.0 + s as f64 + (hour as f64 / 24.0 * std::f64::consts::TAU).sin();
+                let time = 1_700_000_000 + hour * 3_600;
+                let value = format!("{{\"id\":\"meter-{s}\",\"ts\":{time},\"kw\":{kw:.3}}}");
+                records.push((format!("meter-{s}"), value, Some((s % i64::from(PARTITIONS)) as i32)));
+            }
+        }
+        produce(&Broker::shared().bootstrap(), &self.topic("in"), records);
+    }
+
+    pub fn committed(&self) -> Vec<i64> {
+        let offsets = committed_offsets(&Broker::shared().bootstrap(), self.name, &self.topic("in"));
+        offsets.into_iter().map(|offset| offset.unwrap_or(0)).collect()
+    }
+
+    /// Waits until this offset is committed for each partition.
+    pub fn wait_committed(&self, daemon: &mut Daemon, offset: i64) {
+        let until = Instant::now() + LIMIT;
+        loop {
+            let committed = self.committed();
+            if committed.iter().all(|c| *c == offset) {
+                return;
+            }
+            assert!(daemon.is_running(), "the daemon has ended:\n{}", daemon.log());
+            assert!(Instant::now() < until, "committed {committed:?}, not {offset}:\n{}", daemon.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What somebody does with Kafka's own tools while no member is there.
+    pub fn set_group(&self, offsets: &[(i32, i64)]) {
+        let bootstrap = Broker::shared().bootstrap();
+        let group: BaseConsumer = client(&bootstrap).set("group.id", self.name).create().unwrap();
+        let until = Instant::now() + LIMIT;
+        while let Err(e) = group.commit(&self.list(offsets), CommitMode::Sync) {
+            assert!(Instant::now() < until, "the group has a member still: {e}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// What retention does: the partitions begin at these offsets.
+    pub fn delete_before(&self, offsets: &[(i32, i64)]) {
+        let admin: AdminClient<DefaultClientContext> =
+            client(&Broker::shared().bootstrap()).create().unwrap();
+        let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+        let list = self.list(offsets);
+        let done = futures::executor::block_on(admin.delete_records(&list, &options)).unwrap();
+        done.elements().iter().for_each(|element| element.error().unwrap());
+    }
+
+    fn list(&self, offsets: &[(i32, i64)]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(&self.topic("in"), *partition, Offset::Offset(*offset)).unwrap();
+        }
+        list
+    }
+
+    pub fn answers(&self) -> Answers {
+        let bootstrap = Broker::shared().bootstrap();
+        assert_eq!(read_committed(&bootstrap, &self.topic("dead-letters")), []);
+        let mut answers = Answers::new();
+        for record in read_committed(&bootstrap, &self.topic("forecasts")) {
+            let value: serde_json::Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+            let next = value["targets"]["kw"]["yhat"][0].as_f64().unwrap();
+            answers.entry(source(&record)).or_default().push(next);
+        }
+        answers
+    }
+
+    /// Each record below `ends` is answered as often as `times` says, and no other.
+    pub fn assert_answered(&self, ends: i64, times: impl Fn(i32, i64) -> usize) -> Answers {
+        let answers = self.answers();
+        let mut wrong = Vec::new();
+        for at in (0..PARTITIONS).flat_map(|p| (0..ends).map(move |offset| (p, offset))) {
+            let found = answers.get(&at).map_or(0, Vec::len);
+            if found != times(at.0, at.1) {
+                wrong.push((at, found, times(at.0, at.1)));
+            }
+        }
+        assert!(wrong.is_empty(), "source, answers found, answers wanted: {wrong:?}");
+        let beyond: Vec<_> = answers.keys().filter(|(_, offset)| *offset >= ends).collect();
+        assert!(beyond.is_empty(), "answers to what nobody wrote: {beyond:?}");
+        answers
+    }
+}
+
+fn source(record: &Record) -> (i32, i64) {
+    let number = |name: &str| -> i64 {
+        let found =
+            record.headers.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.as_deref());
+        std::str::from_utf8(found.unwrap_or_else(|| panic!("no header {name}"))).unwrap().parse().unwrap()
+    };
+    (number("tidecast-source-partition") as i32, number("tidecast-source-offset"))
+}
+
+/// A metric's value at `http`; 0 before it is there.
+pub fn metric(http: &str, series: &str) -> f64 {
+    let (_, page) = get(http, "/metrics").expect("the admin server answers");
+    let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.trim().parse().unwrap())
+}

@@ -1,0 +1,418 @@
+//! Which snapshot is used, and with which model: over a store in memory.
+
+use super::support::stream::{Sensed, any_model, hour, sensed, stream};
+use futures::executor::block_on;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use tidecast::checkpoint::{
+    Bundles, Champion, Facts, Recovered, Recovery, RecoveryError, SnapshotId, Snapshots, Store,
+};
+use tidecast::config::{Stream, from_toml};
+use tidecast::domain::{
+    EventTime, Forecast, Generation, ModelVersion, Offset, Partition, Reading, TopicPartition, Values,
+};
+use tidecast::engine::{Model, Shard};
+use tidecast::training::Trained;
+
+const LINES: &str = "horizon = 4\nseasons = [24]\nwindow = 128\nmodel = { hidden = 4 }\n\
+    training = { enabled = false }";
+
+fn at() -> TopicPartition {
+    TopicPartition { topic: "in".into(), partition: Partition(0) }
+}
+
+fn id(offset: i64) -> SnapshotId {
+    SnapshotId { offset: Offset(offset), generation: Generation(3) }
+}
+
+/// Answers to readings `from..to`, stepped one by one.
+fn feed(shard: &mut Shard, readings: &[Sensed], from: usize, to: usize) -> Vec<(i64, Forecast)> {
+    let mut answers = Vec::new();
+    for (offset, sensed) in readings.iter().enumerate().take(to).skip(from) {
+        let values = Values::from_iter([sensed.value]);
+        let reading = Reading { series: &sensed.series, time: sensed.time, values: &values };
+        shard.offer(&reading, offset as i64, None);
+        while shard.run_round(&mut |e| answers.push((e.offset, e.forecast.clone()))).unwrap().is_some() {}
+    }
+    answers
+}
+
+/// A store with a shard's snapshots, and the shard that made them.
+struct Shelf {
+    objects: Arc<InMemory>,
+    store: Store,
+    stream: Arc<Stream>,
+    readings: Vec<Sensed>,
+    shard: Shard,
+}
+
+impl Shelf {
+    fn new(model: Option<&Model>) -> Self {
+        let objects = Arc::new(InMemory::new());
+        let stream = stream(LINES);
+        let mut shard = Shard::new(stream.clone());
+        if let Some(model) = model {
+            shard.bring(model).unwrap();
+            shard.warm(usize::MAX).unwrap();
+        }
+        let store = Store::over(objects.clone());
+        Self { objects, store, stream, readings: sensed(5, 80, 1), shard }
+    }
+
+    /// The shard goes on to `offset`.
+    fn go_to(&mut self, from: usize, offset: usize) {
+        feed(&mut self.shard, &self.readings, from, offset);
+    }
+
+    /// Keeps the shard as it is, under `offset`.
+    fn keep(&mut self, offset: i64) {
+        self.shard.begin_cut();
+        let mut chunks = Vec::new();
+        while let Some(chunk) = self.shard.cut(2_000).unwrap() {
+            chunks.push(chunk);
+        }
+        self.keep_chunks(offset, &chunks);
+    }
+
+    fn keep_chunks(&self, offset: i64, chunks: &[Vec<u8>]) {
+        let snapshots = Snapshots::new(&self.store, &self.stream.name, &at(), 9);
+        let mut writer = snapshots.writer(id(offset));
+        chunks.iter().for_each(|chunk| writer.push(chunk).unwrap());
+        let facts = Facts {
+            model: self.shard.model(),
+            shape: Shard::shape(&self.stream),
+            series: self.shard.series() as u64,
+            created: EventTime::from_micros(1_700_000_000_000_000).unwrap(),
+        };
+        writer.finish(facts).unwrap();
+    }
+
+    fn recover(
+        &self,
+        stream: &Arc<Stream>,
+        committed: i64,
+        current: Option<&Model>,
+    ) -> (Option<Recovered>, String) {
+        let committed = Offset(committed);
+        let recovery = Recovery { store: &self.store, stream, at: &at(), committed, current };
+        let (found, log) = logged(|| recovery.newest().unwrap());
+        if let Some(found) = &found {
+            assert_eq!(found.violations.iter().next(), None);
+        }
+        (found, log)
+    }
+
+    fn objects(&self, offset: i64) -> Vec<Path> {
+        let list = futures::TryStreamExt::try_collect::<Vec<_>>(self.objects.list(None));
+        let mut paths: Vec<Path> = block_on(list).unwrap().into_iter().map(|meta| meta.location).collect();
+        paths.retain(|path| path.as_ref().contains(&id(offset).to_string()));
+        paths
+    }
+
+    fn object(&self, offset: i64, what: &str) -> Path {
+        let found = self.objects(offset).into_iter().find(|path| path.as_ref().contains(what));
+        found.unwrap_or_else(|| panic!("no {what} at {offset}"))
+    }
+
+    fn get(&self, path: &Path) -> Vec<u8> {
+        block_on(async { self.objects.get(path).await.unwrap().bytes().await.unwrap() }).to_vec()
+    }
+
+    fn put(&self, path: &Path, bytes: Vec<u8>) {
+        block_on(self.objects.put(path, bytes.into())).unwrap();
+    }
+
+    fn remove(&self, path: &Path) {
+        block_on(self.objects.delete(path)).unwrap();
+    }
+}
+
+/// What `work` gives, and what it logs on this thread.
+fn logged<T>(work: impl FnOnce() -> T) -> (T, String) {
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber =
+        tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone()).finish();
+    let outcome = tracing::subscriber::with_default(subscriber, work);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    (outcome, text)
+}
+
+fn keep_bundle(store: &Store, stream: &Stream, model: &Model) {
+    let trained = Trained { weights: model.weights.clone(), optimiser: None };
+    let champion = Champion { version: model.version, trained, rounds: 1, facts: BTreeMap::new() };
+    Bundles::new(store, &stream.name).keep(&champion).unwrap();
+}
+
+#[test]
+fn a_group_that_was_set_back_gets_an_older_snapshot_or_none() {
+    let mut shelf = Shelf::new(None);
+    shelf.go_to(0, 100);
+    shelf.keep(100);
+    shelf.go_to(100, 200);
+    shelf.keep(200);
+    for (committed, used) in
+        [(250, Some(200)), (200, Some(200)), (199, Some(100)), (100, Some(100)), (99, None)]
+    {
+        let (found, log) = shelf.recover(&shelf.stream, committed, None);
+        assert_eq!(found.map(|f| f.id.offset.0), used, "committed {committed}");
+        assert_eq!(log.contains("it lies ahead of what is committed"), committed < 200, "{log}");
+    }
+}
+
+#[test]
+fn what_is_damaged_or_newer_is_passed_over_for_the_next_older_one() {
+    let whole = || {
+        let mut shelf = Shelf::new(None);
+        shelf.go_to(0, 100);
+        shelf.keep(100);
+        shelf.go_to(100, 200);
+        shelf.keep(200);
+        shelf
+    };
+    type Harm = fn(&Shelf, i64);
+    let flip = |shelf: &Shelf, path: &Path| {
+        let mut bytes = shelf.get(path);
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x20;
+        shelf.put(path, bytes);
+    };
+    let cut = |shelf: &Shelf, path: &Path| {
+        let bytes = shelf.get(path);
+        shelf.put(path, bytes[..bytes.len() - 1].to_vec());
+    };
+    let flip: fn(&Shelf, &Path) = flip;
+    let cut: fn(&Shelf, &Path) = cut;
+    let on = |what: &'static str, harm: fn(&Shelf, &Path)| {
+        move |shelf: &Shelf, offset: i64| harm(shelf, &shelf.object(offset, what))
+    };
+    let rewrite = |shelf: &Shelf, offset: i64, chunks: &[Vec<u8>]| {
+        shelf.objects(offset).iter().for_each(|path| shelf.remove(path));
+        shelf.keep_chunks(offset, chunks);
+    };
+    let other_place: Harm = |shelf, offset| {
+        let from = shelf.get(&shelf.object(300 - offset, "manifest"));
+        shelf.put(&shelf.object(offset, "manifest"), from);
+    };
+    type AnyHarm = Box<dyn Fn(&Shelf, i64)>;
+    let harms: Vec<(&str, AnyHarm)> = vec![
+        ("a manifest with a bit flipped", Box::new(on("manifest", flip))),
+        ("a manifest cut short", Box::new(on("manifest", cut))),
+        ("a part with a bit flipped", Box::new(on("part", flip))),
+        ("a part cut short", Box::new(on("part", cut))),
+        ("a part that is gone", Box::new(on("part", |shelf, path| shelf.remove(path)))),
+        (
+            "a newer format",
+            Box::new(on("manifest", |shelf, path| {
+                shelf.put(path, br#"{"format":7,"layout":"of a later day"}"#.to_vec());
+            })),
+        ),
+        ("another snapshot's manifest", Box::new(other_place)),
+        ("no head", Box::new(move |shelf, offset| rewrite(shelf, offset, &[]))),
+        ("a head of no shard", Box::new(move |shelf, offset| rewrite(shelf, offset, &[vec![7; 99]]))),
+        (
+            "rows that are missing",
+            Box::new(move |shelf, offset| {
+                let mut shard = Shard::new(shelf.stream.clone());
+                feed(&mut shard, &shelf.readings, 0, 100);
+                shard.begin_cut();
+                let some = [(); 2].map(|()| shard.cut(1).unwrap().unwrap());
+                rewrite(shelf, offset, &some);
+            }),
+        ),
+    ];
+    for (what, harm) in harms {
+        let shelf = whole();
+        harm(&shelf, 200);
+        let (found, log) = shelf.recover(&shelf.stream, 220, None);
+        let Some(found) = found else { panic!("{what}: the older one is not used\n{log}") };
+        assert_eq!(found.id, id(100), "{what}");
+        let passed = log.lines().filter(|line| line.contains("snapshot_passed_over")).collect::<Vec<_>>();
+        assert!(passed.len() == 1 && passed[0].contains(&id(200).to_string()), "{what}: {log}");
+        // What comes back is what was kept: it goes on as a shard that never stopped.
+        let mut back = found.shard;
+        let mut stayed = Shard::new(shelf.stream.clone());
+        feed(&mut stayed, &shelf.readings, 0, 100);
+        assert_eq!(
+            feed(&mut back, &shelf.readings, 100, 250),
+            feed(&mut stayed, &shelf.readings, 100, 250),
+            "{what}"
+        );
+    }
+    let shelf = whole();
+    [100, 200].iter().for_each(|offset| flip(&shelf, &shelf.object(*offset, "part")));
+    assert!(shelf.recover(&shelf.stream, 220, None).0.is_none(), "two damaged ones: a cold start");
+    // One without a manifest was never finished, and nobody has to hear of it.
+    let shelf = whole();
+    shelf.remove(&shelf.object(200, "manifest"));
+    let (found, log) = shelf.recover(&shelf.stream, 220, None);
+    assert_eq!(found.unwrap().id, id(100));
+    assert!(!log.contains("passed_over"), "{log}");
+}
+
+#[test]
+fn a_config_of_another_shape_passes_the_snapshot_over_and_names_the_key() {
+    let mut shelf = Shelf::new(None);
+    shelf.go_to(0, 200);
+    shelf.keep(200);
+    let changed = |from: &str, to: &str| {
+        let text = format!(
+            "[kafka]\nbrokers = \"localhost:9092\"\n[streams.test]\ntopics = [\"in\"]\ninterval = \"1h\"\n\
+             targets = [\"kw\"]\n{LINES}\n"
+        );
+        assert!(text.contains(from), "{from}");
+        from_toml(&text.replace(from, to), &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
+    };
+    for (key, from, to) in [
+        ("horizon", "horizon = 4", "horizon = 5"),
+        ("targets", "[\"kw\"]", "[\"kw\", \"volt\"]"),
+        ("targets", "[\"kw\"]", "[\"watts\"]"),
+        ("covariates", "horizon = 4", "horizon = 4\ncovariates = [\"outdoor\"]"),
+        ("window", "window = 128", "window = 200"),
+        ("seasons", "[24]", "[12]"),
+        ("interval", "\"1h\"", "\"30m\""),
+        ("quantiles", "horizon = 4", "horizon = 4\nquantiles = [0.1, 0.5, 0.9]"),
+    ] {
+        let stream = changed(from, to);
+        let (found, log) = shelf.recover(&stream, 200, None);
+        assert!(found.is_none(), "{key} changed");
+        let line = log.lines().find(|line| line.contains("snapshot_passed_over")).unwrap_or_default();
+        let cause =
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["cause"].as_str().unwrap().to_owned();
+        assert!(
+            cause.contains("the config has changed") && cause.contains(&format!("{key} was ")),
+            "{cause}"
+        );
+        assert!(!cause.contains(", window was") || key == "window", "only what differs is named: {cause}");
+    }
+    // What has no row of its own in a shard may change.
+    let same = changed("horizon = 4", "horizon = 4\nmax_series = 900\nlateness = \"1h\"\nmax_gap = 3");
+    let found = shelf.recover(&same, 200, None).0;
+    assert_eq!(found.unwrap().shard.series(), 5);
+}
+
+/// The shard that was kept, had it gone over to `current` at that very reading.
+fn swapped(shelf: Shelf, current: &Model) -> Vec<(i64, Forecast)> {
+    let Shelf { mut shard, readings, .. } = shelf;
+    shard.bring(current).unwrap();
+    shard.warm(usize::MAX).unwrap();
+    feed(&mut shard, &readings, 200, 300)
+}
+
+fn shelf_with_model(model: &Model) -> Shelf {
+    let mut shelf = Shelf::new(Some(model));
+    shelf.go_to(0, 200);
+    shelf.keep(200);
+    shelf
+}
+
+#[test]
+fn states_come_back_with_the_model_that_the_snapshot_names() {
+    let (first, second) = (any_model(&stream(LINES), 1), any_model(&stream(LINES), 2));
+    let mut shelf = shelf_with_model(&first);
+    keep_bundle(&shelf.store, &shelf.stream, &first);
+    // A newer one serves by now; the replay is still the old one's.
+    let (found, log) = shelf.recover(&shelf.stream, 200, Some(&second));
+    let mut back = found.unwrap().shard;
+    assert_eq!((back.model(), log.as_str()), (Some(ModelVersion(1)), ""));
+    assert_eq!(feed(&mut back, &shelf.readings, 200, 300), feed(&mut shelf.shard, &shelf.readings, 200, 300));
+}
+
+#[test]
+fn a_bundle_that_is_gone_or_damaged_leaves_states_to_be_warmed_by_the_current_model() {
+    let (first, second) = (any_model(&stream(LINES), 1), any_model(&stream(LINES), 2));
+    for damaged in [false, true] {
+        let shelf = shelf_with_model(&first);
+        if damaged {
+            keep_bundle(&shelf.store, &shelf.stream, &first);
+            let list = futures::TryStreamExt::try_collect::<Vec<_>>(shelf.objects.list(None));
+            let bundle = block_on(list).unwrap().into_iter().map(|meta| meta.location);
+            let bundle = bundle.into_iter().find(|path| path.as_ref().contains("/models/")).unwrap();
+            shelf.put(&bundle, shelf.get(&bundle)[..50].to_vec());
+        }
+        let (found, log) = shelf.recover(&shelf.stream, 200, Some(&second));
+        let mut back = found.unwrap().shard;
+        assert!(log.contains("bundle_passed_over") && log.contains("test-000001"), "{log}");
+        assert_eq!((back.model(), back.series()), (Some(ModelVersion(2)), 5));
+        assert_eq!(feed(&mut back, &shelf.readings, 200, 300), swapped(shelf, &second));
+    }
+    // Nor is there a current one: the experts go on from where they were.
+    let shelf = shelf_with_model(&first);
+    let mut back = shelf.recover(&shelf.stream, 200, None).0.unwrap().shard;
+    assert_eq!((back.model(), back.series()), (None, 5));
+    let answers = feed(&mut back, &shelf.readings, 200, 300);
+    assert!(!answers.is_empty() && answers.iter().all(|(_, f)| f.degraded.is_some()));
+}
+
+#[test]
+fn a_model_of_another_shape_keeps_the_rows_and_warms_the_states() {
+    let first = any_model(&stream(LINES), 1);
+    let shelf = shelf_with_model(&first);
+    keep_bundle(&shelf.store, &shelf.stream, &first);
+    let wider = stream(&LINES.replace("hidden = 4", "hidden = 12"));
+    let second = any_model(&wider, 2);
+    let (found, log) = shelf.recover(&wider, 200, Some(&second));
+    let mut back = found.unwrap().shard;
+    assert!(log.contains("bundle_passed_over") && !log.contains("snapshot_passed_over"), "{log}");
+    assert_eq!((back.model(), back.series()), (Some(ModelVersion(2)), 5));
+    assert_eq!(feed(&mut back, &shelf.readings, 200, 300), swapped(shelf, &second));
+}
+
+#[test]
+fn fewer_series_than_before_are_the_ones_seen_last() {
+    let mut shelf = Shelf::new(None);
+    shelf.readings =
+        (0..10).map(|i| Sensed { series: format!("s{i}"), time: hour(i), value: Some(1.0) }).collect();
+    shelf.go_to(0, 10);
+    shelf.keep(10);
+    let small = stream(&format!("max_series = 4\n{LINES}"));
+    let shard = shelf.recover(&small, 10, None).0.unwrap().shard;
+    let mut names: Vec<&str> = shard.names().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["s6", "s7", "s8", "s9"]);
+}
+
+/// A folder that is no folder is a store that does not answer: not one that is empty.
+#[test]
+fn a_store_that_does_not_answer_is_an_error_and_not_an_empty_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("store");
+    let text = format!(
+        "[kafka]\nbrokers = \"localhost:9092\"\n[store]\nurl = \"file://{}\"\n[streams.test]\n\
+         topics = [\"in\"]\ninterval = \"1h\"\ntargets = [\"kw\"]\n{LINES}\n",
+        place.display()
+    );
+    let config = from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}"));
+    let store = Store::open(&config.store).unwrap();
+    let recovery = Recovery {
+        store: &store,
+        stream: &config.streams[0],
+        at: &at(),
+        committed: Offset(200),
+        current: None,
+    };
+    assert!(recovery.newest().unwrap().is_none(), "an empty store");
+    std::fs::remove_dir_all(&place).unwrap();
+    std::fs::write(&place, "no folder").unwrap();
+    let outcome = recovery.newest();
+    assert!(
+        matches!(outcome, Err(RecoveryError::Store(_))),
+        "a file in the folder's place: {:?}",
+        outcome.is_ok()
+    );
+}
