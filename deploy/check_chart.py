@@ -23,8 +23,17 @@ WRONG = (
     {"config": {"kafka": {"brokers": ""}}},
     {"config": {"kafka": {"instance": "mine"}}},
     {"config": {"http": {"listen": "127.0.0.1:1"}}},
+    {"config": {"store": {"url": "s3://bucket"}}},
+    {"store": {"url": "/var/lib/tidecast"}},
+    {"store": {"secret": ["s3"]}},
     {"persistence": {"size": "large"}},
     {"livenessProbe": {"path": "/"}},
+)
+# What the templates must refuse.
+WRONG_TOGETHER = (
+    {"terminationGracePeriodSeconds": 20},
+    {"terminationGracePeriodSeconds": 90, "config": {"daemon": {"stop_timeout": "2m"}}},
+    {"store": {"properties": {"aws_region": "eu-west-3"}}},
 )
 SEVERITY_WARNING = 2
 
@@ -79,14 +88,27 @@ def refuse(values):
     faults.append(f"values.schema.json lets {values} pass")
 
 
+def refuse_together(values):
+    with helm.Chart.load(CHART) as chart:
+        chart.validate_schema(values)
+        try:
+            chart.render(values, name="lint", namespace="default")
+        except helm.HelmRenderError:
+            return
+    faults.append(f"the templates let {values} pass")
+
+
 def main():
     out = pathlib.Path(sys.argv[1])
     out.mkdir(parents=True, exist_ok=True)
     check("default", {}, out)
     check("no-volume", {"persistence": {"enabled": False}, "podDisruptionBudget": {"enabled": False}}, out)
+    check("one-claim", {"replicas": 3, "persistence": {"existingClaim": "shared"}}, out)
     check("full", FULL, out)
     for values in WRONG:
         refuse(values)
+    for values in WRONG_TOGETHER:
+        refuse_together(values)
     print("\n".join(faults))
     return 1 if faults else 0
 
