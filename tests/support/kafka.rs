@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// Of one try, where a request may be lost.
+const TRY_LIMIT: Duration = Duration::from_secs(5);
 /// The transaction of a process that was killed is open until the broker ends it, which starts anew to
 /// look for such when it comes back.
 const OPEN_LIMIT: Duration = Duration::from_secs(120);
@@ -403,11 +405,12 @@ pub fn committed_offsets(bootstrap: &str, group: &str, topic: &str) -> Vec<Optio
     for partition in partitions(&consumer, topic) {
         wanted.add_partition(topic, partition);
     }
-    let until = Instant::now() + REQUEST_LIMIT;
+    let until = Instant::now() + 2 * REQUEST_LIMIT;
     let committed = loop {
-        match consumer.committed_offsets(wanted.clone(), REQUEST_LIMIT) {
+        match consumer.committed_offsets(wanted.clone(), TRY_LIMIT) {
             Ok(committed) => break committed,
-            // A broker that has just come back looks for its coordinators still.
+            // A broker that has just come back looks for its coordinators still, and a request that it
+            // took with it is not answered at all.
             Err(error) => assert!(Instant::now() < until, "committed offsets: {error}"),
         }
         std::thread::sleep(Duration::from_millis(100));
