@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidecast::domain::{Rows, Take};
-use tidecast::expert::{Leads, MIXED, Mixer};
+use tidecast::domain::{Leads, Rows, Take};
+use tidecast::expert::{MIXED, Mixer};
 
 /// Who chooses the experts' forecasts and the truth, knowing what the mixer has said.
 #[derive(Clone, Copy, Debug)]

@@ -72,8 +72,14 @@ pub enum HeadKind {
 /// What the network corrects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Base {
+    /// The mixture of the experts.
+    Mixture,
+    /// Least squares for every lead, or what is richest of it.
+    Linear,
     Last,
     Seasonal,
+    /// The series' mean: the network is on its own.
+    None,
 }
 
 impl Model {
@@ -106,7 +112,7 @@ enum Family {
     Linear,
 }
 
-pub(super) fn model(mut s: Section<'_>, seasonal: bool) -> Model {
+pub(super) fn model(mut s: Section<'_>, seasonal: bool, linear: bool) -> Model {
     let family = s.choice(
         "family",
         &[
@@ -168,10 +174,21 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool) -> Model {
         },
         Family::Linear => Architecture::Linear { readings: s.count("readings", 24, 1..=4_096) },
     };
-    let default = if seasonal { ("seasonal", Base::Seasonal) } else { ("last", Base::Last) };
-    let base = s.choice("base", &[default, ("last", Base::Last), ("seasonal", Base::Seasonal)]);
+    let base = s.choice(
+        "base",
+        &[
+            ("mixture", Base::Mixture),
+            ("linear", Base::Linear),
+            ("last", Base::Last),
+            ("seasonal", Base::Seasonal),
+            ("none", Base::None),
+        ],
+    );
     if base == Base::Seasonal && !seasonal {
         s.fault("base", "is \"seasonal\", but the stream has no season");
+    }
+    if base == Base::Linear && !linear {
+        s.fault("base", "is \"linear\", which is not among the stream's experts");
     }
     s.finish();
     Model { network, base }

@@ -18,9 +18,8 @@ mod worker;
 
 use crate::checkpoint::{self, Store};
 use crate::config::Config;
-use crate::domain::{EventTime, StreamName};
-use crate::evaluation::lead_buckets;
-use crate::expert::JUDGED;
+use crate::domain::{EventTime, Leads, StreamName};
+use crate::engine::Shard;
 use crate::http;
 use crate::kafka::{self, Admin};
 use crate::nn;
@@ -100,8 +99,8 @@ impl Daemon {
             .map(|s| StreamShape {
                 name: s.name.clone(),
                 levels: s.levels.clone(),
-                leads: lead_buckets(s.horizon),
-                experts: JUDGED.map(str::to_owned).to_vec(),
+                leads: Leads::buckets(s.horizon).learnt().to_vec(),
+                experts: Shard::judged(s).into_iter().map(str::to_owned).collect(),
             })
             .collect();
         let metrics = Metrics::new(&shapes);

@@ -3,6 +3,7 @@
 
 mod finite;
 mod forecast;
+mod leads;
 mod quantile;
 mod reading;
 mod rows;
@@ -12,6 +13,7 @@ mod time;
 
 pub use finite::Finite;
 pub use forecast::{Degraded, Forecast, TargetForecast};
+pub use leads::Leads;
 pub use quantile::{Level, Levels, NotALevel};
 pub use reading::{Reading, Values};
 pub use rows::{Damaged, Rows, Take, put, put_bytes};

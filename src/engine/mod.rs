@@ -8,6 +8,7 @@
 
 mod accounts;
 mod cut;
+mod mixture;
 mod network;
 mod rounds;
 mod shard;

@@ -1,15 +1,15 @@
 use super::accounts::Accounts;
 use super::cut::Cut;
+use super::mixture::Mixture;
 use super::network::{Incoming, Model, Stateful};
 use super::rounds::{Rounds, Turn};
 use super::step::Buffers;
-use crate::config::{Base, Stream};
+use crate::config::Stream;
 use crate::domain::{Degraded, EventTime, ModelVersion, Reading, Rows};
-use crate::evaluation::{Intervals, Ledger, Scores, Summary};
-use crate::expert::{Expert, JUDGED};
+use crate::evaluation::Summary;
 use crate::nn::Error;
 use crate::series::{
-    Admission, Directory, Features, Held, Order, Place, Scaler, SeriesSample, Slot, Windows,
+    Admission, Capacity, Directory, Features, Held, Order, Place, Scaler, SeriesSample, Slot, Windows,
 };
 use crate::telemetry::{Discard, Eviction, Invariant, Violations};
 use std::sync::Arc;
@@ -18,6 +18,13 @@ use std::sync::Arc;
 const WARM_LEAST: usize = 96;
 /// Silent series are looked for once in as many readings as there are series, and no more often.
 const SWEEP_LEAST: u64 = 64;
+/// What mature series have learnt is handed to the young once in four readings of each, and no more
+/// often than once in so many.
+const PUBLISH_LEAST: u64 = 1_024;
+/// Readings of the first series that are kept for whoever looks at it.
+const SHOWN: usize = 160;
+/// Series that learn share this many readings of windows, each within the config's and a least.
+const HISTORIES: usize = 1 << 16;
 
 /// One partition of one stream.
 pub struct Shard {
@@ -26,11 +33,12 @@ pub struct Shard {
     pub(super) order: Order<Waiting>,
     pub(super) rounds: Rounds,
     pub(super) scaler: Scaler,
+    /// What a network's inputs and its re-warming need of every series.
     pub(super) windows: Windows,
+    /// What training samples, of some series.
+    pub(super) histories: Windows,
     pub(super) features: Features,
-    pub(super) ledger: Ledger,
-    pub(super) scores: Scores,
-    pub(super) intervals: Intervals,
+    pub(super) mixture: Mixture,
     pub(super) summary: Summary,
     pub(super) serving: Option<Stateful>,
     pub(super) incoming: Option<Incoming>,
@@ -43,6 +51,8 @@ pub struct Shard {
     pub(super) steps: u64,
     /// When silent series were last looked for, in readings.
     pub(super) swept: u64,
+    /// When young series were last given what mature ones have learnt, in readings.
+    pub(super) published: u64,
     offset: i64,
 }
 
@@ -78,30 +88,32 @@ pub enum Offered {
 
 impl Shard {
     pub fn new(stream: Arc<Stream>) -> Self {
-        let (targets, width, horizon) = (stream.targets.len(), stream.width(), stream.horizon);
-        let levels = stream.levels.len();
-        // An irregular stream's cells are times: they have no phase.
-        let season = stream.grid.interval().and(stream.season()).unwrap_or(1);
+        let (targets, width) = (stream.targets.len(), stream.width());
+        let features = Features::new(&stream);
+        let mixture = Mixture::new(&stream, features.extras());
+        let summary = Summary::new(stream.horizon, mixture.judged(), stream.levels.len());
+        let timed = stream.grid.interval().is_none();
+        let (short, long) = (windows_of_all(&stream), windows_that_learn(&stream));
         Self {
             directory: Directory::new(stream.bounds.max_series),
             order: Order::new(stream.grid, stream.lateness, stream.max_gap, stream.bounds.max_held),
             rounds: Rounds::new(width),
             scaler: Scaler::new(width),
-            windows: Windows::new(stream.window, targets, width),
-            features: Features::new(&stream),
-            ledger: Ledger::new(targets, horizon, levels),
-            scores: Scores::new(Expert::ALL.len(), targets, horizon),
-            intervals: Intervals::new(targets, horizon, season, &stream.levels),
-            summary: Summary::new(horizon, JUDGED.len(), levels),
+            windows: Windows::new(short, targets, width, features.shown().len(), timed),
+            histories: Windows::new(long, targets, width, stream.leads().len(), timed),
             serving: None,
             incoming: None,
-            buffers: Buffers::new(&stream),
+            buffers: Buffers::new(&stream, &features, mixture.lanes, summary.buckets()),
+            features,
+            mixture,
+            summary,
             cut: None,
             accounts: Accounts::default(),
             violations: Violations::default(),
             emit_from: i64::MIN,
             steps: 0,
             swept: 0,
+            published: 0,
             offset: i64::MIN,
             stream,
         }
@@ -112,12 +124,20 @@ impl Shard {
     }
 
     /// Everything that is kept per series, besides the hidden states.
-    pub(super) fn tables(&self) -> [&dyn Rows; 5] {
-        [&self.scaler, &self.windows, &self.ledger, &self.scores, &self.intervals]
+    pub(super) fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
+        let own: [&dyn Rows; 3] = [&self.scaler, &self.windows, &self.histories];
+        own.into_iter().chain(self.mixture.tables())
     }
 
-    pub(super) fn tables_mut(&mut self) -> [&mut dyn Rows; 5] {
-        [&mut self.scaler, &mut self.windows, &mut self.ledger, &mut self.scores, &mut self.intervals]
+    pub(super) fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {
+        let own: [&mut dyn Rows; 3] = [&mut self.scaler, &mut self.windows, &mut self.histories];
+        own.into_iter().chain(self.mixture.tables_mut())
+    }
+
+    /// The names under which errors are kept: every expert of a stream, their mixture (`experts`), the
+    /// network, and what is emitted (`mixture`).
+    pub fn judged(stream: &Stream) -> Vec<&'static str> {
+        Mixture::new(stream, 0).judged()
     }
 
     /// Replays silently: what records below `offset` bring or release is stepped and learnt from, but
@@ -191,7 +211,18 @@ impl Shard {
             }
         };
         self.sweep(due.answer);
+        self.mark_publication();
         outcome
+    }
+
+    /// Marks where young series are given what mature ones have learnt: what they get depends on the
+    /// readings before the mark, in whatever batches these come.
+    fn mark_publication(&mut self) {
+        let readings = self.directory.readings();
+        if readings - self.published >= PUBLISH_LEAST.max(4 * self.directory.slots() as u64) {
+            self.published = readings;
+            self.rounds.mark();
+        }
     }
 
     /// Forgets the series that have been silent for too long, now and then. When, depends on the
@@ -217,7 +248,7 @@ impl Shard {
             let room =
                 (self.buffers.room * 3 / 2).max(slots).max(16).min(self.stream.bounds.max_series.max(slots));
             self.buffers.room = room;
-            self.tables_mut().into_iter().for_each(|table| table.grow(room));
+            self.tables_mut().for_each(|table| table.grow(room));
         }
     }
 
@@ -235,8 +266,7 @@ impl Shard {
 
     /// Starts to bring in a new network: it serves once [`Self::warm`] says so.
     pub fn bring(&mut self, model: &Model) -> Result<(), Error> {
-        let season = self.stream.season().unwrap_or(1);
-        let steps = WARM_LEAST.max(4 * season).min(self.stream.window);
+        let steps = warm_steps(&self.stream);
         self.incoming = Some(Incoming::new(model, self.directory.slots(), steps)?);
         Ok(())
     }
@@ -294,31 +324,18 @@ impl Shard {
 
     /// Copies for training of at most `most` series, spread evenly over all.
     pub fn samples(&self, most: usize) -> Vec<SeriesSample> {
-        let all: Vec<Slot> = self.directory.live().collect();
+        let all: Vec<Slot> =
+            self.directory.live().filter(|slot| !self.histories.view(*slot).is_empty()).collect();
         let taken = most.min(all.len());
         (0..taken)
             .map(|i| all[i * all.len() / taken])
-            .filter(|slot| !self.windows.view(*slot).is_empty())
-            .map(|slot| SeriesSample {
-                window: self.windows.view(slot).copy(),
-                scales: self.scaler.scales(slot).to_vec(),
-                lead_scales: self.lead_scales(slot).collect(),
+            .map(|slot| {
+                let scales = self.scaler.scales(slot).to_vec();
+                let deviation = |target: usize| scales[target].deviation();
+                let lead_scales = self.mixture.lead_scales(slot.index(), deviation).collect();
+                SeriesSample { window: self.histories.view(slot).copy(), lead_scales, scales }
             })
             .collect()
-    }
-
-    /// The typical error of the base at each target and lead: the network's unit. `[targets, horizon]`
-    pub(super) fn lead_scales(&self, slot: Slot) -> impl Iterator<Item = f32> + '_ {
-        let base = match self.stream.model.base {
-            Base::Last => Expert::Last,
-            Base::Seasonal => Expert::Seasonal,
-        };
-        let scales = self.scaler.scales(slot);
-        (0..self.stream.targets.len()).flat_map(move |target| {
-            let deviation = scales[target].deviation();
-            let errors = self.scores.errors(slot.index(), target, base.index());
-            errors.iter().map(move |e| if *e > 0.0 { (1.25 * e).max(0.02 * deviation) } else { deviation })
-        })
     }
 
     /// A series' name; empty when its slot is free.
@@ -345,8 +362,8 @@ impl Shard {
         self.order.held()
     }
 
-    /// The recent readings of a series' target in its own units, oldest first, at most `most`; `None`
-    /// where it was missing.
+    /// The recent readings of a series' target in its own units, oldest first, at most `most` and no more
+    /// than its window holds; `None` where it was missing.
     pub fn recent(&self, slot: Slot, target: usize, most: usize) -> Vec<(EventTime, Option<f64>)> {
         let window = self.windows.view(slot);
         let anchor = self.scaler.anchor(slot, target);
@@ -368,7 +385,29 @@ impl Shard {
     pub fn memory(&self) -> usize {
         let states = self.serving.as_ref().map_or(0, Stateful::memory)
             + self.incoming.as_ref().map_or(0, |i| i.stateful.memory());
-        let tables: usize = self.tables().iter().map(|table| table.memory()).sum();
+        let tables: usize = self.tables().map(Rows::memory).sum();
         self.directory.memory() + self.order.memory() + tables + states
     }
+}
+
+/// How many readings a state is warmed over.
+fn warm_steps(stream: &Stream) -> usize {
+    WARM_LEAST.max(4 * stream.season().unwrap_or(1))
+}
+
+/// What is kept of every series: to warm a state over, with the inputs that look back a season.
+fn windows_of_all(stream: &Stream) -> Capacity {
+    let longest = stream.seasons.last().copied().unwrap_or(1);
+    let room = (warm_steps(stream).max(stream.model.memory() + 1) + longest + 1).min(stream.window);
+    Capacity { series: usize::MAX, shared: SHOWN, least: room, most: room.max(SHOWN) }
+}
+
+/// What is kept of those that training learns from.
+fn windows_that_learn(stream: &Stream) -> Capacity {
+    if !stream.training.enabled {
+        return Capacity { series: 0, shared: 0, least: 0, most: 0 };
+    }
+    let least = stream.least_window().min(stream.window);
+    let series = stream.training.budget.series;
+    Capacity { series, shared: HISTORIES, least, most: stream.window }
 }

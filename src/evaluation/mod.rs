@@ -1,17 +1,15 @@
-//! How good forecasts were: the ledger of those that wait for their target, recent errors per expert,
-//! intervals that track their coverage, and what is summed up for the metrics.
+//! How good forecasts were: the ledger of those that wait for their target, recent errors of a
+//! network's base, intervals that track their coverage, and what is summed up for the metrics.
 //!
 //! Promises that nothing is learnt from a target before it has arrived. Knows experts as numbers
 //! only.
 
 mod interval;
-mod ledger;
-mod scores;
+mod lead_errors;
 mod summary;
 mod waiting;
 
 pub use interval::Intervals;
-pub use ledger::{Entry, Ledger};
-pub use scores::Scores;
-pub use summary::{Summary, lead_buckets};
+pub use lead_errors::LeadErrors;
+pub use summary::Summary;
 pub use waiting::Waiting;

@@ -1,9 +1,12 @@
 use crate::config;
 use crate::domain::Grid;
 use std::f32::consts::TAU;
+use std::ops::Range;
 
 /// How many cells' features are kept; a power of two.
 const CACHE: usize = 4_096;
+
+const QUARTER_US: i64 = 900_000_000;
 
 const DAY_HARMONICS: usize = 4;
 const WEEK_HARMONICS: usize = 4;
@@ -22,17 +25,36 @@ pub struct Calendar {
     /// Direct-mapped by cell. `[CACHE, width]`
     rows: Vec<f32>,
     cells: Vec<Option<i64>>,
+    /// What the zone adds to UTC, in steps, and from which cell to which that holds.
+    ahead: i64,
+    holds: Range<i64>,
 }
 
 impl Calendar {
     pub fn new(which: config::Calendar, grid: Grid, zone: jiff::tz::TimeZone) -> Self {
         let width = width(which);
         let (rows, cells) = if width == 0 { (0, 0) } else { (CACHE * width, CACHE) };
-        Self { which, grid, zone, width, rows: vec![0.0; rows], cells: vec![None; cells] }
+        Self { which, grid, zone, width, rows: vec![0.0; rows], cells: vec![None; cells], ahead: 0, holds: 0..0 }
     }
 
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// The cell that a cell has by the local clock: what seasons are counted by. On an irregular stream
+    /// it is the cell itself.
+    pub fn clock(&mut self, cell: i64) -> i64 {
+        let Some(interval) = self.grid.interval() else { return cell };
+        if !self.holds.contains(&cell) {
+            let at = jiff::Timestamp::from(self.grid.start_of(cell));
+            let ahead_us = i64::from(self.zone.to_offset(at).seconds()) * 1_000_000;
+            self.ahead = ahead_us.div_euclid(interval.as_micros());
+            // Offsets change at quarters of an hour, and seldom.
+            let cells = (QUARTER_US / interval.as_micros()).max(1);
+            let first = cell.div_euclid(cells) * cells;
+            self.holds = first..first + cells;
+        }
+        cell + self.ahead
     }
 
     /// The features of a cell. `[width]`
@@ -109,6 +131,10 @@ mod tests {
         let winter = calendar.features(cell("2024-03-30T11:00:00Z"))[..8].to_vec();
         let summer = calendar.features(cell("2024-03-31T10:00:00Z"))[..8].to_vec();
         assert_eq!(winter, summer);
+        let noons = ["2024-03-30T11:00:00Z", "2024-03-31T10:00:00Z", "2024-10-26T10:00:00Z", "2024-10-27T11:00:00Z"];
+        for noon in noons {
+            assert_eq!(calendar.clock(cell(noon)).rem_euclid(24), 12, "{noon}");
+        }
         // 2024-03-30 was a Saturday: weekend today and tomorrow; the 31st today alone.
         assert_eq!(calendar.features(cell("2024-03-30T11:00:00Z"))[16..18], [1.0, 1.0]);
         assert_eq!(calendar.features(cell("2024-03-31T10:00:00Z"))[16..18], [1.0, 0.0]);

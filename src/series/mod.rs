@@ -18,4 +18,4 @@ pub use features::Features;
 pub use order::{Admission, Held, Order};
 pub use sample::SeriesSample;
 pub use scaler::{Scale, Scaler};
-pub use window::{WindowCopy, WindowView, Windows};
+pub use window::{Capacity, Kept, WindowCopy, WindowView, Windows};

@@ -13,8 +13,8 @@ pub(super) struct Batches<'a> {
     /// Readings that warm a state before the first gradient.
     warm: usize,
     truncation: usize,
-    /// What a target counts, by lead, `[horizon]`.
-    lead_weights: &'a [f32],
+    /// The learnt leads, and what a target counts at each.
+    leads: Vec<(usize, f32)>,
     /// Whether a chunk's last reading alone is learnt from.
     last_only: bool,
 }
@@ -70,7 +70,12 @@ impl<'a> Batches<'a> {
             holdout,
             warm,
             truncation,
-            lead_weights: &stream.training.lead_weights,
+            leads: stream
+                .leads()
+                .learnt()
+                .iter()
+                .map(|lead| (*lead, stream.training.lead_weights[lead - 1]))
+                .collect(),
             last_only,
         })
     }
@@ -93,7 +98,7 @@ impl<'a> Batches<'a> {
             let learnt = |age, lead| age >= holdout + lead;
             if last_only {
                 // The last reading all of whose targets may be learnt from.
-                let last = end.max(holdout + self.lead_weights.len());
+                let last = end.max(holdout + self.leads.last().map_or(0, |(lead, _)| *lead));
                 self.fill(cut, row, sample, last, |age, lead| age == last && learnt(age, lead));
             } else {
                 self.fill(cut, row, sample, end, learnt);
@@ -122,7 +127,6 @@ impl<'a> Batches<'a> {
         let sample = &self.samples[sample];
         let window = sample.window.view();
         let (inputs, outputs) = self.widths();
-        let horizon = outputs / window.targets();
         let all = cut.warm + cut.steps;
         for t in 0..all {
             let age = end + all - 1 - t;
@@ -137,8 +141,8 @@ impl<'a> Batches<'a> {
                 let targets = &mut cut.targets[at..][..outputs];
                 self.features.wanted(&window, age, &sample.lead_scales, targets, mask);
                 for (i, mask) in mask.iter_mut().enumerate() {
-                    let usable = usable(age, i % horizon + 1);
-                    *mask *= if usable { self.lead_weights[i % horizon] } else { 0.0 };
+                    let (lead, weight) = self.leads[i % self.leads.len()];
+                    *mask *= if usable(age, lead) { weight } else { 0.0 };
                 }
             }
         }

@@ -64,7 +64,7 @@ pub enum RoundError {
 pub fn blueprint(stream: &Stream) -> Result<Blueprint, Error> {
     let features = Features::new(stream);
     let outputs = loss(stream).levels() * features.outputs();
-    let decoder = Head::Decoder { leads: stream.horizon, known: features.known() };
+    let decoder = Head::Decoder { leads: stream.leads().len(), known: features.known() };
     let (family, head) = match stream.model.network {
         Architecture::Recurrent { layers, head } => match head {
             HeadKind::Seq2seq | HeadKind::Direct => (Family::Recurrent(stack(layers)), Head::Direct),
