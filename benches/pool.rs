@@ -41,7 +41,8 @@ fn main() {
 
 /// Bytes of a series, and a call for the next reading of the next series.
 fn readings(accuracy: Accuracy, extras: usize, series: usize) -> (usize, impl FnMut()) {
-    let shape = PoolShape { targets: 1, horizon: HORIZON, seasons: SEASONS.to_vec(), extras, accuracy, linear: true };
+    let shape =
+        PoolShape { targets: 1, horizon: HORIZON, seasons: SEASONS.to_vec(), extras, accuracy, linear: true };
     let leads = match accuracy {
         Accuracy::Full => Leads::every(HORIZON),
         Accuracy::Compact => Leads::buckets(HORIZON),
@@ -70,7 +71,8 @@ fn readings(accuracy: Accuracy, extras: usize, series: usize) -> (usize, impl Fn
             waiting.prefetch(following, 0, t);
         }
         waiting.matured(slot, 0, t, &mut matured);
-        mixer.learn(slot, 0, value, &matured);
+        let (by_each, by_all) = matured.split_at(n * leads.len());
+        mixer.learn(slot, 0, value, by_each, by_all);
         let (forecasts, mixed) = said.split_at_mut(n * HORIZON);
         pool.step(slot, 0, &Observation { value, observed: true, clock: t as i64, extras: &x }, forecasts);
         mixer.mix(slot, 0, forecasts, mixed);

@@ -58,7 +58,8 @@ fn a_warm_step_allocates_nothing() {
 fn a_reading_of_a_warm_series_allocates_nothing() {
     for accuracy in [Accuracy::Full, Accuracy::Compact] {
         let leads = if accuracy == Accuracy::Full { Leads::every(24) } else { Leads::buckets(24) };
-        let shape = PoolShape { targets: 2, horizon: 24, seasons: vec![24, 168], extras: 3, accuracy, linear: true };
+        let shape =
+            PoolShape { targets: 2, horizon: 24, seasons: vec![24, 168], extras: 3, accuracy, linear: true };
         let mut experts: Vec<Box<dyn Experts>> = vec![
             Box::new(Pool::try_new(&shape).unwrap()),
             Box::new(Arma::new(2, 24, Some(24))),
@@ -82,7 +83,8 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
             let reading =
                 Observation { value, observed: t % 9 != 0, clock: t as i64, extras: &[0.1, 0.2, 0.3] };
             waiting.matured(2, 1, t, &mut matured);
-            mixer.learn(2, 1, value, &matured);
+            let (by_each, by_all) = matured.split_at(n * leads.len());
+            mixer.learn(2, 1, value, by_each, by_all);
             let mut rest = &mut said[..n * 24];
             for expert in &mut experts {
                 let (mine, others) = rest.split_at_mut(expert.names().len() * 24);

@@ -93,6 +93,7 @@ impl Golden {
             other => panic!("{other}"),
         };
         let head = match s.leads {
+            0 if s.norm == "output" => Head::Normed,
             0 => Head::Direct,
             leads => Head::Decoder { leads, known: s.known },
         };

@@ -99,7 +99,8 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     let which = config::Calendar { day: true, week: true, year: false };
     let mut calendar = Calendar::new(which, grid, jiff::tz::TimeZone::UTC);
     let extras = if accuracy == Accuracy::Full { calendar.width() } else { 0 };
-    let shape = PoolShape { targets: 1, horizon: HORIZON, seasons: SEASONS.to_vec(), extras, accuracy, linear: true };
+    let shape =
+        PoolShape { targets: 1, horizon: HORIZON, seasons: SEASONS.to_vec(), extras, accuracy, linear: true };
     let leads = match accuracy {
         Accuracy::Full => Leads::every(HORIZON),
         Accuracy::Compact => Leads::buckets(HORIZON),
@@ -136,7 +137,8 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
         let began = Instant::now();
         let value = pool.admit(0, 0, (value - anchor) as f32);
         waiting.matured(0, 0, now, &mut matured);
-        mixer.learn(0, 0, value, &matured[..(experts + MIXED) * learnt]);
+        let (by_each, by_all) = matured[..(experts + MIXED) * learnt].split_at(experts * learnt);
+        mixer.learn(0, 0, value, by_each, by_all);
         for i in 0..learnt {
             let lane = |lane: usize| matured[lane * learnt + i];
             let (point, mut bounds) = (lane(mixture), [0.0; LEVELS.len()]);

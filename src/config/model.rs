@@ -51,8 +51,12 @@ pub enum ActivationKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormKind {
+    /// Layer norm of what the top layer gives, on its way to the head.
+    Output,
+    /// Layer norm inside the cells, after the linear maps.
     Layer,
     None,
+    /// Batch norm between layers.
     Batch,
 }
 
@@ -127,7 +131,6 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool, linear: bool) -> Model {
     );
     let network = match family {
         Family::Lstm | Family::Gru | Family::Rnn => {
-            let layers = layers(&mut s, family);
             let head = s.choice(
                 "head",
                 &[
@@ -137,6 +140,8 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool, linear: bool) -> Model {
                     ("vector_to_sequence", HeadKind::VectorToSequence),
                 ],
             );
+            let unrolls = matches!(head, HeadKind::EncoderDecoder | HeadKind::VectorToSequence);
+            let layers = layers(&mut s, family, unrolls);
             if head == HeadKind::VectorToSequence && layers.layers > 1 {
                 s.fault(
                     "layers",
@@ -154,7 +159,11 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool, linear: bool) -> Model {
                     format!("is {stride}; at most the kernel of {kernel}, or readings are lost"),
                 );
             }
-            Architecture::Convolved { kernel, stride: stride.min(kernel), layers: layers(&mut s, family) }
+            Architecture::Convolved {
+                kernel,
+                stride: stride.min(kernel),
+                layers: layers(&mut s, family, false),
+            }
         }
         Family::Wavenet => {
             let channels = s.count("hidden", 32, 1..=1_024);
@@ -194,7 +203,7 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool, linear: bool) -> Model {
     Model { network, base }
 }
 
-fn layers(s: &mut Section<'_>, family: Family) -> LayerKind {
+fn layers(s: &mut Section<'_>, family: Family, unrolls: bool) -> LayerKind {
     let cell = match family {
         Family::Rnn => CellKind::Rnn(
             s.choice("activation", &[("tanh", ActivationKind::Tanh), ("relu", ActivationKind::Relu)]),
@@ -205,8 +214,14 @@ fn layers(s: &mut Section<'_>, family: Family) -> LayerKind {
         _ => CellKind::Lstm,
     };
     let (hidden, layers) = (s.count("hidden", 32, 1..=1_024), s.count("layers", 1, 1..=8));
-    let norm =
-        s.choice("norm", &[("layer", NormKind::Layer), ("none", NormKind::None), ("batch", NormKind::Batch)]);
+    let norms = [
+        ("output", NormKind::Output),
+        ("layer", NormKind::Layer),
+        ("none", NormKind::None),
+        ("batch", NormKind::Batch),
+    ];
+    // A decoder goes on from the bare state.
+    let norm = s.choice("norm", if unrolls { &norms[1..] } else { &norms });
     let residual = s.flag("residual", false);
     if layers == 1 && norm == NormKind::Batch {
         s.fault("norm", "is \"batch\", which stands between layers: say layers = 2 or more");

@@ -4,7 +4,7 @@ use crate::checkpoint::{self, Bundles, Champion, Store};
 use crate::config::{Config, Stream};
 use crate::domain::{ModelVersion, StreamName};
 use crate::engine::Model;
-use crate::series::SeriesSample;
+use crate::series::WindowCopy;
 use crate::telemetry::{self, Board, Metrics, RoundOutcome, events};
 use crate::training::{Outcome, Round, Trained, blueprint};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ const NAP: Duration = Duration::from_millis(50);
 /// A round to be run.
 pub(super) struct Job {
     pub stream: Arc<Stream>,
-    pub samples: Vec<SeriesSample>,
+    pub samples: Vec<WindowCopy>,
 }
 
 /// The thread that trains, one round at a time, at low priority and within its share of a core.
@@ -39,7 +39,7 @@ pub(super) struct Door {
 
 impl Door {
     /// Hands in a job, unless one of the stream is waiting or running already; says whether it did.
-    pub fn hand_in(&self, stream: &Arc<Stream>, samples: impl FnOnce() -> Vec<SeriesSample>) -> bool {
+    pub fn hand_in(&self, stream: &Arc<Stream>, samples: impl FnOnce() -> Vec<WindowCopy>) -> bool {
         let mut busy = self.busy.lock().expect("no holder of this lock panics");
         if busy.get(&stream.name).copied().unwrap_or(false) {
             return false;
@@ -139,7 +139,7 @@ impl Desk {
         let rounds = self.rounds.entry(stream.name.clone()).or_insert(champion.map_or(0, |c| c.rounds));
         *rounds += 1;
         let number = *rounds;
-        let readings = job.samples.iter().map(|s| s.window.view().len()).sum();
+        let readings = job.samples.iter().map(|s| s.view().len()).sum();
         events::round_started(&stream.name, number, job.samples.len(), readings);
         let began = Instant::now();
         let mut pace = Pace::new(stream.training.budget.cpu_share, &self.stop);

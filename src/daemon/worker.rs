@@ -11,7 +11,7 @@ use crate::checkpoint::Store;
 use crate::config::Config;
 use crate::domain::{Offset, StreamName, TopicPartition};
 use crate::kafka::{self, Commit, Link};
-use crate::series::SeriesSample;
+use crate::series::WindowCopy;
 use crate::telemetry::{Board, ClientMetrics, Metrics, TransactionOutcome, events};
 use crate::training::Due;
 use std::collections::BTreeMap;
@@ -268,7 +268,7 @@ impl Joined {
                 continue;
             }
             let most = stream.training.budget.series.div_ceil(shards().count());
-            let samples = || -> Vec<SeriesSample> { shards().flat_map(|o| o.shard.samples(most)).collect() };
+            let samples = || -> Vec<WindowCopy> { shards().flat_map(|o| o.shard.samples(most)).collect() };
             if self.worker.door.hand_in(&stream, samples) {
                 due.begun(age);
             }

@@ -5,10 +5,14 @@ use crate::config::{Accuracy, Base, Stream};
 use crate::domain::{Damaged, Leads, Rows, Take};
 use crate::evaluation::{Intervals, LeadErrors, Waiting};
 use crate::expert::{Experts, MIXED, Mixer, Observation, Panel};
+use crate::series::Scale;
 
-/// Where the parts of what is said stand, each `[horizon]` long: experts, the two copies of their
-/// mixture, the mixture, the network, the same three of the mixture of both, and, where they are
-/// judged as they were given, an interval's error scale and bounds.
+/// A base counts as wrong by at most this many of its units.
+const ERROR_MAX: f32 = 8.0;
+
+/// Where the parts of what is said stand, each `[horizon]` long: experts, the network, what the mixer
+/// makes of the experts (two copies and the mixture), the same of experts and network, and, where they
+/// are judged as they were given, an interval's error scale and bounds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lanes {
     pub experts: usize,
@@ -17,18 +21,26 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// The experts' mixture.
-    pub fn mixture(self) -> usize {
-        self.experts + MIXED - 1
+    pub fn network(self) -> usize {
+        self.experts
     }
 
-    pub fn network(self) -> usize {
+    fn copies(self) -> usize {
+        self.network() + 1
+    }
+
+    /// The experts' mixture.
+    pub fn mixture(self) -> usize {
+        self.copies() + MIXED - 1
+    }
+
+    fn all_copies(self) -> usize {
         self.mixture() + 1
     }
 
     /// What is emitted.
     pub fn point(self) -> usize {
-        self.network() + MIXED
+        self.all_copies() + MIXED - 1
     }
 
     fn scale(self) -> usize {
@@ -63,7 +75,7 @@ pub(super) struct Mixture {
     base_lane: Option<usize>,
     panel: Panel,
     mixer: Mixer,
-    /// Weighs the experts' mixture against the network.
+    /// Weighs the experts and the network.
     outer: Mixer,
     waiting: Waiting,
     base_errors: LeadErrors,
@@ -72,8 +84,14 @@ pub(super) struct Mixture {
     matured: Vec<f32>,
     /// `[levels]`
     bounds: Vec<f32>,
-    /// A network's corrections. `[learnt leads]`
+    /// A network's corrections; by how much its base was wrong. `[learnt leads]`
     corrections: Vec<f32>,
+    errors: Vec<f32>,
+}
+
+/// A network's unit at a lead, from the typical error of its base there and the series' deviation.
+fn unit(typical: f32, deviation: f32) -> f32 {
+    if typical > 0.0 { (1.25 * typical).max(0.02 * deviation) } else { deviation }
 }
 
 /// One target's forecast that has matured, at the learnt leads.
@@ -117,15 +135,19 @@ impl Mixture {
             Base::Mixture => Some(lanes.mixture()),
             base => panel.base(base),
         };
+        // A network has to prove itself.
+        let beginning: Vec<f32> =
+            (0..=experts).map(|e| if e < experts { 1.0 / experts as f32 } else { 0.0 }).collect();
         Self {
             mixer: Mixer::new(targets, experts, leads.clone(), panel.mix_from()),
-            outer: Mixer::new(targets, 2, leads.clone(), 0).begin_with(&[1.0, 0.0]),
+            outer: Mixer::new(targets, experts + 1, leads.clone(), panel.mix_from()).begin_with(&beginning),
             waiting: Waiting::new(targets, lanes.count(), leads.learnt()),
             base_errors: LeadErrors::new(targets, leads.len()),
             intervals: Intervals::new(targets, leads.len(), stream.season().unwrap_or(1), &stream.levels),
             matured: vec![f32::NAN; lanes.count() * leads.len()],
             bounds: vec![0.0; stream.levels.len()],
             corrections: vec![0.0; leads.len()],
+            errors: vec![0.0; leads.len()],
             base_lane,
             horizon,
             lanes,
@@ -194,19 +216,29 @@ impl Mixture {
         self.waiting.next(at.slot, at.target, at.now, self.lanes.point())
     }
 
-    /// Learns from a value that has arrived, of all that was said of it; gives what that was, to be
-    /// summed up, and the bounds that were given with it, by learnt lead. `value` is what is believed.
-    pub fn learn(&mut self, at: At, value: f32, mut judge: impl FnMut(&Matured<'_>, usize, &[f32])) {
+    /// Learns from a value that has arrived, of all that was said of it: `judge` gets that, and the
+    /// bounds that were given with it, by learnt lead. Gives by how much a network's base was wrong, in
+    /// its units; not a number where there was none. `value` is what is believed.
+    pub fn learn(
+        &mut self,
+        at: At,
+        value: f32,
+        scale: &Scale,
+        mut judge: impl FnMut(&Matured<'_>, usize, &[f32]),
+    ) -> &[f32] {
         let At { slot, target, now, clock } = at;
         let n = self.leads.len();
         self.waiting.matured(slot, target, now, &mut self.matured);
-        let Self { lanes, mixer, outer, base_errors, intervals, bounds, .. } = self;
+        let Self { lanes, mixer, outer, base_errors, intervals, bounds, errors, .. } = self;
         let (lanes, values) = (*lanes, &*self.matured);
         let matured = Matured { lanes, leads: n, values };
-        mixer.learn(slot, target, value, &values[..(lanes.experts + MIXED) * n]);
-        if matured.lane(lanes.network()).iter().any(|said| said.is_finite()) {
-            let both = lanes.mixture() * n..(lanes.point() + 1) * n;
-            outer.learn(slot, target, value, &values[both]);
+        let some = |from: usize, lanes: usize| &values[from * n..(from + lanes) * n];
+        mixer.learn(slot, target, value, some(0, lanes.experts), some(lanes.copies(), MIXED));
+        outer.learn(slot, target, value, some(0, lanes.experts + 1), some(lanes.all_copies(), MIXED));
+        let units = base_errors.of(slot)[target * n..][..n].iter();
+        for (i, (error, typical)) in errors.iter_mut().zip(units).enumerate() {
+            let base = self.base_lane.map_or(scale.mean, |lane| matured.said(lane, i));
+            *error = ((value - base) / unit(*typical, scale.deviation())).clamp(-ERROR_MAX, ERROR_MAX);
         }
         if let Some(lane) = self.base_lane {
             base_errors.learn(slot, target, value, matured.lane(lane));
@@ -223,13 +255,14 @@ impl Mixture {
             judge(&matured, i, bounds);
             intervals.update(slot, target, clock, i + 1, value, point, scale, bounds);
         }
+        &self.errors
     }
 
     /// Steps the experts on a reading and mixes what they say. `said`: `[lanes, horizon]`
     pub fn forecast(&mut self, at: At, reading: &Observation<'_>, said: &mut [f32]) {
         let (experts, rest) = said.split_at_mut(self.lanes.experts * self.horizon);
         self.panel.step(at.slot, at.target, reading, experts);
-        self.mixer.mix(at.slot, at.target, experts, &mut rest[..MIXED * self.horizon]);
+        self.mixer.mix(at.slot, at.target, experts, &mut rest[self.horizon..][..MIXED * self.horizon]);
     }
 
     /// What a network corrects, at a lead. `mean` is the series' own.
@@ -243,30 +276,25 @@ impl Mixture {
     /// The network's unit at each target and learnt lead: the typical error of its base.
     pub fn lead_scales(&self, slot: usize, deviation: impl Fn(usize) -> f32) -> impl Iterator<Item = f32> {
         let n = self.leads.len();
-        self.base_errors.of(slot).iter().enumerate().map(move |(i, error)| {
-            let deviation = deviation(i / n);
-            if *error > 0.0 { (1.25 * error).max(0.02 * deviation) } else { deviation }
-        })
+        self.base_errors.of(slot).iter().enumerate().map(move |(i, error)| unit(*error, deviation(i / n)))
     }
 
-    /// Mixes the experts' mixture with what the network makes of its base; without a network the
-    /// mixture stands. `y`: a network's outputs, in units of `scales`. `[learnt leads]` each
+    /// Mixes the experts with what the network makes of its base, if there is one. `y`: a network's outputs, in units of `scales`. `[learnt leads]` each
     pub fn correct(&mut self, at: At, network: Option<(&[f32], &[f32])>, mean: f32, said: &mut [f32]) {
         let (h, lanes) = (self.horizon, self.lanes);
-        let Some((y, scales)) = network else {
-            said[lanes.network() * h..lanes.point() * h].fill(f32::NAN);
-            said.copy_within(lanes.mixture() * h..(lanes.mixture() + 1) * h, lanes.point() * h);
-            return;
-        };
-        let corrections = self.corrections.iter_mut().zip(y.iter().zip(scales));
-        corrections.for_each(|(to, (y, scale))| *to = y * scale);
-        for lead in 1..=h {
-            said[lanes.network() * h + lead - 1] = self.base_of(said, lead, mean);
+        let network_at = lanes.network() * h;
+        if let Some((y, scales)) = network {
+            let corrections = self.corrections.iter_mut().zip(y.iter().zip(scales));
+            corrections.for_each(|(to, (y, scale))| *to = y * scale);
+            for lead in 1..=h {
+                said[network_at + lead - 1] = self.base_of(said, lead, mean);
+            }
+            self.leads.add(&self.corrections, &mut said[network_at..][..h]);
+        } else {
+            said[network_at..][..h].fill(f32::NAN);
         }
-        self.leads.add(&self.corrections, &mut said[lanes.network() * h..][..h]);
-        let (before, mixed) = said.split_at_mut((lanes.network() + 1) * h);
-        let both = &before[lanes.mixture() * h..];
-        self.outer.mix(at.slot, at.target, both, &mut mixed[..MIXED * h]);
+        let (experts, mixed) = said.split_at_mut((lanes.network() + 1) * h);
+        self.outer.mix(at.slot, at.target, experts, &mut mixed[MIXED * h..][..MIXED * h]);
     }
 
     /// Puts the intervals around what is emitted: `each` gets each lead's point and bounds. While no
@@ -281,8 +309,7 @@ impl Mixture {
             let point = said[lanes.point() * h + lead - 1];
             let cell = at.clock + lead as i64;
             let bounds = &mut self.bounds;
-            let scale =
-                self.intervals.quantiles(at.slot, at.target, cell, learnt + 1, point, guess, bounds);
+            let scale = self.intervals.quantiles(at.slot, at.target, cell, learnt + 1, point, guess, bounds);
             each(lead, point, bounds);
             if lanes.keeps_bounds() {
                 said[lanes.scale() * h + lead - 1] = scale;

@@ -9,7 +9,8 @@ use crate::domain::{Degraded, EventTime, ModelVersion, Reading, Rows};
 use crate::evaluation::Summary;
 use crate::nn::Error;
 use crate::series::{
-    Admission, Capacity, Directory, Features, Held, Order, Place, Scaler, SeriesSample, Slot, Windows,
+    Admission, Capacity, Directory, Features, Held, Order, Place, Recent, Scaler, Slot, WindowCopy,
+    WindowView, Windows,
 };
 use crate::telemetry::{Discard, Eviction, Invariant, Violations};
 use std::sync::Arc;
@@ -33,10 +34,10 @@ pub struct Shard {
     pub(super) order: Order<Waiting>,
     pub(super) rounds: Rounds,
     pub(super) scaler: Scaler,
-    /// What a network's inputs and its re-warming need of every series.
-    pub(super) windows: Windows,
-    /// What training samples, of some series.
-    pub(super) histories: Windows,
+    pub(super) recent: Recent,
+    /// The windows of series that are learnt from, and shorter ones of all others.
+    pub(super) learnt: Windows,
+    pub(super) others: Windows,
     pub(super) features: Features,
     pub(super) mixture: Mixture,
     pub(super) summary: Summary,
@@ -92,15 +93,17 @@ impl Shard {
         let features = Features::new(&stream);
         let mixture = Mixture::new(&stream, features.extras());
         let summary = Summary::new(stream.horizon, mixture.judged(), stream.levels.len());
-        let timed = stream.grid.interval().is_none();
-        let (short, long) = (windows_of_all(&stream), windows_that_learn(&stream));
+        let (timed, own) = (stream.grid.interval().is_none(), features.own());
+        let leads = stream.leads();
+        let (learnt, others) = windows(&stream);
         Self {
             directory: Directory::new(stream.bounds.max_series),
             order: Order::new(stream.grid, stream.lateness, stream.max_gap, stream.bounds.max_held),
             rounds: Rounds::new(width),
             scaler: Scaler::new(width),
-            windows: Windows::new(short, targets, width, features.shown().len(), timed),
-            histories: Windows::new(long, targets, width, stream.leads().len(), timed),
+            recent: Recent::new(recent(&features), targets, width, timed),
+            learnt: Windows::new(learnt, own, targets, leads.learnt(), timed),
+            others: Windows::new(others, own, targets, &[], timed),
             serving: None,
             incoming: None,
             buffers: Buffers::new(&stream, &features, mixture.lanes, summary.buckets()),
@@ -125,13 +128,14 @@ impl Shard {
 
     /// Everything that is kept per series, besides the hidden states.
     pub(super) fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
-        let own: [&dyn Rows; 3] = [&self.scaler, &self.windows, &self.histories];
+        let own: [&dyn Rows; 4] = [&self.scaler, &self.recent, &self.learnt, &self.others];
         own.into_iter().chain(self.mixture.tables())
     }
 
     pub(super) fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {
-        let own: [&mut dyn Rows; 3] = [&mut self.scaler, &mut self.windows, &mut self.histories];
-        own.into_iter().chain(self.mixture.tables_mut())
+        let Self { scaler, recent, learnt, others, mixture, .. } = self;
+        let own: [&mut dyn Rows; 4] = [scaler, recent, learnt, others];
+        own.into_iter().chain(mixture.tables_mut())
     }
 
     /// The names under which errors are kept: every expert of a stream, their mixture (`experts`), the
@@ -277,7 +281,8 @@ impl Shard {
         let Some(incoming) = &mut self.incoming else { return Ok(None) };
         let slots = self.directory.slots();
         incoming.stateful.grow(slots)?;
-        let done = incoming.warm(budget, slots, &self.windows, &self.scaler, &mut self.features)?;
+        let window = |slot| window(&self.learnt, &self.others, slot);
+        let done = incoming.warm(budget, slots, window, &mut self.features)?;
         if !done {
             return Ok(None);
         }
@@ -323,19 +328,12 @@ impl Shard {
     }
 
     /// Copies for training of at most `most` series, spread evenly over all.
-    pub fn samples(&self, most: usize) -> Vec<SeriesSample> {
-        let all: Vec<Slot> =
-            self.directory.live().filter(|slot| !self.histories.view(*slot).is_empty()).collect();
+    pub fn samples(&self, most: usize) -> Vec<WindowCopy> {
+        let window = |slot: Slot| self.learnt.holds(slot).then(|| self.learnt.view(slot));
+        let all: Vec<WindowView<'_>> =
+            self.directory.live().filter_map(window).filter(|window| !window.is_empty()).collect();
         let taken = most.min(all.len());
-        (0..taken)
-            .map(|i| all[i * all.len() / taken])
-            .map(|slot| {
-                let scales = self.scaler.scales(slot).to_vec();
-                let deviation = |target: usize| scales[target].deviation();
-                let lead_scales = self.mixture.lead_scales(slot.index(), deviation).collect();
-                SeriesSample { window: self.histories.view(slot).copy(), lead_scales, scales }
-            })
-            .collect()
+        (0..taken).map(|i| all[i * all.len() / taken].copy()).collect()
     }
 
     /// A series' name; empty when its slot is free.
@@ -365,7 +363,7 @@ impl Shard {
     /// The recent readings of a series' target in its own units, oldest first, at most `most` and no more
     /// than its window holds; `None` where it was missing.
     pub fn recent(&self, slot: Slot, target: usize, most: usize) -> Vec<(EventTime, Option<f64>)> {
-        let window = self.windows.view(slot);
+        let window = self.recent.view(slot);
         let anchor = self.scaler.anchor(slot, target);
         (0..window.len().min(most))
             .rev()
@@ -395,19 +393,23 @@ fn warm_steps(stream: &Stream) -> usize {
     WARM_LEAST.max(4 * stream.season().unwrap_or(1))
 }
 
-/// What is kept of every series: to warm a state over, with the inputs that look back a season.
-fn windows_of_all(stream: &Stream) -> Capacity {
-    let longest = stream.seasons.last().copied().unwrap_or(1);
-    let room = (warm_steps(stream).max(stream.model.memory() + 1) + longest + 1).min(stream.window);
-    Capacity { series: usize::MAX, shared: SHOWN, least: room, most: room.max(SHOWN) }
+/// What is looked back on, and what is shown of the first series.
+fn recent(features: &Features) -> Capacity {
+    let room = features.lookback() + 1;
+    Capacity { series: 0..usize::MAX, shared: SHOWN, least: room, most: room.max(SHOWN) }
 }
 
-/// What is kept of those that training learns from.
-fn windows_that_learn(stream: &Stream) -> Capacity {
-    if !stream.training.enabled {
-        return Capacity { series: 0, shared: 0, least: 0, most: 0 };
-    }
+/// The windows of series that are learnt from, and those of all others, to warm a state over.
+fn windows(stream: &Stream) -> (Capacity, Capacity) {
+    let series = if stream.training.enabled { stream.training.budget.series } else { 0 };
     let least = stream.least_window().min(stream.window);
-    let series = stream.training.budget.series;
-    Capacity { series, shared: HISTORIES, least, most: stream.window }
+    let warm = warm_steps(stream).max(stream.model.memory() + 1).min(stream.window);
+    (
+        Capacity { series: 0..series, shared: HISTORIES, least, most: stream.window },
+        Capacity { series: series..usize::MAX, shared: 0, least: warm, most: warm },
+    )
+}
+
+fn window<'a>(learnt: &'a Windows, others: &'a Windows, slot: Slot) -> WindowView<'a> {
+    if learnt.holds(slot) { learnt.view(slot) } else { others.view(slot) }
 }

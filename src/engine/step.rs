@@ -8,7 +8,7 @@ use crate::config::{Fill, Stream};
 use crate::domain::{EventTime, Forecast, ModelVersion, TargetForecast};
 use crate::expert::Observation;
 use crate::nn::Error;
-use crate::series::{Features, Kept, Slot};
+use crate::series::{Features, Slot};
 use crate::telemetry::Invariant;
 
 /// Series that are taken in, stepped and answered together.
@@ -69,12 +69,8 @@ pub(super) struct Buffers {
     warm_slots: Vec<u32>,
     warm_x: Vec<f32>,
     warm_y: Vec<f32>,
-    /// What a window keeps of the base: at the leads that are shown, and at all that are learnt.
-    /// `[targets, leads]`
-    shown_bases: Vec<f32>,
-    all_bases: Vec<f32>,
-    units: Vec<f32>,
-    /// `[targets, learnt leads]`
+    /// What a network corrects, and its unit there. `[targets, learnt leads]`
+    bases: Vec<f32>,
     lead_scales: Vec<f32>,
     anchors: Vec<f64>,
     forecast: Forecast,
@@ -103,9 +99,7 @@ impl Buffers {
             warm_slots: Vec::with_capacity(TILE),
             warm_x: Vec::new(),
             warm_y: Vec::new(),
-            shown_bases: vec![0.0; targets * features.shown().len()],
-            all_bases: vec![0.0; targets * leads.len()],
-            units: vec![0.0; targets],
+            bases: vec![0.0; targets * leads.len()],
             lead_scales: vec![0.0; targets * leads.len()],
             anchors: vec![0.0; targets],
             forecast: Forecast { origin: EventTime::MIN, degraded: None, targets: vec![target; targets] },
@@ -138,22 +132,17 @@ impl Shard {
         let (inputs, outputs) = (self.features.inputs(), self.features.outputs());
         self.buffers.slots.clear();
         self.buffers.places.clear();
-        let is_networked = self.serving.is_some() || self.incoming.is_some();
         for (i, turn) in tile.iter().enumerate() {
             if let Some(next) = tile.get(i + 1) {
                 self.prefetch(next.slot);
             }
             self.copy_before_change(turn.slot)?;
             self.take_in(turn, i)?;
-            if is_networked {
-                let row = &mut self.buffers.x[i * inputs..][..inputs];
-                let window = self.windows.view(turn.slot);
-                self.features.fill(&window, 0, self.scaler.scales(turn.slot), row);
-            }
             self.buffers.slots.push(turn.slot.0);
         }
         if let Some(serving) = &mut self.serving {
-            let (x, y) = (&self.buffers.x[..tile.len() * inputs], &mut self.buffers.y[..tile.len() * outputs]);
+            let (x, y) =
+                (&self.buffers.x[..tile.len() * inputs], &mut self.buffers.y[..tile.len() * outputs]);
             serving.step(&self.buffers.slots, x, y)?;
         }
         self.step_incoming(tile)?;
@@ -164,7 +153,7 @@ impl Shard {
     }
 
     fn prefetch(&self, slot: Slot) {
-        let now = self.windows.total(slot);
+        let now = self.recent.total(slot);
         for target in 0..self.stream.targets.len() {
             self.mixture.prefetch(slot.index(), target, now);
         }
@@ -191,24 +180,25 @@ impl Shard {
         incoming.stateful.step(&b.warm_slots, &b.warm_x, &mut b.warm_y)
     }
 
-    /// Scores what has matured, scales, lets the experts forecast, and appends to the window.
+    /// Scores what has matured, scales, lets the experts forecast, and notes what a network is shown.
     fn take_in(&mut self, turn: &Turn, tile_at: usize) -> Result<(), Error> {
         let slot = turn.slot;
         if turn.fresh {
             self.tables_mut().into_iter().for_each(|table| table.reset(slot.index()));
         }
         if turn.cold {
-            self.windows.clear(slot);
-            self.histories.clear(slot);
+            self.recent.clear(slot);
+            self.learnt.clear(slot);
+            self.others.clear(slot);
             self.mixture.interrupt(slot.index());
             self.serving.as_mut().map_or(Ok(()), |s| s.reset(slot))?;
             self.incoming.as_mut().map_or(Ok(()), |i| i.stateful.reset(slot))?;
         }
-        let window = self.windows.view(slot);
-        let forward = window.is_empty() || window.cell(0) < turn.cell;
+        let recent = self.recent.view(slot);
+        let forward = recent.is_empty() || recent.cell(0) < turn.cell;
         self.violations.check(Invariant::TimeMovesForward, forward);
         self.steps += u64::from(turn.observed.is_some());
-        let now = self.windows.total(slot);
+        let now = self.recent.total(slot);
         // The cells of an irregular stream have no phase: its seasons are counts of readings.
         let on_grid = self.stream.grid.interval().is_some();
         let clock = if on_grid { self.features.clock(turn.cell) } else { now as i64 };
@@ -226,8 +216,8 @@ impl Shard {
         for column in 0..self.stream.width() {
             let raw = turn.observed.as_ref().map_or(f64::NAN, |o| self.rounds.values(o)[column]);
             let mut value = self.scaler.relative(slot, column, raw);
-            let window = self.windows.view(slot);
-            let previous = (!window.is_empty()).then(|| window.value(0, column));
+            let recent = self.recent.view(slot);
+            let previous = (!recent.is_empty()).then(|| recent.value(0, column));
             let is_seen = value.is_finite();
             if column < targets {
                 let at = At { target: column, ..place };
@@ -260,7 +250,7 @@ impl Shard {
         let per_deviation = if scale.readings() < SHOWN_AFTER { f32::NAN } else { 1.0 / scale.deviation() };
         let (summary, buckets) = (&mut self.summary, &self.buffers.buckets);
         let lanes = self.mixture.lanes;
-        self.mixture.learn(at, believed, |matured, lead, bounds| {
+        let errors = self.mixture.learn(at, believed, &scale, |matured, lead, bounds| {
             let Some(bucket) = buckets[lead] else { return };
             for (judged, lane) in lanes.judged().enumerate() {
                 let error = (matured.said(lane, lead) - value).abs();
@@ -268,6 +258,9 @@ impl Shard {
             }
             summary.add_coverage(bucket, value, bounds);
         });
+        if self.learnt.holds(Slot(at.slot as u32)) {
+            self.learnt.arrive(Slot(at.slot as u32), at.target, errors);
+        }
     }
 
     /// Lets the experts forecast.
@@ -289,32 +282,28 @@ impl Shard {
         }
     }
 
-    /// Appends the reading to the windows, with what a network is to correct.
+    /// Keeps the reading, and what a network is shown of it.
     fn keep(&mut self, turn: &Turn, tile_at: usize) {
-        let (h, targets) = (self.stream.horizon, self.stream.targets.len());
+        let (h, targets, inputs) = (self.stream.horizon, self.stream.targets.len(), self.features.inputs());
         let width = self.mixture.lanes.count() * h;
         let b = &mut self.buffers;
-        let (learnt, shown) = (self.mixture.leads.learnt(), self.features.shown());
+        let (scales, learnt) = (self.scaler.scales(turn.slot), self.mixture.leads.learnt());
         for target in 0..targets {
-            let scale = self.scaler.scales(turn.slot)[target];
             let said = &b.said[(tile_at * targets + target) * width..][..width];
-            b.units[target] = scale.deviation();
-            let all = &mut b.all_bases[target * learnt.len()..][..learnt.len()];
-            for (base, lead) in all.iter_mut().zip(learnt) {
-                *base = self.mixture.base_of(said, *lead, scale.mean);
+            let bases = &mut b.bases[target * learnt.len()..][..learnt.len()];
+            for (base, lead) in bases.iter_mut().zip(learnt) {
+                *base = self.mixture.base_of(said, *lead, scales[target].mean);
             }
-            let to = b.shown_bases[target * shown.len()..].iter_mut();
-            to.zip(shown).for_each(|(base, at)| *base = all[*at]);
         }
-        let kept = Kept {
-            cell: turn.cell,
-            values: &b.values,
-            observed: &b.observed,
-            bases: &b.shown_bases,
-            units: &b.units,
-        };
-        self.windows.push(turn.slot, &kept);
-        self.histories.push(turn.slot, &Kept { bases: &b.all_bases, ..kept });
+        self.recent.push(turn.slot, turn.cell, &b.values, &b.observed);
+        let row = &mut b.x[tile_at * inputs..][..inputs];
+        let own = self.features.own();
+        self.features.fill_own(&self.recent.view(turn.slot), scales, &b.bases, &mut row[..own]);
+        let windows = if self.learnt.holds(turn.slot) { &mut self.learnt } else { &mut self.others };
+        windows.push(turn.slot, turn.cell, &row[..own]);
+        if self.serving.is_some() || self.incoming.is_some() {
+            self.features.complete(turn.cell, row);
+        }
     }
 
     /// Mixes in the network, puts the intervals around it, notes it, and emits it if it is due.
@@ -334,12 +323,12 @@ impl Shard {
             let at = At { target, ..place };
             let scale = self.scaler.scales(slot)[target];
             let anchor = self.scaler.anchor(slot, target);
-            let window = self.windows.view(slot);
-            let is_seen = turn.observed.is_some() && window.observed(0, target);
+            let recent = self.recent.view(slot);
+            let is_seen = turn.observed.is_some() && recent.observed(0, target);
             let b = &mut self.buffers;
             b.anchors[target] = anchor;
             let out = &mut b.forecast.targets[target];
-            out.last = is_seen.then(|| f64::from(window.value(0, target)) + anchor);
+            out.last = is_seen.then(|| f64::from(recent.value(0, target)) + anchor);
             out.decimals = decimals(scale.deviation());
             let said = &mut b.said[(tile_at * targets + target) * width..][..width];
             let y = &b.y[(tile_at * targets + target) * learnt..][..learnt];
@@ -370,7 +359,7 @@ impl Shard {
         self.accounts.answered += 1;
         let again = observed.offset < self.emit_from && !self.order.holds();
         self.violations.check(Invariant::AnsweredOnce, !again);
-        let newest = self.windows.view(turn.slot).cell(0);
+        let newest = self.recent.view(turn.slot).cell(0);
         self.violations.check(Invariant::NothingFromLater, newest == turn.cell);
         self.buffers.forecast.origin = self.stream.grid.start_of(turn.cell);
         self.buffers.forecast.degraded = self.degraded();

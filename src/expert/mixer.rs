@@ -171,15 +171,16 @@ impl Mixer {
     }
 
     /// Learns from the forecasts of `value`, a reading that has arrived: what each expert said at each
-    /// learnt lead, then what [`Self::mix`] made of it; not a number where nothing was said.
-    /// `matured`: `[experts + MIXED, learnt leads]`
-    pub fn learn(&mut self, slot: usize, target: usize, value: f32, matured: &[f32]) {
+    /// learnt lead, and what [`Self::mix`] made of it; not a number where nothing was said.
+    /// `said`: `[experts, learnt leads]`; `mixed`: `[MIXED, learnt leads]`
+    pub fn learn(&mut self, slot: usize, target: usize, value: f32, said: &[f32], mixed: &[f32]) {
         let (n, width) = (self.leads.len(), self.layout.width);
-        assert_eq!(matured.len(), (self.experts + MIXED) * n);
+        assert!(said.len() == self.experts * n && mixed.len() == MIXED * n);
         if !value.is_finite() {
             return;
         }
-        for (from, to) in matured.chunks_exact(n).zip(self.matured.chunks_exact_mut(width)) {
+        let rows = said.chunks_exact(n).chain(mixed.chunks_exact(n));
+        for (from, to) in rows.zip(self.matured.chunks_exact_mut(width)) {
             to[..n].copy_from_slice(from);
         }
         let Row { floats, counts, .. } = self.table.row(slot, target);

@@ -195,8 +195,14 @@ mod tests {
     use crate::config::Accuracy;
 
     fn pool() -> Pool {
-        let shape =
-            PoolShape { targets: 1, horizon: 6, seasons: vec![12], extras: 0, accuracy: Accuracy::Full, linear: true };
+        let shape = PoolShape {
+            targets: 1,
+            horizon: 6,
+            seasons: vec![12],
+            extras: 0,
+            accuracy: Accuracy::Full,
+            linear: true,
+        };
         let mut pool = Pool::try_new(&shape).unwrap();
         pool.grow(1);
         pool

@@ -34,7 +34,16 @@ impl Calendar {
     pub fn new(which: config::Calendar, grid: Grid, zone: jiff::tz::TimeZone) -> Self {
         let width = width(which);
         let (rows, cells) = if width == 0 { (0, 0) } else { (CACHE * width, CACHE) };
-        Self { which, grid, zone, width, rows: vec![0.0; rows], cells: vec![None; cells], ahead: 0, holds: 0..0 }
+        Self {
+            which,
+            grid,
+            zone,
+            width,
+            rows: vec![0.0; rows],
+            cells: vec![None; cells],
+            ahead: 0,
+            holds: 0..0,
+        }
     }
 
     pub fn width(&self) -> usize {
@@ -131,7 +140,8 @@ mod tests {
         let winter = calendar.features(cell("2024-03-30T11:00:00Z"))[..8].to_vec();
         let summer = calendar.features(cell("2024-03-31T10:00:00Z"))[..8].to_vec();
         assert_eq!(winter, summer);
-        let noons = ["2024-03-30T11:00:00Z", "2024-03-31T10:00:00Z", "2024-10-26T10:00:00Z", "2024-10-27T11:00:00Z"];
+        let noons =
+            ["2024-03-30T11:00:00Z", "2024-03-31T10:00:00Z", "2024-10-26T10:00:00Z", "2024-10-27T11:00:00Z"];
         for noon in noons {
             assert_eq!(calendar.clock(cell(noon)).rem_euclid(24), 12, "{noon}");
         }

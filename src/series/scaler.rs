@@ -1,8 +1,8 @@
 use super::Slot;
 use crate::domain::{Damaged, Rows, Take, put};
 
-/// How fast a scale follows its series, at the slowest: a memory of about 1,000 readings.
-const RATE: f32 = 0.001;
+/// How fast a scale follows its series, at the slowest: a half-life of 200 readings.
+const RATE: f32 = 0.003_46;
 
 /// The largest distance from an anchor: its square and the sums of it stay finite in f32.
 const LARGEST: f64 = 1e15;

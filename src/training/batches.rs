@@ -1,12 +1,12 @@
 use crate::config::{Architecture, HeadKind, Stream};
 use crate::nn::Chunk;
-use crate::series::{Features, SeriesSample};
+use crate::series::{Features, WindowCopy};
 use rand::Rng;
 use std::ops::Range;
 
 /// Cuts chunks out of windows: features and targets of consecutive readings.
 pub(super) struct Batches<'a> {
-    samples: &'a [SeriesSample],
+    samples: &'a [WindowCopy],
     features: Features,
     /// Newest readings of a window that are kept for judging.
     holdout: usize,
@@ -56,8 +56,8 @@ impl Cut {
 
 impl<'a> Batches<'a> {
     /// `None` when no window is long enough to learn from and be judged on.
-    pub fn new(stream: &'a Stream, samples: &'a [SeriesSample]) -> Option<Self> {
-        let longest = samples.iter().map(|s| s.window.view().len()).max()?;
+    pub fn new(stream: &'a Stream, samples: &'a [WindowCopy]) -> Option<Self> {
+        let longest = samples.iter().map(|s| s.view().len()).max()?;
         let holdout = stream.training.holdout.min(longest / 4);
         let learnt = longest.checked_sub(holdout + stream.horizon)?;
         let truncation = stream.training.truncation.min(learnt);
@@ -91,7 +91,7 @@ impl<'a> Batches<'a> {
         let (holdout, last_only) = (self.holdout, self.last_only);
         for row in 0..batch {
             let sample = rng.random_range(0..self.samples.len());
-            let len = self.samples[sample].window.view().len();
+            let len = self.samples[sample].view().len();
             let newest = holdout + 1;
             let oldest = len.saturating_sub(self.warm + self.truncation).max(newest);
             let end = rng.random_range(newest..=oldest);
@@ -124,9 +124,9 @@ impl<'a> Batches<'a> {
         end: usize,
         usable: impl Fn(usize, usize) -> bool,
     ) {
-        let sample = &self.samples[sample];
-        let window = sample.window.view();
+        let window = self.samples[sample].view();
         let (inputs, outputs) = self.widths();
+        let own = self.features.own();
         let all = cut.warm + cut.steps;
         for t in 0..all {
             let age = end + all - 1 - t;
@@ -134,15 +134,20 @@ impl<'a> Batches<'a> {
                 continue;
             }
             let x = &mut cut.x[(row * all + t) * inputs..][..inputs];
-            self.features.fill(&window, age, &sample.scales, x);
+            window.inputs(age, &mut x[..own]);
+            self.features.complete(window.cell(age), x);
             if t >= cut.warm {
                 let at = (row * cut.steps + t - cut.warm) * outputs;
                 let mask = &mut cut.mask[at..][..outputs];
                 let targets = &mut cut.targets[at..][..outputs];
-                self.features.wanted(&window, age, &sample.lead_scales, targets, mask);
-                for (i, mask) in mask.iter_mut().enumerate() {
+                window.errors(age, targets);
+                for (i, (target, mask)) in targets.iter_mut().zip(mask).enumerate() {
                     let (lead, weight) = self.leads[i % self.leads.len()];
-                    *mask *= if usable(age, lead) { weight } else { 0.0 };
+                    if target.is_finite() {
+                        *mask = if usable(age, lead) { weight } else { 0.0 };
+                    } else {
+                        *target = 0.0;
+                    }
                 }
             }
         }

@@ -5,7 +5,7 @@
 For each network: its shape, its weights (drawn here), x [batch, steps, inputs], targets, mask, the
 outputs for every step as they are served, the final states of plain recurrent layers, the masked mean
 loss in training, its gradients, and the weights after three steps of AdamW with clipping on that same
-chunk. Matrices decay, biases, gains and statistics do not.
+chunk, which decays all that a gradient moves.
 """
 
 import json
@@ -98,13 +98,18 @@ class Body(nn.Module):
 
 
 class Recurrent(Body):
-    def __init__(self, outputs, **kw):
+    def __init__(self, outputs, normed=False, **kw):
         super().__init__(HIDDEN, outputs)
         self.stack = Stack(**kw)
+        self.head_norm = nn.LayerNorm(HIDDEN) if normed else None
+        if normed:
+            nn.init.uniform_(self.head_norm.weight, 0.5, 1.5)
+            nn.init.uniform_(self.head_norm.bias, -0.5, 0.5)
         self.names = {f"stack.{k}": v for k, v in self.stack.names.items()}
 
     def forward(self, x, targets):
         top, self.states = self.stack(x)
+        top = top if self.head_norm is None else self.head_norm(top)
         return self.head(torch.cat([top, x], -1))
 
 
@@ -254,10 +259,7 @@ def case(make, shape, loss="squared", forced=False):
     out |= {"value": first.item(), "gradients": {n: flat(p.grad) for n, p in named.items()}}
     for norm in norms:
         norm.momentum = 0.1
-    matrix = [p for p in named.values() if p.dim() > 1]
-    vector = [p for p in named.values() if p.dim() == 1]
-    groups = [{"params": matrix, "weight_decay": DECAY}, {"params": vector, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE)
+    optimiser = torch.optim.AdamW(list(named.values()), lr=LEARNING_RATE, weight_decay=DECAY)
     for _ in range(UPDATES):
         optimiser.zero_grad()
         value().backward()
@@ -280,6 +282,9 @@ def cases():
         for norm in ("none", "batch"):
             shape = {"family": "recurrent", "cell": cell, "layers": 3, "residual": True, "norm": norm}
             yield case(lambda: Recurrent(OUTPUTS, cell=cell, layers=3, residual=True, norm=norm), shape)
+    for cell in ("lstm", "gru"):
+        shape = {"family": "recurrent", "cell": cell, "layers": 2, "norm": "output"}
+        yield case(lambda: Recurrent(OUTPUTS, normed=True, cell=cell, layers=2), shape)
     for loss in ("huber", "pinball"):
         yield case(
             lambda: Recurrent(OUTPUTS, cell="lstm", layers=1),

@@ -17,8 +17,8 @@ use candle_core::{CpuStorage, InplaceOp1, Layout};
 use super::arena::cpu_floats;
 use super::blueprint::{Family, Head};
 use super::error::check_length;
-use super::fold::folded;
-use super::kernel::{Aligned, Isa, Operand, Packed, Product};
+use super::fold::{folded, folded_head};
+use super::kernel::{Aligned, Isa, Operand, Packed, Product, Standardise};
 use super::{Activation, Arena, Blueprint, Error, Weights};
 use convolved::Convolved;
 use decoder::Decoder;
@@ -55,8 +55,9 @@ enum HeadPack {
     Decoder(Box<Decoder>),
 }
 
-/// `y = W [top | x] + b`
+/// `y = W [top | x] + b`, or of the normed top: gain and bias of the norm are folded into `W` and `b`.
 struct Direct {
+    norm: Option<(Standardise, Aligned)>,
     /// `[outputs, top + x]`
     weights: Packed,
     /// `[outputs]`, padded
@@ -88,19 +89,32 @@ fn kept(v: f32) -> f32 {
 const KEPT_MAX: f32 = 1e6;
 
 impl Direct {
-    /// `values` is the head's own flat vector.
-    fn new(isa: Isa, b: &Blueprint, values: &[f32]) -> Self {
+    /// `all` is the flat vector of all parameters.
+    fn new(isa: Isa, b: &Blueprint, all: &[f32]) -> Self {
         let [top, features] = b.head_inputs();
         let depth = top + features;
+        let values = folded_head(b, all);
         let weights = Packed::new(isa, b.outputs(), depth, |column, k| values[column * depth + k]);
         let mut bias = Aligned::zeros(weights.columns());
         bias[..b.outputs()].copy_from_slice(&values[b.outputs() * depth..]);
         let y = Aligned::zeros(TILE * weights.columns());
-        Self { weights, bias, features, y }
+        let norm = b.head_norm().map(|_| {
+            let norm = Standardise::new(isa, top);
+            let normed = Aligned::zeros(TILE * norm.width());
+            (norm, normed)
+        });
+        Self { norm, weights, bias, features, y }
     }
 
     fn run(&mut self, rows: usize, top: Operand, x: Operand, y: &mut [f32], outputs: usize) {
         let stride = self.weights.columns();
+        let top = match &mut self.norm {
+            None => top,
+            Some((norm, normed)) => {
+                norm.forward(top, rows, normed, None);
+                Operand { values: normed, stride: norm.width(), width: top.width }
+            }
+        };
         let a = [top, if self.features > 0 { x } else { Operand::EMPTY }];
         let (weights, bias, activation) = (&self.weights, Some(&self.bias[..]), Activation::None);
         Product { weights, bias, activation, a, rows, out: &mut self.y, stride }.run();
@@ -126,7 +140,7 @@ impl Network {
             Family::Vector(_) => Body::Vector,
         };
         let head = match b.head() {
-            Head::Direct => HeadPack::Direct(Direct::new(isa, &b, &values[b.head_block()])),
+            Head::Direct | Head::Normed => HeadPack::Direct(Direct::new(isa, &b, values)),
             Head::Decoder { .. } => HeadPack::Decoder(Box::new(Decoder::new(isa, &b, values))),
         };
         Self { blueprint: b, body, head, seen: Vec::new(), step: 0 }
