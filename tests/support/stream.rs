@@ -15,8 +15,8 @@ pub fn stream(lines: &str) -> Arc<Stream> {
     from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
 }
 
-/// A small network that is trained in a moment.
-pub const SMALL: &str = "horizon = 6\nseasons = [24]\nwindow = 512\nmodel = { hidden = 8 }\n\
+/// A small network that is trained in a moment, and is soon better than its base.
+pub const SMALL: &str = "horizon = 6\nseasons = [24]\nwindow = 512\nmodel = { hidden = 8, base = \"seasonal\" }\n\
     training = { first_after = 200, every = 100, first_steps = 40, steps = 20, batch = 8, truncation = 32, holdout = 48 }";
 
 /// One reading of a test.
