@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::fleet::{Load, Membership, SESSION, Seat, Site, settle};
 use support::kafka::Broker;
 
@@ -19,6 +19,9 @@ const CONSUMER_NAMED: Membership = Membership { protocol: "consumer", named: tru
 fn pause(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
 }
+
+/// How often a daemon is asked to leave in the moment in which it comes.
+const VISITS: usize = 12;
 
 /// Each with a group of its own, at the same time: they mostly wait.
 fn together<const N: usize>(cases: [fn(); N]) {
@@ -99,6 +102,25 @@ fn they_come_and_go_in_the_new_protocol() {
         || assert_eq!(comes_and_goes("consumer", CONSUMER), [""; 0]),
         || assert_eq!(comes_and_goes("consumer-named", CONSUMER_NAMED), [""; 0]),
     ]);
+}
+
+/// It is asked to leave while it asks for the shards of the partitions that it was just given: each time a
+/// little later, and each time it ends in order.
+#[test]
+fn who_is_asked_to_leave_in_the_moment_of_its_assignment_leaves_in_order() {
+    let site = Site::new(&Broker::shared().bootstrap(), "visits", 32);
+    let mut seat = site.seat(0, CLASSIC, "");
+    for visit in 0..VISITS {
+        seat.start();
+        let daemon = seat.daemon();
+        let until = Instant::now() + LIMIT;
+        while !daemon.log().contains("partitions assigned") {
+            assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
+            pause(1);
+        }
+        pause(5 * visit as u64);
+        assert_eq!(daemon.terminate(LIMIT), 0, "visit {visit}:\n{}", daemon.log());
+    }
 }
 
 #[test]

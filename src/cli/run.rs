@@ -16,7 +16,7 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
     init_logging(config.log.json, &config.log.level).map_err(Failure::new)?;
     let limit = config.daemon.stop_timeout;
     let signals = Signals::watch()?;
-    let daemon = Daemon::start(config).map_err(Failure::new)?;
+    let mut daemon = Daemon::start(config).map_err(Failure::new)?;
     let cause = signals.wait(|| daemon.has_failed(), None);
     stop(daemon, cause, limit)
 }

@@ -6,6 +6,7 @@
 //! back, one writes their snapshots. Promises that a snapshot is cut only where the group's offset stands.
 
 mod archive;
+mod companion;
 mod dead_letter;
 mod loader;
 mod models;
@@ -147,16 +148,17 @@ impl Daemon {
         &self.board
     }
 
-    /// Whether a worker or the trainer has ended: the process can't go on without its orchestrator.
-    pub fn has_failed(&self) -> bool {
+    /// Whether a worker has ended or the trainer has panicked: the process can't go on without its
+    /// orchestrator.
+    pub fn has_failed(&mut self) -> bool {
         self.workers.iter().any(JoinHandle::is_finished)
-            || self.trainer.as_ref().is_some_and(Trainer::has_ended)
+            || self.trainer.as_mut().is_some_and(Trainer::has_panicked)
     }
 
     /// Finishes batches, commits, leaves the group and ends every thread.
     ///
     /// # Errors
-    /// What ended a worker, if one had ended before.
+    /// What ended a worker, if one had ended before; [`Error::Panicked`] when the trainer had.
     pub fn stop(mut self, cause: &str) -> Result<(), Error> {
         let began = Instant::now();
         events::stopping(cause);
@@ -167,9 +169,9 @@ impl Daemon {
             let ended = worker.join().unwrap_or(Err(Error::Panicked));
             outcome = outcome.and(ended);
         }
-        self.trainer.take().into_iter().for_each(Trainer::stop);
+        let trained = self.trainer.take().map_or(Ok(()), Trainer::stop);
         self.server.stop();
         events::stopped(began.elapsed());
-        outcome
+        outcome.and(trained)
     }
 }

@@ -1,4 +1,5 @@
 use super::Error;
+use super::companion::Companion;
 use super::models::Models;
 use crate::checkpoint::{self, Bundles, Champion, Store};
 use crate::config::{Config, Stream};
@@ -11,7 +12,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The longest that a pause of the trainer goes without a look at the stop sign.
@@ -27,7 +27,7 @@ pub(super) struct Job {
 pub(super) struct Trainer {
     door: Door,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: Companion,
 }
 
 /// Where a worker hands in jobs. Bounded: one job a stream.
@@ -87,8 +87,7 @@ impl Trainer {
             stop: stop.clone(),
         };
         let busy = door.busy.clone();
-        let thread =
-            std::thread::Builder::new().name("trainer".into()).spawn(move || desk.work(&inbox, &busy))?;
+        let thread = Companion::start("trainer".into(), move || desk.work(&inbox, &busy))?;
         Ok(Self { door, stop, thread })
     }
 
@@ -96,18 +95,22 @@ impl Trainer {
         self.door.clone()
     }
 
-    /// Whether the thread has ended by itself: it panicked.
-    pub fn has_ended(&self) -> bool {
-        self.thread.is_finished()
+    pub fn has_panicked(&mut self) -> bool {
+        self.thread.has_panicked()
     }
 
     /// Ends the round that runs, if one does, and the thread.
-    pub fn stop(self) {
+    ///
+    /// # Errors
+    /// [`Error::Panicked`] when it had panicked.
+    pub fn stop(mut self) -> Result<(), Error> {
         self.stop.store(true, Ordering::Release);
-        drop(self.door);
-        if self.thread.join().is_err() {
+        self.thread.join();
+        if self.thread.has_panicked() {
             events::trainer_panicked();
+            return Err(Error::Panicked);
         }
+        Ok(())
     }
 }
 
