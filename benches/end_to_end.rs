@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::kafka::{Broker, committed_offsets, create_topic};
+use support::kafka::{Broker, committed_offsets, create_models_topic, create_topic};
 use tidecast::checkpoint::{Bundles, Champion, Store};
 use tidecast::codec::{Decoder, Encoder, Record, headers};
 use tidecast::config::{Config, from_toml};
@@ -224,6 +224,7 @@ fn measure(kind: &str, bootstrap: &str, input: &str, readings: usize) -> Option<
     let output = format!("{input}.{kind}");
     create_topic(bootstrap, &output, PARTITIONS as i32, &[]);
     create_topic(bootstrap, &format!("{output}.dead-letters"), 1, &[]);
+    create_models_topic(bootstrap, &output);
     let count = readings.to_string();
     let ran = if kind == "python" {
         let python = std::env::var("TIDECAST_TORCH_PYTHON").unwrap_or_else(|_| "python3".into());

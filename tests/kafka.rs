@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use support::daemon::{Daemon, get};
-use support::kafka::{Broker, Record, committed_offsets, create_topic, produce, read_committed};
+use support::kafka::{
+    Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PARTITIONS: i32 = 3;
@@ -27,6 +29,7 @@ impl Case {
         for (topic, partitions) in [("in", PARTITIONS), ("forecasts", PARTITIONS), ("dead-letters", 1)] {
             create_topic(&bootstrap, &format!("{name}.{topic}"), partitions, &[]);
         }
+        create_models_topic(&bootstrap, name);
         let config = format!(
             r#"
 [kafka]

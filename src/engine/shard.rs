@@ -233,8 +233,13 @@ impl Shard {
         self.violations.take()
     }
 
-    /// Starts to bring in a new network: it serves once [`Self::warm`] says so.
+    /// Starts to bring in another network: it serves once [`Self::warm`] says so. That which serves
+    /// already goes on, and what was coming in its place is given up.
     pub fn bring(&mut self, model: &Model) -> Result<(), Error> {
+        if self.model() == Some(model.version) {
+            self.incoming = None;
+            return Ok(());
+        }
         let season = self.stream.season().unwrap_or(1);
         let steps = WARM_LEAST.max(4 * season).min(self.stream.window);
         self.incoming = Some(Incoming::new(model, self.directory.slots(), steps)?);
@@ -258,10 +263,11 @@ impl Shard {
         Ok(self.model())
     }
 
-    /// Whether `version` is newer than what serves or is being brought in.
+    /// Whether `version` is another one than what serves or, where one is being brought in, than that. An
+    /// older one may be wanted again: which is the right one is not for a shard to say.
     pub fn wants(&self, version: ModelVersion) -> bool {
         let coming = self.incoming.as_ref().map(|i| i.stateful.version);
-        coming.or(self.model()).is_none_or(|known| known < version)
+        coming.or(self.model()) != Some(version)
     }
 
     /// Whether a network waits to serve.

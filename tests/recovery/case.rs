@@ -3,7 +3,7 @@
 use super::log::LIMIT;
 use super::support::daemon::{Daemon, get};
 use super::support::kafka::{
-    Broker, Record, client, committed_offsets, create_topic, produce, read_committed,
+    Broker, Record, client, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
 use super::support::process::{free_port, fresh_dir, write};
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -34,6 +34,7 @@ impl Case {
         for topic in ["in", "forecasts", "dead-letters"] {
             create_topic(&bootstrap, &format!("{name}.{topic}"), PARTITIONS, &[("retention.ms", "-1")]);
         }
+        create_models_topic(&bootstrap, name);
         Self { dir: fresh_dir("recovery"), name, lines }
     }
 
