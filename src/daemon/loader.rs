@@ -8,6 +8,7 @@ use crate::domain::{EventTime, Offset, TopicPartition};
 use crate::engine::{Model, Shard};
 use crate::kafka::{self, Tail};
 use crate::nn;
+use crate::series::Holdings;
 use crate::telemetry::{Violations, events};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,6 +30,8 @@ pub(super) struct Wanted {
     /// The first record that Kafka still has.
     pub low: Offset,
     pub committed: Offset,
+    /// How readings were held back, as far as it is known.
+    pub holdings: Holdings,
 }
 
 /// A shard that is back.
@@ -187,11 +190,13 @@ impl Desk {
 
     /// Where a shard without a snapshot begins its replay.
     fn cold_start(&self, wanted: &Wanted) -> Result<Offset, kafka::Error> {
-        let Wanted { stream, at, low, committed, .. } = wanted;
-        if committed <= low || stream.cold_replay.is_zero() {
+        let Wanted { stream, at, low, committed, holdings, .. } = wanted;
+        // Also what was held back for longer than readings are now is to be found again.
+        let back = stream.cold_replay.max(holdings.longest());
+        if committed <= low || back.is_zero() {
             return Ok(*committed);
         }
-        let from = Tail::offset_before(&self.kafka, at, *committed, stream.cold_replay)?;
+        let from = Tail::offset_before(&self.kafka, at, *committed, back)?;
         let earliest = (*low).max(Offset(committed.0 - REPLAY_MAX));
         Ok(from.clamp(earliest, *committed))
     }
@@ -202,6 +207,7 @@ mod tests {
     use super::*;
     use crate::config::from_toml;
     use crate::domain::Partition;
+    use crate::series::Holding;
 
     /// What a worker's loader has, over a store in a folder, and a partition of which nothing is committed.
     fn desk(folder: &std::path::Path) -> (Desk, Wanted) {
@@ -219,6 +225,7 @@ mod tests {
             at: TopicPartition { topic: "in".into(), partition: Partition(0) },
             low: Offset(0),
             committed: Offset(0),
+            holdings: Holdings::of("", &config.streams[0].name, Offset(0), Holding::of(&config.streams[0])),
         };
         (Desk { kafka: config.kafka, store, settings: config.snapshots, models, stop }, wanted)
     }

@@ -9,7 +9,7 @@ use crate::evaluation::{Intervals, Ledger, Scores, Summary};
 use crate::expert::{Expert, JUDGED};
 use crate::nn::Error;
 use crate::series::{
-    Admission, Directory, Features, Held, Order, Place, Scaler, SeriesSample, Slot, Windows,
+    Admission, Directory, Features, Held, Holding, Order, Place, Scaler, SeriesSample, Slot, Windows,
 };
 use crate::telemetry::{Discard, Eviction, Invariant, Violations};
 use std::sync::Arc;
@@ -124,6 +124,12 @@ impl Shard {
     /// not answered.
     pub fn emit_from(&mut self, offset: i64) {
         self.emit_from = offset;
+    }
+
+    /// From the next reading on others are held back for order: by the config's settings or, in a replay,
+    /// by those of its time.
+    pub fn hold_back(&mut self, holding: Holding) {
+        self.order.hold_back(holding);
     }
 
     /// Takes a reading in. Those that it lets out of order's hold are queued with it.

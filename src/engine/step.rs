@@ -296,7 +296,7 @@ impl Shard {
             return;
         }
         self.accounts.answered += 1;
-        let again = observed.offset < self.emit_from && !self.order.holds();
+        let again = observed.offset < self.emit_from && !self.order.has_held();
         self.violations.check(Invariant::AnsweredOnce, !again);
         let newest = self.windows.view(slot).cell(0);
         self.violations.check(Invariant::NothingFromLater, newest == turn.cell);

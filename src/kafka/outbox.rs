@@ -2,7 +2,7 @@
 
 use super::context::{Troubles, lock};
 use super::error::{Error, is_fenced, is_refused};
-use super::member::{Member, OffsetsCommitted, offsets};
+use super::member::{Member, OffsetsCommitted};
 use super::producer::{Client, RETRY_PAUSE, enqueue, flush, start};
 use crate::domain::{Offset, Partition, TopicPartition};
 use crate::telemetry::ClientStatistics;
@@ -144,7 +144,7 @@ impl Outbox {
         }
         let deadline = Instant::now() + self.commit_timeout;
         if !positions.is_empty() {
-            let list = offsets(positions);
+            let list = member.offsets(positions);
             loop {
                 // Taken anew each time: a rebalance may have changed the generation.
                 let group = match member.group() {

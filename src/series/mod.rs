@@ -7,6 +7,7 @@
 mod calendar;
 mod directory;
 mod features;
+mod holding;
 mod order;
 mod sample;
 mod scaler;
@@ -15,6 +16,7 @@ mod window;
 pub use calendar::Calendar;
 pub use directory::{Directory, Place, Slot};
 pub use features::Features;
+pub use holding::{Holding, Holdings};
 pub use order::{Admission, Held, Order};
 pub use sample::SeriesSample;
 pub use scaler::{Scale, Scaler};

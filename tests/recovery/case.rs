@@ -44,7 +44,16 @@ impl Case {
     }
 
     pub fn daemon_with_store(&self, url: &str) -> (Daemon, String) {
-        let (name, [kafka, sections, stream]) = (self.name, self.lines);
+        self.daemon_of(url, self.lines[2])
+    }
+
+    /// One whose stream has these lines instead of the case's own.
+    pub fn daemon_with_lines(&self, stream: &str) -> Daemon {
+        self.daemon_of(&format!("file://{}", self.store().display()), stream).0
+    }
+
+    fn daemon_of(&self, url: &str, stream: &str) -> (Daemon, String) {
+        let (name, [kafka, sections, _]) = (self.name, self.lines);
         let http = format!("127.0.0.1:{}", free_port());
         let config = format!(
             r#"
