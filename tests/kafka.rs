@@ -281,6 +281,22 @@ fn sigterm_commits_and_leaves_within_seconds() {
 }
 
 #[test]
+fn sigterm_is_heard_while_the_start_waits_for_kafka() {
+    let case = Case::new("starts", "[daemon]\nstop_timeout = \"1s\"");
+    let nobody = format!("127.0.0.1:{}", support::process::free_port());
+    let text = std::fs::read_to_string(case.config()).unwrap();
+    std::fs::write(case.config(), text.replace(&Broker::shared().bootstrap(), &nobody)).unwrap();
+    let mut daemon = case.daemon();
+    let until = Instant::now() + LIMIT;
+    while !daemon.log().contains(&nobody) {
+        assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(daemon.terminate(LIMIT), 1);
+    assert!(daemon.log().contains("SIGTERM, and not started within 1s"), "{}", daemon.log());
+}
+
+#[test]
 fn a_missing_topic_is_an_error_that_says_what_to_do() {
     let case = Case::new("missing", "");
     let text = std::fs::read_to_string(case.config()).unwrap().replace("missing.in", "missing.nowhere");

@@ -32,7 +32,8 @@ impl Link {
         let exactly_once = config.delivery.guarantee == Guarantee::ExactlyOnce;
         let brokers = &config.kafka.brokers;
         // The producer first: its orphaned transaction would hide the committed offsets.
-        let outbox = Outbox::open(settings::outbox(config, &identity), brokers, exactly_once)?;
+        let named = identity.instance.is_some();
+        let outbox = Outbox::open(settings::outbox(config, &identity), brokers, exactly_once, named)?;
         let member = Member::join(&settings::member(config, &identity), brokers, topics)?;
         Ok(Self { outbox, member })
     }
