@@ -28,7 +28,7 @@ fn the_least_config_is_right_and_has_the_documented_defaults() {
     assert_eq!(stream.dead_letter_topic, "power.dead-letters");
     assert_eq!(stream.seasons, [24, 168]);
     assert_eq!((stream.horizon, stream.levels.len()), (24, 3));
-    assert_eq!(config.kafka.group, "tidecast");
+    assert_eq!((&*config.kafka.group, &*config.kafka.models_topic), ("tidecast", "tidecast.models"));
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
     assert_eq!(config.store.place, Place::Folder("/var/lib/tidecast".into()));
     let snapshots = &config.snapshots;
@@ -189,6 +189,20 @@ family = "transformer"
         assert!(found.iter().any(|f| f.starts_with(wanted)), "no {wanted:?} in\n{}", found.join("\n"));
     }
     assert_eq!(found.len(), expected.len(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_models_topic_is_nobody_elses() {
+    let own =
+        "[kafka]\nbrokers = \"b:1\"\ngroup = \"g\"\n[streams.s]\ninterval = \"1h\"\ntargets = [\"kw\"]\n";
+    let found = faults(&format!("{own}topics = [\"g.models\"]\n"));
+    assert_eq!(found, ["streams.s.topics: reads \"g.models\", which kafka.models_topic writes to"]);
+    let found = faults(&format!("{own}topics = [\"in\"]\ndead_letter_topic = \"g.models\"\n"));
+    let wanted = "streams.s.dead_letter_topic: is \"g.models\", which kafka.models_topic writes to already";
+    assert_eq!(found, [wanted]);
+    let named = own.replace("[streams.s]", "models_topic = \"heard\"\n[streams.s]");
+    let config = from_toml(&format!("{named}topics = [\"g.models\"]\n"), &[]).unwrap();
+    assert_eq!(config.kafka.models_topic, "heard");
 }
 
 #[test]

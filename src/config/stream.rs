@@ -188,9 +188,10 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     })
 }
 
-/// A topic must not feed on itself, and two streams may not write to one topic.
-pub(super) fn check_topics(streams: &[Arc<Stream>], root: &Section<'_>) {
-    let mut writers = BTreeMap::new();
+/// A topic must not feed on itself, and two streams may not write to one topic. The models' topic is
+/// nobody's else.
+pub(super) fn check_topics(streams: &[Arc<Stream>], models_topic: &str, root: &Section<'_>) {
+    let mut writers = BTreeMap::from([(models_topic.to_owned(), "kafka.models_topic".to_owned())]);
     for stream in streams {
         for (key, topic) in
             [("forecast_topic", &stream.forecast_topic), ("dead_letter_topic", &stream.dead_letter_topic)]

@@ -7,8 +7,9 @@ use crate::config::Stream;
 use crate::domain::{EventTime, Forecast, ModelVersion, Offset, StreamName, TopicPartition};
 use crate::engine::{Model, Offered, Shard};
 use crate::kafka::{self, Link, Polled};
-use crate::series::Slot;
+use crate::series::{Holding, Slot};
 use crate::telemetry::{Discard, Eviction, ShardMetrics, ShardState, StreamMetrics, Violations, events};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ pub(super) struct Owned {
     /// The widest run of offsets without a record that was passed since this was last taken: of a
     /// transaction's marker, of compaction, or of what retention took.
     pub passed: Option<Range<Offset>>,
+    /// How readings are held back from records on that are still to come.
+    holdings: VecDeque<(Offset, Holding)>,
     taken_at: Instant,
     decoder: Decoder,
     encoder: Encoder,
@@ -73,9 +76,10 @@ impl Owned {
     /// was assigned.
     pub fn new(loaded: Loaded, metrics: StreamMetrics, shown: ShardMetrics, since: Instant) -> Self {
         let Loaded { wanted, mut shard, from, snapshot, violations } = loaded;
-        let Wanted { stream, at, committed, .. } = wanted;
+        let Wanted { stream, at, committed, holdings, .. } = wanted;
         note_violations(&stream.name, &at, &metrics, &violations);
         shard.emit_from(committed.0);
+        shard.hold_back(holdings.at(from));
         let now = Instant::now();
         Self {
             shard,
@@ -90,6 +94,7 @@ impl Owned {
             kept: snapshot.map(|found| Kept { offset: found.id.offset, created: found.created }),
             kept_at: now,
             passed: None,
+            holdings: holdings.after(from).collect(),
             taken_at: now,
             decoder: Decoder::new(&stream),
             encoder: Encoder::new(&stream),
@@ -139,6 +144,9 @@ impl Owned {
         let width = polled.offset.0 - next.0;
         if width > self.passed.as_ref().map_or(0, |passed| passed.end.0 - passed.start.0) {
             self.passed = Some(next..polled.offset);
+        }
+        while let Some((_, holding)) = self.holdings.pop_front_if(|(since, _)| *since <= polled.offset) {
+            self.shard.hold_back(holding);
         }
         self.position = polled.offset.next();
         self.taken_at = Instant::now();

@@ -264,12 +264,10 @@ impl Joined {
                 continue;
             }
             let age = shards().map(|o| o.shard.age()).max().unwrap_or(0);
-            if !due.is_due(age) {
-                continue;
-            }
+            let Some(start) = due.is_due(age) else { continue };
             let most = stream.training.budget.series.div_ceil(shards().count());
             let samples = || -> Vec<WindowCopy> { shards().flat_map(|o| o.shard.samples(most)).collect() };
-            if self.worker.door.hand_in(&stream, samples) {
+            if self.worker.door.hand_in(&stream, start, samples) {
                 due.begun(age);
             }
         }

@@ -9,7 +9,7 @@ use crate::domain::{Degraded, EventTime, ModelVersion, Reading, Rows};
 use crate::evaluation::Summary;
 use crate::nn::Error;
 use crate::series::{
-    Admission, Capacity, Directory, Features, Held, Order, Place, Recent, Scaler, Slot, WindowCopy,
+    Admission, Capacity, Directory, Features, Held, Holding, Order, Place, Recent, Scaler, Slot, WindowCopy,
     WindowView, Windows,
 };
 use crate::telemetry::{Discard, Eviction, Invariant, Violations};
@@ -150,6 +150,12 @@ impl Shard {
         self.emit_from = offset;
     }
 
+    /// From the next reading on others are held back for order: by the config's settings or, in a replay,
+    /// by those of its time.
+    pub fn hold_back(&mut self, holding: Holding) {
+        self.order.hold_back(holding);
+    }
+
     /// Takes a reading in. Those that it lets out of order's hold are queued with it.
     pub fn offer(&mut self, reading: &Reading<'_>, offset: i64, key: Option<&[u8]>) -> Offered {
         self.violations.check(Invariant::OffsetsGrow, offset >= self.offset);
@@ -268,8 +274,13 @@ impl Shard {
         self.violations.take()
     }
 
-    /// Starts to bring in a new network: it serves once [`Self::warm`] says so.
+    /// Starts to bring in another network: it serves once [`Self::warm`] says so. That which serves
+    /// already goes on, and what was coming in its place is given up.
     pub fn bring(&mut self, model: &Model) -> Result<(), Error> {
+        if self.model() == Some(model.version) {
+            self.incoming = None;
+            return Ok(());
+        }
         let steps = warm_steps(&self.stream);
         self.incoming = Some(Incoming::new(model, self.directory.slots(), steps)?);
         Ok(())
@@ -293,10 +304,11 @@ impl Shard {
         Ok(self.model())
     }
 
-    /// Whether `version` is newer than what serves or is being brought in.
+    /// Whether `version` is another one than what serves or, where one is being brought in, than that. An
+    /// older one may be wanted again: which is the right one is not for a shard to say.
     pub fn wants(&self, version: ModelVersion) -> bool {
         let coming = self.incoming.as_ref().map(|i| i.stateful.version);
-        coming.or(self.model()).is_none_or(|known| known < version)
+        coming.or(self.model()) != Some(version)
     }
 
     /// Whether a network waits to serve.

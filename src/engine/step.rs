@@ -357,7 +357,7 @@ impl Shard {
             return;
         }
         self.accounts.answered += 1;
-        let again = observed.offset < self.emit_from && !self.order.holds();
+        let again = observed.offset < self.emit_from && !self.order.has_held();
         self.violations.check(Invariant::AnsweredOnce, !again);
         let newest = self.recent.view(turn.slot).cell(0);
         self.violations.check(Invariant::NothingFromLater, newest == turn.cell);

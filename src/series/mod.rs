@@ -7,6 +7,7 @@
 mod calendar;
 mod directory;
 mod features;
+mod holding;
 mod order;
 mod recent;
 mod ring;
@@ -16,6 +17,7 @@ mod window;
 pub use calendar::Calendar;
 pub use directory::{Directory, Place, Slot};
 pub use features::Features;
+pub use holding::{Holding, Holdings};
 pub use order::{Admission, Held, Order};
 pub use recent::{Recent, RecentView};
 pub use ring::Capacity;

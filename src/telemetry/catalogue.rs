@@ -114,6 +114,8 @@ catalogue! {
         "1 for the model that serves; no series while no network has been trained.";
     PROMOTIONS = "model_promotions_total", Counter, ["stream"],
         "Challengers that became champion.";
+    MODEL_FAILURES = "model_failures_total", Counter, ["stream"],
+        "Tries to load an announced model that failed; what served goes on.";
     RELOAD = "config_last_reload_successful", Gauge, [],
         "1 when the config in force is the one that was read last, 0 when that one was faulty. Always 1 yet: nothing is reloaded.";
     BUILD = "build_info", Gauge, ["version", "revision"],

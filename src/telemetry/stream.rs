@@ -23,6 +23,7 @@ pub struct StreamMetrics {
     pub training_seconds: Histogram,
     pub training_loss: Gauge,
     pub promotions: IntCounter,
+    pub model_failures: IntCounter,
     rest: Arc<Rest>,
 }
 
@@ -72,6 +73,7 @@ pub(super) struct StreamFamilies {
     training_loss: GaugeVec,
     model: IntGaugeVec,
     promotions: IntCounterVec,
+    model_failures: IntCounterVec,
     pub(super) lag: IntGaugeVec,
     pub(super) shard_state: IntGaugeVec,
     pub(super) series: IntGaugeVec,
@@ -107,6 +109,7 @@ impl StreamFamilies {
             training_loss: reals(r, &c::TRAINING_LOSS),
             model: gauges(r, &c::MODEL),
             promotions: counters(r, &c::PROMOTIONS),
+            model_failures: counters(r, &c::MODEL_FAILURES),
             lag: gauges(r, &c::LAG),
             shard_state: gauges(r, &c::SHARD_STATE),
             series: gauges(r, &c::SERIES),
@@ -174,6 +177,7 @@ impl StreamMetrics {
             training_seconds: families.training.with_label_values(&[stream]),
             training_loss: loss,
             promotions: families.promotions.with_label_values(&[stream]),
+            model_failures: families.model_failures.with_label_values(&[stream]),
             rest: Arc::new(rest),
         }
     }

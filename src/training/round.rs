@@ -1,4 +1,5 @@
 use super::batches::{Batches, Cut};
+use super::schedule::Start;
 use crate::config::{
     ActivationKind, Architecture, CellKind, HeadKind, LayerKind, LossKind, NormKind, Stream,
 };
@@ -33,6 +34,7 @@ pub struct Round<'a> {
     pub samples: &'a [WindowCopy],
     /// The network that serves; `None` before the first.
     pub champion: Option<&'a Trained>,
+    pub start: Start,
     /// The number of the round: with the stream's seed it makes all randomness.
     pub number: u64,
 }
@@ -134,9 +136,8 @@ fn schedule(step: usize, steps: usize, warm_up: usize, least: f64) -> f64 {
 }
 
 impl Round<'_> {
-    /// Trains from the champion, or from the start. Its checkpoints, and the network before the first
-    /// step (for a new one that is "no correction"), are judged on the newest held-out readings; the
-    /// best is the outcome (RECIPE.md). After every mini-batch `go_on` may wait, and may end the round
+    /// Trains from the champion or afresh. Its checkpoints, and the champion (without one, "no
+    /// correction"), are judged on the newest held-out readings; the best is the outcome (RECIPE.md). After every mini-batch `go_on` may wait, and may end the round
     /// by saying no.
     ///
     /// # Errors
@@ -145,19 +146,15 @@ impl Round<'_> {
         let Some(mut batches) = Batches::new(self.stream, self.samples) else { return Ok(Outcome::TooYoung) };
         let settings = &self.stream.training;
         let seed = settings.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.number);
-        let (steps, rate, warm_up, least) = match self.champion {
+        let from = self.champion.filter(|_| self.start == Start::Refresh);
+        let (steps, rate, warm_up, least) = match from {
             None => (settings.budget.first_steps, settings.learning_rate, 20, 0.1),
             Some(_) => (settings.budget.steps, settings.refresh_learning_rate, 5, 0.2),
         };
-        let start = match self.champion {
-            None => Arc::new(Weights::initial(&blueprint(self.stream)?, seed)),
-            Some(champion) => champion.weights.clone(),
-        };
-        let mut trainer = Trainer::new(
-            &start,
-            // Moments of other readings, made for another rate, are worse than none.
-            None,
-            TrainerSettings {
+        let fresh = Arc::new(Weights::initial(&blueprint(self.stream)?, seed));
+        // Moments of other readings, made for another rate, are worse than none.
+        let trainer = |weights: &Weights| {
+            let settings = TrainerSettings {
                 learning_rate: rate,
                 weight_decay: settings.weight_decay,
                 clip_norm: settings.clip_norm,
@@ -169,11 +166,14 @@ impl Round<'_> {
                 seed,
                 teacher_forcing: settings.teacher_forcing as f32,
                 loss: loss(self.stream),
-            },
-        )?;
+            };
+            Trainer::new(weights, None, settings)
+        };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut cut = Cut::default();
-        let champion_loss = self.judge(&mut batches, &trainer, &mut cut)?;
+        let rival = trainer(self.champion.map_or(&fresh, |champion| &champion.weights))?;
+        let champion_loss = self.judge(&mut batches, &rival, &mut cut)?;
+        let mut trainer = if from.is_some() { rival } else { trainer(&fresh)? };
         let mut best: Option<(f64, Trained)> = None;
         let mut lowest = f64::INFINITY;
         for step in 0..steps {

@@ -1,7 +1,7 @@
 //! Several daemons on one topic under load, and the count of what became of every reading.
 
 use super::daemon::Daemon;
-use super::kafka::{Record, committed_offsets, create_topic, paced, read_committed};
+use super::kafka::{Record, committed_offsets, create_models_topic, create_topic, paced, read_committed};
 use super::process::{free_port, fresh_dir, write};
 use super::stream::any_model;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +46,9 @@ impl Site {
     pub fn new(bootstrap: &str, name: &str, partitions: i32) -> Self {
         for topic in ["in", "forecasts", "dead-letters", "quiet.forecasts", "quiet.dead-letters"] {
             create_topic(bootstrap, &format!("{name}.{topic}"), partitions, &[("retention.ms", "-1")]);
+        }
+        for group in [name, &format!("{name}.quiet")] {
+            create_models_topic(bootstrap, group);
         }
         Self { dir: fresh_dir("site"), bootstrap: bootstrap.to_owned(), name: name.to_owned(), partitions }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use tidecast::config::{Stream, from_toml};
 use tidecast::domain::{EventTime, Forecast, Reading, Values};
 use tidecast::engine::{Model, Offered, Shard};
-use tidecast::training::{Outcome, Round, Trained};
+use tidecast::training::{Outcome, Round, Start, Trained};
 
 /// A stream of one hourly target, with these lines on top.
 pub fn stream(lines: &str) -> Arc<Stream> {
@@ -130,6 +130,7 @@ impl Bench {
             stream: &self.stream,
             samples: &samples,
             champion: self.champion.as_ref(),
+            start: if self.champion.is_some() { Start::Refresh } else { Start::Afresh },
             number: self.trained_at,
         };
         if let Outcome::Better { trained, .. } = round.run(&mut || true).unwrap() {
