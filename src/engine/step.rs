@@ -226,7 +226,7 @@ impl Shard {
                     let believed = self.mixture.admit(slot.index(), column, value);
                     self.buffers.believed[column] = believed;
                     self.score(at, value, believed);
-                    self.scaler.update(slot, column, believed, previous);
+                    self.scaler.update(slot, column, believed);
                 } else {
                     let expected = match self.stream.fill {
                         Fill::Forecast => self.mixture.expected(at),
@@ -236,7 +236,7 @@ impl Shard {
                     self.buffers.believed[column] = value;
                 }
             } else if is_seen {
-                self.scaler.update(slot, column, value, previous);
+                self.scaler.update(slot, column, value);
             } else {
                 value = previous.unwrap_or(0.0);
             }

@@ -116,7 +116,7 @@ impl Features {
         for (target, scale) in scales[..self.targets].iter().enumerate() {
             let (value, deviation) = (recent.value(0, target), scale.deviation());
             put((value - scale.mean) / deviation);
-            put((value - recent.value(1, target)) / scale.step());
+            put((value - recent.value(1, target)) / deviation);
             for season in &self.seasons {
                 let then = if *season < recent.len() { recent.value(*season, target) } else { value };
                 put((value - then) / deviation);

@@ -17,7 +17,7 @@ pub fn stream(lines: &str) -> Arc<Stream> {
 
 /// A small network that is trained in a moment, and is soon better than its base.
 pub const SMALL: &str = "horizon = 6\nseasons = [24]\nwindow = 512\nmodel = { hidden = 8, base = \"seasonal\" }\n\
-    training = { first_after = 200, every = 100, first_steps = 40, steps = 20, batch = 8, truncation = 32, holdout = 48 }";
+    training = { first_after = 200, every = 100, first_steps = 120, steps = 20, batch = 8, truncation = 32, holdout = 48 }";
 
 /// One reading of a test.
 #[derive(Clone, Debug)]
