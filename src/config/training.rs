@@ -61,11 +61,14 @@ pub struct Budget {
 }
 
 pub(super) fn training(mut s: Section<'_>, model: &Model, horizon: usize) -> Training {
+    // A week of an hourly stream with a day's horizon; of others in proportion.
+    let days = 7 * horizon;
+    let holdout = s.count("holdout", days.clamp(56, 168.max(2 * horizon)), 1..=100_000);
     let training = Training {
         enabled: s.flag("enabled", true),
         schedule: Schedule {
-            first_after: s.count("first_after", 672, 1..=100_000_000),
-            every: s.count("every", 168, 1..=100_000_000),
+            first_after: s.count("first_after", 4 * days.clamp(56, 168), 1..=100_000_000),
+            every: s.count("every", days.clamp(28, 168), 1..=100_000_000),
         },
         budget: Budget {
             first_steps: s.count("first_steps", 300, 1..=1_000_000),
@@ -86,7 +89,7 @@ pub(super) fn training(mut s: Section<'_>, model: &Model, horizon: usize) -> Tra
         loss: loss(&mut s),
         lead_weights: lead_weights(&mut s, horizon),
         teacher_forcing: if model.unrolls() { s.real("teacher_forcing", 0.5, 0.0..=1.0) } else { 0.0 },
-        holdout: s.count("holdout", 168, 1..=100_000),
+        holdout,
         seed: s.whole("seed", 1, 0..=u64::MAX),
     };
     s.finish();
