@@ -4,11 +4,13 @@
 //! Promises that nothing is learnt from a target before it has arrived. Knows experts as numbers
 //! only.
 
+mod drift;
 mod interval;
 mod lead_errors;
 mod summary;
 mod waiting;
 
+pub use drift::{Drift, DriftFound, DriftKind};
 pub use interval::Intervals;
 pub use lead_errors::LeadErrors;
 pub use summary::Summary;
