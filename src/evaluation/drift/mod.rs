@@ -58,7 +58,7 @@ pub struct DriftFound {
 /// A series speaks with one value at a time: its error in units of what is usual for it, and, once a
 /// season, level and spread of its standardised input, so that the season itself is no drift. Values of
 /// distinct series make a block, whose trimmed mean goes to a two-sided Page-Hinkley test
-/// (`drift/watch.rs`). So one broken sensor among ten moves nothing, and neither does one that sends
+/// (`watch.rs`). So one broken sensor among ten moves nothing, and neither does one that sends
 /// faster than the others. A single series is watched by the same test.
 ///
 /// O(1) a reading but for the end of a block, which sorts up to 4,096 values. What a round's order is
