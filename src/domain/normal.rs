@@ -10,6 +10,11 @@ pub fn normal_density(z: f64) -> f64 {
 /// The probability of lying above `z` (West 2005, "Better approximations to cumulative normal
 /// functions", after Hart 1968; relative error below 1e-8). 0 from about 38 on.
 pub fn normal_upper(z: f64) -> f64 {
+    normal_tail(z).0
+}
+
+/// [`normal_upper`] and [`normal_density`] for little more than the price of one.
+pub fn normal_tail(z: f64) -> (f64, f64) {
     const ABOVE: [f64; 7] = [
         3.52624965998911e-02,
         0.700383064443688,
@@ -32,12 +37,13 @@ pub fn normal_upper(z: f64) -> f64 {
     let a = z.abs();
     let poly = |k: &[f64]| k.iter().fold(0.0, |acc, c| acc * a + c);
     let e = (-0.5 * a * a).exp();
+    let density = e / TAU.sqrt();
     let tail = if a < 7.071_067_811_865_47 {
         e * poly(&ABOVE) / poly(&BELOW)
     } else {
-        e / (a + 1.0 / (a + 2.0 / (a + 3.0 / (a + 4.0 / (a + 0.65))))) / TAU.sqrt()
+        density / (a + 1.0 / (a + 2.0 / (a + 3.0 / (a + 4.0 / (a + 0.65)))))
     };
-    if z > 0.0 { tail } else { 1.0 - tail }
+    (if z > 0.0 { tail } else { 1.0 - tail }, density)
 }
 
 /// The natural logarithm of [`normal_upper`], also where that is 0.

@@ -1,10 +1,13 @@
-use crate::domain::{Damaged, Rows, Take, normal_density, normal_upper, put};
+use crate::domain::{Damaged, Rows, Take, normal_tail, put};
 
 #[cfg(test)]
 mod tests;
 
 /// Places further out say no more about how leads hang together.
 const CLIP: f32 = 3.0;
+/// Places that wait are kept in such steps; this one says that there is none.
+const STEPS: f32 = 127.0 / CLIP;
+const NONE: i8 = i8::MIN;
 /// Pairs of matured forecasts that the start is worth, and pairs in the memory.
 const START: f32 = 30.0;
 const MEMORY: f32 = 1_000.0;
@@ -59,7 +62,7 @@ pub struct Limits {
     waiting: usize,
     /// Places of matured forecasts that wait for the same origin's next lead.
     /// `[slots, watched, waiting]`
-    rings: Vec<half::f16>,
+    rings: Vec<i8>,
     /// `[slots, watched, pairs]`
     pairs: Vec<Pair>,
 }
@@ -118,9 +121,11 @@ impl Limits {
         let pairs = &mut self.pairs[row * self.starts.len()..][..self.starts.len()];
         for (i, pair) in pairs.iter_mut().enumerate() {
             let gap = self.leads[i + 1] - self.leads[i];
-            let at = &mut ring[self.starts[i] + (now % gap as u64) as usize];
-            let near = std::mem::replace(at, half::f16::from_f32(standings[i])).to_f32();
-            pair.learn(near, standings[i + 1]);
+            let turn = if gap == 1 { 0 } else { (now % gap as u64) as usize };
+            let near = std::mem::replace(&mut ring[self.starts[i] + turn], step_of(standings[i]));
+            if near != NONE && !standings[i + 1].is_nan() {
+                pair.learn(f32::from(near) / STEPS, standings[i + 1].clamp(-CLIP, CLIP));
+            }
         }
     }
 
@@ -166,10 +171,6 @@ impl Pair {
     }
 
     fn learn(&mut self, near: f32, far: f32) {
-        if near.is_nan() || far.is_nan() {
-            return;
-        }
-        let (near, far) = (near.clamp(-CLIP, CLIP), far.clamp(-CLIP, CLIP));
         self.seen = (self.seen + 1.0).min(MEMORY);
         let rate = 1.0 / (START + self.seen).min(MEMORY);
         self.near += rate * (near * near - self.near);
@@ -186,6 +187,12 @@ impl Pair {
             _ => correlation.max(0.0).powf(1.0 / gap as f32).min(CORRELATION.1),
         }
     }
+}
+
+fn step_of(place: f32) -> i8 {
+    // The nearest: a cast cuts off.
+    let step = place.clamp(-CLIP, CLIP) * STEPS;
+    if place.is_nan() { NONE } else { (step + 0.5f32.copysign(step)) as i8 }
 }
 
 /// The paths that have not crossed yet: how many, and mean and variance of where they are in normal
@@ -213,12 +220,12 @@ impl Paths {
         if z > 8.0 {
             return;
         }
-        let below = normal_upper(-z);
+        let (below, density) = normal_tail(-z);
         if below < 1e-12 {
             *self = Self { left: 0.0, mean: limit, variance: 1e-6 };
             return;
         }
-        let ratio = normal_density(z) / below;
+        let ratio = density / below;
         self.left *= below;
         self.mean -= deviation * ratio;
         self.variance = (self.variance * (1.0 - ratio * (z + ratio))).max(1e-6);
@@ -228,7 +235,7 @@ impl Paths {
 impl Rows for Limits {
     fn grow(&mut self, slots: usize) {
         let rows = slots * self.watched;
-        self.rings.resize(rows * self.waiting, half::f16::NAN);
+        self.rings.resize(rows * self.waiting, NONE);
         let wanted = rows * self.starts.len();
         self.pairs.reserve(wanted - self.pairs.len());
         while self.pairs.len() < wanted {
@@ -238,25 +245,24 @@ impl Rows for Limits {
 
     fn reset(&mut self, slot: usize) {
         let (rings, pairs) = (self.watched * self.waiting, self.watched * self.starts.len());
-        self.rings[slot * rings..][..rings].fill(half::f16::NAN);
+        self.rings[slot * rings..][..rings].fill(NONE);
         let fresh = self.leads.windows(2).map(|pair| Pair::start(pair[0], pair[1])).cycle();
         self.pairs[slot * pairs..][..pairs].iter_mut().zip(fresh).for_each(|(pair, fresh)| *pair = fresh);
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
         let (rings, pairs) = (self.watched * self.waiting, self.watched * self.starts.len());
-        put(out, half::slice::HalfFloatSliceExt::reinterpret_cast(&self.rings[slot * rings..][..rings]));
+        put(out, &self.rings[slot * rings..][..rings]);
         put(out, &self.pairs[slot * pairs..][..pairs]);
     }
 
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
         let (rings, pairs) = (self.watched * self.waiting, self.watched * self.starts.len());
-        let ring = &mut self.rings[slot * rings..][..rings];
-        row.fill(half::slice::HalfFloatSliceExt::reinterpret_cast_mut(ring))?;
+        row.fill(&mut self.rings[slot * rings..][..rings])?;
         row.fill(&mut self.pairs[slot * pairs..][..pairs])
     }
 
     fn memory(&self) -> usize {
-        self.rings.capacity() * size_of::<half::f16>() + self.pairs.capacity() * size_of::<Pair>()
+        self.rings.capacity() * size_of::<i8>() + self.pairs.capacity() * size_of::<Pair>()
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{Level, Levels};
+use crate::domain::{Level, Levels, normal_upper};
 use crate::evaluation::{Intervals, Standing};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
