@@ -3,7 +3,7 @@ use crate::domain::Levels;
 /// The furthest that a value stands from its forecast.
 const FURTHEST: f32 = 40.0;
 /// A bound's distance from the point is at least this share of the deviation.
-const LEAST_SHARE: f32 = 0.05;
+const LEAST_SHARE: f32 = 0.001;
 
 /// Where values stand in a forecast's distribution, in normal space: what a standard normal would be
 /// there. Linear between the quantiles, and beyond the outermost by their own distance from the point,

@@ -15,8 +15,10 @@ const POOLED_START: f32 = 20_000.0;
 const POOLED_MEMORY: f32 = 500_000.0;
 /// The least distance of the tenth and the hundredth.
 const LEAST_WIDTH: f32 = 0.2;
-/// The thousandth lies this much further from the hundredth than that from the tenth, or less.
-const WIDENING: (f32, f32) = (0.25, 20.0);
+/// The thousandth lies at least and at most so many times further from the hundredth than that from the
+/// tenth. The most is that of Student's t with 3 degrees of freedom: what is further out, and comes
+/// again and again, is no tail but a fault.
+const WIDENING: (f32, f32) = (0.25, 3.0);
 
 /// Where one reading in ten and one in a hundred lie, of a series, in units of surprise; a quantile is
 /// moved up by what lies above it and down by all else, in steps that fit an exponential tail (Robbins
