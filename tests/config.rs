@@ -265,3 +265,27 @@ fn the_shipped_configs_are_right() {
         }
     }
 }
+
+#[test]
+fn holidays_are_dates_and_days_of_every_year() {
+    let with = |list: &str| format!("{LEAST}holidays = {list}\n");
+    let config = from_toml(&with(r#"["2026-12-24", "--12-25", "--02-29"]"#), &[]).unwrap();
+    let holidays = &config.streams[0].holidays;
+    let on = |text: &str| holidays.contains(text.parse().unwrap());
+    assert!(on("2026-12-24") && on("1999-12-25") && on("2024-02-29") && !holidays.is_empty());
+    assert!(!on("2025-12-24") && !on("2026-12-26") && !on("2025-02-28"));
+    assert!(from_toml(LEAST, &[]).unwrap().streams[0].holidays.is_empty());
+    let found =
+        faults(&with(r#"["2026-02-29", "12-25", "--13-01", "2026-1-1", "--1-1", "christmas", "20261225"]"#));
+    assert_eq!(found.len(), 7, "{found:?}");
+    assert_eq!(
+        found[0],
+        "streams.power.holidays: has \"2026-02-29\"; allowed are dates like \"2026-12-25\" and days of every year like \"--12-25\""
+    );
+    assert_eq!(
+        faults(&with("\"2026-12-25\"")).len() + faults(&with("[]")).len(),
+        0,
+        "a variable of the environment is one string"
+    );
+    assert_eq!(faults(&with("[12]")), ["streams.power.holidays: must be a list of strings, not a list"]);
+}

@@ -2,6 +2,7 @@
 
 use super::bounds::{Bounds, bounds};
 use super::experts::{Accuracy, Experts, experts};
+use super::holidays::{Holidays, holidays};
 use super::model::{Model, model};
 use super::section::{Section, parse_duration};
 use super::training::{Training, training};
@@ -36,6 +37,8 @@ pub struct Stream {
     /// Season lengths in steps, ascending.
     pub seasons: Vec<usize>,
     pub calendar: Calendar,
+    /// Days off, in the stream's time zone.
+    pub holidays: Holidays,
     pub horizon: usize,
     pub levels: Levels,
     pub experts: Experts,
@@ -129,6 +132,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let horizon = s.count("horizon", 24, 1..=1_000);
     let seasons = seasons(&mut s, grid);
     let calendar = calendar(&mut s, grid);
+    let holidays = holidays(&mut s);
     let levels = levels(&mut s);
     let experts = experts(&mut s);
     let model = model(s.section("model"), !seasons.is_empty(), experts.linear);
@@ -179,6 +183,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         only,
         seasons,
         calendar,
+        holidays,
         horizon,
         levels,
         experts,

@@ -4,6 +4,7 @@
 mod finite;
 mod forecast;
 mod leads;
+mod normal;
 mod quantile;
 mod reading;
 mod rows;
@@ -14,6 +15,7 @@ mod time;
 pub use finite::Finite;
 pub use forecast::{Degraded, Forecast, TargetForecast};
 pub use leads::Leads;
+pub use normal::{ln_normal_upper, normal_density, normal_tail, normal_upper};
 pub use quantile::{Level, Levels, NotALevel};
 pub use reading::{Reading, Values};
 pub use rows::{Damaged, Rows, Take, put, put_bytes};

@@ -71,6 +71,7 @@ impl Shard {
             "accuracy": format!("{:?}", stream.experts),
             "base": format!("{:?}", stream.model.base),
             "calendar": format!("{:?}", stream.calendar),
+            "holidays": !stream.holidays.is_empty(),
             "training": (stream.training.enabled, stream.training.budget.series),
             "tables": 2,
         })

@@ -47,7 +47,8 @@ impl Features {
             mask: stream.fill == Fill::Mask,
             rich: stream.experts.accuracy == Accuracy::Full,
             irregular,
-            calendar: Calendar::new(stream.calendar, stream.grid, stream.time_zone.clone()),
+            calendar: Calendar::new(stream.calendar, stream.grid, stream.time_zone.clone())
+                .with_holidays(stream.holidays.clone()),
             // When an irregular stream's next readings come nobody knows.
             known_leads: if stream.model.unrolls() && !irregular { leads.len() } else { 0 },
             leads,

@@ -1,5 +1,6 @@
-use crate::config;
+use crate::config::{self, Holidays};
 use crate::domain::Grid;
+use jiff::civil::Date;
 use std::f32::consts::TAU;
 use std::ops::Range;
 
@@ -7,6 +8,7 @@ use std::ops::Range;
 const CACHE: usize = 4_096;
 
 const QUARTER_US: i64 = 900_000_000;
+const DAY_US: i64 = 86_400_000_000;
 
 const DAY_HARMONICS: usize = 4;
 const WEEK_HARMONICS: usize = 4;
@@ -15,12 +17,14 @@ const YEAR_HARMONICS: usize = 2;
 
 /// Calendar features of a cell in the stream's time zone, as RECIPE has them: harmonics of the day
 /// and of the week, whether it and the next day are weekend, each of these times harmonics of the
-/// day; harmonics of the year. In [-1, 1].
+/// day; harmonics of the year; whether it and the next day are holidays, which count as weekend too. In
+/// [-1, 1]. A cell of a day or more has the dates that most of it lies in, and no hour.
 #[derive(Debug)]
 pub struct Calendar {
     which: config::Calendar,
     grid: Grid,
     zone: jiff::tz::TimeZone,
+    holidays: Holidays,
     width: usize,
     /// Direct-mapped by cell. `[CACHE, width]`
     rows: Vec<f32>,
@@ -32,18 +36,33 @@ pub struct Calendar {
 
 impl Calendar {
     pub fn new(which: config::Calendar, grid: Grid, zone: jiff::tz::TimeZone) -> Self {
-        let width = width(which);
-        let (rows, cells) = if width == 0 { (0, 0) } else { (CACHE * width, CACHE) };
-        Self {
+        let mut calendar = Self {
             which,
             grid,
             zone,
-            width,
-            rows: vec![0.0; rows],
-            cells: vec![None; cells],
+            holidays: Holidays::default(),
+            width: 0,
+            rows: Vec::new(),
+            cells: Vec::new(),
             ahead: 0,
             holds: 0..0,
-        }
+        };
+        calendar.make_room();
+        calendar
+    }
+
+    /// With two features more if there are any holidays.
+    pub fn with_holidays(mut self, holidays: Holidays) -> Self {
+        self.holidays = holidays;
+        self.make_room();
+        self
+    }
+
+    fn make_room(&mut self) {
+        self.width = width(self.which) + if self.holidays.is_empty() { 0 } else { 2 };
+        let cells = if self.width == 0 { 0 } else { CACHE };
+        self.rows = vec![0.0; cells * self.width];
+        self.cells = vec![None; cells];
     }
 
     pub fn width(&self) -> usize {
@@ -74,8 +93,8 @@ impl Calendar {
         let at = cell.rem_euclid(CACHE as i64) as usize;
         let row = &mut self.rows[at * self.width..][..self.width];
         if self.cells[at] != Some(cell) {
-            let time = jiff::Timestamp::from(self.grid.start_of(cell)).to_zoned(self.zone.clone());
-            fill(self.which, &time, row);
+            let day = Day::of(self.grid, cell, &self.zone);
+            fill(self.which, &day, &self.holidays, row);
             self.cells[at] = Some(cell);
         }
         row
@@ -89,11 +108,48 @@ fn width(which: config::Calendar) -> usize {
     day + week + both + if which.year { 2 * YEAR_HARMONICS } else { 0 }
 }
 
-fn fill(which: config::Calendar, time: &jiff::Zoned, row: &mut [f32]) {
+/// Where a cell lies among the local days.
+struct Day {
+    date: Date,
+    /// How many days it covers, at least one.
+    days: i32,
+    /// How much of the date is over where it begins. In [0, 1)
+    over: f32,
+}
+
+impl Day {
+    fn of(grid: Grid, cell: i64, zone: &jiff::tz::TimeZone) -> Self {
+        let start = grid.start_of(cell);
+        let days = grid.interval().map_or(0, |interval| interval.as_micros() / DAY_US);
+        if days > 0 {
+            // Cells of a day begin at midnight UTC, which west of it is still the day before.
+            let noon = jiff::Timestamp::from(start.offset_by(DAY_US / 2));
+            return Self { date: zone.to_datetime(noon).date(), days: days as i32, over: 0.0 };
+        }
+        let local = zone.to_datetime(jiff::Timestamp::from(start));
+        let seconds =
+            f32::from(local.hour()) * 3_600.0 + f32::from(local.minute()) * 60.0 + f32::from(local.second());
+        Self { date: local.date(), days: 1, over: seconds / 86_400.0 }
+    }
+
+    /// Whether one of these days is a holiday, and one of as many that follow.
+    fn holidays(&self, holidays: &Holidays) -> [bool; 2] {
+        let any = |from: i32| {
+            (from..from + self.days).any(|ahead| {
+                let date = self.date.checked_add(jiff::Span::new().days(ahead));
+                date.is_ok_and(|date| holidays.contains(date))
+            })
+        };
+        if holidays.is_empty() { [false; 2] } else { [any(0), any(self.days)] }
+    }
+}
+
+fn fill(which: config::Calendar, day: &Day, holidays: &Holidays, row: &mut [f32]) {
     let mut rest = row.iter_mut();
-    let mut put = |value: f32| *rest.next().expect("width() counts what is put") = value;
-    let day = (time.hour() as f32 * 3_600.0 + time.minute() as f32 * 60.0 + time.second() as f32) / 86_400.0;
-    let weekday = time.weekday().to_monday_zero_offset();
+    let mut put = |value: f32| *rest.next().expect("make_room() counts what is put") = value;
+    let off = day.holidays(holidays);
+    let weekday = day.date.weekday().to_monday_zero_offset();
+    let (date, day) = (day.date, day.over);
     let harmonic = |phase: f32, k: usize| {
         let (sin, cos) = (TAU * phase * k as f32).sin_cos();
         [sin, cos]
@@ -105,7 +161,8 @@ fn fill(which: config::Calendar, time: &jiff::Zoned, row: &mut [f32]) {
         let week = (weekday as f32 + day) / 7.0;
         let harmonics = WEEK_HARMONICS.min(if which.day { 4 } else { 3 });
         (1..=harmonics).flat_map(|k| harmonic(week, k)).for_each(&mut put);
-        let weekend = [weekday >= 5, weekday == 4 || weekday == 5].map(|w| if w { 1.0 } else { 0.0 });
+        let weekend = [weekday >= 5 || off[0], weekday == 4 || weekday == 5 || off[1]];
+        let weekend = weekend.map(|w| if w { 1.0 } else { 0.0 });
         weekend.into_iter().for_each(&mut put);
         if which.day {
             for flag in weekend {
@@ -114,40 +171,13 @@ fn fill(which: config::Calendar, time: &jiff::Zoned, row: &mut [f32]) {
         }
     }
     if which.year {
-        let year = (f32::from(time.day_of_year()) - 1.0 + day) / 365.25;
+        let year = (f32::from(date.day_of_year()) - 1.0 + day) / 365.25;
         (1..=YEAR_HARMONICS).flat_map(|k| harmonic(year, k)).for_each(&mut put);
+    }
+    if !holidays.is_empty() {
+        off.into_iter().for_each(|off| put(if off { 1.0 } else { 0.0 }));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{EventTime, Interval};
-    use std::time::Duration;
-
-    #[test]
-    fn the_hour_of_the_day_is_local_across_a_change_of_clocks() {
-        let grid = Grid::Fixed(Interval::new(Duration::from_secs(3600)).unwrap());
-        let which = config::Calendar { day: true, week: true, year: true };
-        let zone = jiff::tz::TimeZone::get("Europe/Paris").unwrap();
-        let mut calendar = Calendar::new(which, grid, zone);
-        assert_eq!(calendar.width(), 30 + 4);
-        let cell = |utc: &str| {
-            let t: jiff::Timestamp = utc.parse().unwrap();
-            grid.cell(EventTime::from_micros(t.as_microsecond()).unwrap())
-        };
-        // Noon in Paris is 11:00 UTC in winter and 10:00 UTC in summer.
-        let winter = calendar.features(cell("2024-03-30T11:00:00Z"))[..8].to_vec();
-        let summer = calendar.features(cell("2024-03-31T10:00:00Z"))[..8].to_vec();
-        assert_eq!(winter, summer);
-        let noons =
-            ["2024-03-30T11:00:00Z", "2024-03-31T10:00:00Z", "2024-10-26T10:00:00Z", "2024-10-27T11:00:00Z"];
-        for noon in noons {
-            assert_eq!(calendar.clock(cell(noon)).rem_euclid(24), 12, "{noon}");
-        }
-        // 2024-03-30 was a Saturday: weekend today and tomorrow; the 31st today alone.
-        assert_eq!(calendar.features(cell("2024-03-30T11:00:00Z"))[16..18], [1.0, 1.0]);
-        assert_eq!(calendar.features(cell("2024-03-31T10:00:00Z"))[16..18], [1.0, 0.0]);
-        assert_eq!(calendar.features(cell("2024-03-29T10:00:00Z"))[16..18], [0.0, 1.0]);
-    }
-}
+mod tests;
