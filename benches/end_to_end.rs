@@ -130,8 +130,9 @@ fn bare(config: &Config, input: &str, output: &str, readings: usize) -> Value {
         yhat: vec![0.0; HORIZON],
         quantiles: vec![0.0; HORIZON * stream.levels.len()],
         decimals: 4,
+        ..TargetForecast::default()
     };
-    let mut forecast = Forecast { origin: EventTime::MIN, degraded: None, targets: vec![target] };
+    let mut forecast = Forecast::new(EventTime::MIN, vec![target]);
     let mut positions: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
     let mut taken: Vec<(String, EventTime, f64, i32, i64)> = Vec::new();
     let (mut done, mut uncommitted, mut start, mut payload) = (0, 0, None, Vec::new());

@@ -4,8 +4,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use tidecast::config;
+use tidecast::config::Limit;
 use tidecast::domain::{Grid, Interval, Level, Levels, Rows};
-use tidecast::evaluation::{Anomalies, Arrived, Drift, Limit, Limits};
+use tidecast::evaluation::{Anomalies, Arrived, Drift, Limits};
 use tidecast::series::Calendar;
 
 const CALLS: usize = 200_000;

@@ -206,6 +206,29 @@ fn the_models_topic_is_nobody_elses() {
 }
 
 #[test]
+fn limits_name_a_target_and_one_side() {
+    let lines = "limits = [{ target = \"kw\", above = 3 }, { target = \"kw\", below = -0.5 }]\n\
+                 anomaly = { topic = \"strange\", threshold = 0.99 }\ndrift = { enabled = false }\n";
+    let config = from_toml(&format!("{LEAST}{lines}"), &[]).unwrap();
+    let alarms = &config.streams[0].alarms;
+    let limits: Vec<(usize, f64, bool)> =
+        alarms.limits.iter().map(|l| (l.target, l.value, l.above)).collect();
+    assert_eq!(limits, [(0, 3.0, true), (0, -0.5, false)]);
+    assert_eq!((alarms.anomaly_topic.as_deref(), alarms.drift_threshold), (Some("strange"), None));
+    let found = faults(&format!(
+        "{LEAST}limits = [{{ target = \"kv\", above = 3 }}, {{ target = \"kw\" }}, {{ target = \"kw\", above = \"high\" }}]\n"
+    ));
+    assert!(found.iter().any(|f| f.starts_with("streams.power.limits[0].target: is \"kv\"")), "{found:?}");
+    assert!(found.iter().any(|f| f.starts_with("streams.power.limits[1].above: or below")), "{found:?}");
+    assert!(
+        found.iter().any(|f| f.starts_with("streams.power.limits[2].above: must be a number")),
+        "{found:?}"
+    );
+    let found = faults(&format!("{LEAST}anomaly = {{ topic = \"meters\" }}\n"));
+    assert!(found[0].contains("which streams.power.anomaly.topic writes to"), "{found:?}");
+}
+
+#[test]
 fn a_model_knows_the_keys_of_its_family_alone() {
     let fault = |model: &str| {
         let found = faults(&format!("{LEAST}\n[streams.power.model]\n{model}\n"));

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use tidecast::cli::generate::fleet::{Fleet, Label, Reading, Settings, Sink};
-use tidecast::domain::{Level, Levels, Rows};
-use tidecast::evaluation::{Anomalies, AnomalyKind, Arrived, Drift, DriftFound, DriftKind, Intervals};
+use tidecast::domain::{AnomalyKind, Level, Levels, Rows};
+use tidecast::evaluation::{Anomalies, Arrived, Drift, DriftFound, DriftKind, Intervals};
 
 const SERIES: usize = 60;
 const DAY: usize = 24;

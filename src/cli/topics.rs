@@ -62,6 +62,7 @@ pub(super) fn needed(
         stream.topics.iter().for_each(|topic| add(topic, of(topic), &[]));
         add(&stream.forecast_topic, most, &[]);
         add(&stream.dead_letter_topic, 1, &[]);
+        stream.alarms.anomaly_topic.iter().for_each(|topic| add(topic, most, &[]));
     }
     // Only the last announcement of each stream says anything.
     add(&config.kafka.models_topic, 1, &[("cleanup.policy", "compact")]);

@@ -4,6 +4,7 @@
 //! a right one, and that a wrong file is answered with all its faults at once, each with its key and
 //! what is allowed. Never global, never read twice.
 
+mod alarms;
 mod bounds;
 mod daemon;
 mod experts;
@@ -16,6 +17,7 @@ mod store;
 mod stream;
 mod training;
 
+pub use alarms::{Alarms, Limit};
 pub use bounds::Bounds;
 pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, Snapshots};
 pub use experts::{Accuracy, Experts};

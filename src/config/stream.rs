@@ -1,5 +1,6 @@
 //! `[streams.NAME]`: one pipeline, from its topics to its forecasts.
 
+use super::alarms::{Alarms, alarms};
 use super::bounds::{Bounds, bounds};
 use super::experts::{Accuracy, Experts, experts};
 use super::holidays::{Holidays, holidays};
@@ -42,6 +43,7 @@ pub struct Stream {
     pub horizon: usize,
     pub levels: Levels,
     pub experts: Experts,
+    pub alarms: Alarms,
     /// How much of a partition's past is replayed silently when a shard starts, in event time.
     pub cold_replay: Duration,
     pub model: Model,
@@ -135,6 +137,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let holidays = holidays(&mut s);
     let levels = levels(&mut s);
     let experts = experts(&mut s);
+    let alarms = alarms(&mut s, &targets);
     let model = model(s.section("model"), !seasons.is_empty(), experts.linear);
     let training = training(s.section("training"), &model, horizon);
     let longest = seasons.last().copied().unwrap_or(1);
@@ -187,6 +190,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         horizon,
         levels,
         experts,
+        alarms,
         cold_replay,
         model,
         training,
@@ -198,9 +202,10 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
 pub(super) fn check_topics(streams: &[Arc<Stream>], models_topic: &str, root: &Section<'_>) {
     let mut writers = BTreeMap::from([(models_topic.to_owned(), "kafka.models_topic".to_owned())]);
     for stream in streams {
-        for (key, topic) in
-            [("forecast_topic", &stream.forecast_topic), ("dead_letter_topic", &stream.dead_letter_topic)]
-        {
+        let anomalies = stream.alarms.anomaly_topic.as_ref().map(|topic| ("anomaly.topic", topic));
+        let always =
+            [("forecast_topic", &stream.forecast_topic), ("dead_letter_topic", &stream.dead_letter_topic)];
+        for (key, topic) in always.into_iter().chain(anomalies) {
             let here = format!("streams.{}.{key}", stream.name);
             if let Some(other) = writers.insert(topic.clone(), here.clone()) {
                 root.fault(&here, format!("is \"{topic}\", which {other} writes to already"));
@@ -392,6 +397,11 @@ impl Stream {
     /// Values of a reading: targets and covariates.
     pub fn width(&self) -> usize {
         self.targets.len() + self.covariates.len()
+    }
+
+    /// The topics that are written to.
+    pub fn written(&self) -> impl Iterator<Item = &String> {
+        [&self.forecast_topic, &self.dead_letter_topic].into_iter().chain(&self.alarms.anomaly_topic)
     }
 
     /// Whether a series is to be read.

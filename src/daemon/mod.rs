@@ -90,7 +90,7 @@ impl Daemon {
         let mut topics: Vec<String> = config
             .streams
             .iter()
-            .flat_map(|s| s.topics.iter().chain([&s.forecast_topic, &s.dead_letter_topic]))
+            .flat_map(|s| s.topics.iter().chain(s.written()))
             .chain([&config.kafka.models_topic])
             .cloned()
             .collect();

@@ -4,7 +4,7 @@ use super::loader::{Loaded, Wanted};
 use crate::checkpoint::SnapshotId;
 use crate::codec::{self, Decoder, Encoder, headers};
 use crate::config::Stream;
-use crate::domain::{EventTime, Forecast, ModelVersion, Offset, StreamName, TopicPartition};
+use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, StreamName, TopicPartition};
 use crate::engine::{Model, Offered, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::series::{Holding, Slot};
@@ -244,6 +244,18 @@ impl Owned {
                     }
                     Err(cause) => failed = Err(cause),
                 }
+                if let Some(topic) = &stream.alarms.anomaly_topic
+                    && emitted.forecast.anomaly.is_above(stream.alarms.anomaly_threshold)
+                {
+                    encoder.encode_anomaly(emitted.series, emitted.forecast, payload);
+                    let kind = emitted.forecast.anomaly.kind.map_or("none", AnomalyKind::name);
+                    metrics.anomalies(kind).inc();
+                    if failed.is_ok()
+                        && let Err(cause) = link.send(topic, None, emitted.key, payload, sent)
+                    {
+                        failed = Err(cause);
+                    }
+                }
                 if emitted.slot == Slot(0) {
                     match latest {
                         Some(latest) => latest.clone_from(emitted.forecast),
@@ -269,6 +281,12 @@ impl Owned {
         }
         for why in Eviction::ALL {
             self.metrics.evicted(*why).inc_by(accounts.evicted(*why));
+        }
+        if let Some(found) = self.shard.take_drift()
+            && self.restoring.is_none()
+        {
+            self.metrics.drifts(found.kind.name()).inc();
+            events::drift(&self.shard.stream().name, &self.at, found.kind.name(), found.change);
         }
         let violations = self.shard.take_violations();
         note_violations(&self.shard.stream().name, &self.at, &self.metrics, &violations);

@@ -1,6 +1,7 @@
 //! The words of the field as types: time, reading, forecast, quantile. Pure values that cannot
 //! hold a wrong one, and tables of rows; no I/O, no clock, no randomness.
 
+mod alarm;
 mod finite;
 mod forecast;
 mod leads;
@@ -12,6 +13,7 @@ mod season;
 mod stream;
 mod time;
 
+pub use alarm::{AnomalyKind, AnomalyScore, Crossing};
 pub use finite::Finite;
 pub use forecast::{Degraded, Forecast, TargetForecast};
 pub use leads::Leads;

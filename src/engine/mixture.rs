@@ -211,20 +211,25 @@ impl Mixture {
         self.panel.admit(slot, target, value)
     }
 
+    /// How far the values of a series lie from their slow mean.
+    pub fn deviation(&self, slot: usize, target: usize) -> f32 {
+        self.panel.deviation(slot, target)
+    }
+
     /// What the last forecast said of step `now`; not a number where there was none.
     pub fn expected(&self, at: At) -> f32 {
         self.waiting.next(at.slot, at.target, at.now, self.lanes.point())
     }
 
-    /// Learns from a value that has arrived, of all that was said of it: `judge` gets that, and the
-    /// bounds that were given with it, by learnt lead. Gives by how much a network's base was wrong, in
+    /// Learns from a value that has arrived, of all that was said of it: `judge` gets that, the
+    /// bounds that were given with it, and the error scale that these were made with, by learnt lead. Gives by how much a network's base was wrong, in
     /// its units; not a number where there was none. `value` is what is believed.
     pub fn learn(
         &mut self,
         at: At,
         value: f32,
         scale: &Scale,
-        mut judge: impl FnMut(&Matured<'_>, usize, &[f32]),
+        mut judge: impl FnMut(&Matured<'_>, usize, &[f32], f32),
     ) -> &[f32] {
         let At { slot, target, now, clock } = at;
         let n = self.leads.len();
@@ -252,7 +257,7 @@ impl Mixture {
                 // What is not kept is given again, as it would be given now.
                 intervals.quantiles(slot, target, clock, i + 1, point, 0.0, bounds)
             });
-            judge(&matured, i, bounds);
+            judge(&matured, i, bounds, scale);
             intervals.update(slot, target, clock, i + 1, value, point, scale, bounds);
         }
         &self.errors

@@ -7,6 +7,7 @@
 //! no clock, no Kafka, no store, no thread.
 
 mod accounts;
+mod alarms;
 mod cut;
 mod mixture;
 mod network;

@@ -43,8 +43,8 @@ pub(super) struct Rounds {
     planned: usize,
     /// The first round that turns may still join.
     floor: usize,
-    /// Rounds before which a mark stands.
-    marks: VecDeque<usize>,
+    /// Rounds before which a mark stands, and what it says.
+    marks: VecDeque<(usize, usize)>,
 }
 
 impl Rounds {
@@ -88,15 +88,15 @@ impl Rounds {
         self.rounds[round].push(turn);
     }
 
-    /// Sets a mark: all turns so far come before it, all others after it.
-    pub fn mark(&mut self) {
+    /// Sets a mark that says something: all turns so far come before it, all others after it.
+    pub fn mark(&mut self, what: usize) {
         self.floor = self.planned.max(self.done);
-        self.marks.push_back(self.floor);
+        self.marks.push_back((self.floor, what));
     }
 
-    /// Whether everything before the next mark is done; the mark is taken away.
-    pub fn passes_mark(&mut self) -> bool {
-        self.marks.pop_front_if(|round| *round <= self.done).is_some()
+    /// Takes the next mark away and gives what it says, if everything before it is done.
+    pub fn pass_mark(&mut self) -> Option<usize> {
+        self.marks.pop_front_if(|(round, _)| *round <= self.done).map(|(_, what)| what)
     }
 
     /// The next round's turns, to be given back with [`Self::finish`].
@@ -115,7 +115,7 @@ impl Rounds {
         self.rounds[self.done - 1] = turns;
         if self.rounds.get(self.done).is_none_or(Vec::is_empty) {
             (self.done, self.planned, self.floor) = (0, 0, 0);
-            self.marks.iter_mut().for_each(|mark| *mark = 0);
+            self.marks.iter_mut().for_each(|(round, _)| *round = 0);
             self.epoch += 1;
             self.values.clear();
             self.bytes.clear();
@@ -168,18 +168,18 @@ mod tests {
     #[test]
     fn a_mark_stands_between_what_came_before_and_after() {
         let mut rounds = Rounds::new(1);
-        rounds.mark();
+        rounds.mark(7);
         rounds.push(turn(0, 1));
         rounds.push(turn(1, 1));
         rounds.push(turn(1, 2));
-        rounds.mark();
+        rounds.mark(8);
         rounds.push(turn(2, 1));
         rounds.push(turn(1, 3));
-        rounds.mark();
+        rounds.mark(9);
         let mut seen = Vec::new();
         loop {
-            while rounds.passes_mark() {
-                seen.push(vec![]);
+            while let Some(mark) = rounds.pass_mark() {
+                seen.push(vec![(mark as u32, 0)]);
             }
             let Some(turns) = rounds.next() else { break };
             seen.push(turns.iter().map(|t| (t.slot.0, t.cell)).collect());
@@ -187,7 +187,8 @@ mod tests {
         }
         assert!(rounds.is_empty());
         let (first, second) = (vec![(0, 1), (1, 1)], vec![(1, 2)]);
-        assert_eq!(seen, [vec![], first, second, vec![], vec![(2, 1), (1, 3)], vec![]]);
+        let mark = |n| vec![(n, 0)];
+        assert_eq!(seen, [mark(7), first, second, mark(8), vec![(2, 1), (1, 3)], mark(9)]);
     }
 
     #[test]

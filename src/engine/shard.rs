@@ -1,4 +1,5 @@
 use super::accounts::Accounts;
+use super::alarms::Alarms;
 use super::cut::Cut;
 use super::mixture::Mixture;
 use super::network::{Incoming, Model, Stateful};
@@ -6,7 +7,7 @@ use super::rounds::{Rounds, Turn};
 use super::step::Buffers;
 use crate::config::Stream;
 use crate::domain::{Degraded, EventTime, ModelVersion, Reading, Rows};
-use crate::evaluation::Summary;
+use crate::evaluation::{DriftFound, Summary};
 use crate::nn::Error;
 use crate::series::{
     Admission, Capacity, Directory, Features, Held, Holding, Order, Place, Recent, Scaler, Slot, WindowCopy,
@@ -40,6 +41,7 @@ pub struct Shard {
     pub(super) others: Windows,
     pub(super) features: Features,
     pub(super) mixture: Mixture,
+    pub(super) alarms: Alarms,
     pub(super) summary: Summary,
     pub(super) serving: Option<Stateful>,
     pub(super) incoming: Option<Incoming>,
@@ -54,6 +56,8 @@ pub struct Shard {
     pub(super) swept: u64,
     /// When young series were last given what mature ones have learnt, in readings.
     pub(super) published: u64,
+    /// Series at that time.
+    pub(super) known: u64,
     offset: i64,
 }
 
@@ -109,6 +113,7 @@ impl Shard {
             buffers: Buffers::new(&stream, &features, mixture.lanes, summary.buckets()),
             features,
             mixture,
+            alarms: Alarms::new(&stream),
             summary,
             cut: None,
             accounts: Accounts::default(),
@@ -117,6 +122,7 @@ impl Shard {
             steps: 0,
             swept: 0,
             published: 0,
+            known: 1,
             offset: i64::MIN,
             stream,
         }
@@ -129,13 +135,13 @@ impl Shard {
     /// Everything that is kept per series, besides the hidden states.
     pub(super) fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
         let own: [&dyn Rows; 4] = [&self.scaler, &self.recent, &self.learnt, &self.others];
-        own.into_iter().chain(self.mixture.tables())
+        own.into_iter().chain(self.mixture.tables()).chain(self.alarms.tables())
     }
 
     pub(super) fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {
-        let Self { scaler, recent, learnt, others, mixture, .. } = self;
+        let Self { scaler, recent, learnt, others, mixture, alarms, .. } = self;
         let own: [&mut dyn Rows; 4] = [scaler, recent, learnt, others];
-        own.into_iter().chain(mixture.tables_mut())
+        own.into_iter().chain(mixture.tables_mut()).chain(alarms.tables_mut())
     }
 
     /// The names under which errors are kept: every expert of a stream, their mixture (`experts`), the
@@ -231,7 +237,7 @@ impl Shard {
         let readings = self.directory.readings();
         if readings - self.published >= PUBLISH_LEAST.max(4 * self.directory.slots() as u64) {
             self.published = readings;
-            self.rounds.mark();
+            self.rounds.mark(self.directory.len());
         }
     }
 
@@ -267,6 +273,11 @@ impl Shard {
         let accounted = self.rounds.is_empty() && self.accounts.balance(self.order.held() as u64);
         self.violations.check(Invariant::ReadingsAccounted, accounted);
         self.accounts.take(self.order.held() as u64)
+    }
+
+    /// The drift that was found since the last call.
+    pub fn take_drift(&mut self) -> Option<DriftFound> {
+        self.alarms.take_drift()
     }
 
     /// How often an invariant did not hold since the last call.

@@ -5,7 +5,8 @@ use super::mixture::{At, Lanes};
 use super::rounds::Turn;
 use super::shard::Shard;
 use crate::config::{Fill, Stream};
-use crate::domain::{EventTime, Forecast, ModelVersion, TargetForecast};
+use crate::domain::{AnomalyScore, Crossing, EventTime, Forecast, ModelVersion, TargetForecast};
+use crate::evaluation::Arrived;
 use crate::expert::Observation;
 use crate::nn::Error;
 use crate::series::{Features, Slot};
@@ -62,6 +63,10 @@ pub(super) struct Buffers {
     places: Vec<At>,
     /// Believed values of the tile's series. `[TILE, targets]`
     origins: Vec<f32>,
+    /// How surprising the tile's readings are. `[TILE]`
+    scores: Vec<AnomalyScore>,
+    /// What was said of them a step before: point and bounds. `[TILE, targets, 1 + levels]`
+    expected: Vec<f32>,
     /// What is said of the tile's series. `[TILE, targets, lanes, horizon]`
     said: Vec<f32>,
     x: Vec<f32>,
@@ -82,8 +87,13 @@ impl Buffers {
     pub fn new(stream: &Stream, features: &Features, lanes: Lanes, buckets: &[usize]) -> Self {
         let (targets, h, levels) = (stream.targets.len(), stream.horizon, stream.levels.len());
         let leads = stream.leads();
-        let target =
-            TargetForecast { last: None, yhat: vec![0.0; h], quantiles: vec![0.0; levels * h], decimals: 0 };
+        let target = TargetForecast {
+            last: None,
+            expected: vec![f64::NAN; 1 + levels],
+            yhat: vec![0.0; h],
+            quantiles: vec![0.0; levels * h],
+            decimals: 0,
+        };
         Self {
             room: 0,
             values: vec![0.0; stream.width()],
@@ -93,6 +103,8 @@ impl Buffers {
             slots: Vec::with_capacity(TILE),
             places: Vec::with_capacity(TILE),
             origins: vec![0.0; TILE * targets],
+            scores: vec![AnomalyScore::default(); TILE],
+            expected: vec![f32::NAN; TILE * targets * (1 + levels)],
             said: vec![0.0; TILE * targets * lanes.count() * h],
             x: vec![0.0; TILE * features.inputs()],
             y: vec![0.0; TILE * features.outputs()],
@@ -102,7 +114,13 @@ impl Buffers {
             bases: vec![0.0; targets * leads.len()],
             lead_scales: vec![0.0; targets * leads.len()],
             anchors: vec![0.0; targets],
-            forecast: Forecast { origin: EventTime::MIN, degraded: None, targets: vec![target; targets] },
+            forecast: Forecast {
+                origin: EventTime::MIN,
+                degraded: None,
+                anomaly: AnomalyScore::default(),
+                limits: vec![Crossing::default(); stream.alarms.limits.len()],
+                targets: vec![target; targets],
+            },
             buckets: leads.learnt().iter().map(|lead| buckets.iter().position(|b| b == lead)).collect(),
         }
     }
@@ -115,7 +133,8 @@ impl Shard {
     /// # Errors
     /// When the network can't step: a fault of the program or the device.
     pub fn run_round(&mut self, sink: &mut impl FnMut(Emitted<'_>)) -> Result<Option<usize>, Error> {
-        while self.rounds.passes_mark() {
+        while let Some(series) = self.rounds.pass_mark() {
+            self.known = series as u64;
             self.mixture.publish();
         }
         let Some(turns) = self.rounds.next() else { return Ok(None) };
@@ -191,6 +210,7 @@ impl Shard {
             self.learnt.clear(slot);
             self.others.clear(slot);
             self.mixture.interrupt(slot.index());
+            self.alarms.interrupt(slot.index());
             self.serving.as_mut().map_or(Ok(()), |s| s.reset(slot))?;
             self.incoming.as_mut().map_or(Ok(()), |i| i.stateful.reset(slot))?;
         }
@@ -204,15 +224,18 @@ impl Shard {
         let clock = if on_grid { self.features.clock(turn.cell) } else { now as i64 };
         let place = At { slot: slot.index(), target: 0, now, clock };
         self.buffers.places.push(place);
-        self.take_values(turn, place);
+        self.take_values(turn, place, tile_at);
         self.forecast(turn, place, tile_at);
         self.keep(turn, tile_at);
         Ok(())
     }
 
     /// Learns from the values that have come, and finds what stands in for those that have not.
-    fn take_values(&mut self, turn: &Turn, place: At) {
+    fn take_values(&mut self, turn: &Turn, place: At, tile_at: usize) {
         let (slot, targets) = (turn.slot, self.stream.targets.len());
+        let each = targets * (1 + self.stream.levels.len());
+        self.buffers.expected[tile_at * each..][..each].fill(f32::NAN);
+        self.alarms.begin();
         for column in 0..self.stream.width() {
             let raw = turn.observed.as_ref().map_or(f64::NAN, |o| self.rounds.values(o)[column]);
             let mut value = self.scaler.relative(slot, column, raw);
@@ -225,7 +248,7 @@ impl Shard {
                 if is_seen {
                     let believed = self.mixture.admit(slot.index(), column, value);
                     self.buffers.believed[column] = believed;
-                    self.score(at, value, believed);
+                    self.score(at, value, believed, tile_at);
                     self.scaler.update(slot, column, believed);
                 } else {
                     let expected = match self.stream.fill {
@@ -234,6 +257,7 @@ impl Shard {
                     };
                     value = if expected.is_finite() { expected } else { previous.unwrap_or(0.0) };
                     self.buffers.believed[column] = value;
+                    self.alarms.miss(at);
                 }
             } else if is_seen {
                 self.scaler.update(slot, column, value);
@@ -242,15 +266,29 @@ impl Shard {
             }
             self.buffers.values[column] = value;
         }
+        if turn.observed.is_some() {
+            self.buffers.scores[tile_at] = self.alarms.end(slot.index(), self.known as usize);
+        }
     }
 
     /// Scores the forecasts that speak of a value against it: predict, score, learn.
-    fn score(&mut self, at: At, value: f32, believed: f32) {
+    fn score(&mut self, at: At, value: f32, believed: f32, tile_at: usize) {
         let scale = self.scaler.scales(Slot(at.slot as u32))[at.target];
         let per_deviation = if scale.readings() < SHOWN_AFTER { f32::NAN } else { 1.0 / scale.deviation() };
-        let (summary, buckets) = (&mut self.summary, &self.buffers.buckets);
+        let (summary, alarms, buckets) = (&mut self.summary, &mut self.alarms, &self.buffers.buckets);
+        let each = 1 + self.stream.levels.len();
+        let expected =
+            &mut self.buffers.expected[(tile_at * self.stream.targets.len() + at.target) * each..][..each];
         let lanes = self.mixture.lanes;
-        let errors = self.mixture.learn(at, believed, &scale, |matured, lead, bounds| {
+        let deviation = self.mixture.deviation(at.slot, at.target);
+        alarms.begin_target();
+        let errors = self.mixture.learn(at, believed, &scale, |matured, lead, bounds, error_scale| {
+            let point = matured.said(lanes.point(), lead);
+            if lead == 0 {
+                expected[0] = point;
+                expected[1..].copy_from_slice(bounds);
+            }
+            alarms.said(at, lead, Arrived { value, point, deviation, bounds }, error_scale);
             let Some(bucket) = buckets[lead] else { return };
             for (judged, lane) in lanes.judged().enumerate() {
                 let error = (matured.said(lane, lead) - value).abs();
@@ -258,6 +296,7 @@ impl Shard {
             }
             summary.add_coverage(bucket, value, bounds);
         });
+        self.alarms.end_target(at, (believed - scale.mean) / scale.deviation());
         if self.learnt.holds(Slot(at.slot as u32)) {
             self.learnt.arrive(Slot(at.slot as u32), at.target, errors);
         }
@@ -334,8 +373,13 @@ impl Shard {
             let y = &b.y[(tile_at * targets + target) * learnt..][..learnt];
             let network = is_networked.then_some((y, &b.lead_scales[target * learnt..][..learnt]));
             self.mixture.correct(at, network, scale.mean, said);
-            let violations = &mut self.violations;
+            let each = 1 + self.stream.levels.len();
+            let expected = &b.expected[(tile_at * targets + target) * each..][..each];
+            out.expected.iter_mut().zip(expected).for_each(|(to, from)| *to = f64::from(*from) + anchor);
+            let deviation = self.mixture.deviation(at.slot, target);
+            let (violations, alarms) = (&mut self.violations, &mut self.alarms);
             self.mixture.surround(at, said, |lead, point, bounds| {
+                alarms.forecast(target, lead, (point, deviation, anchor), bounds);
                 let ascends = bounds.is_sorted() && bounds.iter().all(|bound| bound.is_finite());
                 violations.check(Invariant::QuantilesAscend, ascends);
                 out.yhat[lead - 1] = f64::from(point) + anchor;
@@ -346,6 +390,7 @@ impl Shard {
             // A forecast from a filled cell is stepped on, but never judged.
             let origin = b.origins[tile_at * targets + target];
             self.mixture.issue(at, origin, turn.observed.is_some(), said);
+            self.alarms.expect(at, &said[lanes.point() * h..][..h]);
         }
         self.emit(turn, tile_at, sink);
     }
@@ -363,6 +408,8 @@ impl Shard {
         self.violations.check(Invariant::NothingFromLater, newest == turn.cell);
         self.buffers.forecast.origin = self.stream.grid.start_of(turn.cell);
         self.buffers.forecast.degraded = self.degraded();
+        self.buffers.forecast.anomaly = self.buffers.scores[tile_at];
+        self.alarms.crossings(turn.slot.index(), &mut self.buffers.forecast.limits);
         let (h, lanes, targets) = (self.stream.horizon, self.mixture.lanes, self.stream.targets.len());
         let width = targets * lanes.count() * h;
         sink(Emitted {

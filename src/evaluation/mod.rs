@@ -16,11 +16,11 @@ mod standing;
 mod summary;
 mod waiting;
 
-pub use anomaly::{Anomalies, AnomalyKind, AnomalyScore, Arrived};
+pub use anomaly::{Anomalies, Arrived};
 pub use drift::{Drift, DriftFound, DriftKind};
 pub use interval::Intervals;
 pub use lead_errors::LeadErrors;
-pub use limits::{Crossing, Limit, Limits};
+pub use limits::Limits;
 pub use paired::{Compared, Promotion, Verdict, diebold_mariano};
 pub use standing::Standing;
 pub use summary::Summary;

@@ -105,6 +105,11 @@ pub fn store_unreachable(stream: &StreamName, shard: &TopicPartition, cause: &dy
 }
 
 /// A fault of the program; what it did wrong is counted, and it goes on.
+/// What the series of a shard have in common has changed.
+pub fn drift(stream: &StreamName, shard: &TopicPartition, kind: &str, change: f64) {
+    event!(info, "drift", { %stream, %shard, kind, change, }, "drift found");
+}
+
 pub fn invariant_violated(stream: &StreamName, shard: &TopicPartition, invariant: Invariant, times: u64) {
     let invariant = invariant.as_str();
     event!(error, "invariant_violated", { %stream, %shard, invariant, times, },

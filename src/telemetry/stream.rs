@@ -57,6 +57,8 @@ pub(super) struct StreamFamilies {
     discarded: IntCounterVec,
     forecasts: IntCounterVec,
     dead_letters: IntCounterVec,
+    anomalies: IntCounterVec,
+    drifts: IntCounterVec,
     reading_to_forecast: HistogramVec,
     batch: HistogramVec,
     step: HistogramVec,
@@ -93,6 +95,8 @@ impl StreamFamilies {
             discarded: counters(r, &c::DISCARDED),
             forecasts: counters(r, &c::FORECASTS),
             dead_letters: counters(r, &c::DEAD_LETTERS),
+            anomalies: counters(r, &c::ANOMALIES),
+            drifts: counters(r, &c::DRIFTS),
             reading_to_forecast: histograms(r, &c::READING_TO_FORECAST),
             batch: histograms(r, &c::BATCH),
             step: histograms(r, &c::STEP),
@@ -201,6 +205,16 @@ impl StreamMetrics {
     /// Looks its label up: for the rare bad record. Reasons are fixed words, never data.
     pub fn dead_letters(&self, reason: &'static str) -> IntCounter {
         self.rest.families.dead_letters.with_label_values(&[self.rest.name.as_str(), reason])
+    }
+
+    /// As [`Self::dead_letters`], for the rare surprise.
+    pub fn anomalies(&self, kind: &'static str) -> IntCounter {
+        self.rest.families.anomalies.with_label_values(&[self.rest.name.as_str(), kind])
+    }
+
+    /// As [`Self::dead_letters`], for the rare drift.
+    pub fn drifts(&self, kind: &'static str) -> IntCounter {
+        self.rest.families.drifts.with_label_values(&[self.rest.name.as_str(), kind])
     }
 
     /// `expert` and `bucket` count as in the [`StreamShape`].

@@ -1,8 +1,9 @@
 //! What judges readings holds what it says, and takes nothing more for a reading.
 
 use crate::allocator::{held, most};
+use tidecast::config::Limit;
 use tidecast::domain::{Level, Levels, Rows};
-use tidecast::evaluation::{Anomalies, Arrived, Drift, Limit, Limits};
+use tidecast::evaluation::{Anomalies, Arrived, Drift, Limits};
 
 const SERIES: usize = 300;
 const LEADS: [usize; 6] = [1, 2, 4, 8, 16, 24];

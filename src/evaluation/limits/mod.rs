@@ -1,4 +1,5 @@
-use crate::domain::{Damaged, Rows, Take, normal_tail, put};
+use crate::config::Limit;
+use crate::domain::{Crossing, Damaged, Rows, Take, normal_tail, put};
 
 #[cfg(test)]
 mod tests;
@@ -14,26 +15,6 @@ const MEMORY: f32 = 1_000.0;
 const CORRELATION: (f32, f32) = (-0.9, 0.998);
 /// A limit that stands so far out at every lead is not worth the way there: below 1 in a million.
 const FAR: f32 = 5.0;
-
-/// A value that a target should not cross.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limit {
-    /// Its place among the stream's targets.
-    pub target: usize,
-    /// In the target's own unit.
-    pub value: f64,
-    /// Whether what lies above it is beyond, or what lies below.
-    pub above: bool,
-}
-
-/// What a forecast says of a limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Crossing {
-    /// That the target lies beyond the limit at one lead at least.
-    pub probability: f32,
-    /// The first lead by which it is more likely than not that it has.
-    pub first_lead: Option<u16>,
-}
 
 /// The probability that a target crosses a limit within the horizon.
 ///
