@@ -236,12 +236,16 @@ impl Mixture {
         let At { slot, target, now, clock } = at;
         let n = self.leads.len();
         self.waiting.matured(slot, target, now, &mut self.matured);
+        let deviation = self.panel.deviation(slot, target);
         let Self { lanes, mixer, outer, base_errors, intervals, bounds, errors, .. } = self;
         let (lanes, values) = (*lanes, &*self.matured);
         let matured = Matured { lanes, leads: n, values };
         let some = |from: usize, lanes: usize| &values[from * n..(from + lanes) * n];
         mixer.learn(slot, target, value, some(0, lanes.experts), some(lanes.copies(), MIXED));
         outer.learn(slot, target, value, some(0, lanes.experts + 1), some(lanes.all_copies(), MIXED));
+        let (mixed, emitted) = (matured.lane(lanes.mixture()), matured.lane(lanes.point()));
+        mixer.learn_young(slot, target, value, deviation, some(0, lanes.experts), mixed);
+        outer.learn_young(slot, target, value, deviation, some(0, lanes.experts + 1), emitted);
         let units = base_errors.of(slot)[target * n..][..n].iter();
         for (i, (error, typical)) in errors.iter_mut().zip(units).enumerate() {
             let base = self.base_lane.map_or(scale.mean, |lane| matured.said(lane, i));

@@ -1,3 +1,4 @@
+use super::common::Common;
 use super::lanes::{Isa, Kernel, LANES, Lanes, padded, registers, registers_mut};
 use super::pooled::Pooled;
 use super::table::{Row, Table};
@@ -44,7 +45,9 @@ pub struct Mixer {
     /// What mature series weigh their experts by, and what young ones begin with.
     /// `[experts, width]` each.
     pooled: Pooled,
-    /// What all begin with before there are mature ones. `[experts, width]`
+    /// What young ones begin with before there are mature ones.
+    common: Common,
+    /// What the first ones begin with. `[experts, width]`
     beginning: Vec<f32>,
     /// The weights at every lead, where not every one is learnt. `[3, experts, stride]`
     spread: Vec<f32>,
@@ -103,6 +106,7 @@ impl Mixer {
             weights: vec![0.0; 3 * experts * width],
             shares: vec![0.0; 2 * width],
             pooled: Pooled::new(targets, experts * width),
+            common: Common::new(targets, experts, width),
             beginning: vec![1.0 / experts as f32; experts * width],
             spread: vec![0.0; 3 * experts * padded(leads.horizon())],
             said: vec![f32::NAN; experts * padded(leads.horizon())],
@@ -132,6 +136,7 @@ impl Mixer {
     /// Lets young series weigh their experts as mature ones of this shard do by now. Called at moments
     /// that don't depend on batches, it keeps forecasts independent of them.
     pub fn publish(&mut self) {
+        self.common.publish(&self.beginning);
         let of_all = 2 * self.experts * self.layout.width;
         for [slot, target] in self.pooled.take_ripe() {
             let (slot, target) = (slot as usize, target as usize);
@@ -150,6 +155,7 @@ impl Mixer {
     /// Appends what is pooled over series, lossless.
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
         self.pooled.save(out);
+        self.common.save(out);
     }
 
     /// Takes back what [`Self::save_pooled`] of a mixer of the same shape has written.
@@ -157,7 +163,8 @@ impl Mixer {
     /// # Errors
     /// [`Damaged`] for anything else.
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
-        self.pooled.load(from)
+        self.pooled.load(from)?;
+        self.common.load(from)
     }
 
     /// Asks for a series' memory while another is worked on.
@@ -185,6 +192,22 @@ impl Mixer {
         }
         let Row { floats, counts, .. } = self.table.row(slot, target);
         self.isa.run(Learn { layout: self.layout, floats, counts, matured: &self.matured, value });
+    }
+
+    /// As [`Self::learn`], for all young series together: while this one is young. `unit` is its
+    /// deviation; `mixed` what was mixed. `[learnt leads]`
+    pub fn learn_young(
+        &mut self,
+        slot: usize,
+        target: usize,
+        value: f32,
+        unit: f32,
+        said: &[f32],
+        mixed: &[f32],
+    ) {
+        if self.table.head(slot, target).mixtures < self.from && value.is_finite() {
+            self.common.learn(target, value, unit, said, mixed);
+        }
     }
 
     /// Mixes the experts' forecasts of every lead; gives the two copies' mixtures, then the mixture.
@@ -233,7 +256,8 @@ impl Mixer {
 
     fn fill_weights(&mut self, slot: usize, target: usize) {
         let Row { floats, .. } = self.table.row(slot, target);
-        let prior = self.pooled.mean(target).unwrap_or(&self.beginning);
+        let mature = || self.pooled.mean(target);
+        let prior = self.common.weights(target).or_else(mature).unwrap_or(&self.beginning);
         let (weights, shares) = (&mut self.weights, &mut self.shares);
         let work = Weigh { layout: self.layout, floats, prior, weights, shares };
         self.isa.run(work);

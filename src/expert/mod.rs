@@ -8,6 +8,7 @@
 //! from its bytes bit for bit. Never knows where readings come from, or what was emitted.
 
 mod arma;
+mod common;
 mod covariance;
 mod holt;
 mod lanes;
