@@ -17,7 +17,7 @@ pub use bounds::Bounds;
 pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, Snapshots};
 pub use fault::{Fault, Faults};
 pub use load::{LoadError, from_toml, load};
-pub use model::{ActivationKind, Architecture, Base, CellKind, HeadKind, LayerKind, Model, NormKind};
+pub use model::{ActivationKind, Architecture, Base, CellKind, Device, HeadKind, LayerKind, Model, NormKind};
 pub use section::parse_duration;
 pub use store::{Bucket, Cloud, Place, Store};
 pub use stream::{

@@ -4,9 +4,10 @@ use crate::checkpoint::{self, Bundles, Champion, Store};
 use crate::config::{Config, Stream};
 use crate::domain::{ModelVersion, StreamName};
 use crate::engine::Model;
+use crate::nn::Device;
 use crate::series::SeriesSample;
 use crate::telemetry::{self, Board, Metrics, RoundOutcome, events};
-use crate::training::{Outcome, Round, Trained, blueprint};
+use crate::training::{Outcome, Round, Trained, blueprint, device};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -64,14 +65,17 @@ impl Trainer {
         metrics: &Metrics,
         board: &Board,
     ) -> Result<Self, Error> {
-        let mut champions = BTreeMap::new();
+        let (mut champions, mut devices) = (BTreeMap::new(), BTreeMap::new());
         for stream in &config.streams {
+            let device = device(stream)?;
+            events::device_chosen(&stream.name, &device.name());
+            devices.insert(stream.name.clone(), device.clone());
             let Some(champion) = Bundles::new(store, &stream.name).newest(&blueprint(stream)?)? else {
                 continue;
             };
             events::model_loaded(&stream.name, champion.version);
             let weights = champion.trained.weights.clone();
-            models.publish(&stream.name, Model { version: champion.version, weights });
+            models.publish(&stream.name, Model { version: champion.version, weights, device });
             champions.insert(stream.name.clone(), champion);
         }
         let (jobs, inbox) = sync_channel(config.streams.len());
@@ -80,6 +84,7 @@ impl Trainer {
         let desk = Desk {
             store: store.clone(),
             champions,
+            devices,
             rounds: BTreeMap::new(),
             models: models.clone(),
             metrics: metrics.clone(),
@@ -115,6 +120,8 @@ impl Trainer {
 struct Desk {
     store: Store,
     champions: BTreeMap<StreamName, Champion>,
+    /// Where each stream's networks serve.
+    devices: BTreeMap<StreamName, Device>,
     /// Rounds that each stream has seen.
     rounds: BTreeMap<StreamName, u64>,
     models: Models,
@@ -193,6 +200,7 @@ impl Desk {
     ) -> Result<ModelVersion, checkpoint::Error> {
         let name = &stream.name;
         let bundles = Bundles::new(&self.store, name);
+        let device = self.devices[name].clone();
         let parent = self.champions.get(name).map(|c| c.version);
         // Above every version that ever served, also those of another shape.
         let newest = bundles.list()?.first().copied().max(parent);
@@ -206,7 +214,8 @@ impl Desk {
         let facts = facts.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         let champion = Champion { version, trained, rounds: round, facts };
         bundles.keep(&champion)?;
-        self.models.publish(name, Model { version, weights: champion.trained.weights.clone() });
+        let weights = champion.trained.weights.clone();
+        self.models.publish(name, Model { version, weights, device });
         self.champions.insert(name.clone(), champion);
         Ok(version)
     }

@@ -1,9 +1,9 @@
 //! The hidden states of a shard, one row a series.
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Storage, Tensor};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Storage, Tensor};
 
 use super::error::check_length;
-use super::{Blueprint, Error};
+use super::{Blueprint, Device, Error};
 
 /// A tensor `[slots, row_width]` on the device. A row is what its family carries: `[h | c]` (LSTM) or
 /// `[h]` of every recurrent layer, the first layer first; past readings; rings with their turn. It is
@@ -16,19 +16,28 @@ pub struct Arena {
     /// through it and address the storage by slot: before each the library looks whether the layout
     /// that it is given overlaps itself, and for more than one element it allocates to find out.
     door: Tensor,
+    device: Device,
     slots: usize,
     width: usize,
 }
 
 impl Arena {
-    /// An arena without slots.
+    /// An arena without slots, on the CPU.
+    ///
+    /// # Errors
+    /// When the memory is refused.
+    pub fn new(blueprint: &Blueprint) -> Result<Self, Error> {
+        Self::on(&Device::cpu(), blueprint)
+    }
+
+    /// An arena without slots, on a device.
     ///
     /// # Errors
     /// When the device refuses the memory.
-    pub fn new(blueprint: &Blueprint) -> Result<Self, Error> {
+    pub fn on(device: &Device, blueprint: &Blueprint) -> Result<Self, Error> {
         let width = blueprint.row_width();
-        let rows = Tensor::zeros((1, width), DType::F32, &Device::Cpu)?;
-        Ok(Self { door: door(&rows)?, rows, slots: 0, width })
+        let rows = Tensor::zeros((1, width), DType::F32, device.memory())?;
+        Ok(Self { door: door(&rows)?, device: device.clone(), rows, slots: 0, width })
     }
 
     /// Makes room for at least `slots` rows; new ones are zero. Doubles its memory, so that growing
@@ -68,8 +77,7 @@ impl Arena {
     /// # Errors
     /// [`Error::Slot`].
     pub fn reset(&mut self, slot: u32) -> Result<(), Error> {
-        let range = self.row(slot)?;
-        Ok(self.door.inplace_op1(&WriteRow { range, values: None })?)
+        self.write(slot, None)
     }
 
     /// Copies a row out, bit for bit.
@@ -96,14 +104,36 @@ impl Arena {
     /// # Errors
     /// [`Error::Slot`], [`Error::Length`] unless `row` is `row_width` long.
     pub fn import_row(&mut self, slot: u32, row: &[f32]) -> Result<(), Error> {
-        let range = self.row(slot)?;
         check_length("a state row", self.width, row.len())?;
-        Ok(self.door.inplace_op1(&WriteRow { range, values: Some(row) })?)
+        self.write(slot, Some(row))
     }
 
-    /// What a step's operation goes through: its storage is that of all rows.
+    /// Sets a row; zero when there are no values.
+    fn write(&mut self, slot: u32, values: Option<&[f32]>) -> Result<(), Error> {
+        let range = self.row(slot)?;
+        let Some(device) = self.device.library() else {
+            return Ok(self.door.inplace_op1(&WriteRow { range, values })?);
+        };
+        let row = match values {
+            Some(values) => Tensor::from_slice(values, (1, self.width), device)?,
+            None => Tensor::zeros((1, self.width), DType::F32, device)?,
+        };
+        Ok(self.rows.slice_set(&row, 0, slot as usize)?)
+    }
+
+    /// Where the rows lie.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What the kernels' operations go through: its storage is that of all rows.
     pub(super) fn door(&mut self) -> &Tensor {
         &self.door
+    }
+
+    /// All rows, `[capacity, row_width]`: what the library's operations go through.
+    pub(super) fn rows(&mut self) -> &Tensor {
+        &self.rows
     }
 
     fn row(&self, slot: u32) -> Result<std::ops::Range<usize>, Error> {

@@ -1,9 +1,9 @@
 use super::batches::{Batches, Cut};
 use crate::config::{
-    ActivationKind, Architecture, CellKind, HeadKind, LayerKind, LossKind, NormKind, Stream,
+    self, ActivationKind, Architecture, CellKind, HeadKind, LayerKind, LossKind, NormKind, Stream,
 };
 use crate::nn::{
-    Activation, Blueprint, Cell, Dropout, Error, Family, Head, Loss, Norm, OptimiserState, Recurrent,
+    Activation, Blueprint, Cell, Device, Dropout, Error, Family, Head, Loss, Norm, OptimiserState, Recurrent,
     Trainer, TrainerSettings, Weights,
 };
 use crate::series::{Features, SeriesSample};
@@ -55,6 +55,18 @@ pub enum Outcome {
 pub enum RoundError {
     #[error("the network: {0}")]
     Network(#[from] Error),
+}
+
+/// Where a stream's networks serve and learn.
+///
+/// # Errors
+/// When the config names a GPU that is not there.
+pub fn device(stream: &Stream) -> Result<Device, Error> {
+    match stream.model.device {
+        config::Device::Auto => Ok(Device::auto()),
+        config::Device::Cpu => Ok(Device::cpu()),
+        config::Device::Cuda(number) => Device::cuda(number),
+    }
 }
 
 /// The shape of a stream's network.
@@ -140,7 +152,8 @@ impl Round<'_> {
             None => Arc::new(Weights::initial(&blueprint(self.stream)?, seed)),
             Some(champion) => champion.weights.clone(),
         };
-        let mut trainer = Trainer::new(
+        let mut trainer = Trainer::on(
+            &device(self.stream)?,
             &start,
             self.champion.and_then(|c| c.optimiser.as_ref()),
             TrainerSettings {
