@@ -36,7 +36,7 @@ impl Arena {
     /// When the device refuses the memory.
     pub fn on(device: &Device, blueprint: &Blueprint) -> Result<Self, Error> {
         let width = blueprint.row_width();
-        let rows = Tensor::zeros((1, width), DType::F32, device.memory())?;
+        let rows = zeros(1, width, device)?;
         Ok(Self { door: door(&rows)?, device: device.clone(), rows, slots: 0, width })
     }
 
@@ -48,7 +48,7 @@ impl Arena {
     pub fn grow(&mut self, slots: usize) -> Result<(), Error> {
         let capacity = self.rows.dim(0)?;
         if slots > capacity {
-            let rows = Tensor::zeros((slots.max(2 * capacity), self.width), DType::F32, self.rows.device())?;
+            let rows = zeros(slots.max(2 * capacity), self.width, &self.device)?;
             rows.slice_set(&self.rows, 0, 0)?;
             self.door = door(&rows)?;
             self.rows = rows;
@@ -87,9 +87,11 @@ impl Arena {
     pub fn export_row(&self, slot: u32, row: &mut [f32]) -> Result<(), Error> {
         let range = self.row(slot)?;
         check_length("a state row", self.width, row.len())?;
-        let (storage, _) = self.rows.storage_and_layout();
+        let (storage, layout) = self.rows.storage_and_layout();
         match &*storage {
-            Storage::Cpu(CpuStorage::F32(values)) => row.copy_from_slice(&values[range]),
+            Storage::Cpu(CpuStorage::F32(values)) => {
+                row.copy_from_slice(&values[layout.start_offset()..][range]);
+            }
             _ => {
                 drop(storage);
                 let values = self.rows.narrow(0, slot as usize, 1)?.flatten_all()?.to_vec1::<f32>()?;
@@ -145,6 +147,19 @@ impl Arena {
     }
 }
 
+/// Floats in a cache line.
+const LINE: usize = 16;
+
+/// Rows of zeros that begin on a cache line, so that a row of whole lines lies in no more of them.
+fn zeros(slots: usize, width: usize, device: &Device) -> candle_core::Result<Tensor> {
+    let all = Tensor::zeros(slots * width + LINE - 1, DType::F32, device.memory())?;
+    let skipped = match &*all.storage_and_layout().0 {
+        Storage::Cpu(CpuStorage::F32(values)) => values.as_ptr().align_offset(LINE * size_of::<f32>()),
+        _ => 0,
+    };
+    all.narrow(0, skipped.min(LINE - 1), slots * width)?.reshape((slots, width))
+}
+
 fn door(rows: &Tensor) -> candle_core::Result<Tensor> {
     rows.narrow(0, 0, 1)?.narrow(1, 0, 1)
 }
@@ -160,8 +175,8 @@ impl InplaceOp1 for WriteRow<'_> {
         "write-row"
     }
 
-    fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> candle_core::Result<()> {
-        let row = &mut cpu_floats(storage)?[self.range.clone()];
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let row = &mut cpu_floats(storage, layout)?[self.range.clone()];
         match self.values {
             Some(values) => row.copy_from_slice(values),
             None => row.fill(0.0),
@@ -170,10 +185,13 @@ impl InplaceOp1 for WriteRow<'_> {
     }
 }
 
-/// The floats of a contiguous tensor on the CPU.
-pub(super) fn cpu_floats(storage: &mut CpuStorage) -> candle_core::Result<&mut [f32]> {
+/// The floats of an arena's rows on the CPU, given what its door is given.
+pub(super) fn cpu_floats<'a>(
+    storage: &'a mut CpuStorage,
+    layout: &Layout,
+) -> candle_core::Result<&'a mut [f32]> {
     match storage {
-        CpuStorage::F32(values) => Ok(values),
+        CpuStorage::F32(values) => Ok(&mut values[layout.start_offset()..]),
         _ => candle_core::bail!("states are f32"),
     }
 }
@@ -201,6 +219,10 @@ mod tests {
             assert_eq!(row[0].to_bits(), expected.to_bits());
         }
         assert!(arena.memory_bytes() >= 100 * 12 * 4);
+        let (storage, layout) = arena.rows.storage_and_layout();
+        let Storage::Cpu(CpuStorage::F32(values)) = &*storage else { panic!("not on the CPU") };
+        assert!(values[layout.start_offset()..].as_ptr().addr().is_multiple_of(64));
+        drop(storage);
         assert!(arena.import_row(100, &row).is_err() && arena.import_row(0, &row[1..]).is_err());
     }
 }

@@ -88,28 +88,26 @@ pub(super) unsafe fn accumulate<V: Lanes, const R: usize, const G: usize>(
     }
 }
 
-/// Calls `$f::<…, R>` with as many rows at a time as the register file holds.
+/// Calls `$f::<…, R>` with as many rows at a time as the register file holds, when each has so many sums.
+/// Few sums must come with many rows: a sum waits for the one before.
 macro_rules! in_row_groups {
-    ($lanes:ty, $rows:expr, |$at:ident, $R:ident| $call:expr) => {{
+    ($lanes:ty, $sums:literal, $rows:expr, |$at:ident, $R:ident| $call:expr) => {{
         let mut $at = 0;
-        while $at < $rows {
-            let group = usize::min(<$lanes>::ROWS, $rows - $at);
-            macro_rules! with {
-                ($n:literal) => {{
+        macro_rules! while_there_are {
+            ($n:literal) => {
+                while $n <= <$lanes>::ROWS * 4 / $sums && $n <= $rows - $at {
                     const $R: usize = $n;
-                    $call
-                }};
-            }
-            match group {
-                1 => with!(1),
-                2 => with!(2),
-                3 => with!(3),
-                4 => with!(4),
-                5 => with!(5),
-                _ => with!(6),
-            }
-            $at += group;
+                    $call;
+                    $at += $R;
+                }
+            };
         }
+        while_there_are!(12);
+        while_there_are!(6);
+        while_there_are!(4);
+        while_there_are!(3);
+        while_there_are!(2);
+        while_there_are!(1);
     }};
 }
 pub(super) use in_row_groups;
@@ -214,7 +212,7 @@ impl Product<'_> {
             for (r, acc) in acc.iter().enumerate() {
                 let out = self.out.as_mut_ptr().add((at + r) * self.stride + first);
                 for (g, acc) in acc.iter().take(G).enumerate() {
-                    acc.store(out.add(g * V::N));
+                    activate(self.activation, *acc).store(out.add(g * V::N));
                 }
             }
         }
@@ -231,22 +229,10 @@ impl Kernel for Product<'_> {
             // SAFETY: `Product::run` has checked every length.
             unsafe {
                 match (columns - first) / V::N {
-                    1 => in_row_groups!(V, rows, |at, R| self.block::<V, R, 1>(at, first)),
-                    2 => in_row_groups!(V, rows, |at, R| self.block::<V, R, 2>(at, first)),
-                    3 => in_row_groups!(V, rows, |at, R| self.block::<V, R, 3>(at, first)),
-                    _ => in_row_groups!(V, rows, |at, R| self.block::<V, R, 4>(at, first)),
-                }
-            }
-        }
-        if self.activation == Activation::None {
-            return;
-        }
-        for row in 0..rows {
-            for column in (0..columns).step_by(V::N) {
-                // SAFETY: `Product::run` has checked every length.
-                unsafe {
-                    let out = self.out.as_mut_ptr().add(row * self.stride + column);
-                    activate(self.activation, V::load(out)).store(out);
+                    1 => in_row_groups!(V, 1, rows, |at, R| self.block::<V, R, 1>(at, first)),
+                    2 => in_row_groups!(V, 2, rows, |at, R| self.block::<V, R, 2>(at, first)),
+                    3 => in_row_groups!(V, 3, rows, |at, R| self.block::<V, R, 3>(at, first)),
+                    _ => in_row_groups!(V, 4, rows, |at, R| self.block::<V, R, 4>(at, first)),
                 }
             }
         }

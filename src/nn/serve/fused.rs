@@ -13,7 +13,7 @@ use super::{Rows, TILE};
 use crate::nn::arena::cpu_floats;
 use crate::nn::blueprint::{Family, Head};
 use crate::nn::fold::folded;
-use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product};
+use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product, fetch};
 use crate::nn::{Activation, Blueprint, Weights};
 
 pub(super) struct Fused {
@@ -140,12 +140,14 @@ impl InplaceOp1 for Advance<'_, '_> {
         "advance"
     }
 
-    fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> candle_core::Result<()> {
-        let states = cpu_floats(storage)?;
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let states = cpu_floats(storage, layout)?;
         let (fused, y) = &mut *self.inner.borrow_mut();
-        let (inputs, outputs) = (fused.blueprint.inputs(), fused.blueprint.outputs());
-        let tiles = self.slots.chunks(TILE).zip(self.x.chunks(TILE * inputs));
-        for ((slots, x), y) in tiles.zip(y.chunks_mut(TILE * outputs)) {
+        let b = fused.blueprint;
+        let tiles = self.slots.chunks(TILE).zip(self.x.chunks(TILE * b.inputs()));
+        let mut next = self.slots.chunks(TILE).skip(1);
+        for ((slots, x), y) in tiles.zip(y.chunks_mut(TILE * b.outputs())) {
+            fetch(states, b.row_width(), next.next().unwrap_or_default());
             fused.tile(states, slots, x, y);
         }
         Ok(())
