@@ -92,15 +92,16 @@ fn main() {
     let mut encoder = Encoder::new(&stream);
     let value = |i: usize| (i as f64 * 0.737).sin() * 12.5;
     let forecasts: Vec<Forecast> = (0..64)
-        .map(|n| Forecast {
-            origin: EventTime::from_micros((1_700_000_000 + n as i64 * 3_600) * 1_000_000).expect("in range"),
-            degraded: None,
-            targets: vec![TargetForecast {
+        .map(|n| {
+            let target = TargetForecast {
                 last: Some(value(n)),
                 yhat: (0..LEADS).map(|i| value(n + i)).collect(),
                 quantiles: (0..3 * LEADS).map(|i| value(n + i * 3)).collect(),
                 decimals: 3,
-            }],
+                ..TargetForecast::default()
+            };
+            let hour = (1_700_000_000 + n as i64 * 3_600) * 1_000_000;
+            Forecast::new(EventTime::from_micros(hour).expect("in range"), vec![target])
         })
         .collect();
     let mut out = Vec::new();

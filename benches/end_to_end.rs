@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::kafka::{Broker, committed_offsets, create_topic};
+use support::kafka::{Broker, committed_offsets, create_models_topic, create_topic};
 use tidecast::checkpoint::{Bundles, Champion, Store};
 use tidecast::codec::{Decoder, Encoder, Record, headers};
 use tidecast::config::{Config, from_toml};
@@ -96,10 +96,11 @@ fn daemon(config: Config, input: &str, readings: usize, network: bool) -> Value 
         Bundles::new(&store, &stream.name).keep(&champion).expect("a bundle");
     }
     let (bootstrap, group) = (config.kafka.brokers.clone(), config.kafka.group.clone());
-    let daemon = Daemon::start(config).expect("a daemon");
-    let taken = || daemon.board().stream_view(&stream.name).expect("the stream").readings as usize;
+    let mut daemon = Daemon::start(config).expect("a daemon");
+    let board = daemon.board().clone();
+    let taken = || board.stream_view(&stream.name).expect("the stream").readings as usize;
     let limit = Instant::now() + PATIENCE;
-    let wait = |least: usize| {
+    let mut wait = |least: usize| {
         while taken() < least {
             assert!(!daemon.has_failed() && Instant::now() < limit, "{} of {least} readings", taken());
             std::thread::sleep(Duration::from_millis(1));
@@ -129,8 +130,9 @@ fn bare(config: &Config, input: &str, output: &str, readings: usize) -> Value {
         yhat: vec![0.0; HORIZON],
         quantiles: vec![0.0; HORIZON * stream.levels.len()],
         decimals: 4,
+        ..TargetForecast::default()
     };
-    let mut forecast = Forecast { origin: EventTime::MIN, degraded: None, targets: vec![target] };
+    let mut forecast = Forecast::new(EventTime::MIN, vec![target]);
     let mut positions: BTreeMap<TopicPartition, Offset> = BTreeMap::new();
     let mut taken: Vec<(String, EventTime, f64, i32, i64)> = Vec::new();
     let (mut done, mut uncommitted, mut start, mut payload) = (0, 0, None, Vec::new());
@@ -224,6 +226,7 @@ fn measure(kind: &str, bootstrap: &str, input: &str, readings: usize) -> Option<
     let output = format!("{input}.{kind}");
     create_topic(bootstrap, &output, PARTITIONS as i32, &[]);
     create_topic(bootstrap, &format!("{output}.dead-letters"), 1, &[]);
+    create_models_topic(bootstrap, &output);
     let count = readings.to_string();
     let ran = if kind == "python" {
         let python = std::env::var("TIDECAST_TORCH_PYTHON").unwrap_or_else(|_| "python3".into());

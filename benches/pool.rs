@@ -8,9 +8,10 @@ mod yardstick;
 use std::time::Duration;
 
 use prequential::{HORIZON, Hourly, SEASONS, jfk, rte, run};
-use tidecast::domain::Rows;
+use tidecast::config::Accuracy;
+use tidecast::domain::{Leads, Rows};
 use tidecast::evaluation::Waiting;
-use tidecast::expert::{Accuracy, Experts, Leads, MIXED, Mixer, Observation, Pool, PoolShape};
+use tidecast::expert::{Experts, MIXED, Mixer, Observation, Pool, PoolShape};
 use yardstick::{Best, Report, one_thread, seconds};
 
 const ROUNDS: usize = 5;
@@ -40,7 +41,8 @@ fn main() {
 
 /// Bytes of a series, and a call for the next reading of the next series.
 fn readings(accuracy: Accuracy, extras: usize, series: usize) -> (usize, impl FnMut()) {
-    let shape = PoolShape { targets: 1, horizon: HORIZON, seasons: SEASONS.to_vec(), extras, accuracy };
+    let shape =
+        PoolShape { targets: 1, horizon: HORIZON, seasons: SEASONS.to_vec(), extras, accuracy, linear: true };
     let leads = match accuracy {
         Accuracy::Full => Leads::every(HORIZON),
         Accuracy::Compact => Leads::buckets(HORIZON),
@@ -69,11 +71,12 @@ fn readings(accuracy: Accuracy, extras: usize, series: usize) -> (usize, impl Fn
             waiting.prefetch(following, 0, t);
         }
         waiting.matured(slot, 0, t, &mut matured);
-        mixer.learn(slot, 0, value, &matured);
+        let (by_each, by_all) = matured.split_at(n * leads.len());
+        mixer.learn(slot, 0, value, by_each, by_all);
         let (forecasts, mixed) = said.split_at_mut(n * HORIZON);
         pool.step(slot, 0, &Observation { value, observed: true, clock: t as i64, extras: &x }, forecasts);
         mixer.mix(slot, 0, forecasts, mixed);
-        waiting.issue(slot, 0, t, (value, pool.deviation(slot, 0)), &said);
+        waiting.issue(slot, 0, t, (value, pool.deviation(slot, 0), true), &said);
         slot = following;
         t += u64::from(slot == 0);
     };

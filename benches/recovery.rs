@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::daemon::Daemon;
-use support::kafka::{Broker, committed_offsets, create_topic, produce};
+use support::kafka::{Broker, committed_offsets, create_models_topic, create_topic, produce};
 use support::process::free_port;
 use support::stream::noise;
 use tidecast::checkpoint::{Bundles, Champion, Store};
@@ -127,6 +127,7 @@ fn main() {
     {
         create_topic(&bootstrap, topic, partitions, &[]);
     }
+    create_models_topic(&bootstrap, "recovery");
     let http = format!("127.0.0.1:{}", free_port());
     let text = text(&bootstrap, &http, &dir.path().join("store"));
     let config = from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}"));

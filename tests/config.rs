@@ -28,7 +28,7 @@ fn the_least_config_is_right_and_has_the_documented_defaults() {
     assert_eq!(stream.dead_letter_topic, "power.dead-letters");
     assert_eq!(stream.seasons, [24, 168]);
     assert_eq!((stream.horizon, stream.levels.len()), (24, 3));
-    assert_eq!(config.kafka.group, "tidecast");
+    assert_eq!((&*config.kafka.group, &*config.kafka.models_topic), ("tidecast", "tidecast.models"));
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
     assert_eq!(config.store.place, Place::Folder("/var/lib/tidecast".into()));
     let snapshots = &config.snapshots;
@@ -216,6 +216,43 @@ family = "transformer"
 }
 
 #[test]
+fn the_models_topic_is_nobody_elses() {
+    let own =
+        "[kafka]\nbrokers = \"b:1\"\ngroup = \"g\"\n[streams.s]\ninterval = \"1h\"\ntargets = [\"kw\"]\n";
+    let found = faults(&format!("{own}topics = [\"g.models\"]\n"));
+    assert_eq!(found, ["streams.s.topics: reads \"g.models\", which kafka.models_topic writes to"]);
+    let found = faults(&format!("{own}topics = [\"in\"]\ndead_letter_topic = \"g.models\"\n"));
+    let wanted = "streams.s.dead_letter_topic: is \"g.models\", which kafka.models_topic writes to already";
+    assert_eq!(found, [wanted]);
+    let named = own.replace("[streams.s]", "models_topic = \"heard\"\n[streams.s]");
+    let config = from_toml(&format!("{named}topics = [\"g.models\"]\n"), &[]).unwrap();
+    assert_eq!(config.kafka.models_topic, "heard");
+}
+
+#[test]
+fn limits_name_a_target_and_one_side() {
+    let lines = "limits = [{ target = \"kw\", above = 3 }, { target = \"kw\", below = -0.5 }]\n\
+                 anomaly = { topic = \"strange\", threshold = 0.99 }\ndrift = { enabled = false }\n";
+    let config = from_toml(&format!("{LEAST}{lines}"), &[]).unwrap();
+    let alarms = &config.streams[0].alarms;
+    let limits: Vec<(usize, f64, bool)> =
+        alarms.limits.iter().map(|l| (l.target, l.value, l.above)).collect();
+    assert_eq!(limits, [(0, 3.0, true), (0, -0.5, false)]);
+    assert_eq!((alarms.anomaly_topic.as_deref(), alarms.drift_threshold), (Some("strange"), None));
+    let found = faults(&format!(
+        "{LEAST}limits = [{{ target = \"kv\", above = 3 }}, {{ target = \"kw\" }}, {{ target = \"kw\", above = \"high\" }}]\n"
+    ));
+    assert!(found.iter().any(|f| f.starts_with("streams.power.limits[0].target: is \"kv\"")), "{found:?}");
+    assert!(found.iter().any(|f| f.starts_with("streams.power.limits[1].above: or below")), "{found:?}");
+    assert!(
+        found.iter().any(|f| f.starts_with("streams.power.limits[2].above: must be a number")),
+        "{found:?}"
+    );
+    let found = faults(&format!("{LEAST}anomaly = {{ topic = \"meters\" }}\n"));
+    assert!(found[0].contains("which streams.power.anomaly.topic writes to"), "{found:?}");
+}
+
+#[test]
 fn a_model_knows_the_keys_of_its_family_alone() {
     let fault = |model: &str| {
         let found = faults(&format!("{LEAST}\n[streams.power.model]\n{model}\n"));
@@ -274,4 +311,28 @@ fn the_shipped_configs_are_right() {
             load(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         }
     }
+}
+
+#[test]
+fn holidays_are_dates_and_days_of_every_year() {
+    let with = |list: &str| format!("{LEAST}holidays = {list}\n");
+    let config = from_toml(&with(r#"["2026-12-24", "--12-25", "--02-29"]"#), &[]).unwrap();
+    let holidays = &config.streams[0].holidays;
+    let on = |text: &str| holidays.contains(text.parse().unwrap());
+    assert!(on("2026-12-24") && on("1999-12-25") && on("2024-02-29") && !holidays.is_empty());
+    assert!(!on("2025-12-24") && !on("2026-12-26") && !on("2025-02-28"));
+    assert!(from_toml(LEAST, &[]).unwrap().streams[0].holidays.is_empty());
+    let found =
+        faults(&with(r#"["2026-02-29", "12-25", "--13-01", "2026-1-1", "--1-1", "christmas", "20261225"]"#));
+    assert_eq!(found.len(), 7, "{found:?}");
+    assert_eq!(
+        found[0],
+        "streams.power.holidays: has \"2026-02-29\"; allowed are dates like \"2026-12-25\" and days of every year like \"--12-25\""
+    );
+    assert_eq!(
+        faults(&with("\"2026-12-25\"")).len() + faults(&with("[]")).len(),
+        0,
+        "a variable of the environment is one string"
+    );
+    assert_eq!(faults(&with("[12]")), ["streams.power.holidays: must be a list of strings, not a list"]);
 }

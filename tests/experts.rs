@@ -2,11 +2,12 @@
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidecast::domain::{Rows, Take};
-use tidecast::expert::{Accuracy, Arma, Experts, Leads, Lms, Observation, Pool, PoolShape, Velocity};
+use tidecast::config::Accuracy;
+use tidecast::domain::{Leads, Rows, Take};
+use tidecast::expert::{Arma, Experts, Lms, Observation, Pool, PoolShape, Velocity};
 
 fn shape(accuracy: Accuracy, seasons: &[usize], horizon: usize) -> PoolShape {
-    PoolShape { targets: 1, horizon, seasons: seasons.to_vec(), extras: 2, accuracy }
+    PoolShape { targets: 1, horizon, seasons: seasons.to_vec(), extras: 2, accuracy, linear: true }
 }
 
 /// Makes an expert of each kind.

@@ -6,11 +6,10 @@ mod families;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell as Slot;
 
-use tidecast::domain::Rows;
+use tidecast::config::Accuracy;
+use tidecast::domain::{Leads, Rows};
 use tidecast::evaluation::Waiting;
-use tidecast::expert::{
-    Accuracy, Arma, Experts, Leads, Lms, MIXED, Mixer, Observation, Pool, PoolShape, Velocity,
-};
+use tidecast::expert::{Arma, Experts, Lms, MIXED, Mixer, Observation, Pool, PoolShape, Velocity};
 use tidecast::nn::{Arena, Chunk, Dropout, Loss, Network, Trainer, TrainerSettings, Weights};
 
 thread_local! {
@@ -59,7 +58,8 @@ fn a_warm_step_allocates_nothing() {
 fn a_reading_of_a_warm_series_allocates_nothing() {
     for accuracy in [Accuracy::Full, Accuracy::Compact] {
         let leads = if accuracy == Accuracy::Full { Leads::every(24) } else { Leads::buckets(24) };
-        let shape = PoolShape { targets: 2, horizon: 24, seasons: vec![24, 168], extras: 3, accuracy };
+        let shape =
+            PoolShape { targets: 2, horizon: 24, seasons: vec![24, 168], extras: 3, accuracy, linear: true };
         let mut experts: Vec<Box<dyn Experts>> = vec![
             Box::new(Pool::try_new(&shape).unwrap()),
             Box::new(Arma::new(2, 24, Some(24))),
@@ -83,7 +83,8 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
             let reading =
                 Observation { value, observed: t % 9 != 0, clock: t as i64, extras: &[0.1, 0.2, 0.3] };
             waiting.matured(2, 1, t, &mut matured);
-            mixer.learn(2, 1, value, &matured);
+            let (by_each, by_all) = matured.split_at(n * leads.len());
+            mixer.learn(2, 1, value, by_each, by_all);
             let mut rest = &mut said[..n * 24];
             for expert in &mut experts {
                 let (mine, others) = rest.split_at_mut(expert.names().len() * 24);
@@ -92,9 +93,8 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
             }
             let (forecasts, mixed) = said.split_at_mut(n * 24);
             mixer.mix(2, 1, forecasts, mixed);
-            waiting.issue(2, 1, t, (value, 1.0), &said);
+            waiting.issue(2, 1, t, (value, 1.0, true), &said);
         }
-        mixer.publish();
         assert_eq!(ALLOCATIONS.with(Slot::get) - before, 0, "{accuracy:?}");
         assert!(said.iter().all(|f| f.is_finite()));
     }

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use support::daemon::{Daemon, get};
-use support::kafka::{Broker, Record, committed_offsets, create_topic, produce, read_committed};
+use support::kafka::{
+    Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
+};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PARTITIONS: i32 = 3;
@@ -27,6 +29,7 @@ impl Case {
         for (topic, partitions) in [("in", PARTITIONS), ("forecasts", PARTITIONS), ("dead-letters", 1)] {
             create_topic(&bootstrap, &format!("{name}.{topic}"), partitions, &[]);
         }
+        create_models_topic(&bootstrap, name);
         let config = format!(
             r#"
 [kafka]
@@ -275,6 +278,22 @@ fn sigterm_commits_and_leaves_within_seconds() {
     let mut daemon = case.daemon();
     case.wait_committed(&mut daemon, records);
     assert_each_answered_once(&case);
+}
+
+#[test]
+fn sigterm_is_heard_while_the_start_waits_for_kafka() {
+    let case = Case::new("starts", "[daemon]\nstop_timeout = \"1s\"");
+    let nobody = format!("127.0.0.1:{}", support::process::free_port());
+    let text = std::fs::read_to_string(case.config()).unwrap();
+    std::fs::write(case.config(), text.replace(&Broker::shared().bootstrap(), &nobody)).unwrap();
+    let mut daemon = case.daemon();
+    let until = Instant::now() + LIMIT;
+    while !daemon.log().contains(&nobody) {
+        assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(daemon.terminate(LIMIT), 1);
+    assert!(daemon.log().contains("SIGTERM, and not started within 1s"), "{}", daemon.log());
 }
 
 #[test]

@@ -134,6 +134,7 @@ fn remembers_a_bit() {
     };
     let stack = Recurrent { cell: Cell::Gru, norm: Norm::Layer, hidden: 16, layers: 1, residual: false };
     let convolved = Family::Convolved { kernel: 4, stride: 3, stack };
+    let plain = Recurrent { cell: Cell::Lstm, norm: Norm::None, hidden: 16, layers: 1, residual: false };
     for b in [
         recurrent(Cell::Lstm, Norm::None, 1, false),
         recurrent(Cell::Lstm, Norm::Layer, 1, false),
@@ -144,6 +145,7 @@ fn remembers_a_bit() {
         recurrent(Cell::Gru, Norm::Layer, 3, true),
         recurrent(Cell::Gru, Norm::Batch, 2, false),
         Blueprint::of(convolved, Head::Direct, 3, 1).unwrap(),
+        Blueprint::of(Family::Recurrent(plain), Head::Normed, 3, 1).unwrap(),
     ] {
         let learnt = |start| learn(b, settings(1e-2), [start, 400], 0.05, &|rng| memory(rng, [32, 36]));
         assert!((1..=STARTS).any(|start| learnt(start) < 0.05), "{b:?} learnt from no start");

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tidecast::domain::{Rows, Take};
-use tidecast::expert::{Leads, MIXED, Mixer};
+use tidecast::domain::{Leads, Rows, Take};
+use tidecast::expert::{MIXED, Mixer};
 
 /// Who chooses the experts' forecasts and the truth, knowing what the mixer has said.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,6 @@ fn worst_regret(world: World, experts: usize, seed: u64, discount: f64, mixed_ro
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut mixer = Mixer::new(1, experts, Leads::every(1), 0);
     mixer.grow(1);
-    let mut matured = vec![f32::NAN; experts + MIXED];
     let mut regrets = vec![0.0f64; experts];
     let (mut worst, mut weight) = (0.0f64, 0.0f64);
     for t in 0..4_000usize {
@@ -45,9 +44,7 @@ fn worst_regret(world: World, experts: usize, seed: u64, discount: f64, mixed_ro
         if matches!(world, World::Adversary) {
             truth = if mixed[mixed_row] > 0.5 { 0.0 } else { 1.0 };
         }
-        matured[..experts].copy_from_slice(&said);
-        matured[experts..].copy_from_slice(&mixed);
-        mixer.learn(0, 0, truth, &matured);
+        mixer.learn(0, 0, truth, &said, &mixed);
         // Losses lie within 0..1 but for the outlier's, so that a typical error is of size 1.
         for (regret, said) in regrets.iter_mut().zip(&said) {
             let mine = f64::from((mixed[mixed_row] - truth).abs());
@@ -106,7 +103,8 @@ proptest! {
         for _ in 0..50 {
             mixer.mix(0, 0, &said, &mut mixed);
             let matured: Vec<f32> = (0..(3 + MIXED) * learnt).map(|_| rng.random_range(-1e6..1e6)).collect();
-            mixer.learn(0, 0, rng.random_range(-1e6..1e6), &matured);
+            let (by_each, by_all) = matured.split_at(3 * learnt);
+            mixer.learn(0, 0, rng.random_range(-1e6..1e6), by_each, by_all);
         }
         mixer.mix(0, 0, &said, &mut mixed);
         for lead in 0..5 {
@@ -133,8 +131,7 @@ fn a_good_expert_among_bad_ones_gets_the_weight() {
             .collect();
         mixer.mix(1, 1, &said, &mut mixed);
         assert_eq!(mixed[..6].iter().all(|v| v.is_nan()), t < 5, "young mixtures have no copies");
-        let matured: Vec<f32> = said.iter().chain(&mixed).copied().collect();
-        mixer.learn(1, 1, truth, &matured);
+        mixer.learn(1, 1, truth, &said, &mixed);
     }
     let mut weights = [0.0; 12];
     mixer.weights(1, 1, &mut weights);
@@ -168,7 +165,7 @@ fn a_newcomer_has_to_prove_itself() {
         mixer.mix(0, 0, &[other, newcomer], &mut mixed);
         assert!(t > 300 || (mixed[2] - other).abs() < 1e-6, "step {t}");
         bad += if (300..600).contains(&t) { (mixed[2] - truth).abs() / 300.0 } else { 0.0 };
-        mixer.learn(0, 0, truth, &[other, newcomer, mixed[0], mixed[1], mixed[2]]);
+        mixer.learn(0, 0, truth, &[other, newcomer], &mixed);
         good += if t >= 1_100 { (mixed[2] - truth).abs() / 100.0 } else { 0.0 };
     }
     // The other's error is 0.5, the newcomer's 3 and then 0.01.
@@ -187,7 +184,7 @@ fn one_wild_reading_does_not_stop_the_learning() {
         let said = if t < 1_000 { [truth, truth + 1.0] } else { [truth + 1.0, truth] };
         mixer.mix(0, 0, &said, &mut mixed);
         let value = if t == 1_000 { 1e30 } else { truth };
-        mixer.learn(0, 0, value, &[said[0], said[1], mixed[0], mixed[1], mixed[2]]);
+        mixer.learn(0, 0, value, &said, &mixed);
         good += usize::from(t > 2_000 && (mixed[2] - truth).abs() < 0.1);
     }
     assert!(good > 950, "{good}");

@@ -4,7 +4,7 @@
 mod prequential;
 
 use prequential::{Judged, jfk, rte, run};
-use tidecast::expert::Accuracy;
+use tidecast::config::Accuracy;
 
 fn show(name: &str, judged: &Judged) {
     println!(

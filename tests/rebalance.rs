@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::fleet::{Load, Membership, SESSION, Seat, Site, settle};
 use support::kafka::Broker;
 
@@ -19,6 +19,9 @@ const CONSUMER_NAMED: Membership = Membership { protocol: "consumer", named: tru
 fn pause(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
 }
+
+/// How often a daemon is asked to leave in the moment in which it comes.
+const VISITS: usize = 12;
 
 /// Each with a group of its own, at the same time: they mostly wait.
 fn together<const N: usize>(cases: [fn(); N]) {
@@ -101,6 +104,25 @@ fn they_come_and_go_in_the_new_protocol() {
     ]);
 }
 
+/// It is asked to leave while it asks for the shards of the partitions that it was just given: each time a
+/// little later, and each time it ends in order.
+#[test]
+fn who_is_asked_to_leave_in_the_moment_of_its_assignment_leaves_in_order() {
+    let site = Site::new(&Broker::shared().bootstrap(), "visits", 32);
+    let mut seat = site.seat(0, CLASSIC, "");
+    for visit in 0..VISITS {
+        seat.start();
+        let daemon = seat.daemon();
+        let until = Instant::now() + LIMIT;
+        while !daemon.log().contains("partitions assigned") {
+            assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
+            pause(1);
+        }
+        pause(5 * visit as u64);
+        assert_eq!(daemon.terminate(LIMIT), 0, "visit {visit}:\n{}", daemon.log());
+    }
+}
+
 #[test]
 fn a_named_daemon_that_is_back_in_time_takes_nothing_from_the_others() {
     let mut scene = Scene::new("back", CLASSIC_NAMED, 2, "");
@@ -125,29 +147,34 @@ fn a_named_daemon_of_the_new_protocol_waits_for_its_own_session() {
     }
 }
 
-/// A daemon that sleeps past its session: what it does when it wakes is fenced.
-fn sleeps(name: &str, membership: Membership) {
+/// A daemon that sleeps past its session, for so long: what it does when it wakes is refused. Gives the last
+/// words of those that ended.
+fn sleeps(name: &str, membership: Membership, millis: u64) -> Vec<String> {
     let mut scene = Scene::new(name, membership, 2, "");
     scene.seats[0].daemon().signal(libc::SIGSTOP);
-    pause(SESSION.as_millis() as u64 + 3_000);
+    pause(millis);
     scene.seats[0].daemon().signal(libc::SIGCONT);
     pause(3_000);
     let daemon = scene.seats[0].daemon();
     let log = daemon.log();
     assert!(log.contains("partitions revoked") || log.contains("fenced"), "it knows that it slept:\n{log}");
     println!("{name}: {}", if daemon.is_running() { "goes on" } else { "has ended" });
-    for last in scene.assert_exact() {
-        assert!(last.contains("fenced"), "{last}");
-    }
+    scene.assert_exact()
 }
 
 #[test]
 fn who_slept_past_its_session_doubles_nothing() {
-    together([
-        || sleeps("slept", CLASSIC),
-        || sleeps("slept-named", CLASSIC_NAMED),
-        || sleeps("slept-new", CONSUMER),
-    ]);
+    const NAP: u64 = SESSION.as_millis() as u64 + 3_000;
+    let only_fenced = |ended: Vec<String>| {
+        ended.iter().for_each(|last| assert!(last.contains("fenced"), "{last}"));
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert_eq!(sleeps("slept", CLASSIC, NAP), [""; 0]));
+        scope.spawn(|| only_fenced(sleeps("slept-named", CLASSIC_NAMED, NAP)));
+        scope.spawn(|| only_fenced(sleeps("slept-new", CONSUMER, NAP)));
+        // Longer than its transaction may last: the broker has aborted it, and nobody else has its id.
+        scope.spawn(|| assert_eq!(sleeps("slept-long", CLASSIC, NAP + 8_000), [""; 0]));
+    });
 }
 
 /// A worker that is too busy to poll for longer than `max.poll.interval.ms`, while its process beats on.

@@ -4,10 +4,10 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use tidecast::config;
-use tidecast::domain::{Grid, Interval, Level, Levels, Rows};
+use tidecast::config::{self, Accuracy};
+use tidecast::domain::{Grid, Interval, Leads, Level, Levels, Rows};
 use tidecast::evaluation::{Intervals, Waiting};
-use tidecast::expert::{Accuracy, Experts, Leads, MIXED, Mixer, Observation, Pool, PoolShape};
+use tidecast::expert::{Experts, MIXED, Mixer, Observation, Pool, PoolShape};
 use tidecast::series::Calendar;
 
 pub const HORIZON: usize = 24;
@@ -99,7 +99,8 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     let which = config::Calendar { day: true, week: true, year: false };
     let mut calendar = Calendar::new(which, grid, jiff::tz::TimeZone::UTC);
     let extras = if accuracy == Accuracy::Full { calendar.width() } else { 0 };
-    let shape = PoolShape { targets: 1, horizon: HORIZON, seasons: SEASONS.to_vec(), extras, accuracy };
+    let shape =
+        PoolShape { targets: 1, horizon: HORIZON, seasons: SEASONS.to_vec(), extras, accuracy, linear: true };
     let leads = match accuracy {
         Accuracy::Full => Leads::every(HORIZON),
         Accuracy::Compact => Leads::buckets(HORIZON),
@@ -136,7 +137,8 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
         let began = Instant::now();
         let value = pool.admit(0, 0, (value - anchor) as f32);
         waiting.matured(0, 0, now, &mut matured);
-        mixer.learn(0, 0, value, &matured[..(experts + MIXED) * learnt]);
+        let (by_each, by_all) = matured[..(experts + MIXED) * learnt].split_at(experts * learnt);
+        mixer.learn(0, 0, value, by_each, by_all);
         for i in 0..learnt {
             let lane = |lane: usize| matured[lane * learnt + i];
             let (point, mut bounds) = (lane(mixture), [0.0; LEVELS.len()]);
@@ -163,7 +165,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
             rest[i] = intervals.quantiles(0, 0, target, at, point[i], guess, &mut bounds);
             bounds.iter().enumerate().for_each(|(l, b)| rest[(l + 1) * HORIZON + i] = *b);
         }
-        waiting.issue(0, 0, now, (value, pool.deviation(0, 0)), &said[..lanes * HORIZON]);
+        waiting.issue(0, 0, now, (value, pool.deviation(0, 0), true), &said[..lanes * HORIZON]);
         spent += began.elapsed();
         if t >= n / 2 && t < n - HORIZON {
             judged += 1;

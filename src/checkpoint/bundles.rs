@@ -1,3 +1,4 @@
+use super::part::checksum;
 use super::{Damage, Error, Store};
 use crate::domain::{ModelVersion, StreamName};
 use crate::nn::{Blueprint, bundle};
@@ -40,15 +41,20 @@ impl Bundles {
     }
 
     fn path(&self, version: ModelVersion) -> Path {
-        self.folder.clone().join(format!("{}.{ENDING}", version.name(&self.stream)))
+        self.folder.clone().join(self.file(version))
     }
 
-    /// Writes a bundle; it can be seen when it is whole and durable. Older ones than the newest few go.
+    /// The name of a version's file.
+    pub fn file(&self, version: ModelVersion) -> String {
+        format!("{}.{ENDING}", version.name(&self.stream))
+    }
+
+    /// Writes a bundle, and gives its checksum; it can be seen when it is whole and durable.
     ///
     /// # Errors
     /// [`Error::Store`] when the store can't be written, [`Error::Exists`] when another bundle has this
     /// version: a version names one set of weights for ever.
-    pub fn keep(&self, champion: &Champion) -> Result<(), Error> {
+    pub fn keep(&self, champion: &Champion) -> Result<u64, Error> {
         let path = self.path(champion.version);
         let mut facts = champion.facts.clone();
         facts.insert("stream".into(), self.stream.to_string());
@@ -57,6 +63,7 @@ impl Bundles {
         let trained = &champion.trained;
         let bytes = bundle::save(&trained.weights, trained.optimiser.as_ref(), &facts)
             .map_err(|cause| Error::Bundle { path: path.to_string(), cause })?;
+        let checksum = checksum(&bytes);
         self.store.remove_halves(&self.folder)?;
         match self.store.put(&path, bytes.clone(), PutMode::Create) {
             Err(Error::Store {
@@ -70,12 +77,16 @@ impl Bundles {
             }
             done => done?,
         }
-        // It is kept; what could not be tidied away goes with the next one.
-        let old = self.list().map(|all| all.into_iter().filter(|version| *version != champion.version));
-        let _ = old.and_then(|old| {
-            self.store.delete(old.skip(KEEP - 1).map(|version| self.path(version)).collect())
-        });
-        Ok(())
+        Ok(checksum)
+    }
+
+    /// Deletes all but the newest few and the one that serves, which may be older than they.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store can't be read or written.
+    pub fn prune(&self, serving: ModelVersion) -> Result<(), Error> {
+        let old = self.list()?.into_iter().skip(KEEP).filter(|version| *version != serving);
+        self.store.delete(old.map(|version| self.path(version)).collect())
     }
 
     /// The versions of all bundles, newest first.
@@ -119,19 +130,48 @@ impl Bundles {
     /// # Errors
     /// [`Error::Store`] when the store can't be read, [`Error::Bundle`] when the bundle can't be.
     pub fn load_version(&self, version: ModelVersion) -> Result<Option<Champion>, Error> {
+        let Some(bytes) = self.bytes(version)? else { return Ok(None) };
+        self.read(version, &bytes).map(Some)
+    }
+
+    /// As [`Self::load_version`], but only the bundle that has this checksum.
+    ///
+    /// # Errors
+    /// As [`Self::load_version`]; [`Error::Damaged`] when the bundle is another.
+    pub fn load_exactly(&self, version: ModelVersion, sum: u64) -> Result<Option<Champion>, Error> {
+        let Some(bytes) = self.bytes(version)? else { return Ok(None) };
+        if checksum(&bytes) != sum {
+            return Err(Error::damaged(&self.path(version), Damage::Checksum));
+        }
+        self.read(version, &bytes).map(Some)
+    }
+
+    /// The checksum of a version's bundle; `None` when it is gone.
+    ///
+    /// # Errors
+    /// [`Error::Store`] when the store can't be read.
+    pub fn checksum(&self, version: ModelVersion) -> Result<Option<u64>, Error> {
+        Ok(self.bytes(version)?.map(|bytes| checksum(&bytes)))
+    }
+
+    fn bytes(&self, version: ModelVersion) -> Result<Option<Vec<u8>>, Error> {
         let path = self.path(version);
         let admit = |found| match found {
             0..=BUNDLE_BYTES_MAX => Ok(()),
             _ => Err(Error::damaged(&path, Damage::TooLarge { found, limit: BUNDLE_BYTES_MAX })),
         };
-        let Some(bytes) = self.store.get(&path, admit)? else { return Ok(None) };
-        let loaded = bundle::load(&bytes).map_err(|cause| Error::Bundle { path: path.to_string(), cause })?;
+        self.store.get(&path, admit)
+    }
+
+    fn read(&self, version: ModelVersion, bytes: &[u8]) -> Result<Champion, Error> {
+        let path = self.path(version);
+        let loaded = bundle::load(bytes).map_err(|cause| Error::Bundle { path: path.to_string(), cause })?;
         let rounds = loaded.metadata.get("rounds").and_then(|r| r.parse().ok()).unwrap_or(version.0);
-        Ok(Some(Champion {
+        Ok(Champion {
             version,
             trained: Trained { weights: Arc::new(loaded.weights), optimiser: loaded.optimiser },
             rounds,
             facts: loaded.metadata,
-        }))
+        })
     }
 }

@@ -4,6 +4,7 @@
 
 mod backtest;
 mod demo;
+pub mod generate;
 mod run;
 mod state;
 mod topics;
@@ -37,6 +38,11 @@ enum Command {
         after_help = "Example:\n  tidecast backtest --config config/accuracy/jfk_temperature.toml \\\n      --data data/nyc_airports_hourly.csv.gz --score-from 2013-07-02T00:00:00Z --report report.html"
     )]
     Backtest(backtest::Options),
+    /// Make up the readings of a fleet of sensors, and the best forecast that there is of it.
+    #[command(
+        after_help = "Examples:\n  tidecast generate --series 1000 --out fleet.csv.gz --best best.csv.gz > fleet.toml\n  tidecast backtest --config fleet.toml --data fleet.csv.gz\n  tidecast generate --config config/tidecast.toml --stream power --series 10000 --rate 5000/s"
+    )]
+    Generate(generate::Options),
     /// The topics of a config.
     #[command(subcommand)]
     Topics(topics::Verb),
@@ -77,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => demo::demo(&options),
         Command::Validate(file) => validate::validate(&file.config),
         Command::Backtest(options) => backtest::backtest(&options),
+        Command::Generate(options) => generate::generate(&options),
         Command::Topics(verb) => topics::topics(&verb),
         Command::State(verb) => state::state(&verb),
     };

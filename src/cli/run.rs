@@ -1,5 +1,5 @@
 use super::Failure;
-use crate::config;
+use crate::config::{self, Config};
 use crate::daemon::Daemon;
 use crate::telemetry::init_logging;
 use std::path::Path;
@@ -15,10 +15,36 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
     let config = config::load(path)?;
     init_logging(config.log.json, &config.log.level).map_err(Failure::new)?;
     let limit = config.daemon.stop_timeout;
-    let signals = Signals::watch()?;
-    let daemon = Daemon::start(config).map_err(Failure::new)?;
-    let cause = signals.wait(|| daemon.has_failed(), None);
+    let mut signals = Signals::watch()?;
+    let (mut daemon, cause) = start(config, &mut signals, limit)?;
+    let cause = cause.unwrap_or_else(|| signals.wait(|| daemon.has_failed(), None));
     stop(daemon, cause, limit)
+}
+
+/// Starts the daemon, and says which signal came meanwhile. After one it has no longer for that than it
+/// would have to stop: Kafka or the store may be away.
+fn start(
+    config: Config,
+    signals: &mut Signals,
+    limit: Duration,
+) -> Result<(Daemon, Option<&'static str>), Failure> {
+    let (started, is_started) = std::sync::mpsc::channel();
+    std::thread::spawn(move || started.send(Daemon::start(config)));
+    let mut daemon = None;
+    let cause = signals.wait(
+        || {
+            daemon = daemon.take().or_else(|| is_started.try_recv().ok());
+            daemon.is_some()
+        },
+        None,
+    );
+    match daemon {
+        Some(daemon) => Ok((daemon.map_err(Failure::new)?, None)),
+        None => match is_started.recv_timeout(limit) {
+            Ok(daemon) => Ok((daemon.map_err(Failure::new)?, Some(cause))),
+            Err(_) => Err(Failure::new(format!("{cause}, and not started within {limit:?}"))),
+        },
+    }
 }
 
 /// SIGTERM and SIGINT, from the moment on when they are watched: one that comes while the daemon
@@ -41,8 +67,8 @@ impl Signals {
     }
 
     /// Waits for a signal, the end of `time` or a failure, and says which it was.
-    pub fn wait(self, mut failed: impl FnMut() -> bool, time: Option<Duration>) -> &'static str {
-        let Self { runtime, mut terminate, mut interrupt } = self;
+    pub fn wait(&mut self, mut failed: impl FnMut() -> bool, time: Option<Duration>) -> &'static str {
+        let Self { runtime, terminate, interrupt } = self;
         runtime.block_on(async {
             let over = async {
                 match time {

@@ -62,6 +62,37 @@ pub(super) fn needed(
         stream.topics.iter().for_each(|topic| add(topic, of(topic), &[]));
         add(&stream.forecast_topic, most, &[]);
         add(&stream.dead_letter_topic, 1, &[]);
+        stream.alarms.anomaly_topic.iter().for_each(|topic| add(topic, most, &[]));
     }
+    // Only the last announcement of each stream says anything.
+    add(&config.kafka.models_topic, 1, &[("cleanup.policy", "compact")]);
     specs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_topic_of_a_config_is_made_once() {
+        let text = "[kafka]\nbrokers = \"b:1\"\ngroup = \"g\"\n\
+            [streams.a]\ntopics = [\"in\", \"wide\"]\ninterval = \"1h\"\ntargets = [\"kw\"]\n\
+            [streams.b]\ntopics = [\"in\"]\ninterval = \"1h\"\ntargets = [\"kw\"]\n";
+        let config = config::from_toml(text, &[]).unwrap();
+        let specs = needed(&config, |topic| (topic == "wide").then_some(9), 4, Some(3));
+        let made: Vec<(&str, usize)> = specs.iter().map(|s| (s.name.as_str(), s.partitions)).collect();
+        let wanted = [
+            ("in", 4),
+            ("wide", 9),
+            ("a.forecasts", 9),
+            ("a.dead-letters", 1),
+            ("b.forecasts", 4),
+            ("b.dead-letters", 1),
+            ("g.models", 1),
+        ];
+        assert_eq!(made, wanted);
+        assert!(specs.iter().all(|s| s.replication == Some(3)));
+        let compacted = specs.iter().filter(|s| s.config == [("cleanup.policy".into(), "compact".into())]);
+        assert_eq!(compacted.map(|s| s.name.as_str()).collect::<Vec<_>>(), ["g.models"]);
+    }
 }

@@ -12,6 +12,8 @@ pub struct Kafka {
     /// The stable name of this process; static membership when it is set.
     pub instance: Option<String>,
     pub group_protocol: GroupProtocol,
+    /// The compacted topic on which every process hears which model serves.
+    pub models_topic: String,
     /// Handed to librdkafka as they are.
     pub properties: Vec<(String, String)>,
 }
@@ -98,6 +100,7 @@ pub(super) fn kafka(mut s: Section<'_>) -> Kafka {
         "group_protocol",
         &[("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)],
     );
+    let models_topic = s.text("models_topic", &format!("{group}.models"));
     let mut table = s.section("properties");
     let properties = properties(&mut table, "");
     for (name, _) in &properties {
@@ -106,7 +109,7 @@ pub(super) fn kafka(mut s: Section<'_>) -> Kafka {
         }
     }
     s.finish();
-    Kafka { brokers, group, instance, group_protocol, properties }
+    Kafka { brokers, group, instance, group_protocol, models_topic, properties }
 }
 
 /// Both `"security.protocol" = "SSL"` and the nested tables that a dotted key makes.

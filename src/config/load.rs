@@ -83,7 +83,7 @@ fn check(mut raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Co
     if tables.names().is_empty() {
         root.fault("streams", "is missing: a config needs at least one [streams.NAME]");
     }
-    stream::check_topics(&streams, &root);
+    stream::check_topics(&streams, &kafka.models_topic, &root);
     root.finish();
     let mut faults = faults.into_inner();
     if faults.is_empty() {

@@ -4,25 +4,31 @@
 //! a right one, and that a wrong file is answered with all its faults at once, each with its key and
 //! what is allowed. Never global, never read twice.
 
+mod alarms;
 mod bounds;
 mod daemon;
+mod experts;
 mod fault;
+mod holidays;
 mod load;
 mod model;
 mod section;
 mod store;
 mod stream;
+mod training;
 
+pub use alarms::{Alarms, Limit};
 pub use bounds::Bounds;
 pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, Snapshots};
+pub use experts::{Accuracy, Experts};
 pub use fault::{Fault, Faults};
+pub use holidays::Holidays;
 pub use load::{LoadError, from_toml, load};
 pub use model::{ActivationKind, Architecture, Base, CellKind, Device, HeadKind, LayerKind, Model, NormKind};
 pub use section::parse_duration;
 pub use store::{Bucket, Cloud, Place, Store};
-pub use stream::{
-    Budget, Calendar, FieldSource, Fields, Fill, LossKind, Schedule, Stream, TimeFormat, Training,
-};
+pub use stream::{Calendar, FieldSource, Fields, Fill, Stream, TimeFormat};
+pub use training::{Budget, LossKind, Schedule, Training};
 
 use std::sync::Arc;
 

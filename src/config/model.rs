@@ -62,8 +62,12 @@ pub enum ActivationKind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormKind {
+    /// Layer norm of what the top layer gives, on its way to the head.
+    Output,
+    /// Layer norm inside the cells, after the linear maps.
     Layer,
     None,
+    /// Batch norm between layers.
     Batch,
 }
 
@@ -83,8 +87,14 @@ pub enum HeadKind {
 /// What the network corrects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Base {
+    /// The mixture of the experts.
+    Mixture,
+    /// Least squares for every lead, or what is richest of it.
+    Linear,
     Last,
     Seasonal,
+    /// The series' mean: the network is on its own.
+    None,
 }
 
 impl Model {
@@ -117,7 +127,7 @@ enum Family {
     Linear,
 }
 
-pub(super) fn model(mut s: Section<'_>, seasonal: bool) -> Model {
+pub(super) fn model(mut s: Section<'_>, seasonal: bool, linear: bool) -> Model {
     let family = s.choice(
         "family",
         &[
@@ -132,7 +142,6 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool) -> Model {
     );
     let network = match family {
         Family::Lstm | Family::Gru | Family::Rnn => {
-            let layers = layers(&mut s, family);
             let head = s.choice(
                 "head",
                 &[
@@ -142,6 +151,8 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool) -> Model {
                     ("vector_to_sequence", HeadKind::VectorToSequence),
                 ],
             );
+            let unrolls = matches!(head, HeadKind::EncoderDecoder | HeadKind::VectorToSequence);
+            let layers = layers(&mut s, family, unrolls);
             if head == HeadKind::VectorToSequence && layers.layers > 1 {
                 s.fault(
                     "layers",
@@ -159,7 +170,11 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool) -> Model {
                     format!("is {stride}; at most the kernel of {kernel}, or readings are lost"),
                 );
             }
-            Architecture::Convolved { kernel, stride: stride.min(kernel), layers: layers(&mut s, family) }
+            Architecture::Convolved {
+                kernel,
+                stride: stride.min(kernel),
+                layers: layers(&mut s, family, false),
+            }
         }
         Family::Wavenet => {
             let channels = s.count("hidden", 32, 1..=1_024);
@@ -179,10 +194,21 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool) -> Model {
         },
         Family::Linear => Architecture::Linear { readings: s.count("readings", 24, 1..=4_096) },
     };
-    let default = if seasonal { ("seasonal", Base::Seasonal) } else { ("last", Base::Last) };
-    let base = s.choice("base", &[default, ("last", Base::Last), ("seasonal", Base::Seasonal)]);
+    let base = s.choice(
+        "base",
+        &[
+            ("mixture", Base::Mixture),
+            ("linear", Base::Linear),
+            ("last", Base::Last),
+            ("seasonal", Base::Seasonal),
+            ("none", Base::None),
+        ],
+    );
     if base == Base::Seasonal && !seasonal {
         s.fault("base", "is \"seasonal\", but the stream has no season");
+    }
+    if base == Base::Linear && !linear {
+        s.fault("base", "is \"linear\", which is not among the stream's experts");
     }
     let device = device(&mut s);
     s.finish();
@@ -213,7 +239,7 @@ fn device(s: &mut Section<'_>) -> Device {
     }
 }
 
-fn layers(s: &mut Section<'_>, family: Family) -> LayerKind {
+fn layers(s: &mut Section<'_>, family: Family, unrolls: bool) -> LayerKind {
     let cell = match family {
         Family::Rnn => CellKind::Rnn(
             s.choice("activation", &[("tanh", ActivationKind::Tanh), ("relu", ActivationKind::Relu)]),
@@ -224,8 +250,14 @@ fn layers(s: &mut Section<'_>, family: Family) -> LayerKind {
         _ => CellKind::Lstm,
     };
     let (hidden, layers) = (s.count("hidden", 32, 1..=1_024), s.count("layers", 1, 1..=8));
-    let norm =
-        s.choice("norm", &[("layer", NormKind::Layer), ("none", NormKind::None), ("batch", NormKind::Batch)]);
+    let norms = [
+        ("output", NormKind::Output),
+        ("layer", NormKind::Layer),
+        ("none", NormKind::None),
+        ("batch", NormKind::Batch),
+    ];
+    // A decoder goes on from the bare state.
+    let norm = s.choice("norm", if unrolls { &norms[1..] } else { &norms });
     let residual = s.flag("residual", false);
     if layers == 1 && norm == NormKind::Batch {
         s.fault("norm", "is \"batch\", which stands between layers: say layers = 2 or more");

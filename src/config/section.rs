@@ -45,6 +45,25 @@ impl<'a> Section<'a> {
         Section { path: self.key(name), map, known: Vec::new(), faults: self.faults }
     }
 
+    /// A list of tables below this one; empty when it is not there.
+    pub fn sections(&mut self, name: &str) -> Vec<Section<'a>> {
+        let items = match self.value(name) {
+            None => return Vec::new(),
+            Some(Value::Array(items)) if items.iter().all(Value::is_object) => items,
+            Some(other) => {
+                self.fault(name, format!("must be a list of tables, not {}", kind(other)));
+                return Vec::new();
+            }
+        };
+        let section = |(i, item): (usize, &'a Value)| Section {
+            path: format!("{}[{i}]", self.key(name)),
+            map: item.as_object(),
+            known: Vec::new(),
+            faults: self.faults,
+        };
+        items.iter().enumerate().map(section).collect()
+    }
+
     /// The names of all keys of this table, in order.
     pub fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.map.map(|m| m.keys().cloned().collect()).unwrap_or_default();
@@ -146,6 +165,16 @@ impl<'a> Section<'a> {
                 default
             }
         }
+    }
+
+    /// A number; `None` when it is absent or wrong (the fault is noted).
+    pub fn real_or(&mut self, name: &str) -> Option<f64> {
+        let value = self.value(name)?;
+        let number = value.as_f64().filter(|x| x.is_finite());
+        if number.is_none() {
+            self.fault(name, format!("must be a number, not {value}"));
+        }
+        number
     }
 
     pub fn duration(

@@ -1,9 +1,13 @@
 //! `[streams.NAME]`: one pipeline, from its topics to its forecasts.
 
+use super::alarms::{Alarms, alarms};
 use super::bounds::{Bounds, bounds};
+use super::experts::{Accuracy, Experts, experts};
+use super::holidays::{Holidays, holidays};
 use super::model::{Model, model};
 use super::section::{Section, parse_duration};
-use crate::domain::{Grid, Interval, Level, Levels, StreamName};
+use super::training::{Training, training};
+use crate::domain::{Grid, Interval, Leads, Level, Levels, StreamName};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +30,7 @@ pub struct Stream {
     /// The longest gap, in cells, that is filled; a longer one resets the state.
     pub max_gap: usize,
     pub fill: Fill,
-    /// Readings kept per series.
+    /// The most readings that are kept of a series to learn from.
     pub window: usize,
     pub bounds: Bounds,
     /// The series that are read, ascending; `None` for all.
@@ -34,8 +38,12 @@ pub struct Stream {
     /// Season lengths in steps, ascending.
     pub seasons: Vec<usize>,
     pub calendar: Calendar,
+    /// Days off, in the stream's time zone.
+    pub holidays: Holidays,
     pub horizon: usize,
     pub levels: Levels,
+    pub experts: Experts,
+    pub alarms: Alarms,
     /// How much of a partition's past is replayed silently when a shard starts, in event time.
     pub cold_replay: Duration,
     pub model: Model,
@@ -95,63 +103,6 @@ pub struct Calendar {
     pub year: bool,
 }
 
-/// `[streams.NAME.training]`: truncated BPTT and its budget.
-#[derive(Clone, Debug)]
-pub struct Training {
-    pub enabled: bool,
-    pub schedule: Schedule,
-    pub budget: Budget,
-    /// Series in a mini-batch.
-    pub batch: usize,
-    /// How many steps back a gradient goes.
-    pub truncation: usize,
-    /// Readings that warm the state before the first gradient.
-    pub burn_in: usize,
-    pub learning_rate: f64,
-    pub refresh_learning_rate: f64,
-    pub weight_decay: f64,
-    pub clip_norm: f64,
-    pub input_dropout: f64,
-    pub recurrent_dropout: f64,
-    pub layer_dropout: f64,
-    pub loss: LossKind,
-    /// What a target counts in the loss, by lead, `[horizon]`.
-    pub lead_weights: Vec<f32>,
-    /// The share of mini-batches in which a decoder is given the targets.
-    pub teacher_forcing: f64,
-    /// Newest readings of each series on which a round is judged and from which it does not learn.
-    pub holdout: usize,
-    pub seed: u64,
-}
-
-/// Distance from a forecast to its target.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum LossKind {
-    /// Squared up to so many typical errors, then linear.
-    Huber(f64),
-    Squared,
-    /// The network forecasts the stream's quantiles too; its point is the median.
-    Pinball,
-}
-
-/// When a round starts, in readings per series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule {
-    pub first_after: usize,
-    pub every: usize,
-}
-
-/// What a round may cost.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Budget {
-    pub first_steps: usize,
-    pub steps: usize,
-    /// The share of one core.
-    pub cpu_share: f64,
-    /// The most series whose windows a round sees.
-    pub series: usize,
-}
-
 const DAY: Duration = Duration::from_secs(86_400);
 const YEARS_100: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -183,17 +134,15 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let horizon = s.count("horizon", 24, 1..=1_000);
     let seasons = seasons(&mut s, grid);
     let calendar = calendar(&mut s, grid);
+    let holidays = holidays(&mut s);
     let levels = levels(&mut s);
-    let model = model(s.section("model"), !seasons.is_empty());
+    let experts = experts(&mut s);
+    let alarms = alarms(&mut s, &targets);
+    let model = model(s.section("model"), !seasons.is_empty(), experts.linear);
     let training = training(s.section("training"), &model, horizon);
     let longest = seasons.last().copied().unwrap_or(1);
-    let trained = if training.enabled {
-        training.burn_in.max(model.memory()) + training.truncation + horizon + training.holdout
-    } else {
-        0
-    };
-    let least = (longest + horizon + 1).max(trained).max(4 * (horizon + 1));
-    let window = s.count("window", least.next_power_of_two().max(2_048), 2..=1_000_000);
+    let least = least_window(&training, &model, horizon, longest);
+    let window = s.count("window", least.next_power_of_two().max(4_096), 2..=1_000_000);
     if window < least {
         s.fault(
             "window",
@@ -237,21 +186,26 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         only,
         seasons,
         calendar,
+        holidays,
         horizon,
         levels,
+        experts,
+        alarms,
         cold_replay,
         model,
         training,
     })
 }
 
-/// A topic must not feed on itself, and two streams may not write to one topic.
-pub(super) fn check_topics(streams: &[Arc<Stream>], root: &Section<'_>) {
-    let mut writers = BTreeMap::new();
+/// A topic must not feed on itself, and two streams may not write to one topic. The models' topic is
+/// nobody's else.
+pub(super) fn check_topics(streams: &[Arc<Stream>], models_topic: &str, root: &Section<'_>) {
+    let mut writers = BTreeMap::from([(models_topic.to_owned(), "kafka.models_topic".to_owned())]);
     for stream in streams {
-        for (key, topic) in
-            [("forecast_topic", &stream.forecast_topic), ("dead_letter_topic", &stream.dead_letter_topic)]
-        {
+        let anomalies = stream.alarms.anomaly_topic.as_ref().map(|topic| ("anomaly.topic", topic));
+        let always =
+            [("forecast_topic", &stream.forecast_topic), ("dead_letter_topic", &stream.dead_letter_topic)];
+        for (key, topic) in always.into_iter().chain(anomalies) {
             let here = format!("streams.{}.{key}", stream.name);
             if let Some(other) = writers.insert(topic.clone(), here.clone()) {
                 root.fault(&here, format!("is \"{topic}\", which {other} writes to already"));
@@ -424,67 +378,43 @@ fn levels(s: &mut Section<'_>) -> Levels {
     Levels::new(levels)
 }
 
-fn training(mut s: Section<'_>, model: &Model, horizon: usize) -> Training {
-    let training = Training {
-        enabled: s.flag("enabled", true),
-        schedule: Schedule {
-            first_after: s.count("first_after", 672, 1..=100_000_000),
-            every: s.count("every", 168, 1..=100_000_000),
-        },
-        budget: Budget {
-            first_steps: s.count("first_steps", 300, 1..=1_000_000),
-            steps: s.count("steps", 40, 1..=1_000_000),
-            cpu_share: s.real("cpu_share", 0.5, 0.01..=1.0),
-            series: s.count("series", 1_024, 1..=1_000_000),
-        },
-        batch: s.count("batch", 32, 1..=4_096),
-        truncation: s.count("truncation", 128, 1..=4_096),
-        burn_in: s.count("burn_in", 24, 0..=4_096),
-        learning_rate: s.real("learning_rate", 3e-3, 1e-7..=1.0),
-        refresh_learning_rate: s.real("refresh_learning_rate", 1e-3, 1e-7..=1.0),
-        weight_decay: s.real("weight_decay", 1.0, 0.0..=100.0),
-        clip_norm: s.real("clip_norm", 1.0, 1e-6..=1e6),
-        input_dropout: s.real("input_dropout", 0.0, 0.0..=0.95),
-        recurrent_dropout: s.real("recurrent_dropout", 0.0, 0.0..=0.95),
-        layer_dropout: s.real("layer_dropout", 0.0, 0.0..=0.95),
-        loss: loss(&mut s),
-        lead_weights: lead_weights(&mut s, horizon),
-        teacher_forcing: if model.unrolls() { s.real("teacher_forcing", 0.5, 0.0..=1.0) } else { 0.0 },
-        holdout: s.count("holdout", 168, 1..=100_000),
-        seed: s.whole("seed", 1, 0..=u64::MAX),
+fn least_window(training: &Training, model: &Model, horizon: usize, longest: usize) -> usize {
+    let trained = if training.enabled {
+        training.burn_in.max(model.memory()) + training.truncation + horizon + training.holdout
+    } else {
+        0
     };
-    s.finish();
-    training
-}
-
-fn loss(s: &mut Section<'_>) -> LossKind {
-    let (huber, squared, pinball) = (LossKind::Huber(1.0), LossKind::Squared, LossKind::Pinball);
-    match s.choice("loss", &[("huber", huber), ("squared", squared), ("pinball", pinball)]) {
-        LossKind::Huber(_) => LossKind::Huber(s.real("huber_delta", 1.0, 1e-3..=1e3)),
-        other => other,
-    }
-}
-
-fn lead_weights(s: &mut Section<'_>, horizon: usize) -> Vec<f32> {
-    let Some(given) = s.reals("lead_weights") else { return vec![1.0; horizon] };
-    let right = given.len() == horizon && given.iter().all(|w| (0.0..=1e3).contains(w));
-    if !right || given.iter().sum::<f64>() == 0.0 {
-        let problem = format!("must be {horizon} numbers, one for each lead, from 0 to 1000 and not all 0");
-        s.fault("lead_weights", problem);
-        return vec![1.0; horizon];
-    }
-    given.iter().map(|w| *w as f32).collect()
+    (longest + horizon + 1).max(trained).max(4 * (horizon + 1))
 }
 
 impl Stream {
+    /// The fewest readings of a series that training can learn from and judge on.
+    pub fn least_window(&self) -> usize {
+        let longest = self.seasons.last().copied().unwrap_or(1);
+        least_window(&self.training, &self.model, self.horizon, longest)
+    }
+
     /// Values of a reading: targets and covariates.
     pub fn width(&self) -> usize {
         self.targets.len() + self.covariates.len()
     }
 
+    /// The topics that are written to.
+    pub fn written(&self) -> impl Iterator<Item = &String> {
+        [&self.forecast_topic, &self.dead_letter_topic].into_iter().chain(&self.alarms.anomaly_topic)
+    }
+
     /// Whether a series is to be read.
     pub fn selects(&self, series: &str) -> bool {
         self.only.as_ref().is_none_or(|only| only.binary_search_by(|name| name.as_str().cmp(series)).is_ok())
+    }
+
+    /// The leads that are learnt each by itself; what lies between takes its place on a straight line.
+    pub fn leads(&self) -> Leads {
+        match self.experts.accuracy {
+            Accuracy::Full => Leads::every(self.horizon),
+            Accuracy::Compact => Leads::buckets(self.horizon),
+        }
     }
 
     /// The season that the seasonal naive repeats: the shortest.

@@ -1,11 +1,11 @@
 //! The thread that writes a worker's snapshots, so that a slow store never stops a shard.
 
+use super::companion::Companion;
 use crate::checkpoint::{self, Facts, Manifest, SnapshotId, Snapshots, Writer};
 use crate::domain::{StreamName, TopicPartition};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Chunks that may wait for the store.
@@ -41,7 +41,7 @@ pub(super) struct Archive {
     written: Receiver<Written>,
     /// Snapshots that were ended and of which nothing was heard yet.
     unheard: usize,
-    thread: Option<JoinHandle<()>>,
+    thread: Companion,
 }
 
 impl Archive {
@@ -50,7 +50,7 @@ impl Archive {
         let (outbox, written) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let left = waiting.clone();
-        let thread = std::thread::Builder::new().name(format!("archive-{worker}")).spawn(move || {
+        let thread = Companion::start(format!("archive-{worker}"), move || {
             let mut open: Option<Open> = None;
             for order in inbox {
                 let done = match order {
@@ -76,7 +76,7 @@ impl Archive {
                 }
             }
         })?;
-        Ok(Self { orders: Some(orders), waiting, written, unheard: 0, thread: Some(thread) })
+        Ok(Self { orders: Some(orders), waiting, written, unheard: 0, thread })
     }
 
     pub fn begin(&self, title: Title, snapshots: Snapshots, facts: Facts) {
@@ -128,17 +128,15 @@ impl Archive {
         Some(written)
     }
 
-    pub fn has_panicked(&self) -> bool {
-        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    pub fn has_panicked(&mut self) -> bool {
+        self.thread.has_panicked()
     }
 }
 
 impl Drop for Archive {
     fn drop(&mut self) {
         self.orders = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.thread.join();
     }
 }
 

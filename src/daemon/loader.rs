@@ -1,5 +1,6 @@
 //! Brings shards back, beside the worker: from a snapshot where one can be used, else cold.
 
+use super::companion::Companion;
 use super::models::Models;
 use crate::checkpoint::{Recovered, Recovery, RecoveryError, SnapshotId, Store};
 use crate::config::{Kafka, Snapshots, Stream};
@@ -7,11 +8,11 @@ use crate::domain::{EventTime, Offset, TopicPartition};
 use crate::engine::{Model, Shard};
 use crate::kafka::{self, Tail};
 use crate::nn;
+use crate::series::Holdings;
 use crate::telemetry::{Violations, events};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// The most readings that are replayed to warm a shard that has no snapshot.
@@ -29,6 +30,8 @@ pub(super) struct Wanted {
     /// The first record that Kafka still has.
     pub low: Offset,
     pub committed: Offset,
+    /// How readings were held back, as far as it is known.
+    pub holdings: Holdings,
 }
 
 /// A shard that is back.
@@ -65,32 +68,46 @@ pub(super) struct Loader {
     stop: Arc<AtomicBool>,
     /// Wishes with a lower ticket are nobody's any more.
     first_wanted: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+    thread: Companion,
 }
 
 impl Loader {
+    /// The thread ends when `desk.stop` is set, and when this is dropped.
     pub fn start(worker: usize, desk: Desk) -> std::io::Result<Self> {
+        Self::with(worker, desk.stop.clone(), move |wanted| desk.load(wanted))
+    }
+
+    /// `load` gives `None` when it was asked to stop meanwhile.
+    fn with(
+        worker: usize,
+        stop: Arc<AtomicBool>,
+        load: impl Fn(Wanted) -> Result<Option<Loaded>, LoadError> + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (wanted, inbox) = channel::<Wanted>();
         let (outbox, loaded) = channel();
-        let stop = desk.stop.clone();
         let first_wanted = Arc::new(AtomicU64::new(0));
-        let first = first_wanted.clone();
-        let thread = std::thread::Builder::new().name(format!("loader-{worker}")).spawn(move || {
+        let (first, stopped) = (first_wanted.clone(), stop.clone());
+        let thread = Companion::start(format!("loader-{worker}"), move || {
             for wanted in inbox {
+                if stopped.load(Ordering::Acquire) {
+                    return;
+                }
                 if wanted.ticket < first.load(Ordering::Acquire) {
                     continue;
                 }
-                if desk.stop.load(Ordering::Acquire) || outbox.send(desk.load(wanted)).is_err() {
+                let Some(loaded) = load(wanted).transpose() else { return };
+                if outbox.send(loaded).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(Self { wanted: Some(wanted), loaded, stop, first_wanted, thread: Some(thread) })
+        Ok(Self { wanted: Some(wanted), loaded, stop, first_wanted, thread })
     }
 
     pub fn want(&self, wanted: Wanted) {
         let inbox = self.wanted.as_ref().expect("it is open until it is dropped");
-        // A thread that panicked shows when nothing comes back.
+        // Nothing comes back from a thread that was asked to stop, nor from one that panicked, which
+        // shows.
         let _ = inbox.send(wanted);
     }
 
@@ -107,8 +124,8 @@ impl Loader {
         self.loaded.try_recv().ok().transpose()
     }
 
-    pub fn has_panicked(&self) -> bool {
-        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    pub fn has_panicked(&mut self) -> bool {
+        self.thread.has_panicked()
     }
 }
 
@@ -116,9 +133,7 @@ impl Drop for Loader {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         self.wanted = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.thread.join();
     }
 }
 
@@ -132,14 +147,19 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    fn load(&self, wanted: Wanted) -> Result<Loaded, LoadError> {
+    /// `None` when it was asked to stop meanwhile.
+    fn load(&self, wanted: Wanted) -> Result<Option<Loaded>, LoadError> {
         let current = self.models.current(&wanted.stream.name);
         if self.settings.enabled
             && let Some(Recovered { shard, id, created, violations }) =
                 self.recover(&wanted, current.as_ref())?
         {
             let from = id.offset.max(wanted.low);
-            return Ok(Loaded { shard, from, snapshot: Some(Found { id, created }), violations, wanted });
+            let snapshot = Some(Found { id, created });
+            return Ok(Some(Loaded { shard, from, snapshot, violations, wanted }));
+        }
+        if self.stop.load(Ordering::Acquire) {
+            return Ok(None);
         }
         let mut shard = Shard::new(wanted.stream.clone());
         if let Some(model) = &current {
@@ -147,7 +167,7 @@ impl Desk {
             shard.warm(usize::MAX)?;
         }
         let from = self.cold_start(&wanted)?;
-        Ok(Loaded { shard, from, snapshot: None, violations: Violations::default(), wanted })
+        Ok(Some(Loaded { shard, from, snapshot: None, violations: Violations::default(), wanted }))
     }
 
     /// Asks the store, for a while also one that does not answer.
@@ -170,12 +190,93 @@ impl Desk {
 
     /// Where a shard without a snapshot begins its replay.
     fn cold_start(&self, wanted: &Wanted) -> Result<Offset, kafka::Error> {
-        let Wanted { stream, at, low, committed, .. } = wanted;
-        if committed <= low || stream.cold_replay.is_zero() {
+        let Wanted { stream, at, low, committed, holdings, .. } = wanted;
+        // Also what was held back for longer than readings are now is to be found again.
+        let back = stream.cold_replay.max(holdings.longest());
+        if committed <= low || back.is_zero() {
             return Ok(*committed);
         }
-        let from = Tail::offset_before(&self.kafka, at, *committed, stream.cold_replay)?;
+        let from = Tail::offset_before(&self.kafka, at, *committed, back)?;
         let earliest = (*low).max(Offset(committed.0 - REPLAY_MAX));
         Ok(from.clamp(earliest, *committed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::from_toml;
+    use crate::domain::Partition;
+    use crate::series::Holding;
+
+    /// What a worker's loader has, over a store in a folder, and a partition of which nothing is committed.
+    fn desk(folder: &std::path::Path) -> (Desk, Wanted) {
+        let text = format!(
+            "[kafka]\nbrokers = \"localhost:9092\"\n[store]\nurl = \"file://{}\"\n[streams.test]\n\
+             topics = [\"in\"]\ninterval = \"1h\"\ntargets = [\"kw\"]\n",
+            folder.display()
+        );
+        let config = from_toml(&text, &[]).unwrap();
+        let store = Store::open(&config.store).unwrap();
+        let (stop, models) = (Arc::default(), Models::default());
+        let wanted = Wanted {
+            ticket: 1,
+            stream: config.streams[0].clone(),
+            at: TopicPartition { topic: "in".into(), partition: Partition(0) },
+            low: Offset(0),
+            committed: Offset(0),
+            holdings: Holdings::of("", &config.streams[0].name, Offset(0), Holding::of(&config.streams[0])),
+        };
+        (Desk { kafka: config.kafka, store, settings: config.snapshots, models, stop }, wanted)
+    }
+
+    #[test]
+    fn a_shard_that_is_wanted_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (desk, wanted) = desk(folder.path());
+        let loader = Loader::start(0, desk).unwrap();
+        loader.want(wanted);
+        let loaded = loader.loaded.recv().expect("the thread lives").unwrap();
+        assert_eq!((loaded.wanted.ticket, loaded.from), (1, Offset(0)));
+    }
+
+    #[test]
+    fn a_wish_after_the_stop_ends_the_thread_and_is_no_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let (desk, wanted) = desk(folder.path());
+        desk.stop.store(true, Ordering::Release);
+        let mut loader = Loader::start(0, desk).unwrap();
+        assert!(!loader.has_panicked(), "it waits for a wish");
+        loader.want(wanted);
+        loader.thread.wait_over();
+        assert!(!loader.has_panicked());
+        assert!(loader.next().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_stop_in_the_midst_of_a_load_is_no_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let (desk, wanted) = desk(folder.path());
+        let stop = desk.stop.clone();
+        let asked = stop.clone();
+        let load = move |wanted| {
+            asked.store(true, Ordering::Release);
+            desk.load(wanted)
+        };
+        let mut loader = Loader::with(0, stop, load).unwrap();
+        loader.want(wanted);
+        loader.thread.wait_over();
+        assert!(!loader.has_panicked());
+        assert!(loader.next().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_panic_shows() {
+        let folder = tempfile::tempdir().unwrap();
+        let (desk, wanted) = desk(folder.path());
+        let mut loader = Loader::with(0, desk.stop.clone(), |_| panic!("on purpose")).unwrap();
+        loader.want(wanted);
+        loader.thread.wait_over();
+        assert!(loader.has_panicked());
     }
 }

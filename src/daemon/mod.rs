@@ -3,10 +3,15 @@
 //! A worker is a thread that owns a consumer, a producer and the shards of the partitions that are
 //! assigned to it: it polls, steps, produces and commits by itself, so that a batch, a commit and a
 //! rebalance can never race. Two threads beside each wait for the store in its place: one brings shards
-//! back, one writes their snapshots. Promises that a snapshot is cut only where the group's offset stands.
+//! back, one writes their snapshots. One thread follows the models topic for all of them. Promises that a
+//! snapshot is cut only where the group's offset stands, and that what serves is what was announced last.
 
+mod announcement;
 mod archive;
+mod companion;
 mod dead_letter;
+mod follower;
+mod herald;
 mod loader;
 mod models;
 mod owned;
@@ -18,13 +23,13 @@ mod worker;
 
 use crate::checkpoint::{self, Store};
 use crate::config::Config;
-use crate::domain::{EventTime, StreamName};
-use crate::evaluation::lead_buckets;
-use crate::expert::JUDGED;
+use crate::domain::{EventTime, Leads, StreamName};
+use crate::engine::Shard;
 use crate::http;
 use crate::kafka::{self, Admin};
 use crate::nn;
 use crate::telemetry::{Board, BoardOptions, Metrics, StreamShape, events};
+use follower::Follower;
 use models::Models;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -66,7 +71,8 @@ pub enum Error {
 /// A running daemon.
 pub struct Daemon {
     stop: Arc<AtomicBool>,
-    workers: Vec<JoinHandle<Result<(), Error>>>,
+    /// The workers, and the follower of the models topic.
+    threads: Vec<JoinHandle<Result<(), Error>>>,
     trainer: Option<Trainer>,
     server: http::Server,
     board: Board,
@@ -84,7 +90,8 @@ impl Daemon {
         let mut topics: Vec<String> = config
             .streams
             .iter()
-            .flat_map(|s| s.topics.iter().chain([&s.forecast_topic, &s.dead_letter_topic]))
+            .flat_map(|s| s.topics.iter().chain(s.written()))
+            .chain([&config.kafka.models_topic])
             .cloned()
             .collect();
         topics.sort_unstable();
@@ -100,8 +107,8 @@ impl Daemon {
             .map(|s| StreamShape {
                 name: s.name.clone(),
                 levels: s.levels.clone(),
-                leads: lead_buckets(s.horizon),
-                experts: JUDGED.map(str::to_owned).to_vec(),
+                leads: Leads::buckets(s.horizon).learnt().to_vec(),
+                experts: Shard::judged(s).into_iter().map(str::to_owned).collect(),
             })
             .collect();
         let metrics = Metrics::new(&shapes);
@@ -115,10 +122,11 @@ impl Daemon {
         let stop = Arc::new(AtomicBool::new(false));
         let store = Store::open(&config.store)?;
         store.check()?;
+        let follower = Follower::start(&config, &store, &models, &metrics)?;
         let trainer = Trainer::start(&config, &store, &models, &metrics, &board)?;
         let server = http::Server::start(config.http.listen, metrics.clone(), board.clone())?;
         events::started(config.streams.len(), config.daemon.workers, server.address());
-        let workers = (0..config.daemon.workers)
+        let mut threads = (0..config.daemon.workers)
             .map(|number| {
                 let worker = Worker {
                     number,
@@ -134,8 +142,14 @@ impl Daemon {
                     .name(format!("worker-{number}"))
                     .spawn(move || worker.run().inspect_err(|e| events::worker_failed(number, e)))
             })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { stop, workers, trainer: Some(trainer), server, board })
+            .collect::<Result<Vec<_>, _>>()?;
+        let stopped = stop.clone();
+        threads.push(
+            std::thread::Builder::new()
+                .name("follower".into())
+                .spawn(move || follower.run(&stopped).inspect_err(|e| events::follower_failed(e)))?,
+        );
+        Ok(Self { stop, threads, trainer: Some(trainer), server, board })
     }
 
     /// Where the admin server listens.
@@ -147,29 +161,30 @@ impl Daemon {
         &self.board
     }
 
-    /// Whether a worker or the trainer has ended: the process can't go on without its orchestrator.
-    pub fn has_failed(&self) -> bool {
-        self.workers.iter().any(JoinHandle::is_finished)
-            || self.trainer.as_ref().is_some_and(Trainer::has_ended)
+    /// Whether a worker or the follower has ended, or the trainer has panicked: the process can't go on
+    /// without its orchestrator.
+    pub fn has_failed(&mut self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+            || self.trainer.as_mut().is_some_and(Trainer::has_panicked)
     }
 
     /// Finishes batches, commits, leaves the group and ends every thread.
     ///
     /// # Errors
-    /// What ended a worker, if one had ended before.
+    /// What ended a worker or the follower, if one had ended before; [`Error::Panicked`] when the trainer had.
     pub fn stop(mut self, cause: &str) -> Result<(), Error> {
         let began = Instant::now();
         events::stopping(cause);
         self.board.stopping();
         self.stop.store(true, Ordering::Release);
         let mut outcome = Ok(());
-        for worker in self.workers.drain(..) {
-            let ended = worker.join().unwrap_or(Err(Error::Panicked));
+        for thread in self.threads.drain(..) {
+            let ended = thread.join().unwrap_or(Err(Error::Panicked));
             outcome = outcome.and(ended);
         }
-        self.trainer.take().into_iter().for_each(Trainer::stop);
+        let trained = self.trainer.take().map_or(Ok(()), Trainer::stop);
         self.server.stop();
         events::stopped(began.elapsed());
-        outcome
+        outcome.and(trained)
     }
 }

@@ -1,31 +1,66 @@
-use crate::domain::StreamName;
+use super::announcement::{Announcement, Named};
+use crate::domain::{ModelVersion, StreamName};
 use crate::engine::Model;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Which model should serve each stream: the trainer publishes, the workers follow.
+/// Which model serves each stream: the follower says, the workers and the trainer look.
 #[derive(Clone, Default)]
 pub(super) struct Models(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     changes: AtomicU64,
-    current: Mutex<BTreeMap<StreamName, Model>>,
+    streams: Mutex<BTreeMap<StreamName, Standing>>,
+}
+
+/// What is known of a stream's models.
+#[derive(Clone, Default)]
+pub(super) struct Standing {
+    /// The one that serves here, or is being brought in.
+    pub model: Option<Model>,
+    /// What was announced last: the model that ought to serve.
+    pub announced: Option<Named>,
+    /// Rounds that the stream has seen, as far as they were announced.
+    pub rounds: u64,
+}
+
+impl Standing {
+    pub fn version(&self) -> Option<ModelVersion> {
+        self.model.as_ref().map(|model| model.version)
+    }
 }
 
 impl Models {
+    /// From now on this model serves, be it older or newer than the last.
     pub fn publish(&self, stream: &StreamName, model: Model) {
-        self.0.current.lock().expect("no holder of this lock panics").insert(stream.clone(), model);
+        self.lock().entry(stream.clone()).or_default().model = Some(model);
         self.0.changes.fetch_add(1, Ordering::Release);
     }
 
+    /// Notes what was announced, whether or not its bundle is to be had.
+    pub fn note(&self, stream: &StreamName, said: &Announcement) {
+        let mut streams = self.lock();
+        let standing = streams.entry(stream.clone()).or_default();
+        standing.announced = said.champion;
+        standing.rounds = said.rounds;
+    }
+
     pub fn current(&self, stream: &StreamName) -> Option<Model> {
-        self.0.current.lock().expect("no holder of this lock panics").get(stream).cloned()
+        self.lock().get(stream)?.model.clone()
+    }
+
+    pub fn standing(&self, stream: &StreamName) -> Standing {
+        self.lock().get(stream).cloned().unwrap_or_default()
     }
 
     /// Grows with every publication: cheap to look at in a loop.
     pub fn changes(&self) -> u64 {
         self.0.changes.load(Ordering::Acquire)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<StreamName, Standing>> {
+        self.0.streams.lock().expect("no holder of this lock panics")
     }
 }

@@ -4,11 +4,12 @@ use super::loader::{Loaded, Wanted};
 use crate::checkpoint::SnapshotId;
 use crate::codec::{self, Decoder, Encoder, headers};
 use crate::config::Stream;
-use crate::domain::{EventTime, Forecast, ModelVersion, Offset, StreamName, TopicPartition};
+use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, StreamName, TopicPartition};
 use crate::engine::{Model, Offered, Shard};
 use crate::kafka::{self, Link, Polled};
-use crate::series::Slot;
+use crate::series::{Holding, Slot};
 use crate::telemetry::{Discard, Eviction, ShardMetrics, ShardState, StreamMetrics, Violations, events};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ pub(super) struct Owned {
     /// The widest run of offsets without a record that was passed since this was last taken: of a
     /// transaction's marker, of compaction, or of what retention took.
     pub passed: Option<Range<Offset>>,
+    /// How readings are held back from records on that are still to come.
+    holdings: VecDeque<(Offset, Holding)>,
     taken_at: Instant,
     decoder: Decoder,
     encoder: Encoder,
@@ -73,9 +76,10 @@ impl Owned {
     /// was assigned.
     pub fn new(loaded: Loaded, metrics: StreamMetrics, shown: ShardMetrics, since: Instant) -> Self {
         let Loaded { wanted, mut shard, from, snapshot, violations } = loaded;
-        let Wanted { stream, at, committed, .. } = wanted;
+        let Wanted { stream, at, committed, holdings, .. } = wanted;
         note_violations(&stream.name, &at, &metrics, &violations);
         shard.emit_from(committed.0);
+        shard.hold_back(holdings.at(from));
         let now = Instant::now();
         Self {
             shard,
@@ -90,6 +94,7 @@ impl Owned {
             kept: snapshot.map(|found| Kept { offset: found.id.offset, created: found.created }),
             kept_at: now,
             passed: None,
+            holdings: holdings.after(from).collect(),
             taken_at: now,
             decoder: Decoder::new(&stream),
             encoder: Encoder::new(&stream),
@@ -139,6 +144,9 @@ impl Owned {
         let width = polled.offset.0 - next.0;
         if width > self.passed.as_ref().map_or(0, |passed| passed.end.0 - passed.start.0) {
             self.passed = Some(next..polled.offset);
+        }
+        while let Some((_, holding)) = self.holdings.pop_front_if(|(since, _)| *since <= polled.offset) {
+            self.shard.hold_back(holding);
         }
         self.position = polled.offset.next();
         self.taken_at = Instant::now();
@@ -236,6 +244,18 @@ impl Owned {
                     }
                     Err(cause) => failed = Err(cause),
                 }
+                if let Some(topic) = &stream.alarms.anomaly_topic
+                    && emitted.forecast.anomaly.is_above(stream.alarms.anomaly_threshold)
+                {
+                    encoder.encode_anomaly(emitted.series, emitted.forecast, payload);
+                    let kind = emitted.forecast.anomaly.kind.map_or("none", AnomalyKind::name);
+                    metrics.anomalies(kind).inc();
+                    if failed.is_ok()
+                        && let Err(cause) = link.send(topic, None, emitted.key, payload, sent)
+                    {
+                        failed = Err(cause);
+                    }
+                }
                 if emitted.slot == Slot(0) {
                     match latest {
                         Some(latest) => latest.clone_from(emitted.forecast),
@@ -261,6 +281,12 @@ impl Owned {
         }
         for why in Eviction::ALL {
             self.metrics.evicted(*why).inc_by(accounts.evicted(*why));
+        }
+        if let Some(found) = self.shard.take_drift()
+            && self.restoring.is_none()
+        {
+            self.metrics.drifts(found.kind.name()).inc();
+            events::drift(&self.shard.stream().name, &self.at, found.kind.name(), found.change);
         }
         let violations = self.shard.take_violations();
         note_violations(&self.shard.stream().name, &self.at, &self.metrics, &violations);

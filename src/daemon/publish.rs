@@ -1,9 +1,7 @@
 use super::now;
 use super::owned::Owned;
-use crate::config::Stream;
 use crate::domain::{Degraded, Forecast, Grid, Level, ModelVersion, StreamName};
 use crate::evaluation::Summary;
-use crate::expert::{Expert, JUDGED};
 use crate::kafka::Link;
 use crate::series::Slot;
 use crate::telemetry::{
@@ -45,7 +43,7 @@ impl Publisher {
         }
         for owned in shards {
             if let Some(summary) = self.recent.get_mut(&owned.stream().name) {
-                accuracy(owned.stream(), summary, &owned.metrics);
+                accuracy(summary, &owned.metrics);
             }
         }
         for (stream, summary) in &mut self.recent {
@@ -85,11 +83,12 @@ impl Publisher {
 }
 
 /// Recent errors, skill over the seasonal naive and coverage, into the metrics.
-fn accuracy(stream: &Stream, summary: &Summary, metrics: &StreamMetrics) {
-    let reference = if stream.season().is_some() { Expert::Seasonal } else { Expert::Last };
+fn accuracy(summary: &Summary, metrics: &StreamMetrics) {
+    let named = |name: &str| summary.names().iter().position(|n| *n == name);
+    let reference = named("seasonal").or(named("last")).expect("the last value is always one");
     for bucket in 0..summary.buckets().len() {
-        let naive = summary.error(reference.index(), bucket);
-        for expert in 0..summary.experts() {
+        let naive = summary.error(reference, bucket);
+        for expert in 0..summary.names().len() {
             if let Some(error) = summary.error(expert, bucket) {
                 let skill = naive.filter(|n| *n > 0.0).map(|n| 1.0 - error / n);
                 metrics.set_accuracy(expert, bucket, Accuracy { error, skill });
@@ -102,7 +101,8 @@ fn accuracy(stream: &Stream, summary: &Summary, metrics: &StreamMetrics) {
 }
 
 fn scores(summary: &Summary) -> Scores {
-    let experts = JUDGED
+    let experts = summary
+        .names()
         .iter()
         .enumerate()
         .map(|(i, expert)| ExpertScore {

@@ -7,6 +7,7 @@ use super::worker::Joined;
 use crate::config::Stream;
 use crate::domain::{Offset, Partition, TopicPartition};
 use crate::kafka::Event;
+use crate::series::{Holding, Holdings};
 use crate::telemetry::{Discard, ShardMetrics, ShardState, ShardStatus, events};
 use crate::training::Due;
 use std::sync::Arc;
@@ -18,6 +19,20 @@ const HANDOVER: Duration = Duration::from_secs(10);
 /// How often the broker is asked, at most, what became of offsets without records: where producers
 /// write in transactions each commit leaves one.
 const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// A note beside a committed offset is no longer: Kafka would refuse to commit it.
+const NOTE_BYTES_MAX: usize = 2_048;
+
+/// Where a partition that was assigned begins.
+struct Begin {
+    at: TopicPartition,
+    /// The first record that is kept.
+    low: Offset,
+    /// What the group has committed, within what the log holds.
+    committed: Offset,
+    /// What stands beside it.
+    note: String,
+}
 
 /// A partition that is assigned, and whose shards are on their way back. It is paused meanwhile.
 pub(super) struct Opening {
@@ -35,8 +50,8 @@ impl Joined {
             Event::Assigned(parts) => {
                 events::assigned(self.worker.number, &parts);
                 let starts = self.starts(&parts)?;
-                self.link
-                    .assign(&starts.iter().map(|(at, _, c)| (at.clone(), Some(*c))).collect::<Vec<_>>())?;
+                let begins = |begin: &Begin| (begin.at.clone(), Some(begin.committed));
+                self.link.assign(&starts.iter().map(begins).collect::<Vec<_>>())?;
                 self.open(&starts)?;
                 self.worker.board.assigned(self.worker.number);
             }
@@ -58,14 +73,14 @@ impl Joined {
         Ok(())
     }
 
-    /// For each partition the first record that is kept, and what the group has committed.
-    fn starts(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Offset, Offset)>, Error> {
-        let committed = self.link.committed(parts)?;
+    fn starts(&self, parts: &[TopicPartition]) -> Result<Vec<Begin>, Error> {
+        let marks = self.link.marks(parts)?;
         let ends = self.link.ends(parts)?;
-        Ok(committed
+        Ok(marks
             .into_iter()
             .zip(ends)
-            .map(|((at, committed), (_, (low, high)))| {
+            .map(|((at, mark), (_, (low, high)))| {
+                let (committed, note) = mark.map(|mark| (mark.next, mark.note)).unzip();
                 if let Some(committed) = committed.filter(|c| *c < low || *c > high) {
                     events::log_was_cut(&at, committed, low, high);
                 }
@@ -77,7 +92,7 @@ impl Joined {
                 }
                 // Retention may have passed what is committed, and a lost log may end before it.
                 let committed = committed.unwrap_or(low).clamp(low, high);
-                (at, low, committed)
+                Begin { at, low, committed, note: note.unwrap_or_default() }
             })
             .collect())
     }
@@ -111,22 +126,28 @@ impl Joined {
     }
 
     /// Asks for the shards of partitions that are assigned; these stand still until all are back.
-    fn open(&mut self, starts: &[(TopicPartition, Offset, Offset)]) -> Result<(), Error> {
-        let parts: Vec<TopicPartition> = starts.iter().map(|(at, ..)| at.clone()).collect();
+    fn open(&mut self, starts: &[Begin]) -> Result<(), Error> {
+        let parts: Vec<TopicPartition> = starts.iter().map(|begin| begin.at.clone()).collect();
         self.link.pause(&parts)?;
-        for (at, low, committed) in starts {
+        for Begin { at, low, committed, note } in starts {
             let streams: Vec<Arc<Stream>> = self.streams_of(at).cloned().collect();
             let mut missing = Vec::new();
+            let mut noted = String::new();
             for stream in streams {
                 self.tickets += 1;
                 let (low, committed) = (*low, *committed);
+                let holdings = Holdings::of(note, &stream.name, committed, Holding::of(&stream));
+                holdings.note(&stream.name, &mut noted);
                 let (ticket, at) = (self.tickets, at.clone());
                 missing.push((ticket, self.worker.metrics.stream(&stream.name).shard(&at)));
                 let (state, series) = (ShardState::Restoring, 0);
                 let status = ShardStatus { state, series, last_offset: Some(committed), lag: None };
                 self.worker.board.shard(self.worker.number, &stream.name, &at, status);
-                self.loader.want(Wanted { ticket, stream, at, low, committed });
+                self.loader.want(Wanted { ticket, stream, at, low, committed, holdings });
             }
+            // So many streams read it that a replay has to do without.
+            noted = if noted.len() <= NOTE_BYTES_MAX { noted } else { String::new() };
+            self.link.note(at.clone(), noted);
             let (at, committed) = (at.clone(), *committed);
             let since = Instant::now();
             self.opening.push(Opening { at, committed, missing, loaded: Vec::new(), since });
@@ -169,7 +190,7 @@ impl Joined {
             let stream = owned.stream().clone();
             if at.partition == Partition(0) && stream.topics[0] == *at.topic {
                 let trained = self.worker.models.current(&stream.name).is_some();
-                let due = Due::resumed(stream.training.schedule, trained, owned.shard.age());
+                let due = Due::resumed(&stream, trained, owned.shard.age());
                 self.due.insert(stream.name.clone(), due);
             }
             self.shards.push(owned);

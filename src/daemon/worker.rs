@@ -11,7 +11,7 @@ use crate::checkpoint::Store;
 use crate::config::Config;
 use crate::domain::{Offset, StreamName, TopicPartition};
 use crate::kafka::{self, Commit, Link};
-use crate::series::SeriesSample;
+use crate::series::WindowCopy;
 use crate::telemetry::{Board, ClientMetrics, Metrics, TransactionOutcome, events};
 use crate::training::Due;
 use std::collections::BTreeMap;
@@ -264,12 +264,10 @@ impl Joined {
                 continue;
             }
             let age = shards().map(|o| o.shard.age()).max().unwrap_or(0);
-            if !due.is_due(age) {
-                continue;
-            }
+            let Some(start) = due.is_due(age) else { continue };
             let most = stream.training.budget.series.div_ceil(shards().count());
-            let samples = || -> Vec<SeriesSample> { shards().flat_map(|o| o.shard.samples(most)).collect() };
-            if self.worker.door.hand_in(&stream, samples) {
+            let samples = || -> Vec<WindowCopy> { shards().flat_map(|o| o.shard.samples(most)).collect() };
+            if self.worker.door.hand_in(&stream, start, samples) {
                 due.begun(age);
             }
         }

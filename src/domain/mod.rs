@@ -1,8 +1,11 @@
 //! The words of the field as types: time, reading, forecast, quantile. Pure values that cannot
 //! hold a wrong one, and tables of rows; no I/O, no clock, no randomness.
 
+mod alarm;
 mod finite;
 mod forecast;
+mod leads;
+mod normal;
 mod quantile;
 mod reading;
 mod rows;
@@ -10,8 +13,11 @@ mod season;
 mod stream;
 mod time;
 
+pub use alarm::{AnomalyKind, AnomalyScore, Crossing};
 pub use finite::Finite;
 pub use forecast::{Degraded, Forecast, TargetForecast};
+pub use leads::Leads;
+pub use normal::{ln_normal_upper, normal_density, normal_tail, normal_upper};
 pub use quantile::{Level, Levels, NotALevel};
 pub use reading::{Reading, Values};
 pub use rows::{Damaged, Rows, Take, put, put_bytes};

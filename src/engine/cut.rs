@@ -68,7 +68,14 @@ impl Shard {
             "quantiles": stream.levels.iter().map(|l| l.get()).collect::<Vec<_>>(),
             "window": stream.window,
             "seasons": stream.seasons,
-            "tables": 1,
+            "accuracy": format!("{:?}", stream.experts),
+            "base": format!("{:?}", stream.model.base),
+            "calendar": format!("{:?}", stream.calendar),
+            "holidays": !stream.holidays.is_empty(),
+            "training": (stream.training.enabled, stream.training.budget.series),
+            "limits": stream.alarms.limits.iter().map(|l| (l.target, l.value, l.above)).collect::<Vec<_>>(),
+            "drift": stream.alarms.drift_threshold.is_some(),
+            "tables": 2,
         })
     }
 
@@ -81,7 +88,8 @@ impl Shard {
         // Its own length comes first: it may span several chunks.
         let mut head = Vec::new();
         put(&mut head, &[0u64]);
-        put(&mut head, &[self.steps, self.swept, self.model().map_or(0, |v| v.0)]);
+        let version = self.model().map_or(0, |v| v.0);
+        put(&mut head, &[self.steps, self.swept, self.published, self.known, version]);
         self.directory.save(&mut head);
         self.order.save(&mut head, |waiting, out| {
             put_bytes(out, waiting.series.as_bytes());
@@ -90,6 +98,8 @@ impl Shard {
             put(out, &[u8::from(waiting.key.is_some())]);
             put_bytes(out, waiting.key.as_deref().unwrap_or_default());
         });
+        self.mixture.save_pooled(&mut head);
+        self.alarms.save_pooled(&mut head);
         let length = head.len() as u64;
         head[..size_of::<u64>()].copy_from_slice(&length.to_le_bytes());
         let ready = head.chunks(CHUNK).map(<[u8]>::to_vec).collect();
@@ -157,7 +167,7 @@ impl Shard {
         let out = &mut cut.bytes;
         put(out, &[slot.0, 0]);
         let from = out.len();
-        self.tables().iter().for_each(|table| table.save(slot.index(), out));
+        self.tables().for_each(|table| table.save(slot.index(), out));
         // A network that has not stepped this series yet has no row for it.
         let state = states.filter(|s| s.holds(slot)).map_or(Ok(Vec::new()), |s| s.state(slot))?;
         put(out, &[state.len() as u32]);
@@ -213,10 +223,12 @@ impl Restore {
         self.has_head = true;
         let mut head = Take::new(&bytes);
         let shard = &mut self.shard;
-        let [_, steps, swept, version]: [u64; 4] = head.one()?;
+        let [_, steps, swept, published, known, version]: [u64; 6] = head.one()?;
         shard.steps = steps;
         shard.directory.load(&mut head)?;
         shard.swept = swept.min(shard.directory.readings());
+        shard.published = published.min(shard.directory.readings());
+        shard.known = known;
         let width = shard.stream.width();
         shard.order.load(&mut head, shard.directory.slots(), |from| {
             let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Damaged("a name is not text"));
@@ -228,6 +240,8 @@ impl Restore {
             let key = Some(from.bytes()?.into()).filter(|_| keyed);
             Ok(Waiting { series, offset, values: values.into(), key })
         })?;
+        shard.mixture.load_pooled(&mut head)?;
+        shard.alarms.load_pooled(&mut head)?;
         if !head.is_empty() {
             return Err(Damaged("a head that goes on beyond its end").into());
         }

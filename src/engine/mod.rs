@@ -7,7 +7,9 @@
 //! no clock, no Kafka, no store, no thread.
 
 mod accounts;
+mod alarms;
 mod cut;
+mod mixture;
 mod network;
 mod rounds;
 mod shard;

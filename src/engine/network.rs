@@ -1,6 +1,6 @@
 use crate::domain::ModelVersion;
 use crate::nn::{Arena, Device, Error, Network, Weights};
-use crate::series::{Features, Scaler, Slot, Windows};
+use crate::series::{Features, Slot, WindowView};
 use std::sync::Arc;
 
 /// A trained network with its version, to be shared by shards.
@@ -103,12 +103,11 @@ impl Incoming {
     }
 
     /// Warms at most `budget` further series; true when all `slots` are.
-    pub fn warm(
+    pub fn warm<'w>(
         &mut self,
         budget: usize,
         slots: usize,
-        windows: &Windows,
-        scaler: &Scaler,
+        window: impl Fn(Slot) -> WindowView<'w>,
         features: &mut Features,
     ) -> Result<bool, Error> {
         let until = slots.min(self.warm + budget);
@@ -120,10 +119,11 @@ impl Incoming {
         for age in (0..self.steps).rev() {
             now.clear();
             for slot in &batch {
-                let window = windows.view(Slot(*slot));
+                let window = window(Slot(*slot));
                 if age < window.len() {
                     let row = &mut x[now.len() * inputs..][..inputs];
-                    features.fill(&window, age, scaler.scales(Slot(*slot)), row);
+                    window.inputs(age, &mut row[..features.own()]);
+                    features.complete(window.cell(age), row);
                     now.push(*slot);
                 }
             }

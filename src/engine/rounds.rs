@@ -1,4 +1,5 @@
 use crate::series::Slot;
+use std::collections::VecDeque;
 use std::ops::Range;
 
 /// One advance of one series that waits for its turn.
@@ -38,6 +39,12 @@ pub(super) struct Rounds {
     values: Vec<f64>,
     bytes: Vec<u8>,
     done: usize,
+    /// Rounds that have turns in this epoch.
+    planned: usize,
+    /// The first round that turns may still join.
+    floor: usize,
+    /// Rounds before which a mark stands, and what it says.
+    marks: VecDeque<(usize, usize)>,
 }
 
 impl Rounds {
@@ -72,12 +79,24 @@ impl Rounds {
             self.free.resize(slot + 1, (0, 0));
         }
         let (epoch, round) = self.free[slot];
-        let round = if epoch == self.epoch { round as usize } else { self.done };
+        let round = if epoch == self.epoch { round as usize } else { self.done }.max(self.floor);
+        self.planned = self.planned.max(round + 1);
         self.free[slot] = (self.epoch, round as u32 + 1);
         if self.rounds.len() <= round {
             self.rounds.resize_with(round + 1, Vec::new);
         }
         self.rounds[round].push(turn);
+    }
+
+    /// Sets a mark that says something: all turns so far come before it, all others after it.
+    pub fn mark(&mut self, what: usize) {
+        self.floor = self.planned.max(self.done);
+        self.marks.push_back((self.floor, what));
+    }
+
+    /// Takes the next mark away and gives what it says, if everything before it is done.
+    pub fn pass_mark(&mut self) -> Option<usize> {
+        self.marks.pop_front_if(|(round, _)| *round <= self.done).map(|(_, what)| what)
     }
 
     /// The next round's turns, to be given back with [`Self::finish`].
@@ -94,8 +113,9 @@ impl Rounds {
     pub fn finish(&mut self, mut turns: Vec<Turn>) {
         turns.clear();
         self.rounds[self.done - 1] = turns;
-        if self.is_empty() {
-            self.done = 0;
+        if self.rounds.get(self.done).is_none_or(Vec::is_empty) {
+            (self.done, self.planned, self.floor) = (0, 0, 0);
+            self.marks.iter_mut().for_each(|(round, _)| *round = 0);
             self.epoch += 1;
             self.values.clear();
             self.bytes.clear();
@@ -117,7 +137,7 @@ impl Rounds {
 
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.rounds.get(self.done).is_none_or(Vec::is_empty)
+        self.rounds.get(self.done).is_none_or(Vec::is_empty) && self.marks.is_empty()
     }
 }
 
@@ -143,6 +163,32 @@ mod tests {
             }
             assert_eq!(seen, [vec![(0, 1), (1, 1), (2, 1)], vec![(0, 2), (1, 2)], vec![(0, 3)]]);
         }
+    }
+
+    #[test]
+    fn a_mark_stands_between_what_came_before_and_after() {
+        let mut rounds = Rounds::new(1);
+        rounds.mark(7);
+        rounds.push(turn(0, 1));
+        rounds.push(turn(1, 1));
+        rounds.push(turn(1, 2));
+        rounds.mark(8);
+        rounds.push(turn(2, 1));
+        rounds.push(turn(1, 3));
+        rounds.mark(9);
+        let mut seen = Vec::new();
+        loop {
+            while let Some(mark) = rounds.pass_mark() {
+                seen.push(vec![(mark as u32, 0)]);
+            }
+            let Some(turns) = rounds.next() else { break };
+            seen.push(turns.iter().map(|t| (t.slot.0, t.cell)).collect());
+            rounds.finish(turns);
+        }
+        assert!(rounds.is_empty());
+        let (first, second) = (vec![(0, 1), (1, 1)], vec![(1, 2)]);
+        let mark = |n| vec![(n, 0)];
+        assert_eq!(seen, [mark(7), first, second, mark(8), vec![(2, 1), (1, 3)], mark(9)]);
     }
 
     #[test]

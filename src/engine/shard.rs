@@ -1,15 +1,17 @@
 use super::accounts::Accounts;
+use super::alarms::Alarms;
 use super::cut::Cut;
+use super::mixture::Mixture;
 use super::network::{Incoming, Model, Stateful};
 use super::rounds::{Rounds, Turn};
 use super::step::Buffers;
-use crate::config::{Base, Stream};
+use crate::config::Stream;
 use crate::domain::{Degraded, EventTime, ModelVersion, Reading, Rows};
-use crate::evaluation::{Intervals, Ledger, Scores, Summary};
-use crate::expert::{Expert, JUDGED};
+use crate::evaluation::{DriftFound, Summary};
 use crate::nn::Error;
 use crate::series::{
-    Admission, Directory, Features, Held, Order, Place, Scaler, SeriesSample, Slot, Windows,
+    Admission, Capacity, Directory, Features, Held, Holding, Order, Place, Recent, Scaler, Slot, WindowCopy,
+    WindowView, Windows,
 };
 use crate::telemetry::{Discard, Eviction, Invariant, Violations};
 use std::sync::Arc;
@@ -18,6 +20,13 @@ use std::sync::Arc;
 const WARM_LEAST: usize = 96;
 /// Silent series are looked for once in as many readings as there are series, and no more often.
 const SWEEP_LEAST: u64 = 64;
+/// What mature series have learnt is handed to the young once in four readings of each, and no more
+/// often than once in so many.
+const PUBLISH_LEAST: u64 = 1_024;
+/// Readings of the first series that are kept for whoever looks at it.
+const SHOWN: usize = 160;
+/// Series that learn share this many readings of windows, each within the config's and a least.
+const HISTORIES: usize = 1 << 16;
 
 /// One partition of one stream.
 pub struct Shard {
@@ -26,11 +35,13 @@ pub struct Shard {
     pub(super) order: Order<Waiting>,
     pub(super) rounds: Rounds,
     pub(super) scaler: Scaler,
-    pub(super) windows: Windows,
+    pub(super) recent: Recent,
+    /// The windows of series that are learnt from, and shorter ones of all others.
+    pub(super) learnt: Windows,
+    pub(super) others: Windows,
     pub(super) features: Features,
-    pub(super) ledger: Ledger,
-    pub(super) scores: Scores,
-    pub(super) intervals: Intervals,
+    pub(super) mixture: Mixture,
+    pub(super) alarms: Alarms,
     pub(super) summary: Summary,
     pub(super) serving: Option<Stateful>,
     pub(super) incoming: Option<Incoming>,
@@ -43,6 +54,10 @@ pub struct Shard {
     pub(super) steps: u64,
     /// When silent series were last looked for, in readings.
     pub(super) swept: u64,
+    /// When young series were last given what mature ones have learnt, in readings.
+    pub(super) published: u64,
+    /// Series at that time.
+    pub(super) known: u64,
     offset: i64,
 }
 
@@ -78,30 +93,36 @@ pub enum Offered {
 
 impl Shard {
     pub fn new(stream: Arc<Stream>) -> Self {
-        let (targets, width, horizon) = (stream.targets.len(), stream.width(), stream.horizon);
-        let levels = stream.levels.len();
-        // An irregular stream's cells are times: they have no phase.
-        let season = stream.grid.interval().and(stream.season()).unwrap_or(1);
+        let (targets, width) = (stream.targets.len(), stream.width());
+        let features = Features::new(&stream);
+        let mixture = Mixture::new(&stream, features.extras());
+        let summary = Summary::new(stream.horizon, mixture.judged(), stream.levels.len());
+        let (timed, own) = (stream.grid.interval().is_none(), features.own());
+        let leads = stream.leads();
+        let (learnt, others) = windows(&stream);
         Self {
             directory: Directory::new(stream.bounds.max_series),
             order: Order::new(stream.grid, stream.lateness, stream.max_gap, stream.bounds.max_held),
             rounds: Rounds::new(width),
             scaler: Scaler::new(width),
-            windows: Windows::new(stream.window, targets, width),
-            features: Features::new(&stream),
-            ledger: Ledger::new(targets, horizon, levels),
-            scores: Scores::new(Expert::ALL.len(), targets, horizon),
-            intervals: Intervals::new(targets, horizon, season, &stream.levels),
-            summary: Summary::new(horizon, JUDGED.len(), levels),
+            recent: Recent::new(recent(&features), targets, width, timed),
+            learnt: Windows::new(learnt, own, targets, leads.learnt(), timed),
+            others: Windows::new(others, own, targets, &[], timed),
             serving: None,
             incoming: None,
-            buffers: Buffers::new(&stream),
+            buffers: Buffers::new(&stream, &features, mixture.lanes, summary.buckets()),
+            features,
+            mixture,
+            alarms: Alarms::new(&stream),
+            summary,
             cut: None,
             accounts: Accounts::default(),
             violations: Violations::default(),
             emit_from: i64::MIN,
             steps: 0,
             swept: 0,
+            published: 0,
+            known: 1,
             offset: i64::MIN,
             stream,
         }
@@ -112,18 +133,33 @@ impl Shard {
     }
 
     /// Everything that is kept per series, besides the hidden states.
-    pub(super) fn tables(&self) -> [&dyn Rows; 5] {
-        [&self.scaler, &self.windows, &self.ledger, &self.scores, &self.intervals]
+    pub(super) fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
+        let own: [&dyn Rows; 4] = [&self.scaler, &self.recent, &self.learnt, &self.others];
+        own.into_iter().chain(self.mixture.tables()).chain(self.alarms.tables())
     }
 
-    pub(super) fn tables_mut(&mut self) -> [&mut dyn Rows; 5] {
-        [&mut self.scaler, &mut self.windows, &mut self.ledger, &mut self.scores, &mut self.intervals]
+    pub(super) fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {
+        let Self { scaler, recent, learnt, others, mixture, alarms, .. } = self;
+        let own: [&mut dyn Rows; 4] = [scaler, recent, learnt, others];
+        own.into_iter().chain(mixture.tables_mut()).chain(alarms.tables_mut())
+    }
+
+    /// The names under which errors are kept: every expert of a stream, their mixture (`experts`), the
+    /// network, and what is emitted (`mixture`).
+    pub fn judged(stream: &Stream) -> Vec<&'static str> {
+        Mixture::new(stream, 0).judged()
     }
 
     /// Replays silently: what records below `offset` bring or release is stepped and learnt from, but
     /// not answered.
     pub fn emit_from(&mut self, offset: i64) {
         self.emit_from = offset;
+    }
+
+    /// From the next reading on others are held back for order: by the config's settings or, in a replay,
+    /// by those of its time.
+    pub fn hold_back(&mut self, holding: Holding) {
+        self.order.hold_back(holding);
     }
 
     /// Takes a reading in. Those that it lets out of order's hold are queued with it.
@@ -191,7 +227,18 @@ impl Shard {
             }
         };
         self.sweep(due.answer);
+        self.mark_publication();
         outcome
+    }
+
+    /// Marks where young series are given what mature ones have learnt: what they get depends on the
+    /// readings before the mark, in whatever batches these come.
+    fn mark_publication(&mut self) {
+        let readings = self.directory.readings();
+        if readings - self.published >= PUBLISH_LEAST.max(4 * self.directory.slots() as u64) {
+            self.published = readings;
+            self.rounds.mark(self.directory.len());
+        }
     }
 
     /// Forgets the series that have been silent for too long, now and then. When, depends on the
@@ -217,7 +264,7 @@ impl Shard {
             let room =
                 (self.buffers.room * 3 / 2).max(slots).max(16).min(self.stream.bounds.max_series.max(slots));
             self.buffers.room = room;
-            self.tables_mut().into_iter().for_each(|table| table.grow(room));
+            self.tables_mut().for_each(|table| table.grow(room));
         }
     }
 
@@ -228,15 +275,24 @@ impl Shard {
         self.accounts.take(self.order.held() as u64)
     }
 
+    /// The drift that was found since the last call.
+    pub fn take_drift(&mut self) -> Option<DriftFound> {
+        self.alarms.take_drift()
+    }
+
     /// How often an invariant did not hold since the last call.
     pub fn take_violations(&mut self) -> Violations {
         self.violations.take()
     }
 
-    /// Starts to bring in a new network: it serves once [`Self::warm`] says so.
+    /// Starts to bring in another network: it serves once [`Self::warm`] says so. That which serves
+    /// already goes on, and what was coming in its place is given up.
     pub fn bring(&mut self, model: &Model) -> Result<(), Error> {
-        let season = self.stream.season().unwrap_or(1);
-        let steps = WARM_LEAST.max(4 * season).min(self.stream.window);
+        if self.model() == Some(model.version) {
+            self.incoming = None;
+            return Ok(());
+        }
+        let steps = warm_steps(&self.stream);
         self.incoming = Some(Incoming::new(model, self.directory.slots(), steps)?);
         Ok(())
     }
@@ -247,7 +303,8 @@ impl Shard {
         let Some(incoming) = &mut self.incoming else { return Ok(None) };
         let slots = self.directory.slots();
         incoming.stateful.grow(slots)?;
-        let done = incoming.warm(budget, slots, &self.windows, &self.scaler, &mut self.features)?;
+        let window = |slot| window(&self.learnt, &self.others, slot);
+        let done = incoming.warm(budget, slots, window, &mut self.features)?;
         if !done {
             return Ok(None);
         }
@@ -258,10 +315,11 @@ impl Shard {
         Ok(self.model())
     }
 
-    /// Whether `version` is newer than what serves or is being brought in.
+    /// Whether `version` is another one than what serves or, where one is being brought in, than that. An
+    /// older one may be wanted again: which is the right one is not for a shard to say.
     pub fn wants(&self, version: ModelVersion) -> bool {
         let coming = self.incoming.as_ref().map(|i| i.stateful.version);
-        coming.or(self.model()).is_none_or(|known| known < version)
+        coming.or(self.model()) != Some(version)
     }
 
     /// Whether a network waits to serve.
@@ -293,32 +351,12 @@ impl Shard {
     }
 
     /// Copies for training of at most `most` series, spread evenly over all.
-    pub fn samples(&self, most: usize) -> Vec<SeriesSample> {
-        let all: Vec<Slot> = self.directory.live().collect();
+    pub fn samples(&self, most: usize) -> Vec<WindowCopy> {
+        let window = |slot: Slot| self.learnt.holds(slot).then(|| self.learnt.view(slot));
+        let all: Vec<WindowView<'_>> =
+            self.directory.live().filter_map(window).filter(|window| !window.is_empty()).collect();
         let taken = most.min(all.len());
-        (0..taken)
-            .map(|i| all[i * all.len() / taken])
-            .filter(|slot| !self.windows.view(*slot).is_empty())
-            .map(|slot| SeriesSample {
-                window: self.windows.view(slot).copy(),
-                scales: self.scaler.scales(slot).to_vec(),
-                lead_scales: self.lead_scales(slot).collect(),
-            })
-            .collect()
-    }
-
-    /// The typical error of the base at each target and lead: the network's unit. `[targets, horizon]`
-    pub(super) fn lead_scales(&self, slot: Slot) -> impl Iterator<Item = f32> + '_ {
-        let base = match self.stream.model.base {
-            Base::Last => Expert::Last,
-            Base::Seasonal => Expert::Seasonal,
-        };
-        let scales = self.scaler.scales(slot);
-        (0..self.stream.targets.len()).flat_map(move |target| {
-            let deviation = scales[target].deviation();
-            let errors = self.scores.errors(slot.index(), target, base.index());
-            errors.iter().map(move |e| if *e > 0.0 { (1.25 * e).max(0.02 * deviation) } else { deviation })
-        })
+        (0..taken).map(|i| all[i * all.len() / taken].copy()).collect()
     }
 
     /// A series' name; empty when its slot is free.
@@ -345,10 +383,10 @@ impl Shard {
         self.order.held()
     }
 
-    /// The recent readings of a series' target in its own units, oldest first, at most `most`; `None`
-    /// where it was missing.
+    /// The recent readings of a series' target in its own units, oldest first, at most `most` and no more
+    /// than its window holds; `None` where it was missing.
     pub fn recent(&self, slot: Slot, target: usize, most: usize) -> Vec<(EventTime, Option<f64>)> {
-        let window = self.windows.view(slot);
+        let window = self.recent.view(slot);
         let anchor = self.scaler.anchor(slot, target);
         (0..window.len().min(most))
             .rev()
@@ -368,7 +406,33 @@ impl Shard {
     pub fn memory(&self) -> usize {
         let states = self.serving.as_ref().map_or(0, Stateful::memory)
             + self.incoming.as_ref().map_or(0, |i| i.stateful.memory());
-        let tables: usize = self.tables().iter().map(|table| table.memory()).sum();
+        let tables: usize = self.tables().map(Rows::memory).sum();
         self.directory.memory() + self.order.memory() + tables + states
     }
+}
+
+/// How many readings a state is warmed over.
+fn warm_steps(stream: &Stream) -> usize {
+    WARM_LEAST.max(4 * stream.season().unwrap_or(1))
+}
+
+/// What is looked back on, and what is shown of the first series.
+fn recent(features: &Features) -> Capacity {
+    let room = features.lookback() + 1;
+    Capacity { series: 0..usize::MAX, shared: SHOWN, least: room, most: room.max(SHOWN) }
+}
+
+/// The windows of series that are learnt from, and those of all others, to warm a state over.
+fn windows(stream: &Stream) -> (Capacity, Capacity) {
+    let series = if stream.training.enabled { stream.training.budget.series } else { 0 };
+    let least = stream.least_window().min(stream.window);
+    let warm = warm_steps(stream).max(stream.model.memory() + 1).min(stream.window);
+    (
+        Capacity { series: 0..series, shared: HISTORIES, least, most: stream.window },
+        Capacity { series: series..usize::MAX, shared: 0, least: warm, most: warm },
+    )
+}
+
+fn window<'a>(learnt: &'a Windows, others: &'a Windows, slot: Slot) -> WindowView<'a> {
+    if learnt.holds(slot) { learnt.view(slot) } else { others.view(slot) }
 }

@@ -1,15 +1,19 @@
+//! A round from end to end, a tile of series at a time: what is said of one waits in the cache for its
+//! network.
+
+use super::mixture::{At, Lanes};
 use super::rounds::Turn;
 use super::shard::Shard;
 use crate::config::{Fill, Stream};
-use crate::domain::{Forecast, ModelVersion, TargetForecast};
-use crate::evaluation::{Entry, lead_buckets};
-use crate::expert::{EMITTED, Expert, Past, last_value, seasonal_naive};
+use crate::domain::{AnomalyScore, Crossing, EventTime, Forecast, ModelVersion, TargetForecast};
+use crate::evaluation::Arrived;
+use crate::expert::Observation;
 use crate::nn::Error;
-use crate::series::{Slot, WindowView};
+use crate::series::{Features, Slot};
 use crate::telemetry::Invariant;
 
-const EXPERTS: usize = Expert::ALL.len();
-
+/// Series that are taken in, stepped and answered together.
+const TILE: usize = 128;
 /// Errors are shown in units of the series' deviation once it has this many readings.
 const SHOWN_AFTER: u32 = 24;
 
@@ -23,16 +27,25 @@ pub struct Emitted<'a> {
     pub offset: i64,
     pub model: Option<ModelVersion>,
     pub forecast: &'a Forecast,
-    experts: &'a [f32],
+    /// `[targets, lanes, horizon]`
+    said: &'a [f32],
     anchors: &'a [f64],
+    lanes: Lanes,
     horizon: usize,
 }
 
 impl Emitted<'_> {
-    /// What one expert forecast, in the target's units; NaN when it could not.
-    pub fn expert(&self, expert: Expert, target: usize, lead: usize) -> f64 {
-        let at = (target * EXPERTS + expert.index()) * self.horizon + lead - 1;
-        f64::from(self.experts[at]) + self.anchors[target]
+    /// What one of those that are judged ([`Shard::judged`]) said, in the target's units; NaN when it
+    /// could not.
+    pub fn said(&self, judged: usize, target: usize, lead: usize) -> f64 {
+        let lane = self.lanes.judged().nth(judged).expect("one of those that are judged");
+        let at = (target * self.lanes.count() + lane) * self.horizon + lead - 1;
+        f64::from(self.said[at]) + self.anchors[target]
+    }
+
+    /// What the network said by itself.
+    pub fn network(&self, target: usize, lead: usize) -> f64 {
+        self.said(self.lanes.experts + 1, target, lead)
     }
 }
 
@@ -42,67 +55,74 @@ pub(super) struct Buffers {
     pub room: usize,
     values: Vec<f32>,
     observed: Vec<bool>,
+    /// What is believed of each target. `[targets]`
+    believed: Vec<f32>,
+    extras: Vec<f32>,
     slots: Vec<u32>,
+    /// Places of the tile's series. `[TILE]`
+    places: Vec<At>,
+    /// Believed values of the tile's series. `[TILE, targets]`
+    origins: Vec<f32>,
+    /// How surprising the tile's readings are. `[TILE]`
+    scores: Vec<AnomalyScore>,
+    /// What was said of them a step before: point and bounds. `[TILE, targets, 1 + levels]`
+    expected: Vec<f32>,
+    /// What is said of the tile's series. `[TILE, targets, lanes, horizon]`
+    said: Vec<f32>,
     x: Vec<f32>,
     y: Vec<f32>,
     warm_slots: Vec<u32>,
     warm_x: Vec<f32>,
     warm_y: Vec<f32>,
-    /// `[targets, experts, horizon]`
-    experts: Vec<f32>,
-    /// `[targets, horizon]`
+    /// What a network corrects, and its unit there. `[targets, learnt leads]`
+    bases: Vec<f32>,
     lead_scales: Vec<f32>,
     anchors: Vec<f64>,
-    bounds: Vec<f32>,
-    available: [bool; EXPERTS],
     forecast: Forecast,
+    /// For each learnt lead which of the summary's buckets it is.
     buckets: Vec<Option<usize>>,
 }
 
 impl Buffers {
-    pub fn new(stream: &Stream) -> Self {
+    pub fn new(stream: &Stream, features: &Features, lanes: Lanes, buckets: &[usize]) -> Self {
         let (targets, h, levels) = (stream.targets.len(), stream.horizon, stream.levels.len());
-        let target =
-            TargetForecast { last: None, yhat: vec![0.0; h], quantiles: vec![0.0; levels * h], decimals: 0 };
-        let leads = lead_buckets(h);
+        let leads = stream.leads();
+        let target = TargetForecast {
+            last: None,
+            expected: vec![f64::NAN; 1 + levels],
+            yhat: vec![0.0; h],
+            quantiles: vec![0.0; levels * h],
+            decimals: 0,
+        };
         Self {
             room: 0,
             values: vec![0.0; stream.width()],
             observed: vec![false; targets],
-            slots: Vec::new(),
-            x: Vec::new(),
-            y: Vec::new(),
-            warm_slots: Vec::new(),
+            believed: vec![0.0; targets],
+            extras: vec![0.0; features.extras()],
+            slots: Vec::with_capacity(TILE),
+            places: Vec::with_capacity(TILE),
+            origins: vec![0.0; TILE * targets],
+            scores: vec![AnomalyScore::default(); TILE],
+            expected: vec![f32::NAN; TILE * targets * (1 + levels)],
+            said: vec![0.0; TILE * targets * lanes.count() * h],
+            x: vec![0.0; TILE * features.inputs()],
+            y: vec![0.0; TILE * features.outputs()],
+            warm_slots: Vec::with_capacity(TILE),
             warm_x: Vec::new(),
             warm_y: Vec::new(),
-            experts: vec![0.0; targets * EXPERTS * h],
-            lead_scales: vec![0.0; targets * h],
+            bases: vec![0.0; targets * leads.len()],
+            lead_scales: vec![0.0; targets * leads.len()],
             anchors: vec![0.0; targets],
-            bounds: vec![0.0; levels],
-            available: [true, stream.season().is_some(), true],
             forecast: Forecast {
-                origin: crate::domain::EventTime::MIN,
+                origin: EventTime::MIN,
                 degraded: None,
+                anomaly: AnomalyScore::default(),
+                limits: vec![Crossing::default(); stream.alarms.limits.len()],
                 targets: vec![target; targets],
             },
-            buckets: (1..=h).map(|lead| leads.iter().position(|l| *l == lead)).collect(),
+            buckets: leads.learnt().iter().map(|lead| buckets.iter().position(|b| b == lead)).collect(),
         }
-    }
-}
-
-/// One target of a window, as experts see it.
-struct TargetPast<'a> {
-    window: WindowView<'a>,
-    target: usize,
-}
-
-impl Past for TargetPast<'_> {
-    fn known(&self) -> usize {
-        self.window.len()
-    }
-
-    fn value(&self, age: usize) -> f32 {
-        self.window.value(age, self.target)
     }
 }
 
@@ -113,35 +133,49 @@ impl Shard {
     /// # Errors
     /// When the network can't step: a fault of the program or the device.
     pub fn run_round(&mut self, sink: &mut impl FnMut(Emitted<'_>)) -> Result<Option<usize>, Error> {
+        while let Some(series) = self.rounds.pass_mark() {
+            self.known = series as u64;
+            self.mixture.publish();
+        }
         let Some(turns) = self.rounds.next() else { return Ok(None) };
-        for turn in &turns {
-            self.copy_before_change(turn.slot)?;
-        }
-        let (inputs, outputs) = (self.features.inputs(), self.features.outputs());
         self.grow_networks()?;
-        self.buffers.slots.clear();
-        self.buffers.warm_slots.clear();
-        self.buffers.x.resize(turns.len() * inputs, 0.0);
-        self.buffers.y.resize(turns.len() * outputs, 0.0);
-        for (i, turn) in turns.iter().enumerate() {
-            self.take_in(turn)?;
-            if self.serving.is_some() || self.incoming.is_some() {
-                let row = &mut self.buffers.x[i * inputs..][..inputs];
-                let window = self.windows.view(turn.slot);
-                self.features.fill(&window, 0, self.scaler.scales(turn.slot), row);
-            }
-            self.buffers.slots.push(turn.slot.0);
-        }
-        if let Some(serving) = &mut self.serving {
-            serving.step(&self.buffers.slots, &self.buffers.x, &mut self.buffers.y)?;
-        }
-        self.step_incoming(&turns)?;
-        for (i, turn) in turns.iter().enumerate() {
-            self.answer(turn, i * outputs, sink);
+        for tile in turns.chunks(TILE) {
+            self.run_tile(tile, sink)?;
         }
         let stepped = turns.len();
         self.rounds.finish(turns);
         Ok(Some(stepped))
+    }
+
+    fn run_tile(&mut self, tile: &[Turn], sink: &mut impl FnMut(Emitted<'_>)) -> Result<(), Error> {
+        let (inputs, outputs) = (self.features.inputs(), self.features.outputs());
+        self.buffers.slots.clear();
+        self.buffers.places.clear();
+        for (i, turn) in tile.iter().enumerate() {
+            if let Some(next) = tile.get(i + 1) {
+                self.prefetch(next.slot);
+            }
+            self.copy_before_change(turn.slot)?;
+            self.take_in(turn, i)?;
+            self.buffers.slots.push(turn.slot.0);
+        }
+        if let Some(serving) = &mut self.serving {
+            let (x, y) =
+                (&self.buffers.x[..tile.len() * inputs], &mut self.buffers.y[..tile.len() * outputs]);
+            serving.step(&self.buffers.slots, x, y)?;
+        }
+        self.step_incoming(tile)?;
+        for (i, turn) in tile.iter().enumerate() {
+            self.answer(turn, i, sink);
+        }
+        Ok(())
+    }
+
+    fn prefetch(&self, slot: Slot) {
+        let now = self.recent.total(slot);
+        for target in 0..self.stream.targets.len() {
+            self.mixture.prefetch(slot.index(), target, now);
+        }
     }
 
     fn grow_networks(&mut self) -> Result<(), Error> {
@@ -151,12 +185,13 @@ impl Shard {
     }
 
     /// The warm states of a network that is to serve step along.
-    fn step_incoming(&mut self, turns: &[Turn]) -> Result<(), Error> {
+    fn step_incoming(&mut self, tile: &[Turn]) -> Result<(), Error> {
         let Some(incoming) = &mut self.incoming else { return Ok(()) };
         let (inputs, outputs) = (self.features.inputs(), self.features.outputs());
         let b = &mut self.buffers;
+        b.warm_slots.clear();
         b.warm_x.clear();
-        for (i, turn) in turns.iter().enumerate().filter(|(_, turn)| incoming.is_warm(turn.slot)) {
+        for (i, turn) in tile.iter().enumerate().filter(|(_, turn)| incoming.is_warm(turn.slot)) {
             b.warm_slots.push(turn.slot.0);
             b.warm_x.extend_from_slice(&b.x[i * inputs..][..inputs]);
         }
@@ -164,185 +199,231 @@ impl Shard {
         incoming.stateful.step(&b.warm_slots, &b.warm_x, &mut b.warm_y)
     }
 
-    /// Scores what has matured, scales, and appends to the window.
-    fn take_in(&mut self, turn: &Turn) -> Result<(), Error> {
+    /// Scores what has matured, scales, lets the experts forecast, and notes what a network is shown.
+    fn take_in(&mut self, turn: &Turn, tile_at: usize) -> Result<(), Error> {
         let slot = turn.slot;
         if turn.fresh {
             self.tables_mut().into_iter().for_each(|table| table.reset(slot.index()));
         }
         if turn.cold {
-            self.windows.clear(slot);
-            self.ledger.clear(slot.index());
+            self.recent.clear(slot);
+            self.learnt.clear(slot);
+            self.others.clear(slot);
+            self.mixture.interrupt(slot.index());
+            self.alarms.interrupt(slot.index());
             self.serving.as_mut().map_or(Ok(()), |s| s.reset(slot))?;
             self.incoming.as_mut().map_or(Ok(()), |i| i.stateful.reset(slot))?;
         }
-        let targets = self.stream.targets.len();
-        let now = self.windows.total(slot);
-        let window = self.windows.view(slot);
-        let forward = window.is_empty() || window.cell(0) < turn.cell;
+        let recent = self.recent.view(slot);
+        let forward = recent.is_empty() || recent.cell(0) < turn.cell;
         self.violations.check(Invariant::TimeMovesForward, forward);
         self.steps += u64::from(turn.observed.is_some());
-        for column in 0..self.stream.width() {
-            let raw = turn.observed.as_ref().map_or(f64::NAN, |o| self.rounds.values(o)[column]);
-            let value = self.scaler.relative(slot, column, raw);
-            let window = self.windows.view(slot);
-            let previous = (!window.is_empty()).then(|| window.value(0, column));
-            let seen = value.is_finite();
-            if column < targets {
-                self.buffers.observed[column] = seen;
-                if seen {
-                    self.score(slot, column, now, turn.cell, value);
-                }
-            }
-            if seen {
-                self.scaler.update(slot, column, value, previous);
-            }
-            self.buffers.values[column] =
-                if seen { value } else { self.filling(slot, column, now, previous.unwrap_or(0.0)) };
-        }
-        self.windows.push(slot, turn.cell, &self.buffers.values, &self.buffers.observed);
+        let now = self.recent.total(slot);
+        // The cells of an irregular stream have no phase: its seasons are counts of readings.
+        let on_grid = self.stream.grid.interval().is_some();
+        let clock = if on_grid { self.features.clock(turn.cell) } else { now as i64 };
+        let place = At { slot: slot.index(), target: 0, now, clock };
+        self.buffers.places.push(place);
+        self.take_values(turn, place, tile_at);
+        self.forecast(turn, place, tile_at);
+        self.keep(turn, tile_at);
         Ok(())
     }
 
-    /// What stands in for a missing value.
-    fn filling(&self, slot: Slot, column: usize, now: u64, previous: f32) -> f32 {
-        if column >= self.stream.targets.len() || self.stream.fill != Fill::Forecast {
-            return previous;
-        }
-        let point = self.ledger.matured(slot.index(), column, now, 1).point;
-        if point.is_finite() { point } else { previous }
-    }
-
-    /// Scores the forecasts that speak of step `now` against what has arrived: predict, score, learn.
-    fn score(&mut self, slot: Slot, target: usize, now: u64, cell: i64, value: f32) {
-        let window = self.windows.view(slot);
-        let scale = self.scaler.scales(slot)[target];
-        let per_deviation = if scale.readings() < SHOWN_AFTER { f32::NAN } else { 1.0 / scale.deviation() };
-        for lead in 1..=self.stream.horizon.min(window.len()) {
-            let due = self.ledger.matured(slot.index(), target, now, lead);
-            if !due.scale.is_finite() {
-                continue;
-            }
-            let age = lead - 1;
-            let mut errors = [f32::NAN; EXPERTS];
-            errors[Expert::Last.index()] = (window.value(age, target) - value).abs();
-            if let Some(season) = self.stream.season() {
-                errors[Expert::Seasonal.index()] = (window.seasonal(age, lead, season, target) - value).abs();
-            }
-            errors[Expert::Network.index()] = (due.network - value).abs();
-            for (expert, error) in errors.iter().enumerate() {
-                self.scores.update(slot.index(), target, expert, lead, *error);
-            }
-            if let Some(bucket) = self.buffers.buckets[lead - 1] {
-                for (expert, error) in errors.iter().enumerate() {
-                    self.summary.add_error(expert, bucket, error * per_deviation);
+    /// Learns from the values that have come, and finds what stands in for those that have not.
+    fn take_values(&mut self, turn: &Turn, place: At, tile_at: usize) {
+        let (slot, targets) = (turn.slot, self.stream.targets.len());
+        let each = targets * (1 + self.stream.levels.len());
+        self.buffers.expected[tile_at * each..][..each].fill(f32::NAN);
+        self.alarms.begin();
+        for column in 0..self.stream.width() {
+            let raw = turn.observed.as_ref().map_or(f64::NAN, |o| self.rounds.values(o)[column]);
+            let mut value = self.scaler.relative(slot, column, raw);
+            let recent = self.recent.view(slot);
+            let previous = (!recent.is_empty()).then(|| recent.value(0, column));
+            let is_seen = value.is_finite();
+            if column < targets {
+                let at = At { target: column, ..place };
+                self.buffers.observed[column] = is_seen;
+                if is_seen {
+                    let believed = self.mixture.admit(slot.index(), column, value);
+                    self.buffers.believed[column] = believed;
+                    self.score(at, value, believed, tile_at);
+                    self.scaler.update(slot, column, believed);
+                } else {
+                    let expected = match self.stream.fill {
+                        Fill::Forecast => self.mixture.expected(at),
+                        Fill::Hold | Fill::Mask => f32::NAN,
+                    };
+                    value = if expected.is_finite() { expected } else { previous.unwrap_or(0.0) };
+                    self.buffers.believed[column] = value;
+                    self.alarms.miss(at);
                 }
-                self.summary.add_error(EMITTED, bucket, (due.point - value).abs() * per_deviation);
-                self.summary.add_coverage(bucket, value, due.bounds);
+            } else if is_seen {
+                self.scaler.update(slot, column, value);
+            } else {
+                value = previous.unwrap_or(0.0);
             }
-            let (point, scale) = (due.point, due.scale);
-            self.intervals.update(slot.index(), target, cell, lead, value, point, scale, due.bounds);
+            self.buffers.values[column] = value;
+        }
+        if turn.observed.is_some() {
+            self.buffers.scores[tile_at] = self.alarms.end(slot.index(), self.known as usize);
         }
     }
 
-    /// Forecasts from the newest reading of a series, and emits when it is due.
-    fn answer(&mut self, turn: &Turn, y_at: usize, sink: &mut impl FnMut(Emitted<'_>)) {
-        let slot = turn.slot;
-        let (targets, h) = (self.stream.targets.len(), self.stream.horizon);
-        let now = self.windows.total(slot) - 1;
-        self.fill_experts(slot, y_at);
-        let networked = self.serving.is_some();
+    /// Scores the forecasts that speak of a value against it: predict, score, learn.
+    fn score(&mut self, at: At, value: f32, believed: f32, tile_at: usize) {
+        let scale = self.scaler.scales(Slot(at.slot as u32))[at.target];
+        let per_deviation = if scale.readings() < SHOWN_AFTER { f32::NAN } else { 1.0 / scale.deviation() };
+        let (summary, alarms, buckets) = (&mut self.summary, &mut self.alarms, &self.buffers.buckets);
+        let each = 1 + self.stream.levels.len();
+        let expected =
+            &mut self.buffers.expected[(tile_at * self.stream.targets.len() + at.target) * each..][..each];
+        let lanes = self.mixture.lanes;
+        let deviation = self.mixture.deviation(at.slot, at.target);
+        alarms.begin_target();
+        let errors = self.mixture.learn(at, believed, &scale, |matured, lead, bounds, error_scale| {
+            let point = matured.said(lanes.point(), lead);
+            if lead == 0 {
+                expected[0] = point;
+                expected[1..].copy_from_slice(bounds);
+            }
+            alarms.said(at, lead, Arrived { value, point, deviation, bounds }, error_scale);
+            let Some(bucket) = buckets[lead] else { return };
+            for (judged, lane) in lanes.judged().enumerate() {
+                let error = (matured.said(lane, lead) - value).abs();
+                summary.add_error(judged, bucket, error * per_deviation);
+            }
+            summary.add_coverage(bucket, value, bounds);
+        });
+        self.alarms.end_target(at, (believed - scale.mean) / scale.deviation());
+        if self.learnt.holds(Slot(at.slot as u32)) {
+            self.learnt.arrive(Slot(at.slot as u32), at.target, errors);
+        }
+    }
+
+    /// Lets the experts forecast.
+    fn forecast(&mut self, turn: &Turn, place: At, tile_at: usize) {
+        let (h, targets) = (self.stream.horizon, self.stream.targets.len());
+        let width = self.mixture.lanes.count() * h;
+        let b = &mut self.buffers;
+        self.features.fill_extras(turn.cell, &b.values, self.scaler.scales(turn.slot), &mut b.extras);
         for target in 0..targets {
+            let reading = Observation {
+                value: b.believed[target],
+                observed: b.observed[target],
+                clock: place.clock,
+                extras: &b.extras,
+            };
+            let said = &mut b.said[(tile_at * targets + target) * width..][..width];
+            self.mixture.forecast(At { target, ..place }, &reading, said);
+            b.origins[tile_at * targets + target] = b.believed[target];
+        }
+    }
+
+    /// Keeps the reading, and what a network is shown of it.
+    fn keep(&mut self, turn: &Turn, tile_at: usize) {
+        let (h, targets, inputs) = (self.stream.horizon, self.stream.targets.len(), self.features.inputs());
+        let width = self.mixture.lanes.count() * h;
+        let b = &mut self.buffers;
+        let (scales, learnt) = (self.scaler.scales(turn.slot), self.mixture.leads.learnt());
+        for target in 0..targets {
+            let said = &b.said[(tile_at * targets + target) * width..][..width];
+            let bases = &mut b.bases[target * learnt.len()..][..learnt.len()];
+            for (base, lead) in bases.iter_mut().zip(learnt) {
+                *base = self.mixture.base_of(said, *lead, scales[target].mean);
+            }
+        }
+        self.recent.push(turn.slot, turn.cell, &b.values, &b.observed);
+        let row = &mut b.x[tile_at * inputs..][..inputs];
+        let own = self.features.own();
+        self.features.fill_own(&self.recent.view(turn.slot), scales, &b.bases, &mut row[..own]);
+        let windows = if self.learnt.holds(turn.slot) { &mut self.learnt } else { &mut self.others };
+        windows.push(turn.slot, turn.cell, &row[..own]);
+        if self.serving.is_some() || self.incoming.is_some() {
+            self.features.complete(turn.cell, row);
+        }
+    }
+
+    /// Mixes in the network, puts the intervals around it, notes it, and emits it if it is due.
+    fn answer(&mut self, turn: &Turn, tile_at: usize, sink: &mut impl FnMut(Emitted<'_>)) {
+        let (slot, place) = (turn.slot, self.buffers.places[tile_at]);
+        let (h, targets) = (self.stream.horizon, self.stream.targets.len());
+        let (lanes, learnt) = (self.mixture.lanes, self.mixture.leads.len());
+        let width = lanes.count() * h;
+        let is_networked = self.serving.is_some();
+        if is_networked {
+            let scales = self.scaler.scales(slot);
+            let to = self.buffers.lead_scales.iter_mut();
+            let from = self.mixture.lead_scales(slot.index(), |target| scales[target].deviation());
+            to.zip(from).for_each(|(to, from)| *to = from);
+        }
+        for target in 0..targets {
+            let at = At { target, ..place };
             let scale = self.scaler.scales(slot)[target];
             let anchor = self.scaler.anchor(slot, target);
-            let window = self.windows.view(slot);
-            let seen = turn.observed.is_some() && window.observed(0, target);
+            let recent = self.recent.view(slot);
+            let is_seen = turn.observed.is_some() && recent.observed(0, target);
             let b = &mut self.buffers;
             b.anchors[target] = anchor;
             let out = &mut b.forecast.targets[target];
-            out.last = seen.then(|| f64::from(window.value(0, target)) + anchor);
+            out.last = is_seen.then(|| f64::from(recent.value(0, target)) + anchor);
             out.decimals = decimals(scale.deviation());
-            b.available[Expert::Network.index()] = networked;
-            for lead in 1..=h {
-                let by = |expert: usize| b.experts[(target * EXPERTS + expert) * h + lead - 1];
-                let best = self.scores.best(slot.index(), target, lead, &b.available, Expert::Last.index());
-                let point = by(best);
-                let guess = if scale.readings() > 1 { scale.deviation() } else { 0.0 };
-                let error = self.intervals.quantiles(
-                    slot.index(),
-                    target,
-                    turn.cell + lead as i64,
-                    lead,
-                    point,
-                    guess,
-                    &mut b.bounds,
-                );
-                let ascends = b.bounds.is_sorted() && b.bounds.iter().all(|bound| bound.is_finite());
-                self.violations.check(Invariant::QuantilesAscend, ascends);
-                let network = if networked { by(Expert::Network.index()) } else { f32::NAN };
-                // A forecast from a filled cell is stepped on, but never judged.
-                let judged = if turn.observed.is_some() { error } else { f32::NAN };
-                let entry = Entry { point, network, scale: judged, bounds: &b.bounds };
-                self.ledger.issue(slot.index(), target, now, lead, entry);
+            let said = &mut b.said[(tile_at * targets + target) * width..][..width];
+            let y = &b.y[(tile_at * targets + target) * learnt..][..learnt];
+            let network = is_networked.then_some((y, &b.lead_scales[target * learnt..][..learnt]));
+            self.mixture.correct(at, network, scale.mean, said);
+            let each = 1 + self.stream.levels.len();
+            let expected = &b.expected[(tile_at * targets + target) * each..][..each];
+            out.expected.iter_mut().zip(expected).for_each(|(to, from)| *to = f64::from(*from) + anchor);
+            let deviation = self.mixture.deviation(at.slot, target);
+            let (violations, alarms) = (&mut self.violations, &mut self.alarms);
+            self.mixture.surround(at, said, |lead, point, bounds| {
+                alarms.forecast(target, lead, (point, deviation, anchor), bounds);
+                let ascends = bounds.is_sorted() && bounds.iter().all(|bound| bound.is_finite());
+                violations.check(Invariant::QuantilesAscend, ascends);
                 out.yhat[lead - 1] = f64::from(point) + anchor;
-                for (level, bound) in b.bounds.iter().enumerate() {
+                for (level, bound) in bounds.iter().enumerate() {
                     out.quantiles[level * h + lead - 1] = f64::from(*bound) + anchor;
                 }
-            }
+            });
+            // A forecast from a filled cell is stepped on, but never judged.
+            let origin = b.origins[tile_at * targets + target];
+            self.mixture.issue(at, origin, turn.observed.is_some(), said);
+            self.alarms.expect(at, &said[lanes.point() * h..][..h]);
         }
+        self.emit(turn, tile_at, sink);
+    }
+
+    fn emit(&mut self, turn: &Turn, tile_at: usize, sink: &mut impl FnMut(Emitted<'_>)) {
         let Some(observed) = turn.observed.as_ref() else { return };
         if !observed.answer {
             self.accounts.silent += 1;
             return;
         }
         self.accounts.answered += 1;
-        let again = observed.offset < self.emit_from && !self.order.holds();
+        let again = observed.offset < self.emit_from && !self.order.has_held();
         self.violations.check(Invariant::AnsweredOnce, !again);
-        let newest = self.windows.view(slot).cell(0);
+        let newest = self.recent.view(turn.slot).cell(0);
         self.violations.check(Invariant::NothingFromLater, newest == turn.cell);
         self.buffers.forecast.origin = self.stream.grid.start_of(turn.cell);
         self.buffers.forecast.degraded = self.degraded();
+        self.buffers.forecast.anomaly = self.buffers.scores[tile_at];
+        self.alarms.crossings(turn.slot.index(), &mut self.buffers.forecast.limits);
+        let (h, lanes, targets) = (self.stream.horizon, self.mixture.lanes, self.stream.targets.len());
+        let width = targets * lanes.count() * h;
         sink(Emitted {
-            slot,
+            slot: turn.slot,
             series: self.rounds.name(observed),
             key: self.rounds.key(observed),
             offset: observed.offset,
             model: self.model(),
             forecast: &self.buffers.forecast,
-            experts: &self.buffers.experts,
+            said: &self.buffers.said[tile_at * width..][..width],
             anchors: &self.buffers.anchors,
+            lanes,
             horizon: h,
         });
-    }
-
-    /// What each expert says of each target and lead, from the newest reading.
-    fn fill_experts(&mut self, slot: Slot, y_at: usize) {
-        let (targets, h) = (self.stream.targets.len(), self.stream.horizon);
-        let mut lead_scales = std::mem::take(&mut self.buffers.lead_scales);
-        lead_scales.iter_mut().zip(self.lead_scales(slot)).for_each(|(to, from)| *to = from);
-        let window = self.windows.view(slot);
-        let b = &mut self.buffers;
-        for target in 0..targets {
-            let past = TargetPast { window, target };
-            let rows = &mut b.experts[target * EXPERTS * h..][..EXPERTS * h];
-            let (last, rest) = rows.split_at_mut(h);
-            let (seasonal, network) = rest.split_at_mut(h);
-            last_value(&past, last);
-            match self.stream.season() {
-                Some(season) => seasonal_naive(&past, season, seasonal),
-                None => seasonal.fill(f32::NAN),
-            }
-            if self.serving.is_some() {
-                for (i, point) in network.iter_mut().enumerate() {
-                    let at = target * h + i;
-                    let correction = b.y[y_at + at] * lead_scales[at];
-                    *point = self.features.base(&window, 0, i + 1, target) + correction;
-                }
-            } else {
-                network.fill(f32::NAN);
-            }
-        }
-        self.buffers.lead_scales = lead_scales;
     }
 }
 

@@ -1,17 +1,27 @@
-//! How good forecasts were: the ledger of those that wait for their target, recent errors per expert,
-//! intervals that track their coverage, and what is summed up for the metrics.
+//! How good forecasts were: the ledger of those that wait for their target, recent errors of a
+//! network's base, intervals that track their coverage, and what is summed up for the metrics. And what
+//! is judged by them: how surprising a reading is, whether a limit will be crossed, whether a stream has
+//! drifted.
 //!
 //! Promises that nothing is learnt from a target before it has arrived. Knows experts as numbers
 //! only.
 
+mod anomaly;
+mod drift;
 mod interval;
-mod ledger;
-mod scores;
+mod lead_errors;
+mod limits;
+mod paired;
+mod standing;
 mod summary;
 mod waiting;
 
+pub use anomaly::{Anomalies, Arrived};
+pub use drift::{Drift, DriftFound, DriftKind};
 pub use interval::Intervals;
-pub use ledger::{Entry, Ledger};
-pub use scores::Scores;
-pub use summary::{Summary, lead_buckets};
+pub use lead_errors::LeadErrors;
+pub use limits::Limits;
+pub use paired::{Compared, Promotion, Verdict, diebold_mariano};
+pub use standing::Standing;
+pub use summary::Summary;
 pub use waiting::Waiting;

@@ -1,33 +1,27 @@
+use crate::domain::Leads;
+
 /// Sums over all series of a shard since they were last taken: what the metrics show.
 #[derive(Clone, Debug)]
 pub struct Summary {
     buckets: Vec<usize>,
     levels: usize,
-    experts: usize,
+    names: Vec<&'static str>,
     /// Sum of scaled absolute errors and their number. `[experts, buckets]`
     errors: Vec<(f64, f64)>,
     /// How often the target lay at or below the quantile, and of how many. `[levels, buckets]`
     below: Vec<(f64, f64)>,
 }
 
-/// Leads that stand for all: 1, 2, 4, 8, … and the horizon.
-pub fn lead_buckets(horizon: usize) -> Vec<usize> {
-    let mut leads: Vec<usize> = std::iter::successors(Some(1usize), |lead| Some(lead * 2))
-        .take_while(|lead| *lead < horizon)
-        .collect();
-    leads.push(horizon);
-    leads
-}
-
 impl Summary {
-    pub fn new(horizon: usize, experts: usize, levels: usize) -> Self {
-        let buckets = lead_buckets(horizon);
+    /// `names` are those of the experts.
+    pub fn new(horizon: usize, names: Vec<&'static str>, levels: usize) -> Self {
+        let buckets = Leads::buckets(horizon).learnt().to_vec();
         let n = buckets.len();
         Self {
             buckets,
             levels,
-            experts,
-            errors: vec![(0.0, 0.0); experts * n],
+            errors: vec![(0.0, 0.0); names.len() * n],
+            names,
             below: vec![(0.0, 0.0); levels * n],
         }
     }
@@ -86,8 +80,9 @@ impl Summary {
         self.errors.iter().map(|(_, n)| n).sum::<f64>() as u64
     }
 
-    pub fn experts(&self) -> usize {
-        self.experts
+    /// The names of the experts, in the order of their errors.
+    pub fn names(&self) -> &[&'static str] {
+        &self.names
     }
 
     pub fn levels(&self) -> usize {
@@ -100,17 +95,5 @@ impl Summary {
         self.errors.fill((0.0, 0.0));
         self.below.fill((0.0, 0.0));
         taken
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buckets_double_up_to_the_horizon() {
-        assert_eq!(lead_buckets(24), [1, 2, 4, 8, 16, 24]);
-        assert_eq!(lead_buckets(1), [1]);
-        assert_eq!(lead_buckets(8), [1, 2, 4, 8]);
     }
 }

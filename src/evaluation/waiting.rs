@@ -112,20 +112,31 @@ impl Waiting {
             let origin = if *lead <= newest { newest - lead } else { newest + horizon - lead };
             let at = 2 * (row * horizon + origin);
             let (reference, unit) = (self.origins[at], self.origins[at + 1]);
+            let unit = if unit > 0.0 { unit } else { f32::NAN };
             for (lane, said) in entry.iter().enumerate() {
                 out[lane * n + i] = said * unit + reference;
             }
         }
     }
 
+    /// What a lane said at step `now - 1` of the step after it, also where that is not to be judged;
+    /// not a number where nothing was said.
+    pub fn next(&self, slot: usize, target: usize, now: u64, lane: usize) -> f32 {
+        let row = slot * self.targets + target;
+        let said = self.said[(row * self.entries + self.starts[0]) * self.lanes + lane];
+        let at = self.origin_at(row, now.wrapping_sub(1));
+        half::f16::from_bits(said).to_f32() * self.origins[at + 1].abs() + self.origins[at]
+    }
+
     /// Notes what is said at step `now`. Values are kept relative to `reference`, in thousandths of
-    /// what they differ from it by, and as far as 65,504 times `unit` from it. `said`: `[lanes, horizon]`
+    /// what they differ from it by, and as far as 65,504 times `unit` from it. What is not to be judged
+    /// never matures. `said`: `[lanes, horizon]`
     pub fn issue(
         &mut self,
         slot: usize,
         target: usize,
         now: u64,
-        (reference, unit): (f32, f32),
+        (reference, unit, judged): (f32, f32, bool),
         said: &[f32],
     ) {
         let (row, n) = (slot * self.targets + target, self.leads.len());
@@ -134,7 +145,8 @@ impl Waiting {
         self.find_places(now);
         let unit = if unit > 1e-30 && unit.is_finite() { unit } else { 1.0 };
         let origin = self.origin_at(row, now);
-        self.origins[origin..][..2].copy_from_slice(&[reference, unit]);
+        // A unit below 0 marks what is not to be judged.
+        self.origins[origin..][..2].copy_from_slice(&[reference, if judged { unit } else { -unit }]);
         let per_unit = 1.0 / unit;
         for (lead, entry) in self.leads.iter().zip(self.values.chunks_exact_mut(self.lanes)) {
             for (said, value) in said[lead - 1..].iter().step_by(horizon).zip(entry) {
@@ -145,15 +157,6 @@ impl Waiting {
         for i in 0..n {
             let at = self.at(row, i);
             self.said[at..][..self.lanes].copy_from_slice(&self.halves[i * self.lanes..][..self.lanes]);
-        }
-    }
-
-    /// Notes that nothing is said at step `now`, so that what has matured is not taken twice.
-    pub fn pass(&mut self, slot: usize, target: usize, now: u64) {
-        self.find_places(now);
-        for i in 0..self.leads.len() {
-            let at = self.at(slot * self.targets + target, i);
-            self.said[at..][..self.lanes].fill(half::f16::NAN.to_bits());
         }
     }
 }
@@ -218,13 +221,11 @@ mod tests {
                     }
                 }
             }
-            if now % 7 == 3 {
-                waiting.pass(1, 1, now);
-                continue;
-            }
             let said: Vec<f32> =
                 (0..3).flat_map(|lane| (1..=5).map(move |lead| value(now, lead, lane))).collect();
-            waiting.issue(1, 1, now, (1e6 + now as f32, 0.5), &said);
+            waiting.issue(1, 1, now, (1e6 + now as f32, 0.5, now % 7 != 3), &said);
+            let next = waiting.next(1, 1, now + 1, 2);
+            assert!((next - value(now, 1, 2)).abs() < 0.1, "{now}: {next}");
         }
         waiting.matured(0, 1, 40, &mut out);
         assert!(out.iter().all(|v| v.is_nan()));

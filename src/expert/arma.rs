@@ -179,6 +179,13 @@ impl Experts for Arma {
         }
         head.steps = now.wrapping_add(1);
     }
+
+    fn interrupt(&mut self, slot: usize) {
+        for head in self.table.heads(slot) {
+            head.steps = 0;
+            head.residuals = [0.0; RESIDUALS];
+        }
+    }
 }
 
 /// One step of recursive least squares; gives the residual after it, bounded.

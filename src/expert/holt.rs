@@ -116,6 +116,13 @@ impl Holt {
         row[n + now] = value - level - self.seasonal(row, place.clock);
     }
 
+    /// Makes the step after `newest` the first one: the level stays, its past is forgotten.
+    pub fn restart(&self, row: &mut [f32], newest: u64) {
+        let level = row[self.origin(newest)];
+        row[..self.horizon].fill(level);
+        row[self.horizon..2 * self.horizon].fill(0.0);
+    }
+
     /// Its forecast from the newest reading; `carry` is what is left of an error at `lead`.
     pub fn forecast(&self, row: &[f32], place: Place, lead: usize, carry: f32) -> f32 {
         let now = self.origin(place.steps);

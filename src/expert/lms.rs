@@ -1,7 +1,7 @@
 use super::range::Range;
 use super::table::{Row, Table, rows_of_table};
-use super::{Experts, Leads, Observation};
-use crate::domain::{Damaged, Rows, Take, seasonal_age};
+use super::{Experts, Observation};
+use crate::domain::{Damaged, Leads, Rows, Take, seasonal_age};
 use bytemuck::{Pod, Zeroable};
 
 /// The rates that run beside each other: the best one differs a hundredfold between series.
@@ -151,6 +151,10 @@ impl Experts for Lms {
             }
             points.iter_mut().for_each(|point| *point = head.range.clamp(*point));
         }
+    }
+
+    fn interrupt(&mut self, slot: usize) {
+        self.table.heads(slot).for_each(|head| head.steps = 0);
     }
 }
 

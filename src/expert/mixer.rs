@@ -1,8 +1,7 @@
 use super::lanes::{Isa, Kernel, LANES, Lanes, padded, registers, registers_mut};
-use super::leads::Leads;
 use super::pooled::Pooled;
 use super::table::{Row, Table};
-use crate::domain::{Damaged, Rows, Take};
+use crate::domain::{Damaged, Leads, Rows, Take};
 use bytemuck::{Pod, Zeroable};
 
 /// How much of a regret is left a reading later: of the two copies, and of what chooses among them.
@@ -43,8 +42,8 @@ pub struct Mixer {
     /// `[2, width]`
     shares: Vec<f32>,
     /// What mature series weigh their experts by, and what young ones begin with.
-    /// `[targets]` of `[experts, width]`
-    pooled: Vec<Pooled>,
+    /// `[experts, width]` each.
+    pooled: Pooled,
     /// What all begin with before there are mature ones. `[experts, width]`
     beginning: Vec<f32>,
     /// The weights at every lead, where not every one is learnt. `[3, experts, stride]`
@@ -103,7 +102,7 @@ impl Mixer {
             matured: vec![f32::NAN; (experts + MIXED) * width],
             weights: vec![0.0; 3 * experts * width],
             shares: vec![0.0; 2 * width],
-            pooled: vec![Pooled::new(experts * width); targets],
+            pooled: Pooled::new(targets, experts * width),
             beginning: vec![1.0 / experts as f32; experts * width],
             spread: vec![0.0; 3 * experts * padded(leads.horizon())],
             said: vec![f32::NAN; experts * padded(leads.horizon())],
@@ -130,15 +129,27 @@ impl Mixer {
         self
     }
 
-    /// Lets young series weigh their experts as mature ones of this shard do, as far as that has been
-    /// gathered.
+    /// Lets young series weigh their experts as mature ones of this shard do by now. Called at moments
+    /// that don't depend on batches, it keeps forecasts independent of them.
     pub fn publish(&mut self) {
-        self.pooled.iter_mut().for_each(Pooled::publish);
+        let of_all = 2 * self.experts * self.layout.width;
+        for [slot, target] in self.pooled.take_ripe() {
+            let (slot, target) = (slot as usize, target as usize);
+            // Its slot may be another series' by now.
+            if self.table.get(slot, target).is_some_and(|head| head.mixtures >= self.mature()) {
+                self.fill_weights(slot, target);
+                self.pooled.take(target, &self.weights[of_all..]);
+            }
+        }
+    }
+
+    fn mature(&self) -> u32 {
+        MATURE.max(self.from)
     }
 
     /// Appends what is pooled over series, lossless.
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
-        self.pooled.iter().for_each(|pooled| pooled.save(out));
+        self.pooled.save(out);
     }
 
     /// Takes back what [`Self::save_pooled`] of a mixer of the same shape has written.
@@ -146,7 +157,7 @@ impl Mixer {
     /// # Errors
     /// [`Damaged`] for anything else.
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
-        self.pooled.iter_mut().try_for_each(|pooled| pooled.load(from))
+        self.pooled.load(from)
     }
 
     /// Asks for a series' memory while another is worked on.
@@ -160,15 +171,16 @@ impl Mixer {
     }
 
     /// Learns from the forecasts of `value`, a reading that has arrived: what each expert said at each
-    /// learnt lead, then what [`Self::mix`] made of it; not a number where nothing was said.
-    /// `matured`: `[experts + MIXED, learnt leads]`
-    pub fn learn(&mut self, slot: usize, target: usize, value: f32, matured: &[f32]) {
+    /// learnt lead, and what [`Self::mix`] made of it; not a number where nothing was said.
+    /// `said`: `[experts, learnt leads]`; `mixed`: `[MIXED, learnt leads]`
+    pub fn learn(&mut self, slot: usize, target: usize, value: f32, said: &[f32], mixed: &[f32]) {
         let (n, width) = (self.leads.len(), self.layout.width);
-        assert_eq!(matured.len(), (self.experts + MIXED) * n);
+        assert!(said.len() == self.experts * n && mixed.len() == MIXED * n);
         if !value.is_finite() {
             return;
         }
-        for (from, to) in matured.chunks_exact(n).zip(self.matured.chunks_exact_mut(width)) {
+        let rows = said.chunks_exact(n).chain(mixed.chunks_exact(n));
+        for (from, to) in rows.zip(self.matured.chunks_exact_mut(width)) {
             to[..n].copy_from_slice(from);
         }
         let Row { floats, counts, .. } = self.table.row(slot, target);
@@ -180,13 +192,14 @@ impl Mixer {
     pub fn mix(&mut self, slot: usize, target: usize, forecasts: &[f32], mixed: &mut [f32]) {
         let horizon = self.leads.horizon();
         assert!(forecasts.len() == self.experts * horizon && mixed.len() == MIXED * horizon);
+        let (from, mature) = (self.from, self.mature());
         let head = self.table.row(slot, target).head;
-        let (young, mature) = (head.mixtures < self.from, head.mixtures == MATURE.max(self.from));
+        let young = head.mixtures < from;
         head.mixtures = head.mixtures.saturating_add(1);
-        self.fill_weights(slot, target);
-        if mature {
-            self.pooled[target].take(&self.weights[2 * self.experts * self.layout.width..]);
+        if head.mixtures == mature {
+            self.pooled.ripen(slot, target);
         }
+        self.fill_weights(slot, target);
         let (width, stride) = (self.layout.width, padded(horizon));
         for (to, from) in self.said.chunks_exact_mut(stride).zip(forecasts.chunks_exact(horizon)) {
             to[..horizon].copy_from_slice(from);
@@ -220,7 +233,7 @@ impl Mixer {
 
     fn fill_weights(&mut self, slot: usize, target: usize) {
         let Row { floats, .. } = self.table.row(slot, target);
-        let prior = self.pooled[target].published().unwrap_or(&self.beginning);
+        let prior = self.pooled.mean(target).unwrap_or(&self.beginning);
         let (weights, shares) = (&mut self.weights, &mut self.shares);
         let work = Weigh { layout: self.layout, floats, prior, weights, shares };
         self.isa.run(work);

@@ -11,29 +11,25 @@ mod arma;
 mod covariance;
 mod holt;
 mod lanes;
-mod last;
-mod leads;
 mod lms;
 mod mixer;
+mod panel;
 mod plan;
 mod pool;
 mod pooled;
 mod profile;
 mod range;
-mod seasonal;
 mod table;
 mod turn;
 mod velocity;
 mod weights;
 
 pub use arma::Arma;
-pub use last::last_value;
-pub use leads::Leads;
 pub use lms::Lms;
 pub use mixer::{MIXED, Mixer};
-pub use plan::{Accuracy, PoolShape, TooManyExtras};
+pub use panel::Panel;
+pub use plan::{PoolShape, TooManyExtras};
 pub use pool::Pool;
-pub use seasonal::seasonal_naive;
 pub use velocity::Velocity;
 
 use crate::domain::Rows;
@@ -59,43 +55,8 @@ pub trait Experts: Rows {
     /// Takes the next reading of a target: learns from every target that it makes arrive, then
     /// forecasts all leads from it. `out`: `[experts, horizon]`
     fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]);
-}
 
-/// Who forecasts. The order is that of every table of errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expert {
-    Last,
-    Seasonal,
-    Network,
-}
-
-impl Expert {
-    pub const ALL: [Self; 3] = [Self::Last, Self::Seasonal, Self::Network];
-
-    /// The name in metrics and tables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Last => "last",
-            Self::Seasonal => "seasonal",
-            Self::Network => "network",
-        }
-    }
-
-    pub fn index(self) -> usize {
-        self as usize
-    }
-}
-
-/// The names under which errors are shown: every expert, then what was emitted.
-pub const JUDGED: [&str; 4] =
-    [Expert::Last.name(), Expert::Seasonal.name(), Expert::Network.name(), "mixture"];
-/// What was emitted, among those that are judged.
-pub const EMITTED: usize = JUDGED.len() - 1;
-
-/// A series' past, newest first.
-pub trait Past {
-    /// Readings known, at least 1.
-    fn known(&self) -> usize;
-    /// The value `age` steps before the newest; `age < known()`.
-    fn value(&self, age: usize) -> f32;
+    /// Says that a series goes on after a break that nothing fills: what was learnt stays, its past
+    /// readings count no more.
+    fn interrupt(&mut self, slot: usize);
 }

@@ -1,9 +1,10 @@
 use super::covariance::Covariance;
 use super::holt::{Holt, QUICK, SLOW};
 use super::lanes::padded;
-use super::leads::Leads;
 use super::profile::Profile;
 use super::weights::FEATURES_MAX;
+use crate::config::Accuracy;
+use crate::domain::Leads;
 
 /// Rates of the profiles of the short and of the long season.
 const PROFILE_RATES: [f32; 2] = [0.1, 0.25];
@@ -23,15 +24,6 @@ const STABLE: f32 = 0.5;
 /// Blocks begin at this reading, or after four of the shorter season if that is sooner.
 const START: usize = 48;
 
-/// How much is kept of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accuracy {
-    /// Every lead has weights of its own, features are as rich as the stream allows.
-    Full,
-    /// A few kilobytes: few features, weights at leads 1, 2, 4, 8, … only.
-    Compact,
-}
-
 /// What a stream's pool has to do with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolShape {
@@ -42,6 +34,8 @@ pub struct PoolShape {
     /// Calendar features and covariates of a reading.
     pub extras: usize,
     pub accuracy: Accuracy,
+    /// Whether there are blocks of least squares, or what is naive alone.
+    pub linear: bool,
 }
 
 /// More features than a block can carry.
@@ -183,11 +177,11 @@ impl Plan {
             holts,
             features,
         };
-        plan.lay_out(fast);
+        plan.lay_out(fast, shape.linear);
         Ok(plan)
     }
 
-    fn lay_out(&mut self, fast: usize) {
+    fn lay_out(&mut self, fast: usize, linear: bool) {
         let compact = self.compact;
         let take = |total: &mut usize, n: usize| std::mem::replace(total, *total + n);
         for profile in &self.profiles {
@@ -213,6 +207,9 @@ impl Plan {
         if !compact {
             let base = if self.season.is_some() { Base::Seasonal } else { Base::Last };
             blocks.push((fast, vec![base], FORGETTING_FAST));
+        }
+        if !linear {
+            blocks.clear();
         }
         let (horizon, leads) = (self.leads.horizon(), self.leads.len());
         self.halves = horizon * self.stride();
@@ -340,6 +337,7 @@ mod tests {
             seasons: vec![24, 168],
             extras: 30,
             accuracy: Accuracy::Full,
+            linear: true,
         };
         let plan = Plan::try_new(&shape).unwrap();
         let blocks: Vec<usize> = plan.blocks.iter().map(|b| b.features).collect();
@@ -362,8 +360,14 @@ mod tests {
             [vec![], vec![2], vec![3, 4], vec![7, 28], vec![12], vec![24], vec![96, 672], vec![1440]]
         {
             for accuracy in [Accuracy::Full, Accuracy::Compact] {
-                let shape =
-                    PoolShape { targets: 1, horizon: 10, seasons: seasons.clone(), extras: 0, accuracy };
+                let shape = PoolShape {
+                    targets: 1,
+                    horizon: 10,
+                    seasons: seasons.clone(),
+                    extras: 0,
+                    accuracy,
+                    linear: true,
+                };
                 let plan = Plan::try_new(&shape).unwrap();
                 for (i, feature) in plan.features.iter().enumerate() {
                     assert!(!plan.features[..i].contains(feature), "{seasons:?}: {feature:?} twice");

@@ -2,7 +2,7 @@ use super::lanes::Isa;
 use super::plan::{Base, Plan, PoolShape, TooManyExtras};
 use super::pooled::Pooled;
 use super::range::Range;
-use super::table::Table;
+use super::table::{Row, Table};
 use super::turn::{Turn, VALUE_MAX};
 use super::{Experts, Observation};
 use crate::domain::{Damaged, Rows, Take};
@@ -10,6 +10,8 @@ use bytemuck::{Pod, Zeroable};
 
 /// The most blocks of a pool.
 pub(super) const BLOCKS: usize = 3;
+/// A block hands its weights to the young after learning from this many readings.
+const MATURE: u64 = 500;
 /// Since when a block learns that has not begun.
 const NEVER: u64 = u64::MAX;
 
@@ -22,8 +24,8 @@ pub struct Pool {
     names: Vec<&'static str>,
     isa: Isa,
     table: Table<Head>,
-    /// Weights and covariances of the stream's mature series. `[targets]`
-    pooled: Vec<Pooled>,
+    /// Weights and covariances of the stream's mature series.
+    pooled: Pooled,
     work: Work,
 }
 
@@ -42,6 +44,13 @@ pub(super) struct Head {
     /// What blocks divide by.
     pub unit: f32,
     pub spare: f32,
+}
+
+impl Head {
+    /// Whether the blocks have learnt from so many readings that the young may start from them.
+    fn is_mature(&self) -> bool {
+        self.unit > 0.0 && self.steps.saturating_sub(self.since[0]) > MATURE
+    }
 }
 
 /// Scratch, the same for every series.
@@ -88,7 +97,7 @@ impl Pool {
             corrections: vec![0.0; bases * leads],
         };
         let table = Table::new(shape.targets, head, &floats, plan.halves, plan.counts);
-        let pooled = vec![Pooled::new(plan.floats - plan.blocks_from()); shape.targets];
+        let pooled = Pooled::new(shape.targets, plan.floats - plan.blocks_from());
         Ok(Self { names: plan.names(), isa: Isa::best(), table, pooled, work, plan })
     }
 
@@ -100,12 +109,19 @@ impl Pool {
     /// Lets series that begin from now on start from what mature ones of this shard have learnt so far.
     /// Called at moments that don't depend on batches, it keeps forecasts independent of them.
     pub fn publish(&mut self) {
-        self.pooled.iter_mut().for_each(Pooled::publish);
+        for [slot, target] in self.pooled.take_ripe() {
+            let (slot, target) = (slot as usize, target as usize);
+            // Its slot may be another series' by now.
+            if self.table.get(slot, target).is_some_and(Head::is_mature) {
+                let row = self.table.row(slot, target);
+                self.pooled.take(target, &row.floats[self.plan.blocks_from()..self.plan.floats]);
+            }
+        }
     }
 
     /// Appends what is pooled over series, lossless.
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
-        self.pooled.iter().for_each(|pooled| pooled.save(out));
+        self.pooled.save(out);
     }
 
     /// Takes back what [`Self::save_pooled`] of a pool of the same shape has written.
@@ -113,7 +129,7 @@ impl Pool {
     /// # Errors
     /// [`Damaged`] for anything else.
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
-        self.pooled.iter_mut().try_for_each(|pooled| pooled.load(from))
+        self.pooled.load(from)
     }
 
     /// Asks for a series' memory while another is worked on.
@@ -147,9 +163,27 @@ impl Experts for Pool {
 
     fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]) {
         let row = self.table.row(slot, target);
-        let pooled = &mut self.pooled[target];
+        let was_mature = row.head.is_mature();
+        let pooled = self.pooled.mean(target);
         let mut turn = Turn { plan: &self.plan, isa: self.isa, work: &mut self.work, pooled, row };
         turn.step(reading, out);
+        if !was_mature && self.table.head(slot, target).is_mature() {
+            self.pooled.ripen(slot, target);
+        }
+    }
+
+    fn interrupt(&mut self, slot: usize) {
+        for target in 0..self.table.targets() {
+            let Row { head, floats, .. } = self.table.row(slot, target);
+            let newest = head.steps.wrapping_sub(1);
+            for (holt, at) in self.plan.holts.iter().zip(self.plan.holt_floats) {
+                holt.restart(&mut floats[at..], newest);
+            }
+            head.steps = 0;
+            if head.unit > 0.0 {
+                head.since = [0; BLOCKS];
+            }
+        }
     }
 }
 
@@ -157,12 +191,18 @@ super::table::rows_of_table!(Pool);
 
 #[cfg(test)]
 mod tests {
-    use super::super::Accuracy;
     use super::*;
+    use crate::config::Accuracy;
 
     fn pool() -> Pool {
-        let shape =
-            PoolShape { targets: 1, horizon: 6, seasons: vec![12], extras: 0, accuracy: Accuracy::Full };
+        let shape = PoolShape {
+            targets: 1,
+            horizon: 6,
+            seasons: vec![12],
+            extras: 0,
+            accuracy: Accuracy::Full,
+            linear: true,
+        };
         let mut pool = Pool::try_new(&shape).unwrap();
         pool.grow(1);
         pool

@@ -2,59 +2,86 @@ use crate::domain::{Damaged, Take, put};
 
 /// A series that has just become mature counts at least this much among those before it.
 const SERIES_MAX: u32 = 64;
+/// Room for so many is there from the start.
+const RIPE: usize = 256;
 
-/// The mean of what mature series have learnt, for those that begin: gathered as they come, seen by
-/// others only once it is published.
+/// The mean of what mature series have learnt, for those that begin.
+///
+/// Who has become mature is noted as it happens, and taken in at moments that the owner chooses, in the
+/// order of slots: so what the young start with depends on readings alone, not on their batches.
 #[derive(Clone, Debug)]
 pub(super) struct Pooled {
-    gathered: Vec<f32>,
-    published: Vec<f32>,
-    gathered_series: u32,
-    published_series: u32,
+    /// `[targets]`
+    means: Vec<Mean>,
+    /// Slots and targets that have become mature and were not taken in yet.
+    ripe: Vec<[u32; 2]>,
+}
+
+#[derive(Clone, Debug)]
+struct Mean {
+    series: u32,
+    floats: Vec<f32>,
 }
 
 impl Pooled {
-    pub fn new(floats: usize) -> Self {
-        Self {
-            gathered: vec![0.0; floats],
-            published: vec![0.0; floats],
-            gathered_series: 0,
-            published_series: 0,
-        }
+    pub fn new(targets: usize, floats: usize) -> Self {
+        let mean = Mean { series: 0, floats: vec![0.0; floats] };
+        Self { means: vec![mean; targets], ripe: Vec::with_capacity(RIPE) }
+    }
+
+    /// Notes that a series has become mature.
+    pub fn ripen(&mut self, slot: usize, target: usize) {
+        self.ripe.push([slot as u32, target as u32]);
+    }
+
+    /// The slots and targets that have become mature since the last call, in order.
+    pub fn take_ripe(&mut self) -> Vec<[u32; 2]> {
+        let mut ripe = std::mem::take(&mut self.ripe);
+        ripe.sort_unstable();
+        ripe.dedup();
+        ripe
     }
 
     /// Takes a mature series in; one that is not finite is passed over.
-    pub fn take(&mut self, learnt: &[f32]) {
-        let learnt = &learnt[..self.gathered.len()];
+    pub fn take(&mut self, target: usize, learnt: &[f32]) {
         if !learnt.iter().all(|v| v.is_finite()) {
             return;
         }
-        self.gathered_series = self.gathered_series.saturating_add(1);
-        let share = 1.0 / self.gathered_series.min(SERIES_MAX) as f32;
-        self.gathered.iter_mut().zip(learnt).for_each(|(mean, v)| *mean += share * (v - *mean));
+        let mean = &mut self.means[target];
+        mean.series = mean.series.saturating_add(1);
+        let share = 1.0 / mean.series.min(SERIES_MAX) as f32;
+        mean.floats.iter_mut().zip(learnt).for_each(|(mean, v)| *mean += share * (v - *mean));
     }
 
-    pub fn publish(&mut self) {
-        if self.published_series != self.gathered_series {
-            self.published_series = self.gathered_series;
-            self.published.copy_from_slice(&self.gathered);
-        }
-    }
-
-    /// What has been published, if anything.
-    pub fn published(&self) -> Option<&[f32]> {
-        (self.published_series > 0).then_some(&self.published)
+    /// What the young start with, once there is anything. `[floats]`
+    pub fn mean(&self, target: usize) -> Option<&[f32]> {
+        let mean = &self.means[target];
+        (mean.series > 0).then_some(&mean.floats)
     }
 
     pub fn save(&self, out: &mut Vec<u8>) {
-        put(out, &[self.gathered_series, self.published_series]);
-        put(out, &self.gathered);
-        put(out, &self.published);
+        put(out, &[self.ripe.len() as u32]);
+        put(out, &self.ripe);
+        for mean in &self.means {
+            put(out, &[mean.series]);
+            put(out, &mean.floats);
+        }
     }
 
     pub fn load(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
-        (self.gathered_series, self.published_series) = (from.one()?, from.one()?);
-        from.fill(&mut self.gathered)?;
-        from.fill(&mut self.published)
+        let ripe: u32 = from.one()?;
+        self.ripe.clear();
+        for _ in 0..ripe {
+            let [slot, target]: [u32; 2] = from.one()?;
+            if target as usize >= self.means.len() {
+                return Err(Damaged("a mature series of a target that is none"));
+            }
+            self.ripe.push([slot, target]);
+        }
+        for mean in &mut self.means {
+            mean.series = from.one()?;
+            from.fill(&mut mean.floats)?;
+        }
+        Ok(())
     }
 }

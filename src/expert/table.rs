@@ -49,6 +49,10 @@ impl<H: Pod> Table<H> {
         }
     }
 
+    pub fn targets(&self) -> usize {
+        self.targets
+    }
+
     pub fn row(&mut self, slot: usize, target: usize) -> Row<'_, H> {
         assert!(target < self.targets);
         let at = slot * self.targets + target;
@@ -59,6 +63,16 @@ impl<H: Pod> Table<H> {
             halves: &mut self.halves[at * self.halves_each..][..self.halves_each],
             counts: &mut self.counts[at * self.counts_each..][..self.counts_each],
         }
+    }
+
+    /// The heads of a series, one for each target.
+    pub fn heads(&mut self, slot: usize) -> impl Iterator<Item = &mut H> {
+        self.heads[slot * self.targets..][..self.targets].iter_mut()
+    }
+
+    /// The head of a series, if there is room for one.
+    pub fn get(&self, slot: usize, target: usize) -> Option<&H> {
+        self.heads.get(slot * self.targets + target)
     }
 
     pub fn head(&self, slot: usize, target: usize) -> &H {

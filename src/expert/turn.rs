@@ -6,13 +6,10 @@ use super::holt::Place;
 use super::lanes::Isa;
 use super::plan::{Base, Block, Feature, Plan};
 use super::pool::{BLOCKS, Head, Work};
-use super::pooled::Pooled;
 use super::table::Row;
 use super::weights::{GAIN_UNIT, LearnAndForecast, Round};
 use crate::domain::seasonal_age;
 
-/// A block hands its weights to the young after learning from this many readings.
-const MATURE: u64 = 500;
 /// The covariance that a young series starts with is this many times a mature one's: what others have
 /// learnt counts as an eighth of what it took them.
 const DOUBT: f32 = 8.0;
@@ -46,7 +43,8 @@ pub(super) struct Turn<'a> {
     pub plan: &'a Plan,
     pub isa: Isa,
     pub work: &'a mut Work,
-    pub pooled: &'a mut Pooled,
+    /// What a young series starts from.
+    pub pooled: Option<&'a [f32]>,
     pub row: Row<'a, Head>,
 }
 
@@ -146,9 +144,6 @@ impl Turn<'_> {
             self.start_from_pooled();
             return;
         }
-        if now.wrapping_sub(head.since[0]) == MATURE {
-            self.pooled.take(&self.row.floats[self.plan.blocks_from()..]);
-        }
         let fit = deviation / head.unit;
         if !(1.0 / UNIT_FIT..=UNIT_FIT).contains(&fit) {
             head.unit = deviation;
@@ -160,7 +155,7 @@ impl Turn<'_> {
 
     fn start_from_pooled(&mut self) {
         let from = self.plan.blocks_from();
-        let Some(pooled) = self.pooled.published() else { return };
+        let Some(pooled) = self.pooled else { return };
         self.row.floats[from..self.plan.floats].copy_from_slice(pooled);
         for (b, block) in self.plan.blocks.iter().enumerate() {
             let p = &mut self.row.floats[block.p..][..block.covariance.floats()];

@@ -49,6 +49,10 @@ impl Experts for Velocity {
             *point = if point_now.is_finite() { point_now } else { head.last };
         }
     }
+
+    fn interrupt(&mut self, slot: usize) {
+        self.table.heads(slot).for_each(|head| *head = Head::zeroed());
+    }
 }
 
 super::table::rows_of_table!(Velocity);

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// How long a topic that was made a moment ago may be unknown to the broker that is asked.
+const SPREAD_LIMIT: Duration = Duration::from_secs(10);
 
 /// A topic to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,18 +61,25 @@ impl Admin {
         partitions(self.client.inner(), &self.brokers, None)
     }
 
-    /// The numbers of partitions of these topics.
+    /// The numbers of partitions of these topics. One that is missing is asked for again for some
+    /// seconds: a broker hears of a new topic a little after the controller has made it.
     ///
     /// # Errors
     /// [`Error::MissingTopics`] with all that do not exist; as [`topics`](Self::topics).
     pub fn require(&self, names: &[String]) -> Result<BTreeMap<String, usize>, Error> {
-        let mut topics = self.topics()?;
-        let missing: Vec<String> = names.iter().filter(|n| !topics.contains_key(*n)).cloned().collect();
-        if !missing.is_empty() {
-            return Err(Error::MissingTopics(missing));
+        let until = Instant::now() + SPREAD_LIMIT;
+        loop {
+            let mut topics = self.topics()?;
+            let missing: Vec<String> = names.iter().filter(|n| !topics.contains_key(*n)).cloned().collect();
+            if missing.is_empty() {
+                topics.retain(|name, _| names.contains(name));
+                return Ok(topics);
+            }
+            if Instant::now() >= until {
+                return Err(Error::MissingTopics(missing));
+            }
+            std::thread::sleep(RETRY_PAUSE);
         }
-        topics.retain(|name, _| names.contains(name));
-        Ok(topics)
     }
 
     /// Makes topics, and says of each what became of it, in the order of `specs`.

@@ -1,7 +1,7 @@
 use super::context::Event;
 use super::error::Error;
 use super::member::Member;
-use super::offsets::Ends;
+use super::offsets::{Ends, Mark};
 use super::outbox::{Commit, Outbox};
 use super::record::Polled;
 use super::settings::{self, Identity};
@@ -32,7 +32,8 @@ impl Link {
         let exactly_once = config.delivery.guarantee == Guarantee::ExactlyOnce;
         let brokers = &config.kafka.brokers;
         // The producer first: its orphaned transaction would hide the committed offsets.
-        let outbox = Outbox::open(settings::outbox(config, &identity), brokers, exactly_once)?;
+        let named = identity.instance.is_some();
+        let outbox = Outbox::open(settings::outbox(config, &identity), brokers, exactly_once, named)?;
         let member = Member::join(&settings::member(config, &identity), brokers, topics)?;
         Ok(Self { outbox, member })
     }
@@ -121,7 +122,22 @@ impl Link {
         &self,
         parts: &[TopicPartition],
     ) -> Result<Vec<(TopicPartition, Option<Offset>)>, Error> {
-        self.member.committed(parts)
+        let marks = self.member.marks(parts)?;
+        Ok(marks.into_iter().map(|(at, mark)| (at, mark.map(|mark| mark.next))).collect())
+    }
+
+    /// As [`committed`](Self::committed), with what was noted beside.
+    ///
+    /// # Errors
+    /// As [`committed`](Self::committed).
+    pub fn marks(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Option<Mark>)>, Error> {
+        self.member.marks(parts)
+    }
+
+    /// Commits this beside the partition's offset, each time from now on and until it is released. Kafka
+    /// takes 4,096 bytes unless its `offset.metadata.max.bytes` says otherwise.
+    pub fn note(&mut self, at: TopicPartition, note: String) {
+        self.member.note(at, note);
     }
 
     /// The ends of many partitions, asked from the brokers: two requests to each.

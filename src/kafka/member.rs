@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{ClientConfig, Offset as RawOffset, TopicPartitionList};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,8 @@ pub(super) struct Member {
     pub(super) consumer: BaseConsumer<MemberContext>,
     pub(super) brokers: String,
     membership: RefCell<Membership>,
+    /// What is committed beside the offsets.
+    notes: RefCell<BTreeMap<TopicPartition, String>>,
 }
 
 /// What became of an offset commit outside a transaction.
@@ -47,7 +50,12 @@ impl Member {
             .map_err(|e| Error::of("creating the consumer", &e))?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|e| Error::of("subscribing", &e))?;
-        Ok(Self { consumer, brokers: brokers.to_owned(), membership: RefCell::default() })
+        Ok(Self {
+            consumer,
+            brokers: brokers.to_owned(),
+            membership: RefCell::default(),
+            notes: RefCell::default(),
+        })
     }
 
     pub fn poll(&self, max: usize, wait: Duration, sink: &mut dyn FnMut(Polled<'_>)) -> Result<usize, Error> {
@@ -110,6 +118,7 @@ impl Member {
         // A pause outlives the assignment, and the partition may come back. Of one that is not known
         // any more there is nothing to resume.
         let _ = self.consumer.resume(&list);
+        self.notes.borrow_mut().retain(|at, _| !parts.contains(at));
         context::remove(&self.consumer, &list).map_err(|e| Error::of("releasing partitions", &e))?;
         self.consumer.context().rebalances().owed.pop_front();
         Ok(())
@@ -186,7 +195,7 @@ impl Member {
         if let Err(reason) = self.own() {
             return Ok(OffsetsCommitted::No(reason));
         }
-        let list = offsets(positions);
+        let list = self.offsets(positions);
         let deadline = Instant::now() + RETRY_TIMEOUT;
         loop {
             let failed = match self.consumer.commit(&list, CommitMode::Sync) {
@@ -214,6 +223,21 @@ impl Member {
                 },
             }
         }
+    }
+
+    pub fn note(&self, at: TopicPartition, note: String) {
+        self.notes.borrow_mut().insert(at, note);
+    }
+
+    /// Positions to be committed, with their notes.
+    pub fn offsets(&self, positions: &[(TopicPartition, Offset)]) -> TopicPartitionList {
+        let list = context::list(positions.iter().map(|(tp, next)| (tp, RawOffset::Offset(next.0))));
+        for (at, note) in &*self.notes.borrow() {
+            if let Some(mut element) = list.find_partition(&at.topic, at.partition.0) {
+                element.set_metadata(note);
+            }
+        }
+        list
     }
 
     pub fn statistics(&self) -> ClientStatistics {
@@ -247,8 +271,4 @@ impl Drop for Member {
         }
         self.consumer.context().closing.store(true, Ordering::Release);
     }
-}
-
-pub(super) fn offsets(positions: &[(TopicPartition, Offset)]) -> TopicPartitionList {
-    context::list(positions.iter().map(|(tp, next)| (tp, RawOffset::Offset(next.0))))
 }

@@ -47,7 +47,7 @@ pub use embedded::EmbeddedBroker;
 pub use error::Error;
 pub use feeder::Feeder;
 pub use link::Link;
-pub use offsets::Ends;
+pub use offsets::{Ends, Mark};
 pub use outbox::Commit;
 pub use record::{Headers, Polled, Record};
 pub use statistics::LinkStatistics;

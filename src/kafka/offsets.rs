@@ -1,6 +1,7 @@
 //! Questions about offsets. Each asks for many partitions at once, one request for each broker, and
 //! is asked again while a broker that has just come back does not know its partitions yet.
 
+use super::consumer::is;
 use super::context;
 use super::error::Error;
 use super::member::Member;
@@ -18,13 +19,22 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two tries.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// What a group has committed of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The next record to read.
+    pub next: Offset,
+    /// What was noted beside it; empty when nothing was, or when it is no text.
+    pub note: String,
+}
+
 /// A partition's first offset that is kept, and the one after its last committed record.
 pub type Ends = (Offset, Offset);
 
-type Found = Vec<(TopicPartition, Option<Offset>)>;
+type Found = Vec<(TopicPartition, Option<Mark>)>;
 
 impl Member {
-    pub fn committed(&self, parts: &[TopicPartition]) -> Result<Found, Error> {
+    pub fn marks(&self, parts: &[TopicPartition]) -> Result<Found, Error> {
         let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
         self.ask("asking for committed offsets", parts, &list, |list, wait| {
             self.consumer.committed_offsets(list, wait)
@@ -39,7 +49,10 @@ impl Member {
         Ok(first
             .into_iter()
             .zip(next)
-            .map(|((tp, low), (_, high))| (tp, (low.unwrap_or(nothing), high.or(low).unwrap_or(nothing))))
+            .map(|((tp, low), (_, high))| {
+                let [low, high] = [low, high].map(|mark| mark.map(|mark| mark.next));
+                (tp, (low.unwrap_or(nothing), high.or(low).unwrap_or(nothing)))
+            })
             .collect())
     }
 
@@ -132,19 +145,38 @@ fn passes(code: Code) -> bool {
     )
 }
 
+/// What is noted beside an element's offset. rdkafka's own accessor panics on bytes that are no text, and
+/// anybody may have committed.
+fn note(list: &TopicPartitionList, at: usize) -> String {
+    assert!(at < list.count(), "the list has {} elements", list.count());
+    // SAFETY: the list lives, and has this element; its metadata is so many bytes, or none at all.
+    unsafe {
+        let element = &*(*list.ptr()).elems.add(at);
+        if element.metadata.is_null() {
+            return String::new();
+        }
+        let bytes = std::slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size);
+        std::str::from_utf8(bytes).unwrap_or_default().to_owned()
+    }
+}
+
 /// What the broker said of each of `parts`, in their order.
 fn found(doing: &'static str, parts: &[TopicPartition], answer: &TopicPartitionList) -> Result<Found, Error> {
     parts
         .iter()
         .map(|tp| {
-            let element = answer.find_partition(&tp.topic, tp.partition.0);
-            let element =
-                element.ok_or_else(|| Error::Failed { doing, reason: format!("no answer for {tp}") })?;
-            let offset = match element.offset() {
-                RawOffset::Offset(offset) => Some(Offset(offset)),
+            let nothing = || Error::Failed { doing, reason: format!("no answer for {tp}") };
+            let (at, element) = answer
+                .elements()
+                .into_iter()
+                .enumerate()
+                .find(|(_, element)| is(element, tp))
+                .ok_or_else(nothing)?;
+            let mark = match element.offset() {
+                RawOffset::Offset(next) => Some(Mark { next: Offset(next), note: note(answer, at) }),
                 _ => None,
             };
-            Ok((tp.clone(), offset))
+            Ok((tp.clone(), mark))
         })
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use super::context::{Troubles, lock};
 use super::error::{Error, is_fenced, is_refused};
-use super::member::{Member, OffsetsCommitted, offsets};
+use super::member::{Member, OffsetsCommitted};
 use super::producer::{Client, RETRY_PAUSE, enqueue, flush, start};
 use crate::domain::{Offset, Partition, TopicPartition};
 use crate::telemetry::ClientStatistics;
@@ -33,6 +33,9 @@ enum Verdict {
     End(Error),
     Abort(String),
     Retry(String),
+    /// The transaction lasted for too long, and the broker has aborted it; this producer is of no use
+    /// any more.
+    Expired(String),
 }
 
 pub(super) struct Outbox {
@@ -40,6 +43,8 @@ pub(super) struct Outbox {
     settings: ClientConfig,
     brokers: String,
     exactly_once: bool,
+    /// Whether another process may have the same id, and be meant to take this one's place.
+    named: bool,
     /// Whether a transaction has begun.
     open: bool,
     /// Why the transaction can't be committed any more; what is sent meanwhile is thrown away.
@@ -48,7 +53,13 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    pub fn open(settings: ClientConfig, brokers: &str, exactly_once: bool) -> Result<Self, Error> {
+    /// `named`: whether the transactional id is one that another process may have.
+    pub fn open(
+        settings: ClientConfig,
+        brokers: &str,
+        exactly_once: bool,
+        named: bool,
+    ) -> Result<Self, Error> {
         let client = start(&settings, brokers, exactly_once)?;
         let brokers = brokers.to_owned();
         Ok(Self {
@@ -56,6 +67,7 @@ impl Outbox {
             settings,
             brokers,
             exactly_once,
+            named,
             open: false,
             broken: None,
             commit_timeout: COMMIT_TIMEOUT,
@@ -81,7 +93,10 @@ impl Outbox {
         if self.broken.is_some() {
             return Ok(());
         }
-        self.begin()?;
+        if let Err(e) = self.begin() {
+            self.broken = Some(self.doom(&e)?);
+            return Ok(());
+        }
         match enqueue(&self.client, topic, partition, key, payload, headers, None) {
             Ok(()) => Ok(()),
             Err(e) if e.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) => {
@@ -91,20 +106,25 @@ impl Outbox {
                 Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
                     Err(Error::of("sending", &e))
                 }
-                _ => match self.judge(&e) {
-                    Verdict::End(error) => Err(error),
-                    Verdict::Abort(reason) | Verdict::Retry(reason) => {
-                        self.broken = Some(reason);
-                        Ok(())
-                    }
-                },
+                _ => {
+                    self.broken = Some(self.doom(&e)?);
+                    Ok(())
+                }
             },
         }
     }
 
-    fn begin(&mut self) -> Result<(), Error> {
+    /// Why the transaction can't be committed after this error, unless it ends more than that.
+    fn doom(&self, error: &KafkaError) -> Result<String, Error> {
+        match self.judge(error) {
+            Verdict::End(error) => Err(error),
+            Verdict::Abort(reason) | Verdict::Retry(reason) | Verdict::Expired(reason) => Ok(reason),
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), KafkaError> {
         if self.exactly_once && !self.open {
-            self.client.begin_transaction().map_err(|e| self.ending("beginning a transaction", &e))?;
+            self.client.begin_transaction()?;
             self.open = true;
         }
         Ok(())
@@ -138,13 +158,15 @@ impl Outbox {
         if !self.open && positions.is_empty() {
             return Ok(Commit::Committed);
         }
-        self.begin()?;
+        if let Err(e) = self.begin() {
+            return self.doom(&e).map(Commit::Unknown);
+        }
         if !self.acknowledged(self.commit_timeout) {
             return Ok(Commit::Aborted(self.silence()));
         }
         let deadline = Instant::now() + self.commit_timeout;
         if !positions.is_empty() {
-            let list = offsets(positions);
+            let list = member.offsets(positions);
             loop {
                 // Taken anew each time: a rebalance may have changed the generation.
                 let group = match member.group() {
@@ -157,6 +179,7 @@ impl Outbox {
                     Verdict::End(error) => return Err(error),
                     Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
                     Verdict::Abort(reason) | Verdict::Retry(reason) => return Ok(Commit::Aborted(reason)),
+                    Verdict::Expired(reason) => return Ok(Commit::Unknown(reason)),
                 }
             }
         }
@@ -170,7 +193,7 @@ impl Outbox {
                 Verdict::End(error) => return Err(error),
                 Verdict::Abort(reason) => return Ok(Commit::Aborted(reason)),
                 Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
-                Verdict::Retry(reason) => return Ok(Commit::Unknown(reason)),
+                Verdict::Retry(reason) | Verdict::Expired(reason) => return Ok(Commit::Unknown(reason)),
             }
         }
     }
@@ -205,7 +228,7 @@ impl Outbox {
                 match self.judge(&e) {
                     Verdict::End(error) => return Err(error),
                     Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
-                    Verdict::Abort(_) | Verdict::Retry(_) => return self.settle(),
+                    Verdict::Abort(_) | Verdict::Retry(_) | Verdict::Expired(_) => return self.settle(),
                 }
             }
             self.open = false;
@@ -241,7 +264,12 @@ impl Outbox {
     fn judge(&self, error: &KafkaError) -> Verdict {
         let fatal = self.client.client().fatal_error();
         let code = error.rdkafka_error_code();
-        if fatal.is_some() || code.is_some_and(|c| is_fenced(c) || is_refused(c)) {
+        // Nobody else has an id that was made up for this process alone.
+        let is_fenced = |code: &Code| is_fenced(*code);
+        if !self.named && fatal.as_ref().map(|(code, _)| code).or(code.as_ref()).is_some_and(is_fenced) {
+            return Verdict::Expired(format!("the transaction lasted for too long: {error}"));
+        }
+        if fatal.is_some() || code.is_some_and(|c| is_fenced(&c) || is_refused(c)) {
             return Verdict::End(self.ending("in a transaction", error));
         }
         let reason = error.to_string();

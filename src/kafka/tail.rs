@@ -47,10 +47,14 @@ impl Tail {
         let mut starts = Vec::with_capacity(count);
         for partition in (0..).map(Partition).take(count) {
             let tp = TopicPartition { topic: topic.into(), partition };
-            let (low, high) = consumer
-                .fetch_watermarks(topic, partition.0, ANSWER_TIMEOUT)
-                .map_err(|e| Error::of("asking for a partition's ends", &e))?;
-            starts.push((tp, Offset(if start == Start::Beginning { low } else { high })));
+            let at = match start {
+                Start::Beginning => RawOffset::Beginning,
+                Start::End => {
+                    let ends = consumer.fetch_watermarks(topic, partition.0, ANSWER_TIMEOUT);
+                    RawOffset::Offset(ends.map_err(|e| Error::of("asking for a partition's ends", &e))?.1)
+                }
+            };
+            starts.push((tp, at));
         }
         Self::assigned(consumer, &starts)
     }
@@ -90,7 +94,8 @@ impl Tail {
         within: Duration,
     ) -> Result<Option<Record>, Error> {
         let deadline = Instant::now() + within;
-        let mut tail = Self::assigned(client(settings::glance(kafka))?, &[(tp.clone(), offset)])?;
+        let mut tail =
+            Self::assigned(client(settings::glance(kafka))?, &[(tp.clone(), RawOffset::Offset(offset.0))])?;
         let mut found = None;
         while found.is_none() && tail.ended.is_empty() && Instant::now() < deadline {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -105,9 +110,9 @@ impl Tail {
 
     fn assigned(
         consumer: BaseConsumer<MemberContext>,
-        starts: &[(TopicPartition, Offset)],
+        starts: &[(TopicPartition, RawOffset)],
     ) -> Result<Self, Error> {
-        let list = context::list(starts.iter().map(|(tp, at)| (tp, RawOffset::Offset(at.0))));
+        let list = context::list(starts.iter().map(|(tp, at)| (tp, *at)));
         consumer.assign(&list).map_err(|e| Error::of("taking partitions", &e))?;
         Ok(Self { consumer, partitions: starts.len(), ended: BTreeSet::new() })
     }

@@ -1,5 +1,5 @@
-//! Batch norms as they are served: with their running statistics they are affine, so `W_ih` and its
-//! bias take them in.
+//! Norms that the linear map behind them takes in: batch norms as they are served, affine with their
+//! running statistics, and the gain and bias of a normed head.
 
 use std::borrow::Cow;
 
@@ -27,4 +27,22 @@ pub(super) fn folded<'a>(b: &Blueprint, values: &'a [f32]) -> Cow<'a, [f32]> {
         }
     }
     values
+}
+
+/// The head's flat vector with gain and bias of its norm, if it has one, folded into matrix and bias.
+/// `values` are all parameters.
+pub(super) fn folded_head<'a>(b: &Blueprint, values: &'a [f32]) -> Cow<'a, [f32]> {
+    let mut head = Cow::Borrowed(&values[b.head_block()]);
+    if let Some([gain, bias]) = b.head_norm() {
+        let [top, features] = b.head_inputs();
+        let (gain, bias) = (&values[gain], &values[bias]);
+        let (matrix, shifts) = head.to_mut().split_at_mut(b.outputs() * (top + features));
+        for (row, shift) in matrix.chunks_exact_mut(top + features).zip(shifts) {
+            for ((w, gain), bias) in row.iter_mut().zip(gain).zip(bias) {
+                *shift += *w * bias;
+                *w *= gain;
+            }
+        }
+    }
+    head
 }

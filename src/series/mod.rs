@@ -7,15 +7,19 @@
 mod calendar;
 mod directory;
 mod features;
+mod holding;
 mod order;
-mod sample;
+mod recent;
+mod ring;
 mod scaler;
 mod window;
 
 pub use calendar::Calendar;
 pub use directory::{Directory, Place, Slot};
 pub use features::Features;
+pub use holding::{Holding, Holdings};
 pub use order::{Admission, Held, Order};
-pub use sample::SeriesSample;
+pub use recent::{Recent, RecentView};
+pub use ring::Capacity;
 pub use scaler::{Scale, Scaler};
 pub use window::{WindowCopy, WindowView, Windows};

@@ -1,6 +1,6 @@
 //! Puts readings in order: each series' cells come once and only forward.
 
-use super::Slot;
+use super::{Holding, Slot};
 use crate::domain::{Damaged, EventTime, Grid, Take, put};
 use crate::telemetry::Discard;
 use std::cmp::Reverse;
@@ -56,6 +56,7 @@ pub struct Order<T> {
     newest: Option<EventTime>,
     held: BinaryHeap<Reverse<Held<T>>>,
     arrivals: u64,
+    has_held: bool,
 }
 
 /// The place of a series that has not stepped yet; no time has this cell.
@@ -73,7 +74,14 @@ impl<T> Order<T> {
             newest: None,
             held: BinaryHeap::new(),
             arrivals: 0,
+            has_held: false,
         }
+    }
+
+    /// From the next reading on others are held back.
+    pub fn hold_back(&mut self, holding: Holding) {
+        self.lateness_us = i64::try_from(holding.lateness.as_micros()).unwrap_or(i64::MAX);
+        self.max_held = holding.max_held;
     }
 
     /// Whether readings are held back, or still are from a time when the lateness was not 0.
@@ -86,6 +94,7 @@ impl<T> Order<T> {
     pub fn hold(&mut self, time: EventTime, what: T) -> u64 {
         self.newest = self.newest.max(Some(time));
         self.arrivals += 1;
+        self.has_held = true;
         self.held.push(Reverse(Held { time, arrival: self.arrivals, what }));
         self.arrivals
     }
@@ -105,6 +114,11 @@ impl<T> Order<T> {
 
     pub fn held(&self) -> usize {
         self.held.len()
+    }
+
+    /// Whether any reading was ever held back, as far back as this goes.
+    pub fn has_held(&self) -> bool {
+        self.has_held
     }
 
     /// Moves a series to the cell of `time`, or says why it can't.
@@ -193,6 +207,7 @@ impl<T> Order<T> {
             return Err(Damaged("a cell out of range"));
         }
         self.held.clear();
+        self.has_held = held > 0;
         for _ in 0..held {
             let time = time(from.one()?)?;
             let arrival = from.one()?;

@@ -1,8 +1,8 @@
 use super::Slot;
 use crate::domain::{Damaged, Rows, Take, put};
 
-/// How fast a scale follows its series, at the slowest: a memory of about 1,000 readings.
-const RATE: f32 = 0.001;
+/// How fast a scale follows its series, at the slowest: a half-life of 200 readings.
+const RATE: f32 = 0.003_46;
 
 /// The largest distance from an anchor: its square and the sums of it stay finite in f32.
 const LARGEST: f64 = 1e15;
@@ -15,8 +15,6 @@ pub struct Scale {
     pub mean: f32,
     /// Exponentially weighted variance.
     variance: f32,
-    /// Exponentially weighted mean of the absolute step from one reading to the next.
-    step: f32,
     readings: u32,
 }
 
@@ -27,26 +25,17 @@ impl Scale {
         self.variance.sqrt().max(least)
     }
 
-    /// The typical step from one reading to the next, as a standard deviation; never 0.
-    pub fn step(&self) -> f32 {
-        (1.25 * self.step).max(1e-3 * self.deviation())
-    }
-
     /// Readings seen.
     pub fn readings(&self) -> u32 {
         self.readings
     }
 
-    fn update(&mut self, value: f32, previous: Option<f32>) {
+    fn update(&mut self, value: f32) {
         self.readings = self.readings.saturating_add(1);
         let rate = RATE.max(1.0 / self.readings as f32);
         let delta = value - self.mean;
         self.mean += rate * delta;
         self.variance = (1.0 - rate) * (self.variance + rate * delta * delta);
-        if let Some(previous) = previous {
-            let rate = RATE.max(1.0 / (self.readings - 1).max(1) as f32);
-            self.step += rate * ((value - previous).abs() - self.step);
-        }
     }
 }
 
@@ -82,9 +71,9 @@ impl Scaler {
         if anchor.is_nan() { 0.0 } else { anchor }
     }
 
-    /// Learns from an observed value (relative) and the one before it.
-    pub fn update(&mut self, slot: Slot, column: usize, value: f32, previous: Option<f32>) {
-        self.scales[slot.index() * self.width + column].update(value, previous);
+    /// Learns from an observed value (relative).
+    pub fn update(&mut self, slot: Slot, column: usize, value: f32) {
+        self.scales[slot.index() * self.width + column].update(value);
     }
 
     /// The scales of a series. `[width]`
@@ -127,14 +116,9 @@ mod tests {
     fn mean_and_deviation_of_the_first_readings_are_those_of_the_sample() {
         let values = [1.0f32, 2.0, 4.0, 7.0];
         let mut scale = Scale::default();
-        let mut previous = None;
-        for v in values {
-            scale.update(v, previous);
-            previous = Some(v);
-        }
+        values.into_iter().for_each(|v| scale.update(v));
         assert!((scale.mean - 3.5).abs() < 1e-6);
         assert!((scale.deviation() - 5.25f32.sqrt()).abs() < 1e-5, "{}", scale.deviation());
-        assert!((scale.step() - 2.5).abs() < 1e-5);
     }
 
     #[test]

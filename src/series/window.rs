@@ -1,80 +1,104 @@
 use super::Slot;
-use crate::domain::{Damaged, Rows, Take, put, seasonal_age};
+use super::ring::{Capacity, Ring, grow};
+use crate::domain::{Damaged, Rows, Take, put};
+use half::f16;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
-/// The last readings of a shard's series: a ring for each.
+/// What a network was shown of the last readings of a shard's series, and by how much its base was
+/// wrong at each lead once that was known: a ring for each series, as 16-bit floats. States are warmed
+/// from it, training learns from it.
 ///
-/// Values are relative to the series' anchors; a value that was missing holds what filled it and is
-/// marked as not observed.
+/// An error that is not a number has not come, or is of nothing that was observed.
 #[derive(Debug)]
 pub struct Windows {
-    capacity: usize,
+    capacity: Capacity,
+    inputs: usize,
+    /// Learnt leads; none where nothing is learnt from it.
+    leads: Vec<usize>,
     targets: usize,
-    width: usize,
-    /// `[slots, capacity, width]`
-    values: Vec<f32>,
-    /// Whether each target was observed. `[slots, capacity, targets]`
-    observed: Vec<bool>,
-    /// `[slots, capacity]`
+    timed: bool,
+    /// `[readings, inputs]`
+    shown: Vec<u16>,
+    /// `[readings, targets, leads]`
+    errors: Vec<u16>,
+    /// `[readings]` where they have times of their own.
     cells: Vec<i64>,
     heads: Vec<Head>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Head {
-    /// Readings ever pushed.
-    total: u64,
-    /// Readings held.
-    len: u32,
-    /// Where the next one goes.
-    next: u32,
+    /// The newest reading's.
+    cell: i64,
+    ring: Ring,
 }
 
 impl Windows {
-    pub fn new(capacity: usize, targets: usize, width: usize) -> Self {
+    pub fn new(capacity: Capacity, inputs: usize, targets: usize, leads: &[usize], timed: bool) -> Self {
         Self {
             capacity,
+            inputs,
+            leads: leads.to_vec(),
             targets,
-            width,
-            values: Vec::new(),
-            observed: Vec::new(),
+            timed,
+            shown: Vec::new(),
+            errors: Vec::new(),
             cells: Vec::new(),
             heads: Vec::new(),
         }
     }
 
-    /// Appends a reading, in place of the oldest when the ring is full.
-    pub fn push(&mut self, slot: Slot, cell: i64, values: &[f32], observed: &[bool]) {
+    fn outputs(&self) -> usize {
+        self.targets * self.leads.len()
+    }
+
+    /// Appends what is shown of a reading, which 16-bit floats hold exactly. `inputs`: `[inputs]`
+    pub fn push(&mut self, slot: Slot, cell: i64, inputs: &[f32]) {
+        let outputs = self.outputs();
         let head = &mut self.heads[slot.index()];
-        let at = slot.index() * self.capacity + head.next as usize;
-        self.values[at * self.width..][..self.width].copy_from_slice(values);
-        self.observed[at * self.targets..][..self.targets].copy_from_slice(observed);
-        self.cells[at] = cell;
-        head.total += 1;
-        head.len = (head.len + 1).min(self.capacity as u32);
-        head.next = (head.next + 1) % self.capacity as u32;
+        head.cell = cell;
+        let Some(at) = head.ring.push() else { return };
+        let to = &mut self.shown[at * self.inputs..][..self.inputs];
+        to.reinterpret_cast_mut::<f16>().convert_from_f32_slice(inputs);
+        self.errors[at * outputs..][..outputs].fill(f16::NAN.to_bits());
+        if self.timed {
+            self.cells[at] = cell;
+        }
     }
 
-    /// Forgets a series' readings; how many it ever had is kept.
+    /// Notes by how much the base of the reading that comes next was wrong, at each learnt lead, in
+    /// units of that lead. Before that reading is pushed. `errors`: `[leads]`
+    pub fn arrive(&mut self, slot: Slot, target: usize, errors: &[f32]) {
+        let ring = self.heads[slot.index()].ring;
+        let n = self.leads.len();
+        for (k, (lead, error)) in self.leads.iter().zip(errors).enumerate() {
+            if *lead <= ring.len as usize {
+                let row = ring.at(lead - 1) * self.targets * n;
+                self.errors[row + target * n + k] = f16::from_f32(*error).to_bits();
+            }
+        }
+    }
+
+    /// Whether a series has a ring here.
+    pub fn holds(&self, slot: Slot) -> bool {
+        self.heads.get(slot.index()).is_some_and(|head| head.ring.room > 0)
+    }
+
+    /// Forgets a series' readings.
     pub fn clear(&mut self, slot: Slot) {
-        self.heads[slot.index()].len = 0;
-    }
-
-    /// Readings that a series ever had.
-    pub fn total(&self, slot: Slot) -> u64 {
-        self.heads[slot.index()].total
+        self.heads[slot.index()].ring.clear();
     }
 
     pub fn view(&self, slot: Slot) -> WindowView<'_> {
-        let head = self.heads[slot.index()];
-        let from = slot.index() * self.capacity;
+        let Head { cell, ring } = self.heads[slot.index()];
         WindowView {
-            targets: self.targets,
-            width: self.width,
-            values: &self.values[from * self.width..][..self.capacity * self.width],
-            observed: &self.observed[from * self.targets..][..self.capacity * self.targets],
-            cells: &self.cells[from..][..self.capacity],
-            len: head.len as usize,
-            next: head.next as usize,
+            inputs: self.inputs,
+            outputs: self.outputs(),
+            shown: &self.shown,
+            errors: &self.errors,
+            cells: &self.cells,
+            cell,
+            ring,
         }
     }
 }
@@ -82,49 +106,49 @@ impl Windows {
 /// A row is as long as its window is full: the readings, the oldest first.
 impl Rows for Windows {
     fn grow(&mut self, slots: usize) {
-        self.values.resize(slots * self.capacity * self.width, 0.0);
-        self.observed.resize(slots * self.capacity * self.targets, false);
-        self.cells.resize(slots * self.capacity, 0);
-        self.heads.resize(slots, Head::default());
+        let mut rings: Vec<Ring> = self.heads.iter().map(|head| head.ring).collect();
+        let rows = grow(&mut rings, &self.capacity, slots);
+        let new = rings.into_iter().skip(self.heads.len()).map(|ring| Head { ring, ..Head::default() });
+        self.heads.extend(new);
+        self.shown.resize(rows * self.inputs, 0);
+        self.errors.resize(rows * self.outputs(), f16::NAN.to_bits());
+        self.cells.resize(if self.timed { rows } else { 0 }, 0);
     }
 
     fn reset(&mut self, slot: usize) {
-        self.heads[slot] = Head::default();
+        self.heads[slot] = Head { ring: self.heads[slot].ring.filled(0), ..Head::default() };
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        let view = self.view(Slot(slot as u32));
-        put(out, &[self.heads[slot].total, view.len() as u64]);
-        for age in (0..view.len()).rev() {
-            put(out, view.values(age));
-        }
-        for age in (0..view.len()).rev() {
-            out.extend((0..self.targets).map(|target| u8::from(view.observed(age, target))));
-        }
-        for age in (0..view.len()).rev() {
-            put(out, &[view.cell(age)]);
+        let (Head { cell, ring }, outputs) = (self.heads[slot], self.outputs());
+        put(out, &[u64::from(ring.len)]);
+        put(out, &[cell]);
+        ring.oldest_first().for_each(|at| put(out, &self.shown[at * self.inputs..][..self.inputs]));
+        ring.oldest_first().for_each(|at| put(out, &self.errors[at * outputs..][..outputs]));
+        if self.timed {
+            ring.oldest_first().for_each(|at| put(out, &[self.cells[at]]));
         }
     }
 
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
-        let [total, len]: [u64; 2] = row.one()?;
-        if len > self.capacity as u64 || len > total {
+        let len: u64 = row.one()?;
+        let cell: i64 = row.one()?;
+        let (ring, outputs) = (self.heads[slot].ring, self.outputs());
+        if len > u64::from(ring.room) {
             return Err(Damaged("a window that is longer than it may be"));
         }
-        let (from, len) = (slot * self.capacity, len as usize);
-        let next = if len == self.capacity { 0 } else { len as u32 };
-        self.heads[slot] = Head { total, len: len as u32, next };
-        row.fill(&mut self.values[from * self.width..][..len * self.width])?;
-        let observed = row.raw(len * self.targets)?;
-        for (to, byte) in self.observed[from * self.targets..].iter_mut().zip(observed) {
-            *to = *byte != 0;
+        let (start, n) = (ring.start, len as usize);
+        self.heads[slot] = Head { cell, ring: ring.filled(len as u32) };
+        row.fill(&mut self.shown[start * self.inputs..][..n * self.inputs])?;
+        row.fill(&mut self.errors[start * outputs..][..n * outputs])?;
+        if self.timed {
+            row.fill(&mut self.cells[start..][..n])?;
         }
-        row.fill(&mut self.cells[from..][..len])
+        Ok(())
     }
 
     fn memory(&self) -> usize {
-        self.values.capacity() * size_of::<f32>()
-            + self.observed.capacity()
+        (self.shown.capacity() + self.errors.capacity()) * size_of::<u16>()
             + self.cells.capacity() * size_of::<i64>()
             + self.heads.capacity() * size_of::<Head>()
     }
@@ -133,69 +157,60 @@ impl Rows for Windows {
 /// One series' window. Ages count back from the newest reading, whose age is 0.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowView<'a> {
-    targets: usize,
-    width: usize,
-    values: &'a [f32],
-    observed: &'a [bool],
+    inputs: usize,
+    outputs: usize,
+    shown: &'a [u16],
+    errors: &'a [u16],
     cells: &'a [i64],
-    len: usize,
-    next: usize,
+    cell: i64,
+    ring: Ring,
 }
 
-impl<'a> WindowView<'a> {
+impl WindowView<'_> {
     pub fn len(&self) -> usize {
-        self.len
+        self.ring.len as usize
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.ring.len == 0
     }
 
-    pub fn targets(&self) -> usize {
-        self.targets
+    /// Writes what was shown of the reading of an age. `to`: `[inputs]`
+    pub fn inputs(&self, age: usize, to: &mut [f32]) {
+        let from = &self.shown[self.ring.at(age) * self.inputs..][..self.inputs];
+        from.reinterpret_cast::<f16>().convert_to_f32_slice(to);
     }
 
-    /// Where in the ring the reading of an age lies; ages beyond the oldest give the oldest.
-    fn at(&self, age: usize) -> usize {
-        debug_assert!(self.len > 0, "an empty window has no readings");
-        let age = age.min(self.len - 1);
-        let capacity = self.cells.len();
-        let back = self.next + capacity - 1 - age;
-        if back >= capacity { back - capacity } else { back }
-    }
-
-    pub fn value(&self, age: usize, column: usize) -> f32 {
-        self.values[self.at(age) * self.width + column]
-    }
-
-    /// All values of one reading. `[width]`
-    pub fn values(&self, age: usize) -> &'a [f32] {
-        &self.values[self.at(age) * self.width..][..self.width]
-    }
-
-    pub fn observed(&self, age: usize, target: usize) -> bool {
-        age < self.len && self.observed[self.at(age) * self.targets + target]
+    /// Writes by how much the base was wrong from the reading of an age on. `to`: `[targets, leads]`
+    pub fn errors(&self, age: usize, to: &mut [f32]) {
+        let from = &self.errors[self.ring.at(age) * self.outputs..][..self.outputs];
+        from.reinterpret_cast::<f16>().convert_to_f32_slice(to);
     }
 
     pub fn cell(&self, age: usize) -> i64 {
-        self.cells[self.at(age)]
-    }
-
-    /// What the seasonal naive says at `age` of the value `lead` steps later: the newest value known
-    /// then at the same phase of a season of `season` steps; the value at `age` while there is none.
-    pub fn seasonal(&self, age: usize, lead: usize, season: usize, column: usize) -> f32 {
-        let back = seasonal_age(season, lead);
-        if age + back < self.len { self.value(age + back, column) } else { self.value(age, column) }
+        if self.cells.is_empty() {
+            return self.cell - age.min(self.len().saturating_sub(1)) as i64;
+        }
+        self.cells[self.ring.at(age)]
     }
 
     pub fn copy(&self) -> WindowCopy {
-        let ages = || (0..self.len).rev();
+        let rows = |from: &[u16], width: usize| -> Vec<u16> {
+            self.ring.oldest_first().flat_map(|at| from[at * width..][..width].iter().copied()).collect()
+        };
+        let timed = !self.cells.is_empty();
         WindowCopy {
-            targets: self.targets,
-            width: self.width,
-            values: ages().flat_map(|age| self.values(age).iter().copied()).collect(),
-            observed: ages().flat_map(|a| (0..self.targets).map(move |t| self.observed(a, t))).collect(),
-            cells: ages().map(|age| self.cell(age)).collect(),
+            inputs: self.inputs,
+            outputs: self.outputs,
+            shown: rows(self.shown, self.inputs),
+            errors: rows(self.errors, self.outputs),
+            cells: if timed {
+                self.ring.oldest_first().map(|at| self.cells[at]).collect()
+            } else {
+                Vec::new()
+            },
+            cell: self.cell,
+            len: self.ring.len,
         }
     }
 }
@@ -203,23 +218,25 @@ impl<'a> WindowView<'a> {
 /// A window that has left its shard, for training.
 #[derive(Clone, Debug)]
 pub struct WindowCopy {
-    targets: usize,
-    width: usize,
-    values: Vec<f32>,
-    observed: Vec<bool>,
+    inputs: usize,
+    outputs: usize,
+    shown: Vec<u16>,
+    errors: Vec<u16>,
     cells: Vec<i64>,
+    cell: i64,
+    len: u32,
 }
 
 impl WindowCopy {
     pub fn view(&self) -> WindowView<'_> {
         WindowView {
-            targets: self.targets,
-            width: self.width,
-            values: &self.values,
-            observed: &self.observed,
+            inputs: self.inputs,
+            outputs: self.outputs,
+            shown: &self.shown,
+            errors: &self.errors,
             cells: &self.cells,
-            len: self.cells.len(),
-            next: 0,
+            cell: self.cell,
+            ring: Ring { room: self.len, ..Ring::default() }.filled(self.len),
         }
     }
 }
@@ -228,45 +245,46 @@ impl WindowCopy {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_ring_keeps_the_newest_and_a_copy_equals_it() {
-        let mut windows = Windows::new(4, 1, 2);
-        windows.grow(2);
-        for i in 0..6 {
-            windows.push(Slot(1), i, &[i as f32, 10.0 * i as f32], &[i % 2 == 0]);
-        }
-        let view = windows.view(Slot(1));
-        let copy = view.copy();
-        for view in [view, copy.view()] {
-            assert_eq!(view.len(), 4);
-            assert_eq!((0..4).map(|a| view.value(a, 1)).collect::<Vec<_>>(), [50.0, 40.0, 30.0, 20.0]);
-            assert_eq!((view.cell(0), view.cell(3), view.cell(99)), (5, 2, 2));
-            assert!(!view.observed(0, 0) && view.observed(1, 0) && !view.observed(4, 0));
-        }
-        assert_eq!(windows.total(Slot(1)), 6);
-        let mut row = Vec::new();
-        windows.save(1, &mut row);
-        windows.load(0, &mut Take::new(&row)).unwrap();
-        for i in 6..9 {
-            windows.push(Slot(1), i, &[0.0, i as f32], &[true]);
-            windows.push(Slot(0), i, &[0.0, i as f32], &[true]);
-        }
-        let both = [Slot(0), Slot(1)].map(|s| windows.view(s));
-        assert!((0..4).all(|age| both[0].values(age) == both[1].values(age)));
-        windows.reset(0);
-        assert!(windows.view(Slot(0)).is_empty());
+    fn errors(view: &WindowView<'_>, age: usize) -> Vec<f32> {
+        let mut to = [0.0; 4];
+        view.errors(age, &mut to);
+        to.to_vec()
     }
 
     #[test]
-    fn the_seasonal_naive_repeats_the_last_season() {
-        let mut windows = Windows::new(8, 1, 1);
-        windows.grow(1);
-        for i in 0..7 {
-            windows.push(Slot(0), i, &[i as f32], &[true]);
+    fn errors_stand_beside_what_was_shown_when_they_were_made() {
+        for timed in [false, true] {
+            let capacity = Capacity { series: 0..2, shared: 16, least: 8, most: 8 };
+            let mut windows = Windows::new(capacity, 3, 2, &[1, 3], timed);
+            windows.grow(3);
+            assert!(windows.holds(Slot(1)) && !windows.holds(Slot(2)) && !windows.holds(Slot(9)));
+            for t in 0..20 {
+                windows.arrive(Slot(1), 1, &[t as f32, 0.5 * t as f32]);
+                windows.push(Slot(1), t, &[t as f32, -1.0, 0.25]);
+                windows.push(Slot(2), t, &[0.0; 3]);
+            }
+            assert!(windows.view(Slot(2)).is_empty(), "a series beyond those that are kept");
+            let copy = windows.view(Slot(1)).copy();
+            let mut row = Vec::new();
+            windows.save(1, &mut row);
+            windows.load(0, &mut Take::new(&row)).unwrap();
+            for view in [windows.view(Slot(1)), copy.view(), windows.view(Slot(0))] {
+                assert_eq!(view.len(), 8);
+                for age in 0..8 {
+                    let t = 19 - age as i64;
+                    let mut inputs = [0.0; 3];
+                    view.inputs(age, &mut inputs);
+                    assert_eq!((inputs, view.cell(age)), ([t as f32, -1.0, 0.25], t));
+                    let found = errors(&view, age);
+                    assert!(found[0].is_nan() && found[1].is_nan(), "the first target never came");
+                    let came = |lead: i64| t + lead <= 19;
+                    assert_eq!(found[2].is_nan(), !came(1));
+                    assert_eq!(found[3].is_nan(), !came(3));
+                    assert!(!came(3) || found[3] == 0.5 * (t + 3) as f32, "{age}: {found:?}");
+                }
+            }
+            windows.reset(1);
+            assert!(windows.view(Slot(1)).is_empty());
         }
-        let view = windows.view(Slot(0));
-        let leads: Vec<f32> = (1..=7).map(|lead| view.seasonal(0, lead, 3, 0)).collect();
-        assert_eq!(leads, [4.0, 5.0, 6.0, 4.0, 5.0, 6.0, 4.0]);
-        assert_eq!(view.seasonal(6, 1, 3, 0), 0.0, "no season known yet: the value itself");
     }
 }

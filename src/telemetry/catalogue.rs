@@ -66,6 +66,10 @@ catalogue! {
         "Forecasts handed to the producer.";
     DEAD_LETTERS = "dead_letters_total", Counter, ["stream", "reason"],
         "Records sent to the dead-letter topic.";
+    ANOMALIES = "anomalies_total", Counter, ["stream", "kind"],
+        "Surprising readings sent to the anomaly topic: spike, streak, shift.";
+    DRIFTS = "drift_total", Counter, ["stream", "kind"],
+        "Changes in what the series of a shard have in common: residual, level, spread.";
     READING_TO_FORECAST = "reading_to_forecast_seconds", Histogram(LATENCY_SECONDS), ["stream"],
         "From the poll that takes a batch of readings, its wait included, to the sending of their forecasts; without the commit.";
     LAG = "consumer_lag_readings", Gauge, ["stream", "topic", "partition"],
@@ -114,6 +118,8 @@ catalogue! {
         "1 for the model that serves; no series while no network has been trained.";
     PROMOTIONS = "model_promotions_total", Counter, ["stream"],
         "Challengers that became champion.";
+    MODEL_FAILURES = "model_failures_total", Counter, ["stream"],
+        "Tries to load an announced model that failed; what served goes on.";
     RELOAD = "config_last_reload_successful", Gauge, [],
         "1 when the config in force is the one that was read last, 0 when that one was faulty. Always 1 yet: nothing is reloaded.";
     BUILD = "build_info", Gauge, ["version", "revision"],

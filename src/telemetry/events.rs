@@ -105,6 +105,11 @@ pub fn store_unreachable(stream: &StreamName, shard: &TopicPartition, cause: &dy
 }
 
 /// A fault of the program; what it did wrong is counted, and it goes on.
+/// What the series of a shard have in common has changed.
+pub fn drift(stream: &StreamName, shard: &TopicPartition, kind: &str, change: f64) {
+    event!(info, "drift", { %stream, %shard, kind, change, }, "drift found");
+}
+
 pub fn invariant_violated(stream: &StreamName, shard: &TopicPartition, invariant: Invariant, times: u64) {
     let invariant = invariant.as_str();
     event!(error, "invariant_violated", { %stream, %shard, invariant, times, },
@@ -154,9 +159,23 @@ pub fn bundle_passed_over(stream: &StreamName, version: ModelVersion, cause: &dy
     event!(warn, "bundle_passed_over", { %stream, model, cause = %cause, }, "bundle passed over: {cause}");
 }
 
-/// The round was for nothing: without a bundle its network can't serve.
+/// The round was for nothing: without a bundle and its announcement its network can't serve.
 pub fn bundle_not_kept(stream: &StreamName, round: u64, cause: &dyn Display) {
-    event!(error, "bundle_not_kept", { %stream, round, cause = %cause, }, "bundle not kept: {cause}");
+    event!(error, "bundle_not_kept", { %stream, round, cause = %cause, },
+        "bundle not kept and announced: {cause}");
+}
+
+/// It was announced, and does not serve here: what served goes on.
+pub fn model_not_followed(stream: &StreamName, version: ModelVersion, cause: &dyn Display) {
+    let model = version.name(stream);
+    event!(warn, "model_not_followed", { %stream, model, cause = %cause, },
+        "the announced model can't be followed: {cause}");
+}
+
+/// A record of the models topic that nobody can follow.
+pub fn announcement_unreadable(stream: &StreamName, offset: Offset, cause: &dyn Display) {
+    event!(warn, "announcement_unreadable", { %stream, offset = offset.0, cause = %cause, },
+        "an announcement on the models topic can't be read: {cause}");
 }
 
 /// The states of a shard are warm and the new network answers.
@@ -167,6 +186,10 @@ pub fn model_serves(stream: &StreamName, version: ModelVersion, shard: &TopicPar
 
 pub fn worker_failed(worker: usize, cause: &dyn Display) {
     event!(error, "worker_failed", { worker, cause = %cause, }, "worker {worker} ended: {cause}");
+}
+
+pub fn follower_failed(cause: &dyn Display) {
+    event!(error, "follower_failed", { cause = %cause, }, "the models topic can't be followed: {cause}");
 }
 
 pub fn trainer_panicked() {
@@ -184,6 +207,11 @@ pub fn round_finished(stream: &StreamName, round: u64, steps: usize, loss: f64, 
 
 pub fn round_failed(stream: &StreamName, round: u64, cause: &dyn Display) {
     event!(warn, "round_failed", { %stream, round, cause = %cause, }, "training round failed: {cause}");
+}
+
+/// Its challenger has beaten a champion that is none any more.
+pub fn round_superseded(stream: &StreamName, round: u64, cause: &dyn Display) {
+    event!(info, "round_superseded", { %stream, round, cause = %cause, }, "training round superseded: {cause}");
 }
 
 /// Errors are scaled mean absolute errors on the held-out readings.

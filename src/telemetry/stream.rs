@@ -23,6 +23,7 @@ pub struct StreamMetrics {
     pub training_seconds: Histogram,
     pub training_loss: Gauge,
     pub promotions: IntCounter,
+    pub model_failures: IntCounter,
     rest: Arc<Rest>,
 }
 
@@ -56,6 +57,8 @@ pub(super) struct StreamFamilies {
     discarded: IntCounterVec,
     forecasts: IntCounterVec,
     dead_letters: IntCounterVec,
+    anomalies: IntCounterVec,
+    drifts: IntCounterVec,
     reading_to_forecast: HistogramVec,
     batch: HistogramVec,
     step: HistogramVec,
@@ -72,6 +75,7 @@ pub(super) struct StreamFamilies {
     training_loss: GaugeVec,
     model: IntGaugeVec,
     promotions: IntCounterVec,
+    model_failures: IntCounterVec,
     pub(super) lag: IntGaugeVec,
     pub(super) shard_state: IntGaugeVec,
     pub(super) series: IntGaugeVec,
@@ -91,6 +95,8 @@ impl StreamFamilies {
             discarded: counters(r, &c::DISCARDED),
             forecasts: counters(r, &c::FORECASTS),
             dead_letters: counters(r, &c::DEAD_LETTERS),
+            anomalies: counters(r, &c::ANOMALIES),
+            drifts: counters(r, &c::DRIFTS),
             reading_to_forecast: histograms(r, &c::READING_TO_FORECAST),
             batch: histograms(r, &c::BATCH),
             step: histograms(r, &c::STEP),
@@ -107,6 +113,7 @@ impl StreamFamilies {
             training_loss: reals(r, &c::TRAINING_LOSS),
             model: gauges(r, &c::MODEL),
             promotions: counters(r, &c::PROMOTIONS),
+            model_failures: counters(r, &c::MODEL_FAILURES),
             lag: gauges(r, &c::LAG),
             shard_state: gauges(r, &c::SHARD_STATE),
             series: gauges(r, &c::SERIES),
@@ -174,6 +181,7 @@ impl StreamMetrics {
             training_seconds: families.training.with_label_values(&[stream]),
             training_loss: loss,
             promotions: families.promotions.with_label_values(&[stream]),
+            model_failures: families.model_failures.with_label_values(&[stream]),
             rest: Arc::new(rest),
         }
     }
@@ -197,6 +205,16 @@ impl StreamMetrics {
     /// Looks its label up: for the rare bad record. Reasons are fixed words, never data.
     pub fn dead_letters(&self, reason: &'static str) -> IntCounter {
         self.rest.families.dead_letters.with_label_values(&[self.rest.name.as_str(), reason])
+    }
+
+    /// As [`Self::dead_letters`], for the rare surprise.
+    pub fn anomalies(&self, kind: &'static str) -> IntCounter {
+        self.rest.families.anomalies.with_label_values(&[self.rest.name.as_str(), kind])
+    }
+
+    /// As [`Self::dead_letters`], for the rare drift.
+    pub fn drifts(&self, kind: &'static str) -> IntCounter {
+        self.rest.families.drifts.with_label_values(&[self.rest.name.as_str(), kind])
     }
 
     /// `expert` and `bucket` count as in the [`StreamShape`].

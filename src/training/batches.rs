@@ -1,20 +1,20 @@
 use crate::config::{Architecture, HeadKind, Stream};
 use crate::nn::Chunk;
-use crate::series::{Features, SeriesSample};
+use crate::series::{Features, WindowCopy};
 use rand::Rng;
 use std::ops::Range;
 
 /// Cuts chunks out of windows: features and targets of consecutive readings.
 pub(super) struct Batches<'a> {
-    samples: &'a [SeriesSample],
+    samples: &'a [WindowCopy],
     features: Features,
     /// Newest readings of a window that are kept for judging.
     holdout: usize,
     /// Readings that warm a state before the first gradient.
     warm: usize,
     truncation: usize,
-    /// What a target counts, by lead, `[horizon]`.
-    lead_weights: &'a [f32],
+    /// The learnt leads, and what a target counts at each.
+    leads: Vec<(usize, f32)>,
     /// Whether a chunk's last reading alone is learnt from.
     last_only: bool,
 }
@@ -56,8 +56,8 @@ impl Cut {
 
 impl<'a> Batches<'a> {
     /// `None` when no window is long enough to learn from and be judged on.
-    pub fn new(stream: &'a Stream, samples: &'a [SeriesSample]) -> Option<Self> {
-        let longest = samples.iter().map(|s| s.window.view().len()).max()?;
+    pub fn new(stream: &'a Stream, samples: &'a [WindowCopy]) -> Option<Self> {
+        let longest = samples.iter().map(|s| s.view().len()).max()?;
         let holdout = stream.training.holdout.min(longest / 4);
         let learnt = longest.checked_sub(holdout + stream.horizon)?;
         let truncation = stream.training.truncation.min(learnt);
@@ -70,7 +70,12 @@ impl<'a> Batches<'a> {
             holdout,
             warm,
             truncation,
-            lead_weights: &stream.training.lead_weights,
+            leads: stream
+                .leads()
+                .learnt()
+                .iter()
+                .map(|lead| (*lead, stream.training.lead_weights[lead - 1]))
+                .collect(),
             last_only,
         })
     }
@@ -86,14 +91,14 @@ impl<'a> Batches<'a> {
         let (holdout, last_only) = (self.holdout, self.last_only);
         for row in 0..batch {
             let sample = rng.random_range(0..self.samples.len());
-            let len = self.samples[sample].window.view().len();
+            let len = self.samples[sample].view().len();
             let newest = holdout + 1;
             let oldest = len.saturating_sub(self.warm + self.truncation).max(newest);
             let end = rng.random_range(newest..=oldest);
             let learnt = |age, lead| age >= holdout + lead;
             if last_only {
                 // The last reading all of whose targets may be learnt from.
-                let last = end.max(holdout + self.lead_weights.len());
+                let last = end.max(holdout + self.leads.last().map_or(0, |(lead, _)| *lead));
                 self.fill(cut, row, sample, last, |age, lead| age == last && learnt(age, lead));
             } else {
                 self.fill(cut, row, sample, end, learnt);
@@ -119,10 +124,9 @@ impl<'a> Batches<'a> {
         end: usize,
         usable: impl Fn(usize, usize) -> bool,
     ) {
-        let sample = &self.samples[sample];
-        let window = sample.window.view();
+        let window = self.samples[sample].view();
         let (inputs, outputs) = self.widths();
-        let horizon = outputs / window.targets();
+        let own = self.features.own();
         let all = cut.warm + cut.steps;
         for t in 0..all {
             let age = end + all - 1 - t;
@@ -130,15 +134,20 @@ impl<'a> Batches<'a> {
                 continue;
             }
             let x = &mut cut.x[(row * all + t) * inputs..][..inputs];
-            self.features.fill(&window, age, &sample.scales, x);
+            window.inputs(age, &mut x[..own]);
+            self.features.complete(window.cell(age), x);
             if t >= cut.warm {
                 let at = (row * cut.steps + t - cut.warm) * outputs;
                 let mask = &mut cut.mask[at..][..outputs];
                 let targets = &mut cut.targets[at..][..outputs];
-                self.features.wanted(&window, age, &sample.lead_scales, targets, mask);
-                for (i, mask) in mask.iter_mut().enumerate() {
-                    let usable = usable(age, i % horizon + 1);
-                    *mask *= if usable { self.lead_weights[i % horizon] } else { 0.0 };
+                window.errors(age, targets);
+                for (i, (target, mask)) in targets.iter_mut().zip(mask).enumerate() {
+                    let (lead, weight) = self.leads[i % self.leads.len()];
+                    if target.is_finite() {
+                        *mask = if usable(age, lead) { weight } else { 0.0 };
+                    } else {
+                        *target = 0.0;
+                    }
                 }
             }
         }

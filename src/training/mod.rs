@@ -9,4 +9,4 @@ mod round;
 mod schedule;
 
 pub use round::{Outcome, Round, RoundError, Trained, blueprint, device};
-pub use schedule::Due;
+pub use schedule::{Due, Start};

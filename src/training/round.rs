@@ -1,4 +1,5 @@
 use super::batches::{Batches, Cut};
+use super::schedule::Start;
 use crate::config::{
     self, ActivationKind, Architecture, CellKind, HeadKind, LayerKind, LossKind, NormKind, Stream,
 };
@@ -6,7 +7,7 @@ use crate::nn::{
     Activation, Blueprint, Cell, Device, Dropout, Error, Family, Head, Loss, Norm, OptimiserState, Recurrent,
     Trainer, TrainerSettings, Weights,
 };
-use crate::series::{Features, SeriesSample};
+use crate::series::{Features, WindowCopy};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::f64::consts::PI;
@@ -30,9 +31,10 @@ pub struct Trained {
 /// What a round is made of.
 pub struct Round<'a> {
     pub stream: &'a Stream,
-    pub samples: &'a [SeriesSample],
+    pub samples: &'a [WindowCopy],
     /// The network that serves; `None` before the first.
     pub champion: Option<&'a Trained>,
+    pub start: Start,
     /// The number of the round: with the stream's seed it makes all randomness.
     pub number: u64,
 }
@@ -76,15 +78,15 @@ pub fn device(stream: &Stream) -> Result<Device, Error> {
 pub fn blueprint(stream: &Stream) -> Result<Blueprint, Error> {
     let features = Features::new(stream);
     let outputs = loss(stream).levels() * features.outputs();
-    let decoder = Head::Decoder { leads: stream.horizon, known: features.known() };
+    let decoder = Head::Decoder { leads: stream.leads().len(), known: features.known() };
     let (family, head) = match stream.model.network {
         Architecture::Recurrent { layers, head } => match head {
-            HeadKind::Seq2seq | HeadKind::Direct => (Family::Recurrent(stack(layers)), Head::Direct),
+            HeadKind::Seq2seq | HeadKind::Direct => (Family::Recurrent(stack(layers)), direct(layers)),
             HeadKind::EncoderDecoder => (Family::Recurrent(stack(layers)), decoder),
             HeadKind::VectorToSequence => (Family::Vector(stack(layers)), decoder),
         },
         Architecture::Convolved { kernel, stride, layers } => {
-            (Family::Convolved { kernel, stride, stack: stack(layers) }, Head::Direct)
+            (Family::Convolved { kernel, stride, stack: stack(layers) }, direct(layers))
         }
         Architecture::Wavenet { channels, layers, stacks } => {
             (Family::Wavenet { channels, layers, stacks }, Head::Direct)
@@ -104,6 +106,11 @@ pub fn blueprint(stream: &Stream) -> Result<Blueprint, Error> {
     Blueprint::of(family, head, features.inputs(), outputs)
 }
 
+/// The head of layers that forecast all leads at once.
+fn direct(kind: LayerKind) -> Head {
+    if kind.norm == NormKind::Output { Head::Normed } else { Head::Direct }
+}
+
 fn stack(kind: LayerKind) -> Recurrent {
     let cell = match kind.cell {
         CellKind::Rnn(ActivationKind::Tanh) => Cell::RnnTanh,
@@ -114,7 +121,7 @@ fn stack(kind: LayerKind) -> Recurrent {
     };
     let norm = match kind.norm {
         NormKind::Layer => Norm::Layer,
-        NormKind::None => Norm::None,
+        NormKind::Output | NormKind::None => Norm::None,
         NormKind::Batch => Norm::Batch,
     };
     Recurrent { cell, norm, hidden: kind.hidden, layers: kind.layers, residual: kind.residual }
@@ -132,10 +139,17 @@ fn loss(stream: &Stream) -> Loss {
     }
 }
 
+/// What a step's learning rate is of the highest: it rises over `warm_up` steps and falls to `least`
+/// along a cosine (RECIPE.md's experiments).
+fn schedule(step: usize, steps: usize, warm_up: usize, least: f64) -> f64 {
+    let rise = ((step + 1) as f64 / warm_up as f64).min(1.0);
+    let fall = 0.5 * (1.0 + (PI * step as f64 / steps as f64).cos());
+    rise * (least + (1.0 - least) * fall)
+}
+
 impl Round<'_> {
-    /// Trains from the champion, or from the start. Its checkpoints, and the network before the first
-    /// step (for a new one that is "no correction"), are judged on the newest held-out readings; the
-    /// best is the outcome (RECIPE.md). After every mini-batch `go_on` may wait, and may end the round
+    /// Trains from the champion or afresh. Its checkpoints, and the champion (without one, "no
+    /// correction"), are judged on the newest held-out readings; the best is the outcome (RECIPE.md). After every mini-batch `go_on` may wait, and may end the round
     /// by saying no.
     ///
     /// # Errors
@@ -144,19 +158,16 @@ impl Round<'_> {
         let Some(mut batches) = Batches::new(self.stream, self.samples) else { return Ok(Outcome::TooYoung) };
         let settings = &self.stream.training;
         let seed = settings.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.number);
-        let (steps, rate) = match self.champion {
-            None => (settings.budget.first_steps, settings.learning_rate),
-            Some(_) => (settings.budget.steps, settings.refresh_learning_rate),
+        let from = self.champion.filter(|_| self.start == Start::Refresh);
+        let (steps, rate, warm_up, least) = match from {
+            None => (settings.budget.first_steps, settings.learning_rate, 20, 0.1),
+            Some(_) => (settings.budget.steps, settings.refresh_learning_rate, 5, 0.2),
         };
-        let start = match self.champion {
-            None => Arc::new(Weights::initial(&blueprint(self.stream)?, seed)),
-            Some(champion) => champion.weights.clone(),
-        };
-        let mut trainer = Trainer::on(
-            &device(self.stream)?,
-            &start,
-            self.champion.and_then(|c| c.optimiser.as_ref()),
-            TrainerSettings {
+        let fresh = Arc::new(Weights::initial(&blueprint(self.stream)?, seed));
+        let device = device(self.stream)?;
+        // Moments of other readings, made for another rate, are worse than none.
+        let trainer = |weights: &Weights| {
+            let settings = TrainerSettings {
                 learning_rate: rate,
                 weight_decay: settings.weight_decay,
                 clip_norm: settings.clip_norm,
@@ -168,18 +179,18 @@ impl Round<'_> {
                 seed,
                 teacher_forcing: settings.teacher_forcing as f32,
                 loss: loss(self.stream),
-            },
-        )?;
+            };
+            Trainer::on(&device, weights, None, settings)
+        };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut cut = Cut::default();
-        let champion_loss = self.judge(&mut batches, &trainer, &mut cut)?;
+        let rival = trainer(self.champion.map_or(&fresh, |champion| &champion.weights))?;
+        let champion_loss = self.judge(&mut batches, &rival, &mut cut)?;
+        let mut trainer = if from.is_some() { rival } else { trainer(&fresh)? };
         let mut best: Option<(f64, Trained)> = None;
         let mut lowest = f64::INFINITY;
         for step in 0..steps {
-            if self.champion.is_none() {
-                let cosine = 0.5 * (1.0 + (PI * step as f64 / steps as f64).cos());
-                trainer.set_learning_rate(rate * cosine.max(1e-3))?;
-            }
+            trainer.set_learning_rate(rate * schedule(step, steps, warm_up, least))?;
             batches.learn(settings.batch, &mut rng, &mut cut);
             trainer.chunk(&cut.chunk())?;
             if !go_on() {

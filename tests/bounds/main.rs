@@ -3,6 +3,7 @@
 
 mod allocator;
 mod hostile;
+mod judging;
 #[path = "../fuzz/readers.rs"]
 mod readers;
 mod shards;

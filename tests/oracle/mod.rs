@@ -78,6 +78,14 @@ impl Oracle {
                     Family::Convolved { .. } => self.convolved(data, &x)?,
                     Family::Vector(_) => unreachable!("it needs a decoder"),
                 };
+                let top = match b.head() {
+                    Head::Normed => {
+                        let scaled =
+                            recurrent::normalised(&top)?.broadcast_mul(self.w("head_norm.weight"))?;
+                        scaled.broadcast_add(self.w("head_norm.bias"))?
+                    }
+                    _ => top,
+                };
                 let seen = match family {
                     Family::Window { layers: 0, .. } => top,
                     _ => Tensor::cat(&[&top, &late], 1)?,

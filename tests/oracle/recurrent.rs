@@ -151,7 +151,7 @@ impl Oracle {
 
     fn features(&self) -> usize {
         match self.blueprint.head() {
-            Head::Direct => self.blueprint.inputs(),
+            Head::Direct | Head::Normed => self.blueprint.inputs(),
             Head::Decoder { leads, known } => self.blueprint.inputs() - leads * known,
         }
     }
@@ -194,7 +194,7 @@ pub fn detached(states: &[State]) -> Vec<State> {
     states.iter().map(|s| s.iter().map(Tensor::detach).collect()).collect()
 }
 
-fn normalised(x: &Tensor) -> Result<Tensor> {
+pub fn normalised(x: &Tensor) -> Result<Tensor> {
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     centred.broadcast_div(&(variance + 1e-5)?.sqrt()?)

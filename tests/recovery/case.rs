@@ -3,7 +3,7 @@
 use super::log::LIMIT;
 use super::support::daemon::{Daemon, get};
 use super::support::kafka::{
-    Broker, Record, client, committed_offsets, create_topic, produce, read_committed,
+    Broker, Record, client, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
 use super::support::process::{free_port, fresh_dir, write};
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -34,6 +34,7 @@ impl Case {
         for topic in ["in", "forecasts", "dead-letters"] {
             create_topic(&bootstrap, &format!("{name}.{topic}"), PARTITIONS, &[("retention.ms", "-1")]);
         }
+        create_models_topic(&bootstrap, name);
         Self { dir: fresh_dir("recovery"), name, lines }
     }
 
@@ -43,7 +44,16 @@ impl Case {
     }
 
     pub fn daemon_with_store(&self, url: &str) -> (Daemon, String) {
-        let (name, [kafka, sections, stream]) = (self.name, self.lines);
+        self.daemon_of(url, self.lines[2])
+    }
+
+    /// One whose stream has these lines instead of the case's own.
+    pub fn daemon_with_lines(&self, stream: &str) -> Daemon {
+        self.daemon_of(&format!("file://{}", self.store().display()), stream).0
+    }
+
+    fn daemon_of(&self, url: &str, stream: &str) -> (Daemon, String) {
+        let (name, [kafka, sections, _]) = (self.name, self.lines);
         let http = format!("127.0.0.1:{}", free_port());
         let config = format!(
             r#"

@@ -2,6 +2,7 @@
 //! where the log plays no part, else with the daemon on a real Kafka.
 
 mod case;
+mod lateness;
 mod log;
 mod outages;
 mod shelf;

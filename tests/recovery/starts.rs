@@ -46,6 +46,50 @@ fn readings_held_back_are_answered_after_a_kill_without_a_snapshot() {
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
 
+/// Each life begins from a snapshot that is older than the settings before its own, or from none.
+fn lateness_changes(name: &'static str, sections: &'static str) {
+    let case = Case::new(name, [STABLE, sections, ""]);
+    let mut daemon = case.daemon_with_lines("lateness = \"4h\"");
+    case.produce(wandering(0..40));
+    case.wait_committed(&mut daemon, 80);
+    assert_eq!(daemon.terminate(LIMIT), 0, "{}", daemon.log());
+    let mut end = 80;
+    // What is out of order by more than it is waited for would be late.
+    let lives = [
+        ("lateness = \"6h\"", 40..60, true),
+        ("lateness = \"0s\"", 60..64, false),
+        ("lateness = \"12h\"", 64..84, true),
+        ("lateness = \"1h\"", 84..88, false),
+        ("lateness = \"4h\"\nmax_held = 8", 88..100, true),
+    ];
+    for (lines, hours, wanders) in lives {
+        let mut daemon = case.daemon_with_lines(lines);
+        end += 2 * (hours.end - hours.start);
+        if wanders {
+            case.produce(wandering(hours))
+        } else {
+            case.produce(hours)
+        }
+        case.wait_committed(&mut daemon, end);
+        assert_eq!(events(&daemon, "snapshot_passed_over"), [serde_json::Value::Null; 0]);
+        daemon.kill9();
+    }
+    let mut daemon = case.daemon_with_lines("lateness = \"2h\"");
+    // These let all before them go, and are held back themselves.
+    case.produce([140]);
+    case.wait_committed(&mut daemon, end + 2);
+    case.assert_answered(end, |_, _| 1);
+    assert_eq!(daemon.terminate(LIMIT), 0);
+}
+
+#[test]
+fn a_change_of_lateness_while_readings_are_held_back_loses_and_doubles_nothing() {
+    std::thread::scope(|scope| {
+        scope.spawn(|| lateness_changes("lateness", ""));
+        scope.spawn(|| lateness_changes("lateness-cold", "[snapshots]\nenabled = false"));
+    });
+}
+
 #[test]
 fn a_group_that_is_set_back_is_answered_again_from_there_and_nothing_else() {
     let case = Case::new("setback", ["", "", ""]);

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use tidecast::checkpoint::{Facts, Recovery, RecoveryError, SnapshotId, Snapshots, Writer};
 use tidecast::domain::{EventTime, Generation, Offset, Reading, Values};
 use tidecast::engine::{Offered, Shard};
-use tidecast::expert::Expert;
 use tidecast::telemetry::Discard;
 
 /// A shard and where it stands.
@@ -246,7 +245,7 @@ fn step(partition: usize, owned: &mut Owned, pending: &mut Vec<(usize, i64, Outp
     let mut sink = |e: tidecast::engine::Emitted<'_>| {
         let emitted = e.forecast.targets.iter().flat_map(|t| t.yhat.iter().chain(&t.quantiles).copied());
         // The network's own forecast shows the hidden state, also where another expert was chosen.
-        let network = (1..=e.forecast.targets[0].yhat.len()).map(|lead| e.expert(Expert::Network, 0, lead));
+        let network = (1..=e.forecast.targets[0].yhat.len()).map(|lead| e.network(0, lead));
         let values = emitted.chain(network);
         let forecast = Output::Forecast {
             series: e.series.to_owned(),

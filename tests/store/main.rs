@@ -9,7 +9,7 @@ use rand::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidecast::checkpoint::{Bundles, Champion, Error, Facts, SnapshotId, Snapshots, Store, shards};
+use tidecast::checkpoint::{Bundles, Champion, Damage, Error, Facts, SnapshotId, Snapshots, Store, shards};
 use tidecast::domain::{EventTime, Generation, ModelVersion, Offset, Partition, StreamName, TopicPartition};
 use tidecast::nn::{Blueprint, Cell, Norm, Weights};
 use tidecast::training::Trained;
@@ -186,13 +186,23 @@ fn the_newest_bundles_are_kept() {
         let bundles = Bundles::new(&place.store, &power());
         assert_eq!(bundles.list().unwrap(), []);
         for version in 1..=7 {
-            bundles.keep(&champion(version)).unwrap();
+            let sum = bundles.keep(&champion(version)).unwrap();
+            assert_eq!(bundles.checksum(ModelVersion(version)).unwrap(), Some(sum));
         }
+        // An older one may serve.
+        bundles.prune(ModelVersion(1)).unwrap();
+        assert_eq!(bundles.list().unwrap(), [7, 6, 5, 4, 3, 1].map(ModelVersion));
+        bundles.prune(ModelVersion(7)).unwrap();
         assert_eq!(bundles.list().unwrap(), [7, 6, 5, 4, 3].map(ModelVersion));
         assert_eq!(place.objects()[0], "power/models/power-000003.safetensors");
         assert!(bundles.load_version(ModelVersion(2)).unwrap().is_none());
         let five = bundles.load_version(ModelVersion(5)).unwrap().unwrap();
         assert_eq!((five.rounds, five.facts["loss"].as_str()), (15, "0.5"));
+        let sum = bundles.checksum(ModelVersion(5)).unwrap().unwrap();
+        assert_eq!(bundles.load_exactly(ModelVersion(5), sum).unwrap().unwrap().rounds, 15);
+        let other = bundles.load_exactly(ModelVersion(5), sum ^ 1);
+        assert!(matches!(other, Err(Error::Damaged { damage: Damage::Checksum, .. })), "{other:?}");
+        assert!(bundles.load_exactly(ModelVersion(2), sum).unwrap().is_none());
         let shape = *champion(1).trained.weights.blueprint();
         assert_eq!(bundles.newest(&shape).unwrap().unwrap().version, ModelVersion(7));
         // A damaged one is passed over, and said to be damaged when it is asked for.

@@ -48,10 +48,12 @@ pub fn stacks(hidden: usize) -> Vec<Recurrent> {
     all
 }
 
-/// Recurrent layers under a direct head.
+/// Recurrent layers under a direct head, normed or not.
 pub fn recurrent(inputs: usize, hidden: usize, outputs: usize) -> Vec<Blueprint> {
-    let of = |s| Blueprint::of(Family::Recurrent(s), Head::Direct, inputs, outputs).unwrap();
-    stacks(hidden).into_iter().map(of).collect()
+    let of = |(s, head)| Blueprint::of(Family::Recurrent(s), head, inputs, outputs).unwrap();
+    let normed = stacks(hidden).into_iter().filter(|s| s.norm == Norm::None);
+    let direct = stacks(hidden).into_iter().map(|s| (s, Head::Direct));
+    direct.chain(normed.map(|s| (s, Head::Normed))).map(of).collect()
 }
 
 /// All other families and heads. `inputs` is at least 4, `outputs` a multiple of 3.
@@ -69,6 +71,7 @@ pub fn others(inputs: usize, hidden: usize, outputs: usize) -> Vec<Blueprint> {
         if matches!(s.cell, Cell::Gru | Cell::GruBefore) && s.norm != Norm::Batch {
             for (kernel, stride) in [(3, 2), (4, 1), (1, 1)] {
                 all.push(of(Family::Convolved { kernel, stride, stack: s }, Head::Direct));
+                all.push(of(Family::Convolved { kernel, stride, stack: s }, Head::Normed));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Several daemons on one topic under load, and the count of what became of every reading.
 
-use super::daemon::Daemon;
-use super::kafka::{Record, committed_offsets, create_topic, paced, read_committed};
+use super::daemon::{Daemon, get};
+use super::kafka::{Record, committed_offsets, create_models_topic, create_topic, paced, read_committed};
 use super::process::{free_port, fresh_dir, write};
 use super::stream::any_model;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +46,9 @@ impl Site {
     pub fn new(bootstrap: &str, name: &str, partitions: i32) -> Self {
         for topic in ["in", "forecasts", "dead-letters", "quiet.forecasts", "quiet.dead-letters"] {
             create_topic(bootstrap, &format!("{name}.{topic}"), partitions, &[("retention.ms", "-1")]);
+        }
+        for group in [name, &format!("{name}.quiet")] {
+            create_models_topic(bootstrap, group);
         }
         Self { dir: fresh_dir("site"), bootstrap: bootstrap.to_owned(), name: name.to_owned(), partitions }
     }
@@ -192,6 +195,13 @@ impl Seat {
         states
     }
 
+    /// How many shards of a stream its daemon says that it owns; none while it does not answer.
+    fn owned(&self, stream: &str) -> u64 {
+        let answer = get(&self.http, &format!("/api/v1/streams/{stream}"));
+        let stream = answer.and_then(|(_, body)| serde_json::from_str::<serde_json::Value>(&body).ok());
+        stream.and_then(|stream| stream["shards_owned"].as_u64()).unwrap_or(0)
+    }
+
     pub fn start(&mut self) {
         self.daemon = Some(Daemon::spawn(&self.config, &[]));
     }
@@ -308,18 +318,20 @@ fn record(n: u64, partitions: u64) -> (String, String, Option<i32>) {
     (id, value, Some((series % partitions) as i32))
 }
 
-/// Waits until the group has committed so many records; seats that end by themselves are started again,
-/// and why they ended is given.
+/// Waits until the group has committed so many records, and each partition is one daemon's: one that was in
+/// the midst of something when its partitions went to others has found out. Seats that end by themselves are
+/// started again, and why they ended is given.
 pub fn settle(site: &Site, seats: &mut [Seat], records: usize, limit: Duration) -> Vec<String> {
     let until = Instant::now() + limit;
     let mut ended = Vec::new();
     loop {
         ended.extend(seats.iter_mut().filter_map(Seat::revive));
         let committed = site.committed(&site.name);
-        if committed == records {
+        let owned: u64 = seats.iter().map(|seat| seat.owned(&site.name)).sum();
+        if committed == records && owned == site.partitions as u64 {
             return ended;
         }
-        assert!(Instant::now() < until, "committed {committed} of {records} after {limit:?}");
+        assert!(Instant::now() < until, "committed {committed} of {records}, {owned} shards after {limit:?}");
         std::thread::sleep(Duration::from_millis(200));
     }
 }

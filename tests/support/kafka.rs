@@ -254,6 +254,24 @@ pub fn create_topic(bootstrap: &str, name: &str, partitions: i32, settings: &[(&
     if let Err((name, code)) = &created[0] {
         panic!("topic {name}: {code}");
     }
+    // The controller has made it; the broker hears of it a little later.
+    let until = Instant::now() + REQUEST_LIMIT;
+    loop {
+        let found = admin.inner().fetch_metadata(Some(name), TRY_LIMIT);
+        let leaders = found.as_ref().ok().and_then(|m| m.topics().first()).map_or(0, |topic| {
+            topic.partitions().iter().filter(|p| p.leader() >= 0 && p.error().is_none()).count()
+        });
+        if leaders == partitions as usize {
+            return;
+        }
+        assert!(Instant::now() < until, "{leaders} partitions of {name} have a leader");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The topic on which the processes of a group hear which model serves.
+pub fn create_models_topic(bootstrap: &str, group: &str) {
+    create_topic(bootstrap, &format!("{group}.models"), 1, &[("cleanup.policy", "compact")]);
 }
 
 /// Writes records and waits until all are acknowledged. Without a partition, the key's hash chooses as in

@@ -76,12 +76,7 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
         decoder: Decoder::new(&stream),
         shard: Shard::new(stream.clone()),
         judge: Judge::new(stream.clone(), from, options.score_every),
-        learner: Learner {
-            due: Due::new(stream.training.schedule, false),
-            champion: None,
-            version: 0,
-            rounds: 0,
-        },
+        learner: Learner { due: Due::new(&stream, false), champion: None, version: 0, rounds: 0 },
         file: options.forecasts.as_deref().map(|path| ForecastFile::create(path, &stream)).transpose()?,
         shown: options.report.is_some().then(|| Shown::new(&stream)),
         topic: options.data.display().to_string(),
@@ -175,9 +170,10 @@ impl Run {
     /// Trains when the schedule says so, and lets the outcome serve at once.
     fn learn(&mut self) -> Result<(), Failure> {
         let learner = &mut self.learner;
-        if !self.stream.training.enabled || !learner.due.is_due(self.shard.age()) {
+        let Some(start) = learner.due.is_due(self.shard.age()).filter(|_| self.stream.training.enabled)
+        else {
             return Ok(());
-        }
+        };
         learner.due.begun(self.shard.age());
         let samples = self.shard.samples(self.stream.training.budget.series);
         learner.rounds += 1;
@@ -185,6 +181,7 @@ impl Run {
             stream: &self.stream,
             samples: &samples,
             champion: learner.champion.as_ref(),
+            start,
             number: learner.rounds,
         };
         if let Outcome::Better { trained, .. } = round.run(&mut || true).map_err(Failure::new)? {

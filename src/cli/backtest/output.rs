@@ -3,10 +3,8 @@
 use super::score::Judge;
 use crate::cli::Failure;
 use crate::config::Stream;
-use crate::domain::{EventTime, Forecast, Grid, Level};
+use crate::domain::{EventTime, Forecast, Grid, Leads, Level};
 use crate::engine::Emitted;
-use crate::evaluation::lead_buckets;
-use crate::expert::{EMITTED, JUDGED};
 use crate::http::{ErrorChart, FanChart, error_by_lead, escape, fan};
 use crate::telemetry::ShownForecast;
 use std::collections::VecDeque;
@@ -56,12 +54,12 @@ impl Progress {
 
 /// Prints the scores for people: per target, mean absolute error and root mean square by lead.
 pub(super) fn table(stream: &Stream, judge: &Judge) {
-    let leads = lead_buckets(stream.horizon);
+    let leads = Leads::buckets(stream.horizon).learnt().to_vec();
     for (t, target) in stream.targets.iter().enumerate() {
         println!("\n{}: {target}, mean absolute error by lead", stream.name);
         let heads: String = leads.iter().map(|l| format!("{l:>10}")).collect();
-        println!("{:>10}{heads}{:>12}{:>12}{:>8}{:>9}", "", "all leads", "RMSE", "MASE", "n");
-        for (expert, name) in JUDGED.iter().enumerate() {
+        println!("{:>16}{heads}{:>12}{:>12}{:>8}{:>9}", "", "all leads", "RMSE", "MASE", "n");
+        for (expert, name) in judge.names().iter().enumerate() {
             let all = judge.cell(expert, t, None);
             if all.n == 0 {
                 continue;
@@ -69,11 +67,11 @@ pub(super) fn table(stream: &Stream, judge: &Judge) {
             let cells: String =
                 leads.iter().map(|l| format!("{:>10.4}", judge.cell(expert, t, Some(*l)).mae())).collect();
             let mase = all.mase().map_or_else(|| "–".to_owned(), |m| format!("{m:.3}"));
-            println!("{name:>10}{cells}{:>12.4}{:>12.4}{mase:>8}{:>9}", all.mae(), all.rmse(), all.n);
+            println!("{name:>16}{cells}{:>12.4}{:>12.4}{mase:>8}{:>9}", all.mae(), all.rmse(), all.n);
         }
-        let coverage = judge.coverage(&judge.cell(EMITTED, t, None));
+        let coverage = judge.coverage(&judge.cell(judge.emitted(), t, None));
         for (nominal, realised) in &coverage {
-            println!("{:>10} of {nominal}: {:.3}", "coverage", realised.as_f64().unwrap_or(f64::NAN));
+            println!("{:>16} of {nominal}: {:.3}", "coverage", realised.as_f64().unwrap_or(f64::NAN));
         }
     }
     println!();
@@ -208,7 +206,8 @@ pub(super) fn report(
     let mut charts = shown.charts();
     for (t, target) in stream.targets.iter().enumerate() {
         // What was emitted comes first: it is drawn the strongest.
-        let experts: Vec<(String, Vec<f64>)> = JUDGED
+        let experts: Vec<(String, Vec<f64>)> = judge
+            .names()
             .iter()
             .enumerate()
             .rev()

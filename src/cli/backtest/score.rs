@@ -2,8 +2,7 @@
 
 use crate::config::Stream;
 use crate::domain::{EventTime, Grid, Values};
-use crate::engine::Emitted;
-use crate::expert::{EMITTED, Expert, JUDGED};
+use crate::engine::{Emitted, Shard};
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -26,6 +25,8 @@ pub(super) struct Judge {
     from: EventTime,
     every: u64,
     series: FxHashMap<String, Series>,
+    /// Who is judged; what is emitted is the last.
+    names: Vec<&'static str>,
     /// `[experts, targets, horizon]`
     cells: Vec<Cell>,
 }
@@ -53,6 +54,7 @@ struct Pending {
 impl Judge {
     pub fn new(stream: Arc<Stream>, from: Option<EventTime>, every: u64) -> Self {
         let levels = stream.levels.len();
+        let names = Shard::judged(&stream);
         let cell = Cell {
             n: 0,
             absolute: 0.0,
@@ -65,7 +67,8 @@ impl Judge {
             from: from.unwrap_or(EventTime::MIN),
             every: every.max(1),
             series: FxHashMap::default(),
-            cells: vec![cell; JUDGED.len() * stream.targets.len() * stream.horizon],
+            cells: vec![cell; names.len() * stream.targets.len() * stream.horizon],
+            names,
             stream,
         }
     }
@@ -99,7 +102,7 @@ impl Judge {
     }
 
     fn score(&mut self, state: &mut Series, step: i64, targets: &[f64]) {
-        let (t, h) = (targets.len(), self.stream.horizon);
+        let (t, h, emitted) = (targets.len(), self.stream.horizon, self.emitted());
         while state.pending.front().is_some_and(|p| step - p.step > h as i64) {
             state.pending.pop_front();
         }
@@ -111,7 +114,7 @@ impl Judge {
             for (target, value) in targets.iter().enumerate().filter(|(_, v)| v.is_finite()) {
                 let (sum, n) = state.naive[target];
                 let naive = if n > 0 { sum / n as f64 } else { f64::NAN };
-                for expert in 0..JUDGED.len() {
+                for expert in 0..self.names.len() {
                     let at = (expert * t + target) * h + lead - 1;
                     let error = value - pending.points[at];
                     if !error.is_finite() {
@@ -124,7 +127,7 @@ impl Judge {
                     if naive > 0.0 {
                         cell.scaled = (cell.scaled.0 + error.abs() / naive, cell.scaled.1 + 1);
                     }
-                    if expert == EMITTED {
+                    if expert == emitted {
                         for (l, level) in self.stream.levels.iter().enumerate() {
                             let quantile =
                                 pending.quantiles[(target * self.stream.levels.len() + l) * h + lead - 1];
@@ -160,6 +163,7 @@ impl Judge {
     /// Keeps a forecast until its targets come, when it is to be judged; says whether it is.
     pub fn forecast(&mut self, emitted: &Emitted<'_>) -> bool {
         let (t, h) = (self.stream.targets.len(), self.stream.horizon);
+        let experts = self.emitted();
         let Some(state) = self.series.get_mut(emitted.series) else { return false };
         let origin = emitted.forecast.origin;
         if origin < self.from || !(state.due.max(1) - 1).is_multiple_of(self.every) {
@@ -169,12 +173,13 @@ impl Judge {
             Grid::Fixed(_) => self.stream.grid.cell(origin),
             Grid::Irregular => state.seen,
         };
-        let mut points = Vec::with_capacity(JUDGED.len() * t * h);
-        for expert in Expert::ALL {
+        let mut points = Vec::with_capacity(self.names.len() * t * h);
+        for expert in 0..experts {
             for target in 0..t {
-                points.extend((1..=h).map(|lead| emitted.expert(expert, target, lead)));
+                points.extend((1..=h).map(|lead| emitted.said(expert, target, lead)));
             }
         }
+        // What is emitted is taken as it went out.
         points.extend(emitted.forecast.targets.iter().flat_map(|target| &target.yhat));
         let quantiles =
             emitted.forecast.targets.iter().flat_map(|target| target.quantiles.iter().copied()).collect();
@@ -184,6 +189,16 @@ impl Judge {
 
     pub fn series(&self) -> usize {
         self.series.len()
+    }
+
+    /// Who is judged.
+    pub fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// What is emitted, among them.
+    pub fn emitted(&self) -> usize {
+        self.names.len() - 1
     }
 
     /// The sums of one expert and target at a lead, or over all leads.
@@ -200,7 +215,7 @@ impl Judge {
     /// (`"lead": null`).
     pub fn to_json(&self) -> Value {
         let mut scores = Vec::new();
-        for (expert, name) in JUDGED.iter().enumerate() {
+        for (expert, name) in self.names.iter().enumerate() {
             for (target, target_name) in self.stream.targets.iter().enumerate() {
                 for lead in std::iter::once(None).chain((1..=self.stream.horizon).map(Some)) {
                     let cell = self.cell(expert, target, lead);
@@ -211,7 +226,7 @@ impl Judge {
                         "expert": name, "target": target_name, "lead": lead, "n": cell.n,
                         "mae": cell.mae(), "rmse": cell.rmse(), "mase": cell.mase(),
                     });
-                    if expert == EMITTED {
+                    if expert == self.emitted() {
                         score["pinball"] = self.pinball(&cell);
                         score["coverage"] = self.coverage(&cell).into_iter().collect();
                     }

@@ -61,8 +61,8 @@ pub(super) fn demo(options: &Options) -> Result<(), Failure> {
     let feeds = feeds()?;
     let feeder = Feeder::connect(&config.kafka).map_err(Failure::new)?;
     let limit = config.daemon.stop_timeout;
-    let signals = Signals::watch()?;
-    let daemon = Daemon::start(config).map_err(Failure::new)?;
+    let mut signals = Signals::watch()?;
+    let mut daemon = Daemon::start(config).map_err(Failure::new)?;
     println!("broker     {} (Kafka; try kcat -b … -t power.forecasts)", broker.bootstrap_servers());
     println!("dashboard  http://{}/", daemon.address());
     println!("metrics    http://{}/metrics", daemon.address());

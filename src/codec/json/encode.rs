@@ -1,6 +1,6 @@
 use crate::codec::decimal::{Decimals, LEN_MAX};
 use crate::codec::time::put_rfc3339;
-use crate::config::Stream;
+use crate::config::{Limit, Stream};
 use crate::domain::{Forecast, TargetForecast};
 
 /// Writes the forecasts of one stream as JSON.
@@ -13,6 +13,11 @@ pub struct JsonEncoder {
     targets: Vec<Vec<u8>>,
     /// By level: `"0.05":[`, with a comma before all but the first.
     levels: Vec<Vec<u8>>,
+    /// By limit: `{"target":"kw","above":3,"probability":`, with a comma before all but the first.
+    limits: Vec<Vec<u8>>,
+    /// By target: `"kw":{"value":`, by level: `"0.05":`, likewise.
+    values: Vec<Vec<u8>>,
+    bounds: Vec<Vec<u8>>,
 }
 
 impl JsonEncoder {
@@ -27,7 +32,18 @@ impl JsonEncoder {
         let interval = interval.as_deref().unwrap_or("null");
         let target = |(i, name): (usize, &String)| format!("{}{}:{{\"last\":", comma(i), quoted(name)).into();
         let level = |(i, level)| format!("{}\"{level}\":[", comma(i)).into();
+        let limit = |(i, limit): (usize, &Limit)| {
+            let (target, side) =
+                (quoted(&stream.targets[limit.target]), if limit.above { "above" } else { "below" });
+            let value = serde_json::to_string(&limit.value).expect("a number can be written");
+            format!("{}{{\"target\":{target},\"{side}\":{value},\"probability\":", comma(i)).into()
+        };
+        let value = |(i, name): (usize, &String)| format!("{}{}:{{\"value\":", comma(i), quoted(name)).into();
+        let bound = |(i, level)| format!("{}\"{level}\":", comma(i)).into();
         Self {
+            limits: stream.alarms.limits.iter().enumerate().map(limit).collect(),
+            values: stream.targets.iter().enumerate().map(value).collect(),
+            bounds: stream.levels.iter().enumerate().map(bound).collect(),
             head: format!("{{\"stream\":{},\"series\":", quoted(stream.name.as_str())).into(),
             after_origin: format!("\",\"interval_s\":{interval},\"model\":").into(),
             targets: stream.targets.iter().enumerate().map(target).collect(),
@@ -62,6 +78,48 @@ impl JsonEncoder {
             out.extend_from_slice(head);
             self.put_target(target, out);
         }
+        out.push(b'}');
+        put_score(forecast, out);
+        if !self.limits.is_empty() {
+            assert_eq!(forecast.limits.len(), self.limits.len(), "limits of a forecast and of its stream");
+            out.extend_from_slice(b",\"limits\":[");
+            for (head, said) in self.limits.iter().zip(&forecast.limits) {
+                out.extend_from_slice(head);
+                put_numbers(&[f64::from(said.probability)], Decimals::new(4), out);
+                out.extend_from_slice(b",\"first_lead\":");
+                let lead = said.first_lead.map_or(f64::NAN, f64::from);
+                put_numbers(&[lead], Decimals::new(0), out);
+                out.push(b'}');
+            }
+            out.push(b']');
+        }
+        out.push(b'}');
+    }
+
+    /// Writes a surprising reading to `out`, which is cleared first: its values, what was expected of
+    /// them a step before, and how surprising that makes it.
+    pub fn encode_anomaly(&mut self, series: &str, forecast: &Forecast, out: &mut Vec<u8>) {
+        out.clear();
+        out.extend_from_slice(&self.head);
+        put_string(series, out);
+        out.extend_from_slice(b",\"time\":\"");
+        put_rfc3339(forecast.origin, out);
+        out.push(b'"');
+        put_score(forecast, out);
+        out.extend_from_slice(b",\"targets\":{");
+        for (head, target) in self.values.iter().zip(&forecast.targets) {
+            let decimals = Decimals::new(target.decimals);
+            out.extend_from_slice(head);
+            put_numbers(&[target.last.unwrap_or(f64::NAN)], decimals, out);
+            out.extend_from_slice(b",\"expected\":");
+            put_numbers(&target.expected[..1], decimals, out);
+            out.extend_from_slice(b",\"quantiles\":{");
+            for (head, bound) in self.bounds.iter().zip(&target.expected[1..]) {
+                out.extend_from_slice(head);
+                put_numbers(&[*bound], decimals, out);
+            }
+            out.extend_from_slice(b"}}");
+        }
         out.extend_from_slice(b"}}");
     }
 
@@ -79,6 +137,16 @@ impl JsonEncoder {
             out.push(b']');
         }
         out.extend_from_slice(b"}}");
+    }
+}
+
+/// `,"anomaly_score":0.9993,"anomaly":"spike"`; without a kind where there is none.
+fn put_score(forecast: &Forecast, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"anomaly_score\":");
+    put_numbers(&[f64::from(forecast.anomaly.score)], Decimals::new(6), out);
+    if let Some(kind) = forecast.anomaly.kind {
+        out.extend_from_slice(b",\"anomaly\":");
+        put_string(kind.name(), out);
     }
 }
 

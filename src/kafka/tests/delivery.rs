@@ -88,6 +88,33 @@ fn an_unknown_outcome_is_settled_before_it_is_told() {
     assert_eq!(link.commit(&[]).unwrap(), Commit::Committed);
 }
 
+/// The broker aborts a transaction that lasts for too long, and refuses its producer from then on.
+#[test]
+fn whose_transaction_has_expired_goes_on_with_a_new_producer_unless_it_has_a_name() {
+    for named in [false, true] {
+        let broker = EmbeddedBroker::start().unwrap();
+        broker.create_topic("out", 1).unwrap();
+        let mut config = config(&broker.bootstrap_servers(), "expired");
+        config.kafka.instance = named.then(|| "a".to_owned());
+        let mut link = Link::connect(&config, 0, &["out".to_owned()]).unwrap();
+        for _ in 0..3 {
+            link.send("out", None, None, b"perhaps", &[]).unwrap();
+            broker
+                .cluster
+                .request_errors(RDKafkaApiKey::EndTxn, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_PRODUCER_FENCED]);
+            let outcome = link.commit(&[]);
+            if named {
+                // Another process of its name may have taken its place.
+                assert!(matches!(outcome, Err(Error::Fenced(_))), "{outcome:?}");
+                break;
+            }
+            assert!(matches!(outcome, Ok(Commit::Unknown(_))), "{outcome:?}");
+            link.send("out", None, None, b"surely", &[]).unwrap();
+            assert_eq!(link.commit(&[]).unwrap(), Commit::Committed);
+        }
+    }
+}
+
 #[test]
 fn a_broker_that_is_away_for_a_moment_is_waited_for() {
     for guarantee in [Guarantee::ExactlyOnce, Guarantee::AtLeastOnce] {

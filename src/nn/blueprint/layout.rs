@@ -96,6 +96,12 @@ impl Blueprint {
         Some(start..self.head_block().start)
     }
 
+    /// Where the head's norm lies, gain and bias; nothing where it has none.
+    pub(in crate::nn) fn head_norm(&self) -> Option<[Range<usize>; 2]> {
+        let norm = || [self.range("head_norm.weight"), self.range("head_norm.bias")];
+        (self.head == Head::Normed).then(norm)
+    }
+
     /// Where the last linear map lies, matrix and bias.
     pub(in crate::nn) fn head_block(&self) -> Range<usize> {
         self.range("head.weight").start..self.range("head.bias").end

@@ -55,6 +55,9 @@ pub enum Family {
 pub enum Head {
     /// One linear map of `[top | x]` to all outputs.
     Direct,
+    /// The same of `[γ ⊙ norm(top) + β | x]`, with a layer norm of what the recurrent layers give; the
+    /// state is carried as it is.
+    Normed,
     /// A cell, like those of the stack, that starts from the state of its top layer and unrolls the
     /// leads. At each it sees `[x | its last output | what is known of the lead]`, and its output is
     /// a linear map of its `h`. The last `leads · known` features of a reading are what is known of
@@ -149,8 +152,13 @@ impl Blueprint {
                     return Err("a reading must bring something beside what is known of its leads");
                 }
             }
-            (Family::Vector(_), Head::Direct) => return Err("one vector needs a decoder as its head"),
+            (Family::Vector(_), Head::Direct | Head::Normed) => {
+                return Err("one vector needs a decoder as its head");
+            }
             (_, Head::Decoder { .. }) => return Err("a decoder needs recurrent layers below it"),
+            (Family::Window { .. } | Family::Wavenet { .. }, Head::Normed) => {
+                return Err("a normed head needs recurrent layers below it");
+            }
             _ => {}
         }
         match self.family {
@@ -222,7 +230,7 @@ impl Blueprint {
     /// Features that the layers below the head see: all but what is known of the leads.
     pub(super) fn features(&self) -> usize {
         match self.head {
-            Head::Direct => self.inputs,
+            Head::Direct | Head::Normed => self.inputs,
             Head::Decoder { leads, known } => self.inputs - leads * known,
         }
     }
@@ -231,7 +239,7 @@ impl Blueprint {
     /// the top layer.
     pub(super) fn residual_layers(&self) -> usize {
         match (self.stack(), self.head) {
-            (Some(Recurrent { residual: true, layers, .. }), Head::Direct) => layers,
+            (Some(Recurrent { residual: true, layers, .. }), Head::Direct | Head::Normed) => layers,
             (Some(Recurrent { residual: true, layers, .. }), Head::Decoder { .. }) => layers - 1,
             _ => 0,
         }
@@ -265,7 +273,12 @@ pub(super) fn samples(inputs: usize, hidden: usize, outputs: usize) -> Vec<Bluep
     for cell in [Cell::Gru, Cell::GruBefore] {
         families.push(Family::Convolved { kernel: 4, stride: 3, stack: stack(cell, Norm::Layer) });
     }
+    let normed = [
+        Family::Recurrent(stack(Cell::Lstm, Norm::None)),
+        Family::Convolved { kernel: 4, stride: 3, stack: stack(Cell::Gru, Norm::None) },
+    ];
     let direct = families.into_iter().map(|family| (family, Head::Direct));
+    let direct = direct.chain(normed.map(|family| (family, Head::Normed)));
     let decoder = Head::Decoder { leads: outputs, known: 0 };
     let decoders = Cell::ALL.map(|cell| (Family::Recurrent(stack(cell, Norm::Layer)), decoder));
     let alone = Recurrent { layers: 1, ..stack(Cell::Lstm, Norm::None) };

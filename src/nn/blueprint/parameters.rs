@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::layout::LayerLayout;
 use super::{Blueprint, Family, Head};
 
-/// What a parameter is, which decides how it starts and whether weight decay shrinks it.
+/// What a parameter is, which decides how it starts and whether it learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Multiplies what enters; so many matrices of one shape are stacked in it.
@@ -32,12 +32,8 @@ pub enum Role {
 }
 
 impl Role {
-    /// Weight decay is for matrices, not for biases, gains and statistics.
-    pub fn decays(self) -> bool {
-        matches!(self, Self::Input { .. } | Self::Recurrent | Self::Head)
-    }
-
-    /// Whether a gradient moves it.
+    /// Whether a gradient moves it, and weight decay shrinks it: biases and gains too, as a correction is
+    /// to be small in all of its parts.
     pub fn learns(self) -> bool {
         !matches!(self, Self::RunningMean | Self::RunningVariance)
     }
@@ -147,6 +143,10 @@ impl Blueprint {
             }
             _ => {
                 let [top, x] = self.head_inputs();
+                if self.head == Head::Normed {
+                    table.add("head_norm.weight".to_owned(), &[top], Role::Gain);
+                    table.add("head_norm.bias".to_owned(), &[top], Role::Bias);
+                }
                 table.map("head", &[self.outputs, top + x], Role::Head);
             }
         }

@@ -18,6 +18,7 @@ const READINGS: &str = "tidecast.readings";
 const KERNEL: &str = "tidecast.kernel";
 const STRIDE: &str = "tidecast.stride";
 const OUTPUTS: &str = "tidecast.outputs";
+const HEAD_NORM: &str = "tidecast.head_norm";
 const LEADS: &str = "tidecast.decoder.leads";
 const KNOWN: &str = "tidecast.decoder.known";
 
@@ -56,9 +57,13 @@ pub(super) fn write(b: &Blueprint, metadata: &mut BTreeMap<String, String>) {
         put(LAYERS, &stack.layers);
         put(RESIDUAL, &stack.residual);
     }
-    if let Head::Decoder { leads, known } = b.head() {
-        put(LEADS, &leads);
-        put(KNOWN, &known);
+    match b.head() {
+        Head::Direct => {}
+        Head::Normed => drop(put(HEAD_NORM, &true)),
+        Head::Decoder { leads, known } => {
+            put(LEADS, &leads);
+            put(KNOWN, &known);
+        }
     }
 }
 
@@ -98,6 +103,8 @@ pub(super) fn read(metadata: &BTreeMap<String, String>) -> Result<Blueprint, Err
     };
     let head = if metadata.contains_key(LEADS) {
         Head::Decoder { leads: number(metadata, LEADS)?, known: number(metadata, KNOWN)? }
+    } else if metadata.contains_key(HEAD_NORM) && number(metadata, HEAD_NORM)? {
+        Head::Normed
     } else {
         Head::Direct
     };

@@ -142,7 +142,7 @@ impl Layer {
 }
 
 /// Every row with mean 0 and deviation 1.
-fn normalised(x: &Tensor) -> Result<Tensor> {
+pub(super) fn normalised(x: &Tensor) -> Result<Tensor> {
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;
     centred.broadcast_div(&deviation(&variance)?)

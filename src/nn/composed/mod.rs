@@ -47,7 +47,7 @@ enum Body {
 }
 
 enum Tail {
-    Direct(Map),
+    Direct(Direct),
     Decoder(Decoder),
 }
 
@@ -67,18 +67,36 @@ impl Composed {
             Family::Vector(_) => Body::Vector,
         };
         let head = match b.head() {
-            Head::Direct => Tail::Direct(Map::new(b, flat, "head")?),
+            Head::Direct | Head::Normed => Tail::Direct(Direct::new(b, flat)?),
             Head::Decoder { .. } => Tail::Decoder(Decoder::new(b, flat)?),
         };
         Ok(Self { blueprint: *b, body, head })
     }
+}
 
-    /// The direct head's outputs. `top` is what the layers below left, `x` the features.
-    fn direct(&self, head: &Map, top: &Tensor, x: &Tensor) -> Result<Tensor> {
-        match self.blueprint.head_inputs() {
-            [_, 0] => head.of(top),
-            _ => head.of(&Tensor::cat(&[top, x], 1)?),
-        }
+/// `W [top | x] + b`, of the normed top where the head has a norm.
+struct Direct {
+    map: Map,
+    /// Gain and bias.
+    norm: Option<[Tensor; 2]>,
+    /// Whether it sees the features.
+    sees_x: bool,
+}
+
+impl Direct {
+    fn new(b: &Blueprint, flat: &Tensor) -> Result<Self> {
+        let part = |range: std::ops::Range<usize>| flat.narrow(0, range.start, range.len());
+        let norm = b.head_norm().map(|[gain, bias]| -> Result<_> { Ok([part(gain)?, part(bias)?]) });
+        Ok(Self { map: Map::new(b, flat, "head")?, norm: norm.transpose()?, sees_x: b.head_inputs()[1] > 0 })
+    }
+
+    /// `top` is what the layers below left, `x` the features.
+    fn of(&self, top: &Tensor, x: &Tensor) -> Result<Tensor> {
+        let normed = match &self.norm {
+            Some([gain, bias]) => &layer::normalised(top)?.broadcast_mul(gain)?.broadcast_add(bias)?,
+            None => top,
+        };
+        if self.sees_x { self.map.of(&Tensor::cat(&[normed, x], 1)?) } else { self.map.of(normed) }
     }
 }
 

@@ -67,7 +67,7 @@ impl Composed {
         };
         let y = match &self.head {
             Tail::Direct(head) => {
-                self.direct(head, below.top.as_ref().expect("something is below a direct head"), &late)?
+                head.of(below.top.as_ref().expect("something is below a direct head"), &late)?
             }
             Tail::Decoder(decoder) => {
                 let forced = if lap.way.forced { Some(self.forced(decoder, lap)?) } else { None };

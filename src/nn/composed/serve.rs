@@ -101,9 +101,7 @@ impl Composed {
             Body::Vector => {}
         }
         let y = match &self.head {
-            Tail::Direct(head) => {
-                self.direct(head, top.as_ref().expect("something is below a direct head"), &all)?
-            }
+            Tail::Direct(head) => head.of(top.as_ref().expect("something is below a direct head"), &all)?,
             Tail::Decoder(decoder) => decoder.unroll(carried, &all, None)?,
         };
         Ok((next, y))

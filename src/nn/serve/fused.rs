@@ -12,8 +12,8 @@ use super::window::Window;
 use super::{Rows, TILE};
 use crate::nn::arena::cpu_floats;
 use crate::nn::blueprint::{Family, Head};
-use crate::nn::fold::folded;
-use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product, fetch};
+use crate::nn::fold::{folded, folded_head};
+use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product, Standardise, fetch};
 use crate::nn::{Activation, Blueprint, Weights};
 
 pub(super) struct Fused {
@@ -37,8 +37,9 @@ enum HeadPack {
     Decoder(Box<Decoder>),
 }
 
-/// `y = W [top | x] + b`
+/// `y = W [top | x] + b`, or of the normed top: gain and bias of the norm are folded into `W` and `b`.
 struct Direct {
+    norm: Option<(Standardise, Aligned)>,
     /// `[outputs, top + x]`
     weights: Packed,
     /// `[outputs]`, padded
@@ -50,19 +51,32 @@ struct Direct {
 }
 
 impl Direct {
-    /// `values` is the head's own flat vector.
-    fn new(isa: Isa, b: &Blueprint, values: &[f32]) -> Self {
+    /// `all` is the flat vector of all parameters.
+    fn new(isa: Isa, b: &Blueprint, all: &[f32]) -> Self {
         let [top, features] = b.head_inputs();
         let depth = top + features;
+        let values = folded_head(b, all);
         let weights = Packed::new(isa, b.outputs(), depth, |column, k| values[column * depth + k]);
         let mut bias = Aligned::zeros(weights.columns());
         bias[..b.outputs()].copy_from_slice(&values[b.outputs() * depth..]);
         let y = Aligned::zeros(TILE * weights.columns());
-        Self { weights, bias, features, y }
+        let norm = b.head_norm().map(|_| {
+            let norm = Standardise::new(isa, top);
+            let normed = Aligned::zeros(TILE * norm.width());
+            (norm, normed)
+        });
+        Self { norm, weights, bias, features, y }
     }
 
     fn run(&mut self, rows: usize, top: Operand, x: Operand, y: &mut [f32], outputs: usize) {
         let stride = self.weights.columns();
+        let top = match &mut self.norm {
+            None => top,
+            Some((norm, normed)) => {
+                norm.forward(top, rows, normed, None);
+                Operand { values: normed, stride: norm.width(), width: top.width }
+            }
+        };
         let a = [top, if self.features > 0 { x } else { Operand::EMPTY }];
         let (weights, bias, activation) = (&self.weights, Some(&self.bias[..]), Activation::None);
         Product { weights, bias, activation, a, rows, out: &mut self.y, stride }.run();
@@ -84,7 +98,7 @@ impl Fused {
             Family::Vector(_) => Body::Vector,
         };
         let head = match b.head() {
-            Head::Direct => HeadPack::Direct(Direct::new(isa, &b, &values[b.head_block()])),
+            Head::Direct | Head::Normed => HeadPack::Direct(Direct::new(isa, &b, values)),
             Head::Decoder { .. } => HeadPack::Decoder(Box::new(Decoder::new(isa, &b, values))),
         };
         Self { blueprint: b, body, head }

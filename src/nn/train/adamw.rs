@@ -71,7 +71,7 @@ impl AdamW {
     pub fn new(blueprint: &Blueprint, state: OptimiserState, learning_rate: f64, weight_decay: f64) -> Self {
         let mut decays = vec![false; state.first.len()];
         for p in blueprint.parameters() {
-            decays[p.range].fill(p.role.decays());
+            decays[p.range].fill(p.role.learns());
         }
         Self { state, decays, learning_rate, weight_decay }
     }
@@ -131,7 +131,7 @@ mod tests {
         let (mut values, mut exact) = (vec![1.0f32; n], vec![1.0f64; n]);
         let (mut m, mut v) = (vec![0.0f64; n], vec![0.0f64; n]);
         let decays: Vec<bool> =
-            b.parameters().iter().flat_map(|p| p.range.clone().map(|_| p.role.decays())).collect();
+            b.parameters().iter().flat_map(|p| p.range.clone().map(|_| p.role.learns())).collect();
         for step in 1..=20 {
             let gradient: Vec<f32> = (0..n).map(|i| ((i * 7 + step * 3) % 11) as f32 - 5.0).collect();
             adam.update(&mut values, &gradient).unwrap();

@@ -68,7 +68,7 @@ impl Pass {
                 Family::Convolved { .. } => Box::new(ConvolvedBody::new(isa, b)),
             },
             head: match b.head() {
-                Head::Direct => Tail::Direct(HeadTape::new(isa, b)),
+                Head::Direct | Head::Normed => Tail::Direct(HeadTape::new(isa, b)),
                 Head::Decoder { .. } => Tail::Decoder(Box::new(DecoderTape::new(isa, b))),
             },
             x: Vec::new(),
@@ -89,7 +89,7 @@ impl Pass {
         self.body.forward(values, Lap { chunk, x: &self.x, masks, learn });
         let x = Operand::dense(&self.x[chunk.burn_in * batch * b.inputs()..], b.inputs());
         match &mut self.head {
-            Tail::Direct(head) => head.forward(&values[b.head_block()], self.body.top(), x, self.rows),
+            Tail::Direct(head) => head.forward(values, self.body.top(), x, self.rows),
             Tail::Decoder(decoder) => {
                 let points = chunk.points();
                 let target = |row: usize, o: usize| {
@@ -141,9 +141,7 @@ impl Pass {
             Tail::Direct(head) => {
                 let x = Operand::dense(&self.x[from..], b.inputs());
                 head.y = slopes;
-                let (block, top) = (b.head_block(), self.body.top());
-                let to = &mut gradient[block.clone()];
-                head.backward(&values[block], top, x, self.rows, to, &mut self.dtop);
+                head.backward(values, self.body.top(), x, self.rows, &mut gradient, &mut self.dtop);
                 self.body.backward(values, &mut self.dtop, None, &mut gradient);
             }
             Tail::Decoder(decoder) => {

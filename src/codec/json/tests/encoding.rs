@@ -1,6 +1,6 @@
 use super::stream;
 use crate::codec::Encoder;
-use crate::domain::{Degraded, EventTime, Forecast, TargetForecast};
+use crate::domain::{AnomalyKind, AnomalyScore, Crossing, Degraded, EventTime, Forecast, TargetForecast};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -20,37 +20,58 @@ fn a_forecast_has_the_documented_shape() {
         last: Some(1.31),
         yhat: vec![1.28, 1.22],
         quantiles: vec![0.9, 0.8, 1.28, 1.22, 1.7, 1.8],
+        expected: vec![1.0, 0.875, 1.0, 1.125],
         decimals: 3,
     };
-    let forecast =
-        Forecast { origin: at(1_795_428_000_000_000), degraded: None, targets: vec![target.clone()] };
+    let mut forecast = Forecast::new(at(1_795_428_000_000_000), vec![target.clone()]);
+    forecast.anomaly.score = 0.04;
     assert_eq!(
         encode("targets = [\"kw\"]", "meter-17", &forecast, Some("power-000012")),
         concat!(
             r#"{"stream":"power","series":"meter-17","origin":"2026-11-23T10:00:00Z","interval_s":3600,"#,
             r#""model":"power-000012","degraded":null,"targets":{"kw":{"last":1.31,"yhat":[1.28,1.22],"#,
-            r#""quantiles":{"0.05":[0.9,0.8],"0.5":[1.28,1.22],"0.95":[1.7,1.8]}}}}"#
+            r#""quantiles":{"0.05":[0.9,0.8],"0.5":[1.28,1.22],"0.95":[1.7,1.8]}}},"anomaly_score":0.04}"#
         )
     );
-    let missing = TargetForecast { last: None, yhat: vec![f64::NAN], quantiles: vec![], decimals: 0 };
-    let forecast =
-        Forecast { origin: at(1_500_000), degraded: Some(Degraded::Warming), targets: vec![missing; 2] };
+    forecast.anomaly = AnomalyScore { score: 0.9995, kind: Some(AnomalyKind::Spike), began: 0.9995 };
+    forecast.limits = vec![
+        Crossing { probability: 0.02, first_lead: None },
+        Crossing { probability: 0.75, first_lead: Some(2) },
+    ];
+    let lines =
+        "targets = [\"kw\"]\nlimits = [{ target = \"kw\", above = 3 }, { target = \"kw\", below = 0.5 }]";
+    assert!(encode(lines, "a", &forecast, None).ends_with(concat!(
+        r#","anomaly_score":0.9995,"anomaly":"spike","limits":["#,
+        r#"{"target":"kw","above":3.0,"probability":0.02,"first_lead":null},"#,
+        r#"{"target":"kw","below":0.5,"probability":0.75,"first_lead":2}]}"#
+    )));
+    let mut out = b"left over".to_vec();
+    Encoder::new(&stream(lines)).encode_anomaly("a", &forecast, &mut out);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        concat!(
+            r#"{"stream":"power","series":"a","time":"2026-11-23T10:00:00Z","anomaly_score":0.9995,"#,
+            r#""anomaly":"spike","targets":{"kw":{"value":1.31,"expected":1,"#,
+            r#""quantiles":{"0.05":0.875,"0.5":1,"0.95":1.125}}}}"#
+        )
+    );
+    let missing = TargetForecast { yhat: vec![f64::NAN], ..TargetForecast::default() };
+    let mut forecast = Forecast::new(at(1_500_000), vec![missing; 2]);
+    forecast.degraded = Some(Degraded::Warming);
     let lines = "targets = ['k\"w', 'ü']\nquantiles = [0.5]";
-    let mut forecast = forecast;
     forecast.targets.iter_mut().for_each(|t| t.quantiles = vec![-2.0]);
     let got: Value = serde_json::from_str(&encode(lines, "a\"\n😀", &forecast, None)).unwrap();
     let part = json!({"last": null, "yhat": [null], "quantiles": {"0.5": [-2]}});
     assert_eq!(
         got,
         json!({"stream": "power", "series": "a\"\n😀", "origin": "1970-01-01T00:00:01.5Z", "interval_s": 3600,
-            "model": null, "degraded": "warming", "targets": {"k\"w": part, "ü": part}})
+            "model": null, "degraded": "warming", "anomaly_score": 0, "targets": {"k\"w": part, "ü": part}})
     );
 }
 
 #[test]
 fn the_interval_is_in_seconds_or_null() {
-    let target = TargetForecast { last: None, yhat: vec![], quantiles: vec![], decimals: 2 };
-    let forecast = Forecast { origin: at(0), degraded: None, targets: vec![target] };
+    let forecast = Forecast::new(at(0), vec![TargetForecast::default()]);
     let interval = |interval: &str| {
         let text = format!(
             "kafka.brokers = \"b:9092\"\n[streams.s]\ntopics = [\"t\"]\ntargets = [\"x\"]\ninterval = \"{interval}\""
@@ -68,7 +89,7 @@ fn the_interval_is_in_seconds_or_null() {
 #[test]
 #[should_panic(expected = "targets of a forecast")]
 fn a_forecast_of_another_stream_is_refused() {
-    encode("targets = [\"kw\"]", "a", &Forecast { origin: at(0), degraded: None, targets: vec![] }, None);
+    encode("targets = [\"kw\"]", "a", &Forecast::new(at(0), vec![]), None);
 }
 
 proptest! {
@@ -83,8 +104,9 @@ proptest! {
             yhat: values[..2].to_vec(),
             quantiles: values[2..].to_vec(),
             decimals,
+            ..TargetForecast::default()
         };
-        let forecast = Forecast { origin: at(0), degraded: None, targets: vec![target] };
+        let forecast = Forecast::new(at(0), vec![target]);
         let text = encode("targets = [\"kw\"]", &series, &forecast, None);
         let got: Value = serde_json::from_str(&text).unwrap();
         prop_assert_eq!(got["series"].as_str(), Some(series.as_str()));

@@ -1,0 +1,160 @@
+//! What is noticed of a shard's readings: how surprising each is, which limits will be crossed, and
+//! whether what the series have in common has changed.
+
+use super::mixture::At;
+use crate::config::Stream;
+use crate::domain::{AnomalyScore, Crossing, Damaged, Rows, Take};
+use crate::evaluation::{Anomalies, Arrived, Drift, DriftFound, Limits, Standing};
+
+/// Steps of a forecast that are held against a series that has jumped.
+const AHEAD: usize = 4;
+
+pub(super) struct Alarms {
+    anomalies: Anomalies,
+    limits: Limits,
+    drift: Option<Drift>,
+    standing: Standing,
+    horizon: usize,
+    /// Where what has come stands in the forecasts of it. `[learnt leads]`
+    standings: Vec<f32>,
+    /// Where each limit stands in a forecast. `[limits, horizon]`
+    places: Vec<f32>,
+    /// Of the reading's targets so far.
+    scores: Vec<AnomalyScore>,
+    /// Sums over the reading's targets, and of how many.
+    residual: (f32, f32),
+    input: (f32, f32),
+}
+
+impl Alarms {
+    pub fn new(stream: &Stream) -> Self {
+        let (targets, limits) = (stream.targets.len(), stream.alarms.limits.clone());
+        let leads = stream.leads();
+        Self {
+            anomalies: Anomalies::new(targets, &stream.levels),
+            standings: vec![f32::NAN; leads.len()],
+            places: vec![0.0; limits.len() * stream.horizon],
+            limits: Limits::new(limits, targets, leads.learnt()),
+            drift: stream.alarms.drift_threshold.map(|t| Drift::new(stream.season().unwrap_or(1), t)),
+            standing: Standing::new(&stream.levels),
+            horizon: stream.horizon,
+            scores: Vec::with_capacity(targets),
+            residual: (0.0, 0.0),
+            input: (0.0, 0.0),
+        }
+    }
+
+    /// Everything that is kept per series.
+    pub fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
+        let drift = self.drift.iter().map(|drift| drift as &dyn Rows);
+        [&self.anomalies as &dyn Rows, &self.limits].into_iter().chain(drift)
+    }
+
+    pub fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {
+        let drift = self.drift.iter_mut().map(|drift| drift as &mut dyn Rows);
+        [&mut self.anomalies as &mut dyn Rows, &mut self.limits].into_iter().chain(drift)
+    }
+
+    /// What is pooled over series.
+    pub fn save_pooled(&self, out: &mut Vec<u8>) {
+        self.anomalies.save_pooled(out);
+        self.drift.iter().for_each(|drift| drift.save_pooled(out));
+    }
+
+    pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
+        self.anomalies.load_pooled(from)?;
+        self.drift.iter_mut().try_for_each(|drift| drift.load_pooled(from))
+    }
+
+    /// A series goes on after a break that nothing fills.
+    pub fn interrupt(&mut self, slot: usize) {
+        self.anomalies.interrupt(slot);
+    }
+
+    /// A reading comes.
+    pub fn begin(&mut self) {
+        self.scores.clear();
+        (self.residual, self.input) = ((0.0, 0.0), (0.0, 0.0));
+    }
+
+    /// A target has come: what was said of it follows, lead by lead.
+    pub fn begin_target(&mut self) {
+        self.standings.fill(f32::NAN);
+    }
+
+    /// What was said of the target that has come, at a learnt lead. `scale`: the mean absolute error that
+    /// the bounds were made with.
+    pub fn said(&mut self, at: At, lead: usize, arrived: Arrived<'_>, scale: f32) {
+        let Arrived { value, point, deviation, bounds } = arrived;
+        if lead == 0 {
+            self.scores.push(self.anomalies.judge(at.slot, at.target, arrived));
+            if scale > 0.0 {
+                let (sum, n) = self.residual;
+                self.residual = (sum + (value - point).abs() / scale, n + 1.0);
+            }
+        }
+        if self.limits.watches(at.target) {
+            self.standings[lead] = self.standing.of(value, point, deviation, bounds);
+        }
+    }
+
+    /// All that was said of the target has followed; `input` is the value in standard units.
+    pub fn end_target(&mut self, at: At, input: f32) {
+        self.limits.learn(at.slot, at.target, at.now, &self.standings);
+        if input.is_finite() {
+            let (sum, n) = self.input;
+            self.input = (sum + input, n + 1.0);
+        }
+    }
+
+    /// A target is missing.
+    pub fn miss(&mut self, at: At) {
+        self.anomalies.miss(at.slot, at.target);
+        self.standings.fill(f32::NAN);
+        self.limits.learn(at.slot, at.target, at.now, &self.standings);
+    }
+
+    /// All targets of a reading have come; gives how surprising it is. `series` is how many the shard
+    /// holds.
+    pub fn end(&mut self, slot: usize, series: usize) -> AnomalyScore {
+        if let Some(drift) = &mut self.drift {
+            let mean = |(sum, n): (f32, f32)| if n > 0.0 { sum / n } else { f32::NAN };
+            drift.observe(slot, series, mean(self.residual), mean(self.input));
+        }
+        AnomalyScore::of_all(self.scores.iter().copied())
+    }
+
+    /// Where the limits of a target stand in what is forecast at a lead. `point` is relative to `anchor`,
+    /// as `bounds` are.
+    pub fn forecast(
+        &mut self,
+        target: usize,
+        lead: usize,
+        (point, deviation, anchor): (f32, f32, f64),
+        bounds: &[f32],
+    ) {
+        let limits = self.limits.limits().iter().zip(self.places.chunks_exact_mut(self.horizon));
+        for (limit, places) in limits.filter(|(limit, _)| limit.target == target) {
+            let value = (limit.value - anchor) as f32;
+            places[lead - 1] = self.standing.of(value, point, deviation, bounds);
+        }
+    }
+
+    /// The forecast of a target is whole. `points`: `[horizon]`
+    pub fn expect(&mut self, at: At, points: &[f32]) {
+        self.anomalies.expect(at.slot, at.target, &points[..points.len().min(AHEAD)]);
+    }
+
+    /// What a whole forecast says of each limit. `crossings`: `[limits]`
+    pub fn crossings(&self, slot: usize, crossings: &mut [Crossing]) {
+        let places = self.places.chunks_exact(self.horizon);
+        for (limit, (crossing, places)) in crossings.iter_mut().zip(places).enumerate() {
+            *crossing = self.limits.crossing(slot, limit, places);
+        }
+    }
+
+    /// The drift that was found since this was last asked.
+    pub fn take_drift(&mut self) -> Option<DriftFound> {
+        self.drift.as_mut().and_then(Drift::take)
+    }
+}

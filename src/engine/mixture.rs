@@ -1,0 +1,346 @@
+//! What forecasts a series: the experts, their mixture, a network's correction of it, the mixture of
+//! both, and the intervals around what is emitted. Everything here learns from matured targets alone.
+
+use crate::config::{Accuracy, Base, Stream};
+use crate::domain::{Damaged, Leads, Rows, Take};
+use crate::evaluation::{Intervals, LeadErrors, Waiting};
+use crate::expert::{Experts, MIXED, Mixer, Observation, Panel};
+use crate::series::Scale;
+
+/// A base counts as wrong by at most this many of its units.
+const ERROR_MAX: f32 = 8.0;
+
+/// Where the parts of what is said stand, each `[horizon]` long: experts, the network, what the mixer
+/// makes of the experts (two copies and the mixture), the same of experts and network, and, where they
+/// are judged as they were given, an interval's error scale and bounds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lanes {
+    pub experts: usize,
+    /// Of intervals; 0 where they are not kept.
+    levels: usize,
+}
+
+impl Lanes {
+    pub fn network(self) -> usize {
+        self.experts
+    }
+
+    fn copies(self) -> usize {
+        self.network() + 1
+    }
+
+    /// The experts' mixture.
+    pub fn mixture(self) -> usize {
+        self.copies() + MIXED - 1
+    }
+
+    fn all_copies(self) -> usize {
+        self.mixture() + 1
+    }
+
+    /// What is emitted.
+    pub fn point(self) -> usize {
+        self.all_copies() + MIXED - 1
+    }
+
+    fn scale(self) -> usize {
+        self.point() + 1
+    }
+
+    fn bounds(self) -> usize {
+        self.scale() + 1
+    }
+
+    /// Whether intervals wait with their forecasts.
+    fn keeps_bounds(self) -> bool {
+        self.levels > 0
+    }
+
+    pub fn count(self) -> usize {
+        self.scale() + if self.keeps_bounds() { 1 + self.levels } else { 0 }
+    }
+
+    /// Who is judged: every expert, their mixture, the network, and what is emitted.
+    pub fn judged(self) -> impl Iterator<Item = usize> {
+        (0..self.experts).chain([self.mixture(), self.network(), self.point()])
+    }
+}
+
+/// Everything of a shard that makes a forecast, but for the hidden states.
+pub(super) struct Mixture {
+    pub lanes: Lanes,
+    pub leads: Leads,
+    horizon: usize,
+    /// The lane that a network corrects, where it is one.
+    base_lane: Option<usize>,
+    panel: Panel,
+    mixer: Mixer,
+    /// Weighs the experts and the network.
+    outer: Mixer,
+    waiting: Waiting,
+    base_errors: LeadErrors,
+    intervals: Intervals,
+    /// What has matured. `[lanes, learnt leads]`
+    matured: Vec<f32>,
+    /// `[levels]`
+    bounds: Vec<f32>,
+    /// A network's corrections; by how much its base was wrong. `[learnt leads]`
+    corrections: Vec<f32>,
+    errors: Vec<f32>,
+}
+
+/// A network's unit at a lead, from the typical error of its base there and the series' deviation.
+fn unit(typical: f32, deviation: f32) -> f32 {
+    if typical > 0.0 { (1.25 * typical).max(0.02 * deviation) } else { deviation }
+}
+
+/// One target's forecast that has matured, at the learnt leads.
+pub(super) struct Matured<'a> {
+    lanes: Lanes,
+    leads: usize,
+    values: &'a [f32],
+}
+
+impl Matured<'_> {
+    /// What a lane said; not a number where nothing was.
+    pub fn said(&self, lane: usize, lead: usize) -> f32 {
+        self.values[lane * self.leads + lead]
+    }
+
+    fn lane(&self, lane: usize) -> &[f32] {
+        &self.values[lane * self.leads..][..self.leads]
+    }
+}
+
+/// Which target of which series, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At {
+    pub slot: usize,
+    pub target: usize,
+    /// Steps of the series before this one.
+    pub now: u64,
+    /// The cell that seasons are counted by.
+    pub clock: i64,
+}
+
+impl Mixture {
+    /// `extras` are what experts are shown of a reading beside its target.
+    pub fn new(stream: &Stream, extras: usize) -> Self {
+        let panel = Panel::new(stream, extras);
+        let (targets, horizon, leads) = (stream.targets.len(), stream.horizon, stream.leads());
+        let experts = panel.names().len();
+        let kept = if stream.experts.accuracy == Accuracy::Full { stream.levels.len() } else { 0 };
+        let lanes = Lanes { experts, levels: kept };
+        let base_lane = match stream.model.base {
+            Base::Mixture => Some(lanes.mixture()),
+            base => panel.base(base),
+        };
+        // A network has to prove itself.
+        let beginning: Vec<f32> =
+            (0..=experts).map(|e| if e < experts { 1.0 / experts as f32 } else { 0.0 }).collect();
+        Self {
+            mixer: Mixer::new(targets, experts, leads.clone(), panel.mix_from()),
+            outer: Mixer::new(targets, experts + 1, leads.clone(), panel.mix_from()).begin_with(&beginning),
+            waiting: Waiting::new(targets, lanes.count(), leads.learnt()),
+            base_errors: LeadErrors::new(targets, leads.len()),
+            intervals: Intervals::new(targets, leads.len(), stream.season().unwrap_or(1), &stream.levels),
+            matured: vec![f32::NAN; lanes.count() * leads.len()],
+            bounds: vec![0.0; stream.levels.len()],
+            corrections: vec![0.0; leads.len()],
+            errors: vec![0.0; leads.len()],
+            base_lane,
+            horizon,
+            lanes,
+            leads,
+            panel,
+        }
+    }
+
+    /// The names of those that are judged, in the order of their lanes.
+    pub fn judged(&self) -> Vec<&'static str> {
+        let mut names = self.panel.names().to_vec();
+        names.extend(["experts", "network", "mixture"]);
+        names
+    }
+
+    /// Everything that is kept per series.
+    pub fn tables(&self) -> [&dyn Rows; 6] {
+        [&self.panel, &self.mixer, &self.outer, &self.waiting, &self.base_errors, &self.intervals]
+    }
+
+    pub fn tables_mut(&mut self) -> [&mut dyn Rows; 6] {
+        let Self { panel, mixer, outer, waiting, base_errors, intervals, .. } = self;
+        [panel, mixer, outer, waiting, base_errors, intervals]
+    }
+
+    /// What is pooled over series.
+    pub fn save_pooled(&self, out: &mut Vec<u8>) {
+        self.panel.save_pooled(out);
+        self.mixer.save_pooled(out);
+        self.outer.save_pooled(out);
+    }
+
+    pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
+        self.panel.load_pooled(from)?;
+        self.mixer.load_pooled(from)?;
+        self.outer.load_pooled(from)
+    }
+
+    /// Lets series that begin from now on start from what mature ones have learnt.
+    pub fn publish(&mut self) {
+        self.panel.publish();
+        self.mixer.publish();
+        self.outer.publish();
+    }
+
+    /// A series goes on after a break that nothing fills.
+    pub fn interrupt(&mut self, slot: usize) {
+        self.panel.interrupt(slot);
+        self.waiting.reset(slot);
+    }
+
+    /// Asks for a series' memory while another is worked on.
+    pub fn prefetch(&self, slot: usize, target: usize, now: u64) {
+        self.panel.prefetch(slot, target);
+        self.mixer.prefetch(slot, target);
+        self.waiting.prefetch(slot, target, now);
+    }
+
+    /// What of a value is believed.
+    pub fn admit(&self, slot: usize, target: usize, value: f32) -> f32 {
+        self.panel.admit(slot, target, value)
+    }
+
+    /// How far the values of a series lie from their slow mean.
+    pub fn deviation(&self, slot: usize, target: usize) -> f32 {
+        self.panel.deviation(slot, target)
+    }
+
+    /// What the last forecast said of step `now`; not a number where there was none.
+    pub fn expected(&self, at: At) -> f32 {
+        self.waiting.next(at.slot, at.target, at.now, self.lanes.point())
+    }
+
+    /// Learns from a value that has arrived, of all that was said of it: `judge` gets that, the
+    /// bounds that were given with it, and the error scale that these were made with, by learnt lead. Gives by how much a network's base was wrong, in
+    /// its units; not a number where there was none. `value` is what is believed.
+    pub fn learn(
+        &mut self,
+        at: At,
+        value: f32,
+        scale: &Scale,
+        mut judge: impl FnMut(&Matured<'_>, usize, &[f32], f32),
+    ) -> &[f32] {
+        let At { slot, target, now, clock } = at;
+        let n = self.leads.len();
+        self.waiting.matured(slot, target, now, &mut self.matured);
+        let Self { lanes, mixer, outer, base_errors, intervals, bounds, errors, .. } = self;
+        let (lanes, values) = (*lanes, &*self.matured);
+        let matured = Matured { lanes, leads: n, values };
+        let some = |from: usize, lanes: usize| &values[from * n..(from + lanes) * n];
+        mixer.learn(slot, target, value, some(0, lanes.experts), some(lanes.copies(), MIXED));
+        outer.learn(slot, target, value, some(0, lanes.experts + 1), some(lanes.all_copies(), MIXED));
+        let units = base_errors.of(slot)[target * n..][..n].iter();
+        for (i, (error, typical)) in errors.iter_mut().zip(units).enumerate() {
+            let base = self.base_lane.map_or(scale.mean, |lane| matured.said(lane, i));
+            *error = ((value - base) / unit(*typical, scale.deviation())).clamp(-ERROR_MAX, ERROR_MAX);
+        }
+        if let Some(lane) = self.base_lane {
+            base_errors.learn(slot, target, value, matured.lane(lane));
+        }
+        for i in 0..n {
+            let point = matured.said(lanes.point(), i);
+            if !point.is_finite() {
+                continue;
+            }
+            let scale = matured.bounds(i, bounds).unwrap_or_else(|| {
+                // What is not kept is given again, as it would be given now.
+                intervals.quantiles(slot, target, clock, i + 1, point, 0.0, bounds)
+            });
+            judge(&matured, i, bounds, scale);
+            intervals.update(slot, target, clock, i + 1, value, point, scale, bounds);
+        }
+        &self.errors
+    }
+
+    /// Steps the experts on a reading and mixes what they say. `said`: `[lanes, horizon]`
+    pub fn forecast(&mut self, at: At, reading: &Observation<'_>, said: &mut [f32]) {
+        let (experts, rest) = said.split_at_mut(self.lanes.experts * self.horizon);
+        self.panel.step(at.slot, at.target, reading, experts);
+        self.mixer.mix(at.slot, at.target, experts, &mut rest[self.horizon..][..MIXED * self.horizon]);
+    }
+
+    /// What a network corrects, at a lead. `mean` is the series' own.
+    pub fn base_of(&self, said: &[f32], lead: usize, mean: f32) -> f32 {
+        match self.base_lane {
+            Some(lane) => said[lane * self.horizon + lead - 1],
+            None => mean,
+        }
+    }
+
+    /// The network's unit at each target and learnt lead: the typical error of its base.
+    pub fn lead_scales(&self, slot: usize, deviation: impl Fn(usize) -> f32) -> impl Iterator<Item = f32> {
+        let n = self.leads.len();
+        self.base_errors.of(slot).iter().enumerate().map(move |(i, error)| unit(*error, deviation(i / n)))
+    }
+
+    /// Mixes the experts with what the network makes of its base, if there is one. `y`: a network's outputs, in units of `scales`. `[learnt leads]` each
+    pub fn correct(&mut self, at: At, network: Option<(&[f32], &[f32])>, mean: f32, said: &mut [f32]) {
+        let (h, lanes) = (self.horizon, self.lanes);
+        let network_at = lanes.network() * h;
+        if let Some((y, scales)) = network {
+            let corrections = self.corrections.iter_mut().zip(y.iter().zip(scales));
+            corrections.for_each(|(to, (y, scale))| *to = y * scale);
+            for lead in 1..=h {
+                said[network_at + lead - 1] = self.base_of(said, lead, mean);
+            }
+            self.leads.add(&self.corrections, &mut said[network_at..][..h]);
+        } else {
+            said[network_at..][..h].fill(f32::NAN);
+        }
+        let (experts, mixed) = said.split_at_mut((lanes.network() + 1) * h);
+        self.outer.mix(at.slot, at.target, experts, &mut mixed[MIXED * h..][..MIXED * h]);
+    }
+
+    /// Puts the intervals around what is emitted: `each` gets each lead's point and bounds. While no
+    /// error is known, the series' deviation stands in.
+    pub fn surround(&mut self, at: At, said: &mut [f32], mut each: impl FnMut(usize, f32, &[f32])) {
+        let (h, lanes) = (self.horizon, self.lanes);
+        let guess = self.panel.deviation(at.slot, at.target);
+        let mut learnt = 0;
+        for lead in 1..=h {
+            // A lead between learnt ones takes its interval from the next of them.
+            learnt += usize::from(self.leads.learnt()[learnt] < lead);
+            let point = said[lanes.point() * h + lead - 1];
+            let cell = at.clock + lead as i64;
+            let bounds = &mut self.bounds;
+            let scale = self.intervals.quantiles(at.slot, at.target, cell, learnt + 1, point, guess, bounds);
+            each(lead, point, bounds);
+            if lanes.keeps_bounds() {
+                said[lanes.scale() * h + lead - 1] = scale;
+                for (l, bound) in bounds.iter().enumerate() {
+                    said[(lanes.bounds() + l) * h + lead - 1] = *bound;
+                }
+            }
+        }
+    }
+
+    /// Notes what was said from `value`, to be judged when it matures if it is emitted.
+    pub fn issue(&mut self, at: At, value: f32, is_judged: bool, said: &[f32]) {
+        let unit = self.panel.deviation(at.slot, at.target);
+        self.waiting.issue(at.slot, at.target, at.now, (value, unit, is_judged), said);
+    }
+}
+
+impl Matured<'_> {
+    /// The bounds that were given with a forecast, and their scale, where they were kept.
+    fn bounds(&self, lead: usize, bounds: &mut [f32]) -> Option<f32> {
+        if !self.lanes.keeps_bounds() {
+            return None;
+        }
+        for (l, bound) in bounds.iter_mut().enumerate() {
+            *bound = self.said(self.lanes.bounds() + l, lead);
+        }
+        Some(self.said(self.lanes.scale(), lead))
+    }
+}

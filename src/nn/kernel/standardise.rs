@@ -1,0 +1,128 @@
+//! A layer norm without gains over whole rows, and back: what a normed head sees of the top.
+
+use super::lanes::Lanes;
+use super::{Aligned, Isa, Kernel, Operand};
+use crate::nn::blueprint::NORM_EPSILON;
+
+/// Rows of `hidden` units, padded to whole registers.
+pub(in crate::nn) struct Standardise {
+    isa: Isa,
+    hidden: usize,
+    width: usize,
+    /// 1 for a unit, 0 for padding, `[width]`.
+    units: Aligned,
+}
+
+impl Standardise {
+    pub fn new(isa: Isa, hidden: usize) -> Self {
+        let width = isa.padded(hidden);
+        let mut units = Aligned::zeros(width);
+        units[..hidden].fill(1.0);
+        Self { isa, hidden, width, units }
+    }
+
+    /// The distance between rows of what comes out.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Writes `(x − mean) · scale` of each row, `[rows, width]`, padding 0, and the scales, the
+    /// reciprocal deviations, where they are wanted, `[rows]`.
+    pub fn forward(&self, x: Operand<'_>, rows: usize, out: &mut [f32], scales: Option<&mut [f32]>) {
+        assert!(x.width == self.hidden && out.len() >= rows * self.width);
+        x.check(rows);
+        assert!(scales.as_ref().is_none_or(|scales| scales.len() >= rows));
+        for (row, out) in out.chunks_exact_mut(self.width).take(rows).enumerate() {
+            out[..self.hidden].copy_from_slice(&x.values[row * x.stride..][..self.hidden]);
+            out[self.hidden..].fill(0.0);
+        }
+        self.isa.run(Forward { norm: self, rows, out, scales });
+    }
+
+    /// From the gradient of what came out to that of what went in, in place: `normed` and `scales` are
+    /// what [`Self::forward`] gave. `gradient`: `[rows, width]`
+    pub fn backward(&self, gradient: &mut [f32], normed: &[f32], scales: &[f32], rows: usize) {
+        assert!(gradient.len() >= rows * self.width && normed.len() >= rows * self.width);
+        assert!(scales.len() >= rows);
+        self.isa.run(Backward { norm: self, rows, gradient, normed, scales });
+    }
+}
+
+struct Forward<'a> {
+    norm: &'a Standardise,
+    rows: usize,
+    out: &'a mut [f32],
+    scales: Option<&'a mut [f32]>,
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(mut self) {
+        let Standardise { hidden, width, units, .. } = self.norm;
+        let count = *hidden as f32;
+        for row in 0..self.rows {
+            // SAFETY: `Standardise::forward` has checked every length.
+            unsafe {
+                let p = self.out.as_mut_ptr().add(row * width);
+                let mut sum = V::splat(0.0);
+                for unit in (0..*width).step_by(V::N) {
+                    sum = sum.add(V::load(p.add(unit)));
+                }
+                let (mean, mut squares) = (V::splat(sum.sum() / count), V::splat(0.0));
+                for unit in (0..*width).step_by(V::N) {
+                    let d = V::load(p.add(unit)).sub(mean).mul(V::load(units.as_ptr().add(unit)));
+                    d.store(p.add(unit));
+                    squares = d.mul_add(d, squares);
+                }
+                let scale = 1.0 / (squares.sum() / count + NORM_EPSILON).sqrt();
+                for unit in (0..*width).step_by(V::N) {
+                    V::load(p.add(unit)).mul(V::splat(scale)).store(p.add(unit));
+                }
+                if let Some(scales) = &mut self.scales {
+                    scales[row] = scale;
+                }
+            }
+        }
+    }
+}
+
+struct Backward<'a> {
+    norm: &'a Standardise,
+    rows: usize,
+    gradient: &'a mut [f32],
+    normed: &'a [f32],
+    scales: &'a [f32],
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    /// `dx = scale · (d − mean(d) − x̂ · mean(d x̂))`
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        let Standardise { hidden, width, units, .. } = self.norm;
+        let count = *hidden as f32;
+        for row in 0..self.rows {
+            // SAFETY: `Standardise::backward` has checked every length.
+            unsafe {
+                let d = self.gradient.as_mut_ptr().add(row * width);
+                let x = self.normed.as_ptr().add(row * width);
+                let (mut sum, mut dot) = (V::splat(0.0), V::splat(0.0));
+                for unit in (0..*width).step_by(V::N) {
+                    let d = V::load(d.add(unit)).mul(V::load(units.as_ptr().add(unit)));
+                    sum = sum.add(d);
+                    dot = d.mul_add(V::load(x.add(unit)), dot);
+                }
+                let (mean, dot) = (V::splat(sum.sum() / count), V::splat(dot.sum() / count));
+                let scale = V::splat(self.scales[row]);
+                for unit in (0..*width).step_by(V::N) {
+                    let centred = V::load(d.add(unit)).sub(mean);
+                    let dx = V::load(x.add(unit)).neg_mul_add(dot, centred).mul(scale);
+                    dx.mul(V::load(units.as_ptr().add(unit))).store(d.add(unit));
+                }
+            }
+        }
+    }
+}

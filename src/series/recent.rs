@@ -1,0 +1,203 @@
+use super::Slot;
+use super::ring::{Capacity, Ring, grow};
+use crate::domain::{Damaged, Rows, Take, put};
+
+/// The last readings of a shard's series: what features look back on, what fills a gap, what is shown.
+///
+/// Values are relative to the series' anchors; a value that was missing holds what filled it and is
+/// marked as not observed.
+#[derive(Debug)]
+pub struct Recent {
+    capacity: Capacity,
+    targets: usize,
+    width: usize,
+    /// Whether readings have times of their own; on a grid they lie side by side.
+    timed: bool,
+    /// `[readings, width]`
+    values: Vec<f32>,
+    /// Whether each target was observed. `[readings, targets]`
+    observed: Vec<bool>,
+    /// `[readings]` where they are timed.
+    cells: Vec<i64>,
+    heads: Vec<Head>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Head {
+    /// Readings ever pushed.
+    total: u64,
+    /// The newest reading's.
+    cell: i64,
+    ring: Ring,
+}
+
+impl Recent {
+    /// For readings of `width` values, the first `targets` of which are targets.
+    pub fn new(capacity: Capacity, targets: usize, width: usize, timed: bool) -> Self {
+        Self {
+            capacity,
+            targets,
+            width,
+            timed,
+            values: Vec::new(),
+            observed: Vec::new(),
+            cells: Vec::new(),
+            heads: Vec::new(),
+        }
+    }
+
+    /// Appends a reading, in place of the oldest when the ring is full.
+    pub fn push(&mut self, slot: Slot, cell: i64, values: &[f32], observed: &[bool]) {
+        let head = &mut self.heads[slot.index()];
+        (head.total, head.cell) = (head.total + 1, cell);
+        let Some(at) = head.ring.push() else { return };
+        self.values[at * self.width..][..self.width].copy_from_slice(values);
+        self.observed[at * self.targets..][..self.targets].copy_from_slice(observed);
+        if self.timed {
+            self.cells[at] = cell;
+        }
+    }
+
+    /// Forgets a series' readings; how many it ever had is kept.
+    pub fn clear(&mut self, slot: Slot) {
+        self.heads[slot.index()].ring.clear();
+    }
+
+    /// Readings that a series ever had.
+    pub fn total(&self, slot: Slot) -> u64 {
+        self.heads[slot.index()].total
+    }
+
+    pub fn view(&self, slot: Slot) -> RecentView<'_> {
+        RecentView { of: self, head: self.heads[slot.index()] }
+    }
+}
+
+/// One series' last readings. Ages count back from the newest, whose age is 0.
+#[derive(Clone, Copy, Debug)]
+pub struct RecentView<'a> {
+    of: &'a Recent,
+    head: Head,
+}
+
+impl RecentView<'_> {
+    pub fn len(&self) -> usize {
+        self.head.ring.len as usize
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.head.ring.len == 0
+    }
+
+    /// The value of a column; beyond the oldest reading that of the oldest.
+    pub fn value(&self, age: usize, column: usize) -> f32 {
+        self.of.values[self.head.ring.at(age) * self.of.width + column]
+    }
+
+    pub fn observed(&self, age: usize, target: usize) -> bool {
+        age < self.len() && self.of.observed[self.head.ring.at(age) * self.of.targets + target]
+    }
+
+    pub fn cell(&self, age: usize) -> i64 {
+        if self.of.timed {
+            return self.of.cells[self.head.ring.at(age)];
+        }
+        self.head.cell - age.min(self.len().saturating_sub(1)) as i64
+    }
+}
+
+/// A row is as long as its ring is full: the readings, the oldest first.
+impl Rows for Recent {
+    fn grow(&mut self, slots: usize) {
+        let mut rings: Vec<Ring> = self.heads.iter().map(|head| head.ring).collect();
+        let rows = grow(&mut rings, &self.capacity, slots);
+        let new = rings.into_iter().skip(self.heads.len()).map(|ring| Head { ring, ..Head::default() });
+        self.heads.extend(new);
+        self.values.resize(rows * self.width, 0.0);
+        self.observed.resize(rows * self.targets, false);
+        self.cells.resize(if self.timed { rows } else { 0 }, 0);
+    }
+
+    fn reset(&mut self, slot: usize) {
+        let ring = self.heads[slot].ring.filled(0);
+        self.heads[slot] = Head { ring, ..Head::default() };
+    }
+
+    fn save(&self, slot: usize, out: &mut Vec<u8>) {
+        let Head { total, cell, ring } = self.heads[slot];
+        put(out, &[total, u64::from(ring.len)]);
+        put(out, &[cell]);
+        ring.oldest_first().for_each(|at| put(out, &self.values[at * self.width..][..self.width]));
+        ring.oldest_first().for_each(|at| {
+            out.extend(self.observed[at * self.targets..][..self.targets].iter().map(|o| u8::from(*o)));
+        });
+        if self.timed {
+            ring.oldest_first().for_each(|at| put(out, &[self.cells[at]]));
+        }
+    }
+
+    fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
+        let [total, len]: [u64; 2] = row.one()?;
+        let cell: i64 = row.one()?;
+        let ring = self.heads[slot].ring;
+        if len > u64::from(ring.room) || len > total {
+            return Err(Damaged("more readings than there may be"));
+        }
+        let (start, n) = (ring.start, len as usize);
+        self.heads[slot] = Head { total, cell, ring: ring.filled(len as u32) };
+        row.fill(&mut self.values[start * self.width..][..n * self.width])?;
+        let observed = row.raw(n * self.targets)?;
+        for (to, byte) in self.observed[start * self.targets..].iter_mut().zip(observed) {
+            *to = *byte != 0;
+        }
+        if self.timed {
+            row.fill(&mut self.cells[start..][..n])?;
+        }
+        Ok(())
+    }
+
+    fn memory(&self) -> usize {
+        self.values.capacity() * size_of::<f32>()
+            + self.observed.capacity()
+            + self.cells.capacity() * size_of::<i64>()
+            + self.heads.capacity() * size_of::<Head>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_are_kept_and_come_back_from_bytes() {
+        for timed in [false, true] {
+            let capacity = Capacity { series: 0..9, shared: 0, least: 4, most: 4 };
+            let mut recent = Recent::new(capacity, 1, 2, timed);
+            recent.grow(1);
+            recent.grow(2);
+            for i in 0..6 {
+                recent.push(Slot(1), i, &[i as f32, 10.0 * i as f32], &[i % 2 == 0]);
+            }
+            let view = recent.view(Slot(1));
+            assert_eq!(view.len(), 4);
+            assert_eq!((0..4).map(|a| view.value(a, 1)).collect::<Vec<_>>(), [50.0, 40.0, 30.0, 20.0]);
+            assert_eq!((view.cell(0), view.cell(3), view.cell(99)), (5, 2, 2));
+            assert!(!view.observed(0, 0) && view.observed(1, 0) && !view.observed(4, 0));
+            assert_eq!(recent.total(Slot(1)), 6);
+            let mut row = Vec::new();
+            recent.save(1, &mut row);
+            recent.load(0, &mut Take::new(&row)).unwrap();
+            for i in 6..9 {
+                recent.push(Slot(1), i, &[0.0, i as f32], &[true]);
+                recent.push(Slot(0), i, &[0.0, i as f32], &[true]);
+            }
+            let both = [Slot(0), Slot(1)].map(|s| recent.view(s));
+            for age in 0..4 {
+                assert_eq!(both[0].value(age, 1), both[1].value(age, 1));
+                assert_eq!(both[0].cell(age), both[1].cell(age));
+            }
+            recent.reset(0);
+            assert!(recent.view(Slot(0)).is_empty() && recent.total(Slot(0)) == 0);
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! Two processes and the models topic, on a real Kafka: one trains, both serve what was announced last, and
+//! whichever is killed comes back to it.
+
+mod support;
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use support::daemon::{Daemon, get};
+use support::kafka::{
+    Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
+};
+use support::process::{free_port, fresh_dir, write};
+use support::stream::any_model;
+use tidecast::checkpoint::{Bundles, Champion, Store};
+use tidecast::config::{self, Config};
+use tidecast::domain::ModelVersion;
+use tidecast::training::Trained;
+
+const LIMIT: Duration = Duration::from_secs(120);
+const PARTITIONS: i32 = 4;
+const SERIES: i64 = 8;
+/// Hours that are fed before the next look.
+const CHUNK: i64 = 8;
+
+/// A process that may be running.
+struct Seat {
+    config: PathBuf,
+    http: String,
+    daemon: Option<Daemon>,
+}
+
+impl Seat {
+    fn start(&mut self) {
+        self.daemon = Some(Daemon::spawn(&self.config, &[]));
+        let http = self.http.clone();
+        self.daemon().wait_ready(&http, LIMIT);
+    }
+
+    fn daemon(&mut self) -> &mut Daemon {
+        self.daemon.as_mut().expect("it was started")
+    }
+
+    fn kill(&mut self) {
+        self.daemon().kill9();
+        self.daemon = None;
+    }
+
+    /// The fields of an event in the log since its last start.
+    fn events(&self, name: &str) -> Vec<Value> {
+        let log = self.daemon.as_ref().map(Daemon::log).unwrap_or_default();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["event"] == name).collect()
+    }
+
+    /// What `/api/v1` says of the stream.
+    fn stream(&self, name: &str) -> Option<Value> {
+        let (_, body) = get(&self.http, &format!("/api/v1/streams/{name}"))?;
+        serde_json::from_str(&body).ok()
+    }
+
+    fn metric(&self, line: &str) -> f64 {
+        let (_, metrics) = get(&self.http, "/metrics").expect("an answer");
+        let value = metrics.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {line} in\n{metrics}")).parse().expect("a number")
+    }
+}
+
+/// Topics, one store and two processes.
+struct Case {
+    dir: tempfile::TempDir,
+    name: &'static str,
+    seats: [Seat; 2],
+    hours: i64,
+}
+
+/// A model as it was announced.
+#[derive(Clone, Debug, PartialEq)]
+struct Said {
+    version: u64,
+    round: u64,
+    decision: String,
+}
+
+impl Case {
+    fn new(name: &'static str, training: &str) -> Self {
+        let bootstrap = Broker::shared().bootstrap();
+        let dir = fresh_dir("models");
+        for (topic, partitions) in [("in", PARTITIONS), ("forecasts", PARTITIONS), ("dead-letters", 1)] {
+            create_topic(&bootstrap, &format!("{name}.{topic}"), partitions, &[]);
+        }
+        create_models_topic(&bootstrap, name);
+        let seats = ["a", "b"].map(|seat| {
+            let http = format!("127.0.0.1:{}", free_port());
+            let config = format!(
+                r#"
+[kafka]
+brokers = "{bootstrap}"
+group = "{name}"
+properties = {{ "session.timeout.ms" = "6000", "heartbeat.interval.ms" = "500" }}
+[http]
+listen = "{http}"
+[store]
+url = "file://{}"
+[snapshots]
+every = "1s"
+[delivery]
+commit_interval = "100ms"
+[log]
+format = "json"
+[streams.{name}]
+topics = ["{name}.in"]
+interval = "1h"
+horizon = 4
+targets = ["kw"]
+seasons = ["1d"]
+window = 256
+fields = {{ series = "/id", time = "/ts" }}
+model = {{ hidden = 8, base = "last" }}
+training = {{ {training} }}
+"#,
+                dir.path().join("store").display()
+            );
+            let config = write(dir.path(), &format!("{seat}.toml"), &config);
+            Seat { config, http, daemon: None }
+        });
+        Self { dir, name, seats, hours: 0 }
+    }
+
+    fn topic(&self, kind: &str) -> String {
+        format!("{}.{kind}", self.name)
+    }
+
+    fn read(&self, kind: &str) -> Vec<Record> {
+        read_committed(&Broker::shared().bootstrap(), &self.topic(kind))
+    }
+
+    fn config(&self) -> Config {
+        config::load(&self.seats[0].config).expect("a config")
+    }
+
+    fn bundles(&self) -> Bundles {
+        let config = self.config();
+        Bundles::new(&Store::open(&config.store).expect("a store"), &config.streams[0].name)
+    }
+
+    /// The next hours of every series. Far from its last value an hour later, so that whoever corrects the
+    /// last value is soon better.
+    fn produce(&mut self, hours: i64) {
+        let from = self.hours;
+        self.hours += hours;
+        let records = (from..self.hours).flat_map(|hour| (0..SERIES).map(move |s| record(hour, s)));
+        produce(&Broker::shared().bootstrap(), &self.topic("in"), records);
+    }
+
+    /// Waits until all that was produced is committed.
+    fn wait_committed(&mut self) {
+        let until = Instant::now() + LIMIT;
+        loop {
+            let offsets = committed_offsets(&Broker::shared().bootstrap(), self.name, &self.topic("in"));
+            let done: i64 = offsets.iter().map(|o| o.unwrap_or(0)).sum();
+            if done == self.hours * SERIES {
+                return;
+            }
+            for seat in &mut self.seats {
+                if let Some(daemon) = &mut seat.daemon {
+                    assert!(daemon.is_running() && Instant::now() < until, "{done}:\n{}", daemon.log());
+                }
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Everything that was announced, in its order.
+    fn said(&self) -> Vec<Said> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let said = |record: &Record| {
+            assert_eq!(record.key.as_deref(), Some(self.name.as_bytes()));
+            let value: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+            Said {
+                version: value["version"].as_u64().unwrap_or(0),
+                round: value["round"].as_u64().unwrap(),
+                decision: text(&value["decision"]),
+            }
+        };
+        self.read("models").iter().map(said).collect()
+    }
+
+    /// The version that was announced last; 0 before the first.
+    fn newest(&self) -> u64 {
+        self.said().last().map_or(0, |said| said.version)
+    }
+
+    /// Feeds until a version above this one is announced.
+    fn feed_until_above(&mut self, version: u64) {
+        let until = Instant::now() + LIMIT;
+        while self.newest() <= version {
+            self.produce(CHUNK);
+            self.wait_committed();
+            let logs = || self.seats.each_ref().map(|seat| seat.daemon.as_ref().map(Daemon::log));
+            assert!(Instant::now() < until, "nothing above {version} is announced: {:?}", logs());
+        }
+    }
+
+    /// Feeds hour by hour until the newest forecast of every series was made by this version.
+    fn feed_until_all_serve(&mut self, version: u64) {
+        self.feed_until_all_serve_what(|_| version);
+    }
+
+    /// As [`Self::feed_until_all_serve`], for the version that is announced last by then.
+    fn feed_until_all_serve_newest(&mut self) {
+        self.feed_until_all_serve_what(Self::newest);
+    }
+
+    fn feed_until_all_serve_what(&mut self, version: impl Fn(&Self) -> u64) {
+        let until = Instant::now() + LIMIT;
+        loop {
+            self.produce(1);
+            self.wait_committed();
+            let wanted = format!("{}-{:06}", self.name, version(self));
+            let mut models = BTreeMap::new();
+            for record in self.read("forecasts") {
+                let value: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+                let model = header(&record, "tidecast-model").unwrap_or_default();
+                assert_eq!(value["model"].as_str().unwrap_or_default(), model);
+                models.insert(record.key, model);
+            }
+            assert_eq!(models.len(), SERIES as usize);
+            if models.values().all(|model| *model == wanted) {
+                return;
+            }
+            assert!(Instant::now() < until, "{wanted} does not serve everywhere: {models:?}");
+        }
+    }
+
+    /// Waits until each process that runs has shards, and says that what was announced last serves.
+    fn wait_all_follow(&self) {
+        let until = Instant::now() + LIMIT;
+        loop {
+            let wanted = format!("{}-{:06}", self.name, self.newest());
+            let running = self.seats.iter().filter(|seat| seat.daemon.is_some());
+            let streams: Vec<Value> = running.filter_map(|seat| seat.stream(self.name)).collect();
+            let follows = |s: &Value| s["model"] == wanted && s["shards_owned"].as_u64() > Some(0);
+            if streams.iter().all(follows) {
+                return;
+            }
+            assert!(Instant::now() < until, "{wanted} does not serve: {streams:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends what runs, and looks that each reading was answered once.
+    fn end(mut self) {
+        self.wait_committed();
+        for daemon in self.seats.iter_mut().filter_map(|seat| seat.daemon.as_mut()) {
+            assert_eq!(daemon.terminate(LIMIT), 0, "{}", daemon.log());
+        }
+        let origins: Vec<_> = self.read("forecasts").iter().map(support::fleet::origin).collect();
+        let once: BTreeSet<_> = origins.iter().collect();
+        assert_eq!((origins.len(), once.len() as i64), (once.len(), self.hours * SERIES));
+    }
+}
+
+fn record(hour: i64, series: i64) -> (String, String, Option<i32>) {
+    let id = format!("meter-{series}");
+    let wave = |period: f64| (hour as f64 / period * std::f64::consts::TAU).sin();
+    let kw = 5.0 + series as f64 + 3.0 * wave(8.0) + wave(17.0);
+    let value = format!("{{\"id\":\"{id}\",\"ts\":{},\"kw\":{kw:.3}}}", 1_700_000_000 + hour * 3_600);
+    (id, value, Some((series % i64::from(PARTITIONS)) as i32))
+}
+
+fn header(record: &Record, name: &str) -> Option<String> {
+    let (_, value) = record.headers.iter().find(|(key, _)| key == name)?;
+    Some(String::from_utf8_lossy(value.as_deref()?).into_owned())
+}
+
+#[test]
+fn what_one_process_learns_serves_in_all_and_outlives_any_of_them() {
+    let training = "first_after = 60, every = 24, first_steps = 40, steps = 20, batch = 8, truncation = 24, \
+                    holdout = 24";
+    let mut case = Case::new("learnt", training);
+    case.seats.iter_mut().for_each(Seat::start);
+    case.feed_until_above(0);
+    case.wait_all_follow();
+    let trains: Vec<bool> = case.seats.iter().map(|seat| !seat.events("round_started").is_empty()).collect();
+    assert!(trains[0] != trains[1], "one process trains: {trains:?}");
+    let trainer = usize::from(trains[1]);
+    let other = 1 - trainer;
+
+    // The one that only follows is killed while readings and rounds go on, and comes back.
+    case.produce(4 * CHUNK);
+    case.seats[other].kill();
+    case.seats[other].start();
+    case.feed_until_above(case.newest());
+    case.wait_all_follow();
+
+    // The one that trains is killed: the other goes on from what was announced last.
+    case.produce(4 * CHUNK);
+    case.seats[trainer].kill();
+    let began = |seat: &Seat| seat.events("round_started").first().and_then(|e| e["round"].as_u64());
+    let until = Instant::now() + LIMIT;
+    let first_round = loop {
+        if let Some(round) = began(&case.seats[other]) {
+            break round;
+        }
+        assert!(Instant::now() < until, "nobody trains");
+        case.produce(CHUNK);
+        case.wait_committed();
+    };
+    case.feed_until_above(case.newest());
+
+    // It comes back, and serves what was announced meanwhile.
+    let meanwhile = case.newest();
+    case.seats[trainer].start();
+    let loaded = case.seats[trainer].events("model_loaded")[0]["model"].as_str().unwrap().to_owned();
+    assert!(loaded >= format!("learnt-{meanwhile:06}"), "{loaded} is older than {meanwhile}");
+    case.wait_all_follow();
+    case.feed_until_all_serve_newest();
+
+    // Rounds are counted on, and each champion has the one before for its parent.
+    let said = case.said();
+    assert!(said.is_sorted_by(|a, b| a.round < b.round), "{said:?}");
+    let before: Vec<&Said> = said.iter().filter(|said| said.round < first_round).collect();
+    assert_eq!(before.last().map(|said| said.round + 1), Some(first_round), "{said:?}");
+    let former = before.last().unwrap().version;
+    let promoted = |said: &&Said| said.decision == "promoted";
+    let heir = said.iter().skip(before.len()).find(promoted).unwrap().version;
+    let bundles = case.bundles();
+    let load = |version| bundles.load_version(ModelVersion(version)).unwrap().expect("a bundle");
+    assert_eq!(load(heir).facts["parent"], format!("learnt-{former:06}"));
+    let updates = |champion: &Champion| champion.trained.optimiser.as_ref().expect("its moments").step();
+    assert!(updates(&load(heir)) > updates(&load(former)), "the optimiser goes on");
+    let mut serving = 0;
+    for said in &said {
+        let is_new = said.version != serving;
+        assert!(is_new == (said.decision == "promoted") && said.version >= serving, "{said:?}");
+        serving = said.version;
+    }
+    case.end();
+}
+
+#[test]
+fn the_last_announcement_holds_though_it_is_an_older_one() {
+    let mut case = Case::new("told", "enabled = false");
+    let bundles = case.bundles();
+    let keep = |version: u64| {
+        let weights = any_model(&case.config().streams[0], version).weights;
+        let trained = Trained { weights, optimiser: None };
+        let version = ModelVersion(version);
+        bundles.keep(&Champion { version, trained, rounds: version.0, facts: BTreeMap::new() }).unwrap()
+    };
+    let sums: Vec<u64> = (1..=3).map(keep).collect();
+    let nine = keep(9);
+    let hidden = case.dir.path().join("hidden");
+    let nine_at = case.dir.path().join("store/told/models/told-000009.safetensors");
+    std::fs::rename(&nine_at, &hidden).unwrap();
+    let say = |version: u64, sum: u64| {
+        let value = format!(
+            "{{\"version\":{version},\"bundle\":\"told-{version:06}.safetensors\",\
+             \"checksum\":\"xxh3:{sum:016x}\",\"round\":7,\"decision\":\"promoted\",\"time\":\"\"}}"
+        );
+        produce(&Broker::shared().bootstrap(), "told.models", [("told", value, Some(0))]);
+    };
+
+    // Nothing is announced: the newest bundle serves.
+    case.seats.iter_mut().for_each(Seat::start);
+    case.feed_until_all_serve(3);
+    say(2, sums[1]);
+    case.feed_until_all_serve(2);
+    // Though a newer bundle lies in the store, what was announced is served after a restart.
+    case.seats[0].kill();
+    case.seats[0].start();
+    assert_eq!(case.seats[0].events("model_loaded")[0]["model"], "told-000002");
+    say(1, sums[0]);
+    case.feed_until_all_serve(1);
+
+    // One that can't be had is waited for, while the last one serves on.
+    let failures = "tidecast_model_failures_total{stream=\"told\"}";
+    say(9, nine);
+    let until = Instant::now() + LIMIT;
+    while case.seats.iter().any(|seat| seat.metric(failures) == 0.0) {
+        assert!(Instant::now() < until, "nobody misses it");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    case.feed_until_all_serve(1);
+    std::fs::rename(&hidden, &nine_at).unwrap();
+    case.feed_until_all_serve(9);
+
+    // What can't be read is nobody's announcement; one of other bytes is not what was announced.
+    produce(&Broker::shared().bootstrap(), "told.models", [("told", "{\"version\":2}", Some(0))]);
+    say(3, sums[1]);
+    let wrong = |seat: &Seat| {
+        !seat.events("announcement_unreadable").is_empty()
+            && seat.events("model_not_followed").iter().any(|event| event["model"] == "told-000003")
+    };
+    let until = Instant::now() + LIMIT;
+    while !case.seats.iter().all(wrong) {
+        assert!(Instant::now() < until, "nobody says so");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    case.feed_until_all_serve(9);
+    case.end();
+}
