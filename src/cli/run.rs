@@ -29,7 +29,7 @@ fn start(
     limit: Duration,
 ) -> Result<(Daemon, Option<&'static str>), Failure> {
     let (started, is_started) = std::sync::mpsc::channel();
-    std::thread::spawn(move || started.send(Daemon::start(config)));
+    std::thread::spawn(move || drop(started.send(Daemon::start(config))));
     let mut daemon = None;
     let cause = signals.wait(
         || {

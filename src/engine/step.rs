@@ -203,7 +203,7 @@ impl Shard {
     fn take_in(&mut self, turn: &Turn, tile_at: usize) -> Result<(), Error> {
         let slot = turn.slot;
         if turn.fresh {
-            self.tables_mut().into_iter().for_each(|table| table.reset(slot.index()));
+            self.tables_mut().for_each(|table| table.reset(slot.index()));
         }
         if turn.cold {
             self.recent.clear(slot);
@@ -327,11 +327,11 @@ impl Shard {
         let width = self.mixture.lanes.count() * h;
         let b = &mut self.buffers;
         let (scales, learnt) = (self.scaler.scales(turn.slot), self.mixture.leads.learnt());
-        for target in 0..targets {
+        for (target, scale) in scales.iter().enumerate().take(targets) {
             let said = &b.said[(tile_at * targets + target) * width..][..width];
             let bases = &mut b.bases[target * learnt.len()..][..learnt.len()];
             for (base, lead) in bases.iter_mut().zip(learnt) {
-                *base = self.mixture.base_of(said, *lead, scales[target].mean);
+                *base = self.mixture.base_of(said, *lead, scale.mean);
             }
         }
         self.recent.push(turn.slot, turn.cell, &b.values, &b.observed);

@@ -9,7 +9,7 @@ const BASE: usize = 1 << 20;
 /// A part's bytes may unpack to this many times their number, and a chunk.
 const PART: usize = 1 << 15;
 
-fn limited(bytes: usize, times: usize, work: impl FnOnce()) -> Result<(), TestCaseError> {
+fn limited<T>(bytes: usize, times: usize, work: impl FnOnce() -> T) -> Result<(), TestCaseError> {
     let most = most(work);
     prop_assert!(most <= BASE + times * bytes, "{most} bytes of memory for {bytes} bytes");
     Ok(())
@@ -106,6 +106,26 @@ proptest! {
         limited(head.len() + rows.len(), 1 << 10, || readers::restore(&head, &rows))?;
         let (good, _) = readers::cut();
         limited(good.len() + rows.len(), 1 << 10, || readers::restore(&good, &rows))?;
+    }
+}
+
+/// With `TIDECAST_FUZZ_CORPUS` they are written there, a folder for each fuzz target.
+#[test]
+fn right_inputs_are_taken() {
+    for (name, bytes) in readers::right() {
+        let taken = match name {
+            "json" => readers::json(&bytes),
+            "config" => readers::config(std::str::from_utf8(&bytes).unwrap()),
+            "manifest" => readers::manifest(&bytes),
+            "part" => readers::part(&bytes),
+            _ => readers::restore_at_once(&bytes),
+        };
+        assert!(taken, "{name}");
+        if let Some(corpus) = std::env::var_os("TIDECAST_FUZZ_CORPUS") {
+            let folder = std::path::Path::new(&corpus).join(name);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("right"), &bytes).unwrap();
+        }
     }
 }
 

@@ -1,12 +1,12 @@
-//! Bytes from anywhere, into everything that reads bytes from anywhere. What must hold is asserted
-//! here; that nothing panics and nothing asks for memory without end, whoever calls this sees to.
+//! Bytes from anywhere, into everything that reads bytes from anywhere. Each reader says whether it took
+//! them. What must hold is asserted here; that nothing panics and nothing asks for memory without end,
+//! whoever calls this sees to.
 
-use object_store::ObjectStoreExt;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use std::fmt::Write;
+use object_store::{ObjectStore, ObjectStoreExt};
 use std::sync::{Arc, OnceLock};
-use tidecast::checkpoint::{SnapshotId, Snapshots, Store};
+use tidecast::checkpoint::{Facts, SnapshotId, Snapshots, Store};
 use tidecast::codec::{Decoder, Record};
 use tidecast::config::{LoadError, Stream, from_toml};
 use tidecast::domain::{EventTime, Generation, Offset, Partition, Reading, TopicPartition, Values};
@@ -24,7 +24,7 @@ pub fn stream() -> Arc<Stream> {
 }
 
 /// A record's payload.
-pub fn json(bytes: &[u8]) {
+pub fn json(bytes: &[u8]) -> bool {
     let record = Record {
         topic: "meters",
         partition: Partition(0),
@@ -34,19 +34,22 @@ pub fn json(bytes: &[u8]) {
         payload: Some(bytes),
         headers: &(),
     };
-    let _ = Decoder::new(&stream()).decode(&record, &mut |reading| {
+    let decoded = Decoder::new(&stream()).decode(&record, &mut |reading| {
         assert!(!reading.series.is_empty(), "a series without a name");
         assert!(reading.values.as_slice().iter().all(|v| v.is_nan() || v.is_finite()), "a value without end");
     });
+    decoded.is_ok()
 }
 
 /// A config. What is refused says why, and what is taken is taken again.
-pub fn config(text: &str) {
-    match from_toml(text, &[]) {
+pub fn config(text: &str) -> bool {
+    let taken = from_toml(text, &[]);
+    match &taken {
         Ok(_) => assert!(from_toml(text, &[]).is_ok()),
         Err(LoadError::Faulty(faults)) => assert!(!faults.to_string().is_empty()),
         Err(unreadable) => assert!(!unreadable.to_string().is_empty()),
     }
+    taken.is_ok()
 }
 
 const ID: SnapshotId = SnapshotId { offset: Offset(41), generation: Generation(3) };
@@ -55,8 +58,8 @@ fn at() -> TopicPartition {
     TopicPartition { topic: "meters".into(), partition: Partition(0) }
 }
 
-/// Reads a snapshot that consists of these objects.
-fn read(objects: &[(String, Vec<u8>)]) {
+/// Reads a snapshot that consists of these objects, to its end.
+fn read(objects: &[(String, Vec<u8>)]) -> bool {
     let memory = Arc::new(InMemory::new());
     let stream = stream();
     for (name, bytes) in objects {
@@ -66,8 +69,14 @@ fn read(objects: &[(String, Vec<u8>)]) {
     }
     let snapshots = Snapshots::new(&Store::over(memory), &stream.name, &at(), 1);
     assert_eq!(snapshots.list().expect("memory answers"), [ID]);
-    let Ok(mut reader) = snapshots.reader(ID) else { return };
-    while let Ok(Some(_)) = reader.next_chunk() {}
+    let Ok(mut reader) = snapshots.reader(ID) else { return false };
+    loop {
+        match reader.next_chunk() {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
 }
 
 /// A manifest around `inner` whose checksum is right.
@@ -77,28 +86,31 @@ fn sealed(inner: &[u8]) -> Vec<u8> {
 }
 
 /// A manifest, as it stands and as the inside of one whose checksum is right.
-pub fn manifest(bytes: &[u8]) {
-    read(&[("manifest.json".to_owned(), bytes.to_vec())]);
-    read(&[("manifest.json".to_owned(), sealed(bytes))]);
+pub fn manifest(bytes: &[u8]) -> bool {
+    let alone = read(&[("manifest.json".to_owned(), bytes.to_vec())]);
+    read(&[("manifest.json".to_owned(), sealed(bytes))]) || alone
+}
+
+/// The inside of a manifest: of two chunks of 32 bytes, or of none.
+fn inside(part: Option<&[u8]>) -> String {
+    let [chunks, raw] = if part.is_some() { [2, 64] } else { [0, 0] };
+    let packed = part.map_or(0, <[u8]>::len);
+    let parts = part.map(|part| format!("{{\"bytes\":{packed},\"xxh3\":\"{:016x}\"}}", xxh3_64(part)));
+    format!(
+        "{{\"stream\":\"power\",\"topic\":\"meters\",\"partition\":0,\"generation\":3,\"offset\":41,\
+         \"model\":null,\"shape\":{{}},\"series\":1,\"chunks\":{chunks},\"raw_bytes\":{raw},\
+         \"packed_bytes\":{packed},\"parts\":[{}],\"created\":\"2026-11-23T00:00:00Z\",\
+         \"tidecast\":\"0.1.0\"}}",
+        parts.unwrap_or_default()
+    )
 }
 
 /// A part that its manifest vouches for.
-pub fn part(bytes: &[u8]) {
-    let sum = format!("{:016x}", xxh3_64(bytes));
-    let mut inner = String::new();
-    write!(
-        inner,
-        "{{\"stream\":\"power\",\"topic\":\"meters\",\"partition\":0,\"generation\":3,\"offset\":41,\
-         \"model\":null,\"shape\":{{}},\"series\":1,\"chunks\":2,\"raw_bytes\":64,\"packed_bytes\":{0},\
-         \"parts\":[{{\"bytes\":{0},\"xxh3\":\"{sum}\"}}],\"created\":\"2026-11-23T00:00:00Z\",\
-         \"tidecast\":\"0.1.0\"}}",
-        bytes.len()
-    )
-    .expect("text can be written to memory");
+pub fn part(bytes: &[u8]) -> bool {
     read(&[
-        (format!("part-00000-{sum}.zst"), bytes.to_vec()),
-        ("manifest.json".to_owned(), sealed(inner.as_bytes())),
-    ]);
+        (format!("part-00000-{:016x}.zst", xxh3_64(bytes)), bytes.to_vec()),
+        ("manifest.json".to_owned(), sealed(inside(Some(bytes)).as_bytes())),
+    ])
 }
 
 fn step(shard: &mut Shard, hour: i64, offset: i64) {
@@ -119,12 +131,49 @@ pub fn cut() -> (Vec<u8>, Vec<u8>) {
 }
 
 /// A cut, head and rows; what comes back of it can be used.
-pub fn restore(head: &[u8], rows: &[u8]) {
+pub fn restore(head: &[u8], rows: &[u8]) -> bool {
     let mut restore = Restore::new(&stream(), None);
     if restore.take(head).is_err() || restore.take(rows).is_err() {
-        return;
+        return false;
     }
-    if let Ok(mut shard) = restore.finish() {
-        (20..24).for_each(|hour| step(&mut shard, hour, i64::MAX));
-    }
+    let Ok(mut shard) = restore.finish() else { return false };
+    (20..24).for_each(|hour| step(&mut shard, hour, i64::MAX));
+    true
+}
+
+/// A cut as one input: two bytes for the head's length, the head, the rows.
+pub fn restore_at_once(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return false };
+    let (head, rows) = rest.split_at(usize::from(u16::from_le_bytes(*length)).min(rest.len()));
+    restore(head, rows)
+}
+
+/// A part of two chunks of 32 bytes.
+fn whole_part() -> Vec<u8> {
+    let memory = Arc::new(InMemory::new());
+    let snapshots = Snapshots::new(&Store::over(memory.clone()), &stream().name, &at(), 1);
+    let mut writer = snapshots.writer(ID);
+    [[7; 32], [9; 32]].iter().for_each(|chunk| writer.push(chunk).expect("memory takes it"));
+    let created = EventTime::from_micros(0).expect("a time of our days");
+    writer
+        .finish(Facts { model: None, shape: Shard::shape(&stream()), series: 1, created })
+        .expect("a manifest");
+    let parts =
+        futures::executor::block_on_stream(memory.list(None)).map(|meta| meta.expect("memory answers"));
+    let part = parts.map(|meta| meta.location).find(|path| path.as_ref().contains("part-"));
+    let bytes = async { memory.get(&part.expect("a part")).await.expect("it is there").bytes().await };
+    futures::executor::block_on(bytes).expect("memory answers").to_vec()
+}
+
+/// A right input of each reader, for a fuzzer to begin from.
+pub fn right() -> [(&'static str, Vec<u8>); 5] {
+    let (head, rows) = cut();
+    let length = u16::try_from(head.len()).expect("a small head").to_le_bytes();
+    [
+        ("json", b"[{\"id\":\"a\",\"ts\":1700000000,\"kw\":1.5e1,\"volt\":null}]".to_vec()),
+        ("config", CONFIG.as_bytes().to_vec()),
+        ("manifest", inside(None).into_bytes()),
+        ("part", whole_part()),
+        ("restore", [&length[..], &head, &rows].concat()),
+    ]
 }

@@ -33,7 +33,7 @@ enum Body {
 }
 
 enum HeadPack {
-    Direct(Direct),
+    Direct(Box<Direct>),
     Decoder(Box<Decoder>),
 }
 
@@ -98,7 +98,7 @@ impl Fused {
             Family::Vector(_) => Body::Vector,
         };
         let head = match b.head() {
-            Head::Direct | Head::Normed => HeadPack::Direct(Direct::new(isa, &b, values)),
+            Head::Direct | Head::Normed => HeadPack::Direct(Box::new(Direct::new(isa, &b, values))),
             Head::Decoder { .. } => HeadPack::Decoder(Box::new(Decoder::new(isa, &b, values))),
         };
         Self { blueprint: b, body, head }

@@ -31,7 +31,7 @@ pub(super) struct Pass {
 
 /// What makes the outputs.
 enum Tail {
-    Direct(HeadTape),
+    Direct(Box<HeadTape>),
     Decoder(Box<DecoderTape>),
 }
 
@@ -68,7 +68,7 @@ impl Pass {
                 Family::Convolved { .. } => Box::new(ConvolvedBody::new(isa, b)),
             },
             head: match b.head() {
-                Head::Direct | Head::Normed => Tail::Direct(HeadTape::new(isa, b)),
+                Head::Direct | Head::Normed => Tail::Direct(Box::new(HeadTape::new(isa, b))),
                 Head::Decoder { .. } => Tail::Decoder(Box::new(DecoderTape::new(isa, b))),
             },
             x: Vec::new(),

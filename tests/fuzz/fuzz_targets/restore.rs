@@ -8,7 +8,5 @@ mod readers;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Some((length, rest)) = bytes.split_first_chunk::<2>() else { return };
-    let (head, rows) = rest.split_at(usize::from(u16::from_le_bytes(*length)).min(rest.len()));
-    readers::restore(head, rows);
+    readers::restore_at_once(bytes);
 });
