@@ -308,6 +308,17 @@ fn quantiles_are_learnt_as_quantiles() {
 }
 
 #[test]
+fn inputs_start_in_glorots_range() {
+    // Uniform, in the range of one gate: 24 in, 40 out.
+    let w = Weights::initial(&Blueprint::try_new(Cell::Gru, Norm::None, 24, 40, 1, 2).unwrap(), 7);
+    let (values, limit) = (w.tensor("weight_ih_l0").unwrap(), (6.0f32 / 64.0).sqrt());
+    let largest = values.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+    assert!(largest <= limit && largest > 0.98 * limit, "{largest} {limit}");
+    let variance = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
+    assert!((variance / (limit * limit / 3.0) - 1.0).abs() < 0.1, "{variance}");
+}
+
+#[test]
 fn weights_that_were_handed_out_do_not_change_with_training() {
     let b = Blueprint::try_new(Cell::Lstm, Norm::Layer, 3, 8, 2, 1).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(6);

@@ -6,7 +6,7 @@ use std::slice;
 
 use super::lanes::Lanes;
 use super::math::{SIGMOID, TANH, activate, gated, power, sigmoid_of, tanh_of};
-use super::packed::{Walk, accumulate, in_row_groups};
+use super::packed::{Walk, accumulate, accumulate_across, in_row_groups};
 use super::{Aligned, Isa, Kernel, Operand};
 use crate::nn::blueprint::LayerLayout;
 use crate::nn::{Activation, Cell};
@@ -291,52 +291,68 @@ impl CellTile<'_> {
         pack.isa.run(self);
     }
 
-    /// The sums of one register of units.
+    /// The sums of one register of units of `R` rows; or, across, of `R` registers of one row.
     ///
     /// # Safety
-    /// `run` has checked the lengths; rows `at..at + R` exist.
+    /// `run` has checked the lengths; rows `at..at + R`, or registers from `unit` on, exist.
     #[inline(always)]
-    unsafe fn sums<V: Lanes, C: Gates, const R: usize, const G: usize>(
+    unsafe fn sums<V: Lanes, C: Gates, const R: usize, const G: usize, const ACROSS: bool>(
         &self,
         at: usize,
         unit: usize,
     ) -> [[V; 4]; R] {
         unsafe {
             let pack = self.pack;
-            let mut bias = [V::splat(0.0); 4];
-            for (s, bias) in bias.iter_mut().enumerate() {
-                *bias = V::load(pack.bias.as_ptr().add(s * pack.width + unit));
+            let mut acc = [[V::splat(0.0); 4]; R];
+            for (r, acc) in acc.iter_mut().enumerate() {
+                let unit = if ACROSS { unit + r * V::N } else { unit };
+                for (s, acc) in acc.iter_mut().enumerate() {
+                    *acc = V::load(pack.bias.as_ptr().add(s * pack.width + unit));
+                }
             }
-            let x = walk::<V>(self.x, at, &pack.x, unit, G);
-            let acc = accumulate::<V, R, G>([bias; R], C::X_FIRST, x);
-            let h = walk::<V>(self.h, at, &pack.h, unit, G);
-            accumulate::<V, R, G>(acc, C::H_FIRST, h)
+            for (operand, panels, first) in [(self.x, &pack.x, C::X_FIRST), (self.h, &pack.h, C::H_FIRST)] {
+                let walk = walk::<V>(operand, at, panels, unit, G);
+                acc = match ACROSS {
+                    true => accumulate_across::<V, R, G>(acc, first, walk, operand.width * G * V::N),
+                    false => accumulate::<V, R, G>(acc, first, walk),
+                };
+            }
+            acc
         }
     }
 
-    /// One register of units of some rows.
+    /// One register of units of `count` rows; or, across, `count` registers of one row.
     ///
     /// # Safety
-    /// `run` has checked the lengths; rows `at..at + rows` exist, and are no more than `BLOCK`.
+    /// `run` has checked the lengths; the rows from `at` on, or the registers from `unit` on, exist, and
+    /// are no more than `BLOCK`.
     #[inline(always)]
-    unsafe fn units<V: Lanes, C: Gates, const G: usize>(&mut self, at: usize, rows: usize, unit: usize) {
+    unsafe fn units<V: Lanes, C: Gates, const G: usize, const ACROSS: bool>(
+        &mut self,
+        at: usize,
+        unit: usize,
+        count: usize,
+    ) {
         unsafe {
             let (width, lstm, keep) = (self.pack.width, self.pack.cell == Cell::Lstm, self.saved.is_some());
+            let place = |i: usize| if ACROSS { (at, unit + i * V::N) } else { (at + i, unit) };
             let mut all = [[MaybeUninit::<V>::uninit(); 4]; BLOCK];
             let mut late = [MaybeUninit::<V>::uninit(); BLOCK];
-            in_row_groups!(V, 4, rows, |from, R| {
-                let sums = self.sums::<V, C, R, G>(at + from, unit);
+            in_row_groups!(V, 4, count, |from, R| {
+                let (at, unit) = place(from);
+                let sums = self.sums::<V, C, R, G, ACROSS>(at, unit);
                 let to = &mut all[from..from + R];
                 to.iter_mut().zip(sums).for_each(|(to, sums)| *to = sums.map(MaybeUninit::new));
             });
-            let all = slice::from_raw_parts_mut(all.as_mut_ptr().cast::<[V; 4]>(), rows);
-            // Each of these loops is short, so that many rows are under way at once: a row's way from
-            // its sums to its `h` is a long chain in which every operation waits for the one before.
+            let all = slice::from_raw_parts_mut(all.as_mut_ptr().cast::<[V; 4]>(), count);
+            // Each of these loops is short, so that many units are under way at once: the way from sums
+            // to `h` is a long chain in which every operation waits for the one before.
             for sums in &mut *all {
                 C::raise(sums);
             }
-            for (r, (sums, late)) in all.iter_mut().zip(&mut late).enumerate() {
-                let held = self.c.as_mut_ptr().add((at + r) * width + unit);
+            for (i, (sums, late)) in all.iter_mut().zip(&mut late).enumerate() {
+                let (row, unit) = place(i);
+                let held = self.c.as_mut_ptr().add(row * width + unit);
                 let (parts, sum, new) = C::first(*sums, if lstm { V::load(held) } else { sums[0] });
                 late.write(sum);
                 if lstm {
@@ -346,26 +362,48 @@ impl CellTile<'_> {
                     *sums = parts;
                 }
             }
-            let late = slice::from_raw_parts_mut(late.as_mut_ptr().cast::<V>(), rows);
+            let late = slice::from_raw_parts_mut(late.as_mut_ptr().cast::<V>(), count);
             for late in &mut *late {
                 *late = power(*late);
             }
-            for (r, (parts, late)) in all.iter().zip(&*late).enumerate() {
+            for (i, (parts, late)) in all.iter().zip(&*late).enumerate() {
+                let (row, unit) = place(i);
                 let held = match lstm {
                     true => *late,
-                    false => V::load(self.held.values.as_ptr().add((at + r) * self.held.stride + unit)),
+                    false => V::load(self.held.values.as_ptr().add(row * self.held.stride + unit)),
                 };
                 let h = C::second(parts[C::GATE], *late, held);
-                h.store(self.out.as_mut_ptr().add((at + r) * width + unit));
+                h.store(self.out.as_mut_ptr().add(row * width + unit));
             }
             if let Some(saved) = &mut self.saved {
-                for (r, (parts, late)) in all.iter().zip(&*late).enumerate() {
-                    let saved = saved.as_mut_ptr().add((at + r) * 4 * width + unit);
+                for (i, (parts, late)) in all.iter().zip(&*late).enumerate() {
+                    let (row, unit) = place(i);
+                    let saved = saved.as_mut_ptr().add(row * 4 * width + unit);
                     let activations = C::activations(*parts, *late);
                     for (s, v) in activations.into_iter().enumerate() {
                         v.store(saved.add(s * width));
                     }
                 }
+            }
+        }
+    }
+
+    /// # Safety
+    /// `run` has checked the lengths.
+    #[inline(always)]
+    unsafe fn all<V: Lanes, C: Gates, const G: usize>(&mut self) {
+        unsafe {
+            let alone = self.rows % V::ROWS == 1;
+            let rows = self.rows - usize::from(alone);
+            for unit in (0..self.pack.width).step_by(V::N) {
+                for at in (0..rows).step_by(BLOCK) {
+                    self.units::<V, C, G, false>(at, unit, usize::min(BLOCK, rows - at));
+                }
+            }
+            // A row that is left over goes through several registers at once.
+            for unit in (0..self.pack.width).step_by(BLOCK * V::N).take_while(|_| alone) {
+                let registers = (self.pack.width - unit) / V::N;
+                self.units::<V, C, G, true>(rows, unit, usize::min(BLOCK, registers));
             }
         }
     }
@@ -391,18 +429,11 @@ impl Kernel for CellTile<'_> {
 
     #[inline(always)]
     unsafe fn run<V: Lanes>(mut self) {
-        let rows = self.rows;
         // SAFETY: `CellTile::run` has checked every length.
         unsafe {
-            for unit in (0..self.pack.width).step_by(V::N) {
-                for at in (0..rows).step_by(BLOCK) {
-                    let count = usize::min(BLOCK, rows - at);
-                    if self.pack.cell == Cell::Lstm {
-                        self.units::<V, LstmGates, 4>(at, count, unit);
-                    } else {
-                        self.units::<V, GruGates, 3>(at, count, unit);
-                    }
-                }
+            match self.pack.cell {
+                Cell::Lstm => self.all::<V, LstmGates, 4>(),
+                _ => self.all::<V, GruGates, 3>(),
             }
         }
     }
