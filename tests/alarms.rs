@@ -40,13 +40,12 @@ fn a_spike_is_told_from_a_shift_and_calm_readings_from_both() {
     );
     let said = |h: usize| bench.answers[h].2.anomaly;
     assert_eq!(said(500).kind, Some(AnomalyKind::Spike));
-    assert!(said(500).score > 0.99 && said(501).score < 0.99 && said(505).score < 0.99);
+    assert!(said(500).score > 0.999 && (501..600).all(|h| said(h).score < 0.999));
     let expected = &bench.answers[500].2.targets[0].expected;
-    assert!(
-        expected.is_sorted_by_key(|_| 0)
-            && (expected[0] - bench.answers[499].2.targets[0].yhat[0]).abs() < 0.05
-    );
+    assert_eq!(expected.len(), 4);
+    assert!((expected[0] - bench.answers[499].2.targets[0].yhat[0]).abs() < 0.05);
     assert!((700..706).any(|h| said(h).kind == Some(AnomalyKind::Shift)), "it stays where it jumped to");
+    assert_eq!(said(501).kind, None, "what follows a spike is calm");
     let calm = (100..500).filter(|h| said(*h).score > 0.99).count();
     assert!(calm <= 16, "{calm} of 400");
 }
@@ -56,7 +55,7 @@ fn a_limit_that_will_be_crossed_is_said_before_it_is() {
     let rising = readings(1, |_, h, v| if h >= 600 { v + 0.05 * (h - 600) as f64 } else { v });
     let bench = run(&rising, LINES);
     let crossing = |h: usize| bench.answers[h].2.limits[0];
-    assert!((100..590).all(|h| crossing(h).probability < 0.2), "far below the limit");
+    assert!((240..590).all(|h| crossing(h).probability < 0.1), "far below the limit");
     let first = (600..HOURS as usize).find(|h| rising[*h].value > Some(14.0)).unwrap();
     assert!(crossing(first - 1).probability > 0.3, "{:?}", crossing(first - 1));
     let high = (600..HOURS as usize).find(|h| rising[*h].value > Some(16.0)).unwrap();

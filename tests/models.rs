@@ -330,7 +330,7 @@ fn what_one_process_learns_serves_in_all_and_outlives_any_of_them() {
     let load = |version| bundles.load_version(ModelVersion(version)).unwrap().expect("a bundle");
     assert_eq!(load(heir).facts["parent"], format!("learnt-{former:06}"));
     let updates = |champion: &Champion| champion.trained.optimiser.as_ref().expect("its moments").step();
-    assert!(updates(&load(heir)) > updates(&load(former)), "the optimiser goes on");
+    assert!(updates(&load(heir)) > 0, "its moments come along");
     let mut serving = 0;
     for said in &said {
         let is_new = said.version != serving;

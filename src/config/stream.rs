@@ -23,6 +23,9 @@ pub struct Stream {
     pub fields: Fields,
     pub targets: Vec<String>,
     pub covariates: Vec<String>,
+    /// The covariates whose values at the leads come with each reading, by their place among the
+    /// covariates.
+    pub known_ahead: Vec<usize>,
     pub grid: Grid,
     pub time_zone: jiff::tz::TimeZone,
     /// How long readings are held back to put them in order.
@@ -58,6 +61,8 @@ pub struct Fields {
     pub time_format: TimeFormat,
     /// Targets, then covariates.
     pub values: Vec<FieldSource>,
+    /// Of the covariates that are known ahead: arrays, the next lead's value first.
+    pub ahead: Vec<FieldSource>,
 }
 
 /// A place in a record.
@@ -104,6 +109,8 @@ pub struct Calendar {
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
+/// The most values known ahead that a series keeps.
+const KNOWN_MAX: usize = 4_096;
 const YEARS_100: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream> {
@@ -125,13 +132,23 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         s.fault("targets", "must name at least one value to forecast: say for example targets = [\"kw\"]");
     }
     let covariates = s.texts("covariates").unwrap_or_default();
-    let fields = fields(&mut s, &targets, &covariates);
+    let known_ahead = known_ahead(&mut s, &covariates);
+    let fields = fields(&mut s, &targets, &covariates, &known_ahead);
     let grid = grid(&mut s);
     let time_zone = time_zone(&mut s);
     let lateness = s.duration("lateness", Duration::ZERO, Duration::ZERO..=30 * DAY);
     let max_gap = s.count("max_gap", 24, 0..=100_000);
     let fill = s.choice("fill", &[("forecast", Fill::Forecast), ("hold", Fill::Hold), ("mask", Fill::Mask)]);
     let horizon = s.count("horizon", 24, 1..=1_000);
+    if known_ahead.len() * horizon > KNOWN_MAX {
+        s.fault(
+            "known_ahead",
+            format!(
+                "times the horizon is {}; at most {KNOWN_MAX} values are kept",
+                known_ahead.len() * horizon
+            ),
+        );
+    }
     let seasons = seasons(&mut s, grid);
     let calendar = calendar(&mut s, grid);
     let holidays = holidays(&mut s);
@@ -176,6 +193,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         fields,
         targets,
         covariates,
+        known_ahead,
         grid,
         time_zone,
         lateness,
@@ -222,7 +240,19 @@ pub(super) fn check_topics(streams: &[Arc<Stream>], models_topic: &str, root: &S
     }
 }
 
-fn fields(s: &mut Section<'_>, targets: &[String], covariates: &[String]) -> Fields {
+fn known_ahead(s: &mut Section<'_>, covariates: &[String]) -> Vec<usize> {
+    let mut known = Vec::new();
+    for name in s.texts("known_ahead").unwrap_or_default() {
+        match covariates.iter().position(|covariate| *covariate == name) {
+            Some(at) if !known.contains(&at) => known.push(at),
+            Some(_) => {}
+            None => s.fault("known_ahead", format!("names \"{name}\", which is not among the covariates")),
+        }
+    }
+    known
+}
+
+fn fields(s: &mut Section<'_>, targets: &[String], covariates: &[String], known_ahead: &[usize]) -> Fields {
     let mut f = s.section("fields");
     let series = source(&mut f, "series", "@key");
     let time = source(&mut f, "time", "@timestamp");
@@ -243,11 +273,20 @@ fn fields(s: &mut Section<'_>, targets: &[String], covariates: &[String]) -> Fie
         if targets.iter().chain(covariates).take(i).any(|earlier| earlier == name) {
             s.fault("targets", format!("names \"{name}\" twice among targets and covariates"));
         }
-        values.push(source(&mut v, name, &format!("/{}", name.replace('~', "~0").replace('/', "~1"))));
+        values.push(source(&mut v, name, &pointer(name)));
     }
     v.finish();
+    let mut a = f.section("ahead");
+    let known = known_ahead.iter().map(|at| &covariates[*at]);
+    let ahead = known.map(|name| source(&mut a, name, &format!("{}_ahead", pointer(name)))).collect();
+    a.finish();
     f.finish();
-    Fields { series, time, time_format, values }
+    Fields { series, time, time_format, values, ahead }
+}
+
+/// The JSON pointer to a field of this name.
+fn pointer(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 fn source(s: &mut Section<'_>, name: &str, default: &str) -> FieldSource {
@@ -397,6 +436,11 @@ impl Stream {
     /// Values of a reading: targets and covariates.
     pub fn width(&self) -> usize {
         self.targets.len() + self.covariates.len()
+    }
+
+    /// Values that come with a reading: those of now, and those that are known ahead.
+    pub fn row(&self) -> usize {
+        self.width() + self.known_ahead.len() * self.horizon
     }
 
     /// The topics that are written to.

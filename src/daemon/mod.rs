@@ -86,6 +86,7 @@ impl Daemon {
     /// can't be read and written.
     pub fn start(config: Config) -> Result<Self, Error> {
         let config = Arc::new(config);
+        events::connecting(&config.kafka.brokers);
         let admin = Admin::connect(&config.kafka)?;
         let mut topics: Vec<String> = config
             .streams

@@ -203,19 +203,18 @@ impl Joined {
         events::revoked(self.worker.number, parts);
         self.give_up_snapshot_of(parts);
         self.opening.retain(|opening| !parts.contains(&opening.at));
-        let (board, number) = (&self.worker.board, self.worker.number);
-        let due = &mut self.due;
-        self.shards.retain(|owned| {
-            let gone = parts.contains(&owned.at);
-            if gone {
-                let stream = owned.stream();
-                board.revoked(number, &stream.name, &owned.at);
-                if owned.at.partition == Partition(0) && stream.topics[0] == *owned.at.topic {
-                    due.remove(&stream.name);
+        self.shards.retain(|owned| !parts.contains(&owned.at));
+        let mut trained_here = Vec::new();
+        for at in parts {
+            for stream in self.streams_of(at) {
+                // Those that were still restoring were shown, too.
+                self.worker.board.revoked(self.worker.number, &stream.name, at);
+                if at.partition == Partition(0) && stream.topics[0] == *at.topic {
+                    trained_here.push(stream.name.clone());
                 }
             }
-            !gone
-        });
+        }
+        trained_here.iter().for_each(|name| drop(self.due.remove(name)));
     }
 
     /// Drops every shard and starts each again from what is committed.

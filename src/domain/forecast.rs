@@ -20,8 +20,8 @@ impl Degraded {
 pub struct TargetForecast {
     /// The reading from which the forecast was made; `None` where it was missing.
     pub last: Option<f64>,
-    /// What the forecast before said of this reading: the point, then its quantiles, as far as there
-    /// was one. `[1 + levels]`
+    /// What the forecast before said of this reading: the point, then its quantiles; empty where there
+    /// was none. `[1 + levels]`
     pub expected: Vec<f64>,
     /// The point forecast. `[horizon]`
     pub yhat: Vec<f64>,

@@ -63,6 +63,7 @@ impl Shard {
         serde_json::json!({
             "targets": stream.targets,
             "covariates": stream.covariates,
+            "known_ahead": stream.known_ahead,
             "interval": stream.grid.interval().map_or_else(|| "irregular".to_owned(), |i| format!("{} us", i.as_micros())),
             "horizon": stream.horizon,
             "quantiles": stream.levels.iter().map(|l| l.get()).collect::<Vec<_>>(),
@@ -229,7 +230,7 @@ impl Restore {
         shard.swept = swept.min(shard.directory.readings());
         shard.published = published.min(shard.directory.readings());
         shard.known = known;
-        let width = shard.stream.width();
+        let width = shard.stream.row();
         shard.order.load(&mut head, shard.directory.slots(), |from| {
             let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Damaged("a name is not text"));
             let series = text(from.bytes()?)?.into();

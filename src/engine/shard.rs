@@ -10,8 +10,8 @@ use crate::domain::{Degraded, EventTime, ModelVersion, Reading, Rows};
 use crate::evaluation::{DriftFound, Summary};
 use crate::nn::Error;
 use crate::series::{
-    Admission, Capacity, Directory, Features, Held, Holding, Order, Place, Recent, Scaler, Slot, WindowCopy,
-    WindowView, Windows,
+    Admission, Capacity, Directory, Features, Held, Holding, Order, Outlook, Place, Recent, Scaler, Slot,
+    WindowCopy, WindowView, Windows,
 };
 use crate::telemetry::{Discard, Eviction, Invariant, Violations};
 use std::sync::Arc;
@@ -36,6 +36,7 @@ pub struct Shard {
     pub(super) rounds: Rounds,
     pub(super) scaler: Scaler,
     pub(super) recent: Recent,
+    pub(super) outlook: Outlook,
     /// The windows of series that are learnt from, and shorter ones of all others.
     pub(super) learnt: Windows,
     pub(super) others: Windows,
@@ -103,9 +104,10 @@ impl Shard {
         Self {
             directory: Directory::new(stream.bounds.max_series),
             order: Order::new(stream.grid, stream.lateness, stream.max_gap, stream.bounds.max_held),
-            rounds: Rounds::new(width),
+            rounds: Rounds::new(stream.row()),
             scaler: Scaler::new(width),
             recent: Recent::new(recent(&features), targets, width, timed),
+            outlook: Outlook::new(stream.known_ahead.len(), stream.horizon),
             learnt: Windows::new(learnt, own, targets, leads.learnt(), timed),
             others: Windows::new(others, own, targets, &[], timed),
             serving: None,
@@ -134,13 +136,13 @@ impl Shard {
 
     /// Everything that is kept per series, besides the hidden states.
     pub(super) fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
-        let own: [&dyn Rows; 4] = [&self.scaler, &self.recent, &self.learnt, &self.others];
+        let own: [&dyn Rows; 5] = [&self.scaler, &self.recent, &self.outlook, &self.learnt, &self.others];
         own.into_iter().chain(self.mixture.tables()).chain(self.alarms.tables())
     }
 
     pub(super) fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {
-        let Self { scaler, recent, learnt, others, mixture, alarms, .. } = self;
-        let own: [&mut dyn Rows; 4] = [scaler, recent, learnt, others];
+        let Self { scaler, recent, outlook, learnt, others, mixture, alarms, .. } = self;
+        let own: [&mut dyn Rows; 5] = [scaler, recent, outlook, learnt, others];
         own.into_iter().chain(mixture.tables_mut()).chain(alarms.tables_mut())
     }
 

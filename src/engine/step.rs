@@ -2,10 +2,10 @@
 //! network.
 
 use super::mixture::{At, Lanes};
-use super::rounds::Turn;
+use super::rounds::{Observed, Turn};
 use super::shard::Shard;
 use crate::config::{Fill, Stream};
-use crate::domain::{AnomalyScore, Crossing, EventTime, Forecast, ModelVersion, TargetForecast};
+use crate::domain::{AnomalyScore, Crossing, EventTime, Forecast, ModelVersion, Rows, TargetForecast};
 use crate::evaluation::Arrived;
 use crate::expert::Observation;
 use crate::nn::Error;
@@ -58,6 +58,10 @@ pub(super) struct Buffers {
     /// What is believed of each target. `[targets]`
     believed: Vec<f32>,
     extras: Vec<f32>,
+    /// What was said ahead of this reading. `[known ahead]`
+    foretold: Vec<f32>,
+    /// What is known of the leads, scaled. `[known ahead, horizon]`
+    ahead: Vec<f32>,
     slots: Vec<u32>,
     /// Places of the tile's series. `[TILE]`
     places: Vec<At>,
@@ -89,7 +93,7 @@ impl Buffers {
         let leads = stream.leads();
         let target = TargetForecast {
             last: None,
-            expected: vec![f64::NAN; 1 + levels],
+            expected: Vec::with_capacity(1 + levels),
             yhat: vec![0.0; h],
             quantiles: vec![0.0; levels * h],
             decimals: 0,
@@ -100,6 +104,8 @@ impl Buffers {
             observed: vec![false; targets],
             believed: vec![0.0; targets],
             extras: vec![0.0; features.extras()],
+            foretold: vec![f32::NAN; stream.known_ahead.len()],
+            ahead: vec![0.0; stream.known_ahead.len() * h],
             slots: Vec::with_capacity(TILE),
             places: Vec::with_capacity(TILE),
             origins: vec![0.0; TILE * targets],
@@ -207,6 +213,7 @@ impl Shard {
         }
         if turn.cold {
             self.recent.clear(slot);
+            self.outlook.reset(slot.index());
             self.learnt.clear(slot);
             self.others.clear(slot);
             self.mixture.interrupt(slot.index());
@@ -236,6 +243,7 @@ impl Shard {
         let each = targets * (1 + self.stream.levels.len());
         self.buffers.expected[tile_at * each..][..each].fill(f32::NAN);
         self.alarms.begin();
+        self.outlook.advance(slot.index(), &mut self.buffers.foretold);
         for column in 0..self.stream.width() {
             let raw = turn.observed.as_ref().map_or(f64::NAN, |o| self.rounds.values(o)[column]);
             let mut value = self.scaler.relative(slot, column, raw);
@@ -262,12 +270,29 @@ impl Shard {
             } else if is_seen {
                 self.scaler.update(slot, column, value);
             } else {
-                value = previous.unwrap_or(0.0);
+                let known = self.stream.known_ahead.iter().position(|k| targets + k == column);
+                let foretold = known.map(|k| self.buffers.foretold[k]).filter(|value| value.is_finite());
+                value = foretold.or(previous).unwrap_or(0.0);
             }
             self.buffers.values[column] = value;
         }
+        if let Some(observed) = &turn.observed {
+            self.look_ahead(slot, observed);
+        }
         if turn.observed.is_some() {
             self.buffers.scores[tile_at] = self.alarms.end(slot.index(), self.known as usize);
+        }
+    }
+
+    /// Takes in what a reading says of its leads.
+    fn look_ahead(&mut self, slot: Slot, observed: &Observed) {
+        let (targets, width, h) = (self.stream.targets.len(), self.stream.width(), self.stream.horizon);
+        let told = &self.rounds.values(observed)[width..];
+        for (known, (at, leads)) in self.stream.known_ahead.iter().zip(told.chunks_exact(h)).enumerate() {
+            for (lead, raw) in leads.iter().enumerate() {
+                let value = self.scaler.relative(slot, targets + at, *raw);
+                self.outlook.tell(slot.index(), known, lead, value);
+            }
         }
     }
 
@@ -307,7 +332,9 @@ impl Shard {
         let (h, targets) = (self.stream.horizon, self.stream.targets.len());
         let width = self.mixture.lanes.count() * h;
         let b = &mut self.buffers;
-        self.features.fill_extras(turn.cell, &b.values, self.scaler.scales(turn.slot), &mut b.extras);
+        let scales = self.scaler.scales(turn.slot);
+        self.features.fill_ahead(&b.values, self.outlook.row(turn.slot.index()), scales, &mut b.ahead);
+        self.features.fill_extras(turn.cell, &b.values, scales, &b.ahead, &mut b.extras);
         for target in 0..targets {
             let reading = Observation {
                 value: b.believed[target],
@@ -337,7 +364,7 @@ impl Shard {
         self.recent.push(turn.slot, turn.cell, &b.values, &b.observed);
         let row = &mut b.x[tile_at * inputs..][..inputs];
         let own = self.features.own();
-        self.features.fill_own(&self.recent.view(turn.slot), scales, &b.bases, &mut row[..own]);
+        self.features.fill_own(&self.recent.view(turn.slot), scales, &b.bases, &b.ahead, &mut row[..own]);
         let windows = if self.learnt.holds(turn.slot) { &mut self.learnt } else { &mut self.others };
         windows.push(turn.slot, turn.cell, &row[..own]);
         if self.serving.is_some() || self.incoming.is_some() {
@@ -375,7 +402,10 @@ impl Shard {
             self.mixture.correct(at, network, scale.mean, said);
             let each = 1 + self.stream.levels.len();
             let expected = &b.expected[(tile_at * targets + target) * each..][..each];
-            out.expected.iter_mut().zip(expected).for_each(|(to, from)| *to = f64::from(*from) + anchor);
+            out.expected.clear();
+            if expected[0].is_finite() {
+                out.expected.extend(expected.iter().map(|said| f64::from(*said) + anchor));
+            }
             let deviation = self.mixture.deviation(at.slot, target);
             let (violations, alarms) = (&mut self.violations, &mut self.alarms);
             self.mixture.surround(at, said, |lead, point, bounds| {

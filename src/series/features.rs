@@ -1,11 +1,13 @@
 use super::{Calendar, RecentView, Scale};
 use crate::config::{Accuracy, Base, Fill, Stream};
-use crate::domain::Grid;
+use crate::domain::{Grid, Leads};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 /// Inputs are clipped to this, in their scaled units.
 const CLIP: f32 = 8.0;
+/// As many values known ahead are shown lead by lead; of more, those of leads 1, 2, 4, 8, …
+const OUTLOOK_MAX: usize = 32;
 
 /// What a network and the experts see of a reading: one place, so that serving, warming and training
 /// can't differ.
@@ -13,12 +15,18 @@ const CLIP: f32 = 8.0;
 /// A network's own inputs, scaled by what was known at the reading, clipped and rounded to 16-bit
 /// floats, as windows keep them: for each target its standardised value, its last step, its seasonal
 /// differences, its base at four leads, and (with `fill = "mask"`) whether it is missing; for an
-/// irregular stream the time step; each covariate. The calendar follows, and for a network that
-/// unrolls its leads the calendar of every learnt lead, the nearest first.
+/// irregular stream the time step; each covariate, and what is known of it ahead. The calendar follows,
+/// and for a network that unrolls its leads what is known of every learnt lead, the nearest first: its
+/// calendar, and the covariates that are known ahead.
 #[derive(Debug)]
 pub struct Features {
     targets: usize,
     covariates: usize,
+    /// The covariates that are known ahead.
+    known_ahead: Vec<usize>,
+    /// Leads of which experts and networks are shown what is known ahead.
+    outlook: Vec<usize>,
+    horizon: usize,
     /// Those that are learnt.
     leads: Vec<usize>,
     seasons: Vec<usize>,
@@ -29,8 +37,8 @@ pub struct Features {
     rich: bool,
     irregular: bool,
     calendar: Calendar,
-    /// Leads whose calendar is known: all or none.
-    known_leads: usize,
+    /// Whether the network is shown each lead by itself.
+    unrolls: bool,
     halves: Vec<f16>,
 }
 
@@ -39,9 +47,16 @@ impl Features {
         let leads = stream.leads().learnt().to_vec();
         let is_plain = matches!(stream.model.base, Base::Last | Base::None);
         let irregular = stream.grid == Grid::Irregular;
+        let unrolls = stream.model.unrolls();
+        let all = stream.experts.accuracy == Accuracy::Full
+            && stream.known_ahead.len() * stream.horizon <= OUTLOOK_MAX;
+        let outlook = if all { Leads::every(stream.horizon) } else { Leads::buckets(stream.horizon) };
         let mut features = Self {
             targets: stream.targets.len(),
             covariates: stream.covariates.len(),
+            known_ahead: stream.known_ahead.clone(),
+            outlook: if unrolls { leads.clone() } else { outlook.learnt().to_vec() },
+            horizon: stream.horizon,
             seasons: stream.seasons.clone(),
             shown: if is_plain { Vec::new() } else { shown(&leads, stream.horizon) },
             mask: stream.fill == Fill::Mask,
@@ -49,8 +64,7 @@ impl Features {
             irregular,
             calendar: Calendar::new(stream.calendar, stream.grid, stream.time_zone.clone())
                 .with_holidays(stream.holidays.clone()),
-            // When an irregular stream's next readings come nobody knows.
-            known_leads: if stream.model.unrolls() && !irregular { leads.len() } else { 0 },
+            unrolls,
             leads,
             halves: Vec::new(),
         };
@@ -61,17 +75,27 @@ impl Features {
     /// A network's own inputs of a reading, without the calendar.
     pub fn own(&self) -> usize {
         let target = 2 + self.seasons.len() + self.shown.len() + usize::from(self.mask);
-        self.targets * target + usize::from(self.irregular) + self.covariates
+        self.targets * target + usize::from(self.irregular) + self.covariates + self.ahead()
+    }
+
+    /// Values known ahead, of those leads that are shown.
+    fn ahead(&self) -> usize {
+        self.known_ahead.len() * self.outlook.len()
     }
 
     /// All inputs of a reading.
     pub fn inputs(&self) -> usize {
-        self.own() + self.calendar.width() + self.known_leads * self.known()
+        self.own() + self.calendar.width() + self.leads.len() * self.known()
     }
 
     /// The last inputs of a reading, so many for each lead, are what is known of the leads.
     pub fn known(&self) -> usize {
-        if self.known_leads > 0 { self.calendar.width() } else { 0 }
+        if self.unrolls { self.lead_calendar() + self.known_ahead.len() } else { 0 }
+    }
+
+    /// When an irregular stream's next readings come nobody knows.
+    fn lead_calendar(&self) -> usize {
+        if self.irregular { 0 } else { self.calendar.width() }
     }
 
     /// Outputs of a reading: targets × learnt leads.
@@ -92,24 +116,59 @@ impl Features {
     /// What experts are shown of a reading beside its target: the calendar where they are rich, and
     /// the covariates.
     pub fn extras(&self) -> usize {
-        self.covariates + if self.rich { self.calendar.width() } else { 0 }
+        self.covariates + self.ahead() + if self.rich { self.calendar.width() } else { 0 }
     }
 
-    /// Writes them. `values`, `scales`: `[width]`; `row`: `[extras]`.
-    pub fn fill_extras(&mut self, cell: i64, values: &[f32], scales: &[Scale], row: &mut [f32]) {
-        let (calendar, covariates) = row.split_at_mut(row.len() - self.covariates);
+    /// Writes what is known ahead, scaled; a lead of which nothing is known is like the one before it.
+    /// `values`, `scales`: `[width]`; `outlook`, `ahead`: `[known ahead, horizon]`.
+    pub fn fill_ahead(&self, values: &[f32], outlook: &[f32], scales: &[Scale], ahead: &mut [f32]) {
+        let rows = outlook.chunks_exact(self.horizon).zip(ahead.chunks_exact_mut(self.horizon));
+        for (column, (known, row)) in self.known_ahead.iter().map(|k| self.targets + k).zip(rows) {
+            let (scale, mut last) = (scales[column], values[column]);
+            for (to, value) in row.iter_mut().zip(known) {
+                last = if value.is_nan() { last } else { *value };
+                *to = standardised(last, scale);
+            }
+        }
+    }
+
+    /// Those leads of `ahead` that are shown.
+    fn shown_ahead<'a>(&'a self, ahead: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
+        ahead.chunks_exact(self.horizon).flat_map(|known| self.outlook.iter().map(|lead| known[lead - 1]))
+    }
+
+    /// Writes them. `values`, `scales`: `[width]`; `ahead`: as [`Self::fill_ahead`] wrote it; `row`:
+    /// `[extras]`.
+    pub fn fill_extras(
+        &mut self,
+        cell: i64,
+        values: &[f32],
+        scales: &[Scale],
+        ahead: &[f32],
+        row: &mut [f32],
+    ) {
+        let (rest, outlook) = row.split_at_mut(row.len() - self.ahead());
+        outlook.iter_mut().zip(self.shown_ahead(ahead)).for_each(|(to, value)| *to = value);
+        let (calendar, covariates) = rest.split_at_mut(rest.len() - self.covariates);
         if self.rich {
             calendar.copy_from_slice(self.calendar.features(cell));
         }
         let columns = values[self.targets..].iter().zip(&scales[self.targets..]);
         for (to, (value, scale)) in covariates.iter_mut().zip(columns) {
-            *to = ((value - scale.mean) / scale.deviation()).clamp(-CLIP, CLIP);
+            *to = standardised(*value, *scale);
         }
     }
 
     /// A network's own inputs at the newest reading. `scales`: `[width]`; `bases`: `[targets, learnt
-    /// leads]`; `row`: `[own]`.
-    pub fn fill_own(&mut self, recent: &RecentView<'_>, scales: &[Scale], bases: &[f32], row: &mut [f32]) {
+    /// leads]`; `ahead`: as [`Self::fill_ahead`] wrote it; `row`: `[own]`.
+    pub fn fill_own(
+        &mut self,
+        recent: &RecentView<'_>,
+        scales: &[Scale],
+        bases: &[f32],
+        ahead: &[f32],
+        row: &mut [f32],
+    ) {
         let mut rest = row.iter_mut();
         let mut put = |value: f32| {
             *rest.next().expect("own() counts what is put") = value.clamp(-CLIP, CLIP);
@@ -134,24 +193,38 @@ impl Features {
             put((step_us as f32 * 1e-6).ln_1p());
         }
         for (covariate, scale) in scales[self.targets..].iter().enumerate() {
-            put((recent.value(0, self.targets + covariate) - scale.mean) / scale.deviation());
+            put(standardised(recent.value(0, self.targets + covariate), *scale));
         }
+        self.shown_ahead(ahead).for_each(&mut put);
         debug_assert!(rest.next().is_none(), "own() counts what is put");
         self.halves.convert_from_f32_slice(row);
         self.halves.convert_to_f32_slice(row);
     }
 
-    /// Writes the inputs that follow from the cell alone. `row`: `[inputs]`, its own ones written.
+    /// Writes the inputs that follow from the cell, and from its own ones, which are written. `row`:
+    /// `[inputs]`.
     pub fn complete(&mut self, cell: i64, row: &mut [f32]) {
-        let width = self.calendar.width();
-        let (now, ahead) = row[self.own()..].split_at_mut(width);
+        let (known, calendar) = (self.known(), self.lead_calendar());
+        let (own, rest) = row.split_at_mut(self.own());
+        let (now, leads) = rest.split_at_mut(self.calendar.width());
         now.copy_from_slice(self.calendar.features(cell));
-        if width > 0 {
-            for (to, lead) in ahead.chunks_exact_mut(width).zip(&self.leads) {
-                to.copy_from_slice(self.calendar.features(cell + *lead as i64));
+        if known == 0 {
+            return;
+        }
+        let told = &own[own.len() - self.ahead()..];
+        for (at, (to, lead)) in leads.chunks_exact_mut(known).zip(&self.leads).enumerate() {
+            let (days, values) = to.split_at_mut(calendar);
+            if calendar > 0 {
+                days.copy_from_slice(self.calendar.features(cell + *lead as i64));
             }
+            let told = told.iter().skip(at).step_by(self.outlook.len());
+            values.iter_mut().zip(told).for_each(|(to, value)| *to = *value);
         }
     }
+}
+
+fn standardised(value: f32, scale: Scale) -> f32 {
+    ((value - scale.mean) / scale.deviation()).clamp(-CLIP, CLIP)
 }
 
 /// The first lead, those a quarter and a half on, and the last, or what is learnt next to them.

@@ -20,6 +20,11 @@ fn listed(partitions: &[TopicPartition]) -> String {
     partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
+/// Before anything else is asked of Kafka: it may be away.
+pub fn connecting(brokers: &str) {
+    event!(info, "connecting", { brokers, }, "asking Kafka at {brokers} for the topics");
+}
+
 pub fn started(streams: usize, workers: usize, http: SocketAddr) {
     let version = env!("CARGO_PKG_VERSION");
     event!(info, "started", { version, streams, workers, http = %http, }, "tidecast {version} serves http://{http}");

@@ -168,6 +168,8 @@ mod tests {
         shard.set_state(ShardState::Running);
         stream.set_model(Some(ModelVersion(12)));
         stream.dead_letters("not_json").inc();
+        stream.anomalies("spike").inc();
+        stream.drifts("residual").inc();
         metrics.kafka_client("worker-0").update(&ClientStatistics::default());
         let text = metrics.render();
         let mut shown: Vec<(&str, &str)> = text

@@ -4,6 +4,7 @@
 //! where the daemon would start it, and its outcome serves at once; everything is determined by the
 //! file, the config and the seed.
 
+mod outlook;
 mod output;
 mod rows;
 mod score;
@@ -11,9 +12,10 @@ mod score;
 use super::Failure;
 use crate::codec::{Decoder, Record};
 use crate::config::{self, Stream};
-use crate::domain::{EventTime, ModelVersion, Offset, Partition};
+use crate::domain::{EventTime, ModelVersion, Offset, Partition, Reading};
 use crate::engine::{Model, Offered, Shard};
 use crate::training::{Due, Outcome, Round, Trained, device};
+use outlook::Outlook;
 use output::{ForecastFile, Shown};
 use rows::Rows;
 use score::Judge;
@@ -73,6 +75,7 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
     let started = Instant::now();
 
     let mut run = Run {
+        outlook: Outlook::read(&options.data, &stream)?,
         decoder: Decoder::new(&stream),
         shard: Shard::new(stream.clone()),
         judge: Judge::new(stream.clone(), from, options.score_every),
@@ -100,6 +103,7 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
 
 struct Run {
     stream: Arc<Stream>,
+    outlook: Outlook,
     decoder: Decoder,
     shard: Shard,
     judge: Judge,
@@ -127,9 +131,11 @@ impl Run {
             headers: &(),
         };
         let (shard, judge, key) = (&mut self.shard, &mut self.judge, self.key.as_bytes());
+        let outlook = &mut self.outlook;
         let (mut readings, mut passed_over) = (0, 0);
         let decoded = self.decoder.decode(&record, &mut |reading| {
             judge.reading(reading.series, reading.time, reading.values);
+            let reading = Reading { values: outlook.complete(&reading), ..reading };
             match shard.offer(&reading, offset, Some(key)) {
                 Offered::Queued | Offered::Held => readings += 1,
                 Offered::Discarded(_) => passed_over += 1,

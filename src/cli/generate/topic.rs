@@ -36,7 +36,7 @@ struct Template {
 impl Template {
     /// The shape that the stream's `fields` decode.
     fn of(stream: &Stream) -> Result<Self, Failure> {
-        let Fields { series, time, time_format, values } = &stream.fields;
+        let Fields { series, time, time_format, values, .. } = &stream.fields;
         let places = [(Part::Series, series), (Part::Time, time)];
         let targets = stream.targets.len();
         let values = values.iter().enumerate().map(|(i, source)| match i.checked_sub(targets) {

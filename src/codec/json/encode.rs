@@ -112,11 +112,12 @@ impl JsonEncoder {
             out.extend_from_slice(head);
             put_numbers(&[target.last.unwrap_or(f64::NAN)], decimals, out);
             out.extend_from_slice(b",\"expected\":");
-            put_numbers(&target.expected[..1], decimals, out);
+            let said = |i: usize| [target.expected.get(i).copied().unwrap_or(f64::NAN)];
+            put_numbers(&said(0), decimals, out);
             out.extend_from_slice(b",\"quantiles\":{");
-            for (head, bound) in self.bounds.iter().zip(&target.expected[1..]) {
+            for (level, head) in self.bounds.iter().enumerate() {
                 out.extend_from_slice(head);
-                put_numbers(&[*bound], decimals, out);
+                put_numbers(&said(1 + level), decimals, out);
             }
             out.extend_from_slice(b"}}");
         }

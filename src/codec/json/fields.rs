@@ -10,7 +10,7 @@ use std::time::Duration;
 /// The longest series' name, in bytes.
 const SERIES_LEN_MAX: usize = 1_024;
 
-/// The slots of a stream's fields: series, time, then the values.
+/// The slots of a stream's fields: series, time, the values, then what is known ahead.
 const SERIES: usize = 0;
 const TIME: usize = 1;
 const VALUES: usize = 2;
@@ -20,6 +20,9 @@ pub struct Layout {
     /// By slot.
     sources: Vec<FieldSource>,
     pub pointers: Node,
+    /// The first slot of what is known ahead.
+    ahead: usize,
+    horizon: usize,
     time: TimeReader,
     max_ahead: Duration,
     pub max_bytes: usize,
@@ -28,8 +31,12 @@ pub struct Layout {
 impl Layout {
     pub fn new(stream: &Stream) -> Self {
         let fields = &stream.fields;
-        let sources: Vec<_> =
-            [&fields.series, &fields.time].into_iter().chain(&fields.values).cloned().collect();
+        let sources: Vec<_> = [&fields.series, &fields.time]
+            .into_iter()
+            .chain(&fields.values)
+            .chain(&fields.ahead)
+            .cloned()
+            .collect();
         let pointers = Node::new(sources.iter().enumerate().filter_map(|(slot, source)| match source {
             FieldSource::Pointer(path) => Some((&**path, slot)),
             _ => None,
@@ -37,6 +44,8 @@ impl Layout {
         Self {
             sources,
             pointers,
+            ahead: VALUES + fields.values.len(),
+            horizon: stream.horizon,
             time: TimeReader::new(fields.time_format, stream.time_zone.clone()),
             max_ahead: stream.bounds.max_ahead,
             max_bytes: stream.bounds.max_record_bytes,
@@ -166,7 +175,7 @@ impl<'a> Element<'a> {
     pub fn values(&self, scratch: &mut String, values: &mut Values) -> Result<(), Fault> {
         values.clear();
         let mut any = false;
-        for slot in VALUES..self.layout.slots() {
+        for slot in VALUES..self.layout.ahead {
             let found = self.find(slot);
             let value = match &found {
                 Found::Missing => Ok(None),
@@ -183,10 +192,39 @@ impl<'a> Element<'a> {
             })?;
             values.push(value);
         }
-        if any {
-            return Ok(());
+        if !any {
+            return Err(Fault::of_element(Reason::NoValue, "neither a target nor a covariate is there"));
         }
-        Err(Fault::of_element(Reason::NoValue, "neither a target nor a covariate is there"))
+        (self.layout.ahead..self.layout.slots()).try_for_each(|slot| self.ahead(slot, scratch, values))
+    }
+
+    /// Appends what is known ahead: as many values as there are leads. Of those that the array does not
+    /// reach to nothing is known; what it says of later ones is not wanted.
+    fn ahead(&self, slot: usize, scratch: &mut String, values: &mut Values) -> Result<(), Fault> {
+        let found = self.find(slot);
+        let wrong = || {
+            let detail = format!("an array of numbers was expected, not {}", found.quoted());
+            Fault::at(slot, Reason::WrongType, detail)
+        };
+        let mut rest = match &found {
+            Found::Missing => "",
+            Found::Json(array) => {
+                array.strip_prefix('[').and_then(|r| r.strip_suffix(']')).ok_or_else(wrong)?
+            }
+            Found::Text(text) => text,
+            Found::NotText | Found::Time(_) => return Err(wrong()),
+        };
+        for _ in 0..self.layout.horizon {
+            let (first, others) = rest.split_once(',').unwrap_or((rest, ""));
+            let value = match first.trim_ascii() {
+                "" => Ok(None),
+                value if matches!(found, Found::Json(_)) => value_of_json(value, scratch),
+                value => value_of_text(value),
+            };
+            values.push(value.map_err(|WrongType| wrong())?);
+            rest = others;
+        }
+        Ok(())
     }
 
     fn find(&self, slot: usize) -> Found<'a> {

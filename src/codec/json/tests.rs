@@ -99,6 +99,27 @@ fn missing_values_are_no_fault_unless_all_fields_are_absent() {
 }
 
 #[test]
+fn what_is_known_ahead_is_an_array_as_long_as_it_likes() {
+    let ahead = "horizon = 3\ntargets = [\"kw\"]\ncovariates = [\"volt\"]\nknown_ahead = [\"volt\"]\n\
+        fields = { series = \"/id\", time = \"/ts\" }";
+    let json = |array: &str| format!(r#"{{"id":"a","ts":0,"kw":1,"volt":2,"volt_ahead":{array}}}"#);
+    let none = [Some(1.0), Some(2.0), None, None, None];
+    let some = |leads: [Option<f64>; 3]| [&none[..2], &leads].concat();
+    for (array, want) in [
+        ("[3, 4.5,-5]", some([Some(3.0), Some(4.5), Some(-5.0)])),
+        ("[3,null]", some([Some(3.0), None, None])),
+        ("[\"3\", true, 5, 6, {}]", some([Some(3.0), Some(1.0), Some(5.0)])),
+        ("[ ]", none.to_vec()),
+        ("null", none.to_vec()),
+    ] {
+        assert_eq!(good(ahead, &json(array)), one("a", 0, &want), "{array}");
+    }
+    for array in ["3", "{}", "[{}]", "[[1]]", "\"1,2\""] {
+        assert_bad(ahead, &json(array), Reason::WrongType, Some("/volt_ahead"));
+    }
+}
+
+#[test]
 fn pointers_lead_through_objects_and_arrays() {
     let lines = r#"
         targets = ["a", "b/c", "d~e"]
