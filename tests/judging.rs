@@ -55,10 +55,11 @@ impl Watcher {
     fn judge(&mut self, origin: &Reading<'_>, hour: i64, point: f32) {
         let (slot, value) = (origin.series, origin.values[0] as f32);
         let mut bounds = [0.0; 3];
-        let scale = self.intervals.quantiles(slot, 0, hour, 1, point, 1.0, &mut bounds);
+        let phase = self.intervals.phase(hour);
+        let scale = self.intervals.quantiles(slot, 0, phase, 1, point, 1.0, &mut bounds);
         let arrived = Arrived { value, point, deviation: 1.2533 * scale, bounds: &bounds };
         let score = self.anomalies.judge(slot, 0, arrived);
-        self.intervals.update(slot, 0, hour, 1, value, point, scale, &bounds);
+        self.intervals.update(slot, 0, phase, 1, value, point, scale, &bounds);
         if hour - *self.first.get_or_insert(hour) < YOUNG {
             return;
         }

@@ -146,9 +146,10 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
                 bounds = std::array::from_fn(|l| lane(scale + 1 + l));
                 lane(scale)
             } else {
-                intervals.quantiles(0, 0, cell, i + 1, point, 0.0, &mut bounds)
+                intervals.quantiles(0, 0, intervals.phase(cell), i + 1, point, 0.0, &mut bounds)
             };
-            intervals.update(0, 0, cell, i + 1, value, point, given, &bounds);
+            let phase = intervals.phase(cell);
+            intervals.update(0, 0, phase, i + 1, value, point, given, &bounds);
         }
         let began_pool = Instant::now();
         let reading = Observation { value, observed: true, clock: cell, extras: features };
@@ -162,7 +163,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
             let mut bounds = [0.0; LEVELS.len()];
             let guess = pool.deviation(0, 0);
             let (target, at) = (cell + i as i64 + 1, nearest(i + 1));
-            rest[i] = intervals.quantiles(0, 0, target, at, point[i], guess, &mut bounds);
+            rest[i] = intervals.quantiles(0, 0, intervals.phase(target), at, point[i], guess, &mut bounds);
             bounds.iter().enumerate().for_each(|(l, b)| rest[(l + 1) * HORIZON + i] = *b);
         }
         waiting.issue(0, 0, now, (value, pool.deviation(0, 0), true), &said[..lanes * HORIZON]);

@@ -1,15 +1,17 @@
 /// The leads that weights are learnt for: every one, or 1, 2, 4, 8, … and the horizon, where what
 /// lies between takes its place on the straight line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Leads {
     horizon: usize,
     learnt: Vec<usize>,
+    /// How far each lead lies on the way from one learnt lead to the next. `[horizon]`
+    shares: Vec<f32>,
 }
 
 impl Leads {
     /// Every lead up to `horizon`, at least 1.
     pub fn every(horizon: usize) -> Self {
-        Self { horizon, learnt: (1..=horizon.max(1)).collect() }
+        Self::new(horizon, (1..=horizon.max(1)).collect())
     }
 
     /// The powers of two below `horizon`, and `horizon`.
@@ -19,7 +21,16 @@ impl Leads {
             .take_while(|lead| *lead < horizon)
             .collect();
         learnt.push(horizon);
-        Self { horizon, learnt }
+        Self::new(horizon, learnt)
+    }
+
+    fn new(horizon: usize, learnt: Vec<usize>) -> Self {
+        let mut shares = vec![1.0];
+        for ends in learnt.windows(2) {
+            let width = ends[1] - ends[0];
+            shares.extend((1..=width).map(|step| step as f32 / width as f32));
+        }
+        Self { horizon, learnt, shares }
     }
 
     pub fn horizon(&self) -> usize {
@@ -48,11 +59,9 @@ impl Leads {
         }
         points[0] += known[0];
         for (ends, values) in self.learnt.windows(2).zip(known.windows(2)) {
-            let width = (ends[1] - ends[0]) as f32;
-            for lead in ends[0] + 1..=ends[1] {
-                let share = (lead - ends[0]) as f32 / width;
-                points[lead - 1] += (1.0 - share) * values[0] + share * values[1];
-            }
+            let (from, step) = (values[0], values[1] - values[0]);
+            let between = points[ends[0]..ends[1]].iter_mut().zip(&self.shares[ends[0]..ends[1]]);
+            between.for_each(|(point, share)| *point += from + share * step);
         }
     }
 }

@@ -203,6 +203,8 @@ impl Mixture {
     pub fn prefetch(&self, slot: usize, target: usize, now: u64) {
         self.panel.prefetch(slot, target);
         self.mixer.prefetch(slot, target);
+        self.outer.prefetch(slot, target);
+        self.intervals.prefetch(slot, target);
         self.waiting.prefetch(slot, target, now);
     }
 
@@ -248,6 +250,7 @@ impl Mixture {
         if let Some(lane) = self.base_lane {
             base_errors.learn(slot, target, value, matured.lane(lane));
         }
+        let phase = intervals.phase(clock);
         for i in 0..n {
             let point = matured.said(lanes.point(), i);
             if !point.is_finite() {
@@ -255,10 +258,10 @@ impl Mixture {
             }
             let scale = matured.bounds(i, bounds).unwrap_or_else(|| {
                 // What is not kept is given again, as it would be given now.
-                intervals.quantiles(slot, target, clock, i + 1, point, 0.0, bounds)
+                intervals.quantiles(slot, target, phase, i + 1, point, 0.0, bounds)
             });
             judge(&matured, i, bounds, scale);
-            intervals.update(slot, target, clock, i + 1, value, point, scale, bounds);
+            intervals.update(slot, target, phase, i + 1, value, point, scale, bounds);
         }
         &self.errors
     }
@@ -308,13 +311,12 @@ impl Mixture {
         let (h, lanes) = (self.horizon, self.lanes);
         let guess = self.panel.deviation(at.slot, at.target);
         let mut learnt = 0;
-        for lead in 1..=h {
+        for (lead, phase) in (1..=h).zip(self.intervals.phases_after(at.clock)) {
             // A lead between learnt ones takes its interval from the next of them.
             learnt += usize::from(self.leads.learnt()[learnt] < lead);
             let point = said[lanes.point() * h + lead - 1];
-            let cell = at.clock + lead as i64;
             let bounds = &mut self.bounds;
-            let scale = self.intervals.quantiles(at.slot, at.target, cell, learnt + 1, point, guess, bounds);
+            let scale = self.intervals.quantiles(at.slot, at.target, phase, learnt + 1, point, guess, bounds);
             each(lead, point, bounds);
             if lanes.keeps_bounds() {
                 said[lanes.scale() * h + lead - 1] = scale;

@@ -23,8 +23,9 @@ const MOST_PHASES: usize = 24;
 pub struct Intervals {
     targets: usize,
     horizon: usize,
-    season: usize,
     phases: usize,
+    /// The phase of each step of the season.
+    phase_of: Vec<u16>,
     levels: Vec<f32>,
     /// Normal quantile of each level.
     normal: Vec<f32>,
@@ -56,8 +57,10 @@ impl Intervals {
         Self {
             targets,
             horizon,
-            season: season.max(1),
             phases: season.clamp(1, MOST_PHASES),
+            phase_of: (0..season.max(1))
+                .map(|step| (step * season.clamp(1, MOST_PHASES) / season.max(1)) as u16)
+                .collect(),
             levels: levels.iter().map(|l| l.get() as f32).collect(),
             factors: normal.iter().map(|z| (z * z).exp().min(MOST_FACTOR)).collect(),
             normal,
@@ -72,20 +75,55 @@ impl Intervals {
         (slot * self.targets + target) * self.horizon + lead - 1
     }
 
-    fn phase_at(&self, slot: usize, target: usize, cell: i64, lead: usize) -> usize {
-        let within = cell.rem_euclid(self.season as i64) as usize;
-        let phase = within * self.phases / self.season;
+    fn phase_at(&self, slot: usize, target: usize, phase: usize, lead: usize) -> usize {
         ((slot * self.targets + target) * self.phases + phase) * self.horizon + lead - 1
     }
 
-    /// Learns from a target that has arrived: `cell` is the target's, `scale` and `bounds` are what
+    /// The phase of a cell of the season.
+    pub fn phase(&self, cell: i64) -> usize {
+        usize::from(self.phase_of[cell.rem_euclid(self.phase_of.len() as i64) as usize])
+    }
+
+    /// The phases of the cells after this one, without a division for each.
+    pub fn phases_after(&self, cell: i64) -> impl Iterator<Item = usize> {
+        let season = self.phase_of.len();
+        let mut within = cell.rem_euclid(season as i64) as usize;
+        std::iter::repeat_with(move || {
+            within = if within + 1 == season { 0 } else { within + 1 };
+            usize::from(self.phase_of[within])
+        })
+    }
+
+    /// Asks for a series' memory while another is worked on.
+    pub fn prefetch(&self, slot: usize, target: usize) {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            fn lines<T>(of: &[T]) {
+                for line in of.chunks(64 / size_of::<T>()) {
+                    // SAFETY: a hint; the address lies within the slice.
+                    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+                }
+            }
+            let row = slot * self.targets + target;
+            let (each, levels) = (self.horizon * self.phases, self.horizon * self.levels.len());
+            lines(&self.by_phase[row * each..][..each]);
+            lines(&self.counts[row * each..][..each]);
+            lines(&self.by_lead[row * self.horizon..][..self.horizon]);
+            lines(&self.multipliers[row * levels..][..levels]);
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = (slot, target);
+    }
+
+    /// Learns from a target that has arrived: `phase` is the target's, `scale` and `bounds` are what
     /// [`Self::quantiles`] gave when `point` was made.
     #[expect(clippy::too_many_arguments, reason = "a matured forecast is all of these")]
     pub fn update(
         &mut self,
         slot: usize,
         target: usize,
-        cell: i64,
+        phase: usize,
         lead: usize,
         value: f32,
         point: f32,
@@ -96,7 +134,7 @@ impl Intervals {
         if !error.is_finite() {
             return;
         }
-        let (at, phase) = (self.lead_at(slot, target, lead), self.phase_at(slot, target, cell, lead));
+        let (at, phase) = (self.lead_at(slot, target, lead), self.phase_at(slot, target, phase, lead));
         let state = &mut self.by_lead[at];
         // Without a scale the bounds stood on the point, and say nothing of their multipliers.
         if state.count > 0 && scale > 0.0 {
@@ -117,7 +155,7 @@ impl Intervals {
         self.by_phase[phase] += rate * (error - self.by_phase[phase]);
     }
 
-    /// Writes the quantiles around `point` for a target in `cell`, ascending, and gives the error
+    /// Writes the quantiles around `point` for a target in `phase`, ascending, and gives the error
     /// scale that they were made with. While no error is known, `guess` (a standard deviation) stands
     /// in. The level 0.5 is the point itself. `bounds`: `[levels]`
     #[expect(clippy::too_many_arguments, reason = "a forecast is all of these")]
@@ -125,13 +163,13 @@ impl Intervals {
         &self,
         slot: usize,
         target: usize,
-        cell: i64,
+        phase: usize,
         lead: usize,
         point: f32,
         guess: f32,
         bounds: &mut [f32],
     ) -> f32 {
-        let (at, phase) = (self.lead_at(slot, target, lead), self.phase_at(slot, target, cell, lead));
+        let (at, phase) = (self.lead_at(slot, target, lead), self.phase_at(slot, target, phase, lead));
         let state = self.by_lead[at];
         let (scale, deviation) = if state.count == 0 {
             (0.0, guess)
@@ -220,9 +258,9 @@ mod tests {
         let mut widest = 0.0f32;
         for step in 0..12_000i64 {
             let mut bounds = [0.0; 2];
-            let scale = intervals.quantiles(0, 0, step, 1, 0.0, 1.0, &mut bounds);
+            let scale = intervals.quantiles(0, 0, 0, 1, 0.0, 1.0, &mut bounds);
             let value = if step < 10_000 { 0.0 } else { rng.random_range(-1.0..1.0f32) };
-            intervals.update(0, 0, step, 1, value, 0.0, scale, &bounds);
+            intervals.update(0, 0, 0, 1, value, 0.0, scale, &bounds);
             widest = bounds.iter().fold(widest, |w, b| w.max(b.abs()));
         }
         assert!(widest < 6.0, "{widest}");
@@ -237,7 +275,8 @@ mod tests {
         let (mut below, mut n) = ([0.0f64; 4], 0.0);
         for cell in 0..40_000i64 {
             let mut bounds = [0.0; 4];
-            let scale = intervals.quantiles(0, 0, cell, 1, 0.0, 1.0, &mut bounds);
+            let phase = intervals.phase(cell);
+            let scale = intervals.quantiles(0, 0, phase, 1, 0.0, 1.0, &mut bounds);
             assert!(bounds.is_sorted(), "{bounds:?}");
             // Exponential noise, louder in one half of the day.
             let loud = if cell.rem_euclid(24) < 12 { 3.0 } else { 1.0 };
@@ -246,7 +285,7 @@ mod tests {
                 n += 1.0;
                 bounds.iter().enumerate().for_each(|(l, b)| below[l] += f64::from(u8::from(value <= *b)));
             }
-            intervals.update(0, 0, cell, 1, value, 0.0, scale, &bounds);
+            intervals.update(0, 0, phase, 1, value, 0.0, scale, &bounds);
         }
         for (l, want) in [(0, 0.1), (2, 0.9), (3, 0.975)] {
             let got = below[l] / n;

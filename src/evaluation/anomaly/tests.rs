@@ -45,11 +45,12 @@ impl Bench {
     fn judge(&mut self, slot: usize, target: usize, value: f32, point: f32, next: &[f32]) -> AnomalyScore {
         self.step += 1;
         let bounds = &mut self.bounds[..self.levels];
-        let scale = self.intervals.quantiles(slot, target, self.step, 1, point, 1.0, bounds);
+        let phase = self.intervals.phase(self.step);
+        let scale = self.intervals.quantiles(slot, target, phase, 1, point, 1.0, bounds);
         let arrived = Arrived { value, point, deviation: 1.2533 * scale, bounds };
         let score = self.anomalies.judge(slot, target, arrived);
         self.anomalies.expect(slot, target, next);
-        self.intervals.update(slot, target, self.step, 1, value, point, scale, bounds);
+        self.intervals.update(slot, target, phase, 1, value, point, scale, bounds);
         score
     }
 }

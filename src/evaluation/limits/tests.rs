@@ -75,7 +75,8 @@ fn judge(process: Process, value: f64, above: bool, leads: &[usize], steps: usiz
             if let Some(origin) = said.len().checked_sub(*lead) {
                 let (point, scale, bounds) = said[origin][i];
                 standings[i] = standing.of(reading, point, 1.2533 * scale, &bounds);
-                intervals.update(0, 0, t as i64, i + 1, reading, point, scale, &bounds);
+                let phase = intervals.phase(t as i64);
+                intervals.update(0, 0, phase, i + 1, reading, point, scale, &bounds);
             }
         }
         limits.learn(0, 0, t as u64, &standings);
@@ -114,7 +115,15 @@ fn judge(process: Process, value: f64, above: bool, leads: &[usize], steps: usiz
         for (i, point) in points.iter().enumerate() {
             let mut bounds = [0.0; 3];
             let lead = at_lead(i + 1);
-            let scale = intervals.quantiles(0, 0, (t + i + 1) as i64, lead, *point, 1.0, &mut bounds);
+            let scale = intervals.quantiles(
+                0,
+                0,
+                intervals.phase((t + i + 1) as i64),
+                lead,
+                *point,
+                1.0,
+                &mut bounds,
+            );
             places[i] = standing.of(value as f32, *point, 1.2533 * scale, &bounds);
             if leads.contains(&(i + 1)) {
                 entries.push((*point, scale, bounds));
