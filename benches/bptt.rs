@@ -1,5 +1,6 @@
 //! One training update (forward, backward through all steps, clipping, AdamW) against PyTorch's and
-//! candle-nn's. One thread. Ours alone has a head that sees the features too.
+//! candle-nn's. One thread; with `--all` the others have as many as there are cores, and ours, which in the
+//! daemon trains beside what serves, still one. Ours alone has a head that sees the features too.
 
 mod yardstick;
 
@@ -9,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::rnn::{GRU, GRUConfig, LSTM, LSTMConfig, RNN};
 use candle_nn::{AdamW, Module, Optimizer, VarBuilder, VarMap, linear};
 use tidecast::nn::{Blueprint, Cell, Chunk, Dropout, Loss, Norm, Trainer, TrainerSettings, Weights};
-use yardstick::{Best, Report, Torch, one_thread, seconds, wanted};
+use yardstick::{Best, Report, Torch, seconds, threads, wanted};
 
 const INPUTS: usize = 8;
 const OUTPUTS: usize = 24;
@@ -17,7 +18,7 @@ const ROUNDS: usize = 5;
 const BUDGET: Duration = Duration::from_millis(100);
 
 fn main() {
-    one_thread();
+    threads();
     let mut torch = Torch::start("torch_bptt.py");
     let mut report = Report::new("bptt", &["torch", "candle"]);
     let sizes = [(1, 64), (64, 64), (1024, 64), (16384, 4), (65536, 1)];

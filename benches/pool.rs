@@ -12,7 +12,7 @@ use tidecast::config::Accuracy;
 use tidecast::domain::{Leads, Rows};
 use tidecast::evaluation::Waiting;
 use tidecast::expert::{Experts, MIXED, Mixer, Observation, Pool, PoolShape};
-use yardstick::{Best, Report, one_thread, seconds};
+use yardstick::{Best, Report, seconds, threads};
 
 const ROUNDS: usize = 5;
 const BUDGET: Duration = Duration::from_millis(200);
@@ -20,7 +20,7 @@ const ACCURACIES: [(&str, Accuracy, usize); 2] =
     [("full", Accuracy::Full, 30), ("compact", Accuracy::Compact, 0)];
 
 fn main() {
-    one_thread();
+    assert_eq!(threads(), 1, "a series has one thread");
     let mut report = Report::new("pool", &["copy"]);
     for (name, accuracy, extras) in ACCURACIES {
         for series in [1, 10_000] {

@@ -1,22 +1,25 @@
 //! The serving step, cell and smallest head, gather and scatter included, against the cells alone
-//! of PyTorch and candle-nn and against the bare matrix product. One thread.
+//! of PyTorch and candle-nn and against the bare matrix product. One thread, or with `--all` as many as
+//! there are cores: ours then are workers, each with its share of the series, as in the daemon.
 
 mod yardstick;
 
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::rnn::{GRU, GRUConfig, GRUState, LSTM, LSTMConfig, LSTMState, RNN};
 use candle_nn::{VarBuilder, VarMap};
+use gemm::Parallelism;
 use tidecast::nn::{Activation, Arena, Blueprint, Cell, Family, Head, Network, Norm, Recurrent, Weights};
-use yardstick::{Best, Report, Torch, one_thread, seconds, wanted};
+use yardstick::{Best, Report, Torch, seconds, threads, wanted};
 
 const INPUTS: usize = 8;
 const ROUNDS: usize = 8;
 const BUDGET: Duration = Duration::from_millis(15);
 
 fn main() {
-    one_thread();
+    let threads = threads();
     let mut torch = Torch::start("torch_step.py");
     let mut report = Report::new("step", &["torch", "candle", "gemm"]);
     for cell in [Cell::Lstm, Cell::Gru, Cell::RnnTanh] {
@@ -26,9 +29,9 @@ fn main() {
                 if !wanted(&case) {
                     continue;
                 }
-                let mut ours = stepping(recurrent(cell, Norm::None, hidden), batch);
+                let mut ours = ours(recurrent(cell, Norm::None, hidden), batch, threads);
                 let mut candle = candle(cell, hidden, batch);
-                let mut gemm = bare_gemm(cell, hidden, batch);
+                let mut gemm = bare_gemm(cell, hidden, batch, threads);
                 let line = format!("{} {hidden} {batch} {INPUTS} {}", cell.name(), BUDGET.as_secs_f64());
                 let (mut a, mut b, mut c, mut d) = (Best::none(), Best::none(), Best::none(), Best::none());
                 for _ in 0..ROUNDS {
@@ -48,8 +51,8 @@ fn main() {
         if !wanted(&case) {
             return;
         }
-        let (mut step, mut best) = (stepping(b, 1024), Best::none());
-        (0..ROUNDS).for_each(|_| best.offer(Some(seconds(BUDGET, &mut step))));
+        let (mut ours, mut best) = (ours(b, 1024, threads), Best::none());
+        (0..ROUNDS).for_each(|_| best.offer(Some(seconds(BUDGET, &mut ours))));
         report.row(&case, 1024, best, &[]);
     };
     for cell in [Cell::Lstm, Cell::Gru, Cell::GruBefore, Cell::RnnTanh] {
@@ -92,6 +95,46 @@ fn window(layers: usize) -> Family {
     Family::Window { readings: 24, layers, hidden: 32, activation: Activation::Relu }
 }
 
+fn ours(b: Blueprint, batch: usize, threads: usize) -> Box<dyn FnMut()> {
+    if threads.min(batch) == 1 {
+        return Box::new(stepping(b, batch));
+    }
+    let workers = Workers::start(b, batch, threads);
+    Box::new(move || workers.step())
+}
+
+/// Threads that step their shares of a batch at once.
+struct Workers {
+    starts: Vec<Sender<()>>,
+    done: Receiver<()>,
+}
+
+impl Workers {
+    fn start(b: Blueprint, batch: usize, threads: usize) -> Self {
+        let (tell, done) = channel();
+        let count = threads.min(batch);
+        let worker = |w: usize| {
+            let (start, starts) = channel();
+            let (tell, share) = (tell.clone(), batch * (w + 1) / count - batch * w / count);
+            std::thread::spawn(move || {
+                let mut step = stepping(b, share);
+                // Until nobody can ask any more.
+                while starts.recv().is_ok() {
+                    step();
+                    tell.send(()).unwrap();
+                }
+            });
+            start
+        };
+        Self { starts: (0..count).map(worker).collect(), done }
+    }
+
+    fn step(&self) {
+        self.starts.iter().for_each(|start| start.send(()).unwrap());
+        self.starts.iter().for_each(|_| self.done.recv().unwrap());
+    }
+}
+
 fn stepping(b: Blueprint, batch: usize) -> impl FnMut() {
     let mut network = Network::new(&Weights::initial(&b, 1));
     let mut arena = Arena::new(&b).unwrap();
@@ -128,7 +171,8 @@ fn candle(cell: Cell, hidden: usize, batch: usize) -> Option<Box<dyn FnMut()>> {
 }
 
 /// `[batch, inputs + hidden] · [inputs + hidden, gates · hidden]`, everything dense.
-fn bare_gemm(cell: Cell, hidden: usize, batch: usize) -> impl FnMut() {
+fn bare_gemm(cell: Cell, hidden: usize, batch: usize, threads: usize) -> impl FnMut() {
+    let parallelism = if threads == 1 { Parallelism::None } else { Parallelism::Rayon(threads) };
     let (k, n) = (INPUTS + hidden, cell.gates() * hidden);
     let a = vec![0.5f32; batch * k];
     let w = vec![0.25f32; k * n];
@@ -155,7 +199,7 @@ fn bare_gemm(cell: Cell, hidden: usize, batch: usize) -> impl FnMut() {
                 false,
                 false,
                 false,
-                gemm::Parallelism::None,
+                parallelism,
             );
         }
     }

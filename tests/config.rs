@@ -1,7 +1,7 @@
 //! A wrong config is refused with every fault at once, each with its key and what is allowed.
 
 use std::time::Duration;
-use tidecast::config::{Bucket, Cloud, LoadError, Place, from_toml, load};
+use tidecast::config::{Bucket, Cloud, Device, LoadError, Place, from_toml, load};
 
 fn faults(text: &str) -> Vec<String> {
     match from_toml(text, &[]) {
@@ -52,6 +52,30 @@ fn a_store_is_a_folder_or_a_bucket() {
     {
         let said = place(wrong).unwrap_err().to_string();
         assert!(said.contains(&format!("store.url: is \"{wrong}\"; allowed are \"file:///an")), "{said}");
+    }
+}
+
+#[test]
+fn a_device_is_the_cpu_or_a_gpu_that_the_program_was_built_for() {
+    let device = |name: &str| {
+        from_toml(LEAST, &[("streams.power.model.device", name.to_owned())])
+            .map(|c| c.streams[0].model.device)
+            .map_err(|e| e.to_string())
+    };
+    assert_eq!(from_toml(LEAST, &[]).unwrap().streams[0].model.device, Device::Auto);
+    assert_eq!(device("auto"), Ok(Device::Auto));
+    assert_eq!(device("cpu"), Ok(Device::Cpu));
+    if cfg!(feature = "cuda") {
+        assert_eq!(device("cuda:1"), Ok(Device::Cuda(1)));
+    } else {
+        let said = device("cuda:1").unwrap_err();
+        assert!(said.contains("streams.power.model.device: is \"cuda:1\", but"), "{said}");
+        assert!(said.contains("`cargo build --release --features cuda`"), "{said}");
+    }
+    for wrong in ["gpu", "cuda", "cuda:", "cuda:-1", "cuda:a"] {
+        let said = device(wrong).unwrap_err();
+        let allowed = "allowed are \"auto\", \"cpu\", \"cuda:N\"";
+        assert!(said.contains(&format!("model.device: is \"{wrong}\"; {allowed}")), "{said}");
     }
 }
 

@@ -7,6 +7,7 @@ use support::stream::{hour, noise, stream};
 use tidecast::config::Stream;
 use tidecast::domain::{ModelVersion, Reading, Values};
 use tidecast::engine::{Model, Shard};
+use tidecast::nn::Device;
 use tidecast::training::{Outcome, Round, Start};
 
 const HORIZON: usize = 6;
@@ -44,7 +45,8 @@ fn errors(stream: &Arc<Stream>, train: bool, told: impl Fn(i64) -> bool) -> Vec<
             let Outcome::Better { trained, .. } = round.run(&mut || true).unwrap() else {
                 panic!("a network that is told the answer is better than none");
             };
-            shard.bring(&Model { version: ModelVersion(1), weights: trained.weights }).unwrap();
+            let (version, weights) = (ModelVersion(1), trained.weights);
+            shard.bring(&Model { version, weights, device: Device::cpu() }).unwrap();
             shard.warm(usize::MAX).unwrap();
         }
     }

@@ -76,7 +76,11 @@ impl Golden {
         let (hidden, layers) = (self.hidden, s.layers);
         let stack = || Recurrent {
             cell: Cell::ALL.into_iter().find(|c| c.name() == s.cell).unwrap(),
-            norm: if s.norm == "batch" { Norm::Batch } else { Norm::None },
+            norm: match s.norm.as_str() {
+                "batch" => Norm::Batch,
+                "layer" => Norm::Layer,
+                _ => Norm::None,
+            },
             hidden,
             layers,
             residual: s.residual,

@@ -134,6 +134,7 @@ fn remembers_a_bit() {
     };
     let stack = Recurrent { cell: Cell::Gru, norm: Norm::Layer, hidden: 16, layers: 1, residual: false };
     let convolved = Family::Convolved { kernel: 4, stride: 3, stack };
+    let plain = Recurrent { cell: Cell::Lstm, norm: Norm::None, hidden: 16, layers: 1, residual: false };
     for b in [
         recurrent(Cell::Lstm, Norm::None, 1, false),
         recurrent(Cell::Lstm, Norm::Layer, 1, false),
@@ -144,6 +145,7 @@ fn remembers_a_bit() {
         recurrent(Cell::Gru, Norm::Layer, 3, true),
         recurrent(Cell::Gru, Norm::Batch, 2, false),
         Blueprint::of(convolved, Head::Direct, 3, 1).unwrap(),
+        Blueprint::of(Family::Recurrent(plain), Head::Normed, 3, 1).unwrap(),
     ] {
         let learnt = |start| learn(b, settings(1e-2), [start, 400], 0.05, &|rng| memory(rng, [32, 36]));
         assert!((1..=STARTS).any(|start| learnt(start) < 0.05), "{b:?} learnt from no start");
@@ -303,6 +305,17 @@ fn quantiles_are_learnt_as_quantiles() {
             x.iter().zip(forecast.chunks_exact(3)).map(|(x, y)| y[level] - x - (2.0 * q - 1.0)).sum();
         assert!((error / 512.0).abs() < 0.08, "level {q}: off by {}", error / 512.0);
     }
+}
+
+#[test]
+fn inputs_start_in_glorots_range() {
+    // Uniform, in the range of one gate: 24 in, 40 out.
+    let w = Weights::initial(&Blueprint::try_new(Cell::Gru, Norm::None, 24, 40, 1, 2).unwrap(), 7);
+    let (values, limit) = (w.tensor("weight_ih_l0").unwrap(), (6.0f32 / 64.0).sqrt());
+    let largest = values.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+    assert!(largest <= limit && largest > 0.98 * limit, "{largest} {limit}");
+    let variance = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
+    assert!((variance / (limit * limit / 3.0) - 1.0).abs() < 0.1, "{variance}");
 }
 
 #[test]

@@ -179,6 +179,25 @@ fn an_exported_row_goes_on_elsewhere_as_if_it_had_stayed() {
 }
 
 #[test]
+fn a_vector_is_forecast_as_if_its_series_had_no_past() {
+    let vectors: Vec<Blueprint> =
+        every(4, 7, 3).into_iter().filter(|b| matches!(b.family(), Family::Vector(_))).collect();
+    assert_eq!(vectors.len(), 2 * Cell::ALL.len());
+    for b in vectors {
+        let w = weights(b, 0.5, 3);
+        let vector = draw(4, 1.0, 8);
+        let y = |past: &[f32], vector: &[f32]| {
+            let (y, _) = streamed(&w, &[past, vector].concat(), 1, |_| vec![vec![0]]);
+            y[y.len() - 3..].to_vec()
+        };
+        let cold = y(&[], &vector);
+        assert_eq!(cold, y(&draw(5 * 4, 2.0, 9), &vector), "{b:?}");
+        // And it is the vector that is forecast from.
+        assert_ne!(cold, y(&[], &draw(4, 1.0, 10)), "{b:?}");
+    }
+}
+
+#[test]
 fn what_is_not_finite_never_stays_in_a_state() {
     for b in every(4, 7, 3) {
         let w = weights(b, 0.5, 3);

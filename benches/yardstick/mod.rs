@@ -3,16 +3,26 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-/// Every contestant runs on one thread. Call it first, while there is only one.
-pub fn one_thread() {
-    for name in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
-        // SAFETY: no other thread has been started yet.
-        unsafe { std::env::set_var(name, "1") };
-    }
+/// Threads that every contestant may use.
+static THREADS: OnceLock<usize> = OnceLock::new();
+
+/// Threads that every contestant may use: one, or with `--all` as many as there are cores. Call it first,
+/// while there is only one.
+pub fn threads() -> usize {
+    *THREADS.get_or_init(|| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = if std::env::args().any(|a| a == "--all") { cores } else { 1 };
+        for name in ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
+            // SAFETY: no other thread has been started yet.
+            unsafe { std::env::set_var(name, threads.to_string()) };
+        }
+        threads
+    })
 }
 
 /// Whether a case was asked for: all are, or those that an argument is a part of.
@@ -21,17 +31,18 @@ pub fn wanted(case: &str) -> bool {
     asked.peek().is_none() || asked.any(|a| case.contains(&a))
 }
 
-/// Seconds of processor time that this process has used: what one thread needs, whatever else the
-/// machine is busy with.
+/// Seconds that one thread has needed, whatever else the machine is busy with: processor time of this
+/// process. With more threads, seconds that have passed.
 fn used() -> f64 {
+    let clock = if threads() == 1 { libc::CLOCK_PROCESS_CPUTIME_ID } else { libc::CLOCK_MONOTONIC };
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is a valid place for the answer.
-    let answer = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut t) };
+    let answer = unsafe { libc::clock_gettime(clock, &mut t) };
     assert_eq!(answer, 0);
     t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9
 }
 
-/// Seconds of processor time of one call, over about `budget`.
+/// Seconds of one call, over about `budget`.
 pub fn seconds(budget: Duration, mut work: impl FnMut()) -> f64 {
     let start = used();
     work();
@@ -43,8 +54,7 @@ pub fn seconds(budget: Duration, mut work: impl FnMut()) -> f64 {
     (used() - start) / n as f64
 }
 
-/// PyTorch, if there is one: it answers each line of numbers with the seconds of
-/// processor time of one call.
+/// PyTorch, if there is one: it answers each line of numbers with the seconds of one call.
 pub struct Torch {
     child: Child,
     to: ChildStdin,
@@ -58,6 +68,7 @@ impl Torch {
         let script = format!("{}/benches/{script}", env!("CARGO_MANIFEST_DIR"));
         let child = Command::new(&python)
             .arg(script)
+            .arg(threads().to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -66,7 +77,7 @@ impl Torch {
             let (to, from) = (child.stdin.take()?, child.stdout.take()?);
             let mut torch = Self { child, to, from: BufReader::new(from) };
             let version = torch.line()?;
-            println!("PyTorch {version}, one thread");
+            println!("PyTorch {version}, threads: {}", threads());
             Some(torch)
         });
         if started.is_none() {
@@ -152,6 +163,6 @@ impl Report {
     }
 
     pub fn finish(self) {
-        println!("{}", json!({ "bench": self.bench, "figures": self.figures }));
+        println!("{}", json!({ "bench": self.bench, "threads": threads(), "figures": self.figures }));
     }
 }

@@ -6,7 +6,7 @@ use crate::domain::{Damaged, EventTime, ModelVersion, Offset, TopicPartition};
 use crate::engine::{Model, Restore, RestoreError, Shard};
 use crate::nn;
 use crate::telemetry::{Invariant, Violations, events};
-use crate::training::blueprint;
+use crate::training::{blueprint, device};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -112,10 +112,11 @@ impl Recovery<'_> {
     /// for.
     fn model(&self, version: ModelVersion) -> Result<Option<Model>, Unusable> {
         let stream = &self.stream.name;
+        let device = device(self.stream)?;
         let found = match self.current.filter(|m| m.version == version) {
             Some(model) => Some(model.clone()),
             None => match Bundles::new(self.store, stream).load_version(version) {
-                Ok(champion) => champion.map(|c| Model { version, weights: c.trained.weights }),
+                Ok(champion) => champion.map(|c| Model { version, weights: c.trained.weights, device }),
                 Err(cause @ Error::Store { .. }) => return Err(cause.into()),
                 Err(cause) => {
                     events::bundle_passed_over(stream, version, &cause);

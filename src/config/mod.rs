@@ -24,7 +24,7 @@ pub use experts::{Accuracy, Experts};
 pub use fault::{Fault, Faults};
 pub use holidays::Holidays;
 pub use load::{LoadError, from_toml, load};
-pub use model::{ActivationKind, Architecture, Base, CellKind, HeadKind, LayerKind, Model, NormKind};
+pub use model::{ActivationKind, Architecture, Base, CellKind, Device, HeadKind, LayerKind, Model, NormKind};
 pub use section::parse_duration;
 pub use store::{Bucket, Cloud, Place, Store};
 pub use stream::{Calendar, FieldSource, Fields, Fill, Stream, TimeFormat};

@@ -7,6 +7,17 @@ use super::section::Section;
 pub struct Model {
     pub network: Architecture,
     pub base: Base,
+    pub device: Device,
+}
+
+/// Where the network serves and learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The first GPU where there is one that this program can use, else the CPU.
+    Auto,
+    Cpu,
+    /// The GPU of this number.
+    Cuda(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,8 +210,33 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool, linear: bool) -> Model {
     if base == Base::Linear && !linear {
         s.fault("base", "is \"linear\", which is not among the stream's experts");
     }
+    let device = device(&mut s);
     s.finish();
-    Model { network, base }
+    Model { network, base, device }
+}
+
+fn device(s: &mut Section<'_>) -> Device {
+    let text = s.text("device", "auto");
+    let gpu = text.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+    match (text.as_str(), gpu) {
+        ("auto", _) => Device::Auto,
+        ("cpu", _) => Device::Cpu,
+        (_, Some(number)) if cfg!(feature = "cuda") => Device::Cuda(number),
+        (_, Some(_)) => {
+            s.fault(
+                "device",
+                format!(
+                    "is \"{text}\", but this program was built without CUDA: build it with \
+                     `cargo build --release --features cuda`, or say \"auto\" or \"cpu\""
+                ),
+            );
+            Device::Cpu
+        }
+        _ => {
+            s.fault("device", format!("is \"{text}\"; allowed are \"auto\", \"cpu\", \"cuda:N\""));
+            Device::Cpu
+        }
+    }
 }
 
 fn layers(s: &mut Section<'_>, family: Family, unrolls: bool) -> LayerKind {

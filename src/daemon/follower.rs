@@ -11,7 +11,7 @@ use crate::engine::Model;
 use crate::kafka::{self, Polled, Start, Tail};
 use crate::nn;
 use crate::telemetry::{Metrics, events};
-use crate::training::blueprint;
+use crate::training::{blueprint, device};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,7 +62,7 @@ impl Follower {
     /// last, where its bundle can be had; else the newest bundle.
     ///
     /// # Errors
-    /// When Kafka or the store can't be read.
+    /// When Kafka or the store can't be read, or a stream's device is not there.
     pub fn start(config: &Config, store: &Store, models: &Models, metrics: &Metrics) -> Result<Self, Error> {
         let Kafka { models_topic, brokers, .. } = &config.kafka;
         let mut follower = Self {
@@ -73,6 +73,9 @@ impl Follower {
             metrics: metrics.clone(),
             missing: BTreeMap::new(),
         };
+        for stream in &config.streams {
+            events::device_chosen(&stream.name, &device(stream)?.name());
+        }
         let until = Instant::now() + START_LIMIT;
         while !follower.tail.at_end() {
             if Instant::now() >= until {
@@ -88,8 +91,8 @@ impl Follower {
             if follower.models.current(&stream.name).is_none()
                 && let Some(champion) = Bundles::new(store, &stream.name).newest(&blueprint(&stream)?)?
             {
-                let model = Model { version: champion.version, weights: champion.trained.weights };
-                follower.publish(&stream.name, model);
+                let (version, weights) = (champion.version, champion.trained.weights);
+                follower.publish(&stream.name, Model { version, weights, device: device(&stream)? });
             }
         }
         Ok(follower)
@@ -153,7 +156,7 @@ impl Follower {
         if *weights.blueprint() != blueprint(stream)? {
             return Err(Refusal::Shape);
         }
-        Ok(Model { version: named.version, weights })
+        Ok(Model { version: named.version, weights, device: device(stream)? })
     }
 
     fn publish(&self, stream: &StreamName, model: Model) {

@@ -1,5 +1,5 @@
 use crate::domain::ModelVersion;
-use crate::nn::{Arena, Error, Network, Weights};
+use crate::nn::{Arena, Device, Error, Network, Weights};
 use crate::series::{Features, Slot, WindowView};
 use std::sync::Arc;
 
@@ -8,6 +8,8 @@ use std::sync::Arc;
 pub struct Model {
     pub version: ModelVersion,
     pub weights: Arc<Weights>,
+    /// Where it serves.
+    pub device: Device,
 }
 
 /// A network and the states that belong to it: paired once, never apart.
@@ -21,9 +23,10 @@ pub(super) struct Stateful {
 
 impl Stateful {
     pub fn new(model: &Model, slots: usize) -> Result<Self, Error> {
-        let mut arena = Arena::new(model.weights.blueprint())?;
+        let mut arena = Arena::on(&model.device, model.weights.blueprint())?;
         arena.grow(slots)?;
-        Ok(Self { version: model.version, network: Network::new(&model.weights), arena, outputs: Vec::new() })
+        let network = Network::on(&model.device, &model.weights)?;
+        Ok(Self { version: model.version, network, arena, outputs: Vec::new() })
     }
 
     pub fn grow(&mut self, slots: usize) -> Result<(), Error> {

@@ -1,9 +1,9 @@
 //! The hidden states of a shard, one row a series.
 
-use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Storage, Tensor};
+use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Storage, Tensor};
 
 use super::error::check_length;
-use super::{Blueprint, Error};
+use super::{Blueprint, Device, Error};
 
 /// A tensor `[slots, row_width]` on the device. A row is what its family carries: `[h | c]` (LSTM) or
 /// `[h]` of every recurrent layer, the first layer first; past readings; rings with their turn. It is
@@ -16,19 +16,28 @@ pub struct Arena {
     /// through it and address the storage by slot: before each the library looks whether the layout
     /// that it is given overlaps itself, and for more than one element it allocates to find out.
     door: Tensor,
+    device: Device,
     slots: usize,
     width: usize,
 }
 
 impl Arena {
-    /// An arena without slots.
+    /// An arena without slots, on the CPU.
+    ///
+    /// # Errors
+    /// When the memory is refused.
+    pub fn new(blueprint: &Blueprint) -> Result<Self, Error> {
+        Self::on(&Device::cpu(), blueprint)
+    }
+
+    /// An arena without slots, on a device.
     ///
     /// # Errors
     /// When the device refuses the memory.
-    pub fn new(blueprint: &Blueprint) -> Result<Self, Error> {
+    pub fn on(device: &Device, blueprint: &Blueprint) -> Result<Self, Error> {
         let width = blueprint.row_width();
-        let rows = Tensor::zeros((1, width), DType::F32, &Device::Cpu)?;
-        Ok(Self { door: door(&rows)?, rows, slots: 0, width })
+        let rows = zeros(1, width, device)?;
+        Ok(Self { door: door(&rows)?, device: device.clone(), rows, slots: 0, width })
     }
 
     /// Makes room for at least `slots` rows; new ones are zero. Doubles its memory, so that growing
@@ -39,7 +48,7 @@ impl Arena {
     pub fn grow(&mut self, slots: usize) -> Result<(), Error> {
         let capacity = self.rows.dim(0)?;
         if slots > capacity {
-            let rows = Tensor::zeros((slots.max(2 * capacity), self.width), DType::F32, self.rows.device())?;
+            let rows = zeros(slots.max(2 * capacity), self.width, &self.device)?;
             rows.slice_set(&self.rows, 0, 0)?;
             self.door = door(&rows)?;
             self.rows = rows;
@@ -68,8 +77,7 @@ impl Arena {
     /// # Errors
     /// [`Error::Slot`].
     pub fn reset(&mut self, slot: u32) -> Result<(), Error> {
-        let range = self.row(slot)?;
-        Ok(self.door.inplace_op1(&WriteRow { range, values: None })?)
+        self.write(slot, None)
     }
 
     /// Copies a row out, bit for bit.
@@ -79,9 +87,11 @@ impl Arena {
     pub fn export_row(&self, slot: u32, row: &mut [f32]) -> Result<(), Error> {
         let range = self.row(slot)?;
         check_length("a state row", self.width, row.len())?;
-        let (storage, _) = self.rows.storage_and_layout();
+        let (storage, layout) = self.rows.storage_and_layout();
         match &*storage {
-            Storage::Cpu(CpuStorage::F32(values)) => row.copy_from_slice(&values[range]),
+            Storage::Cpu(CpuStorage::F32(values)) => {
+                row.copy_from_slice(&values[layout.start_offset()..][range]);
+            }
             _ => {
                 drop(storage);
                 let values = self.rows.narrow(0, slot as usize, 1)?.flatten_all()?.to_vec1::<f32>()?;
@@ -96,14 +106,36 @@ impl Arena {
     /// # Errors
     /// [`Error::Slot`], [`Error::Length`] unless `row` is `row_width` long.
     pub fn import_row(&mut self, slot: u32, row: &[f32]) -> Result<(), Error> {
-        let range = self.row(slot)?;
         check_length("a state row", self.width, row.len())?;
-        Ok(self.door.inplace_op1(&WriteRow { range, values: Some(row) })?)
+        self.write(slot, Some(row))
     }
 
-    /// What a step's operation goes through: its storage is that of all rows.
+    /// Sets a row; zero when there are no values.
+    fn write(&mut self, slot: u32, values: Option<&[f32]>) -> Result<(), Error> {
+        let range = self.row(slot)?;
+        let Some(device) = self.device.library() else {
+            return Ok(self.door.inplace_op1(&WriteRow { range, values })?);
+        };
+        let row = match values {
+            Some(values) => Tensor::from_slice(values, (1, self.width), device)?,
+            None => Tensor::zeros((1, self.width), DType::F32, device)?,
+        };
+        Ok(self.rows.slice_set(&row, 0, slot as usize)?)
+    }
+
+    /// Where the rows lie.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// What the kernels' operations go through: its storage is that of all rows.
     pub(super) fn door(&mut self) -> &Tensor {
         &self.door
+    }
+
+    /// All rows, `[capacity, row_width]`: what the library's operations go through.
+    pub(super) fn rows(&mut self) -> &Tensor {
+        &self.rows
     }
 
     fn row(&self, slot: u32) -> Result<std::ops::Range<usize>, Error> {
@@ -113,6 +145,19 @@ impl Arena {
         }
         Ok(slot * self.width..(slot + 1) * self.width)
     }
+}
+
+/// Floats in a cache line.
+const LINE: usize = 16;
+
+/// Rows of zeros that begin on a cache line, so that a row of whole lines lies in no more of them.
+fn zeros(slots: usize, width: usize, device: &Device) -> candle_core::Result<Tensor> {
+    let all = Tensor::zeros(slots * width + LINE - 1, DType::F32, device.memory())?;
+    let skipped = match &*all.storage_and_layout().0 {
+        Storage::Cpu(CpuStorage::F32(values)) => values.as_ptr().align_offset(LINE * size_of::<f32>()),
+        _ => 0,
+    };
+    all.narrow(0, skipped.min(LINE - 1), slots * width)?.reshape((slots, width))
 }
 
 fn door(rows: &Tensor) -> candle_core::Result<Tensor> {
@@ -130,8 +175,8 @@ impl InplaceOp1 for WriteRow<'_> {
         "write-row"
     }
 
-    fn cpu_fwd(&self, storage: &mut CpuStorage, _: &Layout) -> candle_core::Result<()> {
-        let row = &mut cpu_floats(storage)?[self.range.clone()];
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let row = &mut cpu_floats(storage, layout)?[self.range.clone()];
         match self.values {
             Some(values) => row.copy_from_slice(values),
             None => row.fill(0.0),
@@ -140,10 +185,13 @@ impl InplaceOp1 for WriteRow<'_> {
     }
 }
 
-/// The floats of a contiguous tensor on the CPU.
-pub(super) fn cpu_floats(storage: &mut CpuStorage) -> candle_core::Result<&mut [f32]> {
+/// The floats of an arena's rows on the CPU, given what its door is given.
+pub(super) fn cpu_floats<'a>(
+    storage: &'a mut CpuStorage,
+    layout: &Layout,
+) -> candle_core::Result<&'a mut [f32]> {
     match storage {
-        CpuStorage::F32(values) => Ok(values),
+        CpuStorage::F32(values) => Ok(&mut values[layout.start_offset()..]),
         _ => candle_core::bail!("states are f32"),
     }
 }
@@ -171,6 +219,10 @@ mod tests {
             assert_eq!(row[0].to_bits(), expected.to_bits());
         }
         assert!(arena.memory_bytes() >= 100 * 12 * 4);
+        let (storage, layout) = arena.rows.storage_and_layout();
+        let Storage::Cpu(CpuStorage::F32(values)) = &*storage else { panic!("not on the CPU") };
+        assert!(values[layout.start_offset()..].as_ptr().addr().is_multiple_of(64));
+        drop(storage);
         assert!(arena.import_row(100, &row).is_err() && arena.import_row(0, &row[1..]).is_err());
     }
 }

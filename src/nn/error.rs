@@ -20,6 +20,12 @@ pub enum Error {
     NotFinite(&'static str),
     #[error("the optimiser's moments belong to another network: {expected} parameters, got {got}")]
     OptimiserState { expected: usize, got: usize },
+    #[error("the arena lies on {arena}, the network computes on {network}")]
+    Elsewhere { arena: String, network: String },
+    #[error("can't use {device}: {cause}")]
+    Device { device: String, cause: Box<candle_core::Error> },
+    #[error("can't start a thread for a gradient: {0}")]
+    Thread(std::io::Error),
     #[error("bundle: {0}")]
     Bundle(#[from] super::bundle::BundleError),
     #[error("tensor library: {0}")]

@@ -1,10 +1,11 @@
 //! The networks: of each family one set of weights a stream, a state a series, and a head that forecasts.
 //!
 //! Owns cells, kernels, the arena of hidden states, training by truncated back-propagation, the
-//! optimiser and the file format of a model. Promises that serving allocates nothing and starts no
-//! thread, that a row of a batch does not depend on the others, and that weights that serve share
-//! no storage with weights that train. Never reads a clock, a file or a socket, and never lets a
-//! type of the tensor library out.
+//! optimiser and the file format of a model. Promises that weights that serve share no storage with
+//! weights that train; and of the CPU's kernels that serving allocates nothing and starts no thread,
+//! and that a row of a batch does not depend on the others. On another device the same networks are
+//! composed of the tensor library's operations ([`Device`]). Never reads a clock, a file or a socket,
+//! and never lets a type of the tensor library out.
 //!
 //! ```text
 //! Blueprint  shape          ┐
@@ -17,6 +18,8 @@
 mod arena;
 mod blueprint;
 pub mod bundle;
+mod composed;
+mod device;
 mod error;
 mod fold;
 mod kernel;
@@ -27,6 +30,7 @@ mod weights;
 
 pub use arena::Arena;
 pub use blueprint::{Activation, Blueprint, Cell, Family, Head, Norm, Parameter, Recurrent, Role};
+pub use device::Device;
 pub use error::Error;
 pub use serve::Network;
 pub use train::{Chunk, Dropout, Loss, OptimiserState, Trainer, TrainerSettings};

@@ -149,6 +149,10 @@ pub fn dead_letters(
         "{count} records sent to the dead-letter topic");
 }
 
+pub fn device_chosen(stream: &StreamName, device: &str) {
+    event!(info, "device_chosen", { %stream, device, }, "networks compute on {device}");
+}
+
 pub fn model_loaded(stream: &StreamName, version: ModelVersion) {
     let model = version.name(stream);
     event!(info, "model_loaded", { %stream, model, }, "model loaded");

@@ -8,5 +8,5 @@ mod batches;
 mod round;
 mod schedule;
 
-pub use round::{Outcome, Round, RoundError, Trained, blueprint};
+pub use round::{Outcome, Round, RoundError, Trained, blueprint, device};
 pub use schedule::{Due, Start};

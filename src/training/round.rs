@@ -1,10 +1,10 @@
 use super::batches::{Batches, Cut};
 use super::schedule::Start;
 use crate::config::{
-    ActivationKind, Architecture, CellKind, HeadKind, LayerKind, LossKind, NormKind, Stream,
+    self, ActivationKind, Architecture, CellKind, HeadKind, LayerKind, LossKind, NormKind, Stream,
 };
 use crate::nn::{
-    Activation, Blueprint, Cell, Dropout, Error, Family, Head, Loss, Norm, OptimiserState, Recurrent,
+    Activation, Blueprint, Cell, Device, Dropout, Error, Family, Head, Loss, Norm, OptimiserState, Recurrent,
     Trainer, TrainerSettings, Weights,
 };
 use crate::series::{Features, WindowCopy};
@@ -57,6 +57,18 @@ pub enum Outcome {
 pub enum RoundError {
     #[error("the network: {0}")]
     Network(#[from] Error),
+}
+
+/// Where a stream's networks serve and learn.
+///
+/// # Errors
+/// When the config names a GPU that is not there.
+pub fn device(stream: &Stream) -> Result<Device, Error> {
+    match stream.model.device {
+        config::Device::Auto => Ok(Device::auto()),
+        config::Device::Cpu => Ok(Device::cpu()),
+        config::Device::Cuda(number) => Device::cuda(number),
+    }
 }
 
 /// The shape of a stream's network.
@@ -152,6 +164,7 @@ impl Round<'_> {
             Some(_) => (settings.budget.steps, settings.refresh_learning_rate, 5, 0.2),
         };
         let fresh = Arc::new(Weights::initial(&blueprint(self.stream)?, seed));
+        let device = device(self.stream)?;
         // Moments of other readings, made for another rate, are worse than none.
         let trainer = |weights: &Weights| {
             let settings = TrainerSettings {
@@ -167,7 +180,7 @@ impl Round<'_> {
                 teacher_forcing: settings.teacher_forcing as f32,
                 loss: loss(self.stream),
             };
-            Trainer::new(weights, None, settings)
+            Trainer::on(&device, weights, None, settings)
         };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut cut = Cut::default();

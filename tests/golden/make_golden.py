@@ -56,13 +56,59 @@ CELLS = {
 }
 
 
+class Normed(nn.Module):
+    """A cell with layer norms inside it, written out: torch has none."""
+
+    def __init__(self, cell, inputs, hidden):
+        super().__init__()
+        for name, p in CELLS[cell](inputs, hidden).named_parameters():
+            self.register_parameter(name, nn.Parameter(p.detach().clone()))
+        rows = self.weight_ih_l0.shape[0]
+        self.norm_ih_l0 = nn.Parameter(torch.empty(rows).uniform_(0.5, 1.5))
+        self.norm_hh_l0 = nn.Parameter(torch.empty(rows).uniform_(0.5, 1.5))
+        if cell == "lstm":
+            self.norm_c_l0 = nn.Parameter(torch.empty(hidden).uniform_(0.5, 1.5))
+            self.norm_c_bias_l0 = nn.Parameter(torch.empty(hidden).uniform_(-0.5, 0.5))
+        self.cell, self.hidden = cell, hidden
+
+    def map_h(self, h, gates):
+        w, gain, b = self.weight_hh_l0[gates], self.norm_hh_l0[gates], self.bias_hh_l0[gates]
+        product = F.linear(h, w)
+        return F.layer_norm(product, product.shape[-1:]) * gain + b
+
+    def forward(self, x):
+        n, out = self.hidden, []
+        h = c = x.new_zeros(x.shape[0], n)
+        for t in range(x.shape[1]):
+            i = F.linear(x[:, t], self.weight_ih_l0)
+            i = F.layer_norm(i, i.shape[-1:]) * self.norm_ih_l0 + self.bias_ih_l0
+            if self.cell == "lstm":
+                a, f, g, o = (i + self.map_h(h, slice(None))).chunk(4, 1)
+                c = torch.sigmoid(f) * c + torch.sigmoid(a) * torch.tanh(g)
+                shown = F.layer_norm(c, (n,), self.norm_c_l0, self.norm_c_bias_l0)
+                h = torch.sigmoid(o) * torch.tanh(shown)
+            elif self.cell == "rnn_tanh":
+                h = torch.tanh(i + self.map_h(h, slice(None)))
+            elif self.cell == "gru":
+                g = self.map_h(h, slice(None))
+                r, z = torch.sigmoid(i[:, : 2 * n] + g[:, : 2 * n]).chunk(2, 1)
+                h = (1 - z) * torch.tanh(i[:, 2 * n :] + r * g[:, 2 * n :]) + z * h
+            else:
+                r, z = torch.sigmoid(i[:, : 2 * n] + self.map_h(h, slice(2 * n))).chunk(2, 1)
+                candidate = torch.tanh(i[:, 2 * n :] + self.map_h(r * h, slice(2 * n, None)))
+                h = (1 - z) * candidate + z * h
+            out.append(h)
+        return torch.stack(out, 1), (h, c) if self.cell == "lstm" else h
+
+
 class Stack(nn.Module):
     """Layers of torch's own, one by one, with residuals and batch norms between them."""
 
     def __init__(self, cell, layers, residual=False, norm="none", inputs=INPUTS):
         super().__init__()
         self.residual, self.names = residual, {}
-        self.layers = nn.ModuleList(CELLS[cell](inputs if l == 0 else HIDDEN, HIDDEN) for l in range(layers))
+        make = (lambda i, h: Normed(cell, i, h)) if norm == "layer" else CELLS[cell]
+        self.layers = nn.ModuleList(make(inputs if l == 0 else HIDDEN, HIDDEN) for l in range(layers))
         for l, layer in enumerate(self.layers):
             for name, _ in layer.named_parameters():
                 self.names[f"layers.{l}.{name}"] = name.replace("_l0", f"_l{l}")
@@ -285,6 +331,9 @@ def cases():
     for cell in ("lstm", "gru"):
         shape = {"family": "recurrent", "cell": cell, "layers": 2, "norm": "output"}
         yield case(lambda: Recurrent(OUTPUTS, normed=True, cell=cell, layers=2), shape)
+    for cell in ("lstm", "gru", "gru_before", "rnn_tanh"):
+        shape = {"family": "recurrent", "cell": cell, "layers": 2, "norm": "layer"}
+        yield case(lambda: Recurrent(OUTPUTS, cell=cell, layers=2, norm="layer"), shape)
     for loss in ("huber", "pinball"):
         yield case(
             lambda: Recurrent(OUTPUTS, cell="lstm", layers=1),

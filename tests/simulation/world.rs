@@ -10,7 +10,7 @@ use tidecast::checkpoint::{Bundles, Champion, Store};
 use tidecast::config::{Stream, from_toml};
 use tidecast::domain::{EventTime, ModelVersion, Partition, TopicPartition};
 use tidecast::engine::Model;
-use tidecast::nn::Weights;
+use tidecast::nn::{Device, Weights};
 use tidecast::training::{Trained, blueprint};
 
 /// What a stream may be like.
@@ -71,7 +71,7 @@ impl Plan {
         let mut model = |version: u64| {
             let values = (0..shape.parameter_count()).map(|_| rng.random_range(-0.5..0.5)).collect();
             let weights = Arc::new(Weights::try_new(shape, values).unwrap());
-            Model { version: ModelVersion(version), weights }
+            Model { version: ModelVersion(version), weights, device: Device::cpu() }
         };
         let models = [model(1), model(2)];
         Self { stream, log, swaps, models, workers: rng.random_range(1..=3), keep: rng.random_range(1..=3) }

@@ -72,7 +72,7 @@ impl Site {
         for seat in [self.seat(0, Membership { protocol: "classic", named: false }, ""), self.quiet_seat()] {
             let config = tidecast::config::load(&seat.config).expect("a config");
             let stream = &config.streams[0];
-            let Model { version, weights } = any_model(stream, 1);
+            let Model { version, weights, .. } = any_model(stream, 1);
             let trained = Trained { weights, optimiser: None };
             let champion = Champion { version, trained, rounds: 1, facts: BTreeMap::new() };
             let store = Store::open(&config.store).expect("a store");

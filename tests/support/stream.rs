@@ -4,6 +4,7 @@ use std::sync::Arc;
 use tidecast::config::{Stream, from_toml};
 use tidecast::domain::{EventTime, Forecast, Reading, Values};
 use tidecast::engine::{Model, Offered, Shard};
+use tidecast::nn::Device;
 use tidecast::training::{Outcome, Round, Start, Trained};
 
 /// A stream of one hourly target, with these lines on top.
@@ -62,7 +63,11 @@ pub fn any_model(stream: &Stream, version: u64) -> Model {
     let shape = tidecast::training::blueprint(stream).unwrap();
     let values = (0..shape.parameter_count() as u64).map(|i| 0.5 * noise(version, i) as f32).collect();
     let weights = tidecast::nn::Weights::try_new(shape, values).unwrap();
-    Model { version: tidecast::domain::ModelVersion(version), weights: Arc::new(weights) }
+    Model {
+        version: tidecast::domain::ModelVersion(version),
+        weights: Arc::new(weights),
+        device: Device::cpu(),
+    }
 }
 
 /// What a shard answered: series, offset, forecast.
@@ -136,7 +141,8 @@ impl Bench {
         if let Outcome::Better { trained, .. } = round.run(&mut || true).unwrap() {
             self.versions += 1;
             let version = tidecast::domain::ModelVersion(self.versions);
-            self.shard.bring(&Model { version, weights: trained.weights.clone() }).unwrap();
+            let weights = trained.weights.clone();
+            self.shard.bring(&Model { version, weights, device: Device::cpu() }).unwrap();
             self.champion = Some(trained);
         }
     }

@@ -14,7 +14,7 @@ use crate::codec::{Decoder, Record};
 use crate::config::{self, Stream};
 use crate::domain::{EventTime, ModelVersion, Offset, Partition, Reading};
 use crate::engine::{Model, Offered, Shard};
-use crate::training::{Due, Outcome, Round, Trained};
+use crate::training::{Due, Outcome, Round, Trained, device};
 use outlook::Outlook;
 use output::{ForecastFile, Shown};
 use rows::Rows;
@@ -192,7 +192,9 @@ impl Run {
         };
         if let Outcome::Better { trained, .. } = round.run(&mut || true).map_err(Failure::new)? {
             learner.version += 1;
-            let model = Model { version: ModelVersion(learner.version), weights: trained.weights.clone() };
+            let (version, weights) = (ModelVersion(learner.version), trained.weights.clone());
+            let device = device(&self.stream).map_err(Failure::new)?;
+            let model = Model { version, weights, device };
             learner.champion = Some(trained);
             self.shard.bring(&model).map_err(Failure::new)?;
             self.shard.warm(usize::MAX).map_err(Failure::new)?;

@@ -1,12 +1,18 @@
 //! A cell without norms: the products with `W_ih` and `W_hh` and the gates in one pass, so that
-//! pre-activations never leave the registers.
+//! pre-activations never leave the nearest cache.
+
+use std::mem::MaybeUninit;
+use std::slice;
 
 use super::lanes::Lanes;
-use super::math::{activate, sigmoid, tanh};
-use super::packed::{Walk, accumulate, in_row_groups};
+use super::math::{SIGMOID, TANH, activate, gated, power, sigmoid_of, tanh_of};
+use super::packed::{Walk, accumulate, accumulate_across, in_row_groups};
 use super::{Aligned, Isa, Kernel, Operand};
 use crate::nn::blueprint::LayerLayout;
 use crate::nn::{Activation, Cell};
+
+/// Rows whose sums wait for their gates together, in the nearest cache.
+const BLOCK: usize = 48;
 
 /// What distinguishes the cells whose sums can be made at once. An LSTM's sums per unit are
 /// `i, f, g, o`; a GRU's are `n_x, r, z, n_h`, where the candidate's two halves stay apart because
@@ -20,10 +26,26 @@ pub(super) trait Gates {
     const H_ORDER: [usize; 4];
     const X_FIRST: usize;
     const H_FIRST: usize;
+    /// What the sums are multiplied with before they come to [`Self::advance`]: a base change that
+    /// weights and biases take in.
+    const SCALES: [f32; 4];
 
-    /// From the sums and what the unit held (`c` or `h`): the activations that training keeps, and
-    /// the new `c` (or `h`).
-    unsafe fn advance<V: Lanes>(sums: [V; 4], held: V) -> ([V; 4], V);
+    /// Which of the raised sums [`Self::second`] takes.
+    const GATE: usize;
+
+    /// Takes the powers of those scaled sums of which [`Self::first`] takes them.
+    unsafe fn raise<V: Lanes>(sums: &mut [V; 4]);
+
+    /// The first half of a step, from the raised sums and what the unit held (`c` or `h`): the first
+    /// parts of what [`Self::activations`] are made of; a sum of which the power is taken next; and what
+    /// the unit holds now.
+    unsafe fn first<V: Lanes>(sums: [V; 4], held: V) -> ([V; 4], V, V);
+
+    /// The second half: the new `h`, from a raised sum, the late power, and what the unit held at first.
+    unsafe fn second<V: Lanes>(gate: V, late: V, held: V) -> V;
+
+    /// The activations, which training keeps, from the parts and the late power.
+    unsafe fn activations<V: Lanes>(parts: [V; 4], late: V) -> [V; 4];
 }
 
 pub(super) struct LstmGates;
@@ -41,13 +63,29 @@ impl<const RELU: bool> Gates for RnnGates<RELU> {
     const H_ORDER: [usize; 4] = [0; 4];
     const X_FIRST: usize = 0;
     const H_FIRST: usize = 0;
+    const SCALES: [f32; 4] = [1.0; 4];
+    const GATE: usize = 0;
 
     #[inline(always)]
-    unsafe fn advance<V: Lanes>([sum, rest @ ..]: [V; 4], _: V) -> ([V; 4], V) {
+    unsafe fn raise<V: Lanes>(_: &mut [V; 4]) {}
+
+    #[inline(always)]
+    unsafe fn first<V: Lanes>([sum, ..]: [V; 4], held: V) -> ([V; 4], V, V) {
         unsafe {
             let h = activate(Self::ACTIVATION, sum);
-            ([h, rest[0], rest[1], rest[2]], h)
+            ([h; 4], h, held)
         }
+    }
+
+    /// It has no second half: what it is given is its `h`.
+    #[inline(always)]
+    unsafe fn second<V: Lanes>(h: V, _: V, _: V) -> V {
+        h
+    }
+
+    #[inline(always)]
+    unsafe fn activations<V: Lanes>(parts: [V; 4], _: V) -> [V; 4] {
+        parts
     }
 }
 
@@ -58,13 +96,36 @@ impl Gates for LstmGates {
     const H_ORDER: [usize; 4] = [0, 1, 2, 3];
     const X_FIRST: usize = 0;
     const H_FIRST: usize = 0;
+    const SCALES: [f32; 4] = [SIGMOID, SIGMOID, TANH, SIGMOID];
+    const GATE: usize = 3;
 
     #[inline(always)]
-    unsafe fn advance<V: Lanes>([i, f, g, o]: [V; 4], c: V) -> ([V; 4], V) {
-        unsafe {
-            let (i, f, g, o) = (sigmoid(i), sigmoid(f), tanh(g), sigmoid(o));
-            ([i, f, g, o], f.mul_add(c, i.mul(g)))
+    unsafe fn raise<V: Lanes>(sums: &mut [V; 4]) {
+        for sum in sums {
+            *sum = unsafe { power(*sum) };
         }
+    }
+
+    /// `c' = c / F + (1 − e⁻²ᵍ) / A` with `F = 1 + e⁻ᶠ`, `A = (1 + e⁻ⁱ)(1 + e⁻²ᵍ)`, as one fraction:
+    /// divisions are what the gates would wait for.
+    #[inline(always)]
+    unsafe fn first<V: Lanes>([i, f, g, o]: [V; 4], c: V) -> ([V; 4], V, V) {
+        unsafe {
+            let one = V::splat(1.0);
+            let (a, forgets) = (i.add(one).mul(g.add(one)), f.add(one));
+            let next = c.mul_add(a, one.sub(g).mul(forgets)).div(a.mul(forgets));
+            ([i, f, g, o], next.mul(V::splat(TANH)), next)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn second<V: Lanes>(o: V, c: V, _: V) -> V {
+        unsafe { gated(o, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn activations<V: Lanes>([i, f, g, o]: [V; 4], _: V) -> [V; 4] {
+        unsafe { [sigmoid_of(i), sigmoid_of(f), tanh_of(g), sigmoid_of(o)] }
     }
 }
 
@@ -75,14 +136,35 @@ impl Gates for GruGates {
     const H_ORDER: [usize; 4] = [0, 1, 2, 0];
     const X_FIRST: usize = 0;
     const H_FIRST: usize = 1;
+    const SCALES: [f32; 4] = [TANH, SIGMOID, SIGMOID, TANH];
+    const GATE: usize = 2;
 
     #[inline(always)]
-    unsafe fn advance<V: Lanes>([nx, r, z, nh]: [V; 4], h: V) -> ([V; 4], V) {
+    unsafe fn raise<V: Lanes>([_, r, z, _]: &mut [V; 4]) {
+        unsafe { (*r, *z) = (power(*r), power(*z)) };
+    }
+
+    #[inline(always)]
+    unsafe fn first<V: Lanes>([nx, r, z, nh]: [V; 4], h: V) -> ([V; 4], V, V) {
         unsafe {
-            let (r, z) = (sigmoid(r), sigmoid(z));
-            let n = tanh(r.mul_add(nh, nx));
-            ([n, r, z, nh], z.mul_add(h.sub(n), n))
+            let r = sigmoid_of(r);
+            ([nx, r, z, nh], r.mul_add(nh, nx), h)
         }
+    }
+
+    /// `h' = ((1 − e⁻²ⁿ) e⁻ᶻ + h N) / (N Z)` with `N = 1 + e⁻²ⁿ`, `Z = 1 + e⁻ᶻ`.
+    #[inline(always)]
+    unsafe fn second<V: Lanes>(z: V, n: V, h: V) -> V {
+        unsafe {
+            let one = V::splat(1.0);
+            let whole = n.add(one);
+            h.mul_add(whole, one.sub(n).mul(z)).div(whole.mul(z.add(one)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn activations<V: Lanes>([_, r, z, nh]: [V; 4], n: V) -> [V; 4] {
+        unsafe { [tanh_of(n), r, sigmoid_of(z), nh.mul(V::splat(1.0 / TANH))] }
     }
 }
 
@@ -93,6 +175,15 @@ pub(in crate::nn) fn gate_orders(cell: Cell) -> ([usize; 4], [usize; 4]) {
         Cell::Lstm => (LstmGates::X_ORDER, LstmGates::H_ORDER),
         Cell::Gru => (GruGates::X_ORDER, GruGates::H_ORDER),
         Cell::GruBefore => ([0, 1, 2, 0], [0, 1, 2, 0]),
+    }
+}
+
+/// What a unit's sums are multiplied with, see [`Gates::SCALES`].
+fn scales(cell: Cell) -> [f32; 4] {
+    match cell {
+        Cell::Lstm => LstmGates::SCALES,
+        Cell::Gru => GruGates::SCALES,
+        Cell::RnnTanh | Cell::RnnRelu | Cell::GruBefore => [1.0; 4],
     }
 }
 
@@ -120,11 +211,11 @@ pub(in crate::nn) struct CellPack {
     hidden: usize,
     /// Hidden units, padded to whole registers.
     width: usize,
-    /// `[width / lanes][inputs][gates][lanes]`
+    /// `[width / lanes][inputs][gates][lanes]`, scaled as the sums.
     x: Aligned,
-    /// `[width / lanes][hidden][gates][lanes]`
+    /// `[width / lanes][hidden][gates][lanes]`, scaled as the sums.
     h: Aligned,
-    /// `[4, width]`
+    /// `[4, width]`, scaled as the sums.
     bias: Aligned,
 }
 
@@ -132,29 +223,34 @@ impl CellPack {
     /// `values` is the layer's own flat vector.
     pub fn new(isa: Isa, layout: &LayerLayout, values: &[f32]) -> Self {
         let (width, lanes, gates) = (isa.padded(layout.hidden), isa.lanes(), layout.cell.gates());
-        let pack = |matrix: &[f32], depth: usize, order: [usize; 4]| {
+        let scales = scales(layout.cell);
+        let pack = |matrix: &[f32], depth: usize, order: [usize; 4], first: usize| {
             let mut out = Aligned::zeros(width * depth * gates);
             for unit in 0..layout.hidden {
                 let start = (unit / lanes) * depth * gates * lanes + unit % lanes;
                 for (place, gate) in order[..gates].iter().enumerate() {
                     let row = &matrix[(gate * layout.hidden + unit) * depth..][..depth];
                     for (k, w) in row.iter().enumerate() {
-                        out[start + (k * gates + place) * lanes] = *w;
+                        out[start + (k * gates + place) * lanes] = *w * scales[first + place];
                     }
                 }
             }
             out
         };
         let (x_order, h_order) = gate_orders(layout.cell);
+        let mut bias = sum_biases(layout, values, width);
+        for (bias, scale) in bias.chunks_exact_mut(width).zip(scales) {
+            bias.iter_mut().for_each(|b| *b *= scale);
+        }
         Self {
             isa,
             cell: layout.cell,
             inputs: layout.inputs,
             hidden: layout.hidden,
             width,
-            x: pack(&values[layout.w_ih.clone()], layout.inputs, x_order),
-            h: pack(&values[layout.w_hh.clone()], layout.hidden, h_order),
-            bias: sum_biases(layout, values, width),
+            x: pack(&values[layout.w_ih.clone()], layout.inputs, x_order, 0),
+            h: pack(&values[layout.w_hh.clone()], layout.hidden, h_order, layout.cell.h_first()),
+            bias,
         }
     }
 }
@@ -195,43 +291,119 @@ impl CellTile<'_> {
         pack.isa.run(self);
     }
 
+    /// The sums of one register of units of `R` rows; or, across, of `R` registers of one row.
+    ///
     /// # Safety
-    /// `run` has checked the lengths; rows `at..at + R` exist.
+    /// `run` has checked the lengths; rows `at..at + R`, or registers from `unit` on, exist.
     #[inline(always)]
-    unsafe fn block<V: Lanes, C: Gates, const R: usize, const G: usize>(&mut self, at: usize, unit: usize) {
+    unsafe fn sums<V: Lanes, C: Gates, const R: usize, const G: usize, const ACROSS: bool>(
+        &self,
+        at: usize,
+        unit: usize,
+    ) -> [[V; 4]; R] {
         unsafe {
             let pack = self.pack;
             let mut acc = [[V::splat(0.0); 4]; R];
-            for acc in &mut acc {
+            for (r, acc) in acc.iter_mut().enumerate() {
+                let unit = if ACROSS { unit + r * V::N } else { unit };
                 for (s, acc) in acc.iter_mut().enumerate() {
                     *acc = V::load(pack.bias.as_ptr().add(s * pack.width + unit));
                 }
             }
-            let x = walk::<V>(self.x, at, &pack.x, unit, G);
-            acc = accumulate::<V, R, G>(acc, C::X_FIRST, x);
-            let h = walk::<V>(self.h, at, &pack.h, unit, G);
-            acc = accumulate::<V, R, G>(acc, C::H_FIRST, h);
-            for (r, sums) in acc.iter().enumerate() {
-                let row = (at + r) * pack.width + unit;
-                let out = self.out.as_mut_ptr().add(row);
-                let activations = if pack.cell == Cell::Lstm {
-                    let c = self.c.as_mut_ptr().add(row);
-                    let (activations, next) = C::advance(*sums, V::load(c));
-                    next.store(c);
-                    activations[3].mul(tanh(next)).store(out);
-                    activations
-                } else {
-                    let held = self.held.values.as_ptr().add((at + r) * self.held.stride + unit);
-                    let (activations, next) = C::advance(*sums, V::load(held));
-                    next.store(out);
-                    activations
+            for (operand, panels, first) in [(self.x, &pack.x, C::X_FIRST), (self.h, &pack.h, C::H_FIRST)] {
+                let walk = walk::<V>(operand, at, panels, unit, G);
+                acc = match ACROSS {
+                    true => accumulate_across::<V, R, G>(acc, first, walk, operand.width * G * V::N),
+                    false => accumulate::<V, R, G>(acc, first, walk),
                 };
-                if let Some(saved) = &mut self.saved {
-                    let saved = saved.as_mut_ptr().add((at + r) * 4 * pack.width + unit);
-                    for (s, v) in activations.iter().enumerate() {
-                        v.store(saved.add(s * pack.width));
+            }
+            acc
+        }
+    }
+
+    /// One register of units of `count` rows; or, across, `count` registers of one row.
+    ///
+    /// # Safety
+    /// `run` has checked the lengths; the rows from `at` on, or the registers from `unit` on, exist, and
+    /// are no more than `BLOCK`.
+    #[inline(always)]
+    unsafe fn units<V: Lanes, C: Gates, const G: usize, const ACROSS: bool>(
+        &mut self,
+        at: usize,
+        unit: usize,
+        count: usize,
+    ) {
+        unsafe {
+            let (width, lstm, keep) = (self.pack.width, self.pack.cell == Cell::Lstm, self.saved.is_some());
+            let place = |i: usize| if ACROSS { (at, unit + i * V::N) } else { (at + i, unit) };
+            let mut all = [[MaybeUninit::<V>::uninit(); 4]; BLOCK];
+            let mut late = [MaybeUninit::<V>::uninit(); BLOCK];
+            in_row_groups!(V, 4, count, |from, R| {
+                let (at, unit) = place(from);
+                let sums = self.sums::<V, C, R, G, ACROSS>(at, unit);
+                let to = &mut all[from..from + R];
+                to.iter_mut().zip(sums).for_each(|(to, sums)| *to = sums.map(MaybeUninit::new));
+            });
+            let all = slice::from_raw_parts_mut(all.as_mut_ptr().cast::<[V; 4]>(), count);
+            // Each of these loops is short, so that many units are under way at once: the way from sums
+            // to `h` is a long chain in which every operation waits for the one before.
+            for sums in &mut *all {
+                C::raise(sums);
+            }
+            for (i, (sums, late)) in all.iter_mut().zip(&mut late).enumerate() {
+                let (row, unit) = place(i);
+                let held = self.c.as_mut_ptr().add(row * width + unit);
+                let (parts, sum, new) = C::first(*sums, if lstm { V::load(held) } else { sums[0] });
+                late.write(sum);
+                if lstm {
+                    new.store(held);
+                }
+                if keep {
+                    *sums = parts;
+                }
+            }
+            let late = slice::from_raw_parts_mut(late.as_mut_ptr().cast::<V>(), count);
+            for late in &mut *late {
+                *late = power(*late);
+            }
+            for (i, (parts, late)) in all.iter().zip(&*late).enumerate() {
+                let (row, unit) = place(i);
+                let held = match lstm {
+                    true => *late,
+                    false => V::load(self.held.values.as_ptr().add(row * self.held.stride + unit)),
+                };
+                let h = C::second(parts[C::GATE], *late, held);
+                h.store(self.out.as_mut_ptr().add(row * width + unit));
+            }
+            if let Some(saved) = &mut self.saved {
+                for (i, (parts, late)) in all.iter().zip(&*late).enumerate() {
+                    let (row, unit) = place(i);
+                    let saved = saved.as_mut_ptr().add(row * 4 * width + unit);
+                    let activations = C::activations(*parts, *late);
+                    for (s, v) in activations.into_iter().enumerate() {
+                        v.store(saved.add(s * width));
                     }
                 }
+            }
+        }
+    }
+
+    /// # Safety
+    /// `run` has checked the lengths.
+    #[inline(always)]
+    unsafe fn all<V: Lanes, C: Gates, const G: usize>(&mut self) {
+        unsafe {
+            let alone = self.rows % V::ROWS == 1;
+            let rows = self.rows - usize::from(alone);
+            for unit in (0..self.pack.width).step_by(V::N) {
+                for at in (0..rows).step_by(BLOCK) {
+                    self.units::<V, C, G, false>(at, unit, usize::min(BLOCK, rows - at));
+                }
+            }
+            // A row that is left over goes through several registers at once.
+            for unit in (0..self.pack.width).step_by(BLOCK * V::N).take_while(|_| alone) {
+                let registers = (self.pack.width - unit) / V::N;
+                self.units::<V, C, G, true>(rows, unit, usize::min(BLOCK, registers));
             }
         }
     }
@@ -257,15 +429,11 @@ impl Kernel for CellTile<'_> {
 
     #[inline(always)]
     unsafe fn run<V: Lanes>(mut self) {
-        let rows = self.rows;
         // SAFETY: `CellTile::run` has checked every length.
         unsafe {
-            for unit in (0..self.pack.width).step_by(V::N) {
-                if self.pack.cell == Cell::Lstm {
-                    in_row_groups!(V, rows, |at, R| self.block::<V, LstmGates, R, 4>(at, unit));
-                } else {
-                    in_row_groups!(V, rows, |at, R| self.block::<V, GruGates, R, 3>(at, unit));
-                }
+            match self.pack.cell {
+                Cell::Lstm => self.all::<V, LstmGates, 4>(),
+                _ => self.all::<V, GruGates, 3>(),
             }
         }
     }

@@ -25,16 +25,11 @@ pub(in crate::nn) trait Lanes: Copy {
     unsafe fn neg_mul_add(self, b: Self, c: Self) -> Self;
     /// Within `lo..=hi`; what is not a number becomes `lo`.
     unsafe fn clamp(self, lo: f32, hi: f32) -> Self;
-    /// To the nearest whole number, for |self| < 2²².
-    unsafe fn round(self) -> Self;
-    /// `self · 2ᵏ` for a whole `k` in −126..=127.
-    unsafe fn scale(self, k: Self) -> Self;
-    /// `1 / self`, within 2 units in the last place, for normal numbers.
-    unsafe fn reciprocal(self) -> Self;
-    /// `−|self|`
-    unsafe fn neg_abs(self) -> Self;
-    /// `self` (not negative) with the sign of `of`.
-    unsafe fn with_sign(self, of: Self) -> Self;
+    /// `self · 2ᵏ`, where `k` is the whole number in the lowest bits of `bits`, for results that are
+    /// normal numbers.
+    unsafe fn times_power(self, bits: Self) -> Self;
+    /// `self / b`, within 2 units in the last place, for `b` and `1 / b` normal numbers.
+    unsafe fn div(self, b: Self) -> Self;
     /// 1 where `lo < self < hi`, else 0.
     unsafe fn inside(self, lo: f32, hi: f32) -> Self;
     /// The sum of the lanes, always in the same order.
@@ -129,30 +124,13 @@ impl Lanes for Portable {
     }
 
     #[inline(always)]
-    unsafe fn round(self) -> Self {
-        // 1.5 · 2²³: what is added to it keeps no fraction.
-        self.map(|v| (v + 12_582_912.0) - 12_582_912.0)
+    unsafe fn times_power(self, bits: Self) -> Self {
+        self.zip(bits, |v, bits| f32::from_bits(v.to_bits().wrapping_add(bits.to_bits() << 23)))
     }
 
     #[inline(always)]
-    unsafe fn scale(self, k: Self) -> Self {
-        // SAFETY: the caller promises that k is within −126..=127.
-        self.zip(k, |v, k| v * f32::from_bits(((unsafe { k.to_int_unchecked::<i32>() } + 127) << 23) as u32))
-    }
-
-    #[inline(always)]
-    unsafe fn reciprocal(self) -> Self {
-        self.map(|v| 1.0 / v)
-    }
-
-    #[inline(always)]
-    unsafe fn neg_abs(self) -> Self {
-        self.map(|v| -v.abs())
-    }
-
-    #[inline(always)]
-    unsafe fn with_sign(self, of: Self) -> Self {
-        self.zip(of, |v, s| v.copysign(s))
+    unsafe fn div(self, b: Self) -> Self {
+        self.zip(b, |v, b| v / b)
     }
 
     #[inline(always)]

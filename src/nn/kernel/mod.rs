@@ -15,6 +15,7 @@ mod outer;
 mod packed;
 mod reverse;
 mod rows;
+mod scattered;
 mod standardise;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -27,6 +28,7 @@ pub(super) use outer::OuterSum;
 pub(super) use packed::{Operand, Packed, Product};
 pub(super) use reverse::{GainGradients, NormReverse, Reverse};
 pub(super) use rows::{GateReverse, GateRows, Slopes};
+pub(super) use scattered::{Gather, Places, Scatter, fetch};
 pub(super) use standardise::Standardise;
 
 use lanes::{Lanes, Portable};

@@ -3,7 +3,7 @@
 
 use super::cell::{Gates, GruGates, LstmGates, RnnGates, gate_orders, sum_biases};
 use super::lanes::Lanes;
-use super::math::tanh;
+use super::math::{TANH, gated, power};
 use super::{Aligned, Isa, Kernel, Operand};
 use crate::nn::Cell;
 use crate::nn::blueprint::{LayerLayout, NORM_EPSILON};
@@ -139,17 +139,22 @@ impl NormRows<'_> {
                 } else {
                     V::load(self.held.values.as_ptr().add(row * self.held.stride + unit))
                 };
-                let (activations, next) = C::advance(sums, held);
+                for (sum, scale) in sums.iter_mut().zip(C::SCALES) {
+                    *sum = sum.mul(V::splat(scale));
+                }
+                C::raise(&mut sums);
+                let (parts, mut late, next) = C::first(sums, held);
                 if norm.cell == Cell::Lstm {
                     next.store(self.c.as_mut_ptr().add(row * width + unit));
-                    // `o` waits here until `c` is whole and can be normalised.
-                    activations[3].store(out.add(unit));
+                    // What `o` is made of waits here until `c` is whole and can be normalised.
+                    sums[C::GATE].store(out.add(unit));
                 } else {
-                    next.store(out.add(unit));
+                    late = power(late);
+                    C::second(parts[C::GATE], late, next).store(out.add(unit));
                 }
                 if let Some(saved) = &mut self.saved {
                     let to = saved.gates.as_mut_ptr().add(row * C::SUMS * width + unit);
-                    for (s, v) in activations.iter().enumerate().take(C::SUMS) {
+                    for (s, v) in C::activations(parts, late).iter().enumerate().take(C::SUMS) {
                         v.store(to.add(s * width));
                     }
                 }
@@ -164,7 +169,7 @@ impl NormRows<'_> {
                     let normed = V::load(c.add(unit)).sub(mean).mul(scale);
                     let gain = V::load(norm.gain_c.as_ptr().add(unit));
                     let u = normed.mul_add(gain, V::load(norm.bias_c.as_ptr().add(unit)));
-                    V::load(out.add(unit)).mul(tanh(u)).store(out.add(unit));
+                    gated(V::load(out.add(unit)), power(u.mul(V::splat(TANH)))).store(out.add(unit));
                     if let Some(saved) = &mut self.saved {
                         normed.store(saved.c.as_mut_ptr().add(row * width + unit));
                     }

@@ -64,10 +64,10 @@ impl Kernel for OuterSum<'_> {
             // SAFETY: `OuterSum::run` has checked every length.
             unsafe {
                 match (columns - first) / V::N {
-                    1 => in_row_groups!(V, width, |at, R| self.block::<V, R, 1>(at, first)),
-                    2 => in_row_groups!(V, width, |at, R| self.block::<V, R, 2>(at, first)),
-                    3 => in_row_groups!(V, width, |at, R| self.block::<V, R, 3>(at, first)),
-                    _ => in_row_groups!(V, width, |at, R| self.block::<V, R, 4>(at, first)),
+                    1 => in_row_groups!(V, 1, width, |at, R| self.block::<V, R, 1>(at, first)),
+                    2 => in_row_groups!(V, 2, width, |at, R| self.block::<V, R, 2>(at, first)),
+                    3 => in_row_groups!(V, 3, width, |at, R| self.block::<V, R, 3>(at, first)),
+                    _ => in_row_groups!(V, 4, width, |at, R| self.block::<V, R, 4>(at, first)),
                 }
             }
         }

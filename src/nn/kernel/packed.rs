@@ -88,28 +88,52 @@ pub(super) unsafe fn accumulate<V: Lanes, const R: usize, const G: usize>(
     }
 }
 
-/// Calls `$f::<…, R>` with as many rows at a time as the register file holds.
-macro_rules! in_row_groups {
-    ($lanes:ty, $rows:expr, |$at:ident, $R:ident| $call:expr) => {{
-        let mut $at = 0;
-        while $at < $rows {
-            let group = usize::min(<$lanes>::ROWS, $rows - $at);
-            macro_rules! with {
-                ($n:literal) => {{
-                    const $R: usize = $n;
-                    $call
-                }};
+/// The same sums of one row, `a[0, k]`, for as many panels as [`accumulate`] has rows: `panel` floats
+/// lie between them in `b`. One row alone would wait for each sum's last product.
+///
+/// # Safety
+/// As [`accumulate`].
+#[inline(always)]
+pub(super) unsafe fn accumulate_across<V: Lanes, const P: usize, const G: usize>(
+    mut acc: [[V; 4]; P],
+    first: usize,
+    walk: Walk,
+    panel: usize,
+) -> [[V; 4]; P] {
+    unsafe {
+        for k in 0..walk.depth {
+            let a = V::splat(*walk.a.add(k * walk.next));
+            for (p, acc) in acc.iter_mut().enumerate() {
+                let b = walk.b.add(p * panel + k * walk.b_next);
+                for g in 0..G {
+                    acc[first + g] = a.mul_add(V::load(b.add(g * V::N)), acc[first + g]);
+                }
             }
-            match group {
-                1 => with!(1),
-                2 => with!(2),
-                3 => with!(3),
-                4 => with!(4),
-                5 => with!(5),
-                _ => with!(6),
-            }
-            $at += group;
         }
+        acc
+    }
+}
+
+/// Calls `$f::<…, R>` with as many rows at a time as the register file holds, when each has so many sums.
+/// Few sums must come with many rows: a sum waits for the one before.
+macro_rules! in_row_groups {
+    ($lanes:ty, $sums:literal, $rows:expr, |$at:ident, $R:ident| $call:expr) => {{
+        let mut $at = 0;
+        macro_rules! while_there_are {
+            ($n:literal) => {
+                while $n <= <$lanes>::ROWS * 4 / $sums && $n <= $rows - $at {
+                    const $R: usize = $n;
+                    $call;
+                    $at += $R;
+                }
+            };
+        }
+        while_there_are!(12);
+        while_there_are!(6);
+        while_there_are!(4);
+        while_there_are!(3);
+        while_there_are!(2);
+        while_there_are!(1);
     }};
 }
 pub(super) use in_row_groups;
@@ -190,6 +214,38 @@ impl Product<'_> {
         self.weights.isa.run(self);
     }
 
+    /// `P` panels of four registers of one row.
+    ///
+    /// # Safety
+    /// `run` has checked the lengths; row `at` and `first + 4 · P · V::N` columns exist.
+    #[inline(always)]
+    unsafe fn across<V: Lanes, const P: usize>(&mut self, at: usize, first: usize) {
+        unsafe {
+            let mut acc = [[V::splat(0.0); 4]; P];
+            if let Some(bias) = self.bias {
+                for (i, acc) in acc.as_flattened_mut().iter_mut().enumerate() {
+                    *acc = V::load(bias.as_ptr().add(first + i * V::N));
+                }
+            }
+            let (b_next, panel) = (4 * V::N, 4 * V::N * self.weights.depth);
+            let mut b = self.weights.panels.as_ptr().add(first * self.weights.depth);
+            for a in self.a {
+                let (row, depth) = (a.values.as_ptr().add(at * a.stride), a.width);
+                acc = accumulate_across::<V, P, 4>(
+                    acc,
+                    0,
+                    Walk { a: row, row: 0, next: 1, b, b_next, depth },
+                    panel,
+                );
+                b = b.add(depth * b_next);
+            }
+            let out = self.out.as_mut_ptr().add(at * self.stride + first);
+            for (i, acc) in acc.as_flattened().iter().enumerate() {
+                activate(self.activation, *acc).store(out.add(i * V::N));
+            }
+        }
+    }
+
     /// # Safety
     /// `run` has checked the lengths; `at + R` rows and `first + G · V::N` columns exist.
     #[inline(always)]
@@ -214,7 +270,7 @@ impl Product<'_> {
             for (r, acc) in acc.iter().enumerate() {
                 let out = self.out.as_mut_ptr().add((at + r) * self.stride + first);
                 for (g, acc) in acc.iter().take(G).enumerate() {
-                    acc.store(out.add(g * V::N));
+                    activate(self.activation, *acc).store(out.add(g * V::N));
                 }
             }
         }
@@ -227,26 +283,22 @@ impl Kernel for Product<'_> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(mut self) {
         let (rows, columns) = (self.rows, self.weights.columns);
-        for first in (0..columns).step_by(4 * V::N) {
-            // SAFETY: `Product::run` has checked every length.
-            unsafe {
-                match (columns - first) / V::N {
-                    1 => in_row_groups!(V, rows, |at, R| self.block::<V, R, 1>(at, first)),
-                    2 => in_row_groups!(V, rows, |at, R| self.block::<V, R, 2>(at, first)),
-                    3 => in_row_groups!(V, rows, |at, R| self.block::<V, R, 3>(at, first)),
-                    _ => in_row_groups!(V, rows, |at, R| self.block::<V, R, 4>(at, first)),
-                }
+        // SAFETY: `Product::run` has checked every length.
+        unsafe {
+            // A row that is left over goes through several panels at once.
+            let alone = rows % V::ROWS == 1;
+            let (rows, panels) = (rows - usize::from(alone), columns / (4 * V::N));
+            if alone {
+                in_row_groups!(V, 4, panels, |at, P| self.across::<V, P>(rows, at * 4 * V::N));
             }
-        }
-        if self.activation == Activation::None {
-            return;
-        }
-        for row in 0..rows {
-            for column in (0..columns).step_by(V::N) {
-                // SAFETY: `Product::run` has checked every length.
-                unsafe {
-                    let out = self.out.as_mut_ptr().add(row * self.stride + column);
-                    activate(self.activation, V::load(out)).store(out);
+            for first in (0..columns).step_by(4 * V::N) {
+                let registers = (columns - first) / V::N;
+                let rows = if alone && registers < 4 { rows + 1 } else { rows };
+                match registers {
+                    1 => in_row_groups!(V, 1, rows, |at, R| self.block::<V, R, 1>(at, first)),
+                    2 => in_row_groups!(V, 2, rows, |at, R| self.block::<V, R, 2>(at, first)),
+                    3 => in_row_groups!(V, 3, rows, |at, R| self.block::<V, R, 3>(at, first)),
+                    _ => in_row_groups!(V, 4, rows, |at, R| self.block::<V, R, 4>(at, first)),
                 }
             }
         }

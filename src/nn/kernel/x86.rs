@@ -63,31 +63,16 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn round(self) -> Self {
-        unsafe { Self(_mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0)) }
-    }
-
-    #[inline(always)]
-    unsafe fn scale(self, k: Self) -> Self {
+    unsafe fn times_power(self, bits: Self) -> Self {
         unsafe {
-            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(k.0), _mm256_set1_epi32(127));
-            Self(_mm256_mul_ps(self.0, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent))))
+            let exponent = _mm256_slli_epi32::<23>(_mm256_castps_si256(bits.0));
+            Self(_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(self.0), exponent)))
         }
     }
 
     #[inline(always)]
-    unsafe fn reciprocal(self) -> Self {
-        unsafe { Self(_mm256_div_ps(_mm256_set1_ps(1.0), self.0)) }
-    }
-
-    #[inline(always)]
-    unsafe fn neg_abs(self) -> Self {
-        unsafe { Self(_mm256_or_ps(self.0, _mm256_set1_ps(-0.0))) }
-    }
-
-    #[inline(always)]
-    unsafe fn with_sign(self, of: Self) -> Self {
-        unsafe { Self(_mm256_or_ps(self.0, _mm256_and_ps(of.0, _mm256_set1_ps(-0.0)))) }
+    unsafe fn div(self, b: Self) -> Self {
+        unsafe { Self(_mm256_div_ps(self.0, b.0)) }
     }
 
     #[inline(always)]
@@ -160,32 +145,21 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn round(self) -> Self {
-        unsafe { Self(_mm512_roundscale_ps::<0>(self.0)) }
-    }
-
-    #[inline(always)]
-    unsafe fn scale(self, k: Self) -> Self {
-        unsafe { Self(_mm512_scalef_ps(self.0, k.0)) }
-    }
-
-    #[inline(always)]
-    unsafe fn reciprocal(self) -> Self {
+    unsafe fn times_power(self, bits: Self) -> Self {
         unsafe {
-            // 14 bits, doubled by one step of Newton's method.
-            let y = _mm512_rcp14_ps(self.0);
-            Self(_mm512_fmadd_ps(y, _mm512_fnmadd_ps(self.0, y, _mm512_set1_ps(1.0)), y))
+            let exponent = _mm512_slli_epi32::<23>(_mm512_castps_si512(bits.0));
+            Self(_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(self.0), exponent)))
         }
     }
 
     #[inline(always)]
-    unsafe fn neg_abs(self) -> Self {
-        unsafe { Self(_mm512_or_ps(self.0, _mm512_set1_ps(-0.0))) }
-    }
-
-    #[inline(always)]
-    unsafe fn with_sign(self, of: Self) -> Self {
-        unsafe { Self(_mm512_or_ps(self.0, _mm512_and_ps(of.0, _mm512_set1_ps(-0.0)))) }
+    unsafe fn div(self, b: Self) -> Self {
+        unsafe {
+            // 14 bits of the reciprocal, doubled by one step of Newton's method.
+            let y = _mm512_rcp14_ps(b.0);
+            let y = _mm512_fmadd_ps(y, _mm512_fnmadd_ps(b.0, y, _mm512_set1_ps(1.0)), y);
+            Self(_mm512_mul_ps(self.0, y))
+        }
     }
 
     #[inline(always)]

@@ -2,12 +2,13 @@
 
 use super::{Rows, TILE};
 use crate::nn::Blueprint;
-use crate::nn::kernel::{Aligned, Isa, Operand};
+use crate::nn::kernel::{Aligned, Gather, Isa, Operand, Places, Scatter};
 use crate::nn::layer::{Layer, Scratch, Step};
 
 /// Layers packed for serving. Their states lie in a series' row from `offset` on, `[h | c]` or `[h]`
 /// of every layer, the first layer first.
 pub(super) struct Stack {
+    isa: Isa,
     layers: Vec<Layer>,
     scratch: Scratch,
     offset: usize,
@@ -33,6 +34,7 @@ impl Stack {
         let width = isa.padded(stack.hidden);
         let state = || Aligned::zeros(TILE * width);
         Self {
+            isa,
             layers: layouts
                 .iter()
                 .enumerate()
@@ -56,12 +58,13 @@ impl Stack {
         let (hidden, width, rows) = (self.hidden, self.width, slots.len());
         for (l, layer) in self.layers.iter().enumerate() {
             let at = self.offset + l * self.state_width;
-            for (r, slot) in slots.iter().enumerate() {
-                let state = &states.row(*slot)[at..][..self.state_width];
-                self.h[r * width..][..hidden].copy_from_slice(&state[..hidden]);
-                if self.state_width > hidden {
-                    self.c[r * width..][..hidden].copy_from_slice(&state[hidden..]);
-                }
+            let place =
+                |at| Places { isa: self.isa, slots, width: states.width, at, len: hidden, stride: width };
+            let (of_h, of_c) = (place(at), place(at + hidden));
+            let carries_c = self.state_width > hidden;
+            Gather { places: of_h, rows: states.values, tile: &mut self.h }.run();
+            if carries_c {
+                Gather { places: of_c, rows: states.values, tile: &mut self.c }.run();
             }
             std::mem::swap(&mut self.below, &mut self.out);
             let below = Operand { values: &self.below, stride: width, width: hidden };
@@ -74,12 +77,9 @@ impl Stack {
                 out: &mut self.out,
                 work: self.scratch.work(),
             });
-            for (r, slot) in slots.iter().enumerate() {
-                let state = &mut states.row(*slot)[at..][..self.state_width];
-                state[..hidden].copy_from_slice(&self.out[r * width..][..hidden]);
-                if self.state_width > hidden {
-                    state[hidden..].copy_from_slice(&self.c[r * width..][..hidden]);
-                }
+            Scatter { places: of_h, rows: states.values, tile: &self.out }.run();
+            if carries_c {
+                Scatter { places: of_c, rows: states.values, tile: &self.c }.run();
             }
             if (1..self.residual).contains(&l) {
                 let below = self.below[..rows * width].iter();

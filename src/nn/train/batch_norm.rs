@@ -96,12 +96,22 @@ impl BatchNorm {
 
     /// Moves the running statistics towards the last pass's, the variance unbiased as in PyTorch.
     pub fn settle(&self, layer: &mut [f32]) {
-        let [.., mean, variance] = &self.ranges;
-        let unbiased = self.rows as f64 / (self.rows.max(2) - 1) as f64;
-        for k in 0..self.width {
-            let towards = |to: &mut f32, now: f64| *to += MOMENTUM * (now as f32 - *to);
-            towards(&mut layer[mean.start + k], self.mean[k]);
-            towards(&mut layer[variance.start + k], self.variance[k] * unbiased);
-        }
+        settle(&self.ranges, [&self.mean, &self.variance], self.rows, layer);
+    }
+}
+
+/// Moves the running statistics of a layer's flat vector towards the mean and mean square of `rows`
+/// rows.
+pub(in crate::nn) fn settle<T: Copy + Into<f64>>(
+    [.., mean, variance]: &[Range<usize>; 4],
+    [now_mean, now_variance]: [&[T]; 2],
+    rows: usize,
+    layer: &mut [f32],
+) {
+    let unbiased = rows as f64 / (rows.max(2) - 1) as f64;
+    let towards = |to: &mut f32, now: f64| *to += MOMENTUM * (now as f32 - *to);
+    for k in 0..mean.len() {
+        towards(&mut layer[mean.start + k], now_mean[k].into());
+        towards(&mut layer[variance.start + k], now_variance[k].into() * unbiased);
     }
 }

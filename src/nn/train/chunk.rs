@@ -29,7 +29,7 @@ pub struct Chunk<'a> {
 
 impl Chunk<'_> {
     /// Targets of one step of one series.
-    pub(super) fn points(&self) -> usize {
+    pub(in crate::nn) fn points(&self) -> usize {
         self.targets.len() / (self.batch * self.steps)
     }
 
@@ -54,7 +54,7 @@ impl Chunk<'_> {
 
 /// From `[batch, steps, width]`, of which steps `from..from + count` are taken, to
 /// `[count, batch, width]`.
-pub(super) fn time_major(
+pub(in crate::nn) fn time_major(
     values: &[f32],
     batch: usize,
     steps: usize,

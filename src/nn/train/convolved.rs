@@ -4,6 +4,7 @@
 use super::body::{Body, Lap, layer_states};
 use super::map::Map;
 use super::stack::Stack;
+use super::strides::{Past, Strides};
 use crate::nn::fold::folded;
 use crate::nn::kernel::{Aligned, Isa, Operand, Product, Slopes};
 use crate::nn::serve::stacked;
@@ -13,20 +14,14 @@ pub(super) struct ConvolvedBody {
     isa: Isa,
     blueprint: Blueprint,
     kernel: usize,
-    stride: usize,
     hidden: usize,
     /// Hidden units in whole registers.
     width: usize,
     conv: Map,
     stack: Stack,
     batch: usize,
-    /// Readings since the last full stride before the first step, `[batch]`.
-    phases: Vec<usize>,
-    /// Strides that became full, in the row that has most.
-    strides: usize,
-    /// What the convolution saw of each, `[strides · batch, kernel · inputs]`.
-    window: Vec<f32>,
-    /// What it gave, `[strides · batch, width]`.
+    strides: Strides,
+    /// What the convolution gave, `[strides · batch, width]`.
     entering: Aligned,
     /// `[steps · batch, width]`
     top: Aligned,
@@ -36,15 +31,13 @@ pub(super) struct ConvolvedBody {
 
 /// What a row carries, for every row of a batch.
 struct Start {
-    phases: Vec<usize>,
-    /// Readings before the first step, oldest first, `[kernel − 1, batch, inputs]`.
-    past: Vec<f32>,
+    past: Past,
     states: Vec<Vec<f32>>,
 }
 
 impl ConvolvedBody {
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
-        let Family::Convolved { kernel, stride, stack } = b.family() else {
+        let Family::Convolved { kernel, stack, .. } = b.family() else {
             panic!("{b:?} has no convolution");
         };
         let empty = || Aligned::zeros(0);
@@ -52,15 +45,12 @@ impl ConvolvedBody {
             isa,
             blueprint: *b,
             kernel,
-            stride,
             hidden: stack.hidden,
             width: isa.padded(stack.hidden),
             conv: Map::new(b, "conv", b.inputs(), kernel),
             stack: Stack::new(isa, b),
             batch: 0,
-            phases: Vec::new(),
-            strides: 0,
-            window: Vec::new(),
+            strides: Strides::default(),
             entering: empty(),
             top: empty(),
             dtop: empty(),
@@ -69,76 +59,39 @@ impl ConvolvedBody {
     }
 
     fn start(&self, state: Option<&[f32]>, batch: usize) -> Start {
-        let (b, inputs) = (&self.blueprint, self.blueprint.inputs());
-        let past = self.kernel - 1;
-        let states = layer_states(b, state, batch, 1 + past * inputs);
-        let Some(rows) = state else {
-            return Start { phases: vec![0; batch], past: vec![0.0; past * batch * inputs], states };
-        };
-        let row = |r: usize| &rows[r * b.row_width()..][..b.row_width()];
-        let reading = |t: usize| (0..batch).flat_map(move |r| &row(r)[1 + t * inputs..][..inputs]);
-        let phases = (0..batch).map(|r| row(r)[0] as usize).collect();
-        Start { phases, past: (0..past).flat_map(reading).copied().collect(), states }
+        let b = &self.blueprint;
+        let states = layer_states(b, state, batch, 1 + (self.kernel - 1) * b.inputs());
+        Start { past: Past::of(b, state, batch), states }
     }
 
     /// From `start` through `steps` readings, `x` `[steps, batch, inputs]`.
     fn run(&mut self, values: &[f32], start: &Start, x: &[f32], [steps, batch]: [usize; 2], learn: bool) {
-        let (inputs, kernel, stride) = (self.blueprint.inputs(), self.kernel, self.stride);
+        let (inputs, kernel) = (self.blueprint.inputs(), self.kernel);
         self.batch = batch;
-        self.phases.clone_from(&start.phases);
-        let full = |phase: usize| (phase + steps) / stride;
-        self.strides = start.phases.iter().map(|p| full(*p)).max().unwrap_or(0);
-        self.window.clear();
-        for nth in 0..self.strides {
-            for (b, phase) in start.phases.iter().enumerate() {
-                if nth >= full(*phase) {
-                    self.window.resize(self.window.len() + kernel * inputs, 0.0);
-                    continue;
-                }
-                let newest = (nth + 1) * stride - phase - 1;
-                for then in newest..newest + kernel {
-                    let from = match then.checked_sub(kernel - 1) {
-                        Some(then) => &x[(then * batch + b) * inputs..],
-                        None => &start.past[(then * batch + b) * inputs..],
-                    };
-                    self.window.extend_from_slice(&from[..inputs]);
-                }
-            }
-        }
-        let (rows, width) = (self.strides * batch, self.width);
+        self.strides.fill(&self.blueprint, &start.past, x, [steps, batch]);
+        let (rows, width) = (self.strides.count * batch, self.width);
         self.entering.reserve(rows * width);
         let parts = [Some((self.conv.weight(values), self.conv.bias(values)))];
         let (weights, bias) = stacked(self.isa, [self.hidden, inputs, kernel], &parts);
         let (a, activation) =
-            ([Operand::dense(&self.window, kernel * inputs), Operand::EMPTY], Activation::Relu);
+            ([Operand::dense(&self.strides.window, kernel * inputs), Operand::EMPTY], Activation::Relu);
         let (weights, bias, out) = (&weights, Some(&bias[..]), &mut self.entering[..]);
         Product { weights, bias, activation, a, rows, out, stride: width }.run();
         let entering = Operand { values: &self.entering, stride: width, width: self.hidden };
-        self.stack.forward(values, entering, &start.states, [self.strides, batch], learn);
-    }
-
-    /// How many strides row `b` has full after step `t`.
-    fn nth(&self, t: usize, b: usize) -> usize {
-        (self.phases[b] + t + 1) / self.stride
+        self.stack.forward(values, entering, &start.states, [self.strides.count, batch], learn);
     }
 
     /// Where serving would be after `steps`.
     fn end(&self, start: &Start, x: &[f32], [steps, batch]: [usize; 2]) -> Start {
-        let row = batch * self.blueprint.inputs();
-        let all: Vec<f32> = start.past.iter().chain(&x[..steps * row]).copied().collect();
         let layers = start.states.len();
         let mut states = vec![Vec::new(); layers];
         for b in 0..batch {
-            let after: Vec<f32> = self.stack.states_after(self.nth(steps - 1, b), b).collect();
+            let after: Vec<f32> = self.stack.states_after(self.strides.nth(steps - 1, b), b).collect();
             for (state, after) in states.iter_mut().zip(after.chunks_exact(after.len() / layers)) {
                 state.extend_from_slice(after);
             }
         }
-        Start {
-            phases: start.phases.iter().map(|p| (p + steps) % self.stride).collect(),
-            past: all[steps * row..].to_vec(),
-            states,
-        }
+        Start { past: start.past.after(&self.blueprint, x, [steps, batch]), states }
     }
 }
 
@@ -169,7 +122,7 @@ impl Body for ConvolvedBody {
         for t in 0..steps {
             for b in 0..batch {
                 let to = &mut self.top[(t * batch + b) * width..][..hidden];
-                match (self.phases[b] + t + 1) / self.stride {
+                match self.strides.nth(t, b) {
                     0 => {
                         to.fill(0.0);
                         for state in shown {
@@ -188,12 +141,12 @@ impl Body for ConvolvedBody {
 
     fn backward(&mut self, values: &[f32], dtop: &mut Aligned, _: Option<&[f32]>, gradient: &mut [f32]) {
         let (isa, width, batch) = (self.isa, self.width, self.batch);
-        let (rows, len) = (self.strides * batch, self.strides * batch * width);
+        let (rows, len) = (self.strides.count * batch, self.strides.count * batch * width);
         self.dtop.reserve(len);
         self.dtop[..len].fill(0.0);
         for (row, d) in dtop.chunks_exact(width).enumerate() {
             let (t, b) = (row / batch, row % batch);
-            if let Some(n) = self.nth(t, b).checked_sub(1).filter(|n| *n < self.strides) {
+            if let Some(n) = self.strides.nth(t, b).checked_sub(1).filter(|n| *n < self.strides.count) {
                 let to = &mut self.dtop[(n * batch + b) * width..][..width];
                 to.iter_mut().zip(d).for_each(|(to, d)| *to += d);
             }
@@ -205,7 +158,7 @@ impl Body for ConvolvedBody {
         let all = self.kernel * inputs;
         let taps: Vec<Operand> = (0..self.kernel)
             .map(|tap| Operand {
-                values: self.window.get(tap * inputs..).unwrap_or(&[]),
+                values: self.strides.window.get(tap * inputs..).unwrap_or(&[]),
                 stride: all,
                 width: inputs,
             })

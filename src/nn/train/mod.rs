@@ -2,7 +2,7 @@
 //!
 //! Owns the weights in training, the optimiser's moments, the dropout masks and the buffers.
 //! Promises that a chunk changes nothing when its loss or gradient is not finite, that what
-//! [`Trainer::weights`] returns shares no storage with it, and that it stays on the caller's
+//! [`Trainer::weights`] returns shares no storage with it, and that on the CPU it stays on the caller's
 //! thread. Never touches an arena.
 
 mod adamw;
@@ -17,6 +17,7 @@ mod map;
 mod pass;
 mod reverse;
 mod stack;
+mod strides;
 mod tape;
 mod wavenet;
 mod window;
@@ -26,13 +27,21 @@ use std::sync::{Mutex, PoisonError};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Blueprint, Error, Head, Weights};
+use super::composed::ComposedPass;
+use super::{Blueprint, Device, Error, Head, Weights};
 use adamw::AdamW;
-use pass::{Pass, Way};
+use pass::Pass;
 
 pub use adamw::OptimiserState;
 pub use chunk::{Chunk, Loss};
 pub use dropout::Dropout;
+
+pub(super) use batch_norm::settle;
+pub(super) use chunk::time_major;
+pub(super) use pass::Way;
+pub(super) use strides::{Past, Strides};
+pub(super) use tape::Masks;
+pub(super) use window::readings_side_by_side;
 
 /// How to train.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,16 +69,36 @@ pub struct Trainer {
     values: Vec<f32>,
     optimiser: AdamW,
     rng: ChaCha8Rng,
+    engine: Engine,
+}
+
+/// Who takes a chunk forth and back.
+enum Engine {
     /// Scratch: what a panic leaves in it, the next forward pass fills anew.
-    pass: Mutex<Pass>,
+    Fused(Box<Mutex<Pass>>),
+    Composed(ComposedPass),
 }
 
 impl Trainer {
-    /// Starts from `weights` and, when given, from where an optimiser left them.
+    /// Starts from `weights` and, when given, from where an optimiser left them, on the CPU.
     ///
     /// # Errors
     /// [`Error::Setting`]; [`Error::OptimiserState`] when the moments are another network's.
     pub fn new(
+        weights: &Weights,
+        optimiser: Option<&OptimiserState>,
+        settings: TrainerSettings,
+    ) -> Result<Self, Error> {
+        Self::on(&Device::cpu(), weights, optimiser, settings)
+    }
+
+    /// The same on a device. Forecasts, losses and gradients are made there; the update of the weights
+    /// is the CPU's everywhere, so that an optimiser goes on elsewhere as if it had stayed.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn on(
+        device: &Device,
         weights: &Weights,
         optimiser: Option<&OptimiserState>,
         settings: TrainerSettings,
@@ -107,7 +136,10 @@ impl Trainer {
             optimiser: AdamW::new(&blueprint, state, settings.learning_rate, settings.weight_decay),
             rng: ChaCha8Rng::seed_from_u64(settings.seed),
             settings,
-            pass: Mutex::new(Pass::new(&blueprint)),
+            engine: match device.library() {
+                None => Engine::Fused(Box::new(Mutex::new(Pass::new(&blueprint)))),
+                Some(device) => Engine::Composed(ComposedPass::new(&blueprint, device)),
+            },
         })
     }
 
@@ -148,7 +180,12 @@ impl Trainer {
             return Err(Error::NotFinite("the loss or its gradient"));
         }
         self.optimiser.update(&mut self.values, &gradient)?;
-        self.pass.get_mut().unwrap_or_else(PoisonError::into_inner).settle(&mut self.values);
+        match &mut self.engine {
+            Engine::Fused(pass) => {
+                pass.get_mut().unwrap_or_else(PoisonError::into_inner).settle(&mut self.values);
+            }
+            Engine::Composed(pass) => pass.settle(&mut self.values),
+        }
         Ok(loss)
     }
 
@@ -156,20 +193,28 @@ impl Trainer {
     /// [`Weights::values`], with dropout. Changes no weight.
     ///
     /// # Errors
-    /// [`Error::Length`].
+    /// [`Error::Length`]; [`Error::Tensor`] when the device fails.
     pub fn gradient(&mut self, chunk: &Chunk) -> Result<(f32, Vec<f32>), Error> {
         let (b, loss) = (&self.blueprint, &self.settings.loss);
         chunk.check(b, loss)?;
         let masks = self.settings.dropout.masks(b, chunk.batch, &mut self.rng);
         let decodes = matches!(b.head(), Head::Decoder { .. });
         let forced = decodes && self.rng.random::<f32>() < self.settings.teacher_forcing;
-        let pass = self.pass.get_mut().unwrap_or_else(PoisonError::into_inner);
-        pass.forward(&self.values, chunk, Way { masks, learn: true, forced });
-        let (sum, count) = pass.loss(chunk, loss);
-        if count == 0.0 {
-            return Ok((0.0, vec![0.0; self.values.len()]));
-        }
-        Ok(((sum / count) as f32, pass.backward(&self.values, chunk, loss, count)))
+        let way = Way { masks, learn: true, forced };
+        let (sum, count, gradient) = match &mut self.engine {
+            Engine::Fused(pass) => {
+                let pass = pass.get_mut().unwrap_or_else(PoisonError::into_inner);
+                pass.forward(&self.values, chunk, way);
+                let (sum, count) = pass.loss(chunk, loss);
+                if count == 0.0 {
+                    return Ok((0.0, vec![0.0; self.values.len()]));
+                }
+                (sum, count, pass.backward(&self.values, chunk, loss, count))
+            }
+            Engine::Composed(pass) => pass.gradient(&self.values, chunk, loss, way)?,
+        };
+        let mean = if count == 0.0 { 0.0 } else { sum / count };
+        Ok((mean as f32, gradient))
     }
 
     /// The weighted sum of losses and the sum of weights, without gradient or dropout.
@@ -177,7 +222,12 @@ impl Trainer {
     /// # Errors
     /// [`Error::Length`].
     pub fn evaluate(&self, chunk: &Chunk) -> Result<(f64, f64), Error> {
-        self.undropped(chunk, |pass| pass.loss(chunk, &self.settings.loss))
+        let loss = &self.settings.loss;
+        chunk.check(&self.blueprint, loss)?;
+        match &self.engine {
+            Engine::Fused(pass) => Ok(self.undropped(pass, chunk, |pass| pass.loss(chunk, loss))),
+            Engine::Composed(pass) => Ok(pass.evaluate(&self.values, chunk, loss)?),
+        }
     }
 
     /// What the network says at every step that is learnt from, `[batch, steps, outputs]`, without
@@ -186,14 +236,17 @@ impl Trainer {
     /// # Errors
     /// [`Error::Length`].
     pub fn forecast(&self, chunk: &Chunk) -> Result<Vec<f32>, Error> {
-        self.undropped(chunk, |pass| pass.forecast(chunk))
+        chunk.check(&self.blueprint, &self.settings.loss)?;
+        match &self.engine {
+            Engine::Fused(pass) => Ok(self.undropped(pass, chunk, |pass| pass.forecast(chunk))),
+            Engine::Composed(pass) => Ok(pass.forecast(&self.values, chunk)?),
+        }
     }
 
-    fn undropped<R>(&self, chunk: &Chunk, read: impl FnOnce(&Pass) -> R) -> Result<R, Error> {
-        chunk.check(&self.blueprint, &self.settings.loss)?;
-        let mut pass = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
+    fn undropped<R>(&self, pass: &Mutex<Pass>, chunk: &Chunk, read: impl FnOnce(&Pass) -> R) -> R {
+        let mut pass = pass.lock().unwrap_or_else(PoisonError::into_inner);
         pass.forward(&self.values, chunk, Way::served());
-        Ok(read(&pass))
+        read(&pass)
     }
 }
 

@@ -36,7 +36,7 @@ enum Tail {
 }
 
 /// How a pass goes.
-pub(super) struct Way {
+pub(in crate::nn) struct Way {
     /// Dropout; empty where nothing is dropped.
     pub masks: Vec<Masks>,
     /// Whether it will go back.

@@ -40,7 +40,7 @@ pub(super) struct Tape {
 
 /// Dropout of one layer over one sequence: 0 or `1 / (1 − p)`, the same at every step.
 #[derive(Clone, Default)]
-pub(super) struct Masks {
+pub(in crate::nn) struct Masks {
     /// `[B, inputs]`
     pub x: Option<Vec<f32>>,
     /// `[B, hidden]`

@@ -1,7 +1,9 @@
 //! Dense layers on the last readings, over a whole chunk.
 
 use super::body::{Body, Lap};
+use super::chunk::Chunk;
 use super::map::Map;
+use super::tape::Masks;
 use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product, Slopes};
 use crate::nn::{Activation, Blueprint, Family};
 
@@ -40,38 +42,6 @@ impl WindowBody {
         }
     }
 
-    /// Puts every step's readings side by side: those of the chunk, and before them those of the
-    /// states, or zeros.
-    fn unfold(&mut self, lap: &Lap) {
-        let (chunk, inputs, readings) = (lap.chunk, self.blueprint.inputs(), self.readings);
-        let (batch, past) = (chunk.batch, readings - 1);
-        let mask = lap.masks.first().and_then(|m| m.x.as_deref());
-        self.window.clear();
-        self.window.reserve(chunk.steps * batch * readings * inputs);
-        for t in chunk.burn_in..chunk.burn_in + chunk.steps {
-            for b in 0..batch {
-                for then in t..t + readings {
-                    let from = self.window.len();
-                    match (then.checked_sub(past), chunk.state) {
-                        (Some(then), _) => {
-                            self.window.extend_from_slice(&lap.x[(then * batch + b) * inputs..][..inputs]);
-                        }
-                        (None, Some(state)) => {
-                            let row = &state[b * self.blueprint.row_width()..];
-                            self.window.extend_from_slice(&row[then * inputs..][..inputs]);
-                        }
-                        (None, None) => self.window.resize(from + inputs, 0.0),
-                    }
-                    if let Some(mask) = mask {
-                        let mask = &mask[b * inputs..];
-                        self.window[from..].iter_mut().zip(mask).for_each(|(v, m)| *v *= m);
-                    }
-                }
-            }
-        }
-        self.rows = chunk.steps * batch;
-    }
-
     fn entering(&self, l: usize) -> Operand<'_> {
         match l {
             0 => Operand::dense(&self.window, self.readings * self.blueprint.inputs()),
@@ -84,9 +54,45 @@ impl WindowBody {
     }
 }
 
+/// Every learnt step's readings side by side, `[steps · batch, readings · inputs]`: those of the chunk,
+/// `x` time-major, and before them those of the states, or zeros.
+pub(in crate::nn) fn readings_side_by_side(
+    b: &Blueprint,
+    chunk: &Chunk,
+    x: &[f32],
+    masks: &[Masks],
+    to: &mut Vec<f32>,
+) {
+    let Family::Window { readings, .. } = b.family() else { panic!("{b:?} has no window") };
+    let (batch, inputs, past) = (chunk.batch, b.inputs(), readings - 1);
+    let mask = masks.first().and_then(|m| m.x.as_deref());
+    to.clear();
+    to.reserve(chunk.steps * batch * readings * inputs);
+    for t in chunk.burn_in..chunk.burn_in + chunk.steps {
+        for row in 0..batch {
+            for then in t..t + readings {
+                let from = to.len();
+                match (then.checked_sub(past), chunk.state) {
+                    (Some(then), _) => to.extend_from_slice(&x[(then * batch + row) * inputs..][..inputs]),
+                    (None, Some(state)) => {
+                        let state = &state[row * b.row_width()..];
+                        to.extend_from_slice(&state[then * inputs..][..inputs]);
+                    }
+                    (None, None) => to.resize(from + inputs, 0.0),
+                }
+                if let Some(mask) = mask {
+                    let mask = &mask[row * inputs..];
+                    to[from..].iter_mut().zip(mask).for_each(|(v, m)| *v *= m);
+                }
+            }
+        }
+    }
+}
+
 impl Body for WindowBody {
     fn forward(&mut self, values: &[f32], lap: Lap) {
-        self.unfold(&lap);
+        readings_side_by_side(&self.blueprint, lap.chunk, lap.x, &lap.masks, &mut self.window);
+        self.rows = lap.chunk.steps * lap.chunk.batch;
         let (rows, stride) = (self.rows, self.isa.padded(self.hidden));
         for l in 0..self.maps.len() {
             let mut out = std::mem::replace(&mut self.outs[l], Aligned::zeros(0));

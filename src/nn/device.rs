@@ -1,0 +1,89 @@
+//! Where a network's states and numbers lie, and who computes there.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::Error;
+
+/// The CPU with the kernels of this room, or a device of the tensor library with its own operations.
+/// Cheap to clone: all clones are one device.
+#[derive(Clone, Debug, Default)]
+pub struct Device(Place);
+
+#[derive(Clone, Debug, Default)]
+enum Place {
+    #[default]
+    Kernels,
+    Library(candle_core::Device),
+}
+
+/// GPUs that are open, by number. What lies on two openings of one GPU can't meet in an operation, so
+/// each is opened once a process.
+static OPEN: Mutex<BTreeMap<usize, candle_core::Device>> = Mutex::new(BTreeMap::new());
+
+impl Device {
+    /// The CPU, with the fused kernels.
+    pub fn cpu() -> Self {
+        Self(Place::Kernels)
+    }
+
+    /// The CPU, with the tensor library's own operations: what a GPU computes, where there is none. Many
+    /// times slower than the kernels; it allocates, and may start threads.
+    pub fn composed() -> Self {
+        Self(Place::Library(candle_core::Device::Cpu))
+    }
+
+    /// The GPU of this number.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when there is no such GPU, or the program was built without the feature `cuda`.
+    pub fn cuda(number: usize) -> Result<Self, Error> {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(device) = open.get(&number) {
+            return Ok(Self(Place::Library(device.clone())));
+        }
+        let device = candle_core::Device::new_cuda(number)
+            .map_err(|cause| Error::Device { device: format!("cuda:{number}"), cause: cause.into() })?;
+        open.insert(number, device.clone());
+        Ok(Self(Place::Library(device)))
+    }
+
+    /// The first GPU where there is one that this program can use, else the CPU.
+    pub fn auto() -> Self {
+        Self::cuda(0).unwrap_or_default()
+    }
+
+    /// As the config names it.
+    pub fn name(&self) -> String {
+        match &self.0 {
+            Place::Kernels => "cpu".to_owned(),
+            Place::Library(device) => match device.location() {
+                candle_core::DeviceLocation::Cpu => "cpu, composed".to_owned(),
+                candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+                candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
+            },
+        }
+    }
+
+    /// Whether both are one device, computing in one way.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Place::Kernels, Place::Kernels) => true,
+            (Place::Library(a), Place::Library(b)) => a.same_device(b),
+            _ => false,
+        }
+    }
+
+    /// The library's device, where its operations compute; `None` where the kernels do.
+    pub(super) fn library(&self) -> Option<&candle_core::Device> {
+        match &self.0 {
+            Place::Kernels => None,
+            Place::Library(device) => Some(device),
+        }
+    }
+
+    /// Where tensors lie.
+    pub(super) fn memory(&self) -> &candle_core::Device {
+        self.library().unwrap_or(&candle_core::Device::Cpu)
+    }
+}
