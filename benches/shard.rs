@@ -18,7 +18,7 @@ use std::time::Duration;
 use stream::{any_model, hour, noise, stream};
 use tidecast::domain::{Reading, Values};
 use tidecast::engine::Shard;
-use yardstick::{Best, Report, one_thread, seconds, wanted};
+use yardstick::{Best, Report, seconds, threads, wanted};
 
 const ROUNDS: usize = 5;
 const BUDGET: Duration = Duration::from_millis(400);
@@ -69,7 +69,7 @@ impl Bench {
 }
 
 fn main() {
-    one_thread();
+    threads();
     let many = std::env::var("TIDECAST_BENCH_SERIES").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000);
     let mut report = Report::new("shard", &["copy"]);
     for accuracy in ["full", "compact"] {
