@@ -180,6 +180,15 @@ impl Trainer {
         self.undropped(chunk, |pass| pass.loss(chunk, &self.settings.loss))
     }
 
+    /// Of each step the weighted sum of its points' losses and the sum of their weights, `[batch, steps]`,
+    /// without dropout. Of a network that forecasts several quantiles its point is the first.
+    ///
+    /// # Errors
+    /// [`Error::Length`].
+    pub fn losses(&self, chunk: &Chunk) -> Result<Vec<[f64; 2]>, Error> {
+        self.undropped(chunk, |pass| pass.losses(chunk, &self.settings.loss))
+    }
+
     /// What the network says at every step that is learnt from, `[batch, steps, outputs]`, without
     /// dropout.
     ///

@@ -113,6 +113,15 @@ impl Pass {
         (sum, count)
     }
 
+    /// As [`Loss::by_step`], of the last forward pass.
+    pub fn losses(&self, chunk: &Chunk, loss: &Loss) -> Vec<[f64; 2]> {
+        let outputs = self.head.outputs();
+        loss.by_step(chunk, |row, point| {
+            let (b, t) = (row / chunk.steps, row % chunk.steps);
+            outputs[self.head.place(t * chunk.batch + b, point)]
+        })
+    }
+
     /// What the last forward pass forecast, `[batch, steps, outputs]`.
     pub fn forecast(&self, chunk: &Chunk) -> Vec<f32> {
         let outputs = self.blueprint.outputs();
