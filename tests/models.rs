@@ -131,6 +131,7 @@ window = 256
 fields = {{ series = "/id", time = "/ts" }}
 model = {{ hidden = 8, base = "last" }}
 training = {{ {training} }}
+promotion = {{ watch = 0 }}
 "#,
                 dir.path().join("store").display()
             );

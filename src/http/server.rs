@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use std::io;
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
@@ -118,11 +118,14 @@ async fn serve(listener: std::net::TcpListener, app: Router, stop: oneshot::Rece
 }
 
 fn router(shown: Shown) -> Router {
+    // Around the method alone: another one is told which is right, with or without a token.
+    let guarded = |order: MethodRouter<Shown>| {
+        order.route_layer(middleware::from_fn_with_state(shown.clone(), orders::guard))
+    };
     let changes = Router::new()
-        .route("/api/v1/streams/{stream}/models/{version}/promote", post(orders::promote))
-        .route("/api/v1/streams/{stream}/rollback", post(orders::roll_back))
-        .route("/api/v1/streams/{stream}/retrain", post(orders::retrain))
-        .route_layer(middleware::from_fn_with_state(shown.clone(), orders::guard));
+        .route("/api/v1/streams/{stream}/models/{version}/promote", guarded(post(orders::promote)))
+        .route("/api/v1/streams/{stream}/rollback", guarded(post(orders::roll_back)))
+        .route("/api/v1/streams/{stream}/retrain", guarded(post(orders::retrain)));
     Router::new()
         .route("/", get(page::dashboard))
         .route("/refresh.js", get(page::refresh))
