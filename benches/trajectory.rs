@@ -14,7 +14,8 @@ use serde_json::json;
 use tidecast::config::{Stream, from_toml};
 use tidecast::domain::{EventTime, ModelVersion, Reading, Values};
 use tidecast::engine::{Model, Shard};
-use tidecast::training::{Outcome, Round, Start};
+use tidecast::nn::Device;
+use tidecast::training::{Former, Outcome, Round, Start};
 
 const SEEN: usize = 8;
 const AHEAD: usize = 12;
@@ -136,19 +137,25 @@ fn main() {
         let mut case = "the experts' mixture".to_owned();
         if network {
             let samples = shard.samples(usize::MAX);
-            let round =
-                Round { stream: &stream, samples: &samples, champion: None, start: Start::Afresh, number: 1 };
+            let round = Round {
+                stream: &stream,
+                samples: &samples,
+                champion: None,
+                former: Former::Unwatched,
+                shadow: None,
+                start: Start::Afresh,
+                number: 1,
+            };
             case = match round.run(&mut || true).expect("a round") {
-                Outcome::Better { trained, loss, champion_loss } => {
-                    let model = Model { version: ModelVersion(1), weights: trained.weights };
-                    shard.bring(&model).expect("a network of the stream's shape");
+                Outcome::Better { trained, .. } => {
+                    let (version, weights) = (ModelVersion(1), trained.weights);
+                    shard
+                        .bring(&Model { version, weights, device: Device::cpu() })
+                        .expect("the stream's shape");
                     shard.warm(usize::MAX).expect("it warms");
-                    println!("held-out loss {loss:.4}, without a network {champion_loss:.4}");
                     format!("with a network, seed {seed}")
                 }
-                Outcome::Rejected { loss, champion_loss } => {
-                    format!("network rejected ({loss:.4} for {champion_loss:.4}), seed {seed}")
-                }
+                Outcome::Rejected(_) => format!("a network was rejected, seed {seed}"),
                 _ => "no network: too young".to_owned(),
             };
         }

@@ -1,7 +1,7 @@
 //! A wrong config is refused with every fault at once, each with its key and what is allowed.
 
 use std::time::Duration;
-use tidecast::config::{Bucket, Cloud, Device, LoadError, Place, from_toml, load};
+use tidecast::config::{Bucket, Cloud, Device, Every, LoadError, Place, from_toml, load};
 
 fn faults(text: &str) -> Vec<String> {
     match from_toml(text, &[]) {
@@ -35,6 +35,41 @@ fn the_least_config_is_right_and_has_the_documented_defaults() {
     assert!(snapshots.enabled);
     assert_eq!((snapshots.every, snapshots.keep), (Duration::from_secs(60), 3));
     assert_eq!(snapshots.restore_timeout, Duration::from_secs(60));
+}
+
+#[test]
+fn rounds_are_by_readings_or_by_event_time_and_promotion_has_its_rules() {
+    let stream = |lines: &str| {
+        from_toml(&format!("{LEAST}{lines}\n"), &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
+    };
+    let least = stream("");
+    assert_eq!(least.training.schedule.every, Every::Readings(168));
+    let rules = least.promotion;
+    assert_eq!((rules.confidence, rules.shadow, rules.watch), (0.5, false, 3));
+    let other = stream("training = { every = \"12h\" }\npromotion = { confidence = 0.99, watch = 0 }");
+    assert_eq!(other.training.schedule.every, Every::Time(Duration::from_secs(12 * 3_600)));
+    assert_eq!((other.promotion.confidence, other.promotion.watch), (0.99, 0));
+    for (lines, fault) in [
+        ("training = { every = \"soon\" }", "streams.power.training.every"),
+        ("training = { every = 0 }", "streams.power.training.every"),
+        ("promotion = { confidence = 1.0 }", "streams.power.promotion.confidence"),
+        ("promotion = { rollback_confidence = 0.2 }", "streams.power.promotion.rollback_confidence"),
+        ("promotion = { shadows = true }", "streams.power.promotion.shadows"),
+    ] {
+        let said = from_toml(&format!("{LEAST}{lines}\n"), &[]).unwrap_err().to_string();
+        assert!(said.contains(fault), "{lines}: {said}");
+    }
+}
+
+#[test]
+fn a_token_is_long_enough_and_none_means_that_nothing_can_be_changed() {
+    assert_eq!(from_toml(LEAST, &[]).unwrap().http.token, None);
+    let token = |token: &str| from_toml(LEAST, &[("http.token", token.to_owned())]).map(|c| c.http.token);
+    assert_eq!(token("0123456789abcdef").unwrap().as_deref(), Some("0123456789abcdef"));
+    for wrong in ["short", "0123456789 abcdef"] {
+        let said = token(wrong).unwrap_err().to_string();
+        assert!(said.contains("http.token") && !said.contains(wrong), "{said}");
+    }
 }
 
 #[test]

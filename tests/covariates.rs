@@ -8,7 +8,7 @@ use tidecast::config::Stream;
 use tidecast::domain::{ModelVersion, Reading, Values};
 use tidecast::engine::{Model, Shard};
 use tidecast::nn::Device;
-use tidecast::training::{Outcome, Round, Start};
+use tidecast::training::{Former, Outcome, Round, Start};
 
 const HORIZON: usize = 6;
 const HOURS: i64 = 700;
@@ -41,7 +41,15 @@ fn errors(stream: &Arc<Stream>, train: bool, told: impl Fn(i64) -> bool) -> Vec<
         while shard.run_round(&mut |e| take(&e.forecast.targets[0].yhat)).unwrap().is_some() {}
         if train && h == HOURS / 3 {
             let samples = shard.samples(1);
-            let round = Round { stream, samples: &samples, champion: None, start: Start::Afresh, number: 1 };
+            let round = Round {
+                stream,
+                samples: &samples,
+                champion: None,
+                former: Former::Unwatched,
+                shadow: None,
+                start: Start::Afresh,
+                number: 1,
+            };
             let Outcome::Better { trained, .. } = round.run(&mut || true).unwrap() else {
                 panic!("a network that is told the answer is better than none");
             };

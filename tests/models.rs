@@ -5,9 +5,10 @@ mod support;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
-use support::daemon::{Daemon, get};
+use support::daemon::{Daemon, get, post};
 use support::kafka::{
     Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
@@ -21,8 +22,18 @@ use tidecast::training::Trained;
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: i32 = 4;
 const SERIES: i64 = 8;
+const TOKEN: &str = "a-token-for-these-tests";
 /// Hours that are fed before the next look.
 const CHUNK: i64 = 8;
+
+/// `tidecast models VERB …`, and what it printed.
+fn models(config: &Path, verb: &str, arguments: &[&str]) -> Result<String, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidecast"));
+    command.args(["models", verb, "--config"]).arg(config).args(arguments);
+    let output = command.output().expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
 
 /// A process that may be running.
 struct Seat {
@@ -101,6 +112,7 @@ group = "{name}"
 properties = {{ "session.timeout.ms" = "6000", "heartbeat.interval.ms" = "500" }}
 [http]
 listen = "{http}"
+token = "{TOKEN}"
 [store]
 url = "file://{}"
 [snapshots]
@@ -119,6 +131,7 @@ window = 256
 fields = {{ series = "/id", time = "/ts" }}
 model = {{ hidden = 8, base = "last" }}
 training = {{ {training} }}
+promotion = {{ watch = 0 }}
 "#,
                 dir.path().join("store").display()
             );
@@ -214,11 +227,16 @@ training = {{ {training} }}
     }
 
     fn feed_until_all_serve_what(&mut self, version: impl Fn(&Self) -> u64) {
+        self.feed_until_all_serve_what_name(|case| format!("{}-{:06}", case.name, version(case)));
+    }
+
+    /// The same by the model's name; that of the experts alone is empty.
+    fn feed_until_all_serve_what_name(&mut self, name: impl Fn(&Self) -> String) {
         let until = Instant::now() + LIMIT;
         loop {
             self.produce(1);
             self.wait_committed();
-            let wanted = format!("{}-{:06}", self.name, version(self));
+            let wanted = name(self);
             let mut models = BTreeMap::new();
             for record in self.read("forecasts") {
                 let value: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
@@ -400,5 +418,78 @@ fn the_last_announcement_holds_though_it_is_an_older_one() {
         std::thread::sleep(Duration::from_millis(20));
     }
     case.feed_until_all_serve(9);
+    case.end();
+}
+
+#[test]
+fn who_serves_can_be_decided_by_hand_over_http_and_on_the_command_line() {
+    let mut case = Case::new("hand", "enabled = false");
+    let bundles = case.bundles();
+    for (version, parent) in [(1, ""), (2, "hand-000001"), (3, "hand-000002")] {
+        let weights = any_model(&case.config().streams[0], version).weights;
+        let trained = Trained { weights, optimiser: None };
+        let facts = [("parent", parent), ("lineage", "a line\nanother"), ("loss", "0.25")];
+        let facts = facts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let version = ModelVersion(version);
+        bundles.keep(&Champion { version, trained, rounds: version.0, facts }).unwrap();
+    }
+    case.seats.iter_mut().for_each(Seat::start);
+    case.feed_until_all_serve(3);
+    let ask = |case: &Case, seat: usize, what: &str| {
+        let path = format!("/api/v1/streams/hand/{what}");
+        let (status, body) = post(&case.seats[seat].http, &path, TOKEN).expect("an answer");
+        (status, serde_json::from_str::<Value>(&body).expect("JSON"))
+    };
+    let serves = |case: &Case| {
+        let (_, body) = get(&case.seats[1].http, "/api/v1/streams/hand/models").expect("an answer");
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        let models = body["models"].as_array().expect("models").clone();
+        assert_eq!(models.len(), 3);
+        assert_eq!((&models[0]["model"], &models[0]["loss"]), (&"hand-000003".into(), &0.25.into()));
+        assert_eq!(models[0]["lineage"], serde_json::json!(["a line", "another"]));
+        models.iter().find(|model| model["serves"] == true).map(|model| model["version"].as_u64().unwrap())
+    };
+
+    // Over HTTP, asked of either process.
+    assert_eq!(ask(&case, 0, "models/1/promote").0, 200);
+    case.feed_until_all_serve(1);
+    assert_eq!(ask(&case, 1, "models/hand-000003/promote").0, 200);
+    case.feed_until_all_serve(3);
+    assert_eq!(serves(&case), Some(3));
+    let (status, body) = ask(&case, 1, "rollback");
+    assert_eq!((status, &body["announced"]), (200, &"hand-000002".into()));
+    case.feed_until_all_serve(2);
+    for (what, status) in [
+        ("models/9/promote", 404),
+        ("models/other-000001/promote", 404),
+        ("models/2/promote", 409),
+        ("retrain", 409),
+    ] {
+        assert_eq!(ask(&case, 0, what).0, status, "{what}");
+    }
+    assert_eq!(post(&case.seats[0].http, "/api/v1/streams/hand/rollback", "not-the-token").unwrap().0, 401);
+
+    // On the command line, back to the experts alone: so it stays after a restart, though bundles are there.
+    let config = case.seats[0].config.clone();
+    assert_eq!(models(&config, "rollback", &["hand"]).unwrap(), "hand-000001 was announced\n");
+    case.feed_until_all_serve(1);
+    assert!(models(&config, "rollback", &["hand"]).unwrap().starts_with("no network serves"));
+    case.feed_until_all_serve_what_name(|_| String::new());
+    assert!(models(&config, "rollback", &["hand"]).unwrap_err().contains("no network serves"));
+    case.seats[0].kill();
+    case.seats[0].start();
+    case.feed_until_all_serve_what_name(|_| String::new());
+    assert!(case.seats[0].events("model_loaded").is_empty());
+    assert_eq!(serves(&case), None);
+
+    // And forward again.
+    assert_eq!(models(&config, "promote", &["hand", "2"]).unwrap(), "hand-000002 was announced\n");
+    case.feed_until_all_serve(2);
+    let listed: Value = serde_json::from_str(&models(&config, "list", &["--json"]).unwrap()).unwrap();
+    let marks: Vec<bool> = listed.as_array().unwrap().iter().map(|m| m["serves"] == true).collect();
+    assert_eq!(marks, [false, true, false]);
+    let shown = models(&config, "show", &["hand"]).unwrap();
+    assert!(shown.contains("hand-000002") && shown.contains("another"), "{shown}");
+    assert!(models(&config, "show", &["hand", "7"]).unwrap_err().contains("hand-000007"));
     case.end();
 }

@@ -80,12 +80,13 @@ impl Bundles {
         Ok(checksum)
     }
 
-    /// Deletes all but the newest few and the one that serves, which may be older than they.
+    /// Deletes all but the newest few and those that are spared, which may be older: the one that serves,
+    /// and the one that it is held against.
     ///
     /// # Errors
     /// [`Error::Store`] when the store can't be read or written.
-    pub fn prune(&self, serving: ModelVersion) -> Result<(), Error> {
-        let old = self.list()?.into_iter().skip(KEEP).filter(|version| *version != serving);
+    pub fn prune(&self, spared: &[ModelVersion]) -> Result<(), Error> {
+        let old = self.list()?.into_iter().skip(KEEP).filter(|version| !spared.contains(version));
         self.store.delete(old.map(|version| self.path(version)).collect())
     }
 

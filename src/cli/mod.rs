@@ -3,8 +3,10 @@
 //! 0: done; 1: the work failed; 2: wrong use. What went wrong stands on standard error.
 
 mod backtest;
+mod columns;
 mod demo;
 pub mod generate;
+mod models;
 mod run;
 mod state;
 mod topics;
@@ -49,6 +51,9 @@ enum Command {
     /// The snapshots in a config's store; needs no Kafka.
     #[command(subcommand)]
     State(state::Verb),
+    /// The models in a config's store, and which of them serves.
+    #[command(subcommand)]
+    Models(models::Verb),
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Generate(options) => generate::generate(&options),
         Command::Topics(verb) => topics::topics(&verb),
         Command::State(verb) => state::state(&verb),
+        Command::Models(verb) => models::models(&verb),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,3 +1,4 @@
+use super::columns::print;
 use super::{ConfigFile, Failure};
 use crate::checkpoint::{Error, Manifest, Recovery, SnapshotId, Snapshots, Store, shards};
 use crate::config::{self, Config, Stream};
@@ -287,23 +288,4 @@ fn size(bytes: u64) -> String {
         unit += 1;
     }
     format!("{value:.1} {}", UNITS[unit])
-}
-
-/// Columns as wide as their widest word; the last of a row may be of any length.
-fn print(rows: &[Vec<String>]) {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        let inner = rows.iter().filter(|row| row.len() > column + 1);
-        inner.map(|row| row[column].chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
-        let (last, others) = row.split_last().expect("no row is empty");
-        let others: String = others
-            .iter()
-            .zip(&widths)
-            .map(|(word, width)| format!("{word:<width$}  ", width = *width))
-            .collect();
-        println!("{others}{last}");
-    }
 }

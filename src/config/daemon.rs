@@ -57,7 +57,12 @@ pub struct Daemon {
 #[derive(Clone, Debug)]
 pub struct Http {
     pub listen: SocketAddr,
+    /// What a request has to bear that changes something; `None`: nothing can be changed.
+    pub token: Option<String>,
 }
+
+/// A token that is shorter can be guessed.
+const TOKEN_LEAST: usize = 16;
 
 /// `[snapshots]`: how often a shard's state is kept, and how many times.
 #[derive(Clone, Debug)]
@@ -163,8 +168,15 @@ pub(super) fn http(mut s: Section<'_>) -> Http {
         s.fault("listen", format!("is \"{text}\"; it must be an address and a port like \"127.0.0.1:9464\""));
         SocketAddr::from(([127, 0, 0, 1], 9464))
     });
+    let token = Some(s.text("token", "")).filter(|token| !token.is_empty());
+    if token
+        .as_ref()
+        .is_some_and(|token| token.len() < TOKEN_LEAST || !token.bytes().all(|b| b.is_ascii_graphic()))
+    {
+        s.fault("token", format!("must have {TOKEN_LEAST} characters or more, all of them printable ASCII"));
+    }
     s.finish();
-    Http { listen }
+    Http { listen, token }
 }
 
 pub(super) fn snapshots(mut s: Section<'_>) -> Snapshots {

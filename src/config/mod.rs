@@ -12,6 +12,7 @@ mod fault;
 mod holidays;
 mod load;
 mod model;
+mod promotion;
 mod section;
 mod store;
 mod stream;
@@ -25,10 +26,11 @@ pub use fault::{Fault, Faults};
 pub use holidays::Holidays;
 pub use load::{LoadError, from_toml, load};
 pub use model::{ActivationKind, Architecture, Base, CellKind, Device, HeadKind, LayerKind, Model, NormKind};
+pub use promotion::Promotion;
 pub use section::parse_duration;
 pub use store::{Bucket, Cloud, Place, Store};
 pub use stream::{Calendar, FieldSource, Fields, Fill, Stream, TimeFormat};
-pub use training::{Budget, LossKind, Schedule, Training};
+pub use training::{Budget, Every, LossKind, Schedule, Training};
 
 use std::sync::Arc;
 

@@ -5,6 +5,7 @@ use super::bounds::{Bounds, bounds};
 use super::experts::{Accuracy, Experts, experts};
 use super::holidays::{Holidays, holidays};
 use super::model::{Model, model};
+use super::promotion::{Promotion, promotion};
 use super::section::{Section, parse_duration};
 use super::training::{Training, training};
 use crate::domain::{Grid, Interval, Leads, Level, Levels, StreamName};
@@ -51,6 +52,7 @@ pub struct Stream {
     pub cold_replay: Duration,
     pub model: Model,
     pub training: Training,
+    pub promotion: Promotion,
 }
 
 /// Where a reading's parts lie in a record.
@@ -157,6 +159,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let alarms = alarms(&mut s, &targets);
     let model = model(s.section("model"), !seasons.is_empty(), experts.linear);
     let training = training(s.section("training"), &model, horizon);
+    let promotion = promotion(s.section("promotion"));
     let longest = seasons.last().copied().unwrap_or(1);
     let least = least_window(&training, &model, horizon, longest);
     let window = s.count("window", least.next_power_of_two().max(4_096), 2..=1_000_000);
@@ -212,6 +215,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         cold_replay,
         model,
         training,
+        promotion,
     })
 }
 

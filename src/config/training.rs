@@ -2,6 +2,7 @@
 
 use super::model::Model;
 use super::section::Section;
+use std::time::Duration;
 
 /// How a stream's network is trained, checked.
 #[derive(Clone, Debug)]
@@ -42,11 +43,21 @@ pub enum LossKind {
     Pinball,
 }
 
-/// When a round starts, in readings per series.
+/// When a round starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schedule {
+    /// The first, in readings per series.
     pub first_after: usize,
-    pub every: usize,
+    pub every: Every,
+}
+
+/// From one round to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Every {
+    /// Readings per series.
+    Readings(usize),
+    /// Event time.
+    Time(Duration),
 }
 
 /// What a round may cost.
@@ -68,7 +79,7 @@ pub(super) fn training(mut s: Section<'_>, model: &Model, horizon: usize) -> Tra
         enabled: s.flag("enabled", true),
         schedule: Schedule {
             first_after: s.count("first_after", 4 * days.clamp(56, 168), 1..=100_000_000),
-            every: s.count("every", days.clamp(28, 168), 1..=100_000_000),
+            every: every(&mut s, days.clamp(28, 168)),
         },
         budget: Budget {
             first_steps: s.count("first_steps", 300, 1..=1_000_000),
@@ -94,6 +105,16 @@ pub(super) fn training(mut s: Section<'_>, model: &Model, horizon: usize) -> Tra
     };
     s.finish();
     training
+}
+
+/// A count of readings, or a duration.
+fn every(s: &mut Section<'_>, default: usize) -> Every {
+    const SHORTEST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+    if s.value("every").is_some_and(serde_json::Value::is_string) {
+        return Every::Time(s.duration("every", SHORTEST, SHORTEST..=LONGEST));
+    }
+    Every::Readings(s.count("every", default, 1..=100_000_000))
 }
 
 fn loss(s: &mut Section<'_>) -> LossKind {

@@ -20,6 +20,14 @@ pub(super) enum Decision {
     Promoted,
     /// It serves on: the round's challenger was not better.
     Rejected,
+    /// It serves on: the round's challenger was better, and has to be so once more.
+    Shadowed,
+    /// It serves again: what took its place was worse. Without a model the experts serve alone again.
+    RolledBack,
+    /// Somebody has asked for it.
+    Requested,
+    /// What a newer program has decided.
+    Other,
 }
 
 impl Decision {
@@ -27,7 +35,16 @@ impl Decision {
         match self {
             Self::Promoted => "promoted",
             Self::Rejected => "rejected",
+            Self::Shadowed => "shadowed",
+            Self::RolledBack => "rolled_back",
+            Self::Requested => "requested",
+            Self::Other => "other",
         }
+    }
+
+    fn of(text: &str) -> Self {
+        let known = [Self::Promoted, Self::Rejected, Self::Shadowed, Self::RolledBack, Self::Requested];
+        known.into_iter().find(|decision| decision.as_str() == text).unwrap_or(Self::Other)
     }
 }
 
@@ -44,6 +61,7 @@ pub(super) struct Announcement {
     /// `None` while no network serves.
     pub champion: Option<Named>,
     pub rounds: u64,
+    pub decision: Decision,
 }
 
 /// What can't be followed, and why.
@@ -70,13 +88,13 @@ const CHECKSUM: &str = "xxh3:";
 
 impl Announcement {
     /// The value of its record.
-    pub fn write(&self, bundles: &Bundles, decision: Decision, time: EventTime) -> Vec<u8> {
+    pub fn write(&self, bundles: &Bundles, time: EventTime) -> Vec<u8> {
         let text = Text {
             version: self.champion.map(|named| named.version.0),
             bundle: self.champion.map(|named| bundles.file(named.version)),
             checksum: self.champion.map(|named| format!("{CHECKSUM}{:016x}", named.checksum)),
             round: self.rounds,
-            decision: decision.as_str().to_owned(),
+            decision: self.decision.as_str().to_owned(),
             time: time.to_string(),
         };
         serde_json::to_vec(&text).expect("numbers and texts are JSON")
@@ -100,7 +118,7 @@ impl Announcement {
             }
             _ => return Err(Unreadable("it names a model in part".to_owned())),
         };
-        Ok(Self { champion, rounds: text.round })
+        Ok(Self { champion, rounds: text.round, decision: Decision::of(&text.decision) })
     }
 }
 
@@ -122,7 +140,8 @@ mod tests {
     fn it_is_written_as_the_documentation_says() {
         let champion = Some(Named { version: ModelVersion(12), checksum: 0x0123_4567_89ab_cdef });
         let time = EventTime::from_micros(1_795_428_000_000_000).unwrap();
-        let value = Announcement { champion, rounds: 14 }.write(&bundles(), Decision::Promoted, time);
+        let value =
+            Announcement { champion, rounds: 14, decision: Decision::Promoted }.write(&bundles(), time);
         let wanted = r#"{"version":12,"bundle":"power-000012.safetensors","checksum":"xxh3:0123456789abcdef","round":14,"decision":"promoted","time":"2026-11-23T10:00:00Z"}"#;
         assert_eq!(String::from_utf8(value).unwrap(), wanted);
     }
@@ -130,9 +149,12 @@ mod tests {
     #[test]
     fn what_is_no_announcement_is_refused_and_what_is_new_passed_over() {
         let read = |text: &str| Announcement::read(text.as_bytes(), &bundles());
-        let more = r#"{"version":1,"bundle":"power-000001.safetensors","checksum":"xxh3:00000000000000ff","round":1,"decision":"shadowed","by":"a"}"#;
+        let more = r#"{"version":1,"bundle":"power-000001.safetensors","checksum":"xxh3:00000000000000ff","round":1,"decision":"praised","by":"a"}"#;
         let named = Named { version: ModelVersion(1), checksum: 255 };
-        assert_eq!(read(more), Ok(Announcement { champion: Some(named), rounds: 1 }));
+        assert_eq!(
+            read(more),
+            Ok(Announcement { champion: Some(named), rounds: 1, decision: Decision::Other })
+        );
         for (part, other) in [
             ("power-000001", "power-000002"),
             ("power-000001", "other-000001"),
@@ -156,8 +178,15 @@ mod tests {
             rounds in any::<u64>(),
         ) {
             let champion = champion.map(|(v, checksum)| Named { version: ModelVersion(v), checksum });
-            let said = Announcement { champion, rounds };
-            let value = said.write(&bundles(), Decision::Rejected, EventTime::MIN);
+            let decisions = [
+                Decision::Promoted,
+                Decision::Rejected,
+                Decision::Shadowed,
+                Decision::RolledBack,
+                Decision::Requested,
+            ];
+            let said = Announcement { champion, rounds, decision: decisions[(rounds % 5) as usize] };
+            let value = said.write(&bundles(), EventTime::MIN);
             prop_assert_eq!(Announcement::read(&value, &bundles()), Ok(said));
         }
 

@@ -3,7 +3,7 @@
 
 use super::Error;
 use super::announcement::{Announcement, Named};
-use super::models::Models;
+use super::models::{Models, Standing};
 use crate::checkpoint::{self, Bundles, Store};
 use crate::config::{Config, Kafka, Stream};
 use crate::domain::StreamName;
@@ -58,12 +58,11 @@ enum Refusal {
 }
 
 impl Follower {
-    /// Reads the topic to its end, and says of each stream which model serves: the one that was announced
-    /// last, where its bundle can be had; else the newest bundle.
+    /// Reads the topic to its end.
     ///
     /// # Errors
-    /// When Kafka or the store can't be read, or a stream's device is not there.
-    pub fn start(config: &Config, store: &Store, models: &Models, metrics: &Metrics) -> Result<Self, Error> {
+    /// When Kafka can't be read.
+    pub fn open(config: &Config, store: &Store, models: &Models, metrics: &Metrics) -> Result<Self, Error> {
         let Kafka { models_topic, brokers, .. } = &config.kafka;
         let mut follower = Self {
             tail: Tail::open(&config.kafka, models_topic, Start::Beginning)?,
@@ -84,11 +83,23 @@ impl Follower {
             }
             follower.hear()?;
         }
+        Ok(follower)
+    }
+
+    /// Reads the topic to its end, and says of each stream which model serves: the one that was announced
+    /// last, where its bundle can be had; else the newest bundle, unless the experts are to serve alone.
+    ///
+    /// # Errors
+    /// When Kafka or the store can't be read, or a stream's device is not there.
+    pub fn start(config: &Config, store: &Store, models: &Models, metrics: &Metrics) -> Result<Self, Error> {
+        let mut follower = Self::open(config, store, models, metrics)?;
         for stream in config.streams.clone() {
-            if let Some(named) = follower.models.standing(&stream.name).announced {
+            let standing = follower.models.standing(&stream.name);
+            if let Some(named) = standing.announced {
                 follower.follow(&stream, named);
             }
-            if follower.models.current(&stream.name).is_none()
+            if !standing.dismissed
+                && follower.models.current(&stream.name).is_none()
                 && let Some(champion) = Bundles::new(store, &stream.name).newest(&blueprint(&stream)?)?
             {
                 let (version, weights) = (champion.version, champion.trained.weights);
@@ -109,8 +120,10 @@ impl Follower {
             news.extend(self.missing.iter().filter(|(_, m)| m.next <= now).map(|(name, _)| name.clone()));
             for name in news {
                 let Some(stream) = self.streams.iter().find(|s| s.name == name).cloned() else { continue };
-                if let Some(named) = self.models.standing(&name).announced {
-                    self.follow(&stream, named);
+                match self.models.standing(&name) {
+                    Standing { announced: Some(named), .. } => self.follow(&stream, named),
+                    Standing { dismissed: true, .. } => self.dismiss(&name),
+                    _ => {}
                 }
             }
         }
@@ -146,6 +159,14 @@ impl Follower {
                     self.missing.insert(name.clone(), Missing { named, pause, next });
                 }
             }
+        }
+    }
+
+    /// Lets the experts serve alone.
+    fn dismiss(&mut self, stream: &StreamName) {
+        self.missing.remove(stream);
+        if self.models.dismiss(stream) {
+            events::model_dismissed(stream);
         }
     }
 

@@ -10,14 +10,18 @@ mod announcement;
 mod archive;
 mod companion;
 mod dead_letter;
+mod desk;
 mod follower;
 mod herald;
+mod lineage;
 mod loader;
 mod models;
 mod owned;
 mod publish;
 mod rebalance;
+mod registry;
 mod snapshot;
+mod steward;
 mod trainer;
 mod worker;
 
@@ -29,6 +33,7 @@ use crate::http;
 use crate::kafka::{self, Admin};
 use crate::nn;
 use crate::telemetry::{Board, BoardOptions, Metrics, StreamShape, events};
+use companion::Companion;
 use follower::Follower;
 use models::Models;
 use std::net::SocketAddr;
@@ -36,12 +41,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use steward::Steward;
 use trainer::Trainer;
 use worker::Worker;
+
+pub use registry::{Entry, Refused, Registry};
 
 /// A worker that has not polled for so long is reported as hung. A commit may wait for the broker
 /// twice for a minute, and a question about offsets for half of one.
 const STALL_AFTER: Duration = Duration::from_secs(180);
+
+/// The longest that a thread beside the workers goes without a look at the stop sign.
+const NAP: Duration = Duration::from_millis(50);
 
 /// The time of the wall clock.
 fn now() -> EventTime {
@@ -74,6 +85,7 @@ pub struct Daemon {
     /// The workers, and the follower of the models topic.
     threads: Vec<JoinHandle<Result<(), Error>>>,
     trainer: Option<Trainer>,
+    steward: Companion,
     server: http::Server,
     board: Board,
 }
@@ -125,7 +137,17 @@ impl Daemon {
         store.check()?;
         let follower = Follower::start(&config, &store, &models, &metrics)?;
         let trainer = Trainer::start(&config, &store, &models, &metrics, &board)?;
-        let server = http::Server::start(config.http.listen, metrics.clone(), board.clone())?;
+        let (orders, asked) = http::Orders::new(config.http.token.clone());
+        let server = http::Server::start(config.http.listen, metrics.clone(), board.clone(), orders)?;
+        let steward = Steward {
+            config: config.clone(),
+            registry: Registry::over(&config, &store, &models),
+            door: trainer.door(),
+            metrics: metrics.clone(),
+            board: board.clone(),
+        };
+        let stopped = stop.clone();
+        let steward = Companion::start("steward".into(), move || steward.work(&asked, &stopped))?;
         events::started(config.streams.len(), config.daemon.workers, server.address());
         let mut threads = (0..config.daemon.workers)
             .map(|number| {
@@ -150,7 +172,7 @@ impl Daemon {
                 .name("follower".into())
                 .spawn(move || follower.run(&stopped).inspect_err(|e| events::follower_failed(e)))?,
         );
-        Ok(Self { stop, threads, trainer: Some(trainer), server, board })
+        Ok(Self { stop, threads, trainer: Some(trainer), steward, server, board })
     }
 
     /// Where the admin server listens.
@@ -162,11 +184,12 @@ impl Daemon {
         &self.board
     }
 
-    /// Whether a worker or the follower has ended, or the trainer has panicked: the process can't go on
+    /// Whether a worker or the follower has ended, or the trainer or the steward has panicked: the process can't go on
     /// without its orchestrator.
     pub fn has_failed(&mut self) -> bool {
         self.threads.iter().any(JoinHandle::is_finished)
             || self.trainer.as_mut().is_some_and(Trainer::has_panicked)
+            || self.steward.has_panicked()
     }
 
     /// Finishes batches, commits, leaves the group and ends every thread.
@@ -183,6 +206,7 @@ impl Daemon {
             let ended = thread.join().unwrap_or(Err(Error::Panicked));
             outcome = outcome.and(ended);
         }
+        self.steward.join();
         let trained = self.trainer.take().map_or(Ok(()), Trainer::stop);
         self.server.stop();
         events::stopped(began.elapsed());

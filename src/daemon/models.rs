@@ -22,6 +22,8 @@ pub(super) struct Standing {
     pub model: Option<Model>,
     /// What was announced last: the model that ought to serve.
     pub announced: Option<Named>,
+    /// It was announced that no network serves.
+    pub dismissed: bool,
     /// Rounds that the stream has seen, as far as they were announced.
     pub rounds: u64,
 }
@@ -39,11 +41,19 @@ impl Models {
         self.0.changes.fetch_add(1, Ordering::Release);
     }
 
+    /// From now on the experts serve alone. Says whether a network did so far.
+    pub fn dismiss(&self, stream: &StreamName) -> bool {
+        let served = self.lock().entry(stream.clone()).or_default().model.take().is_some();
+        self.0.changes.fetch_add(u64::from(served), Ordering::Release);
+        served
+    }
+
     /// Notes what was announced, whether or not its bundle is to be had.
     pub fn note(&self, stream: &StreamName, said: &Announcement) {
         let mut streams = self.lock();
         let standing = streams.entry(stream.clone()).or_default();
         standing.announced = said.champion;
+        standing.dismissed = said.champion.is_none();
         standing.rounds = said.rounds;
     }
 

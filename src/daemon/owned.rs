@@ -1,11 +1,12 @@
 use super::Error;
 use super::dead_letter::DeadLetters;
 use super::loader::{Loaded, Wanted};
+use super::models::Standing;
 use crate::checkpoint::SnapshotId;
 use crate::codec::{self, Decoder, Encoder, headers};
 use crate::config::Stream;
 use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, StreamName, TopicPartition};
-use crate::engine::{Model, Offered, Shard};
+use crate::engine::{Offered, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::series::{Holding, Slot};
 use crate::telemetry::{Discard, Eviction, ShardMetrics, ShardState, StreamMetrics, Violations, events};
@@ -28,6 +29,8 @@ pub(super) struct Owned {
     /// The newest forecast of the first series, for the dashboard.
     pub latest: Option<Forecast>,
     pub forecasts: usize,
+    /// What its series have in common has changed since this was last taken.
+    pub drifted: bool,
     /// The snapshot that it came back from.
     pub snapshot: Option<SnapshotId>,
     /// The newest snapshot that is known to be whole.
@@ -90,6 +93,7 @@ impl Owned {
             restoring: Some(Restoring { from, since }),
             latest: None,
             forecasts: 0,
+            drifted: false,
             snapshot: snapshot.map(|found| found.id),
             kept: snapshot.map(|found| Kept { offset: found.id.offset, created: found.created }),
             kept_at: now,
@@ -285,6 +289,7 @@ impl Owned {
         if let Some(found) = self.shard.take_drift()
             && self.restoring.is_none()
         {
+            self.drifted = true;
             self.metrics.drifts(found.kind.name()).inc();
             events::drift(&self.shard.stream().name, &self.at, found.kind.name(), found.change);
         }
@@ -292,12 +297,13 @@ impl Owned {
         note_violations(&self.shard.stream().name, &self.at, &self.metrics, &violations);
     }
 
-    /// Brings in the model that should serve, when it isn't the one that does. A shard without
-    /// readings has nothing to warm from and takes it at once.
-    pub fn follow(&mut self, model: Option<&Model>) -> Result<(), Error> {
-        let Some(model) = model else { return Ok(()) };
-        if self.shard.wants(model.version) {
-            self.shard.bring(model)?;
+    /// Brings in the model that should serve, when it isn't the one that does, or lets the experts serve
+    /// alone. A shard without readings has nothing to warm from and takes it at once.
+    pub fn follow(&mut self, standing: &Standing) -> Result<(), Error> {
+        match &standing.model {
+            Some(model) if self.shard.wants(model.version) => self.shard.bring(model)?,
+            None if standing.dismissed => self.shard.dismiss(),
+            _ => {}
         }
         Ok(())
     }

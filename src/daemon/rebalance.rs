@@ -9,7 +9,7 @@ use crate::domain::{Offset, Partition, TopicPartition};
 use crate::kafka::Event;
 use crate::series::{Holding, Holdings};
 use crate::telemetry::{Discard, ShardMetrics, ShardState, ShardStatus, events};
-use crate::training::Due;
+use crate::training::{Clock, Due};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -190,7 +190,8 @@ impl Joined {
             let stream = owned.stream().clone();
             if at.partition == Partition(0) && stream.topics[0] == *at.topic {
                 let trained = self.worker.models.current(&stream.name).is_some();
-                let due = Due::resumed(&stream, trained, owned.shard.age());
+                let now = Clock { readings: owned.shard.age(), newest: owned.shard.newest() };
+                let due = Due::resumed(&stream, trained, now);
                 self.due.insert(stream.name.clone(), due);
             }
             self.shards.push(owned);
@@ -214,7 +215,9 @@ impl Joined {
                 }
             }
         }
-        trained_here.iter().for_each(|name| drop(self.due.remove(name)));
+        for name in trained_here {
+            self.due.remove(&name);
+        }
     }
 
     /// Drops every shard and starts each again from what is committed.

@@ -13,7 +13,7 @@ use crate::domain::{Offset, StreamName, TopicPartition};
 use crate::kafka::{self, Commit, Link};
 use crate::series::WindowCopy;
 use crate::telemetry::{Board, ClientMetrics, Metrics, TransactionOutcome, events};
-use crate::training::Due;
+use crate::training::{Clock, Due, Why};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -242,8 +242,7 @@ impl Joined {
         if changes != self.followed || self.restored_one {
             (self.followed, self.restored_one) = (changes, false);
             for owned in self.shards.iter_mut().filter(|owned| owned.restoring.is_none()) {
-                let model = self.worker.models.current(&owned.stream().name);
-                owned.follow(model.as_ref())?;
+                owned.follow(&self.worker.models.standing(&owned.stream().name))?;
             }
         }
         for owned in self.shards.iter_mut().filter(|o| o.shard.is_warming()) {
@@ -255,20 +254,29 @@ impl Joined {
     }
 
     /// Hands in a round for each stream whose time has come. The worker that owns the first partition
-    /// of a stream's first topic does so: its series are a fair sample.
+    /// of a stream's first topic does so: its series are a fair sample. Drift in any shard of the process
+    /// hastens it.
     fn train(&mut self) {
+        for owned in self.shards.iter_mut().filter(|owned| owned.drifted) {
+            owned.drifted = false;
+            self.worker.door.hasten(&owned.stream().name, Why::Drift);
+        }
         for (name, due) in &mut self.due {
             let shards = || self.shards.iter().filter(|o| o.stream().name == *name);
             let Some(stream) = shards().next().map(|o| o.stream().clone()) else { continue };
             if !stream.training.enabled || shards().any(|o| o.restoring.is_some()) {
                 continue;
             }
-            let age = shards().map(|o| o.shard.age()).max().unwrap_or(0);
-            let Some(start) = due.is_due(age) else { continue };
+            self.worker.door.take_hastened(name).into_iter().for_each(|why| due.hasten(why));
+            let now = Clock {
+                readings: shards().map(|o| o.shard.age()).max().unwrap_or(0),
+                newest: shards().filter_map(|o| o.shard.newest()).max(),
+            };
+            let Some((start, why)) = due.is_due(now) else { continue };
             let most = stream.training.budget.series.div_ceil(shards().count());
             let samples = || -> Vec<WindowCopy> { shards().flat_map(|o| o.shard.samples(most)).collect() };
-            if self.worker.door.hand_in(&stream, start, samples) {
-                due.begun(age);
+            if self.worker.door.hand_in(&stream, start, why, samples) {
+                due.begun(now);
             }
         }
     }

@@ -95,4 +95,16 @@ impl ModelVersion {
     pub fn name(self, stream: &StreamName) -> String {
         format!("{stream}-{:06}", self.0)
     }
+
+    /// The version of that name; of nothing else.
+    pub fn named(name: &str, stream: &StreamName) -> Option<Self> {
+        let number = name.strip_prefix(stream.as_str())?.strip_prefix('-')?;
+        let version = Self(number.parse().ok()?);
+        (version.name(stream) == name).then_some(version)
+    }
+
+    /// What people write: the number or the name.
+    pub fn parse(text: &str, stream: &StreamName) -> Option<Self> {
+        text.parse().ok().map(Self).or_else(|| Self::named(text, stream))
+    }
 }

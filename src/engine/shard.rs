@@ -317,6 +317,15 @@ impl Shard {
         Ok(self.model())
     }
 
+    /// The network serves no longer, and none is brought in: the experts do. Between rounds only.
+    pub fn dismiss(&mut self) {
+        self.incoming = None;
+        let old = self.serving.take();
+        if let Some(cut) = &mut self.cut {
+            cut.keep_states(old);
+        }
+    }
+
     /// Whether `version` is another one than what serves or, where one is being brought in, than that. An
     /// older one may be wanted again: which is the right one is not for a shard to say.
     pub fn wants(&self, version: ModelVersion) -> bool {

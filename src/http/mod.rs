@@ -1,10 +1,10 @@
-//! The admin server: metrics, health, a read-only API and a dashboard; and the charts of it, which
-//! reports draw too.
+//! The admin server: metrics, health, an API and a dashboard; and the charts of it, which reports draw
+//! too.
 //!
 //! Owns its thread and its runtime, so that it answers while everything else is busy. Promises that
 //! a request never waits for a worker and is bounded in time and size, and that every error is a
-//! problem detail of RFC 9457. Never writes: it shows what stands on the [`Board`] and in the
-//! [`Metrics`].
+//! problem detail of RFC 9457. Shows what stands on the [`Board`] and in the [`Metrics`]; changes nothing by
+//! itself: what is asked for with the right token is handed on as an [`Order`].
 //!
 //! [`Board`]: crate::telemetry::Board
 //! [`Metrics`]: crate::telemetry::Metrics
@@ -16,6 +16,7 @@ mod connection;
 mod error_chart;
 mod health;
 mod markup;
+mod orders;
 mod page;
 mod problem;
 mod server;
@@ -23,6 +24,7 @@ mod server;
 pub use chart::{FanChart, fan};
 pub use error_chart::{ErrorChart, error_by_lead};
 pub use markup::escape;
+pub use orders::{Asked, Order, Orders, Refusal};
 pub use server::{Error, Server};
 
 #[cfg(test)]

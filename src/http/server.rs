@@ -1,4 +1,5 @@
 use super::connection::BoundedListener;
+use super::orders::{self, Orders};
 use super::problem::Problem;
 use super::{api, health, page};
 use crate::telemetry::{Board, Metrics, events};
@@ -7,7 +8,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get, post};
 use std::io;
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
@@ -42,6 +43,7 @@ pub struct Server {
 pub(super) struct Shown {
     pub metrics: Metrics,
     pub board: Board,
+    pub orders: Orders,
 }
 
 impl Server {
@@ -50,7 +52,7 @@ impl Server {
     /// # Errors
     /// [`Error::Listen`] when the address is taken or not this machine's, [`Error::Thread`] when the
     /// system has no thread or runtime to give.
-    pub fn start(listen: SocketAddr, metrics: Metrics, board: Board) -> Result<Self, Error> {
+    pub fn start(listen: SocketAddr, metrics: Metrics, board: Board, orders: Orders) -> Result<Self, Error> {
         let failed = |cause| Error::Listen { address: listen, cause };
         let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -61,7 +63,7 @@ impl Server {
             .build()
             .map_err(Error::Thread)?;
         let (stop, stopped) = oneshot::channel();
-        let app = router(Shown { metrics, board });
+        let app = router(Shown { metrics, board, orders });
         let thread = std::thread::Builder::new()
             .name("http".into())
             .spawn(move || {
@@ -116,6 +118,14 @@ async fn serve(listener: std::net::TcpListener, app: Router, stop: oneshot::Rece
 }
 
 fn router(shown: Shown) -> Router {
+    // Around the method alone: another one is told which is right, with or without a token.
+    let guarded = |order: MethodRouter<Shown>| {
+        order.route_layer(middleware::from_fn_with_state(shown.clone(), orders::guard))
+    };
+    let changes = Router::new()
+        .route("/api/v1/streams/{stream}/models/{version}/promote", guarded(post(orders::promote)))
+        .route("/api/v1/streams/{stream}/rollback", guarded(post(orders::roll_back)))
+        .route("/api/v1/streams/{stream}/retrain", guarded(post(orders::retrain)));
     Router::new()
         .route("/", get(page::dashboard))
         .route("/refresh.js", get(page::refresh))
@@ -124,9 +134,11 @@ fn router(shown: Shown) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/api/v1/streams", get(api::streams))
         .route("/api/v1/streams/{stream}", get(api::stream))
+        .route("/api/v1/streams/{stream}/models", get(orders::models))
+        .merge(changes)
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path only answers GET and HEAD")
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not answer that method")
         })
         .layer(middleware::from_fn(bounded))
         .with_state(shown)

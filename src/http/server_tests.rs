@@ -1,6 +1,6 @@
 //! A started server, asked over plain sockets.
 
-use super::Server;
+use super::{Order, Orders, Refusal, Server};
 use crate::domain::{
     Degraded, EventTime, Levels, ModelVersion, Offset, Partition, StreamName, TopicPartition,
 };
@@ -61,7 +61,8 @@ fn started(stall_after: Duration) -> (Server, Board, Metrics) {
         StreamShape { name: power(), levels: Levels::new(vec![]), leads, experts: vec!["mixture".into()] };
     let metrics = Metrics::new(&[shape]);
     let board = Board::new(&BoardOptions { workers: 1, stall_after, streams: vec![power()] });
-    let server = Server::start(([127, 0, 0, 1], 0).into(), metrics.clone(), board.clone()).unwrap();
+    let (orders, _) = Orders::new(None);
+    let server = Server::start(([127, 0, 0, 1], 0).into(), metrics.clone(), board.clone(), orders).unwrap();
     (server, board, metrics)
 }
 
@@ -157,6 +158,63 @@ fn errors_are_problem_details() {
     answer.problem();
 }
 
+fn post(address: SocketAddr, path: &str, token: &str) -> Answer {
+    let token = if token.is_empty() { String::new() } else { format!("Authorization: {token}\r\n") };
+    let request =
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\n{token}Content-Length: 0\r\nConnection: close\r\n\r\n");
+    ask(address, &request)
+}
+
+#[test]
+fn changes_need_the_token_and_are_off_without_one() {
+    let promote = "/api/v1/streams/power/models/power-000007/promote";
+    let (server, board, metrics) = quiet();
+    for path in [promote, "/api/v1/streams/power/rollback", "/api/v1/streams/power/retrain"] {
+        let answer = post(server.address(), path, "Bearer ");
+        assert_eq!(answer.status, 403, "{path}");
+        answer.problem();
+    }
+    let (orders, asked) = Orders::new(Some("a-token-of-some-length".into()));
+    let server = Server::start(([127, 0, 0, 1], 0).into(), metrics, board, orders).unwrap();
+    let at = server.address();
+    let carried_out = std::thread::spawn(move || {
+        asked
+            .iter()
+            .map(|asked| {
+                let done = match &asked.order {
+                    Order::Promote(version) => Ok(serde_json::json!({ "announced": version })),
+                    Order::RollBack => Err(Refusal::Conflict("there is nothing to go back to".into())),
+                    Order::Retrain => Err(Refusal::Unavailable("the store is away".into())),
+                    Order::List => Ok(serde_json::json!({ "models": [] })),
+                };
+                asked.answer.send(done).unwrap();
+                asked.order
+            })
+            .collect::<Vec<_>>()
+    });
+    for token in
+        ["", "Bearer", "Bearer a-token-of-some-lengtH", "Bearer a-token", "Basic a-token-of-some-length"]
+    {
+        let answer = post(at, promote, token);
+        assert_eq!(answer.status, 401, "{token}");
+        assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
+        answer.problem();
+    }
+    let right = "bearer a-token-of-some-length";
+    let answer = post(at, promote, right);
+    assert_eq!((answer.status, &answer.json()["announced"]), (200, &"power-000007".into()));
+    assert_eq!(post(at, "/api/v1/streams/power/rollback", right).problem()["status"], 409);
+    assert_eq!(post(at, "/api/v1/streams/power/retrain", right).problem()["status"], 503);
+    assert_eq!(post(at, "/api/v1/streams/absent/rollback", right).problem()["status"], 404);
+    // Reading needs none, and what changes something is no GET.
+    assert_eq!(get(at, "/api/v1/streams/power/models").json()["models"], serde_json::json!([]));
+    let answer = get(at, promote);
+    assert!(answer.status == 405 && answer.head.contains("allow: post"), "{}", answer.head);
+    server.stop();
+    let wanted = [Order::Promote("power-000007".into()), Order::RollBack, Order::Retrain, Order::List];
+    assert_eq!(carried_out.join().unwrap(), wanted);
+}
+
 #[test]
 fn the_page_escapes_what_producers_name() {
     let (server, board, _) = quiet();
@@ -194,6 +252,6 @@ fn a_stop_frees_the_address_even_with_an_idle_client() {
 #[test]
 fn a_taken_address_is_said_at_once() {
     let (server, board, metrics) = quiet();
-    let error = Server::start(server.address(), metrics, board).err().unwrap();
+    let error = Server::start(server.address(), metrics, board, Orders::new(None).0).err().unwrap();
     assert!(error.to_string().contains(&format!("can't listen on {}", server.address())), "{error}");
 }

@@ -109,7 +109,7 @@ catalogue! {
     COVERAGE = "coverage", Gauge, ["stream", "level", "lead"],
         "Share of recent targets at or below the quantile of this level; calibrated when equal to the level.";
     ROUNDS = "training_rounds_total", Counter, ["stream", "outcome"],
-        "Training rounds by their end: promoted, rejected, failed.";
+        "Training rounds by their end: promoted, rejected, shadowed, rolled_back, failed.";
     TRAINING = "training_seconds", Histogram(LONG_SECONDS), ["stream"],
         "How long a training round took.";
     TRAINING_LOSS = "training_loss", Gauge, ["stream"],
@@ -118,6 +118,14 @@ catalogue! {
         "1 for the model that serves; no series while no network has been trained.";
     PROMOTIONS = "model_promotions_total", Counter, ["stream"],
         "Challengers that became champion.";
+    ROLLBACKS = "model_rollbacks_total", Counter, ["stream"],
+        "Champions that were worse than what had served before them, and gave way to it.";
+    HASTENED = "training_rounds_hastened_total", Counter, ["stream", "why"],
+        "Training rounds that began before their time: drift, request.";
+    PROMOTION_LOSS = "promotion_loss", Gauge, ["stream", "of"],
+        "Loss on the last round's held-out readings, in scaled units, of the challenger, the champion, the one before it (former) while it is watched, and of what networks correct (base).";
+    PROMOTION_P = "promotion_p_value", Gauge, ["stream"],
+        "How likely the last round's gain is by chance; a challenger is promoted below 1 less promotion.confidence.";
     MODEL_FAILURES = "model_failures_total", Counter, ["stream"],
         "Tries to load an announced model that failed; what served goes on.";
     RELOAD = "config_last_reload_successful", Gauge, [],

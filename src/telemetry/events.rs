@@ -109,12 +109,12 @@ pub fn store_unreachable(stream: &StreamName, shard: &TopicPartition, cause: &dy
         "the store does not give its snapshots: {cause}");
 }
 
-/// A fault of the program; what it did wrong is counted, and it goes on.
 /// What the series of a shard have in common has changed.
 pub fn drift(stream: &StreamName, shard: &TopicPartition, kind: &str, change: f64) {
     event!(info, "drift", { %stream, %shard, kind, change, }, "drift found");
 }
 
+/// A fault of the program; what it did wrong is counted, and it goes on.
 pub fn invariant_violated(stream: &StreamName, shard: &TopicPartition, invariant: Invariant, times: u64) {
     let invariant = invariant.as_str();
     event!(error, "invariant_violated", { %stream, %shard, invariant, times, },
@@ -201,8 +201,8 @@ pub fn trainer_panicked() {
     event!(error, "trainer_panicked", {}, "the trainer panicked");
 }
 
-pub fn round_started(stream: &StreamName, round: u64, series: usize, readings: usize) {
-    event!(info, "round_started", { %stream, round, series, readings, }, "training round started");
+pub fn round_started(stream: &StreamName, round: u64, series: usize, readings: usize, why: &str) {
+    event!(info, "round_started", { %stream, round, series, readings, why, }, "training round started");
 }
 
 pub fn round_finished(stream: &StreamName, round: u64, steps: usize, loss: f64, took: Duration) {
@@ -219,15 +219,54 @@ pub fn round_superseded(stream: &StreamName, round: u64, cause: &dyn Display) {
     event!(info, "round_superseded", { %stream, round, cause = %cause, }, "training round superseded: {cause}");
 }
 
-/// Errors are scaled mean absolute errors on the held-out readings.
-pub fn promoted(stream: &StreamName, version: ModelVersion, error: f64, rival_error: f64) {
-    let model = version.name(stream);
-    event!(info, "promoted", { %stream, model, error, rival_error, }, "challenger promoted");
+/// What a round has found on the held-out readings: losses in scaled units, how likely such a gain is by
+/// chance, and on how many series and blocks of time it was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    pub challenger: Option<f64>,
+    pub champion: Option<f64>,
+    pub former: Option<f64>,
+    pub base: f64,
+    pub p_value: f64,
+    pub series: usize,
+    pub blocks: usize,
 }
 
-/// As [`promoted`].
-pub fn rejected(stream: &StreamName, round: u64, error: f64, rival_error: f64) {
-    event!(info, "rejected", { %stream, round, error, rival_error, }, "challenger rejected");
+macro_rules! decided {
+    ($level:ident, $name:literal, $found:ident, { $($fields:tt)* }, $($message:tt)+) => {{
+        let Found { challenger, champion, former, base, p_value, series, blocks } = *$found;
+        event!($level, $name, { $($fields)* challenger, champion, former, base, p_value, series, blocks, },
+            $($message)+)
+    }};
+}
+
+pub fn promoted(stream: &StreamName, round: u64, version: ModelVersion, found: &Found) {
+    let model = version.name(stream);
+    decided!(info, "promoted", found, { %stream, round, model, }, "challenger promoted");
+}
+
+pub fn rejected(stream: &StreamName, round: u64, found: &Found) {
+    decided!(info, "rejected", found, { %stream, round, }, "challenger rejected");
+}
+
+/// It has won its round, and has to win once more before it serves.
+pub fn shadowed(stream: &StreamName, round: u64, found: &Found) {
+    decided!(info, "shadowed", found, { %stream, round, }, "challenger waits in the shadow");
+}
+
+/// `to` serves again; without one the experts serve alone.
+pub fn rolled_back(stream: &StreamName, round: u64, from: &str, to: &str, found: &Found) {
+    decided!(warn, "rolled_back", found, { %stream, round, from, to, }, "{from} was worse than what served before it");
+}
+
+/// Somebody has asked that this model serve.
+pub fn model_requested(stream: &StreamName, model: &str) {
+    event!(info, "model_requested", { %stream, model, }, "{model} was asked for");
+}
+
+/// The experts serve alone again.
+pub fn model_dismissed(stream: &StreamName) {
+    event!(info, "model_dismissed", { %stream, }, "no network serves any more");
 }
 
 pub fn config_fault(key: &str, problem: &str) {

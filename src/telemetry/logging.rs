@@ -51,7 +51,17 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             let power = StreamName::new("power").unwrap();
             let shard = TopicPartition { topic: "meters".into(), partition: Partition(2) };
-            events::promoted(&power, ModelVersion(3), 0.5, 0.75);
+            let (challenger, champion, former) = (Some(0.5), Some(0.75), None);
+            let found = events::Found {
+                challenger,
+                champion,
+                former,
+                base: 1.0,
+                p_value: 0.01,
+                series: 9,
+                blocks: 7,
+            };
+            events::promoted(&power, 12, ModelVersion(3), &found);
             events::dead_letters(&power, 4, (&shard, Offset(17)), "not_json", None);
             events::committed(0, 10, 9, Duration::from_millis(5));
         });
@@ -61,6 +71,8 @@ mod tests {
         assert_eq!(parsed[0]["event"], "promoted");
         assert_eq!(parsed[0]["model"], "power-000003");
         assert_eq!(parsed[0]["target"], "tidecast");
+        assert_eq!((&parsed[0]["challenger"], &parsed[0]["blocks"]), (&0.5.into(), &7.into()));
+        assert!(parsed[0].get("former").is_none());
         assert_eq!(parsed[1]["shard"], "meters[2]");
         assert_eq!(parsed[1]["offset"], 17);
         assert_eq!(parsed[1]["level"], "WARN");

@@ -91,6 +91,10 @@ words! {
         Promoted = "promoted",
         /// The challenger was not better than the champion and the baselines.
         Rejected = "rejected",
+        /// It was better, and has to be so once more.
+        Shadowed = "shadowed",
+        /// The champion was worse than what had served before it.
+        RolledBack = "rolled_back",
         Failed = "failed",
     }
 }

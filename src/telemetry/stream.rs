@@ -23,6 +23,8 @@ pub struct StreamMetrics {
     pub training_seconds: Histogram,
     pub training_loss: Gauge,
     pub promotions: IntCounter,
+    pub rollbacks: IntCounter,
+    pub promotion_p_value: Gauge,
     pub model_failures: IntCounter,
     rest: Arc<Rest>,
 }
@@ -75,6 +77,10 @@ pub(super) struct StreamFamilies {
     training_loss: GaugeVec,
     model: IntGaugeVec,
     promotions: IntCounterVec,
+    rollbacks: IntCounterVec,
+    hastened: IntCounterVec,
+    promotion_loss: GaugeVec,
+    promotion_p_value: GaugeVec,
     model_failures: IntCounterVec,
     pub(super) lag: IntGaugeVec,
     pub(super) shard_state: IntGaugeVec,
@@ -113,6 +119,10 @@ impl StreamFamilies {
             training_loss: reals(r, &c::TRAINING_LOSS),
             model: gauges(r, &c::MODEL),
             promotions: counters(r, &c::PROMOTIONS),
+            rollbacks: counters(r, &c::ROLLBACKS),
+            hastened: counters(r, &c::HASTENED),
+            promotion_loss: reals(r, &c::PROMOTION_LOSS),
+            promotion_p_value: reals(r, &c::PROMOTION_P),
             model_failures: counters(r, &c::MODEL_FAILURES),
             lag: gauges(r, &c::LAG),
             shard_state: gauges(r, &c::SHARD_STATE),
@@ -168,7 +178,8 @@ impl StreamMetrics {
         families.snapshot_bytes.with_label_values(&[stream]);
         families.series_snapshot_bytes.with_label_values(&[stream]).set(f64::NAN);
         let loss = families.training_loss.with_label_values(&[stream]);
-        loss.set(f64::NAN);
+        let p_value = families.promotion_p_value.with_label_values(&[stream]);
+        [&loss, &p_value].into_iter().for_each(|gauge| gauge.set(f64::NAN));
         Self {
             readings: families.readings.with_label_values(&[stream]),
             forecasts: families.forecasts.with_label_values(&[stream]),
@@ -181,6 +192,8 @@ impl StreamMetrics {
             training_seconds: families.training.with_label_values(&[stream]),
             training_loss: loss,
             promotions: families.promotions.with_label_values(&[stream]),
+            rollbacks: families.rollbacks.with_label_values(&[stream]),
+            promotion_p_value: p_value,
             model_failures: families.model_failures.with_label_values(&[stream]),
             rest: Arc::new(rest),
         }
@@ -215,6 +228,17 @@ impl StreamMetrics {
     /// As [`Self::dead_letters`], for the rare drift.
     pub fn drifts(&self, kind: &'static str) -> IntCounter {
         self.rest.families.drifts.with_label_values(&[self.rest.name.as_str(), kind])
+    }
+
+    /// As [`Self::dead_letters`], for a round that does not wait for its time.
+    pub fn hastened(&self, why: &'static str) -> IntCounter {
+        self.rest.families.hastened.with_label_values(&[self.rest.name.as_str(), why])
+    }
+
+    /// What the last round found of one of those that it judged; `None` where there was none.
+    pub fn set_promotion_loss(&self, of: &'static str, loss: Option<f64>) {
+        let gauge = self.rest.families.promotion_loss.with_label_values(&[self.rest.name.as_str(), of]);
+        gauge.set(loss.unwrap_or(f64::NAN));
     }
 
     /// `expert` and `bucket` count as in the [`StreamShape`].

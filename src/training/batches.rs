@@ -85,6 +85,11 @@ impl<'a> Batches<'a> {
         (self.features.inputs(), self.features.outputs())
     }
 
+    /// Series, and of each the newest readings that are judged on.
+    pub fn held_out(&self) -> (usize, usize) {
+        (self.samples.len(), self.holdout)
+    }
+
     /// A random mini-batch to learn from. No target in it is among the held-out readings.
     pub fn learn(&mut self, batch: usize, rng: &mut impl Rng, cut: &mut Cut) {
         cut.reset(batch, self.warm, self.truncation, &self.features);

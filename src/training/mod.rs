@@ -5,8 +5,11 @@
 //! knows no thread and no clock: its caller paces it.
 
 mod batches;
+mod judge;
 mod round;
 mod schedule;
+mod shape;
 
-pub use round::{Outcome, Round, RoundError, Trained, blueprint, device};
-pub use schedule::{Due, Start};
+pub use round::{Former, Outcome, Round, RoundError, Scores, Trained};
+pub use schedule::{Clock, Due, Start, Why};
+pub use shape::{blueprint, device};

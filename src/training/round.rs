@@ -1,13 +1,11 @@
 use super::batches::{Batches, Cut};
+use super::judge::Losses;
 use super::schedule::Start;
-use crate::config::{
-    self, ActivationKind, Architecture, CellKind, HeadKind, LayerKind, LossKind, NormKind, Stream,
-};
-use crate::nn::{
-    Activation, Blueprint, Cell, Device, Dropout, Error, Family, Head, Loss, Norm, OptimiserState, Recurrent,
-    Trainer, TrainerSettings, Weights,
-};
-use crate::series::{Features, WindowCopy};
+use super::shape::{blueprint, device, loss};
+use crate::config::Stream;
+use crate::evaluation::Verdict;
+use crate::nn::{Dropout, Error, OptimiserState, Trainer, TrainerSettings, Weights};
+use crate::series::WindowCopy;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::f64::consts::PI;
@@ -15,10 +13,6 @@ use std::sync::Arc;
 
 /// Steps from one checkpoint, judged on the held-out readings, to the next.
 const CHECKPOINT: usize = 20;
-/// The most series on which a checkpoint is judged.
-const JUDGES: usize = 256;
-/// Series judged in one go.
-const JUDGED_AT_ONCE: usize = 32;
 
 /// A network and how far its optimiser has come.
 #[derive(Clone, Debug)]
@@ -34,22 +28,58 @@ pub struct Round<'a> {
     pub samples: &'a [WindowCopy],
     /// The network that serves; `None` before the first.
     pub champion: Option<&'a Trained>,
+    /// What the champion is still held against.
+    pub former: Former<'a>,
+    /// The challenger that was better in the round before and has to be so again; the round is its trial,
+    /// and trains none.
+    pub shadow: Option<&'a Trained>,
     pub start: Start,
     /// The number of the round: with the stream's seed it makes all randomness.
     pub number: u64,
 }
 
+/// What served before the champion, while that is watched.
+#[derive(Clone, Copy, Debug)]
+pub enum Former<'a> {
+    /// It is not watched (any more).
+    Unwatched,
+    /// The base alone.
+    Base,
+    Network(&'a Trained),
+}
+
 /// What came of a round.
 #[derive(Debug)]
 pub enum Outcome {
-    /// A network that is better on the held-out readings than the champion and than no correction.
-    Better { trained: Trained, loss: f64, champion_loss: f64 },
-    /// None was better.
-    Rejected { loss: f64, champion_loss: f64 },
+    /// A network that is better on the held-out readings than the champion and than its base alone.
+    Better { trained: Trained, scores: Scores },
+    /// As [`Outcome::Better`], but it has to be so once more on readings that are still to come.
+    Shadowed { trained: Trained, scores: Scores },
+    /// None was.
+    Rejected(Scores),
+    /// The champion is worse than what served before it.
+    Worse(Scores),
     /// The windows are too short yet.
     TooYoung,
     /// The caller stopped it.
     Stopped,
+}
+
+/// Losses on the held-out readings, and how sure they are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scores {
+    /// Of the round's best checkpoint or, in a trial, of the shadow.
+    pub challenger: Option<f64>,
+    pub champion: Option<f64>,
+    /// What served before the champion, while that is watched.
+    pub former: Option<f64>,
+    /// The network's base alone.
+    pub base: f64,
+    /// How likely such a gain of the challenger (of what served before) is by chance.
+    pub p_value: f64,
+    /// Series and blocks of time that were judged.
+    pub series: usize,
+    pub blocks: usize,
 }
 
 /// Why a round failed.
@@ -57,86 +87,6 @@ pub enum Outcome {
 pub enum RoundError {
     #[error("the network: {0}")]
     Network(#[from] Error),
-}
-
-/// Where a stream's networks serve and learn.
-///
-/// # Errors
-/// When the config names a GPU that is not there.
-pub fn device(stream: &Stream) -> Result<Device, Error> {
-    match stream.model.device {
-        config::Device::Auto => Ok(Device::auto()),
-        config::Device::Cpu => Ok(Device::cpu()),
-        config::Device::Cuda(number) => Device::cuda(number),
-    }
-}
-
-/// The shape of a stream's network.
-///
-/// # Errors
-/// When the network would be too large.
-pub fn blueprint(stream: &Stream) -> Result<Blueprint, Error> {
-    let features = Features::new(stream);
-    let outputs = loss(stream).levels() * features.outputs();
-    let decoder = Head::Decoder { leads: stream.leads().len(), known: features.known() };
-    let (family, head) = match stream.model.network {
-        Architecture::Recurrent { layers, head } => match head {
-            HeadKind::Seq2seq | HeadKind::Direct => (Family::Recurrent(stack(layers)), direct(layers)),
-            HeadKind::EncoderDecoder => (Family::Recurrent(stack(layers)), decoder),
-            HeadKind::VectorToSequence => (Family::Vector(stack(layers)), decoder),
-        },
-        Architecture::Convolved { kernel, stride, layers } => {
-            (Family::Convolved { kernel, stride, stack: stack(layers) }, direct(layers))
-        }
-        Architecture::Wavenet { channels, layers, stacks } => {
-            (Family::Wavenet { channels, layers, stacks }, Head::Direct)
-        }
-        Architecture::Dense { readings, layers, hidden, activation } => {
-            let activation = match activation {
-                ActivationKind::Tanh => Activation::Tanh,
-                ActivationKind::Relu => Activation::Relu,
-            };
-            (Family::Window { readings, layers, hidden, activation }, Head::Direct)
-        }
-        Architecture::Linear { readings } => {
-            let (layers, hidden, activation) = (0, 1, Activation::None);
-            (Family::Window { readings, layers, hidden, activation }, Head::Direct)
-        }
-    };
-    Blueprint::of(family, head, features.inputs(), outputs)
-}
-
-/// The head of layers that forecast all leads at once.
-fn direct(kind: LayerKind) -> Head {
-    if kind.norm == NormKind::Output { Head::Normed } else { Head::Direct }
-}
-
-fn stack(kind: LayerKind) -> Recurrent {
-    let cell = match kind.cell {
-        CellKind::Rnn(ActivationKind::Tanh) => Cell::RnnTanh,
-        CellKind::Rnn(ActivationKind::Relu) => Cell::RnnRelu,
-        CellKind::Lstm => Cell::Lstm,
-        CellKind::Gru => Cell::Gru,
-        CellKind::GruBefore => Cell::GruBefore,
-    };
-    let norm = match kind.norm {
-        NormKind::Layer => Norm::Layer,
-        NormKind::Output | NormKind::None => Norm::None,
-        NormKind::Batch => Norm::Batch,
-    };
-    Recurrent { cell, norm, hidden: kind.hidden, layers: kind.layers, residual: kind.residual }
-}
-
-/// A stream's loss. Of quantile levels the median is the first: the network's point.
-fn loss(stream: &Stream) -> Loss {
-    match stream.training.loss {
-        LossKind::Huber(delta) => Loss::Huber(delta as f32),
-        LossKind::Squared => Loss::Squared,
-        LossKind::Pinball => {
-            let others = stream.levels.iter().map(|level| level.get() as f32).filter(|level| *level != 0.5);
-            Loss::Pinball([0.5].into_iter().chain(others).collect())
-        }
-    }
 }
 
 /// What a step's learning rate is of the highest: it rises over `warm_up` steps and falls to `least`
@@ -148,81 +98,155 @@ fn schedule(step: usize, steps: usize, warm_up: usize, least: f64) -> f64 {
 }
 
 impl Round<'_> {
-    /// Trains from the champion or afresh. Its checkpoints, and the champion (without one, "no
-    /// correction"), are judged on the newest held-out readings; the best is the outcome (RECIPE.md). After every mini-batch `go_on` may wait, and may end the round
-    /// by saying no.
+    /// Holds the champion against what served before it, while it is watched; then tries a shadow, or
+    /// trains a challenger: from the champion or afresh, the best of its checkpoints (RECIPE.md). All are
+    /// judged on the same newest readings, from which nothing in the round learns, and so is the base
+    /// alone. After every mini-batch `go_on` may wait, and may end the round by saying no.
     ///
     /// # Errors
     /// When the network can't be trained: its gradients are not finite, or the device fails.
     pub fn run(&self, go_on: &mut dyn FnMut() -> bool) -> Result<Outcome, RoundError> {
         let Some(mut batches) = Batches::new(self.stream, self.samples) else { return Ok(Outcome::TooYoung) };
+        let mut cut = Cut::default();
+        let rules = self.stream.promotion;
+        let base = self.judge(&mut batches, None, &mut cut)?;
+        let champion = self.champion.map(|c| self.judge(&mut batches, Some(c), &mut cut)).transpose()?;
+        let mut bench = Bench { base, champion, former: None };
+        if let (Some(champion), false) = (&bench.champion, matches!(self.former, Former::Unwatched)) {
+            let former = match self.former {
+                Former::Network(former) => self.judge(&mut batches, Some(former), &mut cut)?,
+                Former::Unwatched | Former::Base => bench.base.clone(),
+            };
+            let verdict = former.against(champion);
+            bench.former = Some(former.mean());
+            if verdict.is_better(rules.rollback_confidence) {
+                return Ok(Outcome::Worse(bench.scores(None, verdict)));
+            }
+        }
+        if let Some(shadow) = self.shadow {
+            let losses = self.judge(&mut batches, Some(shadow), &mut cut)?;
+            let verdict = bench.verdict(&losses);
+            let scores = bench.scores(Some(&losses), verdict);
+            return Ok(match verdict.is_better(rules.confidence) {
+                true => Outcome::Better { trained: shadow.clone(), scores },
+                false => Outcome::Rejected(scores),
+            });
+        }
+        let Some((trained, losses)) = self.train(&mut batches, &mut cut, go_on)? else {
+            return Ok(Outcome::Stopped);
+        };
+        let verdict = bench.verdict(&losses);
+        let scores = bench.scores(Some(&losses), verdict);
+        Ok(match (verdict.is_better(rules.confidence), rules.shadow) {
+            (false, _) => Outcome::Rejected(scores),
+            (true, false) => Outcome::Better { trained, scores },
+            (true, true) => Outcome::Shadowed { trained, scores },
+        })
+    }
+
+    /// The best checkpoint and what it lost; `None` when `go_on` said no.
+    fn train(
+        &self,
+        batches: &mut Batches<'_>,
+        cut: &mut Cut,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<(Trained, Losses)>, RoundError> {
         let settings = &self.stream.training;
-        let seed = settings.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.number);
         let from = self.champion.filter(|_| self.start == Start::Refresh);
         let (steps, rate, warm_up, least) = match from {
             None => (settings.budget.first_steps, settings.learning_rate, 20, 0.1),
             Some(_) => (settings.budget.steps, settings.refresh_learning_rate, 5, 0.2),
         };
-        let fresh = Arc::new(Weights::initial(&blueprint(self.stream)?, seed));
-        let device = device(self.stream)?;
-        // Moments of other readings, made for another rate, are worse than none.
-        let trainer = |weights: &Weights| {
-            let settings = TrainerSettings {
-                learning_rate: rate,
-                weight_decay: settings.weight_decay,
-                clip_norm: settings.clip_norm,
-                dropout: Dropout {
-                    input: settings.input_dropout as f32,
-                    recurrent: settings.recurrent_dropout as f32,
-                    between: settings.layer_dropout as f32,
-                },
-                seed,
-                teacher_forcing: settings.teacher_forcing as f32,
-                loss: loss(self.stream),
-            };
-            Trainer::on(&device, weights, None, settings)
+        let mut trainer = match from {
+            Some(champion) => self.trainer(&champion.weights, rate)?,
+            None => self.trainer(&Weights::initial(&blueprint(self.stream)?, self.seed()), rate)?,
         };
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut cut = Cut::default();
-        let rival = trainer(self.champion.map_or(&fresh, |champion| &champion.weights))?;
-        let champion_loss = self.judge(&mut batches, &rival, &mut cut)?;
-        let mut trainer = if from.is_some() { rival } else { trainer(&fresh)? };
-        let mut best: Option<(f64, Trained)> = None;
-        let mut lowest = f64::INFINITY;
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed());
+        let mut best: Option<(Trained, Losses)> = None;
         for step in 0..steps {
             trainer.set_learning_rate(rate * schedule(step, steps, warm_up, least))?;
-            batches.learn(settings.batch, &mut rng, &mut cut);
+            batches.learn(settings.batch, &mut rng, cut);
             trainer.chunk(&cut.chunk())?;
             if !go_on() {
-                return Ok(Outcome::Stopped);
+                return Ok(None);
             }
             if (step + 1) % CHECKPOINT == 0 || step + 1 == steps {
-                let loss = self.judge(&mut batches, &trainer, &mut cut)?;
-                lowest = lowest.min(loss);
-                if loss < best.as_ref().map_or(champion_loss, |(least, _)| *least) {
+                let losses = Losses::of(self.stream, batches, Some(&trainer), cut)?;
+                if best.as_ref().is_none_or(|(_, least)| losses.mean() < least.mean()) {
                     let trained = Trained {
                         weights: Arc::new(trainer.weights()),
                         optimiser: Some(trainer.optimiser_state()),
                     };
-                    best = Some((loss, trained));
+                    best = Some((trained, losses));
                 }
             }
         }
-        Ok(match best {
-            Some((loss, trained)) => Outcome::Better { trained, loss, champion_loss },
-            None => Outcome::Rejected { loss: lowest, champion_loss },
-        })
+        Ok(best)
     }
 
-    /// Mean loss over the held-out readings.
-    fn judge(&self, batches: &mut Batches<'_>, trainer: &Trainer, cut: &mut Cut) -> Result<f64, Error> {
-        let judges = self.samples.len().min(JUDGES);
-        let (mut sum, mut count) = (0.0, 0.0);
-        for from in (0..judges).step_by(JUDGED_AT_ONCE) {
-            batches.judge(from..judges.min(from + JUDGED_AT_ONCE), cut);
-            let (s, n) = trainer.evaluate(&cut.chunk())?;
-            (sum, count) = (sum + s, count + n);
+    fn judge(
+        &self,
+        batches: &mut Batches<'_>,
+        network: Option<&Trained>,
+        cut: &mut Cut,
+    ) -> Result<Losses, RoundError> {
+        let rate = self.stream.training.learning_rate;
+        let trainer = network.map(|network| self.trainer(&network.weights, rate)).transpose()?;
+        Ok(Losses::of(self.stream, batches, trainer.as_ref(), cut)?)
+    }
+
+    /// Moments of other readings, made for another rate, are worse than none: none are taken over.
+    fn trainer(&self, weights: &Weights, learning_rate: f64) -> Result<Trainer, Error> {
+        let settings = &self.stream.training;
+        let settings = TrainerSettings {
+            learning_rate,
+            weight_decay: settings.weight_decay,
+            clip_norm: settings.clip_norm,
+            dropout: Dropout {
+                input: settings.input_dropout as f32,
+                recurrent: settings.recurrent_dropout as f32,
+                between: settings.layer_dropout as f32,
+            },
+            seed: self.seed(),
+            teacher_forcing: settings.teacher_forcing as f32,
+            loss: loss(self.stream),
+        };
+        Trainer::on(&device(self.stream)?, weights, None, settings)
+    }
+
+    fn seed(&self) -> u64 {
+        self.stream.training.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.number)
+    }
+}
+
+/// Whom a challenger has to beat.
+struct Bench {
+    base: Losses,
+    champion: Option<Losses>,
+    former: Option<f64>,
+}
+
+impl Bench {
+    /// Whether it is better than the champion and than the base: the verdict on the one that is the harder
+    /// to beat. That the best of several checkpoints is a little lucky is left to `promotion.confidence`:
+    /// they resemble each other far too much to be counted as so many tries.
+    fn verdict(&self, challenger: &Losses) -> Verdict {
+        let rivals = [Some(&self.base), self.champion.as_ref()].into_iter().flatten();
+        let verdicts = rivals.map(|rival| challenger.against(rival));
+        let hardest = verdicts
+            .max_by(|a, b| (a.gain <= 0.0).cmp(&(b.gain <= 0.0)).then(a.p_value.total_cmp(&b.p_value)));
+        hardest.expect("there is always a base")
+    }
+
+    fn scores(&self, challenger: Option<&Losses>, verdict: Verdict) -> Scores {
+        Scores {
+            challenger: challenger.map(Losses::mean),
+            champion: self.champion.as_ref().map(Losses::mean),
+            former: self.former,
+            base: self.base.mean(),
+            p_value: verdict.p_value,
+            series: verdict.series,
+            blocks: verdict.blocks,
         }
-        Ok(if count > 0.0 { sum / count } else { f64::INFINITY })
     }
 }

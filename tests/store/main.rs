@@ -190,9 +190,9 @@ fn the_newest_bundles_are_kept() {
             assert_eq!(bundles.checksum(ModelVersion(version)).unwrap(), Some(sum));
         }
         // An older one may serve.
-        bundles.prune(ModelVersion(1)).unwrap();
+        bundles.prune(&[ModelVersion(1)]).unwrap();
         assert_eq!(bundles.list().unwrap(), [7, 6, 5, 4, 3, 1].map(ModelVersion));
-        bundles.prune(ModelVersion(7)).unwrap();
+        bundles.prune(&[ModelVersion(7), ModelVersion(3)]).unwrap();
         assert_eq!(bundles.list().unwrap(), [7, 6, 5, 4, 3].map(ModelVersion));
         assert_eq!(place.objects()[0], "power/models/power-000003.safetensors");
         assert!(bundles.load_version(ModelVersion(2)).unwrap().is_none());

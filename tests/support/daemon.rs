@@ -86,9 +86,19 @@ impl Daemon {
 
 /// Status and body of `GET path`, or `None` when nobody answers.
 pub fn get(http: &str, path: &str) -> Option<(u16, String)> {
+    ask(http, &format!("GET {path} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n"))
+}
+
+/// The same of an empty `POST path` with this bearer token.
+pub fn post(http: &str, path: &str, token: &str) -> Option<(u16, String)> {
+    let head = format!("Host: {http}\r\nAuthorization: Bearer {token}\r\nContent-Length: 0");
+    ask(http, &format!("POST {path} HTTP/1.1\r\n{head}\r\nConnection: close\r\n\r\n"))
+}
+
+fn ask(http: &str, request: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(http).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n").ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8_lossy(&answer).into_owned();

@@ -5,7 +5,7 @@ use tidecast::config::{Stream, from_toml};
 use tidecast::domain::{EventTime, Forecast, Reading, Values};
 use tidecast::engine::{Model, Offered, Shard};
 use tidecast::nn::Device;
-use tidecast::training::{Outcome, Round, Start, Trained};
+use tidecast::training::{Clock, Due, Former, Outcome, Round, Start, Trained};
 
 /// A stream of one hourly target, with these lines on top.
 pub fn stream(lines: &str) -> Arc<Stream> {
@@ -78,7 +78,7 @@ pub struct Bench {
     pub stream: Arc<Stream>,
     pub shard: Shard,
     pub answers: Vec<Answer>,
-    trained_at: u64,
+    due: Due,
     champion: Option<Trained>,
     pub versions: u64,
 }
@@ -89,7 +89,7 @@ impl Bench {
             stream: stream.clone(),
             shard: Shard::new(stream.clone()),
             answers: Vec::new(),
-            trained_at: 0,
+            due: Due::new(stream, false),
             champion: None,
             versions: 0,
         }
@@ -115,28 +115,28 @@ impl Bench {
 
     /// Trains when the schedule says so; the outcome serves at once.
     pub fn train(&mut self) {
-        let schedule = self.stream.training.schedule;
-        let next = if self.trained_at == 0 {
-            schedule.first_after as u64
-        } else {
-            self.trained_at + schedule.every as u64
-        };
-        if self.shard.age() >= next {
+        if self.due.is_due(self.clock()).is_some() {
             self.train_without_warming();
             self.shard.warm(usize::MAX).unwrap();
         }
     }
 
+    fn clock(&self) -> Clock {
+        Clock { readings: self.shard.age(), newest: self.shard.newest() }
+    }
+
     /// Trains now, and brings a better network in without warming it.
     pub fn train_without_warming(&mut self) {
-        self.trained_at = self.shard.age();
+        self.due.begun(self.clock());
         let samples = self.shard.samples(16);
         let round = Round {
             stream: &self.stream,
             samples: &samples,
             champion: self.champion.as_ref(),
+            former: Former::Unwatched,
+            shadow: None,
             start: if self.champion.is_some() { Start::Refresh } else { Start::Afresh },
-            number: self.trained_at,
+            number: self.shard.age(),
         };
         if let Outcome::Better { trained, .. } = round.run(&mut || true).unwrap() {
             self.versions += 1;

@@ -4,6 +4,7 @@
 //! where the daemon would start it, and its outcome serves at once; everything is determined by the
 //! file, the config and the seed.
 
+mod learner;
 mod outlook;
 mod output;
 mod rows;
@@ -12,9 +13,9 @@ mod score;
 use super::Failure;
 use crate::codec::{Decoder, Record};
 use crate::config::{self, Stream};
-use crate::domain::{EventTime, ModelVersion, Offset, Partition, Reading};
-use crate::engine::{Model, Offered, Shard};
-use crate::training::{Due, Outcome, Round, Trained, device};
+use crate::domain::{EventTime, Offset, Partition, Reading};
+use crate::engine::{Offered, Shard};
+use learner::Learner;
 use outlook::Outlook;
 use output::{ForecastFile, Shown};
 use rows::Rows;
@@ -58,14 +59,6 @@ pub(super) struct Options {
     report: Option<PathBuf>,
 }
 
-/// Series that a round has made a network for, as the daemon keeps it.
-struct Learner {
-    due: Due,
-    champion: Option<Trained>,
-    version: u64,
-    rounds: u64,
-}
-
 pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
     let config = config::load(&options.config)?;
     let stream = Arc::new(pick(options, &config.streams)?);
@@ -79,7 +72,7 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
         decoder: Decoder::new(&stream),
         shard: Shard::new(stream.clone()),
         judge: Judge::new(stream.clone(), from, options.score_every),
-        learner: Learner { due: Due::new(&stream, false), champion: None, version: 0, rounds: 0 },
+        learner: Learner::new(&stream),
         file: options.forecasts.as_deref().map(|path| ForecastFile::create(path, &stream)).transpose()?,
         shown: options.report.is_some().then(|| Shown::new(&stream)),
         topic: options.data.display().to_string(),
@@ -94,7 +87,7 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
     while let Some(json) = rows.next().map_err(Failure::new)? {
         run.record(json, offset)?;
         offset += 1;
-        progress.at(offset as u64, run.learner.rounds);
+        progress.at(offset as u64, run.learner.counts.rounds);
     }
     progress.done();
     let seconds = started.elapsed().as_secs_f64();
@@ -148,7 +141,7 @@ impl Run {
         self.readings += readings;
         self.passed_over += passed_over;
         self.step()?;
-        self.learn()
+        self.learner.learn(&self.stream, &mut self.shard)
     }
 
     fn step(&mut self) -> Result<(), Failure> {
@@ -173,35 +166,6 @@ impl Run {
         failed
     }
 
-    /// Trains when the schedule says so, and lets the outcome serve at once.
-    fn learn(&mut self) -> Result<(), Failure> {
-        let learner = &mut self.learner;
-        let Some(start) = learner.due.is_due(self.shard.age()).filter(|_| self.stream.training.enabled)
-        else {
-            return Ok(());
-        };
-        learner.due.begun(self.shard.age());
-        let samples = self.shard.samples(self.stream.training.budget.series);
-        learner.rounds += 1;
-        let round = Round {
-            stream: &self.stream,
-            samples: &samples,
-            champion: learner.champion.as_ref(),
-            start,
-            number: learner.rounds,
-        };
-        if let Outcome::Better { trained, .. } = round.run(&mut || true).map_err(Failure::new)? {
-            learner.version += 1;
-            let (version, weights) = (ModelVersion(learner.version), trained.weights.clone());
-            let device = device(&self.stream).map_err(Failure::new)?;
-            let model = Model { version, weights, device };
-            learner.champion = Some(trained);
-            self.shard.bring(&model).map_err(Failure::new)?;
-            self.shard.warm(usize::MAX).map_err(Failure::new)?;
-        }
-        Ok(())
-    }
-
     fn finish(mut self, options: &Options, seconds: f64) -> Result<(), Failure> {
         if let Some((n, first)) = &self.bad {
             eprintln!("tidecast: {n} bad row(s) passed over; {first}");
@@ -213,13 +177,14 @@ impl Run {
         }
         output::table(&self.stream, &self.judge);
         println!(
-            "{} readings of {} series in {seconds:.1} s, {:.0} readings/s; {} discarded; {} training rounds, {} promoted",
+            "{} readings of {} series in {seconds:.1} s, {:.0} readings/s; {} discarded; {} training rounds, {} promoted, {} rolled back",
             self.readings,
             self.judge.series(),
             self.readings as f64 / seconds,
             self.passed_over,
-            self.learner.rounds,
-            self.learner.version,
+            self.learner.counts.rounds,
+            self.learner.counts.promoted,
+            self.learner.counts.rolled_back,
         );
         if let Some(file) = self.file.take() {
             file.finish()?;

@@ -8,14 +8,16 @@ use crate::domain::{Grid, Offset, Partition, Reading, Values};
 use std::collections::HashMap;
 use std::path::Path;
 
+/// A cell, and a value for each covariate.
+type Told = (i64, Box<[f64]>);
+
 /// The values of the covariates that are known ahead, by series, in the order of their cells.
 pub(super) struct Outlook {
     grid: Grid,
     known: Vec<usize>,
     width: usize,
     horizon: usize,
-    /// Cell, then a value for each.
-    series: HashMap<Box<str>, Vec<(i64, Box<[f64]>)>>,
+    series: HashMap<Box<str>, Vec<Told>>,
     values: Values,
 }
 

@@ -41,9 +41,9 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// Whether the challenger is better, at this confidence.
+    /// Whether the challenger is better, at this confidence; at 0 whether it has the lower loss.
     pub fn is_better(&self, confidence: f64) -> bool {
-        self.gain > 0.0 && self.p_value < 1.0 - confidence
+        self.gain > 0.0 && (self.p_value < 1.0 - confidence || confidence <= 0.0)
     }
 }
 

@@ -102,6 +102,27 @@ impl Loss {
         }
     }
 
+    /// Of each step the weighted sum of losses and the sum of weights, `[batch, steps]`, where the
+    /// outputs are what `y` says of a row and a point. Of several quantile levels the first is the point.
+    pub(super) fn by_step(&self, chunk: &Chunk, y: impl Fn(usize, usize) -> f32) -> Vec<[f64; 2]> {
+        let points = chunk.points();
+        let rows = chunk.targets.chunks_exact(points).zip(chunk.mask.chunks_exact(points));
+        rows.enumerate()
+            .map(|(row, (targets, masks))| {
+                let all = targets.iter().zip(masks).enumerate().filter(|(_, (_, mask))| **mask != 0.0);
+                all.fold([0.0, 0.0], |[sum, count], (point, (target, mask))| {
+                    let loss = mask * self.value(0, y(row, point) - target);
+                    [sum + f64::from(loss), count + f64::from(*mask)]
+                })
+            })
+            .collect()
+    }
+
+    /// What [`Trainer::losses`](crate::nn::Trainer::losses) gives of a network that corrects nothing.
+    pub fn of_nothing(&self, chunk: &Chunk) -> Vec<[f64; 2]> {
+        self.by_step(chunk, |_, _| 0.0)
+    }
+
     /// The derivative of `value`.
     pub(super) fn slope(&self, level: usize, e: f32) -> f32 {
         match self {

@@ -230,6 +230,17 @@ impl Trainer {
         }
     }
 
+    /// Of each step the weighted sum of its points' losses and the sum of their weights, `[batch, steps]`,
+    /// without dropout. Of a network that forecasts several quantiles its point is the first.
+    ///
+    /// # Errors
+    /// [`Error::Length`].
+    pub fn losses(&self, chunk: &Chunk) -> Result<Vec<[f64; 2]>, Error> {
+        let said = self.forecast(chunk)?;
+        let outputs = self.blueprint.outputs();
+        Ok(self.settings.loss.by_step(chunk, |row, point| said[row * outputs + point]))
+    }
+
     /// What the network says at every step that is learnt from, `[batch, steps, outputs]`, without
     /// dropout.
     ///

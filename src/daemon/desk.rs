@@ -1,0 +1,419 @@
+use super::announcement::{Announcement, Decision, Named};
+use super::herald::Herald;
+use super::lineage::{Lineage, facts};
+use super::models::{Models, Standing};
+use super::trainer::{Job, Pace};
+use super::{NAP, now};
+use crate::checkpoint::{self, Bundles, Champion, Store};
+use crate::config::{Config, Stream};
+use crate::domain::{ModelVersion, StreamName};
+use crate::kafka;
+use crate::telemetry::{self, Board, Metrics, RoundOutcome, StreamMetrics, events};
+use crate::training::{Former, Outcome, Round, Scores, Trained, Why, blueprint};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a decision may take to be followed in this process before the next round begins without it.
+const HEARD_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the trainer's thread works with: runs rounds, and carries out what comes of them.
+pub(super) struct Desk {
+    store: Store,
+    /// The networks that rounds begin from, as they were loaded or made here.
+    champions: BTreeMap<StreamName, Champion>,
+    /// What has won its round and has to win once more.
+    shadows: BTreeMap<StreamName, Trained>,
+    /// Rounds that each stream has seen here.
+    rounds: BTreeMap<StreamName, u64>,
+    /// Decisions of each stream that no bundle bears yet.
+    lineages: BTreeMap<StreamName, Lineage>,
+    models: Models,
+    herald: Herald,
+    metrics: Metrics,
+    board: Board,
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What served before the champion, while that is watched.
+enum Watched {
+    No,
+    Base,
+    Network(Champion),
+}
+
+/// Why what was decided is not so.
+#[derive(Debug, thiserror::Error)]
+enum Unkept {
+    #[error("another model was announced meanwhile")]
+    Superseded,
+    #[error("the bundle of {0} is gone")]
+    Gone(String),
+    #[error(transparent)]
+    Store(#[from] checkpoint::Error),
+    #[error("kafka: {0}")]
+    Kafka(#[from] kafka::Error),
+}
+
+/// A round that is being decided on.
+struct Case<'a> {
+    stream: &'a Stream,
+    number: u64,
+    why: Why,
+    /// How it stood when the round began.
+    before: Standing,
+    readings: usize,
+    steps: usize,
+    took: Duration,
+}
+
+impl Case<'_> {
+    /// The champion's name; nothing when there is none.
+    fn champion(&self) -> String {
+        self.before.version().map_or_else(String::new, |v| v.name(&self.stream.name))
+    }
+}
+
+impl Desk {
+    pub fn new(
+        config: &Config,
+        store: &Store,
+        models: &Models,
+        metrics: &Metrics,
+        board: &Board,
+        stop: &Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            store: store.clone(),
+            champions: BTreeMap::new(),
+            shadows: BTreeMap::new(),
+            rounds: BTreeMap::new(),
+            lineages: BTreeMap::new(),
+            models: models.clone(),
+            herald: Herald::new(config.kafka.clone()),
+            metrics: metrics.clone(),
+            board: board.clone(),
+            stop: stop.clone(),
+        }
+    }
+
+    pub fn run(&mut self, job: &Job) {
+        let (stream, name) = (&*job.stream, &job.stream.name);
+        let before = self.models.standing(name);
+        let metrics = self.metrics.stream(name);
+        let loaded = self.champion(stream, &before).and_then(|champion| {
+            let number = self.next_round(name, &before, champion.as_ref());
+            let watched = self.watched(stream, champion.as_ref(), number)?;
+            Ok((champion, number, watched))
+        });
+        let (champion, number, watched) = match loaded {
+            Ok(loaded) => loaded,
+            Err(cause) => {
+                events::round_failed(name, before.rounds + 1, &cause);
+                return metrics.rounds(RoundOutcome::Failed).inc();
+            }
+        };
+        let readings = job.samples.iter().map(|s| s.view().len()).sum();
+        events::round_started(name, number, job.samples.len(), readings, job.why.as_str());
+        if job.why != Why::Schedule {
+            metrics.hastened(job.why.as_str()).inc();
+        }
+        let began = Instant::now();
+        let mut pace = Pace::new(stream.training.budget.cpu_share, &self.stop);
+        let shadow = self.shadows.remove(name);
+        let round = Round {
+            stream,
+            samples: &job.samples,
+            champion: champion.as_ref().map(|c| &c.trained),
+            former: match &watched {
+                Watched::No => Former::Unwatched,
+                Watched::Base => Former::Base,
+                Watched::Network(former) => Former::Network(&former.trained),
+            },
+            shadow: shadow.as_ref(),
+            start: job.start,
+            number,
+        };
+        let outcome = round.run(&mut || pace.go_on());
+        let (steps, took) = (pace.steps, began.elapsed());
+        metrics.training_seconds.observe(took.as_secs_f64());
+        let case = Case { stream, number, why: job.why, before, readings, steps, took };
+        let (outcome, loss, model) = match outcome {
+            Ok(Outcome::Better { trained, scores }) => self.crown(&case, trained, &scores, &metrics),
+            Ok(Outcome::Shadowed { trained, scores }) => self.shade(&case, trained, &scores, &metrics),
+            Ok(Outcome::Rejected(scores)) => self.reject(&case, &scores, &metrics),
+            Ok(Outcome::Worse(scores)) => self.roll_back(&case, watched, &scores, &metrics),
+            Ok(Outcome::TooYoung | Outcome::Stopped) => return,
+            Err(cause) => {
+                events::round_failed(name, number, &cause);
+                (RoundOutcome::Failed, f64::NAN, None)
+            }
+        };
+        metrics.rounds(outcome).inc();
+        metrics.training_loss.set(loss);
+        self.board.round(name, telemetry::Round { round: number, outcome, loss, took, model });
+    }
+
+    /// Its number goes on from whoever has trained before.
+    fn next_round(&mut self, stream: &StreamName, before: &Standing, champion: Option<&Champion>) -> u64 {
+        let rounds = self.rounds.entry(stream.clone()).or_default();
+        *rounds = before.rounds.max(*rounds).max(champion.map_or(0, |c| c.rounds)) + 1;
+        *rounds
+    }
+
+    /// The network that serves, with its optimiser, whoever has made it.
+    fn champion(
+        &mut self,
+        stream: &Stream,
+        standing: &Standing,
+    ) -> Result<Option<Champion>, checkpoint::Error> {
+        let Some(model) = &standing.model else { return Ok(None) };
+        if let Some(champion) = self.champions.get(&stream.name).filter(|c| c.version == model.version) {
+            return Ok(Some(champion.clone()));
+        }
+        let champion = match Bundles::new(&self.store, &stream.name).load_version(model.version) {
+            Ok(Some(champion)) => champion,
+            Err(cause @ checkpoint::Error::Store { .. }) => return Err(cause),
+            // What serves is all that is left of it.
+            Ok(None) | Err(_) => Champion {
+                version: model.version,
+                trained: Trained { weights: model.weights.clone(), optimiser: None },
+                rounds: standing.rounds,
+                facts: BTreeMap::new(),
+            },
+        };
+        self.champions.insert(stream.name.clone(), champion.clone());
+        Ok(Some(champion))
+    }
+
+    /// What the champion is held against in this round. Its own bundle says what it took the place of, and
+    /// in which round, so whoever trains goes on watching.
+    fn watched(
+        &self,
+        stream: &Stream,
+        champion: Option<&Champion>,
+        number: u64,
+    ) -> Result<Watched, checkpoint::Error> {
+        let young = |c: &&Champion| number <= c.rounds + stream.promotion.watch as u64;
+        let Some(parent) = champion.filter(young).and_then(|c| c.facts.get("parent")) else {
+            return Ok(Watched::No);
+        };
+        if parent.is_empty() {
+            return Ok(Watched::Base);
+        }
+        let Some(version) = ModelVersion::named(parent, &stream.name) else { return Ok(Watched::No) };
+        Ok(match Bundles::new(&self.store, &stream.name).load_version(version) {
+            Ok(Some(former)) if blueprint(stream).ok() == Some(*former.trained.weights.blueprint()) => {
+                Watched::Network(former)
+            }
+            Err(cause @ checkpoint::Error::Store { .. }) => return Err(cause),
+            Ok(_) | Err(_) => Watched::No,
+        })
+    }
+
+    /// Writes a new champion's bundle and announces it; the follower lets it serve, here as everywhere.
+    fn crown(
+        &mut self,
+        case: &Case<'_>,
+        trained: Trained,
+        scores: &Scores,
+        metrics: &StreamMetrics,
+    ) -> Ended {
+        let name = &case.stream.name;
+        let loss = found(case, scores, metrics);
+        match self.try_crown(case, trained, scores) {
+            Ok(version) => {
+                events::promoted(name, case.number, version, &of(scores));
+                metrics.promotions.inc();
+                (RoundOutcome::Promoted, loss, Some(version))
+            }
+            Err(cause @ Unkept::Superseded) => {
+                events::round_superseded(name, case.number, &cause);
+                (RoundOutcome::Rejected, loss, None)
+            }
+            // Snapshots name their model: one that no restart could find never serves.
+            Err(cause) => {
+                events::bundle_not_kept(name, case.number, &cause);
+                (RoundOutcome::Failed, loss, None)
+            }
+        }
+    }
+
+    fn try_crown(
+        &mut self,
+        case: &Case<'_>,
+        trained: Trained,
+        scores: &Scores,
+    ) -> Result<ModelVersion, Unkept> {
+        let Case { stream, number, before, .. } = case;
+        let name = &stream.name;
+        if self.is_superseded(case) {
+            return Err(Unkept::Superseded);
+        }
+        let bundles = Bundles::new(&self.store, name);
+        // Above every version that ever served, also those of another shape.
+        let newest = bundles.list()?.first().copied();
+        let newest = newest.max(before.version()).max(before.announced.map(|named| named.version));
+        let version = newest.map_or(ModelVersion(1), ModelVersion::next);
+        let of_parent = before.version().and_then(|v| self.champions.get(name).filter(|c| c.version == v));
+        let mut lineage = Lineage::of(of_parent);
+        lineage.extend(self.lineages.get(name));
+        let parent = case.champion();
+        lineage.promoted(*number, &version.name(name), &parent, scores, case.why);
+        let mut facts = facts(scores, case.why);
+        facts.extend([
+            ("parent".to_owned(), parent),
+            ("lineage".to_owned(), lineage.to_string()),
+            ("readings".to_owned(), case.readings.to_string()),
+            ("steps".to_owned(), case.steps.to_string()),
+            ("seconds".to_owned(), case.took.as_secs_f64().to_string()),
+            ("time".to_owned(), now().to_string()),
+            ("seed".to_owned(), stream.training.seed.to_string()),
+        ]);
+        let champion = Champion { version, trained, rounds: *number, facts };
+        let named = Named { version, checksum: bundles.keep(&champion)? };
+        let said = Announcement { champion: Some(named), rounds: *number, decision: Decision::Promoted };
+        self.herald.say(name, &said, &bundles)?;
+        self.lineages.remove(name);
+        self.champions.insert(name.clone(), champion);
+        self.wait_until_heard(case);
+        // It serves; what could not be tidied away goes with the next one.
+        let _ = bundles.prune(&[Some(version), before.version()].into_iter().flatten().collect::<Vec<_>>());
+        Ok(version)
+    }
+
+    /// Lets what served before the champion serve again.
+    fn roll_back(
+        &mut self,
+        case: &Case<'_>,
+        watched: Watched,
+        scores: &Scores,
+        metrics: &StreamMetrics,
+    ) -> Ended {
+        let name = &case.stream.name;
+        let loss = found(case, scores, metrics);
+        let to = match &watched {
+            Watched::Network(former) => Some(former.version),
+            Watched::No | Watched::Base => None,
+        };
+        match self.try_roll_back(case, to) {
+            Ok(()) => {
+                let to_name = to.map_or_else(|| "experts".to_owned(), |v| v.name(name));
+                events::rolled_back(name, case.number, &case.champion(), &to_name, &of(scores));
+                metrics.rollbacks.inc();
+                let lineage = self.lineages.entry(name.clone()).or_default();
+                lineage.rolled_back(case.number, &case.champion(), &to_name, scores);
+                (RoundOutcome::RolledBack, loss, to)
+            }
+            Err(cause @ Unkept::Superseded) => {
+                events::round_superseded(name, case.number, &cause);
+                (RoundOutcome::Rejected, loss, None)
+            }
+            Err(cause) => {
+                events::round_failed(name, case.number, &cause);
+                (RoundOutcome::Failed, loss, None)
+            }
+        }
+    }
+
+    fn try_roll_back(&mut self, case: &Case<'_>, to: Option<ModelVersion>) -> Result<(), Unkept> {
+        let name = &case.stream.name;
+        let bundles = Bundles::new(&self.store, name);
+        let gone = |version: ModelVersion| Unkept::Gone(version.name(name));
+        let checked = |version| {
+            let checksum = bundles.checksum(version)?.ok_or_else(|| gone(version))?;
+            Ok::<_, Unkept>(Named { version, checksum })
+        };
+        let champion = to.map(checked).transpose()?;
+        if self.is_superseded(case) {
+            return Err(Unkept::Superseded);
+        }
+        let said = Announcement { champion, rounds: case.number, decision: Decision::RolledBack };
+        self.herald.say(name, &said, &bundles)?;
+        self.wait_until_heard(case);
+        Ok(())
+    }
+
+    /// A challenger waits for its second round. Who trains next does not know of it; then it is forgotten.
+    fn shade(
+        &mut self,
+        case: &Case<'_>,
+        trained: Trained,
+        scores: &Scores,
+        metrics: &StreamMetrics,
+    ) -> Ended {
+        let name = &case.stream.name;
+        let loss = found(case, scores, metrics);
+        events::shadowed(name, case.number, &of(scores));
+        self.shadows.insert(name.clone(), trained);
+        self.lineages.entry(name.clone()).or_default().shadowed(case.number, scores);
+        self.confirm(case, Decision::Shadowed);
+        (RoundOutcome::Shadowed, loss, None)
+    }
+
+    fn reject(&mut self, case: &Case<'_>, scores: &Scores, metrics: &StreamMetrics) -> Ended {
+        let name = &case.stream.name;
+        let loss = found(case, scores, metrics);
+        events::rejected(name, case.number, &of(scores));
+        self.lineages.entry(name.clone()).or_default().rejected(case.number, scores);
+        self.confirm(case, Decision::Rejected);
+        (RoundOutcome::Rejected, loss, None)
+    }
+
+    /// Announces that the champion serves on, so that whoever trains next counts this round too.
+    fn confirm(&mut self, case: &Case<'_>, decision: Decision) {
+        let name = &case.stream.name;
+        let bundles = Bundles::new(&self.store, name);
+        let champion = match (case.before.announced, case.before.version()) {
+            (Some(named), _) => Some(named),
+            (None, None) => None,
+            // The newest bundle, which nobody has announced.
+            (None, Some(version)) => match bundles.checksum(version) {
+                Ok(Some(checksum)) => Some(Named { version, checksum }),
+                Ok(None) | Err(_) => return,
+            },
+        };
+        if self.is_superseded(case) {
+            return;
+        }
+        let said = Announcement { champion, rounds: case.number, decision };
+        if let Err(cause) = self.herald.say(name, &said, &bundles) {
+            events::kafka_error("trainer", &cause);
+        }
+    }
+
+    fn is_superseded(&self, case: &Case<'_>) -> bool {
+        self.models.standing(&case.stream.name).announced != case.before.announced
+    }
+
+    /// A round that began before what was decided serves would begin from the former champion.
+    fn wait_until_heard(&self, case: &Case<'_>) {
+        let until = Instant::now() + HEARD_LIMIT;
+        while !self.is_superseded(case) && Instant::now() < until && !self.stop.load(Ordering::Acquire) {
+            std::thread::sleep(NAP);
+        }
+    }
+}
+
+/// How a round ended, its loss, and the model that serves since.
+type Ended = (RoundOutcome, f64, Option<ModelVersion>);
+
+/// Shows what a round has found; gives its loss.
+fn found(case: &Case<'_>, scores: &Scores, metrics: &StreamMetrics) -> f64 {
+    let Scores { challenger, champion, former, base, p_value, .. } = *scores;
+    for (of, loss) in
+        [("challenger", challenger), ("champion", champion), ("former", former), ("base", Some(base))]
+    {
+        metrics.set_promotion_loss(of, loss);
+    }
+    metrics.promotion_p_value.set(p_value);
+    let loss = challenger.or(champion).unwrap_or(base);
+    events::round_finished(&case.stream.name, case.number, case.steps, loss, case.took);
+    loss
+}
+
+fn of(scores: &Scores) -> events::Found {
+    let Scores { challenger, champion, former, base, p_value, series, blocks } = *scores;
+    events::Found { challenger, champion, former, base, p_value, series, blocks }
+}

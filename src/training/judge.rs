@@ -1,0 +1,66 @@
+use super::batches::{Batches, Cut};
+use super::shape::loss;
+use crate::config::Stream;
+use crate::evaluation::{Promotion, Verdict};
+use crate::nn::{Error, Trainer};
+
+/// The most series on which is judged.
+const JUDGES: usize = 256;
+/// Series judged in one go.
+const JUDGED_AT_ONCE: usize = 32;
+/// The most blocks that the held-out readings are cut into: more of them cost power to tell nothing new.
+const BLOCKS_MAX: usize = 28;
+
+/// What a network lost on the held-out readings, step by step.
+#[derive(Clone, Debug)]
+pub(super) struct Losses {
+    /// Of each step the weighted sum of its targets' losses and the sum of their weights.
+    /// `[series, steps]`
+    steps: Vec<[f64; 2]>,
+    /// Steps of a series.
+    holdout: usize,
+    horizon: usize,
+}
+
+impl Losses {
+    /// Of a network or, where there is none, of its base alone.
+    pub fn of(
+        stream: &Stream,
+        batches: &mut Batches<'_>,
+        network: Option<&Trainer>,
+        cut: &mut Cut,
+    ) -> Result<Self, Error> {
+        let (series, holdout) = batches.held_out();
+        let (judges, loss) = (series.min(JUDGES), loss(stream));
+        let mut steps = Vec::with_capacity(judges * holdout);
+        for from in (0..judges).step_by(JUDGED_AT_ONCE) {
+            batches.judge(from..judges.min(from + JUDGED_AT_ONCE), cut);
+            let chunk = cut.chunk();
+            match network {
+                Some(network) => steps.extend(network.losses(&chunk)?),
+                None => steps.extend(loss.of_nothing(&chunk)),
+            }
+        }
+        Ok(Self { steps, holdout, horizon: stream.horizon })
+    }
+
+    /// Over all targets; infinite without any.
+    pub fn mean(&self) -> f64 {
+        let [sum, n] = self.steps.iter().fold([0.0, 0.0], |[a, b], [sum, n]| [a + sum, b + n]);
+        if n > 0.0 { sum / n } else { f64::INFINITY }
+    }
+
+    /// Whether this one is better than another that was judged on the same readings. Errors of
+    /// neighbouring steps speak of the same targets, so a block is no shorter than the horizon.
+    pub fn against(&self, other: &Self) -> Verdict {
+        let series = self.steps.len() / self.holdout.max(1);
+        let blocks = (self.holdout / self.horizon.max(1)).clamp(1, BLOCKS_MAX);
+        let mut test = Promotion::new(series, blocks);
+        for (at, (own, theirs)) in self.steps.iter().zip(&other.steps).enumerate() {
+            let (series, step) = (at / self.holdout, at % self.holdout);
+            let mean = |[sum, n]: &[f64; 2]| sum / n;
+            test.add(series, step * blocks / self.holdout, mean(theirs), mean(own));
+        }
+        test.verdict()
+    }
+}

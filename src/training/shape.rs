@@ -1,0 +1,85 @@
+use crate::config::{
+    self, ActivationKind, Architecture, CellKind, HeadKind, LayerKind, LossKind, NormKind, Stream,
+};
+use crate::nn::{Activation, Blueprint, Cell, Device, Error, Family, Head, Loss, Norm, Recurrent};
+use crate::series::Features;
+
+/// Where a stream's networks serve and learn.
+///
+/// # Errors
+/// When the config names a GPU that is not there.
+pub fn device(stream: &Stream) -> Result<Device, Error> {
+    match stream.model.device {
+        config::Device::Auto => Ok(Device::auto()),
+        config::Device::Cpu => Ok(Device::cpu()),
+        config::Device::Cuda(number) => Device::cuda(number),
+    }
+}
+
+/// The shape of a stream's network.
+///
+/// # Errors
+/// When the network would be too large.
+pub fn blueprint(stream: &Stream) -> Result<Blueprint, Error> {
+    let features = Features::new(stream);
+    let outputs = loss(stream).levels() * features.outputs();
+    let decoder = Head::Decoder { leads: stream.leads().len(), known: features.known() };
+    let (family, head) = match stream.model.network {
+        Architecture::Recurrent { layers, head } => match head {
+            HeadKind::Seq2seq | HeadKind::Direct => (Family::Recurrent(stack(layers)), direct(layers)),
+            HeadKind::EncoderDecoder => (Family::Recurrent(stack(layers)), decoder),
+            HeadKind::VectorToSequence => (Family::Vector(stack(layers)), decoder),
+        },
+        Architecture::Convolved { kernel, stride, layers } => {
+            (Family::Convolved { kernel, stride, stack: stack(layers) }, direct(layers))
+        }
+        Architecture::Wavenet { channels, layers, stacks } => {
+            (Family::Wavenet { channels, layers, stacks }, Head::Direct)
+        }
+        Architecture::Dense { readings, layers, hidden, activation } => {
+            let activation = match activation {
+                ActivationKind::Tanh => Activation::Tanh,
+                ActivationKind::Relu => Activation::Relu,
+            };
+            (Family::Window { readings, layers, hidden, activation }, Head::Direct)
+        }
+        Architecture::Linear { readings } => {
+            let (layers, hidden, activation) = (0, 1, Activation::None);
+            (Family::Window { readings, layers, hidden, activation }, Head::Direct)
+        }
+    };
+    Blueprint::of(family, head, features.inputs(), outputs)
+}
+
+/// The head of layers that forecast all leads at once.
+fn direct(kind: LayerKind) -> Head {
+    if kind.norm == NormKind::Output { Head::Normed } else { Head::Direct }
+}
+
+fn stack(kind: LayerKind) -> Recurrent {
+    let cell = match kind.cell {
+        CellKind::Rnn(ActivationKind::Tanh) => Cell::RnnTanh,
+        CellKind::Rnn(ActivationKind::Relu) => Cell::RnnRelu,
+        CellKind::Lstm => Cell::Lstm,
+        CellKind::Gru => Cell::Gru,
+        CellKind::GruBefore => Cell::GruBefore,
+    };
+    let norm = match kind.norm {
+        NormKind::Layer => Norm::Layer,
+        NormKind::Output | NormKind::None => Norm::None,
+        NormKind::Batch => Norm::Batch,
+    };
+    Recurrent { cell, norm, hidden: kind.hidden, layers: kind.layers, residual: kind.residual }
+}
+
+/// A stream's loss. Of quantile levels the median is the first: the network's point.
+pub(super) fn loss(stream: &Stream) -> Loss {
+    match stream.training.loss {
+        LossKind::Huber(delta) => Loss::Huber(delta as f32),
+        LossKind::Squared => Loss::Squared,
+        LossKind::Pinball => {
+            let others = stream.levels.iter().map(|level| level.get() as f32).filter(|level| *level != 0.5);
+            Loss::Pinball([0.5].into_iter().chain(others).collect())
+        }
+    }
+}
