@@ -79,7 +79,8 @@ fn bands(chart: &WeightChart<'_>) -> Vec<(String, Vec<f64>)> {
     let mut bands: Vec<(String, Vec<f64>)> = shown.iter().map(|band| (*band).clone()).collect();
     if !rest.is_empty() {
         let sum = |at: usize| rest.iter().map(|(_, weights)| weights[at]).sum();
-        bands.push((format!("{} others", rest.len()), (0..chart.times.len()).map(sum).collect()));
+        let name = if rest.len() == 1 { "1 other".to_owned() } else { format!("{} others", rest.len()) };
+        bands.push((name, (0..chart.times.len()).map(sum).collect()));
     }
     for at in 0..chart.times.len() {
         let whole: f64 = bands.iter().map(|(_, weights)| weights[at]).sum();

@@ -79,8 +79,8 @@ fn summary(run: &Run, labels: &[String]) -> String {
     let (stream, tally) = (&run.stream, &run.tally);
     let series = run.judge.series().len();
     let every = match stream.grid {
-        Grid::Fixed(interval) => format!("one every {}", span(interval.as_seconds())),
-        Grid::Irregular => "irregular".to_owned(),
+        Grid::Fixed(interval) => format!("{} apart", span(interval.as_seconds())),
+        Grid::Irregular => "at any time".to_owned(),
     };
     let when =
         tally.span.map_or_else(String::new, |(first, last)| format!(", {} to {}", day(first), day(last)));

@@ -277,11 +277,13 @@ pub(super) fn compared(comparison: &Comparison, run: &Run, second: &Run, labels:
         .iter()
         .filter(|l| l.lead.is_none_or(|lead| l.loss == LOSSES[0] && shown.learnt().contains(&lead)))
     {
+        // Differences have a digit more than what differs.
+        let unit = 0.1 * line.second.abs();
         let (interval, p) = line.compared.as_ref().map_or_else(
             || ("–".to_owned(), "–".to_owned()),
             |c| {
                 let (low, high) = c.interval(CONFIDENCE);
-                (format!("{} to {}", figure(low), figure(high)), p_value(c.p_value))
+                (format!("{} to {}", fixed(low, unit), fixed(high, unit)), p_value(c.p_value))
             },
         );
         let lead = line.lead.map_or("all".to_owned(), |lead| lead.to_string());
@@ -292,7 +294,7 @@ pub(super) fn compared(comparison: &Comparison, run: &Run, second: &Run, labels:
             line.loss,
             figure(line.first),
             figure(line.second),
-            figure(line.first - line.second),
+            fixed(line.first - line.second, unit),
             percent(Some(line.relative())),
             escape(&p),
             super::grouped(line.n),
@@ -316,10 +318,15 @@ fn percent(share: Option<f64>) -> String {
 
 /// A number with as many digits as mean something.
 fn figure(value: f64) -> String {
-    if !value.is_finite() {
+    fixed(value, value.abs())
+}
+
+/// A number with the decimals that one of the size of `unit` has.
+fn fixed(value: f64, unit: f64) -> String {
+    if !value.is_finite() || !unit.is_finite() {
         return "–".to_owned();
     }
-    let decimals = match value.abs() {
+    let decimals = match unit {
         v if v >= 1_000.0 => 1,
         v if v >= 100.0 => 2,
         v if v >= 1.0 || v == 0.0 => 3,
