@@ -309,6 +309,13 @@ impl Mixture {
         self.outer.mix(at.slot, at.target, experts, &mut mixed[MIXED * h..][..MIXED * h]);
     }
 
+    /// What the experts and the network weigh in what is emitted. `[experts + 1, learnt leads]`
+    pub fn weights(&mut self, slot: usize, target: usize) -> Vec<f32> {
+        let mut weights = vec![0.0; (self.lanes.experts + 1) * self.leads.len()];
+        self.outer.weights(slot, target, &mut weights);
+        weights
+    }
+
     /// Puts the intervals around what is emitted: `each` gets each lead's point and bounds. While no
     /// error is known, the series' deviation stands in.
     pub fn surround(&mut self, at: At, said: &mut [f32], mut each: impl FnMut(usize, f32, &[f32])) {

@@ -351,6 +351,12 @@ impl Shard {
         self.directory.len()
     }
 
+    /// What each expert, and the network as the last, weighs in the forecasts of a series' target.
+    /// `[experts + 1, learnt leads]`
+    pub fn weights(&mut self, slot: Slot, target: usize) -> Vec<f32> {
+        self.mixture.weights(slot.index(), target)
+    }
+
     /// Observed readings stepped, per series: the clock of the training schedule.
     pub fn age(&self) -> u64 {
         self.steps / self.directory.len().max(1) as u64

@@ -26,7 +26,7 @@ pub(super) const TOP: f64 = 72.0;
 pub(super) const BOTTOM: f64 = 252.0;
 const RIGHT: f64 = 708.0;
 const TITLE_LETTERS: usize = 60;
-const STYLE: &str = include_str!("chart.css");
+pub(super) const STYLE: &str = include_str!("chart.css");
 
 /// Draws a fan chart. `viewBox` 720 × 300; finite whatever the values are.
 pub fn fan(chart: &FanChart<'_>) -> String {

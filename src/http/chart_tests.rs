@@ -1,6 +1,9 @@
 //! A chart is well-formed and finite, whatever is drawn.
 
-use super::{ErrorChart, FanChart, error_by_lead, fan};
+use super::{
+    CalibrationChart, DifferenceChart, ErrorChart, FanChart, WeightChart, calibration, difference_by_lead,
+    error_by_lead, fan, weights_over_time,
+};
 use crate::domain::EventTime;
 use crate::telemetry::ShownForecast;
 use jiff::tz::TimeZone;
@@ -110,12 +113,21 @@ fn titles_are_escaped_and_shortened() {
 fn errors_are_lines_with_their_names() {
     let experts =
         vec![("mixture".to_owned(), vec![0.1, 0.2, 0.3]), ("last <b>".to_owned(), vec![0.2, f64::NAN, 0.9])];
-    let chart =
-        ErrorChart { title: "power", measure: "scaled & mean", leads: &[1, 4, 24], experts: &experts };
+    let chart = ErrorChart {
+        title: "power",
+        measure: "scaled & mean",
+        leads: &[1, 4, 24],
+        experts: &experts,
+        marks: &[0.95],
+        shown: &[1.0],
+    };
     let svg = error_by_lead(&chart);
     check(&svg);
     assert!(
-        svg.contains(">mixture<") && svg.contains(">last &lt;b&gt;<") && svg.contains("scaled &amp; mean")
+        svg.contains(r#"<path class="origin" d="M50"#)
+            && svg.contains(">mixture<")
+            && svg.contains(">last &lt;b&gt;<")
+            && svg.contains("scaled &amp; mean")
     );
     for (leads, experts) in [
         (&[][..], vec![]),
@@ -124,6 +136,55 @@ fn errors_are_lines_with_their_names() {
         (&[1, 2][..], vec![("short".to_owned(), vec![1.0])]),
         (&[7, 7, 7][..], vec![("same".to_owned(), vec![0.0; 3]); 30]),
     ] {
-        check(&error_by_lead(&ErrorChart { title: "", measure: "", leads, experts: &experts }));
+        check(&error_by_lead(&ErrorChart {
+            title: "",
+            measure: "",
+            leads,
+            experts: &experts,
+            marks: &[],
+            shown: &[],
+        }));
     }
+}
+
+#[test]
+fn weights_fill_the_whole_and_the_light_ones_are_put_together() {
+    let times: Vec<EventTime> = (0..3).map(time).collect();
+    let experts: Vec<(String, Vec<f64>)> =
+        (1..=9).map(|i| (format!("e{i}"), vec![f64::from(i), f64::from(i), 0.0])).collect();
+    let chart =
+        WeightChart { title: "kw", note: "a & b", times: &times, experts: &experts, zone: &TimeZone::UTC };
+    let svg = weights_over_time(&chart);
+    check(&svg);
+    assert_eq!(svg.matches(r#"class="share"#).count(), 8);
+    assert!(svg.contains(">2 others 0 %<") && svg.contains(">e9 0 %<") && !svg.contains(">e1 "));
+    // Where nothing weighs anything nothing is drawn above the axis.
+    assert!(svg.contains("M50.0 252.0") && svg.contains("50.0 72.0"));
+    for (times, experts) in [(&times[..0], &experts[..]), (&times[..], &[]), (&times[..1], &experts[..])] {
+        let empty = WeightChart { times, experts, ..chart };
+        assert!(weights_over_time(&empty).contains("nothing to show yet"));
+    }
+}
+
+#[test]
+fn a_calibrated_forecast_lies_on_the_diagonal() {
+    let lines = vec![
+        ("all <leads>".to_owned(), vec![(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)]),
+        ("lead 1".to_owned(), vec![(0.5, 0.4)]),
+        ("none".to_owned(), vec![]),
+    ];
+    let svg = calibration(&CalibrationChart { title: "kw", lines: &lines });
+    check(&svg);
+    assert!(svg.contains("M46 292l230 -230") && svg.contains(r#"cx="161.0" cy="177.0""#));
+    assert!(svg.contains("all &lt;leads&gt;"));
+}
+
+#[test]
+fn differences_stand_in_their_intervals() {
+    let leads = [(1, -0.5, (-1.0, 0.0)), (2, 0.1, (-0.4, 0.6))];
+    let svg = difference_by_lead(&DifferenceChart { title: "kw", note: "", leads: &leads });
+    check(&svg);
+    assert_eq!(svg.matches(r#"class="dot""#).count(), 2);
+    check(&difference_by_lead(&DifferenceChart { title: "", note: "", leads: &[] }));
+    check(&difference_by_lead(&DifferenceChart { title: "", note: "", leads: &[(1, 0.0, (0.0, 0.0))] }));
 }

@@ -15,11 +15,15 @@ pub struct ErrorChart<'a> {
     pub leads: &'a [usize],
     /// A name and an error for each lead, NaN where there is none; the first is drawn the strongest.
     pub experts: &'a [(String, Vec<f64>)],
+    /// Values that a dashed line stands at.
+    pub marks: &'a [f64],
+    /// Values that the axis shows at least.
+    pub shown: &'a [f64],
 }
 
 /// Where the lines end and their names begin.
 const RIGHT: f64 = 590.0;
-const NAME_LETTERS: usize = 14;
+const NAME_LETTERS: usize = 16;
 /// The least distance of two names, one above the other.
 const NAME_HEIGHT: f64 = 17.0;
 const COLOURS: usize = 8;
@@ -30,19 +34,18 @@ pub fn error_by_lead(chart: &ErrorChart<'_>) -> String {
     let mut svg = open(chart.title);
     let _ = write!(svg, r#"<text x="0" y="44">{}</text>"#, escape(chart.measure));
     let errors = chart.experts.iter().flat_map(|(_, errors)| errors.iter().copied());
+    let errors = errors.chain(chart.marks.iter().chain(chart.shown).copied());
     let (Some((low, high)), [first, .., last] | [first @ last]) = (value_span(errors), chart.leads) else {
         return nothing_yet(svg);
     };
     let (low, high) = padded(low, high);
-    let logarithmic = *last > 8 * first.max(&1);
-    let place = |lead: usize| {
-        let scale = |lead: usize| if logarithmic { (lead.max(1) as f64).ln() } else { lead as f64 };
-        let width = (scale(*last) - scale(*first)).max(1e-9);
-        LEFT + ((scale(lead) - scale(*first)) / width).clamp(0.0, 1.0) * (RIGHT - LEFT)
-    };
+    let place = |lead: usize| place_of(lead, (*first, *last), RIGHT);
     let y = |value: f64| height_of(value, low, high);
     value_grid(&mut svg, &value_ticks(low, high, 5), RIGHT, y);
-    lead_axis(&mut svg, chart.leads, place);
+    lead_axis(&mut svg, chart.leads, RIGHT, place);
+    for mark in chart.marks {
+        let _ = write!(svg, r#"<path class="origin" d="M{LEFT} {:.1}H{RIGHT}"/>"#, y(*mark));
+    }
     let mut names = Vec::new();
     for (i, (name, errors)) in chart.experts.iter().enumerate().rev() {
         let points = chart.leads.iter().zip(errors);
@@ -64,13 +67,22 @@ pub fn error_by_lead(chart: &ErrorChart<'_>) -> String {
     svg
 }
 
-fn class(expert: usize) -> String {
+/// Where a lead stands between the first and the last: on a logarithmic axis when these are more than a
+/// factor of 8 apart.
+pub(super) fn place_of(lead: usize, (first, last): (usize, usize), right: f64) -> f64 {
+    let logarithmic = last > 8 * first.max(1);
+    let scale = |lead: usize| if logarithmic { (lead.max(1) as f64).ln() } else { lead as f64 };
+    let width = (scale(last) - scale(first)).max(1e-9);
+    LEFT + ((scale(lead) - scale(first)) / width).clamp(0.0, 1.0) * (right - LEFT)
+}
+
+pub(super) fn class(expert: usize) -> String {
     let colour = expert % COLOURS;
     if expert == 0 { format!("c{colour} first") } else { format!("c{colour}") }
 }
 
-fn lead_axis(svg: &mut String, leads: &[usize], place: impl Fn(usize) -> f64) {
-    let _ = write!(svg, r#"<path class="base" d="M{LEFT} {BOTTOM}H{RIGHT}"/>"#);
+pub(super) fn lead_axis(svg: &mut String, leads: &[usize], right: f64, place: impl Fn(usize) -> f64) {
+    let _ = write!(svg, r#"<path class="base" d="M{LEFT} {BOTTOM}H{right}"/>"#);
     let mut free_from = f64::NEG_INFINITY;
     let last = leads.last().copied().unwrap_or(1);
     for lead in leads {
@@ -86,13 +98,13 @@ fn lead_axis(svg: &mut String, leads: &[usize], place: impl Fn(usize) -> f64) {
     let _ = write!(
         svg,
         r#"<text x="{}" y="{}" text-anchor="middle">lead, in steps</text>"#,
-        (LEFT + RIGHT) / 2.0,
+        (LEFT + right) / 2.0,
         BOTTOM + 42.0
     );
 }
 
 /// Moves ascending heights apart until none touch, as little as possible, within the picture.
-fn spread(wanted: &[f64]) -> Vec<f64> {
+pub(super) fn spread(wanted: &[f64]) -> Vec<f64> {
     let mut heights = wanted.to_vec();
     for i in 1..heights.len() {
         heights[i] = heights[i].max(heights[i - 1] + NAME_HEIGHT);

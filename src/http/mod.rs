@@ -11,8 +11,10 @@
 
 mod api;
 mod axis;
+mod calibration_chart;
 mod chart;
 mod connection;
+mod difference_chart;
 mod error_chart;
 mod health;
 mod markup;
@@ -20,12 +22,16 @@ mod orders;
 mod page;
 mod problem;
 mod server;
+mod weight_chart;
 
+pub use calibration_chart::{CalibrationChart, calibration};
 pub use chart::{FanChart, fan};
+pub use difference_chart::{DifferenceChart, difference_by_lead};
 pub use error_chart::{ErrorChart, error_by_lead};
 pub use markup::escape;
 pub use orders::{Asked, Order, Orders, Refusal};
 pub use server::{Error, Server};
+pub use weight_chart::{WeightChart, weights_over_time};
 
 #[cfg(test)]
 mod chart_tests;

@@ -4,23 +4,32 @@
 //! where the daemon would start it, and its outcome serves at once; everything is determined by the
 //! file, the config and the seed.
 
+mod comparison;
+mod forecasts;
+mod judge;
 mod learner;
+mod machine;
 mod outlook;
-mod output;
+mod progress;
+mod report;
 mod rows;
-mod score;
+mod run;
+mod scores;
+mod table;
 
 use super::Failure;
-use crate::codec::{Decoder, Record};
+use crate::codec::Decoder;
 use crate::config::{self, Stream};
-use crate::domain::{EventTime, Offset, Partition, Reading};
-use crate::engine::{Offered, Shard};
-use learner::Learner;
+use crate::domain::EventTime;
+use comparison::Comparison;
+use forecasts::ForecastFile;
+use judge::Judge;
 use outlook::Outlook;
-use output::{ForecastFile, Shown};
-use rows::Rows;
-use score::Judge;
-use std::path::PathBuf;
+use progress::Progress;
+use report::Shown;
+use rows::{Row, Rows, Sorted, Wanted};
+use run::{Run, record};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,13 +38,21 @@ pub(super) struct Options {
     /// A TOML or YAML file.
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
-    /// A CSV file with a header, in the order of time; may be gzipped. Columns are the record's
-    /// fields.
+    /// A CSV file with a header, plain or gzipped, or a Parquet file (.parquet), in the order of time.
+    /// Columns are the record's fields.
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// The stream of the config; needed when it has several.
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
+    /// Run this config over the same rows too, and test whether what the first emits is better
+    /// (Diebold-Mariano).
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Put the rows in the order of time first: for a file that holds one series after the other. Takes
+    /// memory for all of them.
+    #[arg(long)]
+    sort: bool,
     /// Score the forecasts made at or after this time (RFC 3339); default: all.
     #[arg(long, value_name = "TIME")]
     score_from: Option<String>,
@@ -54,167 +71,192 @@ pub(super) struct Options {
     /// Write every scored forecast here, one row for each series, target, origin and lead.
     #[arg(long, value_name = "FILE")]
     forecasts: Option<PathBuf>,
-    /// Write a page with fan charts here.
+    /// Write a page here: fan charts, errors by lead, weights, calibration and all scores.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// A series whose fan charts the page shows; may be given again. Default: the first few.
+    #[arg(long, value_name = "SERIES", requires = "report")]
+    show: Vec<String>,
 }
 
-pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
-    let config = config::load(&options.config)?;
-    let stream = Arc::new(pick(options, &config.streams)?);
-    let from = options.score_from.as_deref().map(parse_time).transpose()?;
-    let total = rows::count(&options.data)?;
-    let progress = output::Progress::new(total);
-    let started = Instant::now();
+/// A page shows weights at so many moments.
+const MOMENTS: u64 = 240;
 
-    let mut run = Run {
-        outlook: Outlook::read(&options.data, &stream)?,
-        decoder: Decoder::new(&stream),
-        shard: Shard::new(stream.clone()),
-        judge: Judge::new(stream.clone(), from, options.score_every),
-        learner: Learner::new(&stream),
-        file: options.forecasts.as_deref().map(|path| ForecastFile::create(path, &stream)).transpose()?,
-        shown: options.report.is_some().then(|| Shown::new(&stream)),
-        topic: options.data.display().to_string(),
-        key: options.data.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
-        readings: 0,
-        passed_over: 0,
-        bad: None,
-        stream,
+pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
+    let name = options.data.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut runs = vec![begin(options, &options.config, &name)?];
+    if let Some(path) = &options.against {
+        runs.push(begin(options, path, &name)?);
+    }
+    let total = rows::count(&options.data)?;
+    let mut comparison = match &runs[..] {
+        [first, second] => Some(compare(&first.judge, &second.judge)?),
+        _ => None,
     };
-    let mut rows = Rows::open(&options.data)?;
-    let mut offset = 0;
-    while let Some(json) = rows.next().map_err(Failure::new)? {
-        run.record(json, offset)?;
-        offset += 1;
-        progress.at(offset as u64, run.learner.counts.rounds);
+    let first = &mut runs[0];
+    first.file = options.forecasts.as_deref().map(|p| ForecastFile::create(p, &first.stream)).transpose()?;
+    first.shown = options.report.is_some().then(|| Shown::new(&first.stream, &options.show));
+
+    let mut source = Source::open(options, &runs)?;
+    let progress = Progress::new(total);
+    let started = Instant::now();
+    let mut row_count = 0;
+    while let Some(row) = source.next()? {
+        for run in &mut runs {
+            run.record(&row)?;
+        }
+        if let (Some(comparison), [first, second]) = (&mut comparison, &runs[..]) {
+            comparison.add(&first.judge, &second.judge);
+        }
+        row_count += 1;
+        if row_count % (total / MOMENTS).max(1) == 0 {
+            runs[0].note_weights();
+        }
+        progress.at(row_count, runs[0].learner.counts.rounds);
     }
     progress.done();
     let seconds = started.elapsed().as_secs_f64();
-    run.finish(options, seconds)
+    finish(options, &name, &mut runs, comparison.as_ref(), seconds)
 }
 
-struct Run {
-    stream: Arc<Stream>,
-    outlook: Outlook,
-    decoder: Decoder,
-    shard: Shard,
-    judge: Judge,
-    learner: Learner,
-    file: Option<ForecastFile>,
-    shown: Option<Shown>,
-    topic: String,
-    key: String,
-    readings: u64,
-    passed_over: u64,
-    /// How many records were bad, and why the first was.
-    bad: Option<(u64, String)>,
+fn begin(options: &Options, config: &Path, name: &str) -> Result<Run, Failure> {
+    let stream = Arc::new(pick(options, config)?);
+    let from = options.score_from.as_deref().map(parse_time).transpose()?;
+    let judge = Judge::new(stream.clone(), from, options.score_every);
+    let outlook = Outlook::read(&options.data, name.as_bytes(), &stream)?;
+    Ok(Run::new(stream, judge, outlook, options.data.display().to_string(), name.to_owned()))
 }
 
-impl Run {
-    /// One row, from bytes to forecasts.
-    fn record(&mut self, json: &[u8], offset: i64) -> Result<(), Failure> {
-        let record = Record {
-            topic: &self.topic,
-            partition: Partition(0),
-            offset: Offset(offset),
-            key: Some(self.key.as_bytes()),
-            timestamp: None,
-            payload: Some(json),
-            headers: &(),
+fn compare(first: &Judge, second: &Judge) -> Result<Comparison, Failure> {
+    let comparison = Comparison::new(first, second);
+    if !comparison.is_possible() {
+        return Err(Failure::new("the two configs have no target in common, so there is nothing to compare"));
+    }
+    Ok(comparison)
+}
+
+/// The rows, in the order in which they are told.
+enum Source {
+    AsTheyStand(Rows),
+    Sorted(Sorted),
+}
+
+impl Source {
+    fn open(options: &Options, runs: &[Run]) -> Result<Self, Failure> {
+        let mut rows = Rows::open(&options.data, &Wanted::new(runs.iter().map(|run| &*run.stream)))?;
+        if !options.sort {
+            return Ok(Self::AsTheyStand(rows));
+        }
+        let mut decoder = Decoder::new(&runs[0].stream);
+        let time = |json: &[u8]| {
+            let mut time = None;
+            // A bad row is told when it is taken in.
+            let _ = decoder.decode(&record("", b"key", 0, json), &mut |reading| time = Some(reading.time));
+            time
         };
-        let (shard, judge, key) = (&mut self.shard, &mut self.judge, self.key.as_bytes());
-        let outlook = &mut self.outlook;
-        let (mut readings, mut passed_over) = (0, 0);
-        let decoded = self.decoder.decode(&record, &mut |reading| {
-            judge.reading(reading.series, reading.time, reading.values);
-            let reading = Reading { values: outlook.complete(&reading), ..reading };
-            match shard.offer(&reading, offset, Some(key)) {
-                Offered::Queued | Offered::Held => readings += 1,
-                Offered::Discarded(_) => passed_over += 1,
-            }
-        });
-        if let Err(bad) = decoded {
-            let (n, _) = self.bad.get_or_insert_with(|| (0, format!("row {}: {bad}", offset + 2)));
-            *n += 1;
-        }
-        self.readings += readings;
-        self.passed_over += passed_over;
-        self.step()?;
-        self.learner.learn(&self.stream, &mut self.shard)
+        Ok(Self::Sorted(Sorted::new(&mut rows, time)?))
     }
 
-    fn step(&mut self) -> Result<(), Failure> {
-        let (judge, file, shown) = (&mut self.judge, &mut self.file, &mut self.shown);
-        let mut failed = Ok(());
-        while self
-            .shard
-            .run_round(&mut |emitted| {
-                if judge.forecast(&emitted)
-                    && let Some(file) = file
-                    && failed.is_ok()
-                {
-                    failed = file.write(&emitted);
-                }
-                if let Some(shown) = shown {
-                    shown.keep(&emitted);
-                }
-            })
-            .map_err(Failure::new)?
-            .is_some()
-        {}
-        failed
-    }
-
-    fn finish(mut self, options: &Options, seconds: f64) -> Result<(), Failure> {
-        if let Some((n, first)) = &self.bad {
-            eprintln!("tidecast: {n} bad row(s) passed over; {first}");
+    fn next(&mut self) -> Result<Option<Row<'_>>, Failure> {
+        match self {
+            Self::AsTheyStand(rows) => rows.next(),
+            Self::Sorted(rows) => Ok(rows.next()),
         }
-        if self.readings == 0 {
-            return Err(Failure::new(
-                "no reading was found: do the config's fields name the file's columns?",
-            ));
-        }
-        output::table(&self.stream, &self.judge);
-        println!(
-            "{} readings of {} series in {seconds:.1} s, {:.0} readings/s; {} discarded; {} training rounds, {} promoted, {} rolled back",
-            self.readings,
-            self.judge.series(),
-            self.readings as f64 / seconds,
-            self.passed_over,
-            self.learner.counts.rounds,
-            self.learner.counts.promoted,
-            self.learner.counts.rolled_back,
-        );
-        if let Some(file) = self.file.take() {
-            file.finish()?;
-        }
-        if let Some(path) = &options.json {
-            let json = serde_json::json!({
-                "readings": self.readings,
-                "series": self.judge.series(),
-                "seconds": seconds,
-                "scores": self.judge.to_json(),
-            });
-            std::fs::write(path, format!("{json}\n"))
-                .map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
-        }
-        if let (Some(path), Some(shown)) = (&options.report, &self.shown) {
-            output::report(path, &self.stream, &self.judge, shown, &self.key)?;
-        }
-        Ok(())
     }
 }
 
-fn pick(options: &Options, streams: &[Arc<Stream>]) -> Result<Stream, Failure> {
+fn finish(
+    options: &Options,
+    name: &str,
+    runs: &mut [Run],
+    comparison: Option<&Comparison>,
+    seconds: f64,
+) -> Result<(), Failure> {
+    warn(&runs[0], options);
+    if runs[0].tally.readings == 0 {
+        return Err(Failure::new("no reading was found: do the config's fields name the file's columns?"));
+    }
+    let labels = labels(options);
+    for (run, label) in runs.iter().zip(&labels) {
+        if runs.len() > 1 {
+            println!("{label}");
+        }
+        let judge = &run.judge;
+        print!("{}", table::table(run.stream.name.as_str(), &judge.frame, &judge.scores(), judge.series()));
+        println!("\n{}", told(run));
+    }
+    if let Some(comparison) = comparison {
+        print!("\n{}", comparison.text(&labels[0], &labels[1]));
+    }
+    eprintln!("{seconds:.1} s, {:.0} readings/s", runs[0].tally.readings as f64 / seconds);
+    if let Some(file) = runs[0].file.take() {
+        file.finish()?;
+    }
+    if let Some(path) = &options.json {
+        write(path, &machine::json(runs, comparison, &labels, seconds))?;
+    }
+    if let (Some(path), Some(shown)) = (&options.report, &runs[0].shown) {
+        let second = runs.get(1);
+        write(path, &report::page(&runs[0], shown, name, second, comparison, &labels))?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))
+}
+
+/// What the configs are called.
+fn labels(options: &Options) -> Vec<String> {
+    [Some(&options.config), options.against.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(|p| p.display().to_string())
+        .collect()
+}
+
+fn told(run: &Run) -> String {
+    let (tally, counts) = (&run.tally, &run.learner.counts);
+    format!(
+        "{} readings of {} series; {} discarded; {} training rounds, {} promoted, {} rolled back",
+        tally.readings,
+        run.judge.series().len(),
+        tally.discarded,
+        counts.rounds,
+        counts.promoted,
+        counts.rolled_back,
+    )
+}
+
+fn warn(run: &Run, options: &Options) {
+    if let Some((n, first)) = &run.tally.bad {
+        eprintln!("tidecast: {n} bad row(s) passed over; {first}");
+    }
+    if let Some((n, first)) = run.tally.back
+        && !options.sort
+    {
+        eprintln!(
+            "tidecast: {n} row(s) go back in time, the first is row {first}: if the file holds one series after \
+             the other, say --sort"
+        );
+    }
+}
+
+fn pick(options: &Options, path: &Path) -> Result<Stream, Failure> {
+    let streams = config::load(path)?.streams;
     let names: Vec<&str> = streams.iter().map(|s| s.name.as_str()).collect();
     let found = match &options.stream {
+        _ if streams.len() == 1 && options.against.is_some() => &streams[0],
         Some(name) => streams.iter().find(|s| s.name.as_str() == name).ok_or_else(|| {
-            Failure::new(format!("the config has no stream \"{name}\"; it has {}", names.join(", ")))
+            Failure::new(format!("{} has no stream \"{name}\"; it has {}", path.display(), names.join(", ")))
         })?,
         None if streams.len() == 1 => &streams[0],
         None => {
-            return Err(Failure::new(format!("say which --stream: the config has {}", names.join(", "))));
+            return Err(Failure::new(format!(
+                "say which --stream: {} has {}",
+                path.display(),
+                names.join(", ")
+            )));
         }
     };
     let mut stream = Stream::clone(found);

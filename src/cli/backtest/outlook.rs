@@ -1,10 +1,11 @@
 //! What a file's later rows say of the leads: what a sensor's record would have known ahead.
 
-use super::rows::Rows;
+use super::rows::{Rows, Wanted};
+use super::run::record;
 use crate::cli::Failure;
-use crate::codec::{Decoder, Record};
+use crate::codec::Decoder;
 use crate::config::Stream;
-use crate::domain::{Grid, Offset, Partition, Reading, Values};
+use crate::domain::{Grid, Reading, Values};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -23,7 +24,7 @@ pub(super) struct Outlook {
 
 impl Outlook {
     /// Reads the file once, if anything in it is known ahead.
-    pub fn read(path: &Path, stream: &Stream) -> Result<Self, Failure> {
+    pub fn read(path: &Path, key: &[u8], stream: &Stream) -> Result<Self, Failure> {
         let known: Vec<usize> = stream.known_ahead.iter().map(|k| stream.targets.len() + k).collect();
         let mut outlook = Self {
             grid: stream.grid,
@@ -36,19 +37,10 @@ impl Outlook {
         if outlook.known.is_empty() {
             return Ok(outlook);
         }
-        let (mut decoder, mut rows) = (Decoder::new(stream), Rows::open(path)?);
-        while let Some(json) = rows.next().map_err(Failure::new)? {
-            let record = Record {
-                topic: "",
-                partition: Partition(0),
-                offset: Offset(0),
-                key: None,
-                timestamp: None,
-                payload: Some(json),
-                headers: &(),
-            };
+        let (mut decoder, mut rows) = (Decoder::new(stream), Rows::open(path, &Wanted::new([stream]))?);
+        while let Some(row) = rows.next()? {
             // What is bad is told of when it is read again.
-            let _ = decoder.decode(&record, &mut |reading| outlook.note(&reading));
+            let _ = decoder.decode(&record("", key, 0, row.json), &mut |reading| outlook.note(&reading));
         }
         outlook.series.values_mut().for_each(|cells| cells.sort_by_key(|(cell, _)| *cell));
         Ok(outlook)

@@ -1,16 +1,27 @@
-use super::student::student_upper;
+use super::student::{student_quantile, student_upper};
 
 /// Two forecasts of the same targets, compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Compared {
     /// The mean loss of the first less that of the second.
     pub difference: f64,
+    /// The standard deviation of that mean, corrected as the statistic is.
+    pub deviation: f64,
     /// Student's t: negative where the first is better.
     pub statistic: f64,
     /// Of no difference, against one on either side.
     pub p_value: f64,
     /// Targets for which both have a loss.
     pub n: usize,
+}
+
+impl Compared {
+    /// Where the difference lies with so much confidence: those that a test at `1 − confidence` would not
+    /// refuse.
+    pub fn interval(&self, confidence: f64) -> (f64, f64) {
+        let reach = student_quantile(0.5 + 0.5 * confidence, (self.n - 1) as f64) * self.deviation;
+        (self.difference - reach, self.difference + reach)
+    }
 }
 
 /// The test of Diebold and Mariano (1995) on losses of two forecasts `lead` steps ahead, in the order of
@@ -43,7 +54,8 @@ pub fn diebold_mariano(first: &[f64], second: &[f64], lead: usize) -> Option<Com
     }
     let h = lead as f64;
     let few = ((count + 1.0 - 2.0 * h + h * (h - 1.0) / count) / count).max(0.0).sqrt();
-    let statistic = few * difference / variance.sqrt();
+    let deviation = variance.sqrt() / few;
+    let statistic = difference / deviation;
     let p_value = 2.0 * student_upper(statistic.abs(), count - 1.0);
-    Some(Compared { difference, statistic, p_value, n })
+    Some(Compared { difference, deviation, statistic, p_value, n })
 }

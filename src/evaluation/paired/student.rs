@@ -12,6 +12,19 @@ pub fn student_upper(t: f64, freedom: f64) -> f64 {
     if t > 0.0 { tail } else { 1.0 - tail }
 }
 
+/// The value that a share of `level` lies below, at least a half: by halving.
+pub fn student_quantile(level: f64, freedom: f64) -> f64 {
+    let (mut low, mut high) = (0.0, 1.0);
+    while student_upper(high, freedom) > 1.0 - level && high < 1e300 {
+        high *= 2.0;
+    }
+    for _ in 0..100 {
+        let middle = 0.5 * (low + high);
+        if student_upper(middle, freedom) > 1.0 - level { low = middle } else { high = middle }
+    }
+    high
+}
+
 fn incomplete_beta(x: f64, a: f64, b: f64) -> f64 {
     if x <= 0.0 || x >= 1.0 {
         return x.clamp(0.0, 1.0);
@@ -88,5 +101,18 @@ mod tests {
         }
         assert!(student_upper(f64::NAN, 3.0).is_nan() && student_upper(1.0, 0.0).is_nan());
         assert_eq!(student_upper(f64::INFINITY, 3.0), 0.0);
+    }
+    /// `scipy.stats.t.ppf` 1.17.1
+    #[test]
+    fn quantiles_are_those_of_scipy() {
+        for (level, freedom, want) in [
+            (0.975, 1.0, 12.706_204_736_432_095),
+            (0.95, 5.0, 2.015_048_372_669_157),
+            (0.975, 30.0, 2.042_272_456_301_237_3),
+            (0.5, 7.0, 0.0),
+        ] {
+            let got = student_quantile(level, freedom);
+            assert!((got - want).abs() < 1e-9, "{level} {freedom}: {got} for {want}");
+        }
     }
 }

@@ -53,6 +53,10 @@ fn diebold_mariano_is_that_of_r() {
         for (got, want) in [got.difference, got.statistic, got.p_value].into_iter().zip(want) {
             assert!((got / want - 1.0).abs() < 1e-8, "lead {lead}: {got} for {want}");
         }
+        let (low, high) = got.interval(1.0 - got.p_value);
+        let edge = if got.difference > 0.0 { low } else { high };
+        // The interval at the p value's confidence ends at no difference.
+        assert!(edge.abs() < 1e-3 * got.difference.abs() && low < high, "lead {lead}: {low} to {high}");
         let other = diebold_mariano(second, first, lead).unwrap();
         assert!((other.statistic + got.statistic).abs() < 1e-9 && other.n == 40);
     }

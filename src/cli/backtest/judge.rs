@@ -1,0 +1,222 @@
+//! Judges forecasts by what came: an auditor that shares nothing with the engine's own scores.
+
+use super::scores::{Errors, Frame, Scores};
+use crate::config::Stream;
+use crate::domain::{EventTime, Grid, Level, Values};
+use crate::engine::{Emitted, Shard};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Forecasts that wait for what they speak of, and the sums of those that were judged.
+pub(super) struct Judge {
+    pub frame: Frame,
+    stream: Arc<Stream>,
+    from: EventTime,
+    every: u64,
+    /// In the order in which they came.
+    series: Vec<Series>,
+    places: FxHashMap<String, usize>,
+    /// `[experts]`
+    errors: Vec<f64>,
+    /// What became of the emitted forecasts that the last row has matured, and of which series.
+    losses: Vec<Loss>,
+    last: usize,
+}
+
+/// What became of one emitted forecast of one target and lead.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Loss {
+    pub target: usize,
+    pub lead: usize,
+    /// The cell, or the count of readings, that it was made at.
+    pub origin: i64,
+    pub error: f64,
+    /// The mean over the levels.
+    pub pinball: f64,
+}
+
+struct Series {
+    name: String,
+    scores: Scores,
+    pending: VecDeque<Pending>,
+    /// Readings seen, and those from `from` on.
+    seen: i64,
+    due: u64,
+    /// Past values by cell, for the seasonal naive's in-sample error. `[targets]` each
+    past: VecDeque<(i64, Vec<f64>)>,
+    /// Sum and number of the seasonal naive's absolute errors so far. `[targets]`
+    naive: Vec<(f64, u64)>,
+}
+
+struct Pending {
+    step: i64,
+    /// `[targets, horizon, experts]`
+    points: Vec<f64>,
+    /// `[targets, levels, horizon]`
+    quantiles: Vec<f64>,
+}
+
+impl Judge {
+    pub fn new(stream: Arc<Stream>, from: Option<EventTime>, every: u64) -> Self {
+        let names = Shard::judged(&stream);
+        let levels = stream.levels.iter().map(Level::get).collect();
+        Self {
+            errors: vec![f64::NAN; names.len()],
+            frame: Frame::new(names, stream.targets.clone(), levels, stream.horizon),
+            from: from.unwrap_or(EventTime::MIN),
+            every: every.max(1),
+            series: Vec::new(),
+            places: FxHashMap::default(),
+            losses: Vec::new(),
+            last: 0,
+            stream,
+        }
+    }
+
+    fn step_of(&self, time: EventTime, seen: i64) -> i64 {
+        match self.stream.grid {
+            Grid::Fixed(_) => self.stream.grid.cell(time),
+            Grid::Irregular => seen,
+        }
+    }
+
+    fn place(&mut self, series: &str) -> usize {
+        if let Some(at) = self.places.get(series) {
+            return *at;
+        }
+        let at = self.series.len();
+        self.places.insert(series.to_owned(), at);
+        self.series.push(Series {
+            name: series.to_owned(),
+            scores: Scores::new(&self.frame),
+            pending: VecDeque::new(),
+            seen: 0,
+            due: 0,
+            past: VecDeque::new(),
+            naive: vec![(0.0, 0); self.stream.targets.len()],
+        });
+        at
+    }
+
+    /// Another row is read: what the last one has matured is gone.
+    pub fn begin_row(&mut self) {
+        self.losses.clear();
+    }
+
+    /// A reading has come: judges what was forecast of it. Before the engine answers it.
+    pub fn reading(&mut self, series: &str, time: EventTime, values: &Values) {
+        if !self.stream.selects(series) {
+            return;
+        }
+        let at = self.place(series);
+        self.last = at;
+        let step = self.step_of(time, self.series[at].seen + 1);
+        let targets = &values.as_slice()[..self.stream.targets.len()];
+        if self.series[at].past.back().is_none_or(|(newest, _)| step > *newest) {
+            self.score(at, step, targets);
+            let season = self.stream.season().unwrap_or(1) as i64;
+            let state = &mut self.series[at];
+            state.learn_naive(season, step, targets);
+            state.seen += 1;
+            state.due += u64::from(time >= self.from);
+        }
+    }
+
+    fn score(&mut self, at: usize, step: i64, targets: &[f64]) {
+        let Self { frame, series, errors, losses, .. } = self;
+        let Series { scores, pending, naive, .. } = &mut series[at];
+        let (h, experts, levels) = (frame.horizon, frame.names.len(), frame.levels.len());
+        while pending.front().is_some_and(|p| step - p.step > h as i64) {
+            pending.pop_front();
+        }
+        for pending in pending.iter() {
+            let lead = (step - pending.step) as usize;
+            if lead == 0 {
+                continue;
+            }
+            for (target, value) in targets.iter().enumerate().filter(|(_, v)| v.is_finite()) {
+                let points = &pending.points[(target * h + lead - 1) * experts..][..experts];
+                errors.iter_mut().zip(points).for_each(|(error, point)| *error = value - point);
+                let (sum, n) = naive[target];
+                let naive = (n > 0 && sum > 0.0).then(|| sum / n as f64);
+                scores.add(frame, &Errors { target, lead, errors, naive });
+                let error = errors[frame.emitted()];
+                if !error.is_finite() {
+                    continue;
+                }
+                let mut pinball = 0.0;
+                for level in 0..levels {
+                    let quantile = pending.quantiles[(target * levels + level) * h + lead - 1];
+                    pinball += scores.add_quantile(frame, (target, level, lead), *value, quantile);
+                }
+                let pinball = pinball / levels.max(1) as f64;
+                losses.push(Loss { target, lead, origin: pending.step, error, pinball });
+            }
+        }
+    }
+
+    /// Keeps a forecast until its targets come, when it is to be judged; says whether it is.
+    pub fn forecast(&mut self, emitted: &Emitted<'_>) -> bool {
+        let (t, h) = (self.stream.targets.len(), self.stream.horizon);
+        let experts = self.frame.emitted();
+        let Some(at) = self.places.get(emitted.series) else { return false };
+        let state = &mut self.series[*at];
+        let origin = emitted.forecast.origin;
+        if origin < self.from || !(state.due.max(1) - 1).is_multiple_of(self.every) {
+            return false;
+        }
+        let step = match self.stream.grid {
+            Grid::Fixed(_) => self.stream.grid.cell(origin),
+            Grid::Irregular => state.seen,
+        };
+        let mut points = Vec::with_capacity((experts + 1) * t * h);
+        for (target, forecast) in emitted.forecast.targets.iter().enumerate() {
+            for lead in 1..=h {
+                points.extend((0..experts).map(|expert| emitted.said(expert, target, lead)));
+                // What is emitted is taken as it went out.
+                points.push(forecast.yhat[lead - 1]);
+            }
+        }
+        let quantiles =
+            emitted.forecast.targets.iter().flat_map(|target| target.quantiles.iter().copied()).collect();
+        state.pending.push_back(Pending { step, points, quantiles });
+        true
+    }
+
+    /// The series of the last row, and what became of the emitted forecasts that it has matured.
+    pub fn matured(&self) -> Option<(&str, &[Loss])> {
+        self.series.get(self.last).map(|series| (series.name.as_str(), self.losses.as_slice()))
+    }
+
+    /// The names and sums of the series, in the order in which they came.
+    pub fn series(&self) -> impl ExactSizeIterator<Item = (&str, &Scores)> {
+        self.series.iter().map(|series| (series.name.as_str(), &series.scores))
+    }
+
+    /// The sums over all series.
+    pub fn scores(&self) -> Scores {
+        let mut all = Scores::new(&self.frame);
+        self.series.iter().for_each(|series| all.merge(&series.scores));
+        all
+    }
+}
+
+impl Series {
+    fn learn_naive(&mut self, season: i64, step: i64, targets: &[f64]) {
+        while self.past.front().is_some_and(|(then, _)| step - then > season) {
+            self.past.pop_front();
+        }
+        if let Some((then, values)) = self.past.front()
+            && step - then == season
+        {
+            for ((now, then), sum) in targets.iter().zip(values).zip(&mut self.naive) {
+                let error = (now - then).abs();
+                if error.is_finite() {
+                    *sum = (sum.0 + error, sum.1 + 1);
+                }
+            }
+        }
+        self.past.push_back((step, targets.to_vec()));
+    }
+}

@@ -1,0 +1,44 @@
+//! The scores for machines. `docs/backtest.md` says what each field is.
+
+use super::comparison::Comparison;
+use super::run::Run;
+use serde_json::{Map, Value, json};
+
+/// One JSON object; but for `seconds`, its bytes are determined by file, configs and seed.
+pub(super) fn json(runs: &[Run], comparison: Option<&Comparison>, labels: &[String], seconds: f64) -> String {
+    let mut all = of_run(&runs[0], &labels[0]);
+    all.insert("seconds".to_owned(), json!(seconds));
+    if let (Some(comparison), [_, second]) = (comparison, runs) {
+        all.insert("against".to_owned(), Value::Object(of_run(second, &labels[1])));
+        all.insert("comparison".to_owned(), comparison.to_json());
+        let better = comparison.better_series().into_iter();
+        all.insert(
+            "better_series".to_owned(),
+            better
+                .map(|(target, better, of)| json!({"target": target, "better": better, "of": of}))
+                .collect(),
+        );
+    }
+    format!("{}\n", Value::Object(all))
+}
+
+fn of_run(run: &Run, label: &str) -> Map<String, Value> {
+    let (frame, tally) = (&run.judge.frame, &run.tally);
+    let series = run.judge.series().flat_map(|(name, scores)| scores.series_to_json(frame, name));
+    let fields = [
+        ("config", json!(label)),
+        ("stream", json!(run.stream.name.as_str())),
+        ("seed", json!(run.stream.training.seed)),
+        ("network", json!(run.stream.training.enabled)),
+        ("readings", json!(tally.readings)),
+        ("discarded", json!(tally.discarded)),
+        ("bad_rows", json!(tally.bad.as_ref().map_or(0, |(n, _)| *n))),
+        ("series", json!(run.judge.series().len())),
+        ("horizon", json!(frame.horizon)),
+        ("training_rounds", json!(run.learner.counts.rounds)),
+        ("promoted", json!(run.learner.counts.promoted)),
+        ("scores", run.judge.scores().to_json(frame)),
+        ("series_scores", series.collect()),
+    ];
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
