@@ -12,7 +12,7 @@ const HORIZON: usize = 4;
 /// A value in −1..1 that only depends on its place.
 fn noise(series: usize, hour: i64) -> f64 {
     let mut x =
-        (series as u64 + 1) * 0x9e37_79b9_7f4a_7c15 ^ (hour as u64).wrapping_mul(0xd1b5_4a32_d192_ed03);
+        ((series as u64 + 1) * 0x9e37_79b9_7f4a_7c15) ^ (hour as u64).wrapping_mul(0xd1b5_4a32_d192_ed03);
     x ^= x >> 31;
     x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x ^= x >> 29;
@@ -69,9 +69,9 @@ fn json(path: &Path) -> Value {
 
 /// The score of an expert at a lead, or over all of them.
 fn score<'a>(json: &'a Value, expert: &str, lead: Option<usize>) -> &'a Value {
-    let scores = json["scores"].as_array().unwrap().iter();
+    let mut scores = json["scores"].as_array().unwrap().iter();
     let is_it = |s: &&Value| s["expert"] == expert && s["lead"].as_u64() == lead.map(|l| l as u64);
-    scores.filter(is_it).next().unwrap_or_else(|| panic!("no score of {expert} at {lead:?}"))
+    scores.find(is_it).unwrap_or_else(|| panic!("no score of {expert} at {lead:?}"))
 }
 
 /// Absolute errors of the forecasts of a file, by (series, lead), in the order of their origins; and how
