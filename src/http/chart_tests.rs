@@ -158,8 +158,8 @@ fn weights_fill_the_whole_and_the_light_ones_are_put_together() {
     check(&svg);
     assert_eq!(svg.matches(r#"class="share"#).count(), 8);
     assert!(svg.contains(">2 others 0 %<") && svg.contains(">e9 0 %<") && !svg.contains(">e1 "));
-    // Where nothing weighs anything nothing is drawn above the axis.
-    assert!(svg.contains("M50.0 252.0") && svg.contains("50.0 72.0"));
+    // The first moment's bands reach from the bottom to the top.
+    assert!(svg.contains("L50.0 252.0Z") && svg.contains("M50.0 72.0"));
     for (times, experts) in [(&times[..0], &experts[..]), (&times[..], &[]), (&times[..1], &experts[..])] {
         let empty = WeightChart { times, experts, ..chart };
         assert!(weights_over_time(&empty).contains("nothing to show yet"));
