@@ -170,6 +170,8 @@ mod tests {
         stream.dead_letters("not_json").inc();
         stream.anomalies("spike").inc();
         stream.drifts("residual").inc();
+        stream.hastened("drift").inc();
+        stream.set_promotion_loss("champion", Some(0.5));
         metrics.kafka_client("worker-0").update(&ClientStatistics::default());
         let text = metrics.render();
         let mut shown: Vec<(&str, &str)> = text
