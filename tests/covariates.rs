@@ -101,3 +101,58 @@ fn networks_are_told_too() {
         assert!(told.iter().all(|e| *e < 1.0), "{model}: {told:?}");
     }
 }
+
+/// A series of one of two kinds: one rises by day and falls by night, the other does the opposite.
+fn of_kind(kind: usize, series: usize, h: i64) -> f64 {
+    let day = (std::f64::consts::TAU * h as f64 / 24.0).sin();
+    10.0 + 3.0 * day * if kind == 1 { 1.0 } else { -1.0 } + 0.1 * noise(series as u64, h as u64)
+}
+
+#[test]
+fn a_series_without_a_past_is_forecast_by_its_attributes() {
+    let stream = stream(
+        "horizon = 6\nseasons = []\ncovariates = [\"kind\"]\nattributes = [\"kind\"]\nexperts = []\n\
+         model = { family = \"gru\", hidden = 16, head = \"vector_to_sequence\", base = \"last\" }\n\
+         training = { first_steps = 400, batch = 16, truncation = 32, holdout = 48 }",
+    );
+    let mut shard = Shard::new(stream.clone());
+    let off = |series: usize, h: i64, shard: &mut Shard| {
+        let kind = series % 2;
+        let values = Values::from_iter([Some(of_kind(kind, series, h)), Some(kind as f64)]);
+        let name = format!("s{series}");
+        shard.offer(&Reading { series: &name, time: hour(h), values: &values }, h, None);
+        let (mut network, mut last) = (0.0, 0.0);
+        let sink = &mut |e: tidecast::engine::Emitted<'_>| {
+            let comes = of_kind(kind, series, h + 6);
+            network = (e.network(0, 6) - comes).abs();
+            last = (of_kind(kind, series, h) - comes).abs();
+        };
+        while shard.run_round(sink).unwrap().is_some() {}
+        (network, last)
+    };
+    for h in 0..320 {
+        for series in 0..16 {
+            off(series, h, &mut shard);
+        }
+    }
+    let samples = shard.samples(16);
+    let round = Round {
+        stream: &stream,
+        samples: &samples,
+        champion: None,
+        former: Former::Unwatched,
+        shadow: None,
+        start: Start::Afresh,
+        number: 1,
+    };
+    let Outcome::Better { trained, .. } = round.run(&mut || true).unwrap() else {
+        panic!("a network that knows the kind is better than none");
+    };
+    let (version, weights) = (ModelVersion(1), trained.weights);
+    shard.bring(&Model { version, weights, device: Device::cpu() }).unwrap();
+    shard.warm(usize::MAX).unwrap();
+    // Of new series the first reading alone is known, at each hour of a day.
+    let first = (0..24).map(|i| off(100 + i, 320 + i as i64, &mut shard));
+    let (network, last) = first.fold((0.0, 0.0), |(a, b), (n, l)| (a + n, b + l));
+    assert!(network < 0.3 * last, "{network} where the last value is {last} off");
+}

@@ -27,6 +27,8 @@ pub struct Stream {
     /// The covariates whose values at the leads come with each reading, by their place among the
     /// covariates.
     pub known_ahead: Vec<usize>,
+    /// The covariates that tell series apart and never change, by their place among the covariates.
+    pub attributes: Vec<usize>,
     pub grid: Grid,
     pub time_zone: jiff::tz::TimeZone,
     /// How long readings are held back to put them in order.
@@ -134,7 +136,8 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         s.fault("targets", "must name at least one value to forecast: say for example targets = [\"kw\"]");
     }
     let covariates = s.texts("covariates").unwrap_or_default();
-    let known_ahead = known_ahead(&mut s, &covariates);
+    let known_ahead = of_covariates(&mut s, "known_ahead", &covariates);
+    let attributes = of_covariates(&mut s, "attributes", &covariates);
     let fields = fields(&mut s, &targets, &covariates, &known_ahead);
     let grid = grid(&mut s);
     let time_zone = time_zone(&mut s);
@@ -197,6 +200,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         targets,
         covariates,
         known_ahead,
+        attributes,
         grid,
         time_zone,
         lateness,
@@ -244,13 +248,14 @@ pub(super) fn check_topics(streams: &[Arc<Stream>], models_topic: &str, root: &S
     }
 }
 
-fn known_ahead(s: &mut Section<'_>, covariates: &[String]) -> Vec<usize> {
+/// Some of the covariates, by their place among them.
+fn of_covariates(s: &mut Section<'_>, key: &str, covariates: &[String]) -> Vec<usize> {
     let mut known = Vec::new();
-    for name in s.texts("known_ahead").unwrap_or_default() {
+    for name in s.texts(key).unwrap_or_default() {
         match covariates.iter().position(|covariate| *covariate == name) {
             Some(at) if !known.contains(&at) => known.push(at),
             Some(_) => {}
-            None => s.fault("known_ahead", format!("names \"{name}\", which is not among the covariates")),
+            None => s.fault(key, format!("names \"{name}\", which is not among the covariates")),
         }
     }
     known

@@ -64,6 +64,7 @@ impl Shard {
             "targets": stream.targets,
             "covariates": stream.covariates,
             "known_ahead": stream.known_ahead,
+            "attributes": stream.attributes,
             "interval": stream.grid.interval().map_or_else(|| "irregular".to_owned(), |i| format!("{} us", i.as_micros())),
             "horizon": stream.horizon,
             "quantiles": stream.levels.iter().map(|l| l.get()).collect::<Vec<_>>(),

@@ -178,12 +178,14 @@ impl Mixture {
         self.panel.save_pooled(out);
         self.mixer.save_pooled(out);
         self.outer.save_pooled(out);
+        self.base_errors.save_pooled(out);
     }
 
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         self.panel.load_pooled(from)?;
         self.mixer.load_pooled(from)?;
-        self.outer.load_pooled(from)
+        self.outer.load_pooled(from)?;
+        self.base_errors.load_pooled(from)
     }
 
     /// Lets series that begin from now on start from what mature ones have learnt.
@@ -191,6 +193,7 @@ impl Mixture {
         self.panel.publish();
         self.mixer.publish();
         self.outer.publish();
+        self.base_errors.publish();
     }
 
     /// A series goes on after a break that nothing fills.
@@ -246,10 +249,10 @@ impl Mixture {
         let (mixed, emitted) = (matured.lane(lanes.mixture()), matured.lane(lanes.point()));
         mixer.learn_young(slot, target, value, deviation, some(0, lanes.experts), mixed);
         outer.learn_young(slot, target, value, deviation, some(0, lanes.experts + 1), emitted);
-        let units = base_errors.of(slot)[target * n..][..n].iter();
+        let units = base_errors.of(slot).skip(target * n);
         for (i, (error, typical)) in errors.iter_mut().zip(units).enumerate() {
             let base = self.base_lane.map_or(scale.mean, |lane| matured.said(lane, i));
-            *error = ((value - base) / unit(*typical, scale.deviation())).clamp(-ERROR_MAX, ERROR_MAX);
+            *error = ((value - base) / unit(typical, scale.deviation())).clamp(-ERROR_MAX, ERROR_MAX);
         }
         if let Some(lane) = self.base_lane {
             base_errors.learn(slot, target, value, matured.lane(lane));
@@ -288,7 +291,7 @@ impl Mixture {
     /// The network's unit at each target and learnt lead: the typical error of its base.
     pub fn lead_scales(&self, slot: usize, deviation: impl Fn(usize) -> f32) -> impl Iterator<Item = f32> {
         let n = self.leads.len();
-        self.base_errors.of(slot).iter().enumerate().map(move |(i, error)| unit(*error, deviation(i / n)))
+        self.base_errors.of(slot).enumerate().map(move |(i, error)| unit(error, deviation(i / n)))
     }
 
     /// Mixes the experts with what the network makes of its base, if there is one. `y`: a network's outputs, in units of `scales`. `[learnt leads]` each

@@ -105,7 +105,9 @@ impl Shard {
             directory: Directory::new(stream.bounds.max_series),
             order: Order::new(stream.grid, stream.lateness, stream.max_gap, stream.bounds.max_held),
             rounds: Rounds::new(stream.row()),
-            scaler: Scaler::new(width),
+            scaler: Scaler::new(width, |column| {
+                column.checked_sub(targets).is_some_and(|c| stream.attributes.contains(&c))
+            }),
             recent: Recent::new(recent(&features), targets, width, timed),
             outlook: Outlook::new(stream.known_ahead.len(), stream.horizon),
             learnt: Windows::new(learnt, own, targets, leads.learnt(), timed),

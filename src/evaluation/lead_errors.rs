@@ -2,6 +2,8 @@ use crate::domain::{Damaged, Rows, Take, put};
 
 /// The slowest rate of a recent error: a memory of about 200 matured forecasts.
 const RATE: f32 = 0.005;
+/// The mean of a normal's absolute values over their geometric mean.
+const MEAN_OVER_MIDDLE: f32 = 1.5;
 
 /// How far one forecast lies from what comes, lately: exponentially weighted absolute errors per
 /// series, target and learnt lead.
@@ -13,11 +15,25 @@ pub struct LeadErrors {
     errors: Vec<f32>,
     /// Matured forecasts, saturating; as `errors`.
     counts: Vec<u8>,
+    /// What is usual, for a series of which nothing has matured; 0 while nobody knows.
+    /// `[targets, leads]`
+    usual: Vec<f32>,
+    /// Of the errors of all series since the last mark, the sum of their bits, read as whole numbers, and
+    /// how many. The bits of a float grow as its logarithm does, and sums of whole numbers don't depend on
+    /// their order. `[targets, leads]`
+    fresh: Vec<[i64; 2]>,
 }
 
 impl LeadErrors {
     pub fn new(targets: usize, leads: usize) -> Self {
-        Self { each: targets * leads, errors: Vec::new(), counts: Vec::new() }
+        let each = targets * leads;
+        Self {
+            each,
+            errors: Vec::new(),
+            counts: Vec::new(),
+            usual: vec![0.0; each],
+            fresh: vec![[0; 2]; each],
+        }
     }
 
     /// Learns what was said of `value` at each learnt lead; what is not a number is passed over.
@@ -25,18 +41,51 @@ impl LeadErrors {
     pub fn learn(&mut self, slot: usize, target: usize, value: f32, said: &[f32]) {
         let at = slot * self.each + target * said.len();
         let rows = self.errors[at..].iter_mut().zip(&mut self.counts[at..]);
-        for ((mean, count), said) in rows.zip(said) {
+        let all = self.fresh[target * said.len()..].iter_mut();
+        for (((mean, count), [sum, n]), said) in rows.zip(all).zip(said) {
             let error = (said - value).abs();
             if error.is_finite() {
+                if error > f32::MIN_POSITIVE {
+                    (*sum, *n) = (*sum + i64::from(error.to_bits()), *n + 1);
+                }
                 *count = count.saturating_add(1);
                 *mean += RATE.max(1.0 / f32::from(*count)) * (error - *mean);
             }
         }
     }
 
-    /// The recent errors of a series, 0 where nothing has matured. `[targets, leads]`
-    pub fn of(&self, slot: usize) -> &[f32] {
-        &self.errors[slot * self.each..][..self.each]
+    /// The recent errors of a series; where nothing has matured the usual ones, 0 while nobody knows.
+    /// `[targets, leads]`
+    pub fn of(&self, slot: usize) -> impl Iterator<Item = f32> {
+        let row = slot * self.each..(slot + 1) * self.each;
+        let own = self.errors[row.clone()].iter().zip(&self.counts[row]).zip(&self.usual);
+        own.map(|((own, count), usual)| if *count > 0 { *own } else { *usual })
+    }
+
+    /// What was usual since the last call is usual from now on: about the geometric mean, for series differ
+    /// by orders of magnitude. At moments that don't depend on batches.
+    pub fn publish(&mut self) {
+        for (usual, fresh) in self.usual.iter_mut().zip(&mut self.fresh) {
+            let [sum, n] = std::mem::take(fresh);
+            if n > 0 {
+                *usual = MEAN_OVER_MIDDLE * f32::from_bits((sum / n) as u32);
+            }
+        }
+    }
+
+    /// Appends what is pooled over series, lossless.
+    pub fn save_pooled(&self, out: &mut Vec<u8>) {
+        put(out, &self.usual);
+        put(out, &self.fresh);
+    }
+
+    /// Takes back what [`Self::save_pooled`] has written.
+    ///
+    /// # Errors
+    /// [`Damaged`] for anything else.
+    pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
+        from.fill(&mut self.usual)?;
+        from.fill(&mut self.fresh)
     }
 }
 
@@ -52,7 +101,7 @@ impl Rows for LeadErrors {
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        put(out, self.of(slot));
+        put(out, &self.errors[slot * self.each..][..self.each]);
         put(out, &self.counts[slot * self.each..][..self.each]);
     }
 
@@ -76,11 +125,16 @@ mod tests {
         errors.grow(2);
         errors.learn(1, 1, 10.0, &[9.0, f32::NAN, 12.0]);
         errors.learn(1, 1, 10.0, &[7.0, f32::NAN, 10.0]);
-        assert_eq!(errors.of(1), [0.0, 0.0, 0.0, 2.0, 0.0, 1.0]);
-        assert_eq!(errors.of(0), [0.0; 6]);
+        let of = |errors: &LeadErrors, slot| errors.of(slot).collect::<Vec<_>>();
+        assert_eq!(of(&errors, 1), [0.0, 0.0, 0.0, 2.0, 0.0, 1.0]);
+        assert_eq!(of(&errors, 0), [0.0; 6]);
+        errors.publish();
+        let usual = of(&errors, 0);
+        assert_eq!(usual[..3], [0.0; 3]);
+        assert!((1.8..3.1).contains(&usual[3]) && usual[5] > 1.4, "about what is usual: {usual:?}");
         for _ in 0..10_000 {
             errors.learn(1, 1, 0.0, &[5.0, 5.0, 5.0]);
         }
-        assert!(errors.of(1)[3..].iter().all(|e| (e - 5.0).abs() < 1e-3));
+        assert!(errors.of(1).skip(3).all(|e| (e - 5.0).abs() < 1e-3));
     }
 }

@@ -1,7 +1,7 @@
-use super::common::Common;
 use super::lanes::{Isa, Kernel, LANES, Lanes, padded, registers, registers_mut};
 use super::pooled::Pooled;
 use super::table::{Row, Table};
+use super::young::Young;
 use crate::domain::{Damaged, Leads, Rows, Take};
 use bytemuck::{Pod, Zeroable};
 
@@ -46,7 +46,7 @@ pub struct Mixer {
     /// `[experts, width]` each.
     pooled: Pooled,
     /// What young ones begin with before there are mature ones.
-    common: Common,
+    young: Young,
     /// What the first ones begin with. `[experts, width]`
     beginning: Vec<f32>,
     /// The weights at every lead, where not every one is learnt. `[3, experts, stride]`
@@ -106,7 +106,7 @@ impl Mixer {
             weights: vec![0.0; 3 * experts * width],
             shares: vec![0.0; 2 * width],
             pooled: Pooled::new(targets, experts * width),
-            common: Common::new(targets, experts, width),
+            young: Young::new(targets, experts, width),
             beginning: vec![1.0 / experts as f32; experts * width],
             spread: vec![0.0; 3 * experts * padded(leads.horizon())],
             said: vec![f32::NAN; experts * padded(leads.horizon())],
@@ -136,7 +136,7 @@ impl Mixer {
     /// Lets young series weigh their experts as mature ones of this shard do by now. Called at moments
     /// that don't depend on batches, it keeps forecasts independent of them.
     pub fn publish(&mut self) {
-        self.common.publish(&self.beginning);
+        self.young.publish(&self.beginning);
         let of_all = 2 * self.experts * self.layout.width;
         for [slot, target] in self.pooled.take_ripe() {
             let (slot, target) = (slot as usize, target as usize);
@@ -155,7 +155,7 @@ impl Mixer {
     /// Appends what is pooled over series, lossless.
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
         self.pooled.save(out);
-        self.common.save(out);
+        self.young.save(out);
     }
 
     /// Takes back what [`Self::save_pooled`] of a mixer of the same shape has written.
@@ -164,7 +164,7 @@ impl Mixer {
     /// [`Damaged`] for anything else.
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         self.pooled.load(from)?;
-        self.common.load(from)
+        self.young.load(from)
     }
 
     /// Asks for a series' memory while another is worked on.
@@ -206,7 +206,7 @@ impl Mixer {
         mixed: &[f32],
     ) {
         if self.table.head(slot, target).mixtures < self.from && value.is_finite() {
-            self.common.learn(target, value, unit, said, mixed);
+            self.young.learn(target, value, unit, said, mixed);
         }
     }
 
@@ -257,7 +257,7 @@ impl Mixer {
     fn fill_weights(&mut self, slot: usize, target: usize) {
         let Row { floats, .. } = self.table.row(slot, target);
         let mature = || self.pooled.mean(target);
-        let prior = self.common.weights(target).or_else(mature).unwrap_or(&self.beginning);
+        let prior = self.young.weights(target).or_else(mature).unwrap_or(&self.beginning);
         let (weights, shares) = (&mut self.weights, &mut self.shares);
         let work = Weigh { layout: self.layout, floats, prior, weights, shares };
         self.isa.run(work);

@@ -8,7 +8,6 @@
 //! from its bytes bit for bit. Never knows where readings come from, or what was emitted.
 
 mod arma;
-mod common;
 mod covariance;
 mod holt;
 mod lanes;
@@ -24,6 +23,7 @@ mod table;
 mod turn;
 mod velocity;
 mod weights;
+mod young;
 
 pub use arma::Arma;
 pub use lms::Lms;

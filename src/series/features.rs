@@ -22,6 +22,8 @@ const OUTLOOK_MAX: usize = 32;
 pub struct Features {
     targets: usize,
     covariates: usize,
+    /// The covariates that experts are shown: of one series alone an attribute says nothing.
+    varying: Vec<usize>,
     /// The covariates that are known ahead.
     known_ahead: Vec<usize>,
     /// Leads of which experts and networks are shown what is known ahead.
@@ -54,6 +56,7 @@ impl Features {
         let mut features = Self {
             targets: stream.targets.len(),
             covariates: stream.covariates.len(),
+            varying: (0..stream.covariates.len()).filter(|c| !stream.attributes.contains(c)).collect(),
             known_ahead: stream.known_ahead.clone(),
             outlook: if unrolls { leads.clone() } else { outlook.learnt().to_vec() },
             horizon: stream.horizon,
@@ -116,7 +119,7 @@ impl Features {
     /// What experts are shown of a reading beside its target: the calendar where they are rich, and
     /// the covariates.
     pub fn extras(&self) -> usize {
-        self.covariates + self.ahead() + if self.rich { self.calendar.width() } else { 0 }
+        self.varying.len() + self.ahead() + if self.rich { self.calendar.width() } else { 0 }
     }
 
     /// Writes what is known ahead, scaled; a lead of which nothing is known is like the one before it.
@@ -149,13 +152,12 @@ impl Features {
     ) {
         let (rest, outlook) = row.split_at_mut(row.len() - self.ahead());
         outlook.iter_mut().zip(self.shown_ahead(ahead)).for_each(|(to, value)| *to = value);
-        let (calendar, covariates) = rest.split_at_mut(rest.len() - self.covariates);
+        let (calendar, covariates) = rest.split_at_mut(rest.len() - self.varying.len());
         if self.rich {
             calendar.copy_from_slice(self.calendar.features(cell));
         }
-        let columns = values[self.targets..].iter().zip(&scales[self.targets..]);
-        for (to, (value, scale)) in covariates.iter_mut().zip(columns) {
-            *to = standardised(*value, *scale);
+        for (to, column) in covariates.iter_mut().zip(self.varying.iter().map(|c| self.targets + c)) {
+            *to = standardised(values[column], scales[column]);
         }
     }
 

@@ -45,15 +45,24 @@ impl Scale {
 /// relative to it in f32, so that a position or a meter's count keeps its small differences.
 #[derive(Debug)]
 pub struct Scaler {
+    /// What a new series has. `[width]`
+    blank: Vec<(f64, Scale)>,
     width: usize,
     anchors: Vec<f64>,
     scales: Vec<Scale>,
 }
 
 impl Scaler {
-    /// For series of `width` values: targets, then covariates.
-    pub fn new(width: usize) -> Self {
-        Self { width, anchors: Vec::new(), scales: Vec::new() }
+    /// For series of `width` values: targets, then covariates. Those that are `fixed` are taken as they
+    /// come: their anchor is 0, their scale 1, for ever.
+    pub fn new(width: usize, fixed: impl Fn(usize) -> bool) -> Self {
+        let as_is = Scale { mean: 0.0, variance: 1.0, readings: u32::MAX };
+        let blank = |column| if fixed(column) { (0.0, as_is) } else { (f64::NAN, Scale::default()) };
+        Self { blank: (0..width).map(blank).collect(), width, anchors: Vec::new(), scales: Vec::new() }
+    }
+
+    fn is_fixed(&self, column: usize) -> bool {
+        !self.blank[column].0.is_nan()
     }
 
     /// A raw value relative to its anchor, which the first finite value sets; NaN stays NaN.
@@ -73,7 +82,9 @@ impl Scaler {
 
     /// Learns from an observed value (relative).
     pub fn update(&mut self, slot: Slot, column: usize, value: f32) {
-        self.scales[slot.index() * self.width + column].update(value);
+        if !self.is_fixed(column) {
+            self.scales[slot.index() * self.width + column].update(value);
+        }
     }
 
     /// The scales of a series. `[width]`
@@ -84,13 +95,17 @@ impl Scaler {
 
 impl Rows for Scaler {
     fn grow(&mut self, slots: usize) {
-        self.anchors.resize(slots * self.width, f64::NAN);
-        self.scales.resize(slots * self.width, Scale::default());
+        while self.anchors.len() < slots * self.width {
+            self.anchors.extend(self.blank.iter().map(|(anchor, _)| *anchor));
+            self.scales.extend(self.blank.iter().map(|(_, scale)| *scale));
+        }
     }
 
     fn reset(&mut self, slot: usize) {
-        self.anchors[slot * self.width..][..self.width].fill(f64::NAN);
-        self.scales[slot * self.width..][..self.width].fill(Scale::default());
+        for (column, (anchor, scale)) in self.blank.iter().enumerate() {
+            self.anchors[slot * self.width + column] = *anchor;
+            self.scales[slot * self.width + column] = *scale;
+        }
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
@@ -123,7 +138,7 @@ mod tests {
 
     #[test]
     fn small_differences_of_large_values_survive() {
-        let mut scaler = Scaler::new(1);
+        let mut scaler = Scaler::new(1, |_| false);
         scaler.grow(1);
         assert_eq!(scaler.relative(Slot(0), 0, 48.856_614_123), 0.0);
         let moved = scaler.relative(Slot(0), 0, 48.856_614_223);

@@ -418,17 +418,18 @@ pub fn read_committed_so_far(bootstrap: &str, topic: &str) -> Vec<Record> {
 
 /// The offsets that a group has committed for each partition of a topic, `None` where it has none.
 pub fn committed_offsets(bootstrap: &str, group: &str, topic: &str) -> Vec<Option<i64>> {
-    let consumer: BaseConsumer = client(bootstrap).set("group.id", group).create().expect("a consumer");
+    let consumer =
+        || -> BaseConsumer { client(bootstrap).set("group.id", group).create().expect("a consumer") };
     let mut wanted = TopicPartitionList::new();
-    for partition in partitions(&consumer, topic) {
+    for partition in partitions(&consumer(), topic) {
         wanted.add_partition(topic, partition);
     }
     let until = Instant::now() + 2 * REQUEST_LIMIT;
     let committed = loop {
-        match consumer.committed_offsets(wanted.clone(), TRY_LIMIT) {
+        match consumer().committed_offsets(wanted.clone(), TRY_LIMIT) {
             Ok(committed) => break committed,
             // A broker that has just come back looks for its coordinators still, and a request that it
-            // took with it is not answered at all.
+            // took with it is not answered at all, nor what waits behind it.
             Err(error) => assert!(Instant::now() < until, "committed offsets: {error}"),
         }
         std::thread::sleep(Duration::from_millis(100));

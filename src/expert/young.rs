@@ -4,6 +4,9 @@ use crate::domain::{Damaged, Take, put};
 const DISCOUNT: f64 = 0.9;
 /// A regret lies within this.
 const REGRET_MAX: f64 = 20.0;
+/// Regrets are summed up in units of this many to one, as whole numbers: their sum does not depend on the
+/// order of series.
+const FINE: f64 = (1 << 30) as f64;
 
 /// How the young of a stream weigh their experts: the regrets of all of them as if they were one series,
 /// by ML-Poly's weights. A track of forty readings would else never get beyond the mean of its experts.
@@ -11,7 +14,7 @@ const REGRET_MAX: f64 = 20.0;
 /// Regrets are summed up, and taken in at moments that the owner chooses: what the young are given depends
 /// on readings alone, not on their batches.
 #[derive(Clone, Debug)]
-pub(super) struct Common {
+pub(super) struct Young {
     targets: Vec<OfTarget>,
 }
 
@@ -20,8 +23,8 @@ type Sums = Vec<[f64; 2]>;
 
 #[derive(Clone, Debug)]
 struct OfTarget {
-    /// Since the last mark. `[experts, width]`
-    fresh: Sums,
+    /// Since the last mark, in units of `1 / FINE`. `[experts, width]`
+    fresh: Vec<[i64; 2]>,
     sums: Sums,
     /// The largest squared regret. `[width]`
     largest: Vec<f64>,
@@ -30,12 +33,12 @@ struct OfTarget {
     is_known: bool,
 }
 
-impl Common {
+impl Young {
     /// `width`: the learnt leads, padded.
     pub fn new(targets: usize, experts: usize, width: usize) -> Self {
         let n = experts * width;
         let target = OfTarget {
-            fresh: vec![[0.0; 2]; n],
+            fresh: vec![[0; 2]; n],
             sums: vec![[0.0; 2]; n],
             largest: vec![0.0; width],
             weights: vec![0.0; n],
@@ -60,8 +63,8 @@ impl Common {
                 let regret = f64::from(mixture - said[lead]) * direction;
                 let regret = regret.clamp(-REGRET_MAX, REGRET_MAX);
                 let [sum, squares] = &mut target.fresh[expert * width + lead];
-                *sum += regret;
-                *squares += regret * regret;
+                *sum += (regret * FINE) as i64;
+                *squares += (regret * regret * FINE) as i64;
                 target.largest[lead] = target.largest[lead].max(regret * regret);
             }
         }
@@ -71,9 +74,9 @@ impl Common {
     pub fn publish(&mut self, beginning: &[f32]) {
         for target in &mut self.targets {
             let width = target.largest.len();
-            target.is_known |= target.fresh.iter().any(|[_, squares]| *squares > 0.0);
+            target.is_known |= target.fresh.iter().any(|[_, squares]| *squares > 0);
             for (sums, fresh) in target.sums.iter_mut().zip(&mut target.fresh) {
-                let [sum, squares] = std::mem::take(fresh);
+                let [sum, squares] = std::mem::take(fresh).map(|fine| fine as f64 / FINE);
                 *sums = [DISCOUNT * sums[0] + sum, DISCOUNT * sums[1] + squares];
             }
             for lead in 0..width {
@@ -126,13 +129,13 @@ mod tests {
     /// A lead at which one expert is always right, and one at which the other is.
     #[test]
     fn the_young_believe_who_was_right_with_others() {
-        let mut common = Common::new(1, 2, 8);
+        let mut young = Young::new(1, 2, 8);
         let beginning = vec![0.5; 16];
-        common.publish(&beginning);
-        assert!(common.weights(0).is_none());
+        young.publish(&beginning);
+        assert!(young.weights(0).is_none());
         for i in 0..40 {
             let value = if i % 2 == 0 { 1.0 } else { -2.0 };
-            common.learn(
+            young.learn(
                 0,
                 value,
                 2.0,
@@ -140,15 +143,15 @@ mod tests {
                 &[value + 0.5, value + 0.5],
             );
         }
-        assert!(common.weights(0).is_none(), "not before the mark");
-        common.publish(&beginning);
-        let weights = common.weights(0).unwrap();
+        assert!(young.weights(0).is_none(), "not before the mark");
+        young.publish(&beginning);
+        let weights = young.weights(0).unwrap();
         assert_eq!((weights[0], weights[8], weights[1], weights[9]), (1.0, 0.0, 0.0, 1.0));
         assert_eq!((weights[2], weights[10]), (0.5, 0.5), "of a lead that nobody spoke of");
         let mut saved = Vec::new();
-        common.save(&mut saved);
-        let mut loaded = Common::new(1, 2, 8);
+        young.save(&mut saved);
+        let mut loaded = Young::new(1, 2, 8);
         loaded.load(&mut Take::new(&saved)).unwrap();
-        assert_eq!(loaded.weights(0), common.weights(0));
+        assert_eq!(loaded.weights(0), young.weights(0));
     }
 }
