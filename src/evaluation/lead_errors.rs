@@ -2,8 +2,12 @@ use crate::domain::{Damaged, Rows, Take, put};
 
 /// The slowest rate of a recent error: a memory of about 200 matured forecasts.
 const RATE: f32 = 0.005;
-/// The mean of a normal's absolute values over their geometric mean.
-const MEAN_OVER_MIDDLE: f32 = 1.5;
+/// The first errors of a series tell what is usual.
+const FIRST: u8 = 64;
+/// Sums of errors are whole numbers of this part: so they don't depend on the order of series.
+const FINE: f64 = (1u64 << 40) as f64;
+/// Larger ones are not summed up.
+const LARGEST: f32 = 1e15;
 
 /// How far one forecast lies from what comes, lately: exponentially weighted absolute errors per
 /// series, target and learnt lead.
@@ -18,10 +22,9 @@ pub struct LeadErrors {
     /// What is usual, for a series of which nothing has matured; 0 while nobody knows.
     /// `[targets, leads]`
     usual: Vec<f32>,
-    /// Of the errors of all series since the last mark, the sum of their bits, read as whole numbers, and
-    /// how many. The bits of a float grow as its logarithm does, and sums of whole numbers don't depend on
-    /// their order. `[targets, leads]`
-    fresh: Vec<[i64; 2]>,
+    /// The sum of the first errors of all series since the last mark, in units of `1 / FINE`, and how many.
+    /// `[targets, leads]`
+    fresh: Vec<[i128; 2]>,
 }
 
 impl LeadErrors {
@@ -45,8 +48,8 @@ impl LeadErrors {
         for (((mean, count), [sum, n]), said) in rows.zip(all).zip(said) {
             let error = (said - value).abs();
             if error.is_finite() {
-                if error > f32::MIN_POSITIVE {
-                    (*sum, *n) = (*sum + i64::from(error.to_bits()), *n + 1);
+                if *count < FIRST && error < LARGEST {
+                    (*sum, *n) = (*sum + (f64::from(error) * FINE) as i128, *n + 1);
                 }
                 *count = count.saturating_add(1);
                 *mean += RATE.max(1.0 / f32::from(*count)) * (error - *mean);
@@ -62,13 +65,12 @@ impl LeadErrors {
         own.map(|((own, count), usual)| if *count > 0 { *own } else { *usual })
     }
 
-    /// What was usual since the last call is usual from now on: about the geometric mean, for series differ
-    /// by orders of magnitude. At moments that don't depend on batches.
+    /// What was usual since the last call is usual from now on. At moments that don't depend on batches.
     pub fn publish(&mut self) {
         for (usual, fresh) in self.usual.iter_mut().zip(&mut self.fresh) {
             let [sum, n] = std::mem::take(fresh);
             if n > 0 {
-                *usual = MEAN_OVER_MIDDLE * f32::from_bits((sum / n) as u32);
+                *usual = (sum as f64 / FINE / n as f64) as f32;
             }
         }
     }
@@ -129,9 +131,7 @@ mod tests {
         assert_eq!(of(&errors, 1), [0.0, 0.0, 0.0, 2.0, 0.0, 1.0]);
         assert_eq!(of(&errors, 0), [0.0; 6]);
         errors.publish();
-        let usual = of(&errors, 0);
-        assert_eq!(usual[..3], [0.0; 3]);
-        assert!((1.8..3.1).contains(&usual[3]) && usual[5] > 1.4, "about what is usual: {usual:?}");
+        assert_eq!(of(&errors, 0), [0.0, 0.0, 0.0, 2.0, 0.0, 1.0], "as is usual");
         for _ in 0..10_000 {
             errors.learn(1, 1, 0.0, &[5.0, 5.0, 5.0]);
         }

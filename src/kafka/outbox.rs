@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 
 /// The longest wait for acknowledgements and, after them, for the commit.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long an abort is waited for. A new producer under the same id makes the broker abort as well, and
+/// one that has lost its coordinator in the middle of it may never get there.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Best effort: a producer that goes without it leaves its transaction to the broker's timeout.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -220,7 +223,7 @@ impl Outbox {
     }
 
     pub fn abort(&mut self) -> Result<(), Error> {
-        let deadline = Instant::now() + self.commit_timeout;
+        let deadline = Instant::now() + ABORT_TIMEOUT.min(self.commit_timeout);
         if self.open {
             loop {
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -234,7 +237,7 @@ impl Outbox {
             self.open = false;
         } else {
             self.client.purge(PurgeConfig::default().queue());
-            if !self.acknowledged(self.commit_timeout) {
+            if !self.acknowledged(ABORT_TIMEOUT.min(self.commit_timeout)) {
                 return self.settle();
             }
         }

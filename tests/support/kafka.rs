@@ -62,6 +62,8 @@ appender.console.layout.type=PatternLayout
 appender.console.layout.pattern=%d{HH:mm:ss.SSS} %p %c{1}: %m%n
 rootLogger.level=warn
 rootLogger.appenderRef.console.ref=console
+logger.markers.name=kafka.coordinator.transaction.TransactionMarkerChannelManager
+logger.markers.level=info
 ";
 
 /// A KRaft node that is broker and controller in one, with its data in a directory of its own.
@@ -178,6 +180,13 @@ impl Broker {
     }
 
     /// Returns the broker's log when it ends or does not answer.
+    /// Whether it has left a transaction open for ever, which it may when it stops or comes back
+    /// (docs/runbook.md, A transaction that hangs): it then says so.
+    pub fn has_left_one_open(&self) -> bool {
+        let log = std::fs::read(self.dir.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&log).contains("Couldn't find leader endpoint for partitions")
+    }
+
     fn try_start(&mut self) -> Result<(), String> {
         let mut command = self.java(self.jvm, "kafka.Kafka");
         command.arg(self.dir.path().join("server.properties"));

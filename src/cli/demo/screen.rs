@@ -53,7 +53,7 @@ fn table(view: &View) -> String {
 fn errors(out: &mut String, stream: &StreamView) {
     let Some(scores) = &stream.scores else { return };
     let heads: String = scores.leads.iter().map(|lead| format!("{:>9}", format!("lead {lead}"))).collect();
-    let _ = writeln!(out, "{:<14}{heads}", "  error");
+    let _ = writeln!(out, "{:<20}{heads}", "  error");
     for expert in &scores.experts {
         let cells: String = expert
             .error
@@ -69,6 +69,6 @@ fn errors(out: &mut String, stream: &StreamView) {
                 }
             })
             .collect();
-        let _ = writeln!(out, "    {:<10}{cells}", expert.expert);
+        let _ = writeln!(out, "    {:<16}{cells}", expert.expert);
     }
 }
