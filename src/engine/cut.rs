@@ -9,7 +9,7 @@ use super::accounts::Accounts;
 use super::network::{Model, Stateful};
 use super::shard::{Shard, Waiting};
 use crate::config::Stream;
-use crate::domain::{Damaged, ModelVersion, Take, put, put_bytes};
+use crate::domain::{Damaged, EventTime, ModelVersion, Take, put, put_bytes};
 use crate::nn;
 use crate::series::Slot;
 use crate::telemetry::Invariant;
@@ -92,6 +92,7 @@ impl Shard {
         put(&mut head, &[0u64]);
         let version = self.model().map_or(0, |v| v.0);
         put(&mut head, &[self.steps, self.swept, self.published, self.known, version]);
+        put(&mut head, &[self.told.as_micros()]);
         self.directory.save(&mut head);
         self.order.save(&mut head, |waiting, out| {
             put_bytes(out, waiting.series.as_bytes());
@@ -226,6 +227,8 @@ impl Restore {
         let mut head = Take::new(&bytes);
         let shard = &mut self.shard;
         let [_, steps, swept, published, known, version]: [u64; 6] = head.one()?;
+        let told: i64 = head.one()?;
+        shard.told = EventTime::from_micros(told).map_err(|_| Damaged("a time that is none"))?;
         shard.steps = steps;
         shard.directory.load(&mut head)?;
         shard.swept = swept.min(shard.directory.readings());

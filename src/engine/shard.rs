@@ -59,6 +59,8 @@ pub struct Shard {
     pub(super) published: u64,
     /// Series at that time.
     pub(super) known: u64,
+    /// The time of the last reading that was given its place.
+    pub(super) told: EventTime,
     offset: i64,
 }
 
@@ -127,6 +129,7 @@ impl Shard {
             swept: 0,
             published: 0,
             known: 1,
+            told: EventTime::MIN,
             offset: i64::MIN,
             stream,
         }
@@ -206,6 +209,7 @@ impl Shard {
 
     /// Gives a reading its place in its series, and a turn.
     fn admit(&mut self, due: &Due<'_>) -> Offered {
+        self.mark_publication(due.time);
         let place = self.directory.place(due.series);
         let slot = place.slot();
         match place {
@@ -231,15 +235,17 @@ impl Shard {
             }
         };
         self.sweep(due.answer);
-        self.mark_publication();
         outcome
     }
 
-    /// Marks where young series are given what mature ones have learnt: what they get depends on the
-    /// readings before the mark, in whatever batches these come.
-    fn mark_publication(&mut self) {
+    /// Marks where young series are given what others have learnt, before a reading of another time than
+    /// the one before it: what they get depends on the readings of the times before, in whatever batches
+    /// these come, and in whatever order those of one time.
+    fn mark_publication(&mut self, time: EventTime) {
         let readings = self.directory.readings();
-        if readings - self.published >= PUBLISH_LEAST.max(4 * self.directory.slots() as u64) {
+        if std::mem::replace(&mut self.told, time) != time
+            && readings - self.published >= PUBLISH_LEAST.max(4 * self.directory.slots() as u64)
+        {
             self.published = readings;
             self.rounds.mark(self.directory.len());
         }
