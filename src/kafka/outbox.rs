@@ -267,12 +267,12 @@ impl Outbox {
     fn judge(&self, error: &KafkaError) -> Verdict {
         let fatal = self.client.client().fatal_error();
         let code = error.rdkafka_error_code();
-        // Nobody else has an id that was made up for this process alone.
-        let is_fenced = |code: &Code| is_fenced(*code);
-        if !self.named && fatal.as_ref().map(|(code, _)| code).or(code.as_ref()).is_some_and(is_fenced) {
+        // Nobody else has an id that was made up for this process alone: the broker has ended its transaction.
+        let has_expired = |code: &Code| is_fenced(*code) || *code == Code::InvalidTransactionalState;
+        if !self.named && fatal.as_ref().map(|(code, _)| code).or(code.as_ref()).is_some_and(has_expired) {
             return Verdict::Expired(format!("the transaction lasted for too long: {error}"));
         }
-        if fatal.is_some() || code.is_some_and(|c| is_fenced(&c) || is_refused(c)) {
+        if fatal.is_some() || code.is_some_and(|c| is_fenced(c) || is_refused(c)) {
             return Verdict::End(self.ending("in a transaction", error));
         }
         let reason = error.to_string();
