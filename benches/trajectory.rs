@@ -6,16 +6,19 @@
 //! TIDECAST_CROWDS=folder cargo bench --bench trajectory
 //! ```
 
+#[path = "../tests/support/stream.rs"]
+#[expect(dead_code, reason = "tests use the rest")]
+mod stream;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
+use stream::first_network;
 use tidecast::config::{Stream, from_toml};
-use tidecast::domain::{EventTime, ModelVersion, Reading, Values};
-use tidecast::engine::{Model, Shard};
-use tidecast::nn::Device;
-use tidecast::training::{Former, Outcome, Round, Start};
+use tidecast::domain::{EventTime, Reading, Values};
+use tidecast::engine::Shard;
 
 const SEEN: usize = 8;
 const AHEAD: usize = 12;
@@ -99,7 +102,7 @@ impl Scene {
     }
 }
 
-fn stream(seed: u64) -> Arc<Stream> {
+fn crowds(seed: u64) -> Arc<Stream> {
     let text = format!(
         "[kafka]\nbrokers = \"localhost:9092\"\n[streams.crowds]\ntopics = [\"people\"]\ninterval = \"400ms\"\n\
          horizon = {AHEAD}\ntargets = [\"x\", \"y\"]\nseasons = []\ncalendar = []\nexperts = [\"velocity\"]\n\
@@ -131,34 +134,14 @@ fn main() {
         }),
     );
     for (seed, network) in [(1, false), (1, true), (2, true)] {
-        let stream = stream(seed);
-        let mut shard = Shard::new(stream.clone());
+        let stream = crowds(seed);
+        let mut shard = Shard::new(stream);
         past.play(&mut shard, 0);
-        let mut case = "the experts' mixture".to_owned();
-        if network {
-            let samples = shard.samples(usize::MAX);
-            let round = Round {
-                stream: &stream,
-                samples: &samples,
-                champion: None,
-                former: Former::Unwatched,
-                shadow: None,
-                start: Start::Afresh,
-                number: 1,
-            };
-            case = match round.run(&mut || true).expect("a round") {
-                Outcome::Better { trained, .. } => {
-                    let (version, weights) = (ModelVersion(1), trained.weights);
-                    shard
-                        .bring(&Model { version, weights, device: Device::cpu() })
-                        .expect("the stream's shape");
-                    shard.warm(usize::MAX).expect("it warms");
-                    format!("with a network, seed {seed}")
-                }
-                Outcome::Rejected(_) => format!("a network was rejected, seed {seed}"),
-                _ => "no network: too young".to_owned(),
-            };
-        }
+        let case = match network && first_network(&mut shard) {
+            true => format!("with a network, seed {seed}"),
+            false if network => format!("a network was rejected, seed {seed}"),
+            false => "the experts' mixture".to_owned(),
+        };
         let said = judged.play(&mut shard, PAUSE);
         row(&case, judged.judge(|who, origin, _| said[&(who, origin)].clone()));
     }

@@ -3,12 +3,10 @@
 mod support;
 
 use std::sync::Arc;
-use support::stream::{hour, noise, stream};
+use support::stream::{first_network, hour, noise, stream};
 use tidecast::config::Stream;
-use tidecast::domain::{ModelVersion, Reading, Values};
-use tidecast::engine::{Model, Shard};
-use tidecast::nn::Device;
-use tidecast::training::{Former, Outcome, Round, Start};
+use tidecast::domain::{Reading, Values};
+use tidecast::engine::Shard;
 
 const HORIZON: usize = 6;
 const HOURS: i64 = 700;
@@ -40,22 +38,7 @@ fn errors(stream: &Arc<Stream>, train: bool, told: impl Fn(i64) -> bool) -> Vec<
         };
         while shard.run_round(&mut |e| take(&e.forecast.targets[0].yhat)).unwrap().is_some() {}
         if train && h == HOURS / 3 {
-            let samples = shard.samples(1);
-            let round = Round {
-                stream,
-                samples: &samples,
-                champion: None,
-                former: Former::Unwatched,
-                shadow: None,
-                start: Start::Afresh,
-                number: 1,
-            };
-            let Outcome::Better { trained, .. } = round.run(&mut || true).unwrap() else {
-                panic!("a network that is told the answer is better than none");
-            };
-            let (version, weights) = (ModelVersion(1), trained.weights);
-            shard.bring(&Model { version, weights, device: Device::cpu() }).unwrap();
-            shard.warm(usize::MAX).unwrap();
+            assert!(first_network(&mut shard), "a network that is told the answer is better than none");
         }
     }
     sums.into_iter().map(|(sum, n)| sum / n).collect()
@@ -131,22 +114,7 @@ fn a_series_without_a_past_is_forecast_by_its_attributes() {
             step(series, h, &mut shard);
         }
     }
-    let samples = shard.samples(16);
-    let round = Round {
-        stream: &stream,
-        samples: &samples,
-        champion: None,
-        former: Former::Unwatched,
-        shadow: None,
-        start: Start::Afresh,
-        number: 1,
-    };
-    let Outcome::Better { trained, .. } = round.run(&mut || true).unwrap() else {
-        panic!("a network that knows the kind is better than none");
-    };
-    let (version, weights) = (ModelVersion(1), trained.weights);
-    shard.bring(&Model { version, weights, device: Device::cpu() }).unwrap();
-    shard.warm(usize::MAX).unwrap();
+    assert!(first_network(&mut shard), "a network that knows the kind is better than none");
     // Of new series the first reading alone is known, and it is low: what is said six hours ahead of those
     // that will be up then and of those that will not.
     let is_up = |kind: usize, h: i64| of_kind(kind, 0, h) > 11.5;

@@ -9,10 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 use support::stream::{Bench, Sensed, hour, noise, stream};
 use tidecast::config::Stream;
-use tidecast::domain::Rows;
+use tidecast::domain::{RoundScores, Rows};
 use tidecast::nn::Weights;
 use tidecast::series::{Capacity, Slot, WindowCopy, Windows};
-use tidecast::training::{Former, Outcome, Round, Scores, Start, Trained, blueprint};
+use tidecast::training::{Former, Outcome, Round, Start, Trained, blueprint};
 
 const HORIZON: usize = 6;
 const HOLDOUT: usize = 96;
@@ -100,7 +100,7 @@ fn run(stream: &Stream, samples: &[WindowCopy], champion: Option<&Trained>, numb
 }
 
 /// The first champion of rounds over these samples, and after how many rounds it was promoted.
-fn first_champion(stream: &Stream, samples: &[WindowCopy], most: u64) -> Option<(u64, Trained, Scores)> {
+fn first_champion(stream: &Stream, samples: &[WindowCopy], most: u64) -> Option<(u64, Trained, RoundScores)> {
     (1..=most).find_map(|number| match run(stream, samples, None, number) {
         Outcome::Better { trained, scores } => Some((number, trained, scores)),
         _ => None,

@@ -7,6 +7,7 @@ mod columns;
 mod demo;
 pub mod generate;
 mod models;
+mod progress;
 mod run;
 mod state;
 mod topics;

@@ -6,10 +6,10 @@ use super::trainer::{Job, Pace};
 use super::{NAP, now};
 use crate::checkpoint::{self, Bundles, Champion, Store};
 use crate::config::{Config, Stream};
-use crate::domain::{ModelVersion, StreamName};
+use crate::domain::{ModelVersion, RoundScores, StreamName};
 use crate::kafka;
 use crate::telemetry::{self, Board, Metrics, RoundOutcome, StreamMetrics, events};
-use crate::training::{Former, Outcome, Round, Scores, Trained, Why, blueprint};
+use crate::training::{Former, Outcome, Round, Trained, Why, blueprint};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,20 +139,69 @@ impl Desk {
         let (steps, took) = (pace.steps, began.elapsed());
         metrics.training_seconds.observe(took.as_secs_f64());
         let case = Case { stream, number, why: job.why, before, readings, steps, took };
-        let (outcome, loss, model) = match outcome {
-            Ok(Outcome::Better { trained, scores }) => self.crown(&case, trained, &scores, &metrics),
-            Ok(Outcome::Shadowed { trained, scores }) => self.shade(&case, trained, &scores, &metrics),
-            Ok(Outcome::Rejected(scores)) => self.reject(&case, &scores, &metrics),
-            Ok(Outcome::Worse(scores)) => self.roll_back(&case, watched, &scores, &metrics),
-            Ok(Outcome::TooYoung | Outcome::Stopped) => return,
+        let ended = match outcome {
+            Ok(outcome) => self.decide(&case, outcome, watched, &metrics),
             Err(cause) => {
                 events::round_failed(name, number, &cause);
-                (RoundOutcome::Failed, f64::NAN, None)
+                Some((RoundOutcome::Failed, f64::NAN, None))
             }
         };
+        let Some((outcome, loss, model)) = ended else { return };
         metrics.rounds(outcome).inc();
         metrics.training_loss.set(loss);
         self.board.round(name, telemetry::Round { round: number, outcome, loss, took, model });
+    }
+
+    /// Carries out what a round has come to; `None` where it came to nothing.
+    fn decide(
+        &mut self,
+        case: &Case<'_>,
+        outcome: Outcome,
+        watched: Watched,
+        metrics: &StreamMetrics,
+    ) -> Option<Ended> {
+        let (name, number) = (&case.stream.name, case.number);
+        let scores = outcome.scores()?;
+        found(case, &scores, metrics);
+        let done = match outcome {
+            Outcome::Better { trained, .. } => self.crown(case, trained, &scores).map(|version| {
+                events::promoted(name, number, version, &scores);
+                metrics.promotions.inc();
+                (RoundOutcome::Promoted, Some(version))
+            }),
+            Outcome::Worse(_) => self.roll_back(case, watched, &scores).map(|to| {
+                metrics.rollbacks.inc();
+                (RoundOutcome::RolledBack, to)
+            }),
+            Outcome::Shadowed { trained, .. } => {
+                // It waits for its second round. Who trains next does not know of it; then it is forgotten.
+                self.shadows.insert(name.clone(), trained);
+                events::shadowed(name, number, &scores);
+                self.lineages.entry(name.clone()).or_default().shadowed(number, &scores);
+                self.confirm(case, Decision::Shadowed);
+                Ok((RoundOutcome::Shadowed, None))
+            }
+            // Of those that have scores.
+            Outcome::Rejected(_) | Outcome::TooYoung | Outcome::Stopped => {
+                events::rejected(name, number, &scores);
+                self.lineages.entry(name.clone()).or_default().rejected(number, &scores);
+                self.confirm(case, Decision::Rejected);
+                Ok((RoundOutcome::Rejected, None))
+            }
+        };
+        let (outcome, model) = match done {
+            Ok(done) => done,
+            Err(cause @ Unkept::Superseded) => {
+                events::round_superseded(name, number, &cause);
+                (RoundOutcome::Rejected, None)
+            }
+            // Snapshots name their model: one that no restart could find never serves.
+            Err(cause) => {
+                events::bundle_not_kept(name, number, &cause);
+                (RoundOutcome::Failed, None)
+            }
+        };
+        Some((outcome, scores.loss(), model))
     }
 
     /// Its number goes on from whoever has trained before.
@@ -208,6 +257,7 @@ impl Desk {
                 Watched::Network(former)
             }
             Err(cause @ checkpoint::Error::Store { .. }) => return Err(cause),
+            // What is gone, damaged or of another shape could not serve again.
             Ok(_) | Err(_) => Watched::No,
         })
     }
@@ -217,34 +267,7 @@ impl Desk {
         &mut self,
         case: &Case<'_>,
         trained: Trained,
-        scores: &Scores,
-        metrics: &StreamMetrics,
-    ) -> Ended {
-        let name = &case.stream.name;
-        let loss = found(case, scores, metrics);
-        match self.try_crown(case, trained, scores) {
-            Ok(version) => {
-                events::promoted(name, case.number, version, &of(scores));
-                metrics.promotions.inc();
-                (RoundOutcome::Promoted, loss, Some(version))
-            }
-            Err(cause @ Unkept::Superseded) => {
-                events::round_superseded(name, case.number, &cause);
-                (RoundOutcome::Rejected, loss, None)
-            }
-            // Snapshots name their model: one that no restart could find never serves.
-            Err(cause) => {
-                events::bundle_not_kept(name, case.number, &cause);
-                (RoundOutcome::Failed, loss, None)
-            }
-        }
-    }
-
-    fn try_crown(
-        &mut self,
-        case: &Case<'_>,
-        trained: Trained,
-        scores: &Scores,
+        scores: &RoundScores,
     ) -> Result<ModelVersion, Unkept> {
         let Case { stream, number, before, .. } = case;
         let name = &stream.name;
@@ -283,42 +306,18 @@ impl Desk {
         Ok(version)
     }
 
-    /// Lets what served before the champion serve again.
+    /// Lets what served before the champion serve again: another network, or the experts alone.
     fn roll_back(
         &mut self,
         case: &Case<'_>,
         watched: Watched,
-        scores: &Scores,
-        metrics: &StreamMetrics,
-    ) -> Ended {
+        scores: &RoundScores,
+    ) -> Result<Option<ModelVersion>, Unkept> {
         let name = &case.stream.name;
-        let loss = found(case, scores, metrics);
-        let to = match &watched {
+        let to = match watched {
             Watched::Network(former) => Some(former.version),
             Watched::No | Watched::Base => None,
         };
-        match self.try_roll_back(case, to) {
-            Ok(()) => {
-                let to_name = to.map_or_else(|| "experts".to_owned(), |v| v.name(name));
-                events::rolled_back(name, case.number, &case.champion(), &to_name, &of(scores));
-                metrics.rollbacks.inc();
-                let lineage = self.lineages.entry(name.clone()).or_default();
-                lineage.rolled_back(case.number, &case.champion(), &to_name, scores);
-                (RoundOutcome::RolledBack, loss, to)
-            }
-            Err(cause @ Unkept::Superseded) => {
-                events::round_superseded(name, case.number, &cause);
-                (RoundOutcome::Rejected, loss, None)
-            }
-            Err(cause) => {
-                events::round_failed(name, case.number, &cause);
-                (RoundOutcome::Failed, loss, None)
-            }
-        }
-    }
-
-    fn try_roll_back(&mut self, case: &Case<'_>, to: Option<ModelVersion>) -> Result<(), Unkept> {
-        let name = &case.stream.name;
         let bundles = Bundles::new(&self.store, name);
         let gone = |version: ModelVersion| Unkept::Gone(version.name(name));
         let checked = |version| {
@@ -331,34 +330,12 @@ impl Desk {
         }
         let said = Announcement { champion, rounds: case.number, decision: Decision::RolledBack };
         self.herald.say(name, &said, &bundles)?;
+        let (from, to_name) = (case.champion(), to.map_or_else(|| "experts".to_owned(), |v| v.name(name)));
+        events::rolled_back(name, case.number, &from, &to_name, scores);
+        let lineage = self.lineages.entry(name.clone()).or_default();
+        lineage.rolled_back(case.number, &from, &to_name, scores);
         self.wait_until_heard(case);
-        Ok(())
-    }
-
-    /// A challenger waits for its second round. Who trains next does not know of it; then it is forgotten.
-    fn shade(
-        &mut self,
-        case: &Case<'_>,
-        trained: Trained,
-        scores: &Scores,
-        metrics: &StreamMetrics,
-    ) -> Ended {
-        let name = &case.stream.name;
-        let loss = found(case, scores, metrics);
-        events::shadowed(name, case.number, &of(scores));
-        self.shadows.insert(name.clone(), trained);
-        self.lineages.entry(name.clone()).or_default().shadowed(case.number, scores);
-        self.confirm(case, Decision::Shadowed);
-        (RoundOutcome::Shadowed, loss, None)
-    }
-
-    fn reject(&mut self, case: &Case<'_>, scores: &Scores, metrics: &StreamMetrics) -> Ended {
-        let name = &case.stream.name;
-        let loss = found(case, scores, metrics);
-        events::rejected(name, case.number, &of(scores));
-        self.lineages.entry(name.clone()).or_default().rejected(case.number, scores);
-        self.confirm(case, Decision::Rejected);
-        (RoundOutcome::Rejected, loss, None)
+        Ok(to)
     }
 
     /// Announces that the champion serves on, so that whoever trains next counts this round too.
@@ -371,6 +348,7 @@ impl Desk {
             // The newest bundle, which nobody has announced.
             (None, Some(version)) => match bundles.checksum(version) {
                 Ok(Some(checksum)) => Some(Named { version, checksum }),
+                // Then it can't be announced, and this round's number is used again.
                 Ok(None) | Err(_) => return,
             },
         };
@@ -399,21 +377,14 @@ impl Desk {
 /// How a round ended, its loss, and the model that serves since.
 type Ended = (RoundOutcome, f64, Option<ModelVersion>);
 
-/// Shows what a round has found; gives its loss.
-fn found(case: &Case<'_>, scores: &Scores, metrics: &StreamMetrics) -> f64 {
-    let Scores { challenger, champion, former, base, p_value, .. } = *scores;
+/// Shows what a round has found.
+fn found(case: &Case<'_>, scores: &RoundScores, metrics: &StreamMetrics) {
+    let RoundScores { challenger, champion, former, base, p_value, .. } = *scores;
     for (of, loss) in
         [("challenger", challenger), ("champion", champion), ("former", former), ("base", Some(base))]
     {
         metrics.set_promotion_loss(of, loss);
     }
     metrics.promotion_p_value.set(p_value);
-    let loss = challenger.or(champion).unwrap_or(base);
-    events::round_finished(&case.stream.name, case.number, case.steps, loss, case.took);
-    loss
-}
-
-fn of(scores: &Scores) -> events::Found {
-    let Scores { challenger, champion, former, base, p_value, series, blocks } = *scores;
-    events::Found { challenger, champion, former, base, p_value, series, blocks }
+    events::round_finished(&case.stream.name, case.number, case.steps, scores.loss(), case.took);
 }

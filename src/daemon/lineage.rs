@@ -1,5 +1,6 @@
 use crate::checkpoint::Champion;
-use crate::training::{Scores, Why};
+use crate::domain::RoundScores;
+use crate::training::Why;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
@@ -21,21 +22,21 @@ impl Lineage {
         later.into_iter().flat_map(|later| &later.0).for_each(|line| self.add(line.clone()));
     }
 
-    pub fn promoted(&mut self, round: u64, model: &str, parent: &str, scores: &Scores, why: Why) {
+    pub fn promoted(&mut self, round: u64, model: &str, parent: &str, scores: &RoundScores, why: Why) {
         let over = if parent.is_empty() { "the experts" } else { parent };
         let why = why.as_str();
         self.add(format!("round {round} ({why}): {model} promoted over {over}; {}", Losses(scores)));
     }
 
-    pub fn rejected(&mut self, round: u64, scores: &Scores) {
+    pub fn rejected(&mut self, round: u64, scores: &RoundScores) {
         self.add(format!("round {round}: challenger rejected; {}", Losses(scores)));
     }
 
-    pub fn shadowed(&mut self, round: u64, scores: &Scores) {
+    pub fn shadowed(&mut self, round: u64, scores: &RoundScores) {
         self.add(format!("round {round}: challenger better, to be tried once more; {}", Losses(scores)));
     }
 
-    pub fn rolled_back(&mut self, round: u64, from: &str, to: &str, scores: &Scores) {
+    pub fn rolled_back(&mut self, round: u64, from: &str, to: &str, scores: &RoundScores) {
         self.add(format!("round {round}: rolled back from {from} to {to}; {}", Losses(scores)));
     }
 
@@ -56,11 +57,11 @@ impl fmt::Display for Lineage {
     }
 }
 
-struct Losses<'a>(&'a Scores);
+struct Losses<'a>(&'a RoundScores);
 
 impl fmt::Display for Losses<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Scores { challenger, champion, former, base, p_value, series, blocks } = self.0;
+        let RoundScores { challenger, champion, former, base, p_value, series, blocks } = self.0;
         for (of, loss) in [("challenger", challenger), ("champion", champion), ("former", former)] {
             if let Some(loss) = loss {
                 write!(f, "{of} {loss:.5}, ")?;
@@ -71,7 +72,7 @@ impl fmt::Display for Losses<'_> {
 }
 
 /// What a bundle says of its own round, beside its lineage.
-pub(super) fn facts(scores: &Scores, why: Why) -> BTreeMap<String, String> {
+pub(super) fn facts(scores: &RoundScores, why: Why) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::from([
         ("why".to_owned(), why.as_str().to_owned()),
         ("base_loss".to_owned(), scores.base.to_string()),
@@ -89,9 +90,9 @@ pub(super) fn facts(scores: &Scores, why: Why) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
 
-    fn scores(champion: Option<f64>) -> Scores {
+    fn scores(champion: Option<f64>) -> RoundScores {
         let (challenger, former, base) = (Some(0.25), None, 0.5);
-        Scores { challenger, champion, former, base, p_value: 0.0125, series: 9, blocks: 7 }
+        RoundScores { challenger, champion, former, base, p_value: 0.0125, series: 9, blocks: 7 }
     }
 
     #[test]

@@ -61,7 +61,9 @@ pub(super) struct Kept {
 
 /// A silent replay that is under way.
 pub(super) struct Restoring {
-    from: Offset,
+    pub from: Offset,
+    /// What was committed when it began: it may be passed before it is seen that it is over.
+    pub to: Offset,
     since: Instant,
 }
 
@@ -90,7 +92,7 @@ impl Owned {
             committed,
             metrics,
             shown,
-            restoring: Some(Restoring { from, since }),
+            restoring: Some(Restoring { from, to: committed, since }),
             latest: None,
             forecasts: 0,
             drifted: false,
@@ -116,14 +118,14 @@ impl Owned {
         self.taken_at = Instant::now();
     }
 
-    /// Ends the silent replay once all of it has come; gives where it began and how long it took.
-    pub fn end_restoring(&mut self) -> Option<(Offset, Duration)> {
+    /// Ends the silent replay once all of it has come; gives what it was and how long it took.
+    pub fn end_restoring(&mut self) -> Option<(Restoring, Duration)> {
         let is_over = self.position >= self.committed || self.taken_at.elapsed() >= IDLE;
         let restoring = self.restoring.take_if(|_| is_over)?;
         let took = restoring.since.elapsed();
         self.metrics.restore_seconds.observe(took.as_secs_f64());
         self.shown.set_state(ShardState::Running);
-        Some((restoring.from, took))
+        Some((restoring, took))
     }
 
     /// Whether the shard has gone on since its last snapshot, and that is `every` ago.

@@ -2,7 +2,7 @@ use super::Error;
 use super::archive::Archive;
 use super::loader::{Desk, Loader};
 use super::models::Models;
-use super::owned::Owned;
+use super::owned::{Owned, Restoring};
 use super::publish::Publisher;
 use super::rebalance::Opening;
 use super::snapshot::Cutting;
@@ -227,10 +227,10 @@ impl Joined {
     /// Notes the shards whose silent replay is over.
     fn restored(&mut self) {
         for owned in &mut self.shards {
-            if let Some((from, took)) = owned.end_restoring() {
+            if let Some((Restoring { from, to, .. }, took)) = owned.end_restoring() {
                 self.restored_one = true;
                 let (name, series) = (&owned.stream().name, owned.shard.series());
-                events::restored(name, &owned.at, owned.snapshot, from, owned.committed, series, took);
+                events::restored(name, &owned.at, owned.snapshot, from, to, series, took);
             }
         }
     }

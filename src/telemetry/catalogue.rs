@@ -67,7 +67,8 @@ catalogue! {
     DEAD_LETTERS = "dead_letters_total", Counter, ["stream", "reason"],
         "Records sent to the dead-letter topic.";
     ANOMALIES = "anomalies_total", Counter, ["stream", "kind"],
-        "Surprising readings sent to the anomaly topic: spike, streak, shift.";
+        "Surprising readings sent to the anomaly topic: spike, streak, shift; none where the threshold \
+         lies below 0.99.";
     DRIFTS = "drift_total", Counter, ["stream", "kind"],
         "Changes in what the series of a shard have in common: residual, level, spread.";
     READING_TO_FORECAST = "reading_to_forecast_seconds", Histogram(LATENCY_SECONDS), ["stream"],

@@ -2,7 +2,7 @@
 //! rarer; nothing logs per reading.
 
 use super::reason::Invariant;
-use crate::domain::{ModelVersion, Offset, StreamName, TopicPartition};
+use crate::domain::{ModelVersion, Offset, RoundScores, StreamName, TopicPartition};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -219,43 +219,30 @@ pub fn round_superseded(stream: &StreamName, round: u64, cause: &dyn Display) {
     event!(info, "round_superseded", { %stream, round, cause = %cause, }, "training round superseded: {cause}");
 }
 
-/// What a round has found on the held-out readings: losses in scaled units, how likely such a gain is by
-/// chance, and on how many series and blocks of time it was found.
-#[derive(Clone, Copy, Debug)]
-pub struct Found {
-    pub challenger: Option<f64>,
-    pub champion: Option<f64>,
-    pub former: Option<f64>,
-    pub base: f64,
-    pub p_value: f64,
-    pub series: usize,
-    pub blocks: usize,
-}
-
 macro_rules! decided {
     ($level:ident, $name:literal, $found:ident, { $($fields:tt)* }, $($message:tt)+) => {{
-        let Found { challenger, champion, former, base, p_value, series, blocks } = *$found;
+        let RoundScores { challenger, champion, former, base, p_value, series, blocks } = *$found;
         event!($level, $name, { $($fields)* challenger, champion, former, base, p_value, series, blocks, },
             $($message)+)
     }};
 }
 
-pub fn promoted(stream: &StreamName, round: u64, version: ModelVersion, found: &Found) {
+pub fn promoted(stream: &StreamName, round: u64, version: ModelVersion, found: &RoundScores) {
     let model = version.name(stream);
     decided!(info, "promoted", found, { %stream, round, model, }, "challenger promoted");
 }
 
-pub fn rejected(stream: &StreamName, round: u64, found: &Found) {
+pub fn rejected(stream: &StreamName, round: u64, found: &RoundScores) {
     decided!(info, "rejected", found, { %stream, round, }, "challenger rejected");
 }
 
 /// It has won its round, and has to win once more before it serves.
-pub fn shadowed(stream: &StreamName, round: u64, found: &Found) {
+pub fn shadowed(stream: &StreamName, round: u64, found: &RoundScores) {
     decided!(info, "shadowed", found, { %stream, round, }, "challenger waits in the shadow");
 }
 
 /// `to` serves again; without one the experts serve alone.
-pub fn rolled_back(stream: &StreamName, round: u64, from: &str, to: &str, found: &Found) {
+pub fn rolled_back(stream: &StreamName, round: u64, from: &str, to: &str, found: &RoundScores) {
     decided!(warn, "rolled_back", found, { %stream, round, from, to, }, "{from} was worse than what served before it");
 }
 

@@ -18,7 +18,7 @@ pub fn init_logging(json: bool, level: &str) -> Result<(), TryInitError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::{ModelVersion, Offset, Partition, StreamName, TopicPartition};
+    use crate::domain::{ModelVersion, Offset, Partition, RoundScores, StreamName, TopicPartition};
     use crate::telemetry::events;
     use std::io::Write;
     use std::sync::{Arc, Mutex};
@@ -52,15 +52,8 @@ mod tests {
             let power = StreamName::new("power").unwrap();
             let shard = TopicPartition { topic: "meters".into(), partition: Partition(2) };
             let (challenger, champion, former) = (Some(0.5), Some(0.75), None);
-            let found = events::Found {
-                challenger,
-                champion,
-                former,
-                base: 1.0,
-                p_value: 0.01,
-                series: 9,
-                blocks: 7,
-            };
+            let found =
+                RoundScores { challenger, champion, former, base: 1.0, p_value: 0.01, series: 9, blocks: 7 };
             events::promoted(&power, 12, ModelVersion(3), &found);
             events::dead_letters(&power, 4, (&shard, Offset(17)), "not_json", None);
             events::committed(0, 10, 9, Duration::from_millis(5));

@@ -10,6 +10,6 @@ mod round;
 mod schedule;
 mod shape;
 
-pub use round::{Former, Outcome, Round, RoundError, Scores, Trained};
+pub use round::{Former, Outcome, Round, RoundError, Trained};
 pub use schedule::{Clock, Due, Start, Why};
 pub use shape::{blueprint, device};

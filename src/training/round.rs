@@ -3,6 +3,7 @@ use super::judge::Losses;
 use super::schedule::Start;
 use super::shape::{blueprint, device, loss};
 use crate::config::Stream;
+use crate::domain::RoundScores;
 use crate::evaluation::Verdict;
 use crate::nn::{Dropout, Error, OptimiserState, Trainer, TrainerSettings, Weights};
 use crate::series::WindowCopy;
@@ -52,34 +53,30 @@ pub enum Former<'a> {
 #[derive(Debug)]
 pub enum Outcome {
     /// A network that is better on the held-out readings than the champion and than its base alone.
-    Better { trained: Trained, scores: Scores },
+    Better { trained: Trained, scores: RoundScores },
     /// As [`Outcome::Better`], but it has to be so once more on readings that are still to come.
-    Shadowed { trained: Trained, scores: Scores },
+    Shadowed { trained: Trained, scores: RoundScores },
     /// None was.
-    Rejected(Scores),
+    Rejected(RoundScores),
     /// The champion is worse than what served before it.
-    Worse(Scores),
+    Worse(RoundScores),
     /// The windows are too short yet.
     TooYoung,
     /// The caller stopped it.
     Stopped,
 }
 
-/// Losses on the held-out readings, and how sure they are.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Scores {
-    /// Of the round's best checkpoint or, in a trial, of the shadow.
-    pub challenger: Option<f64>,
-    pub champion: Option<f64>,
-    /// What served before the champion, while that is watched.
-    pub former: Option<f64>,
-    /// The network's base alone.
-    pub base: f64,
-    /// How likely such a gain of the challenger (of what served before) is by chance.
-    pub p_value: f64,
-    /// Series and blocks of time that were judged.
-    pub series: usize,
-    pub blocks: usize,
+impl Outcome {
+    /// What was found, where the round came to its end.
+    pub fn scores(&self) -> Option<RoundScores> {
+        match self {
+            Self::Better { scores, .. }
+            | Self::Shadowed { scores, .. }
+            | Self::Rejected(scores)
+            | Self::Worse(scores) => Some(*scores),
+            Self::TooYoung | Self::Stopped => None,
+        }
+    }
 }
 
 /// Why a round failed.
@@ -238,8 +235,8 @@ impl Bench {
         hardest.expect("there is always a base")
     }
 
-    fn scores(&self, challenger: Option<&Losses>, verdict: Verdict) -> Scores {
-        Scores {
+    fn scores(&self, challenger: Option<&Losses>, verdict: Verdict) -> RoundScores {
+        RoundScores {
             challenger: challenger.map(Losses::mean),
             champion: self.champion.as_ref().map(Losses::mean),
             former: self.former,

@@ -70,6 +70,26 @@ pub fn any_model(stream: &Stream, version: u64) -> Model {
     }
 }
 
+/// Trains the first network of a shard on all that it has seen; where the round finds it better than none,
+/// it serves at once.
+pub fn first_network(shard: &mut Shard) -> bool {
+    let (stream, samples) = (shard.stream().clone(), shard.samples(usize::MAX));
+    let round = Round {
+        stream: &stream,
+        samples: &samples,
+        champion: None,
+        former: Former::Unwatched,
+        shadow: None,
+        start: Start::Afresh,
+        number: 1,
+    };
+    let Outcome::Better { trained, .. } = round.run(&mut || true).unwrap() else { return false };
+    let version = tidecast::domain::ModelVersion(1);
+    shard.bring(&Model { version, weights: trained.weights, device: Device::cpu() }).unwrap();
+    shard.warm(usize::MAX).unwrap();
+    true
+}
+
 /// What a shard answered: series, offset, forecast.
 pub type Answer = (String, i64, Forecast);
 

@@ -10,7 +10,6 @@ mod judge;
 mod learner;
 mod machine;
 mod outlook;
-mod progress;
 mod report;
 mod rows;
 mod run;
@@ -18,6 +17,7 @@ mod scores;
 mod table;
 
 use super::Failure;
+use super::progress::Progress;
 use crate::codec::Decoder;
 use crate::config::{self, Stream};
 use crate::domain::EventTime;
@@ -25,7 +25,6 @@ use comparison::Comparison;
 use forecasts::ForecastFile;
 use judge::Judge;
 use outlook::Outlook;
-use progress::Progress;
 use report::Shown;
 use rows::{Row, Rows, Sorted, Wanted};
 use run::{Run, record};
@@ -98,7 +97,7 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
     first.shown = options.report.is_some().then(|| Shown::new(&first.stream, &options.show));
 
     let mut source = Source::open(options, &runs)?;
-    let progress = Progress::new(total);
+    let mut progress = Progress::new(total, "rows");
     let started = Instant::now();
     let mut row_count = 0;
     while let Some(row) = source.next()? {
@@ -112,7 +111,7 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
         if row_count % (total / MOMENTS).max(1) == 0 {
             runs[0].note_weights();
         }
-        progress.at(row_count, runs[0].learner.counts.rounds);
+        progress.at(row_count, format_args!(", {} training rounds", runs[0].learner.counts.rounds));
     }
     progress.done();
     let seconds = started.elapsed().as_secs_f64();

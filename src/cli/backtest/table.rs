@@ -1,6 +1,6 @@
 //! The scores for people, as text.
 
-use super::scores::{Frame, Scores};
+use super::scores::{Cell, Frame, Scores};
 use crate::domain::Leads;
 use std::fmt::Write;
 
@@ -30,15 +30,7 @@ pub(super) fn table<'a>(
             }
             let mae = |lead: &usize| format!("{:>10.4}", all.cell(frame, expert, t, Some(*lead)).mae());
             let cells: String = leads.iter().map(mae).collect();
-            let _ = writeln!(
-                out,
-                "{name:>16}{cells}{:>12.4}{:>12.4}{:>8}{:>9}{:>9}",
-                cell.mae(),
-                cell.rmse(),
-                or_dash(cell.mase(), 3),
-                percent(cell.skill(frame).map(|(_, skill)| skill)),
-                cell.n
-            );
+            let _ = writeln!(out, "{name:>16}{cells}{}", all_leads(&cell, frame));
         }
         told(&mut out, frame, all, t);
     }
@@ -84,21 +76,20 @@ fn by_series<'a>(
         for (t, target) in frame.targets.iter().enumerate() {
             let cell = scores.cell(frame, emitted, t, None);
             if cell.n > 0 {
-                let _ = writeln!(
-                    out,
-                    "{name:>24}{target:>16}{:>12.4}{:>12.4}{:>8}{:>9}{:>9}",
-                    cell.mae(),
-                    cell.rmse(),
-                    or_dash(cell.mase(), 3),
-                    percent(cell.skill(frame).map(|(_, skill)| skill)),
-                    cell.n
-                );
+                let _ = writeln!(out, "{name:>24}{target:>16}{}", all_leads(&cell, frame));
             }
         }
     }
     if n > SERIES {
         let _ = writeln!(out, "{:>24} and {} more: --json has them all", "", n - SERIES);
     }
+}
+
+/// The columns of a score over all leads.
+fn all_leads(cell: &Cell, frame: &Frame) -> String {
+    let skill = percent(cell.skill(frame).map(|(_, skill)| skill));
+    let (mae, rmse, mase) = (cell.mae(), cell.rmse(), or_dash(cell.mase(), 3));
+    format!("{mae:>12.4}{rmse:>12.4}{mase:>8}{skill:>9}{:>9}", cell.n)
 }
 
 pub(super) fn or_dash(value: Option<f64>, decimals: usize) -> String {

@@ -2,15 +2,14 @@
 //! anyone could have made of it.
 
 pub mod fleet;
-mod progress;
 mod table;
 mod topic;
 
 use super::Failure;
+use super::progress::Progress;
 use crate::config::{self, Stream};
 use crate::domain::{EventTime, Grid, Interval};
 use fleet::{Fleet, Reading, Settings, Sink, TARGETS_MAX};
-use progress::Progress;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -173,7 +172,7 @@ pub(super) fn generate(options: &Options) -> Result<(), Failure> {
     let mut sinks = Sinks {
         place,
         best: best.transpose()?,
-        progress: Progress::new(options.series * options.readings),
+        progress: Progress::new(options.series * options.readings, "readings"),
         sent: 0,
         late: 0,
         newest: vec![EventTime::MIN; settings.series],
@@ -181,9 +180,9 @@ pub(super) fn generate(options: &Options) -> Result<(), Failure> {
     let began = Instant::now();
     let covariates = settings.covariates;
     let mut fleet = Fleet::new(settings, if options.best.is_some() { horizon } else { 0 });
-    for _ in 0..options.readings {
+    for step in 1..=options.readings {
         fleet.step(&mut sinks)?;
-        sinks.progress.add(options.series);
+        sinks.progress.at(step * options.series, "");
     }
     fleet.finish(&mut sinks)?;
     sinks.finish(began)?;
