@@ -1,19 +1,18 @@
 //! Two processes and the models topic, on a real Kafka: one trains, both serve what was announced last, and
 //! whichever is killed comes back to it.
 
-mod support;
-
+use crate::support::daemon::{Daemon, get, post};
+use crate::support::fleet::origin;
+use crate::support::kafka::{
+    Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
+};
+use crate::support::process::{free_port, fresh_dir, write};
+use crate::support::stream::any_model;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::daemon::{Daemon, get, post};
-use support::kafka::{
-    Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
-};
-use support::process::{free_port, fresh_dir, write};
-use support::stream::any_model;
 use tidecast::checkpoint::{Bundles, Champion, Store};
 use tidecast::config::{self, Config};
 use tidecast::domain::ModelVersion;
@@ -274,7 +273,7 @@ promotion = {{ watch = 0 }}
         for daemon in self.seats.iter_mut().filter_map(|seat| seat.daemon.as_mut()) {
             assert_eq!(daemon.terminate(LIMIT), 0, "{}", daemon.log());
         }
-        let origins: Vec<_> = self.read("forecasts").iter().map(support::fleet::origin).collect();
+        let origins: Vec<_> = self.read("forecasts").iter().map(origin).collect();
         let once: BTreeSet<_> = origins.iter().collect();
         assert_eq!((origins.len(), once.len() as i64), (once.len(), self.hours * SERIES));
     }

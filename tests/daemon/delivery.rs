@@ -1,14 +1,13 @@
 //! The daemon against a real Kafka: each reading has exactly one forecast, whatever is killed.
 
-mod support;
-
+use crate::support::daemon::{Daemon, get};
+use crate::support::kafka::{
+    Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
+};
+use crate::support::process::free_port;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use support::daemon::{Daemon, get};
-use support::kafka::{
-    Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
-};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PARTITIONS: i32 = 3;
@@ -283,7 +282,7 @@ fn sigterm_commits_and_leaves_within_seconds() {
 #[test]
 fn sigterm_is_heard_while_the_start_waits_for_kafka() {
     let case = Case::new("starts", "[daemon]\nstop_timeout = \"1s\"");
-    let nobody = format!("127.0.0.1:{}", support::process::free_port());
+    let nobody = format!("127.0.0.1:{}", free_port());
     let text = std::fs::read_to_string(case.config()).unwrap();
     std::fs::write(case.config(), text.replace(&Broker::shared().bootstrap(), &nobody)).unwrap();
     let mut daemon = case.daemon();

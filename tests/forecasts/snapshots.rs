@@ -1,9 +1,7 @@
 //! A cut and a restore change nothing: a shard that comes back goes on as if it had never gone.
 
-mod support;
-
+use crate::support::stream::{Sensed, any_model, hour, noise, sensed, stream};
 use proptest::prelude::*;
-use support::stream::{Sensed, any_model, hour, noise, sensed, stream};
 use tidecast::domain::{EventTime, Reading, Values};
 use tidecast::engine::{Model, Restore, Shard};
 use tidecast::telemetry::Discard;

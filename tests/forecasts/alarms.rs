@@ -1,8 +1,6 @@
 //! What a shard notices, from end to end: surprising readings, limits, drift.
 
-mod support;
-
-use support::stream::{Bench, Sensed, hour, noise, stream};
+use crate::support::stream::{Bench, Sensed, hour, noise, stream};
 use tidecast::domain::AnomalyKind;
 
 const LINES: &str = "horizon = 6\nseasons = [24]\nlimits = [{ target = \"kw\", above = 14 }]\n\

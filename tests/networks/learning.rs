@@ -1,10 +1,7 @@
 //! What each family must be able to learn, and that it serves what it learnt: every error here is of
 //! weights that were streamed, one reading at a time, over series that they have not seen.
 
-#[path = "support/families.rs"]
-mod families;
-
-use families::SETTINGS;
+use crate::families::SETTINGS;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidecast::nn::{
@@ -333,7 +330,7 @@ fn weights_that_were_handed_out_do_not_change_with_training() {
 fn training_goes_on_from_where_an_optimiser_left_it() {
     let settings =
         || TrainerSettings { weight_decay: 0.3, clip_norm: 0.5, loss: Loss::Huber(1.0), ..settings(1e-2) };
-    for b in families::every(4, 8, 3) {
+    for b in crate::families::every(4, 8, 3) {
         let data: Vec<Task> = {
             let mut rng = ChaCha8Rng::seed_from_u64(5);
             let task =

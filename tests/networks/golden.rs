@@ -1,4 +1,4 @@
-//! Numbers from PyTorch (`tests/golden/make_golden.py`): what streams must be what PyTorch's
+//! Numbers from PyTorch (`tests/networks/golden/make_golden.py`): what streams must be what PyTorch's
 //! sequence says, and what trains must have its gradients and updates.
 
 use std::collections::BTreeMap;

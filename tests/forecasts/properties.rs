@@ -1,9 +1,7 @@
 //! Properties of a shard: what it does not depend on, and what it survives.
 
-mod support;
-
+use crate::support::stream::{Answer, Bench, SMALL, Sensed, hour, sensed, stream};
 use proptest::prelude::*;
-use support::stream::{Answer, Bench, SMALL, Sensed, hour, sensed, stream};
 use tidecast::engine::Offered;
 use tidecast::telemetry::Discard;
 

@@ -1,9 +1,6 @@
 //! The default pool against the study that found it.
 
-#[path = "../benches/prequential/mod.rs"]
-mod prequential;
-
-use prequential::{Judged, jfk, rte, run};
+use crate::prequential::{Judged, jfk, rte, run};
 use tidecast::config::Accuracy;
 
 fn show(name: &str, judged: &Judged) {

@@ -1,11 +1,9 @@
 //! Every network that a config can choose, through the whole engine: it is trained, comes to serve where
 //! it is better than none, its states are warmed, and no forecast knows what comes after.
 
-mod support;
-
 use std::collections::BTreeMap;
 
-use support::stream::{Answer, Bench, Sensed, hour, sensed, stream};
+use crate::support::stream::{Answer, Bench, Sensed, hour, sensed, stream};
 use tidecast::nn::bundle;
 use tidecast::training::blueprint;
 

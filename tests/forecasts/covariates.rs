@@ -1,9 +1,7 @@
 //! Covariates that are known ahead, from the config to the forecast.
 
-mod support;
-
+use crate::support::stream::{first_network, hour, noise, stream};
 use std::sync::Arc;
-use support::stream::{first_network, hour, noise, stream};
 use tidecast::config::Stream;
 use tidecast::domain::{Reading, Values};
 use tidecast::engine::Shard;

@@ -1,9 +1,7 @@
 //! The leak test: changing any value after t changes no forecast made at or before t. Over the whole
 //! engine: experts, choice, intervals, scaling, training, swap.
 
-mod support;
-
-use support::stream::{Answer, Bench, SMALL, Sensed, any_model, hour, noise, sensed, stream};
+use crate::support::stream::{Answer, Bench, SMALL, Sensed, any_model, hour, noise, sensed, stream};
 
 const SERIES: usize = 3;
 const HOURS: i64 = 420;

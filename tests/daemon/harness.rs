@@ -1,12 +1,10 @@
 //! The harness itself: a broker that starts, forgets what was aborted and survives SIGKILL.
 
-mod support;
-
+use crate::support::daemon::Daemon;
+use crate::support::kafka::{Broker, Record, client, committed_offsets, create_topic, produce};
+use crate::support::kafka::{read_committed, read_committed_so_far};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::time::Duration;
-use support::daemon::Daemon;
-use support::kafka::{Broker, Record, client, committed_offsets, create_topic, produce};
-use support::kafka::{read_committed, read_committed_so_far};
 
 const LIMIT: Duration = Duration::from_secs(30);
 

@@ -3,19 +3,13 @@
 //!
 //! On the CPU, or on the device that `TIDECAST_TEST_DEVICE` names (`cuda:0`).
 
-#[path = "support/families.rs"]
-mod families;
-#[allow(dead_code)] // It trains too.
-#[path = "support/stream.rs"]
-mod stream;
-
 use std::collections::BTreeMap;
 
-use families::{SETTINGS, draw, every, weights};
+use crate::families::{SETTINGS, draw, every, weights};
+use crate::support::stream::{Bench, any_model, sensed, stream};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use stream::{Bench, any_model, sensed};
 use tidecast::engine::{Model, Restore};
 use tidecast::nn::{
     Arena, Blueprint, Cell, Chunk, Device, Dropout, Error, Family, Head, Loss, Network, Norm, Trainer,
@@ -330,7 +324,7 @@ fn the_longest_chunk_has_a_gradient() {
 
 #[test]
 fn a_shard_on_a_device_is_cut_and_comes_back_anywhere() {
-    let shape = stream::stream(
+    let shape = stream(
         "horizon = 4\nseasons = [6]\nwindow = 64\nmodel = { hidden = 6 }\ntraining = { enabled = false }",
     );
     let on = |device: Device| Model { device, ..any_model(&shape, 1) };

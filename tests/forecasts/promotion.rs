@@ -1,13 +1,11 @@
 //! Who may serve: what was learnt from nothing never does, a real improvement soon does, and a champion that
 //! is worse than what served before it gives way.
 
-mod support;
-
+use crate::support::stream::{Bench, Sensed, hour, noise, stream};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
-use support::stream::{Bench, Sensed, hour, noise, stream};
 use tidecast::config::Stream;
 use tidecast::domain::{RoundScores, Rows};
 use tidecast::nn::Weights;

@@ -1,10 +1,7 @@
 //! A series that is stepped one reading at a time is where a whole sequence would have taken it,
 //! and it does not matter who steps beside it.
 
-#[path = "support/families.rs"]
-mod families;
-
-use families::{draw, every, weights};
+use crate::families::{draw, every, weights};
 use proptest::prelude::*;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -17,7 +14,7 @@ use tidecast::nn::{
 /// Serving and forecasting drop nothing, and give a decoder nothing, whatever training does.
 fn settings() -> TrainerSettings {
     let dropout = Dropout { input: 0.5, recurrent: 0.5, between: 0.5 };
-    TrainerSettings { dropout, teacher_forcing: 1.0, ..families::SETTINGS }
+    TrainerSettings { dropout, teacher_forcing: 1.0, ..crate::families::SETTINGS }
 }
 
 /// Readings `[steps, series, inputs]`, stepped in batches that `batches` makes of the series of each

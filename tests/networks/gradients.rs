@@ -1,12 +1,8 @@
 //! The oracle's gradients are finite differences', and the fused kernels' are the oracle's, for every
 //! family, head and loss.
 
-#[path = "support/families.rs"]
-mod families;
-mod oracle;
-
-use families::{SETTINGS, draw, every, recurrent, weights};
-use oracle::{Data, Oracle};
+use crate::families::{SETTINGS, draw, every, recurrent, weights};
+use crate::oracle::{Data, Oracle};
 use tidecast::nn::{
     Arena, Blueprint, Cell, Chunk, Dropout, Family, Head, Loss, Network, Norm, Role, Trainer,
     TrainerSettings, Weights,
@@ -218,7 +214,7 @@ fn with_dropout_the_gradient_is_still_that_of_the_loss_it_reports() {
 
 #[test]
 fn running_statistics_move_with_what_is_learnt_and_by_nothing_else() {
-    let stack = families::stacks(4).into_iter().find(|s| s.norm == Norm::Batch).unwrap();
+    let stack = crate::families::stacks(4).into_iter().find(|s| s.norm == Norm::Batch).unwrap();
     let b = Blueprint::of(Family::Recurrent(stack), Head::Direct, 3, 2).unwrap();
     let sample = Sample::new(b, [3, 2, 5], 1, 9);
     let mut trainer = sample.trainer(SETTINGS);

@@ -1,6 +1,6 @@
 """Writes golden.json: networks of every family with PyTorch's numbers for them.
 
-    python3 -m venv venv && venv/bin/pip install torch && venv/bin/python tests/golden/make_golden.py
+    python3 -m venv venv && venv/bin/pip install torch && venv/bin/python tests/networks/golden/make_golden.py
 
 For each network: its shape, its weights (drawn here), x [batch, steps, inputs], targets, mask, the
 outputs for every step as they are served, the final states of plain recurrent layers, the masked mean

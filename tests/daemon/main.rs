@@ -1,0 +1,7 @@
+//! The daemon's own process on a real Kafka.
+
+mod delivery;
+mod harness;
+mod models;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,18 @@
+//! What is forecast, and by whom: experts, mixture and networks through the whole engine; no forecast
+//! knows what comes after it, and a shard that comes back goes on as if it had never gone.
+
+mod alarms;
+mod covariates;
+mod experts;
+mod families;
+mod judging;
+mod leak;
+mod mixer;
+mod pool;
+#[path = "../../benches/prequential/mod.rs"]
+mod prequential;
+mod promotion;
+mod properties;
+mod snapshots;
+#[path = "../support/mod.rs"]
+mod support;
