@@ -295,3 +295,32 @@ fn what_is_wrong_with_the_data_is_told() {
     assert_eq!(run(folder.path(), &["--config", "s.toml", "--data", "e.csv"]).status.code(), Some(1));
     assert!(told("gone.csv").contains("gone.csv"));
 }
+
+#[test]
+fn seasons_are_found_in_what_comes_before_the_scores_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    // A day's wave for three weeks, then one of twenty hours.
+    let value = |h: i64| {
+        let period = if h < 21 * 24 { 24 } else { 20 };
+        (std::f64::consts::TAU * (h % period) as f64 / period as f64).sin() + 0.2 * noise(0, h)
+    };
+    let rows: String = (0..HOURS).map(|h| format!("m,{},{:.4}\n", time(h), value(h))).collect();
+    std::fs::write(at("data.csv"), format!("meter,time,kw\n{rows}")).unwrap();
+    config(&at("given.toml"), NO_NETWORK);
+    let given = std::fs::read_to_string(at("given.toml")).unwrap();
+    std::fs::write(at("auto.toml"), given.replace("seasons = [24]", "seasons = \"auto\"")).unwrap();
+    let seasons = |config: &str, from: &str| {
+        let arguments = ["--config", config, "--data", "data.csv", "--json", "s.json", "--score-from", from];
+        let output = done(folder.path(), &arguments);
+        let json = json(&at("s.json"));
+        let steps: Vec<u64> = serde_json::from_value(json["seasons"].clone()).unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.contains(&format!("seasons of {steps:?} steps, from the ")), "{said}");
+        (steps, json["seasons_from"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(seasons("given.toml", "2024-01-22T00:00:00Z"), (vec![24], "config".into()));
+    assert_eq!(seasons("auto.toml", "2024-01-22T00:00:00Z"), (vec![24], "past".into()));
+    let early = seasons("auto.toml", "2024-01-20T00:00:00Z");
+    assert_eq!(early, (vec![24, 168], "interval until they are found".into()));
+}

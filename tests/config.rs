@@ -1,7 +1,7 @@
 //! A wrong config is refused with every fault at once, each with its key and what is allowed.
 
 use std::time::Duration;
-use tidecast::config::{Bucket, Cloud, Device, Every, LoadError, Place, from_toml, load};
+use tidecast::config::{Bucket, Cloud, Device, Every, LoadError, Place, SeasonsFrom, from_toml, load};
 
 fn faults(text: &str) -> Vec<String> {
     match from_toml(text, &[]) {
@@ -38,6 +38,28 @@ fn the_least_config_is_right_and_has_the_documented_defaults() {
 }
 
 #[test]
+fn seasons_are_given_or_the_intervals_or_sought() {
+    let config = |line: &str| from_toml(&format!("{LEAST}{line}"), &[]);
+    let seasons = |line: &str| {
+        let stream = config(line).unwrap().streams[0].clone();
+        (stream.seasons.clone(), stream.seasons_from, stream.window)
+    };
+    assert_eq!(seasons(""), (vec![24, 168], SeasonsFrom::Interval, 4_096));
+    assert_eq!(seasons("seasons = [\"1w\", 12]"), (vec![12, 168], SeasonsFrom::Config, 4_096));
+    assert_eq!(seasons("seasons = \"auto\""), (vec![24, 168], SeasonsFrom::Sought, 4_096));
+    assert!(faults(&format!("{LEAST}seasons = \"day\""))[0].contains("must be a list or \"auto\""));
+
+    let secret = "store = { url = \"s3://b\", properties = { aws_secret_access_key = \"open sesame\" } }\n";
+    let sought = from_toml(&format!("{secret}{LEAST}seasons = \"auto\"\nwindow = 1000"), &[]).unwrap();
+    let name = sought.streams[0].name.clone();
+    let found = sought.clone().with_seasons(&name, &[20]).unwrap();
+    assert_eq!((&found.streams[0].seasons, found.streams[0].seasons_from), (&vec![20], SeasonsFrom::Past));
+    assert!(!format!("{found:?}").contains("sesame"));
+    let said = sought.with_seasons(&name, &[9_000]).unwrap_err().to_string();
+    assert!(said.contains("streams.power.window: is 1000; with these seasons"), "{said}");
+}
+
+#[test]
 fn rounds_are_by_readings_or_by_event_time_and_promotion_has_its_rules() {
     let stream = |lines: &str| {
         from_toml(&format!("{LEAST}{lines}\n"), &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
@@ -45,7 +67,7 @@ fn rounds_are_by_readings_or_by_event_time_and_promotion_has_its_rules() {
     let least = stream("");
     assert_eq!(least.training.schedule.every, Every::Readings(168));
     let rules = least.promotion;
-    assert_eq!((rules.confidence, rules.shadow, rules.watch), (0.5, false, 3));
+    assert_eq!((rules.confidence, rules.gain, rules.shadow, rules.watch), (0.5, 0.02, false, 3));
     let other = stream("training = { every = \"12h\" }\npromotion = { confidence = 0.99, watch = 0 }");
     assert_eq!(other.training.schedule.every, Every::Time(Duration::from_secs(12 * 3_600)));
     assert_eq!((other.promotion.confidence, other.promotion.watch), (0.99, 0));
@@ -53,6 +75,7 @@ fn rounds_are_by_readings_or_by_event_time_and_promotion_has_its_rules() {
         ("training = { every = \"soon\" }", "streams.power.training.every"),
         ("training = { every = 0 }", "streams.power.training.every"),
         ("promotion = { confidence = 1.0 }", "streams.power.promotion.confidence"),
+        ("promotion = { gain = -0.1 }", "streams.power.promotion.gain"),
         ("promotion = { rollback_confidence = 0.2 }", "streams.power.promotion.rollback_confidence"),
         ("promotion = { shadows = true }", "streams.power.promotion.shadows"),
     ] {

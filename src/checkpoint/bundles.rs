@@ -5,7 +5,6 @@ use crate::nn::{Blueprint, bundle};
 use crate::telemetry::events;
 use crate::training::Trained;
 use object_store::path::Path;
-use object_store::{Error as Cause, PutMode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -65,17 +64,8 @@ impl Bundles {
             .map_err(|cause| Error::Bundle { path: path.to_string(), cause })?;
         let checksum = checksum(&bytes);
         self.store.remove_halves(&self.folder)?;
-        match self.store.put(&path, bytes.clone(), PutMode::Create) {
-            Err(Error::Store {
-                cause: Cause::NotImplemented { .. } | Cause::NotSupported { .. }, ..
-            }) => self.store.put(&path, bytes, PutMode::Overwrite)?,
-            Err(Error::Store { cause: Cause::AlreadyExists { .. } | Cause::Precondition { .. }, .. }) => {
-                // Our own, when an answer was lost and the request was sent again.
-                if self.store.get(&path, |_| Ok(()))?.as_deref() != Some(&bytes[..]) {
-                    return Err(Error::Exists { path: path.to_string() });
-                }
-            }
-            done => done?,
+        if !self.store.create(&path, &bytes)? {
+            return Err(Error::Exists { path: path.to_string() });
         }
         Ok(checksum)
     }

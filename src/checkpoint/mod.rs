@@ -1,4 +1,5 @@
-//! What outlives the process: a stream's models as bundles, a shard's state as snapshots, in a store.
+//! What outlives the process: a stream's models as bundles, a shard's state as snapshots, and the seasons
+//! that were found, in a store.
 //!
 //! Owns the layout of the store, the format of a snapshot, and the choice of the one to come back from;
 //! the one room that knows an object store. Promises that a bundle or a snapshot is there whole or not
@@ -12,6 +13,7 @@ mod manifest;
 mod part;
 mod reader;
 mod recovery;
+mod seasons;
 mod snapshots;
 mod store;
 mod writer;
@@ -22,6 +24,7 @@ pub use manifest::{Facts, Manifest, PartFacts};
 pub use part::CHUNK_BYTES_MAX;
 pub use reader::Reader;
 pub use recovery::{Recovered, Recovery, RecoveryError};
+pub use seasons::KeptSeasons;
 pub use snapshots::{SnapshotId, Snapshots, shards};
 pub use store::Store;
 pub use writer::Writer;

@@ -107,6 +107,21 @@ impl Store {
         self.wait(self.objects.put_opts(path, payload, mode.into())).map(drop).map_err(failed(path))
     }
 
+    /// Writes what must not be there yet, and says whether it was not. A store that knows no conditional put
+    /// overwrites it.
+    pub(super) fn create(&self, path: &Path, bytes: &[u8]) -> Result<bool, Error> {
+        match self.put(path, bytes.to_vec(), PutMode::Create) {
+            Err(Error::Store {
+                cause: Cause::NotImplemented { .. } | Cause::NotSupported { .. }, ..
+            }) => self.put(path, bytes.to_vec(), PutMode::Overwrite).map(|()| true),
+            Err(Error::Store { cause: Cause::AlreadyExists { .. } | Cause::Precondition { .. }, .. }) => {
+                // Our own, when an answer was lost and the request was sent again.
+                Ok(self.get(path, |_| Ok(()))?.as_deref() == Some(bytes))
+            }
+            done => done.map(|()| true),
+        }
+    }
+
     /// `None` when it is not there. `admit` sees the size before a byte of it is taken.
     pub(super) fn get(
         &self,

@@ -2,8 +2,8 @@ use super::manifest::{self, Facts, MANIFEST_BYTES_MAX, Manifest, PartFacts};
 use super::part::{CHUNK_BYTES_MAX, PART_BYTES, Packer, checksum};
 use super::{Damage, Error, Reader, SnapshotId, Store};
 use crate::domain::{StreamName, TopicPartition};
+use object_store::PutMode;
 use object_store::path::Path;
-use object_store::{Error as Cause, PutMode};
 
 /// Writes one snapshot: chunks, then the manifest. One that is dropped unfinished never was: it has no
 /// manifest, and its parts are taken away as far as the store allows.
@@ -101,23 +101,13 @@ impl Writer {
     /// so the last manifest is as good as the first.
     fn put_manifest(&self, bytes: Vec<u8>) -> Result<(), Error> {
         let path = self.folder.clone().join(manifest::NAME);
-        match self.store.put(&path, bytes.clone(), PutMode::Create) {
-            Err(Error::Store {
-                cause: Cause::NotImplemented { .. } | Cause::NotSupported { .. }, ..
-            }) => self.store.put(&path, bytes, PutMode::Overwrite),
-            Err(Error::Store { cause: Cause::AlreadyExists { .. } | Cause::Precondition { .. }, .. }) => {
-                // Our own, when an answer was lost and the request was sent again.
-                let there = self.store.get(&path, |_| Ok(()))?;
-                if there.as_deref() == Some(&bytes[..]) {
-                    return Ok(());
-                }
-                match self.is_whole() {
-                    // It would stand in the way of every later one.
-                    Err(damage) if damage.is_damage() => self.store.put(&path, bytes, PutMode::Overwrite),
-                    other => other.and(Err(Error::Exists { path: path.to_string() })),
-                }
-            }
-            outcome => outcome,
+        if self.store.create(&path, &bytes)? {
+            return Ok(());
+        }
+        match self.is_whole() {
+            // It would stand in the way of every later one.
+            Err(damage) if damage.is_damage() => self.store.put(&path, bytes, PutMode::Overwrite),
+            other => other.and(Err(Error::Exists { path: path.to_string() })),
         }
     }
 }

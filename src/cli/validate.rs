@@ -8,7 +8,7 @@ pub(super) fn validate(path: &Path) -> Result<(), Failure> {
     println!("{}: right", path.display());
     for stream in &config.streams {
         println!(
-            "  {}: {} → {}; {} target(s), horizon {}, {} quantiles, seasons {:?}",
+            "  {}: {} → {}; {} target(s), horizon {}, {} quantiles, seasons {:?} (from the {})",
             stream.name,
             stream.topics.join(", "),
             stream.forecast_topic,
@@ -16,6 +16,7 @@ pub(super) fn validate(path: &Path) -> Result<(), Failure> {
             stream.horizon,
             stream.levels.len(),
             stream.seasons,
+            stream.seasons_from.as_str(),
         );
     }
     Ok(())

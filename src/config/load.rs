@@ -1,5 +1,6 @@
 use super::section::Section;
-use super::{Config, Faults, daemon, store, stream};
+use super::{Config, Faults, SeasonsFrom, daemon, store, stream};
+use crate::domain::StreamName;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::path::Path;
@@ -49,6 +50,35 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
     check(raw, |name| std::env::var(name).ok())
 }
 
+/// What a config was read from, to be read again with what is known later. It may bear secrets, so nobody
+/// prints it.
+#[derive(Clone)]
+pub(super) struct Raw(Value);
+
+impl std::fmt::Debug for Raw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl Config {
+    /// The same config with the seasons that were found in the past of a stream that seeks them.
+    ///
+    /// # Errors
+    /// [`LoadError::Faulty`] when another key can't go with them, as a window that is too short.
+    pub fn with_seasons(mut self, name: &StreamName, steps: &[usize]) -> Result<Self, LoadError> {
+        self.raw.0["streams"][name.as_str()]["seasons"] = Value::from(steps);
+        let read = check(self.raw.0.clone(), |_| None)?;
+        if let Some(stream) = self.streams.iter_mut().find(|s| s.name == *name)
+            && let Some(mut found) = read.streams.into_iter().find(|s| s.name == *name)
+        {
+            Arc::make_mut(&mut found).seasons_from = SeasonsFrom::Past;
+            *stream = found;
+        }
+        Ok(self)
+    }
+}
+
 /// Checks a config given as TOML text, with some keys replaced; the environment plays no part.
 ///
 /// # Errors
@@ -63,11 +93,12 @@ pub fn from_toml(text: &str, replaced: &[(&str, String)]) -> Result<Config, Load
     check(builder.build().and_then(config::Config::try_deserialize).map_err(unreadable)?, |_| None)
 }
 
-fn check(mut raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Config, LoadError> {
+fn check(raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Config, LoadError> {
     let faults = RefCell::new(Faults::default());
-    put_secrets(&mut raw, "", &mut faults.borrow_mut());
+    let mut whole = raw.clone();
+    put_secrets(&mut whole, "", &mut faults.borrow_mut());
     let empty = Map::new();
-    let mut root = Section::root(raw.as_object().unwrap_or(&empty), &faults);
+    let mut root = Section::root(whole.as_object().unwrap_or(&empty), &faults);
     let kafka = daemon::kafka(root.section("kafka"));
     let delivery = daemon::delivery(root.section("delivery"));
     let the_daemon = daemon::daemon(root.section("daemon"));
@@ -87,7 +118,17 @@ fn check(mut raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Co
     root.finish();
     let mut faults = faults.into_inner();
     if faults.is_empty() {
-        return Ok(Config { kafka, delivery, daemon: the_daemon, http, store, snapshots, log, streams });
+        return Ok(Config {
+            kafka,
+            delivery,
+            daemon: the_daemon,
+            http,
+            store,
+            snapshots,
+            log,
+            streams,
+            raw: Raw(raw),
+        });
     }
     faults.sort();
     Err(faults.into())

@@ -29,7 +29,7 @@ pub use model::{ActivationKind, Architecture, Base, CellKind, Device, HeadKind, 
 pub use promotion::Promotion;
 pub use section::parse_duration;
 pub use store::{Bucket, Cloud, Place, Store};
-pub use stream::{Calendar, FieldSource, Fields, Fill, Stream, TimeFormat};
+pub use stream::{Calendar, FieldSource, Fields, Fill, SeasonsFrom, Stream, TimeFormat};
 pub use training::{Budget, Every, LossKind, Schedule, Training};
 
 use std::sync::Arc;
@@ -45,4 +45,5 @@ pub struct Config {
     pub snapshots: Snapshots,
     pub log: Log,
     pub streams: Vec<Arc<Stream>>,
+    raw: load::Raw,
 }

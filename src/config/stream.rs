@@ -43,6 +43,7 @@ pub struct Stream {
     pub only: Option<Vec<String>>,
     /// Season lengths in steps, ascending.
     pub seasons: Vec<usize>,
+    pub seasons_from: SeasonsFrom,
     pub calendar: Calendar,
     /// Days off, in the stream's time zone.
     pub holidays: Holidays,
@@ -104,6 +105,29 @@ pub enum Fill {
     Mask,
 }
 
+/// Who says which seasons a stream has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SeasonsFrom {
+    Config,
+    /// The interval: of a day and a week those that are whole numbers of steps.
+    Interval,
+    /// They are to be found in the stream's past; until they are, the interval says them.
+    Sought,
+    /// They were found there.
+    Past,
+}
+
+impl SeasonsFrom {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Interval => "interval",
+            Self::Sought => "interval until they are found",
+            Self::Past => "past",
+        }
+    }
+}
+
 /// Which calendar features a stream has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calendar {
@@ -154,7 +178,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
             ),
         );
     }
-    let seasons = seasons(&mut s, grid);
+    let (seasons, seasons_from) = seasons(&mut s, grid);
     let calendar = calendar(&mut s, grid);
     let holidays = holidays(&mut s);
     let levels = levels(&mut s);
@@ -210,6 +234,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         bounds,
         only,
         seasons,
+        seasons_from,
         calendar,
         holidays,
         horizon,
@@ -355,41 +380,41 @@ fn time_zone(s: &mut Section<'_>) -> jiff::tz::TimeZone {
 }
 
 /// Durations that are whole multiples of the interval, or counts of steps.
-fn seasons(s: &mut Section<'_>, grid: Grid) -> Vec<usize> {
+fn seasons(s: &mut Section<'_>, grid: Grid) -> (Vec<usize>, SeasonsFrom) {
     let steps_of = |d: Duration| {
         let interval = grid.interval()?.as_micros() as u128;
         let steps = d.as_micros() / interval;
         (d.as_micros().is_multiple_of(interval) && (2..=100_000).contains(&steps)).then_some(steps as usize)
     };
-    let mut seasons: Vec<usize> = match s.value("seasons") {
-        None => [DAY, 7 * DAY].into_iter().filter_map(steps_of).filter(|steps| *steps <= 10_080).collect(),
-        Some(Value::Array(items)) => {
-            let mut found = Vec::new();
-            for item in items {
-                let steps = match item {
-                    Value::String(text) => parse_duration(text).and_then(steps_of),
-                    other => other.as_u64().map(|n| n as usize).filter(|n| (2..=100_000).contains(n)),
-                };
-                match steps {
-                    Some(steps) => found.push(steps),
-                    None => s.fault(
-                        "seasons",
-                        format!(
-                            "has {item}; allowed are durations that are 2 to 100000 times the interval, and such counts"
-                        ),
-                    ),
-                }
-            }
-            found
-        }
+    let usual = || [DAY, 7 * DAY].into_iter().filter_map(steps_of).filter(|steps| *steps <= 10_080).collect();
+    let items = match s.value("seasons") {
+        None => return (usual(), SeasonsFrom::Interval),
+        Some(Value::String(text)) if text == "auto" => return (usual(), SeasonsFrom::Sought),
+        Some(Value::Array(items)) => items,
         Some(_) => {
-            s.fault("seasons", "must be a list: say for example seasons = [\"1d\", \"1w\"]");
-            Vec::new()
+            s.fault("seasons", "must be a list or \"auto\": say for example seasons = [\"1d\", \"1w\"]");
+            return (Vec::new(), SeasonsFrom::Config);
         }
     };
+    let mut seasons = Vec::new();
+    for item in items {
+        let steps = match item {
+            Value::String(text) => parse_duration(text).and_then(steps_of),
+            other => other.as_u64().map(|n| n as usize).filter(|n| (2..=100_000).contains(n)),
+        };
+        match steps {
+            Some(steps) => seasons.push(steps),
+            None => s.fault(
+                "seasons",
+                format!(
+                    "has {item}; allowed are durations that are 2 to 100000 times the interval, and such counts"
+                ),
+            ),
+        }
+    }
     seasons.sort_unstable();
     seasons.dedup();
-    seasons
+    (seasons, SeasonsFrom::Config)
 }
 
 fn calendar(s: &mut Section<'_>, grid: Grid) -> Calendar {

@@ -20,13 +20,14 @@ mod owned;
 mod publish;
 mod rebalance;
 mod registry;
+mod seasons;
 mod snapshot;
 mod steward;
 mod trainer;
 mod worker;
 
 use crate::checkpoint::{self, Store};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::domain::{EventTime, Leads, StreamName};
 use crate::engine::Shard;
 use crate::http;
@@ -75,6 +76,8 @@ pub enum Error {
     Thread(#[from] std::io::Error),
     #[error("bringing a shard back: {0}")]
     Load(#[from] loader::LoadError),
+    #[error("the seasons that were found don't go with the config: {0}")]
+    Seasons(#[from] config::LoadError),
     #[error("a thread panicked; its last words are above")]
     Panicked,
 }
@@ -97,7 +100,6 @@ impl Daemon {
     /// When Kafka can't be reached, a topic is missing, the admin address is taken, or the store
     /// can't be read and written.
     pub fn start(config: Config) -> Result<Self, Error> {
-        let config = Arc::new(config);
         events::connecting(&config.kafka.brokers);
         let admin = Admin::connect(&config.kafka)?;
         let mut topics: Vec<String> = config
@@ -109,7 +111,8 @@ impl Daemon {
             .collect();
         topics.sort_unstable();
         topics.dedup();
-        admin.require(&topics)?;
+        let partitions = admin.require(&topics)?;
+        let config = Arc::new(seasons::settle(config, &partitions)?);
         Self::start_on(config)
     }
 
@@ -131,6 +134,11 @@ impl Daemon {
             stall_after: STALL_AFTER,
             streams: names,
         });
+        for stream in &config.streams {
+            let from = stream.seasons_from.as_str();
+            events::seasons(&stream.name, &stream.seasons, from);
+            board.seasons(&stream.name, &stream.seasons, from);
+        }
         let models = Models::default();
         let stop = Arc::new(AtomicBool::new(false));
         let store = Store::open(&config.store)?;

@@ -76,6 +76,19 @@ impl codec::Headers for kafka::Headers<'_> {
     }
 }
 
+/// A record as the decoder reads it.
+pub(super) fn as_record<'a>(polled: &'a Polled<'a>) -> codec::Record<'a> {
+    codec::Record {
+        topic: polled.topic,
+        partition: polled.partition,
+        offset: polled.offset,
+        key: polled.key,
+        timestamp: polled.time,
+        payload: polled.payload,
+        headers: &polled.headers,
+    }
+}
+
 impl Owned {
     /// A shard that has come back; it answers from what is committed on. `since` is when its partition
     /// was assigned.
@@ -156,19 +169,10 @@ impl Owned {
         }
         self.position = polled.offset.next();
         self.taken_at = Instant::now();
-        let record = codec::Record {
-            topic: polled.topic,
-            partition: polled.partition,
-            offset: polled.offset,
-            key: polled.key,
-            timestamp: polled.time,
-            payload: polled.payload,
-            headers: &polled.headers,
-        };
         let answered = polled.offset < self.committed;
         let Self { shard, decoder, readings, .. } = self;
         let mut late = false;
-        let outcome = decoder.decode(&record, &mut |reading| {
+        let outcome = decoder.decode(&as_record(polled), &mut |reading| {
             *readings += u64::from(!answered);
             if let Offered::Discarded(why) = shard.offer(&reading, polled.offset.0, polled.key) {
                 late |= why == Discard::Late;

@@ -24,7 +24,7 @@ pub enum Start {
     End,
 }
 
-/// Reads committed records without a group: for `tap`, the demo and tests.
+/// Reads committed records without a group.
 pub struct Tail {
     consumer: BaseConsumer<MemberContext>,
     partitions: usize,
@@ -57,6 +57,14 @@ impl Tail {
             starts.push((tp, at));
         }
         Self::assigned(consumer, &starts)
+    }
+
+    /// One partition, from its first record on.
+    ///
+    /// # Errors
+    /// [`Error::Settings`], [`Error::Failed`].
+    pub fn partition(kafka: &Kafka, tp: TopicPartition) -> Result<Self, Error> {
+        Self::assigned(client(settings::tail(kafka))?, &[(tp, RawOffset::Beginning)])
     }
 
     /// The first offset whose record's time is not before that of the last record before `next`, less

@@ -1,5 +1,6 @@
 //! What is kept of each series on the host: who it is, where it stands in time, its last readings,
-//! its scale, its calendar; and the features that networks see of them.
+//! its scale, its calendar; the features that networks see of them; and the seasons that a sample of
+//! them shows.
 //!
 //! Owns the order of time: after [`Order`] a series only steps forward. Knows no network, no expert
 //! and no clock.
@@ -13,6 +14,7 @@ mod outlook;
 mod recent;
 mod ring;
 mod scaler;
+mod seasons;
 mod window;
 
 pub use calendar::Calendar;
@@ -24,4 +26,5 @@ pub use outlook::Outlook;
 pub use recent::{Recent, RecentView};
 pub use ring::Capacity;
 pub use scaler::{Scale, Scaler};
+pub use seasons::{Sample, Season};
 pub use window::{WindowCopy, WindowView, Windows};

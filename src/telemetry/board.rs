@@ -48,6 +48,7 @@ struct Stream {
     showcase: Option<(Instant, Showcase)>,
     /// By worker.
     scores: BTreeMap<usize, Scores>,
+    seasons: (Vec<usize>, &'static str),
     model: Option<ModelVersion>,
     degraded: Option<Degraded>,
     rounds: VecDeque<Round>,
@@ -81,6 +82,8 @@ pub struct StreamView {
     pub shards: Vec<ShardView>,
     pub showcase: Option<Showcase>,
     pub scores: Option<Scores>,
+    /// Season lengths in steps, and who says so.
+    pub seasons: (Vec<usize>, &'static str),
     pub model: Option<ModelVersion>,
     pub degraded: Option<Degraded>,
     /// Newest last.
@@ -186,6 +189,10 @@ impl Board {
         self.stream(stream).scores.insert(worker, scores);
     }
 
+    pub fn seasons(&self, stream: &StreamName, steps: &[usize], from: &'static str) {
+        self.stream(stream).seasons = (steps.to_vec(), from);
+    }
+
     pub fn model(&self, stream: &StreamName, version: Option<ModelVersion>, degraded: Option<Degraded>) {
         let mut stream = self.stream(stream);
         stream.model = version;
@@ -241,6 +248,7 @@ impl Board {
             shards: stream.shards.values().cloned().collect(),
             showcase: stream.showcase.as_ref().map(|(_, shown)| shown.clone()),
             scores: Scores::merged(stream.scores.values()),
+            seasons: stream.seasons.clone(),
             model: stream.model,
             degraded: stream.degraded,
             rounds: stream.rounds.iter().cloned().collect(),

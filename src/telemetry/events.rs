@@ -30,6 +30,30 @@ pub fn started(streams: usize, workers: usize, http: SocketAddr) {
     event!(info, "started", { version, streams, workers, http = %http, }, "tidecast {version} serves http://{http}");
 }
 
+/// A look into a stream's past begins.
+pub fn seeking_seasons(stream: &StreamName) {
+    event!(info, "seeking_seasons", { stream = %stream, }, "{stream}: looking into its past for its seasons");
+}
+
+/// Which seasons a stream has, and who says so.
+pub fn seasons(stream: &StreamName, steps: &[usize], from: &str) {
+    event!(info, "seasons", { stream = %stream, ?steps, from, }, "{stream}: seasons of {steps:?} steps, from the {from}");
+}
+
+/// A stream's past is too short to say which seasons it has.
+pub fn seasons_unknown(stream: &StreamName, series: usize, readings: usize) {
+    event!(
+        info, "seasons_unknown", { stream = %stream, series, readings, },
+        "{stream}: its past of {readings} readings in {series} series is too short to say which seasons it has; \
+         the next start looks again"
+    );
+}
+
+/// The seasons that are kept can't be read, so they are sought again.
+pub fn seasons_unreadable(stream: &StreamName, error: &dyn Display) {
+    event!(warn, "seasons_unreadable", { stream = %stream, %error, }, "{stream}: {error}; its seasons are sought again");
+}
+
 pub fn stopping(cause: &str) {
     event!(info, "stopping", { cause, }, "stopping: {cause}");
 }

@@ -2,7 +2,7 @@ use super::batches::{Batches, Cut};
 use super::judge::Losses;
 use super::schedule::Start;
 use super::shape::{blueprint, device, loss};
-use crate::config::Stream;
+use crate::config::{Promotion, Stream};
 use crate::domain::RoundScores;
 use crate::evaluation::Verdict;
 use crate::nn::{Dropout, Error, OptimiserState, Trainer, TrainerSettings, Weights};
@@ -122,9 +122,8 @@ impl Round<'_> {
         }
         if let Some(shadow) = self.shadow {
             let losses = self.judge(&mut batches, Some(shadow), &mut cut)?;
-            let verdict = bench.verdict(&losses);
-            let scores = bench.scores(Some(&losses), verdict);
-            return Ok(match verdict.is_better(rules.confidence) {
+            let (better, scores) = bench.verdict(&losses, rules);
+            return Ok(match better {
                 true => Outcome::Better { trained: shadow.clone(), scores },
                 false => Outcome::Rejected(scores),
             });
@@ -132,9 +131,8 @@ impl Round<'_> {
         let Some((trained, losses)) = self.train(&mut batches, &mut cut, go_on)? else {
             return Ok(Outcome::Stopped);
         };
-        let verdict = bench.verdict(&losses);
-        let scores = bench.scores(Some(&losses), verdict);
-        Ok(match (verdict.is_better(rules.confidence), rules.shadow) {
+        let (better, scores) = bench.verdict(&losses, rules);
+        Ok(match (better, rules.shadow) {
             (false, _) => Outcome::Rejected(scores),
             (true, false) => Outcome::Better { trained, scores },
             (true, true) => Outcome::Shadowed { trained, scores },
@@ -224,15 +222,17 @@ struct Bench {
 }
 
 impl Bench {
-    /// Whether it is better than the champion and than the base: the verdict on the one that is the harder
-    /// to beat. That the best of several checkpoints is a little lucky is left to `promotion.confidence`:
-    /// they resemble each other far too much to be counted as so many tries.
-    fn verdict(&self, challenger: &Losses) -> Verdict {
+    /// Whether it is better than the champion and than the base, by the test of the one that is the harder
+    /// to beat; and by how much it has to be than the base. That the best of several checkpoints is a little
+    /// lucky is left to these rules: they resemble each other far too much to be counted as so many tries.
+    fn verdict(&self, challenger: &Losses, rules: Promotion) -> (bool, RoundScores) {
         let rivals = [Some(&self.base), self.champion.as_ref()].into_iter().flatten();
         let verdicts = rivals.map(|rival| challenger.against(rival));
         let hardest = verdicts
             .max_by(|a, b| (a.gain <= 0.0).cmp(&(b.gain <= 0.0)).then(a.p_value.total_cmp(&b.p_value)));
-        hardest.expect("there is always a base")
+        let hardest = hardest.expect("there is always a base");
+        let is_worth_it = challenger.mean() <= (1.0 - rules.gain) * self.base.mean();
+        (is_worth_it && hardest.is_better(rules.confidence), self.scores(Some(challenger), hardest))
     }
 
     fn scores(&self, challenger: Option<&Losses>, verdict: Verdict) -> RoundScores {

@@ -5,6 +5,7 @@ use crate::support::kafka::{
     Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
 use crate::support::process::free_port;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -244,6 +245,51 @@ fn bad_records_are_dead_letters_with_their_reason_and_stop_nothing() {
     }
     assert_each_answered_once(&case);
     assert_eq!(daemon.terminate(LIMIT), 0);
+}
+
+#[test]
+fn seasons_are_found_in_the_past_once_and_for_all() {
+    let case = Case::new("seeks", "");
+    let text = std::fs::read_to_string(case.config()).unwrap();
+    let text = text.replace("[\"1d\"]", "\"auto\"").replace("window = 256", "window = 1024");
+    std::fs::write(case.config(), text).unwrap();
+    let seasons = |daemon: &mut Daemon| {
+        daemon.wait_ready(&case.http, LIMIT);
+        let stream: serde_json::Value =
+            serde_json::from_str(&get(&case.http, "/api/v1/streams/seeks").unwrap().1).unwrap();
+        (stream["seasons"]["steps"].clone(), stream["seasons"]["from"].as_str().unwrap().to_owned())
+    };
+    // Nothing is there yet to tell by.
+    let mut daemon = case.daemon();
+    assert_eq!(seasons(&mut daemon), (json!([24, 168]), "interval until they are found".into()));
+    let wave = |hour: i64| (hour % 20) as f64 / 20.0 * std::f64::consts::TAU;
+    let record = |hour: i64, s: i64| {
+        let kw = 5.0 + (wave(hour) + s as f64).sin();
+        let ts = 1_700_000_000 + hour * 3_600;
+        (format!("meter-{s}"), format!("{{\"id\":\"meter-{s}\",\"ts\":{ts},\"kw\":{kw:.3}}}"), Some(s as i32))
+    };
+    let hours = |hours: std::ops::Range<i64>| {
+        let records: Vec<_> = hours.flat_map(|h| (0..3).map(move |s| record(h, s))).collect();
+        let count = records.len();
+        produce(&Broker::shared().bootstrap(), &case.topic("in"), records);
+        count
+    };
+    let mut records = hours(0..600);
+    case.wait_committed(&mut daemon, records);
+    daemon.kill9();
+    // The states were made under other seasons; those of the past are made anew, and kept.
+    let mut daemon = case.daemon();
+    assert_eq!(seasons(&mut daemon), (json!([20]), "past".into()));
+    assert!(daemon.log().contains("looking into its past"), "{}", daemon.log());
+    records += hours(600..610);
+    case.wait_committed(&mut daemon, records);
+    assert_eq!(daemon.terminate(LIMIT), 0);
+    let mut daemon = case.daemon();
+    assert_eq!(seasons(&mut daemon), (json!([20]), "past".into()));
+    assert!(!daemon.log().contains("looking into its past"), "{}", daemon.log());
+    records += hours(610..620);
+    case.wait_committed(&mut daemon, records);
+    assert_each_answered_once(&case);
 }
 
 #[test]

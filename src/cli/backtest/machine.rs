@@ -30,6 +30,8 @@ fn of_run(run: &Run, label: &str) -> Map<String, Value> {
         ("stream", json!(run.stream.name.as_str())),
         ("seed", json!(run.stream.training.seed)),
         ("network", json!(run.stream.training.enabled)),
+        ("seasons", json!(run.stream.seasons)),
+        ("seasons_from", json!(run.stream.seasons_from.as_str())),
         ("readings", json!(tally.readings)),
         ("discarded", json!(tally.discarded)),
         ("bad_rows", json!(tally.bad.as_ref().map_or(0, |(n, _)| *n))),

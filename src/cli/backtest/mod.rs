@@ -14,12 +14,13 @@ mod report;
 mod rows;
 mod run;
 mod scores;
+mod seasons;
 mod table;
 
 use super::Failure;
 use super::progress::Progress;
 use crate::codec::Decoder;
-use crate::config::{self, Stream};
+use crate::config::{self, Config, SeasonsFrom, Stream};
 use crate::domain::EventTime;
 use comparison::Comparison;
 use forecasts::ForecastFile;
@@ -119,8 +120,8 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
 }
 
 fn begin(options: &Options, config: &Path, name: &str) -> Result<Run, Failure> {
-    let stream = Arc::new(pick(options, config)?);
     let from = options.score_from.as_deref().map(parse_time).transpose()?;
+    let stream = Arc::new(pick(options, config, name, from)?);
     let judge = Judge::new(stream.clone(), from, options.score_every);
     let outlook = Outlook::read(&options.data, name.as_bytes(), &stream)?;
     Ok(Run::new(stream, judge, outlook, options.data.display().to_string(), name.to_owned()))
@@ -217,7 +218,9 @@ fn labels(options: &Options) -> Vec<String> {
 fn told(run: &Run) -> String {
     let (tally, counts) = (&run.tally, &run.learner.counts);
     format!(
-        "{} readings of {} series; {} discarded; {} training rounds, {} promoted, {} rolled back",
+        "seasons of {:?} steps, from the {}\n{} readings of {} series; {} discarded; {} training rounds, {} promoted, {} rolled back",
+        run.stream.seasons,
+        run.stream.seasons_from.as_str(),
         tally.readings,
         run.judge.series().len(),
         tally.discarded,
@@ -241,29 +244,35 @@ fn warn(run: &Run, options: &Options) {
     }
 }
 
-fn pick(options: &Options, path: &Path) -> Result<Stream, Failure> {
-    let streams = config::load(path)?.streams;
-    let names: Vec<&str> = streams.iter().map(|s| s.name.as_str()).collect();
-    let found = match &options.stream {
-        _ if streams.len() == 1 && options.against.is_some() => &streams[0],
-        Some(name) => streams.iter().find(|s| s.name.as_str() == name).ok_or_else(|| {
-            Failure::new(format!("{} has no stream \"{name}\"; it has {}", path.display(), names.join(", ")))
-        })?,
-        None if streams.len() == 1 => &streams[0],
-        None => {
-            return Err(Failure::new(format!(
-                "say which --stream: {} has {}",
-                path.display(),
-                names.join(", ")
-            )));
+/// The stream of a config, with the seasons of the rows before those that are scored where it seeks some.
+fn pick(options: &Options, path: &Path, key: &str, from: Option<EventTime>) -> Result<Stream, Failure> {
+    let mut config = config::load(path)?;
+    let at = which(options, path, &config)?;
+    if config.streams[at].seasons_from == SeasonsFrom::Sought {
+        let stream = config.streams[at].clone();
+        if let Some(steps) = seasons::find(&options.data, key, &stream, from)? {
+            config = config.with_seasons(&stream.name, &steps)?;
         }
-    };
-    let mut stream = Stream::clone(found);
+    }
+    let mut stream = Stream::clone(&config.streams[at]);
     if let Some(seed) = options.seed {
         stream.training.seed = seed;
     }
     stream.training.enabled &= !options.no_network;
     Ok(stream)
+}
+
+/// The place of the stream that is asked for.
+fn which(options: &Options, path: &Path, config: &Config) -> Result<usize, Failure> {
+    let names: Vec<&str> = config.streams.iter().map(|s| s.name.as_str()).collect();
+    match &options.stream {
+        _ if names.len() == 1 && options.against.is_some() => Ok(0),
+        Some(name) => names.iter().position(|n| n == name).ok_or_else(|| {
+            Failure::new(format!("{} has no stream \"{name}\"; it has {}", path.display(), names.join(", ")))
+        }),
+        None if names.len() == 1 => Ok(0),
+        None => Err(Failure::new(format!("say which --stream: {} has {}", path.display(), names.join(", ")))),
+    }
 }
 
 fn parse_time(text: &str) -> Result<EventTime, Failure> {

@@ -1,0 +1,80 @@
+use std::ops::RangeInclusive;
+
+/// At each lag so many pairs of a series are looked at, evenly over it.
+const PAIRS_MAX: usize = 4_096;
+/// Fewer pairs of a series say nothing.
+const PAIRS_LEAST: usize = 8;
+
+/// How far apart readings are that lie so many steps apart: the mean of |x(t) − x(t − lag)| over series
+/// that each count by their own mean, and over their pairs.
+pub(super) struct Difference {
+    first: usize,
+    /// By lag, from the first on: the mean, and from how many pairs.
+    at: Vec<(f64, usize)>,
+    /// Before each lag: the sum of the means, and of how many lags.
+    sums: Vec<(f64, usize)>,
+}
+
+impl Difference {
+    pub fn of(series: &[Vec<f32>], lags: RangeInclusive<usize>) -> Self {
+        let first = *lags.start();
+        let mut at = vec![(0.0, 0); lags.clone().count()];
+        for values in series {
+            let own: Vec<(f64, usize)> = lags.clone().map(|lag| mean(values, lag)).collect();
+            let told: Vec<f64> = own.iter().filter(|(_, n)| *n > 0).map(|(d, _)| *d).collect();
+            let scale = told.iter().sum::<f64>() / told.len().max(1) as f64;
+            if !(scale > 0.0 && scale.is_finite()) {
+                continue;
+            }
+            for ((sum, pairs), (d, n)) in at.iter_mut().zip(own) {
+                *sum += d / scale * n as f64;
+                *pairs += n;
+            }
+        }
+        let mut sums = vec![(0.0, 0)];
+        for (mean, pairs) in &mut at {
+            *mean /= (*pairs).max(1) as f64;
+            let (sum, lags) = sums[sums.len() - 1];
+            sums.push((sum + *mean, lags + usize::from(*pairs > 0)));
+        }
+        Self { first, at, sums }
+    }
+
+    pub fn pairs(&self, lag: usize) -> usize {
+        self.at.get(lag.wrapping_sub(self.first)).map_or(0, |(_, pairs)| *pairs)
+    }
+
+    /// How far the mean at a lag lies below that of the lags from half of it to half as much again, in parts
+    /// of theirs.
+    pub fn depth(&self, lag: usize) -> Option<f32> {
+        let half = (lag / 2).max(1);
+        (lag >= 2).then(|| self.below(lag, lag - half..=lag + half)).flatten()
+    }
+
+    /// The same beside all lags that are known.
+    pub fn dip(&self, lag: usize) -> Option<f32> {
+        self.below(lag, self.first..=self.first + self.at.len() - 1)
+    }
+
+    fn below(&self, lag: usize, around: RangeInclusive<usize>) -> Option<f32> {
+        let (from, to) = (around.start().checked_sub(self.first)?, around.end() + 1 - self.first);
+        let ((low, before), (high, lags)) = (self.sums[from], *self.sums.get(to)?);
+        let (mean, pairs) = self.at[lag - self.first];
+        let depth = 1.0 - mean * (lags - before) as f64 / (high - low);
+        (pairs > 0 && depth.is_finite()).then_some(depth as f32)
+    }
+}
+
+/// Of one series, over those pairs whose both ends are there.
+fn mean(values: &[f32], lag: usize) -> (f64, usize) {
+    let (mut sum, mut pairs) = (0.0, 0);
+    let count = values.len().saturating_sub(lag);
+    for t in (0..count).step_by(count.div_ceil(PAIRS_MAX).max(1)) {
+        let apart = (values[t + lag] - values[t]).abs();
+        if apart.is_finite() {
+            sum += f64::from(apart);
+            pairs += 1;
+        }
+    }
+    if pairs < PAIRS_LEAST { (0.0, 0) } else { (sum / pairs as f64, pairs) }
+}

@@ -1,0 +1,225 @@
+//! Which seasons a stream has, found in a sample of its readings.
+//!
+//! A season is a lag at which readings are closer to each other than at the lags around it: a dip of the
+//! average magnitude difference function, autocorrelation's sibling that neither a wandering level nor an
+//! outlier fools (Ross et al., 1974, "Average magnitude difference function pitch extractor"; de Cheveigné
+//! and Kawahara, 2002, "YIN", for the dip beside its neighbourhood). What merely swings, without keeping
+//! time, has forgotten its phase three turns later, and is none.
+
+mod difference;
+
+use crate::config::Stream;
+use crate::domain::{Grid, Reading};
+use difference::Difference;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// The first so many series are looked at.
+const SERIES_MAX: usize = 16;
+/// The longest season that is looked for: a week, or so many steps where those are longer. What
+/// returns every year is the calendar's affair.
+const LONGEST: Duration = Duration::from_secs(7 * 86_400);
+const STEPS_LEAST: usize = 60;
+const STEPS_MAX: usize = 10_080;
+/// A season must have come so often in a series.
+const TURNS: usize = 3;
+/// Of a series so many of the longest seasons are kept: more tell no more.
+const KEPT: usize = 4;
+/// A day and a week: what a stream may have beside each other.
+const SEASONS_MAX: usize = 2;
+/// The least dip, in parts of its neighbourhood; and in standard errors of noise.
+const DIP_LEAST: f32 = 0.06;
+const ERRORS_LEAST: f32 = 3.0;
+/// Of two seasons the shorter comes first, though its dip be as much less deep.
+const SHORTER: f32 = 0.35;
+/// What a dip has to keep of itself three turns later.
+const COHERENCE: f32 = 0.6;
+/// What people's clocks have, in seconds: a lag beside one is that one.
+const ROUND: [u64; 3] = [3_600, 86_400, 7 * 86_400];
+/// How much less deep the round one's dip may be.
+const ROUND_LEAST: f32 = 0.9;
+
+/// A season of a stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Season {
+    pub steps: usize,
+    /// How much closer readings are that lie a season apart than those that lie about so far apart: 0 for
+    /// not at all, 1 for equal.
+    pub depth: f32,
+}
+
+/// The targets of some series, cell by cell, to find their seasons in.
+pub struct Sample {
+    grid: Grid,
+    targets: usize,
+    longest: usize,
+    /// The longest season that the stream has until more is known: only who has seen it come can say that
+    /// it is none.
+    presumed: usize,
+    series: HashMap<Box<str>, Cells>,
+    readings: usize,
+}
+
+/// A series from its first cell on; NaN where it is silent. `[cell, target]`
+struct Cells {
+    first: i64,
+    values: Vec<f32>,
+}
+
+impl Sample {
+    pub fn new(stream: &Stream) -> Self {
+        let week = |interval: i64| LONGEST.as_micros() as usize / interval.max(1) as usize;
+        let longest = stream.grid.interval().map_or(STEPS_LEAST, |i| week(i.as_micros()));
+        Self {
+            grid: stream.grid,
+            targets: stream.targets.len(),
+            longest: longest.clamp(STEPS_LEAST, STEPS_MAX),
+            presumed: stream.seasons.last().copied().unwrap_or(STEPS_LEAST),
+            series: HashMap::new(),
+            readings: 0,
+        }
+    }
+
+    /// Takes a reading of one of the first series; one that goes back in time replaces what was there.
+    pub fn add(&mut self, reading: &Reading<'_>) {
+        let (cell, room) = (self.grid.cell(reading.time), self.room());
+        if !self.series.contains_key(reading.series) {
+            if self.series.len() == SERIES_MAX {
+                return;
+            }
+            self.series.insert(reading.series.into(), Cells { first: cell, values: Vec::new() });
+        }
+        let Some(cells) = self.series.get_mut(reading.series) else { return };
+        let at = match self.grid {
+            Grid::Fixed(_) => usize::try_from(cell - cells.first).ok(),
+            Grid::Irregular => Some(cells.values.len() / self.targets),
+        };
+        let Some(at) = at.filter(|at| *at < room) else { return };
+        if cells.values.len() < (at + 1) * self.targets {
+            cells.values.resize((at + 1) * self.targets, f32::NAN);
+        }
+        for (kept, value) in cells.values[at * self.targets..].iter_mut().zip(reading.values.as_slice()) {
+            *kept = *value as f32;
+        }
+        self.readings += 1;
+    }
+
+    fn room(&self) -> usize {
+        KEPT * self.longest
+    }
+
+    /// Whether more readings would tell nothing more.
+    pub fn is_full(&self) -> bool {
+        self.series.len() == SERIES_MAX
+            && self.series.values().all(|cells| cells.values.len() == self.room() * self.targets)
+    }
+
+    /// How many series and readings it holds.
+    pub fn size(&self) -> (usize, usize) {
+        (self.series.len(), self.readings)
+    }
+
+    /// The seasons, the shortest first; `None` when no series is long enough to tell.
+    pub fn seasons(&self) -> Option<Vec<Season>> {
+        let mut series: Vec<Vec<f32>> = Vec::new();
+        let mut names: Vec<_> = self.series.iter().collect();
+        names.sort_by_key(|(name, _)| *name);
+        for (_, cells) in names {
+            for target in 0..self.targets {
+                series.push(cells.values.iter().skip(target).step_by(self.targets).copied().collect());
+            }
+        }
+        let turns = series.iter().map(|s| s.len() / TURNS).max().unwrap_or(0);
+        let longest = turns.min(self.longest);
+        (longest >= self.presumed).then(|| self.find(series, longest))
+    }
+
+    fn find(&self, mut series: Vec<Vec<f32>>, longest: usize) -> Vec<Season> {
+        series.iter_mut().for_each(|s| bound(s));
+        let mut found: Vec<Season> = Vec::new();
+        while found.len() < SEASONS_MAX {
+            let Some(season) = self.strongest(&series, longest) else { break };
+            found.push(season);
+            // What is left of a season after the difference to the one before is noise.
+            for s in &mut series {
+                *s = (season.steps..s.len()).map(|t| s[t] - s[t - season.steps]).collect();
+            }
+        }
+        found.sort_by_key(|season| season.steps);
+        found
+    }
+
+    /// The season with the deepest dip, or one that is shorter and not much less deep.
+    fn strongest(&self, series: &[Vec<f32>], longest: usize) -> Option<Season> {
+        let all = Difference::of(series, 1..=longest + longest.div_ceil(2));
+        let depths: Vec<f32> = (0..=longest).map(|lag| all.depth(lag).unwrap_or(0.0)).collect();
+        let deepest = (0..depths.len()).max_by(|a, b| depths[*a].total_cmp(&depths[*b]))?;
+        let least = DIP_LEAST.max(ERRORS_LEAST / (all.pairs(deepest) as f32).sqrt());
+        if depths[deepest] < least {
+            return None;
+        }
+        let least = least.max(SHORTER * depths[deepest]);
+        let first = depths.iter().position(|d| *d >= least)?;
+        let around = first..=(first + first.div_ceil(3)).min(longest);
+        let steps = around.max_by(|a, b| depths[*a].total_cmp(&depths[*b]))?;
+        let steps = self.rounded(steps, &depths);
+        keeps_time(series, steps).then(|| Season { steps, depth: depths[steps] })
+    }
+
+    /// An hour, a day or a week where the dip is as good as there.
+    fn rounded(&self, steps: usize, depths: &[f32]) -> usize {
+        let near = |round: &usize| {
+            round.abs_diff(steps) <= (steps / 100).max(1)
+                && depths.get(*round).is_some_and(|d| *d >= ROUND_LEAST * depths[steps])
+        };
+        ROUND.iter().filter_map(|seconds| self.steps_of(*seconds)).find(near).unwrap_or(steps)
+    }
+
+    /// So long a time in whole steps.
+    fn steps_of(&self, seconds: u64) -> Option<usize> {
+        let interval = self.grid.interval()?.as_micros() as u64;
+        let micros = seconds * 1_000_000;
+        (micros.is_multiple_of(interval) && micros >= 2 * interval).then_some((micros / interval) as usize)
+    }
+}
+
+/// Pulls what is far out to ten times the spread of the bulk.
+fn bound(series: &mut [f32]) {
+    let mut sorted: Vec<f32> = series.iter().copied().filter(|v| v.is_finite()).collect();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else { return };
+    let [low, middle, high] = [0.1, 0.5, 0.9].map(|q| sorted[(q * last as f64) as usize]);
+    let reach = 10.0 * (high - low);
+    if reach > 0.0 && reach.is_finite() {
+        series.iter_mut().for_each(|v| *v = v.clamp(middle - reach, middle + reach));
+    }
+}
+
+/// Whether the dip is still there three turns later, once the level is taken away.
+fn keeps_time(series: &[Vec<f32>], steps: usize) -> bool {
+    let level: Vec<Vec<f32>> = series.iter().map(|s| without_level(s, steps)).collect();
+    let turn = |n: usize| {
+        let half = (steps / 2).max(1);
+        Difference::of(&level, n * steps - half..=n * steps + half).dip(n * steps)
+    };
+    // A short past has no more than two.
+    let last = turn(TURNS).or_else(|| turn(TURNS - 1));
+    turn(1).zip(last).is_some_and(|(first, last)| last >= COHERENCE * first)
+}
+
+/// Less the mean of the `width` values around each.
+fn without_level(series: &[f32], width: usize) -> Vec<f32> {
+    let mut sums = vec![(0.0f64, 0u32)];
+    for v in series {
+        let (sum, count) = sums[sums.len() - 1];
+        sums.push(if v.is_finite() { (sum + f64::from(*v), count + 1) } else { (sum, count) });
+    }
+    let around = |t: usize| {
+        let (from, to) = (t.saturating_sub(width / 2), (t + width.div_ceil(2)).min(series.len()));
+        (sums[to].0 - sums[from].0) / f64::from((sums[to].1 - sums[from].1).max(1))
+    };
+    series.iter().enumerate().map(|(t, v)| v - around(t) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests;
