@@ -23,8 +23,10 @@ const STEPS_LEAST: usize = 60;
 const STEPS_MAX: usize = 10_080;
 /// A season must have come so often in a series.
 const TURNS: usize = 3;
-/// Of a series so many of the longest seasons are kept: more tell no more.
+/// Of a series so many of the longest seasons are kept, and so many readings at the least: more tell no
+/// more.
 const KEPT: usize = 4;
+const READINGS_LEAST: usize = 4_096;
 /// A day and a week: what a stream may have beside each other.
 const SEASONS_MAX: usize = 2;
 /// The least dip, in parts of its neighbourhood; and in standard errors of noise.
@@ -105,7 +107,7 @@ impl Sample {
     }
 
     fn room(&self) -> usize {
-        KEPT * self.longest
+        (KEPT * self.longest).max(READINGS_LEAST)
     }
 
     /// Whether more readings would tell nothing more.

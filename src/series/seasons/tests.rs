@@ -111,7 +111,7 @@ fn a_sample_takes_what_it_needs_of_the_first_series_and_no_more() {
         let time = EventTime::from_micros((500_000 + hour) * HOUR_US).unwrap();
         sample.add(&Reading { series: &format!("s{series}"), time, values: &values });
     };
-    let hours = (KEPT * 168) as i64;
+    let hours = READINGS_LEAST as i64;
     for hour in 0..hours + 100 {
         assert_eq!(sample.is_full(), hour >= hours);
         (0..SERIES_MAX + 5).for_each(|s| add(&mut sample, s, hour));
