@@ -52,11 +52,38 @@ fn seasons_are_given_or_the_intervals_or_sought() {
     let secret = "store = { url = \"s3://b\", properties = { aws_secret_access_key = \"open sesame\" } }\n";
     let sought = from_toml(&format!("{secret}{LEAST}seasons = \"auto\"\nwindow = 1000"), &[]).unwrap();
     let name = sought.streams[0].name.clone();
-    let found = sought.clone().with_seasons(&name, &[20]).unwrap();
+    let found = sought.clone().with_seasons(&name, &[20], SeasonsFrom::Past).unwrap();
     assert_eq!((&found.streams[0].seasons, found.streams[0].seasons_from), (&vec![20], SeasonsFrom::Past));
     assert!(!format!("{found:?}").contains("sesame"));
-    let said = sought.with_seasons(&name, &[9_000]).unwrap_err().to_string();
+    let said = sought.with_seasons(&name, &[9_000], SeasonsFrom::Past).unwrap_err().to_string();
     assert!(said.contains("streams.power.window: is 1000; with these seasons"), "{said}");
+}
+
+#[test]
+fn forecasts_are_thinned_to_one_of_so_many_readings_or_so_much_time() {
+    let stream = |lines: &str| {
+        let text = LEAST.replace("interval = \"1h\"", lines);
+        from_toml(&text, &[]).map(|config| config.streams[0].emit_every).map_err(|e| e.to_string())
+    };
+    assert_eq!(stream("interval = \"1m\""), Ok(1));
+    assert_eq!(stream("interval = \"1m\"\nemit_every = 15"), Ok(15));
+    assert_eq!(stream("interval = \"1m\"\nemit_every = \"1h\""), Ok(60));
+    assert_eq!(stream("interval = \"irregular\"\nemit_every = \"10s\""), Ok(10_000_000));
+    for (lines, said) in [
+        (
+            "interval = \"1m\"\nemit_every = \"90s\"",
+            "is \"90s\"; it must be a whole multiple of the interval",
+        ),
+        (
+            "interval = \"1m\"\nemit_every = \"soon\"",
+            "is \"soon\"; it must be a whole multiple of the interval",
+        ),
+        ("interval = \"1m\"\nemit_every = 0", "emit_every"),
+        ("interval = \"irregular\"\nemit_every = 5", "must be a duration on an irregular stream"),
+    ] {
+        let found = stream(lines).unwrap_err();
+        assert!(found.contains(&format!("streams.power.emit_every: ")) && found.contains(said), "{found}");
+    }
 }
 
 #[test]

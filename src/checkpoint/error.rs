@@ -1,3 +1,4 @@
+use crate::config;
 use crate::nn;
 use object_store::Error as Cause;
 
@@ -18,6 +19,8 @@ pub enum Error {
     /// Written by a newer Tidecast; an older one may be readable.
     #[error("{path} has format {found}, and this Tidecast reads formats up to {known}: run a newer one")]
     Newer { path: String, found: u64, known: u64 },
+    #[error("the seasons in {path} don't go with the config: {cause}")]
+    Seasons { path: String, cause: config::LoadError },
     #[error("{path} is there already, with another content: somebody else has made it")]
     Exists { path: String },
 }

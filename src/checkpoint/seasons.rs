@@ -1,4 +1,5 @@
 use super::{Damage, Error, Store};
+use crate::config::{Config, SeasonsFrom, Stream};
 use crate::domain::StreamName;
 use object_store::PutMode;
 use object_store::path::Path;
@@ -7,24 +8,41 @@ use serde::{Deserialize, Serialize};
 const NAME: &str = "seasons.json";
 const BYTES_MAX: u64 = 64 << 10;
 
-/// The seasons that were found in a stream's past: `<stream>/seasons.json`. Found once and for all, as the
-/// states of experts and networks are of no use under others; who deletes the file lets them be found anew.
+/// The seasons of a stream that seeks them: `<stream>/seasons.json`. Settled once and for all, by whoever is
+/// first, as the states of experts and networks are of no use under others; who deletes the file lets them be
+/// sought anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptSeasons {
     /// The interval that the steps are of, in microseconds; 0 on an irregular stream.
     pub interval_us: i64,
     pub steps: Vec<usize>,
-    /// Where they were found.
+    /// Whether the past has said them; else it was too short, and they are the interval's.
+    pub found: bool,
+    /// How much of the past was looked at.
     pub series: usize,
     pub readings: usize,
 }
 
 impl KeptSeasons {
-    /// `None` where none were found yet.
+    /// The config with all that is kept for its streams that seek their seasons.
     ///
     /// # Errors
-    /// [`Error::Store`] when the store can't be read, [`Error::Damaged`] when what is there says nothing.
-    pub fn read(store: &Store, stream: &StreamName) -> Result<Option<Self>, Error> {
+    /// [`Error::Store`] when the store can't be read, [`Error::Damaged`] when what is there says nothing,
+    /// [`Error::Seasons`] when another key can't go with them.
+    pub fn recall(mut config: Config, store: &Store) -> Result<Config, Error> {
+        for stream in config.streams.clone() {
+            if stream.seasons_from == SeasonsFrom::Sought
+                && let Some(kept) = Self::read(store, &stream.name)?
+                && kept.interval_us == interval_us(&stream)
+            {
+                config = kept.put_into(config, &stream.name)?;
+            }
+        }
+        Ok(config)
+    }
+
+    /// `None` where none are kept yet.
+    fn read(store: &Store, stream: &StreamName) -> Result<Option<Self>, Error> {
         let path = path(stream);
         let damaged = |damage| Error::damaged(&path, damage);
         let admit = |found| match found > BYTES_MAX {
@@ -35,21 +53,37 @@ impl KeptSeasons {
         serde_json::from_slice(&bytes).map(Some).map_err(|e| damaged(Damage::Malformed(e.to_string())))
     }
 
-    /// Keeps them, unless another process was first with some of this interval; gives those that are kept.
+    /// Keeps them, unless another process was first with some of this interval; gives the config with those
+    /// that are kept.
     ///
     /// # Errors
-    /// [`Error::Store`] when the store can't be read or written.
-    pub fn settle(self, store: &Store, stream: &StreamName) -> Result<Self, Error> {
+    /// As [`recall`](Self::recall), and when the store can't be written.
+    pub fn settle(self, config: Config, store: &Store, stream: &StreamName) -> Result<Config, Error> {
         let bytes = serde_json::to_vec(&self).unwrap_or_default();
-        if store.create(&path(stream), &bytes)? {
-            return Ok(self);
-        }
-        match Self::read(store, stream) {
-            Ok(Some(first)) if first.interval_us == self.interval_us => Ok(first),
-            Err(e) if !e.is_damage() => Err(e),
-            _ => store.put(&path(stream), bytes, PutMode::Overwrite).map(|()| self),
-        }
+        let kept = match store.create(&path(stream), &bytes)? {
+            true => self,
+            false => match Self::read(store, stream)? {
+                Some(first) if first.interval_us == self.interval_us => first,
+                _ => store.put(&path(stream), bytes, PutMode::Overwrite).map(|()| self)?,
+            },
+        };
+        kept.put_into(config, stream)
     }
+
+    /// The config with these.
+    ///
+    /// # Errors
+    /// [`Error::Seasons`] when another key can't go with them.
+    pub fn put_into(&self, config: Config, stream: &StreamName) -> Result<Config, Error> {
+        let from = if self.found { SeasonsFrom::Past } else { SeasonsFrom::Interval };
+        let seasons = |cause| Error::Seasons { path: path(stream).to_string(), cause };
+        config.with_seasons(stream, &self.steps, from).map_err(seasons)
+    }
+}
+
+/// 0 on an irregular stream.
+pub fn interval_us(stream: &Stream) -> i64 {
+    stream.grid.interval().map_or(0, |i| i.as_micros())
 }
 
 fn path(stream: &StreamName) -> Path {
@@ -59,30 +93,53 @@ fn path(stream: &StreamName) -> Path {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::from_toml;
     use object_store::memory::InMemory;
     use std::sync::Arc;
 
+    const HOUR_US: i64 = 3_600_000_000;
+
+    fn config(interval: &str) -> Config {
+        let text = format!(
+            "[kafka]\nbrokers = \"x\"\n[streams.power]\ntopics = [\"t\"]\ntargets = [\"kw\"]\nwindow = 5000\n\
+             interval = \"{interval}\"\nseasons = \"auto\"\n"
+        );
+        from_toml(&text, &[]).unwrap()
+    }
+
     fn kept(interval_us: i64, steps: &[usize]) -> KeptSeasons {
-        KeptSeasons { interval_us, steps: steps.to_vec(), series: 3, readings: 5_000 }
+        KeptSeasons { interval_us, steps: steps.to_vec(), found: true, series: 3, readings: 5_000 }
+    }
+
+    fn told(config: Config) -> (Vec<usize>, SeasonsFrom) {
+        (config.streams[0].seasons.clone(), config.streams[0].seasons_from)
     }
 
     #[test]
     fn who_is_first_settles_them_for_all_of_an_interval() {
-        let objects = Arc::new(InMemory::new());
-        let (store, power) = (Store::over(objects), StreamName::new("power").unwrap());
-        assert_eq!(KeptSeasons::read(&store, &power).unwrap(), None);
-        assert_eq!(kept(60, &[24]).settle(&store, &power).unwrap(), kept(60, &[24]));
-        assert_eq!(kept(60, &[7]).settle(&store, &power).unwrap(), kept(60, &[24]));
-        assert_eq!(kept(30, &[48]).settle(&store, &power).unwrap(), kept(30, &[48]));
-        assert_eq!(KeptSeasons::read(&store, &power).unwrap(), Some(kept(30, &[48])));
+        let (store, power) = (Store::over(Arc::new(InMemory::new())), StreamName::new("power").unwrap());
+        let recalled = |interval: &str| told(KeptSeasons::recall(config(interval), &store).unwrap());
+        let settled =
+            |kept: KeptSeasons, interval: &str| told(kept.settle(config(interval), &store, &power).unwrap());
+        assert_eq!(recalled("1h"), (vec![24, 168], SeasonsFrom::Sought));
+        assert_eq!(settled(kept(HOUR_US, &[20]), "1h"), (vec![20], SeasonsFrom::Past));
+        assert_eq!(settled(kept(HOUR_US, &[7]), "1h"), (vec![20], SeasonsFrom::Past));
+        assert_eq!(recalled("1h"), (vec![20], SeasonsFrom::Past));
+        assert_eq!(recalled("2h"), (vec![12, 84], SeasonsFrom::Sought));
+        let none = KeptSeasons { found: false, ..kept(2 * HOUR_US, &[12, 84]) };
+        assert_eq!(settled(none, "2h"), (vec![12, 84], SeasonsFrom::Interval));
+        assert_eq!(recalled("2h"), (vec![12, 84], SeasonsFrom::Interval));
     }
 
     #[test]
-    fn what_says_nothing_is_an_error_to_who_reads_and_no_hindrance_to_who_knows_better() {
+    fn what_is_damaged_or_does_not_go_with_the_config_is_an_error_that_names_the_file() {
         let (store, power) = (Store::over(Arc::new(InMemory::new())), StreamName::new("power").unwrap());
+        let said = || KeptSeasons::recall(config("1h"), &store).unwrap_err().to_string();
         store.put(&path(&power), b"[24]".to_vec(), PutMode::Overwrite).unwrap();
-        assert!(KeptSeasons::read(&store, &power).unwrap_err().is_damage());
-        assert_eq!(kept(60, &[24]).settle(&store, &power).unwrap(), kept(60, &[24]));
-        assert_eq!(KeptSeasons::read(&store, &power).unwrap(), Some(kept(60, &[24])));
+        assert!(said().starts_with("power/seasons.json: can't be read"), "{}", said());
+        let long = serde_json::to_vec(&kept(HOUR_US, &[9_000])).unwrap();
+        store.put(&path(&power), long, PutMode::Overwrite).unwrap();
+        let wanted = "the seasons in power/seasons.json don't go with the config";
+        assert!(said().contains(wanted) && said().contains("window"), "{}", said());
     }
 }

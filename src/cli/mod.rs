@@ -13,8 +13,10 @@ mod state;
 mod topics;
 mod validate;
 
+use crate::checkpoint::{KeptSeasons, Store};
+use crate::config::{self, Config};
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Rolling probabilistic forecasts for every reading of every sensor on Kafka.
@@ -75,8 +77,15 @@ impl Failure {
     }
 }
 
-impl From<crate::config::LoadError> for Failure {
-    fn from(e: crate::config::LoadError) -> Self {
+/// The config of a file as a daemon sees it, with the seasons that were settled, and its store.
+fn settled(path: &Path) -> Result<(Config, Store), Failure> {
+    let config = config::load(path)?;
+    let store = Store::open(&config.store).map_err(Failure::new)?;
+    Ok((KeptSeasons::recall(config, &store).map_err(Failure::new)?, store))
+}
+
+impl From<config::LoadError> for Failure {
+    fn from(e: config::LoadError) -> Self {
         Self::new(e)
     }
 }

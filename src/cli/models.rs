@@ -1,6 +1,6 @@
 use super::columns::print;
-use super::{ConfigFile, Failure};
-use crate::config::{self, Config, Stream};
+use super::{ConfigFile, Failure, settled};
+use crate::config::{Config, Stream};
 use crate::daemon::{Entry, Registry};
 use crate::domain::ModelVersion;
 use serde_json::Value;
@@ -87,7 +87,7 @@ pub(super) fn models(verb: &Verb) -> Result<(), Failure> {
 }
 
 fn list(options: &List) -> Result<(), Failure> {
-    let config = config::load(&options.file.config)?;
+    let (config, _) = settled(&options.file.config)?;
     let streams = match &options.stream {
         Some(name) => vec![stream(&config, name)?],
         None => config.streams.clone(),
@@ -144,7 +144,7 @@ fn show(options: &Show) -> Result<(), Failure> {
 }
 
 fn opened(file: &ConfigFile, name: &str) -> Result<(Arc<Stream>, Registry), Failure> {
-    let config = config::load(&file.config)?;
+    let (config, _) = settled(&file.config)?;
     Ok((stream(&config, name)?, Registry::open(&config).map_err(Failure::new)?))
 }
 

@@ -1,7 +1,7 @@
 use super::columns::print;
-use super::{ConfigFile, Failure};
+use super::{ConfigFile, Failure, settled};
 use crate::checkpoint::{Error, Manifest, Recovery, SnapshotId, Snapshots, Store, shards};
-use crate::config::{self, Config, Stream};
+use crate::config::{Config, Stream};
 use crate::domain::{EventTime, Offset, Partition, StreamName, TopicPartition};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -65,8 +65,7 @@ struct Found {
 }
 
 fn list(options: &List) -> Result<(), Failure> {
-    let config = config::load(&options.file.config)?;
-    let store = Store::open(&config.store).map_err(Failure::new)?;
+    let (config, store) = settled(&options.file.config)?;
     let mut found = Vec::new();
     for stream in config.streams.iter().map(|s| &s.name) {
         for at in shards(&store, stream).map_err(Failure::new)? {
@@ -97,10 +96,9 @@ fn list(options: &List) -> Result<(), Failure> {
 }
 
 fn show(options: &Show) -> Result<(), Failure> {
-    let config = config::load(&options.file.config)?;
+    let (config, store) = settled(&options.file.config)?;
     let (wanted_stream, at) = shard(&config, options)?;
     let stream = wanted_stream.name.clone();
-    let store = Store::open(&config.store).map_err(Failure::new)?;
     let snapshots = Snapshots::new(&store, &stream, &at, config.snapshots.keep);
     let ids = snapshots.list().map_err(Failure::new)?;
     let wanted = |id: &&SnapshotId| options.offset.is_none_or(|offset| id.offset == Offset(offset));

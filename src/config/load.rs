@@ -62,17 +62,22 @@ impl std::fmt::Debug for Raw {
 }
 
 impl Config {
-    /// The same config with the seasons that were found in the past of a stream that seeks them.
+    /// The same config, once the seasons of a stream that seeks them are known, and from where.
     ///
     /// # Errors
     /// [`LoadError::Faulty`] when another key can't go with them, as a window that is too short.
-    pub fn with_seasons(mut self, name: &StreamName, steps: &[usize]) -> Result<Self, LoadError> {
+    pub fn with_seasons(
+        mut self,
+        name: &StreamName,
+        steps: &[usize],
+        from: SeasonsFrom,
+    ) -> Result<Self, LoadError> {
         self.raw.0["streams"][name.as_str()]["seasons"] = Value::from(steps);
         let read = check(self.raw.0.clone(), |_| None)?;
         if let Some(stream) = self.streams.iter_mut().find(|s| s.name == *name)
             && let Some(mut found) = read.streams.into_iter().find(|s| s.name == *name)
         {
-            Arc::make_mut(&mut found).seasons_from = SeasonsFrom::Past;
+            Arc::make_mut(&mut found).seasons_from = from;
             *stream = found;
         }
         Ok(self)

@@ -6,6 +6,7 @@ use super::experts::{Accuracy, Experts, experts};
 use super::holidays::{Holidays, holidays};
 use super::model::{Model, model};
 use super::promotion::{Promotion, promotion};
+use super::seasons::{SeasonsFrom, seasons};
 use super::section::{Section, parse_duration};
 use super::training::{Training, training};
 use crate::domain::{Grid, Interval, Leads, Level, Levels, StreamName};
@@ -48,6 +49,8 @@ pub struct Stream {
     /// Days off, in the stream's time zone.
     pub holidays: Holidays,
     pub horizon: usize,
+    /// Of so many cells of a series one is answered: the first that comes of each such stretch of time.
+    pub emit_every: i64,
     pub levels: Levels,
     pub experts: Experts,
     pub alarms: Alarms,
@@ -105,29 +108,6 @@ pub enum Fill {
     Mask,
 }
 
-/// Who says which seasons a stream has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SeasonsFrom {
-    Config,
-    /// The interval: of a day and a week those that are whole numbers of steps.
-    Interval,
-    /// They are to be found in the stream's past; until they are, the interval says them.
-    Sought,
-    /// They were found there.
-    Past,
-}
-
-impl SeasonsFrom {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Config => "config",
-            Self::Interval => "interval",
-            Self::Sought => "interval until they are found",
-            Self::Past => "past",
-        }
-    }
-}
-
 /// Which calendar features a stream has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calendar {
@@ -178,6 +158,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
             ),
         );
     }
+    let emit_every = emit_every(&mut s, grid);
     let (seasons, seasons_from) = seasons(&mut s, grid);
     let calendar = calendar(&mut s, grid);
     let holidays = holidays(&mut s);
@@ -238,6 +219,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         calendar,
         holidays,
         horizon,
+        emit_every,
         levels,
         experts,
         alarms,
@@ -379,42 +361,23 @@ fn time_zone(s: &mut Section<'_>) -> jiff::tz::TimeZone {
     })
 }
 
-/// Durations that are whole multiples of the interval, or counts of steps.
-fn seasons(s: &mut Section<'_>, grid: Grid) -> (Vec<usize>, SeasonsFrom) {
-    let steps_of = |d: Duration| {
-        let interval = grid.interval()?.as_micros() as u128;
-        let steps = d.as_micros() / interval;
-        (d.as_micros().is_multiple_of(interval) && (2..=100_000).contains(&steps)).then_some(steps as usize)
-    };
-    let usual = || [DAY, 7 * DAY].into_iter().filter_map(steps_of).filter(|steps| *steps <= 10_080).collect();
-    let items = match s.value("seasons") {
-        None => return (usual(), SeasonsFrom::Interval),
-        Some(Value::String(text)) if text == "auto" => return (usual(), SeasonsFrom::Sought),
-        Some(Value::Array(items)) => items,
-        Some(_) => {
-            s.fault("seasons", "must be a list or \"auto\": say for example seasons = [\"1d\", \"1w\"]");
-            return (Vec::new(), SeasonsFrom::Config);
-        }
-    };
-    let mut seasons = Vec::new();
-    for item in items {
-        let steps = match item {
-            Value::String(text) => parse_duration(text).and_then(steps_of),
-            other => other.as_u64().map(|n| n as usize).filter(|n| (2..=100_000).contains(n)),
-        };
-        match steps {
-            Some(steps) => seasons.push(steps),
-            None => s.fault(
-                "seasons",
-                format!(
-                    "has {item}; allowed are durations that are 2 to 100000 times the interval, and such counts"
-                ),
-            ),
-        }
+/// A count of readings, or a duration that is a whole multiple of the interval, in cells.
+fn emit_every(s: &mut Section<'_>, grid: Grid) -> i64 {
+    if let Some(Value::String(text)) = s.value("emit_every") {
+        let cell_us = grid.interval().map_or(1, |i| i.as_micros());
+        let micros = parse_duration(text).and_then(|d| i64::try_from(d.as_micros()).ok());
+        let cells = micros.filter(|us| *us > 0 && us % cell_us == 0).map(|us| us / cell_us);
+        let problem = format!("is \"{text}\"; it must be a whole multiple of the interval, like \"1h\"");
+        return cells.unwrap_or_else(|| {
+            s.fault("emit_every", problem);
+            1
+        });
     }
-    seasons.sort_unstable();
-    seasons.dedup();
-    (seasons, SeasonsFrom::Config)
+    let readings = s.count("emit_every", 1, 1..=1_000_000) as i64;
+    if readings > 1 && grid == Grid::Irregular {
+        s.fault("emit_every", "must be a duration on an irregular stream, like \"10s\"");
+    }
+    readings
 }
 
 fn calendar(s: &mut Section<'_>, grid: Grid) -> Calendar {
@@ -485,6 +448,12 @@ impl Stream {
     /// Whether a series is to be read.
     pub fn selects(&self, series: &str) -> bool {
         self.only.as_ref().is_none_or(|only| only.binary_search_by(|name| name.as_str().cmp(series)).is_ok())
+    }
+
+    /// Whether a reading of this cell is answered, when the series' reading before it had that one.
+    pub fn answers(&self, before: Option<i64>, cell: i64) -> bool {
+        let stretch = |cell: i64| cell.div_euclid(self.emit_every);
+        before.is_none_or(|before| stretch(before) != stretch(cell))
     }
 
     /// The leads that are learnt each by itself; what lies between takes its place on a straight line.

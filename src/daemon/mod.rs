@@ -27,7 +27,7 @@ mod trainer;
 mod worker;
 
 use crate::checkpoint::{self, Store};
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::domain::{EventTime, Leads, StreamName};
 use crate::engine::Shard;
 use crate::http;
@@ -76,8 +76,6 @@ pub enum Error {
     Thread(#[from] std::io::Error),
     #[error("bringing a shard back: {0}")]
     Load(#[from] loader::LoadError),
-    #[error("the seasons that were found don't go with the config: {0}")]
-    Seasons(#[from] config::LoadError),
     #[error("a thread panicked; its last words are above")]
     Panicked,
 }

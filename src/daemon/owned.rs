@@ -235,7 +235,6 @@ impl Owned {
                     *model_name = Some((version, version.name(&stream.name)));
                 }
                 let model = emitted.model.and(model_name.as_ref()).map(|(_, name)| name.as_str());
-                encoder.encode(emitted.series, emitted.forecast, model, payload);
                 let mut digits = itoa::Buffer::new();
                 let sent = [
                     (headers::STREAM, stream.name.as_str().as_bytes()),
@@ -245,14 +244,17 @@ impl Owned {
                     (headers::MODEL, model.unwrap_or_default().as_bytes()),
                 ];
                 let sent = if model.is_some() { &sent[..] } else { &sent[..4] };
-                match link.send(topic, None, emitted.key, payload, sent) {
-                    Ok(()) => *forecasts += 1,
-                    // This answer alone can't be had; the stream goes on.
-                    Err(cause @ kafka::Error::TooLarge { .. }) => {
-                        metrics.dead_letters("forecast_too_large").inc();
-                        events::kafka_error("producer", &cause);
+                if !emitted.is_thinned {
+                    encoder.encode(emitted.series, emitted.forecast, model, payload);
+                    match link.send(topic, None, emitted.key, payload, sent) {
+                        Ok(()) => *forecasts += 1,
+                        // This answer alone can't be had; the stream goes on.
+                        Err(cause @ kafka::Error::TooLarge { .. }) => {
+                            metrics.dead_letters("forecast_too_large").inc();
+                            events::kafka_error("producer", &cause);
+                        }
+                        Err(cause) => failed = Err(cause),
                     }
-                    Err(cause) => failed = Err(cause),
                 }
                 if let Some(topic) = &stream.alarms.anomaly_topic
                     && emitted.forecast.anomaly.is_above(stream.alarms.anomaly_threshold)
@@ -286,6 +288,7 @@ impl Owned {
     /// Moves what became of the readings into the metrics.
     fn account(&mut self) {
         let accounts = self.shard.take_accounts();
+        self.metrics.thinned.inc_by(accounts.thinned);
         for why in Discard::ALL {
             self.metrics.discarded(*why).inc_by(accounts.discarded(*why));
         }

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::owned::as_record;
-use crate::checkpoint::{self, KeptSeasons, Store};
+use crate::checkpoint::{KeptSeasons, Store, interval_us};
 use crate::codec::Decoder;
 use crate::config::{Config, SeasonsFrom, Stream};
 use crate::domain::{Partition, TopicPartition};
@@ -10,75 +10,82 @@ use crate::kafka::{self, Tail};
 use crate::series::Sample;
 use crate::telemetry::events;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The longest look into a stream's past. A start waits for it, but only until seasons were found once.
+/// The longest look into the past of all streams. A start waits for it, but only until their seasons are settled.
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 /// The longest wait for records.
 const WAIT: Duration = Duration::from_millis(100);
 /// Records that are taken at once.
 const RECORDS: usize = 10_000;
 
-/// The config with the seasons of all streams that seek theirs. A stream whose past is too short keeps
-/// those that its interval says.
+/// The config with the seasons of all streams that seek theirs: those that were settled before; else what
+/// their past says, or their interval where that is too short, settled for all replicas and for ever.
 ///
 /// # Errors
-/// When the store or Kafka can't be read, or another key of the config can't go with what was found.
-pub(super) fn settle(mut config: Config, partitions: &BTreeMap<String, usize>) -> Result<Config, Error> {
-    let seeking: Vec<Arc<Stream>> =
-        config.streams.iter().filter(|s| s.seasons_from == SeasonsFrom::Sought).cloned().collect();
-    if seeking.is_empty() {
+/// When the store or Kafka can't be read, or another key of the config can't go with what was settled.
+pub(super) fn settle(config: Config, partitions: &BTreeMap<String, usize>) -> Result<Config, Error> {
+    if config.streams.iter().all(|s| s.seasons_from != SeasonsFrom::Sought) {
         return Ok(config);
     }
     let store = Store::open(&config.store)?;
-    for stream in seeking {
-        let found = match kept(&store, &stream)? {
-            Some(steps) => Some(steps),
-            None => look(&config, &stream, partitions)?
-                .map(|found| found.settle(&store, &stream.name))
-                .transpose()?
-                .map(|kept| kept.steps),
-        };
-        if let Some(steps) = found {
-            config = config.with_seasons(&stream.name, &steps)?;
+    let mut config = KeptSeasons::recall(config, &store)?;
+    let until = Instant::now() + LOOK_LIMIT;
+    for stream in config.streams.clone() {
+        if stream.seasons_from == SeasonsFrom::Sought {
+            let found = seek(&config, &stream, partitions, until)?;
+            config = found.settle(config, &store, &stream.name)?;
         }
     }
     Ok(config)
 }
 
-fn interval_us(stream: &Stream) -> i64 {
-    stream.grid.interval().map_or(0, |i| i.as_micros())
-}
-
-fn kept(store: &Store, stream: &Stream) -> Result<Option<Vec<usize>>, checkpoint::Error> {
-    match KeptSeasons::read(store, &stream.name) {
-        Ok(kept) => Ok(kept.filter(|kept| kept.interval_us == interval_us(stream)).map(|kept| kept.steps)),
-        Err(damaged) if damaged.is_damage() => {
-            events::seasons_unreadable(&stream.name, &damaged);
-            Ok(None)
+/// What a stream's past says, if it says something that goes with the config; else what the interval does.
+fn seek(
+    config: &Config,
+    stream: &Stream,
+    partitions: &BTreeMap<String, usize>,
+    until: Instant,
+) -> Result<KeptSeasons, Error> {
+    events::seeking_seasons(&stream.name);
+    let (sample, whole) = look(config, stream, partitions, until)?;
+    let (series, readings) = sample.size();
+    let usual = stream.seasons.clone();
+    let kept = KeptSeasons { interval_us: interval_us(stream), steps: usual, found: false, series, readings };
+    let Some(steps) = sample.seasons() else {
+        events::seasons_unknown(&stream.name, series, readings, whole);
+        return Ok(kept);
+    };
+    let found = KeptSeasons { steps, found: true, ..kept.clone() };
+    match found.put_into(config.clone(), &stream.name) {
+        Ok(_) => Ok(found),
+        Err(cause) => {
+            events::seasons_unusable(&stream.name, &found.steps, &cause);
+            Ok(kept)
         }
-        Err(e) => Err(e),
     }
 }
 
-/// Reads the stream's past, one partition after the other: so few series are read far.
+/// Reads the stream's past, one partition after the other, so that few series are read far; says whether all
+/// of it was read that could tell more.
 fn look(
     config: &Config,
     stream: &Stream,
     partitions: &BTreeMap<String, usize>,
-) -> Result<Option<KeptSeasons>, kafka::Error> {
-    events::seeking_seasons(&stream.name);
-    let until = Instant::now() + LOOK_LIMIT;
+    until: Instant,
+) -> Result<(Sample, bool), kafka::Error> {
     let (mut sample, mut decoder) = (Sample::new(stream), Decoder::new(stream));
-    'all: for topic in &stream.topics {
+    for topic in &stream.topics {
         let count = partitions.get(topic).copied().unwrap_or(0);
         for partition in (0..).map(Partition).take(count) {
             let tp = TopicPartition { topic: topic.as_str().into(), partition };
             let mut tail = Tail::partition(&config.kafka, tp)?;
             while !tail.at_end() {
-                if sample.is_full() || Instant::now() >= until {
-                    break 'all;
+                if sample.is_full() {
+                    return Ok((sample, true));
+                }
+                if Instant::now() >= until {
+                    return Ok((sample, false));
                 }
                 tail.poll(RECORDS, WAIT, &mut |polled| {
                     // What is bad becomes a dead letter when it is read to be answered.
@@ -91,11 +98,5 @@ fn look(
             }
         }
     }
-    let (series, readings) = sample.size();
-    let Some(seasons) = sample.seasons() else {
-        events::seasons_unknown(&stream.name, series, readings);
-        return Ok(None);
-    };
-    let steps = seasons.iter().map(|season| season.steps).collect();
-    Ok(Some(KeptSeasons { interval_us: interval_us(stream), steps, series, readings }))
+    Ok((sample, true))
 }

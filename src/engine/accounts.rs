@@ -1,11 +1,13 @@
 use crate::telemetry::{Discard, Eviction};
 
 /// What became of a shard's readings since this was last taken: each stands once among `answered`,
-/// `silent`, `discarded` and those that are held.
+/// `thinned`, `silent`, `discarded` and those that are held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounts {
     pub offered: u64,
     pub answered: u64,
+    /// Stepped, and left without a forecast of its own by `emit_every`.
+    pub thinned: u64,
     /// Stepped or discarded in a replay: they were accounted for before.
     pub silent: u64,
     /// By [`Discard`].
@@ -45,7 +47,7 @@ impl Accounts {
     /// Whether every reading is accounted for once, with `held` of them held back now.
     pub(super) fn balance(&self, held: u64) -> bool {
         let discarded: u64 = self.discarded.iter().sum();
-        self.held + self.offered == self.answered + self.silent + discarded + held
+        self.held + self.offered == self.answered + self.thinned + self.silent + discarded + held
     }
 
     pub(super) fn take(&mut self, held: u64) -> Self {

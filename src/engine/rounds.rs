@@ -15,12 +15,21 @@ pub(super) struct Turn {
     pub observed: Option<Observed>,
 }
 
+/// What a reading gets for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// None: it was accounted for before this replay.
+    Silent,
+    /// None: another one of its time has it (`emit_every`).
+    Thinned,
+    Forecast,
+}
+
 /// Where a turn's reading lies in its [`Rounds`], and where it came from.
 #[derive(Clone, Debug)]
 pub(super) struct Observed {
     pub offset: i64,
-    /// Whether it is to be answered.
-    pub answer: bool,
+    pub answer: Answer,
     values: usize,
     /// The series' name: its slot may be another's by now.
     name: Range<usize>,
@@ -56,7 +65,7 @@ impl Rounds {
     pub fn keep(
         &mut self,
         offset: i64,
-        answer: bool,
+        answer: Answer,
         values: &[f64],
         key: Option<&[u8]>,
         series: &str,
@@ -194,9 +203,9 @@ mod tests {
     #[test]
     fn keys_are_kept_apart_from_names() {
         let mut rounds = Rounds::new(1);
-        let same = rounds.keep(1, true, &[1.0], Some(b"a"), "a");
-        let other = rounds.keep(2, true, &[2.0], Some(b"b"), "a");
-        let none = rounds.keep(3, true, &[3.0], None, "a");
+        let same = rounds.keep(1, Answer::Forecast, &[1.0], Some(b"a"), "a");
+        let other = rounds.keep(2, Answer::Forecast, &[2.0], Some(b"b"), "a");
+        let none = rounds.keep(3, Answer::Forecast, &[3.0], None, "a");
         assert_eq!(rounds.key(&same), Some(b"a".as_slice()));
         assert_eq!(rounds.key(&other), Some(b"b".as_slice()));
         assert_eq!(rounds.key(&none), None);

@@ -3,7 +3,7 @@ use super::alarms::Alarms;
 use super::cut::Cut;
 use super::mixture::Mixture;
 use super::network::{Incoming, Model, Stateful};
-use super::rounds::{Rounds, Turn};
+use super::rounds::{Answer, Rounds, Turn};
 use super::step::Buffers;
 use crate::config::Stream;
 use crate::domain::{Degraded, EventTime, ModelVersion, Reading, Rows};
@@ -223,12 +223,17 @@ impl Shard {
         let admission = self.order.admit(slot, due.time);
         let outcome = match admission {
             Admission::Discarded(why) => Offered::Discarded(why),
-            Admission::Step { cell, gap, cold } => {
+            Admission::Step { cell, before, gap, cold } => {
                 for missing in (1..=gap as i64).rev() {
                     let cell = cell - missing;
                     self.rounds.push(Turn { slot, cell, cold: false, fresh: false, observed: None });
                 }
-                let kept = self.rounds.keep(due.offset, due.answer, due.values, due.key, due.series);
+                let answer = match self.stream.answers(before, cell) {
+                    _ if !due.answer => Answer::Silent,
+                    false => Answer::Thinned,
+                    true => Answer::Forecast,
+                };
+                let kept = self.rounds.keep(due.offset, answer, due.values, due.key, due.series);
                 let fresh = matches!(place, Place::Reused { .. });
                 self.rounds.push(Turn { slot, cell, cold, fresh, observed: Some(kept) });
                 Offered::Queued

@@ -2,7 +2,7 @@
 //! network.
 
 use super::mixture::{At, Lanes};
-use super::rounds::{Observed, Turn};
+use super::rounds::{Answer, Observed, Turn};
 use super::shard::Shard;
 use crate::config::{Fill, Stream};
 use crate::domain::{AnomalyScore, Crossing, EventTime, Forecast, ModelVersion, Rows, TargetForecast};
@@ -26,6 +26,8 @@ pub struct Emitted<'a> {
     /// The offset of the reading's record.
     pub offset: i64,
     pub model: Option<ModelVersion>,
+    /// Whether `emit_every` leaves the forecast out: what it says of the reading itself holds.
+    pub is_thinned: bool,
     pub forecast: &'a Forecast,
     /// `[targets, lanes, horizon]`
     said: &'a [f32],
@@ -427,11 +429,14 @@ impl Shard {
 
     fn emit(&mut self, turn: &Turn, tile_at: usize, sink: &mut impl FnMut(Emitted<'_>)) {
         let Some(observed) = turn.observed.as_ref() else { return };
-        if !observed.answer {
-            self.accounts.silent += 1;
-            return;
+        match observed.answer {
+            Answer::Silent => {
+                self.accounts.silent += 1;
+                return;
+            }
+            Answer::Thinned => self.accounts.thinned += 1,
+            Answer::Forecast => self.accounts.answered += 1,
         }
-        self.accounts.answered += 1;
         let again = observed.offset < self.emit_from && !self.order.has_held();
         self.violations.check(Invariant::AnsweredOnce, !again);
         let newest = self.recent.view(turn.slot).cell(0);
@@ -448,6 +453,7 @@ impl Shard {
             key: self.rounds.key(observed),
             offset: observed.offset,
             model: self.model(),
+            is_thinned: observed.answer == Answer::Thinned,
             forecast: &self.buffers.forecast,
             said: &self.buffers.said[tile_at * width..][..width],
             anchors: &self.buffers.anchors,

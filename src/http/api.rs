@@ -30,12 +30,11 @@ pub(super) async fn stream(
 }
 
 fn summary(view: &StreamView) -> Value {
-    let (seasons, from) = &view.seasons;
     json!({
         "name": view.name.as_str(),
         "model": view.model.map(|m| m.name(&view.name)),
         "degraded": view.degraded.map(|d| d.as_str()),
-        "seasons": { "steps": seasons, "from": from },
+        "seasons": { "steps": view.seasons.steps, "from": view.seasons.from },
         "shards_owned": view.shards.len(),
         "shards_restoring": view.restoring().count(),
         "series": view.series(),

@@ -26,5 +26,5 @@ pub use outlook::Outlook;
 pub use recent::{Recent, RecentView};
 pub use ring::Capacity;
 pub use scaler::{Scale, Scaler};
-pub use seasons::{Sample, Season};
+pub use seasons::Sample;
 pub use window::{WindowCopy, WindowView, Windows};

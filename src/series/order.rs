@@ -9,10 +9,11 @@ use std::collections::BinaryHeap;
 /// What becomes of a reading whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It closes `cell`; `gap` cells before it had no reading. `cold` when the gap is too long to be
-    /// filled, and at first sight.
+    /// It closes `cell`; `gap` cells before it had no reading, and the one before them was `before`.
+    /// `cold` when the gap is too long to be filled, and at first sight.
     Step {
         cell: i64,
+        before: Option<i64>,
         gap: usize,
         cold: bool,
     },
@@ -131,7 +132,7 @@ impl<T> Order<T> {
         let last = self.last[slot.index()];
         if last == NOWHERE {
             self.last[slot.index()] = cell;
-            return Admission::Step { cell, gap: 0, cold: true };
+            return Admission::Step { cell, before: None, gap: 0, cold: true };
         }
         if cell == last {
             return Admission::Discarded(Discard::Duplicate);
@@ -140,17 +141,12 @@ impl<T> Order<T> {
             return Admission::Discarded(Discard::Late);
         }
         self.last[slot.index()] = cell;
-        match self.grid {
-            Grid::Irregular => Admission::Step { cell, gap: 0, cold: false },
-            Grid::Fixed(_) => {
-                let gap = usize::try_from(cell - last - 1).unwrap_or(usize::MAX);
-                if gap > self.max_gap {
-                    Admission::Step { cell, gap: 0, cold: true }
-                } else {
-                    Admission::Step { cell, gap, cold: false }
-                }
-            }
-        }
+        let gap = match self.grid {
+            Grid::Irregular => 0,
+            Grid::Fixed(_) => usize::try_from(cell - last - 1).unwrap_or(usize::MAX),
+        };
+        let cold = gap > self.max_gap;
+        Admission::Step { cell, before: Some(last), gap: if cold { 0 } else { gap }, cold }
     }
 
     /// Forgets where a series stands.
@@ -240,13 +236,28 @@ mod tests {
     #[test]
     fn a_series_steps_forward_once_a_cell() {
         let mut order = order(0);
-        assert_eq!(order.admit(Slot(0), at(60)), Admission::Step { cell: 1, gap: 0, cold: true });
+        assert_eq!(
+            order.admit(Slot(0), at(60)),
+            Admission::Step { cell: 1, before: None, gap: 0, cold: true }
+        );
         assert_eq!(order.admit(Slot(0), at(61)), Admission::Discarded(Discard::Duplicate));
-        assert_eq!(order.admit(Slot(0), at(125)), Admission::Step { cell: 2, gap: 0, cold: false });
+        assert_eq!(
+            order.admit(Slot(0), at(125)),
+            Admission::Step { cell: 2, before: Some(1), gap: 0, cold: false }
+        );
         assert_eq!(order.admit(Slot(0), at(60)), Admission::Discarded(Discard::Late));
-        assert_eq!(order.admit(Slot(0), at(6 * 60)), Admission::Step { cell: 6, gap: 3, cold: false });
-        assert_eq!(order.admit(Slot(0), at(11 * 60)), Admission::Step { cell: 11, gap: 0, cold: true });
-        assert_eq!(order.admit(Slot(1), at(0)), Admission::Step { cell: 0, gap: 0, cold: true });
+        assert_eq!(
+            order.admit(Slot(0), at(6 * 60)),
+            Admission::Step { cell: 6, before: Some(2), gap: 3, cold: false }
+        );
+        assert_eq!(
+            order.admit(Slot(0), at(11 * 60)),
+            Admission::Step { cell: 11, before: Some(6), gap: 0, cold: true }
+        );
+        assert_eq!(
+            order.admit(Slot(1), at(0)),
+            Admission::Step { cell: 0, before: None, gap: 0, cold: true }
+        );
     }
 
     #[test]

@@ -48,12 +48,19 @@ struct Stream {
     showcase: Option<(Instant, Showcase)>,
     /// By worker.
     scores: BTreeMap<usize, Scores>,
-    seasons: (Vec<usize>, &'static str),
+    seasons: Seasons,
     model: Option<ModelVersion>,
     degraded: Option<Degraded>,
     rounds: VecDeque<Round>,
     readings: u64,
     rate: Rate,
+}
+
+/// Which seasons a stream has, and who says so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seasons {
+    pub steps: Vec<usize>,
+    pub from: &'static str,
 }
 
 /// What a worker says of a shard.
@@ -82,8 +89,7 @@ pub struct StreamView {
     pub shards: Vec<ShardView>,
     pub showcase: Option<Showcase>,
     pub scores: Option<Scores>,
-    /// Season lengths in steps, and who says so.
-    pub seasons: (Vec<usize>, &'static str),
+    pub seasons: Seasons,
     pub model: Option<ModelVersion>,
     pub degraded: Option<Degraded>,
     /// Newest last.
@@ -190,7 +196,7 @@ impl Board {
     }
 
     pub fn seasons(&self, stream: &StreamName, steps: &[usize], from: &'static str) {
-        self.stream(stream).seasons = (steps.to_vec(), from);
+        self.stream(stream).seasons = Seasons { steps: steps.to_vec(), from };
     }
 
     pub fn model(&self, stream: &StreamName, version: Option<ModelVersion>, degraded: Option<Degraded>) {

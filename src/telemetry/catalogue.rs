@@ -64,6 +64,8 @@ catalogue! {
         "Readings that were not stepped: duplicate, late, not_selected; or, in offsets, deleted before they were read: retention.";
     FORECASTS = "forecasts_total", Counter, ["stream"],
         "Forecasts handed to the producer.";
+    THINNED = "readings_thinned_total", Counter, ["stream"],
+        "Readings that were stepped and got no forecast of their own, for emit_every.";
     DEAD_LETTERS = "dead_letters_total", Counter, ["stream", "reason"],
         "Records sent to the dead-letter topic.";
     ANOMALIES = "anomalies_total", Counter, ["stream", "kind"],
@@ -126,7 +128,7 @@ catalogue! {
     PROMOTION_LOSS = "promotion_loss", Gauge, ["stream", "of"],
         "Loss on the last round's held-out readings, in scaled units, of the challenger, the champion, the one before it (former) while it is watched, and of what networks correct (base).";
     PROMOTION_P = "promotion_p_value", Gauge, ["stream"],
-        "How likely the last round's gain is by chance; a challenger is promoted below 1 less promotion.confidence.";
+        "How likely the last round's gain is by chance; a challenger is promoted below 1 less promotion.confidence, if it saves promotion.gain too.";
     MODEL_FAILURES = "model_failures_total", Counter, ["stream"],
         "Tries to load an announced model that failed; what served goes on.";
     RELOAD = "config_last_reload_successful", Gauge, [],

@@ -40,18 +40,22 @@ pub fn seasons(stream: &StreamName, steps: &[usize], from: &str) {
     event!(info, "seasons", { stream = %stream, ?steps, from, }, "{stream}: seasons of {steps:?} steps, from the {from}");
 }
 
-/// A stream's past is too short to say which seasons it has.
-pub fn seasons_unknown(stream: &StreamName, series: usize, readings: usize) {
+/// A stream's past, or what could be read of it in time, is too short to say which seasons it has.
+pub fn seasons_unknown(stream: &StreamName, series: usize, readings: usize, whole: bool) {
+    let why = if whole { "is too short" } else { "could not be read far enough in time" };
     event!(
-        info, "seasons_unknown", { stream = %stream, series, readings, },
-        "{stream}: its past of {readings} readings in {series} series is too short to say which seasons it has; \
-         the next start looks again"
+        warn, "seasons_unknown", { stream = %stream, series, readings, whole, },
+        "{stream}: its past of {readings} readings in {series} series {why} to say which seasons it has: those of \
+         the interval are kept; the runbook says how to seek them again (Other seasons)"
     );
 }
 
-/// The seasons that are kept can't be read, so they are sought again.
-pub fn seasons_unreadable(stream: &StreamName, error: &dyn Display) {
-    event!(warn, "seasons_unreadable", { stream = %stream, %error, }, "{stream}: {error}; its seasons are sought again");
+/// Seasons that a stream's past says can't go with its config.
+pub fn seasons_unusable(stream: &StreamName, steps: &[usize], error: &dyn Display) {
+    event!(
+        warn, "seasons_unusable", { stream = %stream, ?steps, %error, },
+        "{stream}: {error}; those of the interval are kept"
+    );
 }
 
 pub fn stopping(cause: &str) {
@@ -257,7 +261,10 @@ pub fn promoted(stream: &StreamName, round: u64, version: ModelVersion, found: &
 }
 
 pub fn rejected(stream: &StreamName, round: u64, found: &RoundScores) {
-    decided!(info, "rejected", found, { %stream, round, }, "challenger rejected");
+    decided!(
+        info, "rejected", found, { %stream, round, },
+        "challenger rejected: it is not sure enough to be better, or saves too little (promotion.confidence, promotion.gain)"
+    );
 }
 
 /// It has won its round, and has to win once more before it serves.

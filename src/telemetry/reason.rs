@@ -46,8 +46,8 @@ words! {
     Invariant {
         /// A shard is offered records in the order of their offsets.
         OffsetsGrow = "offsets_grow",
-        /// Every reading that was taken in is answered, stepped silently in a replay, held back for
-        /// order, or discarded for a counted reason: one of them, once.
+        /// Every reading that was taken in is answered, thinned out, stepped silently in a replay, held back
+        /// for order, or discarded for a counted reason: one of them, once.
         ReadingsAccounted = "readings_accounted",
         /// Nothing that was committed is answered again.
         AnsweredOnce = "answered_once",

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 pub struct StreamMetrics {
     pub readings: IntCounter,
     pub forecasts: IntCounter,
+    pub thinned: IntCounter,
     pub reading_to_forecast_seconds: Histogram,
     pub batch_size: Histogram,
     pub step_seconds: Histogram,
@@ -58,6 +59,7 @@ pub(super) struct StreamFamilies {
     readings: IntCounterVec,
     discarded: IntCounterVec,
     forecasts: IntCounterVec,
+    thinned: IntCounterVec,
     dead_letters: IntCounterVec,
     anomalies: IntCounterVec,
     drifts: IntCounterVec,
@@ -100,6 +102,7 @@ impl StreamFamilies {
             readings: counters(r, &c::READINGS),
             discarded: counters(r, &c::DISCARDED),
             forecasts: counters(r, &c::FORECASTS),
+            thinned: counters(r, &c::THINNED),
             dead_letters: counters(r, &c::DEAD_LETTERS),
             anomalies: counters(r, &c::ANOMALIES),
             drifts: counters(r, &c::DRIFTS),
@@ -183,6 +186,7 @@ impl StreamMetrics {
         Self {
             readings: families.readings.with_label_values(&[stream]),
             forecasts: families.forecasts.with_label_values(&[stream]),
+            thinned: families.thinned.with_label_values(&[stream]),
             reading_to_forecast_seconds: families.reading_to_forecast.with_label_values(&[stream]),
             batch_size: families.batch.with_label_values(&[stream]),
             step_seconds: families.step.with_label_values(&[stream]),

@@ -36,7 +36,8 @@ fn run(model: &str, training: &str, readings: &[Sensed]) -> (Vec<Answer>, u64) {
     let mut bench = Bench::new(&stream(&format!(
         "horizon = 6\nseasons = [24]\nwindow = 512\nmodel = {{ {model}, base = \"seasonal\" }}\n\
          training = {{ first_after = 200, every = 100, first_steps = 200, steps = 20, batch = 16, \
-         truncation = 32, holdout = 48{comma}{training} }}"
+         truncation = 32, holdout = 48{comma}{training} }}\n\
+         promotion = {{ confidence = 0, gain = 0 }}"
     )));
     for (offset, reading) in readings.iter().enumerate() {
         bench.offer(reading, offset as i64);

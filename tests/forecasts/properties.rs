@@ -1,7 +1,9 @@
 //! Properties of a shard: what it does not depend on, and what it survives.
 
-use crate::support::stream::{Answer, Bench, SMALL, Sensed, hour, sensed, stream};
+use crate::support::stream::{Answer, Bench, SMALL, Sensed, hour, noise, sensed, stream};
 use proptest::prelude::*;
+use std::collections::BTreeSet;
+use tidecast::domain::EventTime;
 use tidecast::engine::Offered;
 use tidecast::telemetry::Discard;
 
@@ -48,6 +50,22 @@ proptest! {
     fn batches_do_not_matter(sizes in prop::collection::vec(1usize..200, 1..8), seed in 0u64..1000) {
         let readings = sensed(5, 120, seed);
         assert_close(&run(&readings, &[1], SMALL), &run(&readings, &sizes, SMALL));
+    }
+
+    /// What is thinned out is learnt from all the same: the first reading of each stretch of time has the very
+    /// answer that it has when all are answered.
+    #[test]
+    fn thinned_forecasts_are_some_of_all(every in 2i64..30, seed in 0u64..1000) {
+        let mut readings = sensed(5, 120, seed);
+        readings.retain(|sensed| noise(seed, sensed.time.as_micros() as u64) < 0.5);
+        let all = run(&readings, &[50], SMALL);
+        let thinned = run(&readings, &[50], &format!("{SMALL}\nemit_every = {every}"));
+        let mut answered = BTreeSet::new();
+        let stretch = |time: EventTime| time.as_micros().div_euclid(every * 3_600_000_000);
+        let first: Vec<Answer> =
+            all.iter().filter(|(s, _, f)| answered.insert((s, stretch(f.origin)))).cloned().collect();
+        prop_assert!(thinned.len() < all.len());
+        prop_assert_eq!(thinned, first);
     }
 
     /// Whatever a sensor sends, forecasts are finite and quantiles ascend.

@@ -243,6 +243,9 @@ fn take(shard: &mut Shard, sent: &Sent, offset: i64) -> bool {
 
 fn step(partition: usize, owned: &mut Owned, pending: &mut Vec<(usize, i64, Output)>) {
     let mut sink = |e: tidecast::engine::Emitted<'_>| {
+        if e.is_thinned {
+            return;
+        }
         let emitted = e.forecast.targets.iter().flat_map(|t| t.yhat.iter().chain(&t.quantiles).copied());
         // The network's own forecast shows the hidden state, also where another expert was chosen.
         let network = (1..=e.forecast.targets[0].yhat.len()).map(|lead| e.network(0, lead));

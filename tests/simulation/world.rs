@@ -14,13 +14,15 @@ use tidecast::nn::{Device, Weights};
 use tidecast::training::{Trained, blueprint};
 
 /// What a stream may be like.
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 8] = [
     "",
     "lateness = \"4h\"",
     "lateness = \"3h\"\nmax_held = 5",
     "max_series = 3",
     "max_series = 4\nidle_ttl = \"30h\"\nlateness = \"2h\"",
     "fill = \"mask\"\nmax_gap = 2",
+    "emit_every = 3",
+    "emit_every = \"5h\"\nlateness = \"3h\"\nmax_series = 3",
 ];
 
 /// One record of the log.

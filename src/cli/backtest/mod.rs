@@ -53,7 +53,8 @@ pub(super) struct Options {
     /// memory for all of them.
     #[arg(long)]
     sort: bool,
-    /// Score the forecasts made at or after this time (RFC 3339); default: all.
+    /// Score the forecasts made at or after this time (RFC 3339); default: all. With seasons = "auto" they are
+    /// found in what comes before it.
     #[arg(long, value_name = "TIME")]
     score_from: Option<String>,
     /// Score every n-th forecast of a series only.
@@ -250,8 +251,14 @@ fn pick(options: &Options, path: &Path, key: &str, from: Option<EventTime>) -> R
     let at = which(options, path, &config)?;
     if config.streams[at].seasons_from == SeasonsFrom::Sought {
         let stream = config.streams[at].clone();
-        if let Some(steps) = seasons::find(&options.data, key, &stream, from)? {
-            config = config.with_seasons(&stream.name, &steps)?;
+        // What is scored must not say what it is forecast by.
+        let found = from.map(|from| seasons::find(&options.data, key, &stream, from)).transpose()?;
+        match found.flatten() {
+            Some(steps) => config = config.with_seasons(&stream.name, &steps, SeasonsFrom::Past)?,
+            None => eprintln!(
+                "tidecast: what comes before --score-from is too short to say which seasons there are, so they are \
+                 the interval's"
+            ),
         }
     }
     let mut stream = Stream::clone(&config.streams[at]);

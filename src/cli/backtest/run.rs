@@ -100,6 +100,9 @@ impl Run {
         while self
             .shard
             .run_round(&mut |emitted| {
+                if emitted.is_thinned {
+                    return;
+                }
                 if judge.forecast(&emitted)
                     && let Some(file) = file
                     && failed.is_ok()

@@ -9,19 +9,19 @@ use crate::domain::EventTime;
 use crate::series::Sample;
 use std::path::Path;
 
-/// Looks at the readings before `until`, at all without one; `None` when they are too few to tell.
+/// Looks at the readings before `until`; `None` when they are too few to tell.
 pub(super) fn find(
     path: &Path,
     key: &str,
     stream: &Stream,
-    until: Option<EventTime>,
+    until: EventTime,
 ) -> Result<Option<Vec<usize>>, Failure> {
     let (mut sample, mut decoder) = (Sample::new(stream), Decoder::new(stream));
     let mut rows = Rows::open(path, &Wanted::new([stream]))?;
     while let Some(row) = rows.next()? {
         // What is bad is told of when it is read again.
         let _ = decoder.decode(&record("", key.as_bytes(), 0, row.json), &mut |reading| {
-            if stream.selects(reading.series) && until.is_none_or(|until| reading.time < until) {
+            if stream.selects(reading.series) && reading.time < until {
                 sample.add(&reading);
             }
         });
@@ -29,5 +29,5 @@ pub(super) fn find(
             break;
         }
     }
-    Ok(sample.seasons().map(|seasons| seasons.iter().map(|season| season.steps).collect()))
+    Ok(sample.seasons())
 }

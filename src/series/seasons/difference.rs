@@ -1,7 +1,9 @@
 use std::ops::RangeInclusive;
 
-/// At each lag so many pairs of a series are looked at, evenly over it.
+/// So many pairs are looked at, over all series and lags; of a series at a lag so many, evenly over it.
+const PAIRS_ALL: usize = 1 << 30;
 const PAIRS_MAX: usize = 4_096;
+const PAIRS_SOME: usize = 64;
 /// Fewer pairs of a series say nothing.
 const PAIRS_LEAST: usize = 8;
 
@@ -19,8 +21,9 @@ impl Difference {
     pub fn of(series: &[Vec<f32>], lags: RangeInclusive<usize>) -> Self {
         let first = *lags.start();
         let mut at = vec![(0.0, 0); lags.clone().count()];
+        let most = (PAIRS_ALL / (series.len() * at.len()).max(1)).clamp(PAIRS_SOME, PAIRS_MAX);
         for values in series {
-            let own: Vec<(f64, usize)> = lags.clone().map(|lag| mean(values, lag)).collect();
+            let own: Vec<(f64, usize)> = lags.clone().map(|lag| mean(values, lag, most)).collect();
             let told: Vec<f64> = own.iter().filter(|(_, n)| *n > 0).map(|(d, _)| *d).collect();
             let scale = told.iter().sum::<f64>() / told.len().max(1) as f64;
             if !(scale > 0.0 && scale.is_finite()) {
@@ -65,11 +68,11 @@ impl Difference {
     }
 }
 
-/// Of one series, over those pairs whose both ends are there.
-fn mean(values: &[f32], lag: usize) -> (f64, usize) {
+/// Of one series, over at most so many pairs, of those whose both ends are there.
+fn mean(values: &[f32], lag: usize, most: usize) -> (f64, usize) {
     let (mut sum, mut pairs) = (0.0, 0);
     let count = values.len().saturating_sub(lag);
-    for t in (0..count).step_by(count.div_ceil(PAIRS_MAX).max(1)) {
+    for t in (0..count).step_by(count.div_ceil(most).max(1)) {
         let apart = (values[t + lag] - values[t]).abs();
         if apart.is_finite() {
             sum += f64::from(apart);

@@ -41,15 +41,6 @@ const ROUND: [u64; 3] = [3_600, 86_400, 7 * 86_400];
 /// How much less deep the round one's dip may be.
 const ROUND_LEAST: f32 = 0.9;
 
-/// A season of a stream.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Season {
-    pub steps: usize,
-    /// How much closer readings are that lie a season apart than those that lie about so far apart: 0 for
-    /// not at all, 1 for equal.
-    pub depth: f32,
-}
-
 /// The targets of some series, cell by cell, to find their seasons in.
 pub struct Sample {
     grid: Grid,
@@ -62,9 +53,10 @@ pub struct Sample {
     readings: usize,
 }
 
-/// A series from its first cell on; NaN where it is silent. `[cell, target]`
+/// A series from its first cell on, relative to its first values; NaN where it is silent. `[cell, target]`
 struct Cells {
     first: i64,
+    anchors: Vec<f64>,
     values: Vec<f32>,
 }
 
@@ -84,24 +76,33 @@ impl Sample {
 
     /// Takes a reading of one of the first series; one that goes back in time replaces what was there.
     pub fn add(&mut self, reading: &Reading<'_>) {
-        let (cell, room) = (self.grid.cell(reading.time), self.room());
+        let (cell, room, targets) = (self.grid.cell(reading.time), self.room(), self.targets);
+        let begun = || Cells { first: cell, anchors: vec![f64::NAN; targets], values: Vec::new() };
         if !self.series.contains_key(reading.series) {
             if self.series.len() == SERIES_MAX {
                 return;
             }
-            self.series.insert(reading.series.into(), Cells { first: cell, values: Vec::new() });
+            self.series.insert(reading.series.into(), begun());
         }
         let Some(cells) = self.series.get_mut(reading.series) else { return };
-        let at = match self.grid {
-            Grid::Fixed(_) => usize::try_from(cell - cells.first).ok(),
-            Grid::Irregular => Some(cells.values.len() / self.targets),
+        let place = |cells: &Cells| match self.grid {
+            Grid::Fixed(_) => usize::try_from(cell - cells.first).ok().filter(|at| *at < room),
+            Grid::Irregular => Some(cells.values.len() / targets).filter(|at| *at < room),
         };
-        let Some(at) = at.filter(|at| *at < room) else { return };
-        if cells.values.len() < (at + 1) * self.targets {
-            cells.values.resize((at + 1) * self.targets, f32::NAN);
+        // A clock that was wrong at first does not hide what comes.
+        if place(cells).is_none() && cells.values.len() <= targets {
+            *cells = begun();
         }
-        for (kept, value) in cells.values[at * self.targets..].iter_mut().zip(reading.values.as_slice()) {
-            *kept = *value as f32;
+        let Some(at) = place(cells) else { return };
+        if cells.values.len() < (at + 1) * targets {
+            cells.values.resize((at + 1) * targets, f32::NAN);
+        }
+        let kept = cells.values[at * targets..][..targets].iter_mut().zip(&mut cells.anchors);
+        for ((kept, anchor), value) in kept.zip(reading.values.as_slice()) {
+            if !anchor.is_finite() {
+                *anchor = *value;
+            }
+            *kept = (value - *anchor) as f32;
         }
         self.readings += 1;
     }
@@ -110,10 +111,10 @@ impl Sample {
         (KEPT * self.longest).max(READINGS_LEAST)
     }
 
-    /// Whether more readings would tell nothing more.
+    /// Whether more readings would hardly tell more.
     pub fn is_full(&self) -> bool {
-        self.series.len() == SERIES_MAX
-            && self.series.values().all(|cells| cells.values.len() == self.room() * self.targets)
+        let enough = self.series.values().map(|cells| cells.values.len().min(self.room() * self.targets));
+        enough.sum::<usize>() >= SERIES_MAX * (self.room() - self.longest) * self.targets
     }
 
     /// How many series and readings it holds.
@@ -122,7 +123,7 @@ impl Sample {
     }
 
     /// The seasons, the shortest first; `None` when no series is long enough to tell.
-    pub fn seasons(&self) -> Option<Vec<Season>> {
+    pub fn seasons(&self) -> Option<Vec<usize>> {
         let mut series: Vec<Vec<f32>> = Vec::new();
         let mut names: Vec<_> = self.series.iter().collect();
         names.sort_by_key(|(name, _)| *name);
@@ -136,23 +137,24 @@ impl Sample {
         (longest >= self.presumed).then(|| self.find(series, longest))
     }
 
-    fn find(&self, mut series: Vec<Vec<f32>>, longest: usize) -> Vec<Season> {
+    fn find(&self, mut series: Vec<Vec<f32>>, longest: usize) -> Vec<usize> {
         series.iter_mut().for_each(|s| bound(s));
-        let mut found: Vec<Season> = Vec::new();
+        let mut found = Vec::new();
         while found.len() < SEASONS_MAX {
-            let Some(season) = self.strongest(&series, longest) else { break };
-            found.push(season);
+            let Some(steps) = self.strongest(&series, longest) else { break };
+            found.push(steps);
             // What is left of a season after the difference to the one before is noise.
             for s in &mut series {
-                *s = (season.steps..s.len()).map(|t| s[t] - s[t - season.steps]).collect();
+                *s = (steps..s.len()).map(|t| s[t] - s[t - steps]).collect();
             }
         }
-        found.sort_by_key(|season| season.steps);
+        found.sort_unstable();
+        found.dedup();
         found
     }
 
     /// The season with the deepest dip, or one that is shorter and not much less deep.
-    fn strongest(&self, series: &[Vec<f32>], longest: usize) -> Option<Season> {
+    fn strongest(&self, series: &[Vec<f32>], longest: usize) -> Option<usize> {
         let all = Difference::of(series, 1..=longest + longest.div_ceil(2));
         let depths: Vec<f32> = (0..=longest).map(|lag| all.depth(lag).unwrap_or(0.0)).collect();
         let deepest = (0..depths.len()).max_by(|a, b| depths[*a].total_cmp(&depths[*b]))?;
@@ -165,7 +167,7 @@ impl Sample {
         let around = first..=(first + first.div_ceil(3)).min(longest);
         let steps = around.max_by(|a, b| depths[*a].total_cmp(&depths[*b]))?;
         let steps = self.rounded(steps, &depths);
-        keeps_time(series, steps).then(|| Season { steps, depth: depths[steps] })
+        keeps_time(series, steps).then_some(steps)
     }
 
     /// An hour, a day or a week where the dip is as good as there.

@@ -26,7 +26,7 @@ fn hourly(series: usize, hours: i64, mut value: impl FnMut(usize, i64) -> f64) -
             sample.add(&Reading { series: &format!("s{s}"), time, values: &values });
         }
     }
-    sample.seasons().map(|seasons| seasons.iter().map(|season| season.steps).collect())
+    sample.seasons()
 }
 
 fn wave(hour: i64, period: f64) -> f64 {
@@ -103,21 +103,46 @@ fn a_past_of_less_than_three_weeks_says_nothing_of_a_week() {
     assert_eq!(hourly(0, 0, |_, _| 0.0), None);
 }
 
+/// Two targets, and a covariate that is none of them.
+fn add(sample: &mut Sample, series: usize, hour: i64, value: f64) {
+    let values = Values::from_iter([Some(value), Some(-value), Some(1e9)]);
+    let time = EventTime::from_micros((500_000 + hour) * HOUR_US).unwrap();
+    sample.add(&Reading { series: &format!("s{series}"), time, values: &values });
+}
+
+fn sample() -> Sample {
+    Sample { targets: 2, ..Sample::new(&stream("1h")) }
+}
+
 #[test]
 fn a_sample_takes_what_it_needs_of_the_first_series_and_no_more() {
-    let mut sample = Sample::new(&stream("1h"));
-    let add = |sample: &mut Sample, series: usize, hour: i64| {
-        let values = Values::from_iter([Some(1.0)]);
-        let time = EventTime::from_micros((500_000 + hour) * HOUR_US).unwrap();
-        sample.add(&Reading { series: &format!("s{series}"), time, values: &values });
-    };
+    let mut sample = sample();
     let hours = READINGS_LEAST as i64;
     for hour in 0..hours + 100 {
-        assert_eq!(sample.is_full(), hour >= hours);
-        (0..SERIES_MAX + 5).for_each(|s| add(&mut sample, s, hour));
-        // A clock that is wrong by years takes no memory.
-        add(&mut sample, 0, hour + 400_000);
-        add(&mut sample, 0, hour - 400_000);
+        assert_eq!(sample.is_full(), hour >= hours - 168);
+        (0..SERIES_MAX + 5).for_each(|s| add(&mut sample, s, hour, 1.0));
+        if hour > 0 {
+            // A clock that is wrong by years takes no memory.
+            add(&mut sample, 0, hour + 400_000, 1.0);
+            add(&mut sample, 0, hour - 400_000, 1.0);
+        }
     }
     assert_eq!(sample.size(), (SERIES_MAX, SERIES_MAX * hours as usize));
+}
+
+#[test]
+fn late_readings_wrong_clocks_and_large_counts_hide_nothing() {
+    let mut sample = sample();
+    add(&mut sample, 0, -400_000, 1.0);
+    let value = |hour: i64| 3e9 + wave(hour, 24.0);
+    for hour in 0..1_000 {
+        add(&mut sample, 0, hour, value(hour));
+        if hour % 5 == 4 {
+            add(&mut sample, 0, hour - 3, value(hour - 3));
+        }
+    }
+    assert_eq!(sample.size(), (1, 1 + 1_000 + 200));
+    let cells = &sample.series["s0"];
+    assert!(cells.values.iter().all(|v| v.abs() <= 2.0), "{:?}", &cells.values[..20]);
+    assert_eq!(sample.seasons(), Some(vec![24]));
 }

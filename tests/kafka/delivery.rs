@@ -8,6 +8,7 @@ use crate::support::process::free_port;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -259,9 +260,9 @@ fn seasons_are_found_in_the_past_once_and_for_all() {
             serde_json::from_str(&get(&case.http, "/api/v1/streams/seeks").unwrap().1).unwrap();
         (stream["seasons"]["steps"].clone(), stream["seasons"]["from"].as_str().unwrap().to_owned())
     };
-    // Nothing is there yet to tell by.
+    // Nothing is there yet to tell by, and what is settled holds.
     let mut daemon = case.daemon();
-    assert_eq!(seasons(&mut daemon), (json!([24, 168]), "interval until they are found".into()));
+    assert_eq!(seasons(&mut daemon), (json!([24, 168]), "interval".into()));
     let wave = |hour: i64| (hour % 20) as f64 / 20.0 * std::f64::consts::TAU;
     let record = |hour: i64, s: i64| {
         let kw = 5.0 + (wave(hour) + s as f64).sin();
@@ -277,7 +278,12 @@ fn seasons_are_found_in_the_past_once_and_for_all() {
     let mut records = hours(0..600);
     case.wait_committed(&mut daemon, records);
     daemon.kill9();
-    // The states were made under other seasons; those of the past are made anew, and kept.
+    let mut daemon = case.daemon();
+    assert_eq!(seasons(&mut daemon), (json!([24, 168]), "interval".into()));
+    assert!(!daemon.log().contains("looking into its past"), "{}", daemon.log());
+    assert_eq!(daemon.terminate(LIMIT), 0);
+    // Until somebody lets them be sought anew: the states of the others are of no use then.
+    std::fs::remove_file(case.dir.path().join("store/seeks/seasons.json")).unwrap();
     let mut daemon = case.daemon();
     assert_eq!(seasons(&mut daemon), (json!([20]), "past".into()));
     assert!(daemon.log().contains("looking into its past"), "{}", daemon.log());
@@ -286,10 +292,17 @@ fn seasons_are_found_in_the_past_once_and_for_all() {
     assert_eq!(daemon.terminate(LIMIT), 0);
     let mut daemon = case.daemon();
     assert_eq!(seasons(&mut daemon), (json!([20]), "past".into()));
-    assert!(!daemon.log().contains("looking into its past"), "{}", daemon.log());
     records += hours(610..620);
     case.wait_committed(&mut daemon, records);
     assert_each_answered_once(&case);
+    assert_eq!(daemon.terminate(LIMIT), 0);
+    // Commands beside the daemon see the stream as it does.
+    let config = case.config();
+    let shown = Command::new(env!("CARGO_BIN_EXE_tidecast"))
+        .args(["state", "show", "seeks", "0", "--series", "*", "--config", config.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
 }
 
 #[test]
