@@ -87,6 +87,16 @@ fn forecasts_are_thinned_to_one_of_so_many_readings_or_so_much_time() {
 }
 
 #[test]
+fn a_transform_has_a_name_and_a_value_for_each_limit() {
+    let found = |lines: &str| faults(&format!("{LEAST}{lines}"));
+    assert!(found("transform = \"log1p\"\nlimits = [{ target = \"kw\", below = 0 }]").is_empty());
+    assert!(found("transform = \"asinh\"\nlimits = [{ target = \"kw\", below = -5 }]").is_empty());
+    assert!(found("transform = \"log\"")[0].contains("allowed are \"none\", \"log1p\", \"asinh\""));
+    let said = &found("transform = \"log1p\"\nlimits = [{ target = \"kw\", below = -5 }]")[0];
+    assert!(said.contains("streams.power.limits: has a value that log1p does not have"), "{said}");
+}
+
+#[test]
 fn rounds_are_by_readings_or_by_event_time_and_promotion_has_its_rules() {
     let stream = |lines: &str| {
         from_toml(&format!("{LEAST}{lines}\n"), &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()

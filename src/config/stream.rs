@@ -9,7 +9,7 @@ use super::promotion::{Promotion, promotion};
 use super::seasons::{SeasonsFrom, seasons};
 use super::section::{Section, parse_duration};
 use super::training::{Training, training};
-use crate::domain::{Grid, Interval, Leads, Level, Levels, StreamName};
+use crate::domain::{Grid, Interval, Leads, Level, Levels, StreamName, Transform};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ pub struct Stream {
     pub dead_letter_topic: String,
     pub fields: Fields,
     pub targets: Vec<String>,
+    pub transform: Transform,
     pub covariates: Vec<String>,
     /// The covariates whose values at the leads come with each reading, by their place among the
     /// covariates.
@@ -139,6 +140,8 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     if targets.is_empty() {
         s.fault("targets", "must name at least one value to forecast: say for example targets = [\"kw\"]");
     }
+    let transforms = [Transform::None, Transform::Log1p, Transform::Asinh].map(|t| (t.as_str(), t));
+    let transform = s.choice("transform", &transforms);
     let covariates = s.texts("covariates").unwrap_or_default();
     let known_ahead = of_covariates(&mut s, "known_ahead", &covariates);
     let attributes = of_covariates(&mut s, "attributes", &covariates);
@@ -165,6 +168,12 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let levels = levels(&mut s);
     let experts = experts(&mut s);
     let alarms = alarms(&mut s, &targets);
+    if alarms.limits.iter().any(|limit| !transform.apply(limit.value).is_finite()) {
+        s.fault(
+            "limits",
+            format!("has a value that {} does not have: it must be above -1", transform.as_str()),
+        );
+    }
     let model = model(s.section("model"), !seasons.is_empty(), experts.linear);
     let training = training(s.section("training"), &model, horizon);
     let promotion = promotion(s.section("promotion"));
@@ -203,6 +212,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         dead_letter_topic,
         fields,
         targets,
+        transform,
         covariates,
         known_ahead,
         attributes,

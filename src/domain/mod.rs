@@ -13,6 +13,7 @@ mod rows;
 mod season;
 mod stream;
 mod time;
+mod transform;
 
 pub use alarm::{AnomalyKind, AnomalyScore, Crossing};
 pub use finite::Finite;
@@ -26,3 +27,4 @@ pub use rows::{Damaged, Rows, Take, put, put_bytes};
 pub use season::seasonal_age;
 pub use stream::{Generation, ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicPartition};
 pub use time::{EventTime, Grid, Interval, OutOfRange};
+pub use transform::Transform;

@@ -28,7 +28,8 @@ pub(super) struct Alarms {
 
 impl Alarms {
     pub fn new(stream: &Stream) -> Self {
-        let (targets, limits) = (stream.targets.len(), stream.alarms.limits.clone());
+        let (targets, mut limits) = (stream.targets.len(), stream.alarms.limits.clone());
+        limits.iter_mut().for_each(|limit| limit.value = stream.transform.apply(limit.value));
         let leads = stream.leads();
         Self {
             anomalies: Anomalies::new(targets, &stream.levels),

@@ -62,6 +62,7 @@ impl Shard {
     pub fn shape(stream: &Stream) -> serde_json::Value {
         serde_json::json!({
             "targets": stream.targets,
+            "transform": stream.transform.as_str(),
             "covariates": stream.covariates,
             "known_ahead": stream.known_ahead,
             "attributes": stream.attributes,

@@ -417,11 +417,11 @@ impl Shard {
     /// than its window holds; `None` where it was missing.
     pub fn recent(&self, slot: Slot, target: usize, most: usize) -> Vec<(EventTime, Option<f64>)> {
         let window = self.recent.view(slot);
-        let anchor = self.scaler.anchor(slot, target);
+        let (anchor, transform) = (self.scaler.anchor(slot, target), self.stream.transform);
         (0..window.len().min(most))
             .rev()
             .map(|age| {
-                let value = f64::from(window.value(age, target)) + anchor;
+                let value = transform.undo(f64::from(window.value(age, target)) + anchor);
                 (self.stream.grid.start_of(window.cell(age)), window.observed(age, target).then_some(value))
             })
             .collect()

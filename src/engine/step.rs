@@ -5,7 +5,9 @@ use super::mixture::{At, Lanes};
 use super::rounds::{Answer, Observed, Turn};
 use super::shard::Shard;
 use crate::config::{Fill, Stream};
-use crate::domain::{AnomalyScore, Crossing, EventTime, Forecast, ModelVersion, Rows, TargetForecast};
+use crate::domain::{
+    AnomalyScore, Crossing, EventTime, Forecast, ModelVersion, Rows, TargetForecast, Transform,
+};
 use crate::evaluation::Arrived;
 use crate::expert::Observation;
 use crate::nn::Error;
@@ -32,6 +34,7 @@ pub struct Emitted<'a> {
     /// `[targets, lanes, horizon]`
     said: &'a [f32],
     anchors: &'a [f64],
+    transform: Transform,
     lanes: Lanes,
     horizon: usize,
 }
@@ -42,7 +45,7 @@ impl Emitted<'_> {
     pub fn said(&self, judged: usize, target: usize, lead: usize) -> f64 {
         let lane = self.lanes.judged().nth(judged).expect("one of those that are judged");
         let at = (target * self.lanes.count() + lane) * self.horizon + lead - 1;
-        f64::from(self.said[at]) + self.anchors[target]
+        self.transform.undo(f64::from(self.said[at]) + self.anchors[target])
     }
 
     /// What the network said by itself.
@@ -247,7 +250,10 @@ impl Shard {
         self.alarms.begin();
         self.outlook.advance(slot.index(), &mut self.buffers.foretold);
         for column in 0..self.stream.width() {
-            let raw = turn.observed.as_ref().map_or(f64::NAN, |o| self.rounds.values(o)[column]);
+            let mut raw = turn.observed.as_ref().map_or(f64::NAN, |o| self.rounds.values(o)[column]);
+            if column < targets {
+                raw = self.stream.transform.apply(raw);
+            }
             let mut value = self.scaler.relative(slot, column, raw);
             let recent = self.recent.view(slot);
             let previous = (!recent.is_empty()).then(|| recent.value(0, column));
@@ -396,8 +402,11 @@ impl Shard {
             let b = &mut self.buffers;
             b.anchors[target] = anchor;
             let out = &mut b.forecast.targets[target];
-            out.last = is_seen.then(|| f64::from(recent.value(0, target)) + anchor);
-            out.decimals = decimals(scale.deviation());
+            let transform = self.stream.transform;
+            let undo = |value: f32| transform.undo(f64::from(value) + anchor);
+            out.last = is_seen.then(|| undo(recent.value(0, target)));
+            let unit = transform.slope(f64::from(recent.value(0, target)) + anchor);
+            out.decimals = decimals(f64::from(scale.deviation()) * unit);
             let said = &mut b.said[(tile_at * targets + target) * width..][..width];
             let y = &b.y[(tile_at * targets + target) * learnt..][..learnt];
             let network = is_networked.then_some((y, &b.lead_scales[target * learnt..][..learnt]));
@@ -406,7 +415,7 @@ impl Shard {
             let expected = &b.expected[(tile_at * targets + target) * each..][..each];
             out.expected.clear();
             if expected[0].is_finite() {
-                out.expected.extend(expected.iter().map(|said| f64::from(*said) + anchor));
+                out.expected.extend(expected.iter().copied().map(undo));
             }
             let deviation = self.mixture.deviation(at.slot, target);
             let (violations, alarms) = (&mut self.violations, &mut self.alarms);
@@ -414,9 +423,9 @@ impl Shard {
                 alarms.forecast(target, lead, (point, deviation, anchor), bounds);
                 let ascends = bounds.is_sorted() && bounds.iter().all(|bound| bound.is_finite());
                 violations.check(Invariant::QuantilesAscend, ascends);
-                out.yhat[lead - 1] = f64::from(point) + anchor;
+                out.yhat[lead - 1] = undo(point);
                 for (level, bound) in bounds.iter().enumerate() {
-                    out.quantiles[level * h + lead - 1] = f64::from(*bound) + anchor;
+                    out.quantiles[level * h + lead - 1] = undo(*bound);
                 }
             });
             // A forecast from a filled cell is stepped on, but never judged.
@@ -457,6 +466,7 @@ impl Shard {
             forecast: &self.buffers.forecast,
             said: &self.buffers.said[tile_at * width..][..width],
             anchors: &self.buffers.anchors,
+            transform: self.stream.transform,
             lanes,
             horizon: h,
         });
@@ -464,6 +474,6 @@ impl Shard {
 }
 
 /// Decimals that keep a forecast to a ten-thousandth of the series' deviation.
-fn decimals(deviation: f32) -> u8 {
+fn decimals(deviation: f64) -> u8 {
     (4.0 - deviation.max(1e-30).log10().floor()).clamp(0.0, 15.0) as u8
 }

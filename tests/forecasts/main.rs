@@ -16,3 +16,4 @@ mod properties;
 mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;
+mod transforms;

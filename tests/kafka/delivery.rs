@@ -249,6 +249,35 @@ fn bad_records_are_dead_letters_with_their_reason_and_stop_nothing() {
 }
 
 #[test]
+fn thinned_readings_are_learnt_from_and_counted_and_get_no_forecast() {
+    let case = Case::new("thins", "");
+    let text = std::fs::read_to_string(case.config()).unwrap();
+    std::fs::write(case.config(), text.replace("horizon = 6", "horizon = 6\nemit_every = \"4h\"")).unwrap();
+    let mut daemon = case.daemon();
+    daemon.wait_ready(&case.http, LIMIT);
+    let mut records = case.produce(5, 0..30);
+    case.wait_committed(&mut daemon, records);
+    daemon.kill9();
+    let mut daemon = case.daemon();
+    records += case.produce(5, 30..50);
+    case.wait_committed(&mut daemon, records);
+    let mut hours = BTreeMap::<_, Vec<i64>>::new();
+    for record in case.read("forecasts") {
+        let value: serde_json::Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+        let origin: jiff::Timestamp = value["origin"].as_str().unwrap().parse().unwrap();
+        hours.entry(record.key.unwrap()).or_default().push(origin.as_second() / 3_600);
+    }
+    let first = 1_700_000_000 / 3_600;
+    let wanted: Vec<i64> = (first..first + 50).filter(|hour| *hour == first || hour % 4 == 0).collect();
+    assert!(hours.len() == 5 && hours.values().all(|of_one| *of_one == wanted), "{hours:?}");
+    let (_, metrics) = get(&case.http, "/metrics").unwrap();
+    let thinned = "tidecast_readings_thinned_total{stream=\"thins\"} ";
+    let count: u64 = metrics.lines().find_map(|line| line.strip_prefix(thinned)).unwrap().parse().unwrap();
+    let answered = 5 * wanted.iter().filter(|hour| **hour >= first + 30).count();
+    assert!(count as usize + answered >= 5 * 20, "{count} and {answered}");
+}
+
+#[test]
 fn seasons_are_found_in_the_past_once_and_for_all() {
     let case = Case::new("seeks", "");
     let text = std::fs::read_to_string(case.config()).unwrap();

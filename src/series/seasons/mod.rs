@@ -113,8 +113,8 @@ impl Sample {
 
     /// Whether more readings would hardly tell more.
     pub fn is_full(&self) -> bool {
-        let enough = self.series.values().map(|cells| cells.values.len().min(self.room() * self.targets));
-        enough.sum::<usize>() >= SERIES_MAX * (self.room() - self.longest) * self.targets
+        let held: usize = self.series.values().map(|cells| cells.values.len()).sum();
+        held >= SERIES_MAX * (self.room() - self.longest) * self.targets
     }
 
     /// How many series and readings it holds.
