@@ -82,7 +82,7 @@ fn forecasts_are_thinned_to_one_of_so_many_readings_or_so_much_time() {
         ("interval = \"irregular\"\nemit_every = 5", "must be a duration on an irregular stream"),
     ] {
         let found = stream(lines).unwrap_err();
-        assert!(found.contains(&format!("streams.power.emit_every: ")) && found.contains(said), "{found}");
+        assert!(found.contains("streams.power.emit_every: ") && found.contains(said), "{found}");
     }
 }
 

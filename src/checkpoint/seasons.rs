@@ -17,6 +17,7 @@ pub struct KeptSeasons {
     pub interval_us: i64,
     pub steps: Vec<usize>,
     /// Whether the past has said them; else it was too short, and they are the interval's.
+    #[serde(default)]
     pub found: bool,
     /// How much of the past was looked at.
     pub series: usize,

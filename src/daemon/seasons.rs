@@ -10,9 +10,11 @@ use crate::kafka::{self, Tail};
 use crate::series::Sample;
 use crate::telemetry::events;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The longest look into the past of all streams. A start waits for it, but only until their seasons are settled.
+/// The longest look into the past of all streams together: each has an equal share. A start waits for it, but
+/// only until their seasons are settled.
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 /// The longest wait for records.
 const WAIT: Duration = Duration::from_millis(100);
@@ -30,12 +32,12 @@ pub(super) fn settle(config: Config, partitions: &BTreeMap<String, usize>) -> Re
     }
     let store = Store::open(&config.store)?;
     let mut config = KeptSeasons::recall(config, &store)?;
-    let until = Instant::now() + LOOK_LIMIT;
-    for stream in config.streams.clone() {
-        if stream.seasons_from == SeasonsFrom::Sought {
-            let found = seek(&config, &stream, partitions, until)?;
-            config = found.settle(config, &store, &stream.name)?;
-        }
+    let sought = |stream: &Arc<Stream>| stream.seasons_from == SeasonsFrom::Sought;
+    let seeking: Vec<Arc<Stream>> = config.streams.iter().filter(|s| sought(s)).cloned().collect();
+    for stream in &seeking {
+        let until = Instant::now() + LOOK_LIMIT / seeking.len() as u32;
+        let found = seek(&config, stream, partitions, until)?;
+        config = found.settle(config, &store, &stream.name)?;
     }
     Ok(config)
 }

@@ -24,11 +24,11 @@ impl Transform {
         }
     }
 
-    /// The inverse: finite for all that is finite, and never falling.
+    /// The inverse: finite for all that is finite, and never falling; NaN stays NaN.
     pub fn undo(self, value: f64) -> f64 {
         match self {
             Self::None => value,
-            Self::Log1p => value.min(POWER_MAX).exp_m1(),
+            Self::Log1p => value.clamp(f64::MIN, POWER_MAX).exp_m1(),
             Self::Asinh => value.clamp(-POWER_MAX, POWER_MAX).sinh(),
         }
     }
@@ -37,7 +37,7 @@ impl Transform {
     pub fn slope(self, value: f64) -> f64 {
         match self {
             Self::None => 1.0,
-            Self::Log1p => value.min(POWER_MAX).exp(),
+            Self::Log1p => value.clamp(f64::MIN, POWER_MAX).exp(),
             Self::Asinh => value.clamp(-POWER_MAX, POWER_MAX).cosh(),
         }
     }
@@ -76,6 +76,7 @@ mod tests {
                 .to_vec();
             assert!(undone.iter().all(|v| v.is_finite()) && undone.is_sorted(), "{transform:?}: {undone:?}");
         }
+        assert!(ALL.iter().all(|transform| transform.undo(f64::NAN).is_nan()));
         assert!([-1.0, -2.0, f64::NAN].iter().all(|v| Transform::Log1p.apply(*v).is_nan()));
     }
 

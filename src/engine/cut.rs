@@ -9,7 +9,7 @@ use super::accounts::Accounts;
 use super::network::{Model, Stateful};
 use super::shard::{Shard, Waiting};
 use crate::config::Stream;
-use crate::domain::{Damaged, EventTime, ModelVersion, Take, put, put_bytes};
+use crate::domain::{Damaged, EventTime, ModelVersion, Take, Transform, put, put_bytes};
 use crate::nn;
 use crate::series::Slot;
 use crate::telemetry::Invariant;
@@ -60,9 +60,8 @@ impl Shard {
     /// What a stream's shards must have in common with a cut to take it back: a cut of another shape
     /// can't be used.
     pub fn shape(stream: &Stream) -> serde_json::Value {
-        serde_json::json!({
+        let mut shape = serde_json::json!({
             "targets": stream.targets,
-            "transform": stream.transform.as_str(),
             "covariates": stream.covariates,
             "known_ahead": stream.known_ahead,
             "attributes": stream.attributes,
@@ -79,7 +78,12 @@ impl Shard {
             "limits": stream.alarms.limits.iter().map(|l| (l.target, l.value, l.above)).collect::<Vec<_>>(),
             "drift": stream.alarms.drift_threshold.is_some(),
             "tables": 2,
-        })
+        });
+        // Said only where there is one, so that older cuts go on being of use.
+        if stream.transform != Transform::None {
+            shape["transform"] = stream.transform.as_str().into();
+        }
+        shape
     }
 
     /// Begins a cut: the shard as it is now, whatever it steps from here on. [`Self::cut`] gives its

@@ -398,15 +398,18 @@ impl Shard {
             let scale = self.scaler.scales(slot)[target];
             let anchor = self.scaler.anchor(slot, target);
             let recent = self.recent.view(slot);
-            let is_seen = turn.observed.is_some() && recent.observed(0, target);
+            let is_seen = recent.observed(0, target);
             let b = &mut self.buffers;
             b.anchors[target] = anchor;
             let out = &mut b.forecast.targets[target];
             let transform = self.stream.transform;
             let undo = |value: f32| transform.undo(f64::from(value) + anchor);
-            out.last = is_seen.then(|| undo(recent.value(0, target)));
-            let unit = transform.slope(f64::from(recent.value(0, target)) + anchor);
-            out.decimals = decimals(f64::from(scale.deviation()) * unit);
+            let reading = turn.observed.as_ref().filter(|_| is_seen);
+            out.last = reading.map(|observed| self.rounds.values(observed)[target]);
+            // Where a unit is worth the least, among what is usual and what is believed.
+            let believed = b.origins[tile_at * targets + target];
+            let slopes = [believed, scale.mean].map(|value| transform.slope(f64::from(value) + anchor));
+            out.decimals = decimals(f64::from(scale.deviation()) * slopes[0].min(slopes[1]));
             let said = &mut b.said[(tile_at * targets + target) * width..][..width];
             let y = &b.y[(tile_at * targets + target) * learnt..][..learnt];
             let network = is_networked.then_some((y, &b.lead_scales[target * learnt..][..learnt]));

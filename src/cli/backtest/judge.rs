@@ -119,7 +119,6 @@ impl Judge {
             let state = &mut self.series[at];
             state.learn_naive(season, step, targets);
             state.seen += 1;
-            state.due += u64::from(time >= self.from);
         }
     }
 
@@ -163,7 +162,11 @@ impl Judge {
         let Some(at) = self.places.get(emitted.series) else { return false };
         let state = &mut self.series[*at];
         let origin = emitted.forecast.origin;
-        if origin < self.from || !(state.due.max(1) - 1).is_multiple_of(self.every) {
+        if origin < self.from {
+            return false;
+        }
+        state.due += 1;
+        if !(state.due - 1).is_multiple_of(self.every) {
             return false;
         }
         let step = match self.stream.grid {

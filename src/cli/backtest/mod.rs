@@ -253,11 +253,15 @@ fn pick(options: &Options, path: &Path, key: &str, from: Option<EventTime>) -> R
         let stream = config.streams[at].clone();
         // What is scored must not say what it is forecast by.
         let found = from.map(|from| seasons::find(&options.data, key, &stream, from)).transpose()?;
-        match found.flatten() {
-            Some(steps) => config = config.with_seasons(&stream.name, &steps, SeasonsFrom::Past)?,
-            None => eprintln!(
+        match (from, found.flatten()) {
+            (_, Some(steps)) => config = config.with_seasons(&stream.name, &steps, SeasonsFrom::Past)?,
+            (Some(_), None) => eprintln!(
                 "tidecast: what comes before --score-from is too short to say which seasons there are, so they are \
                  the interval's"
+            ),
+            (None, None) => eprintln!(
+                "tidecast: seasons = \"auto\" looks at what comes before --score-from; without it they are the \
+                 interval's"
             ),
         }
     }

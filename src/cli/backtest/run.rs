@@ -100,6 +100,9 @@ impl Run {
         while self
             .shard
             .run_round(&mut |emitted| {
+                if let Some(shown) = shown {
+                    shown.keep(&emitted);
+                }
                 if emitted.is_thinned {
                     return;
                 }
@@ -108,9 +111,6 @@ impl Run {
                     && failed.is_ok()
                 {
                     failed = file.write(&emitted);
-                }
-                if let Some(shown) = shown {
-                    shown.keep(&emitted);
                 }
             })
             .map_err(Failure::new)?

@@ -9,7 +9,7 @@
 mod difference;
 
 use crate::config::Stream;
-use crate::domain::{Grid, Reading};
+use crate::domain::{Grid, Reading, Transform};
 use difference::Difference;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -45,6 +45,7 @@ const ROUND_LEAST: f32 = 0.9;
 pub struct Sample {
     grid: Grid,
     targets: usize,
+    transform: Transform,
     longest: usize,
     /// The longest season that the stream has until more is known: only who has seen it come can say that
     /// it is none.
@@ -67,6 +68,7 @@ impl Sample {
         Self {
             grid: stream.grid,
             targets: stream.targets.len(),
+            transform: stream.transform,
             longest: longest.clamp(STEPS_LEAST, STEPS_MAX),
             presumed: stream.seasons.last().copied().unwrap_or(STEPS_LEAST),
             series: HashMap::new(),
@@ -99,8 +101,9 @@ impl Sample {
         }
         let kept = cells.values[at * targets..][..targets].iter_mut().zip(&mut cells.anchors);
         for ((kept, anchor), value) in kept.zip(reading.values.as_slice()) {
+            let value = self.transform.apply(*value);
             if !anchor.is_finite() {
-                *anchor = *value;
+                *anchor = value;
             }
             *kept = (value - *anchor) as f32;
         }
