@@ -8,7 +8,8 @@ pub struct Promotion {
     /// How sure it must be that a challenger is better on the held-out readings; at 0 it need only be
     /// better there.
     pub confidence: f64,
-    /// The share of the base's loss that it must save there. What is learnt from noise saves less.
+    /// The share of the base's loss that it must save there, or prove at 95 % that it is better: what is
+    /// learnt from noise does neither.
     pub gain: f64,
     /// Whether it must be better again on readings that came after its round.
     pub shadow: bool,

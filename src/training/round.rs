@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// Steps from one checkpoint, judged on the held-out readings, to the next.
 const CHECKPOINT: usize = 20;
+/// How sure it must be that a challenger is better that saves less than `promotion.gain`.
+const PROOF: f64 = 0.95;
 
 /// A network and how far its optimiser has come.
 #[derive(Clone, Debug)]
@@ -223,7 +225,7 @@ struct Bench {
 
 impl Bench {
     /// Whether it is better than the champion and than the base, by the test of the one that is the harder
-    /// to beat; and by how much it has to be than the base. That the best of several checkpoints is a little
+    /// to beat: beyond doubt where it saves little of the base's loss. That the best of several checkpoints is a little
     /// lucky is left to these rules: they resemble each other far too much to be counted as so many tries.
     fn verdict(&self, challenger: &Losses, rules: Promotion) -> (bool, RoundScores) {
         let rivals = [Some(&self.base), self.champion.as_ref()].into_iter().flatten();
@@ -231,8 +233,10 @@ impl Bench {
         let hardest = verdicts
             .max_by(|a, b| (a.gain <= 0.0).cmp(&(b.gain <= 0.0)).then(a.p_value.total_cmp(&b.p_value)));
         let hardest = hardest.expect("there is always a base");
-        let is_worth_it = challenger.mean() <= (1.0 - rules.gain) * self.base.mean();
-        (is_worth_it && hardest.is_better(rules.confidence), self.scores(Some(challenger), hardest))
+        let saves_enough = challenger.mean() <= (1.0 - rules.gain) * self.base.mean();
+        let confidence = if saves_enough { rules.confidence } else { rules.confidence.max(PROOF) };
+        let better = hardest.is_better(confidence);
+        (better, self.scores(Some(challenger), hardest))
     }
 
     fn scores(&self, challenger: Option<&Losses>, verdict: Verdict) -> RoundScores {
