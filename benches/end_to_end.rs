@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::kafka::{Broker, committed_offsets, create_models_topic, create_topic};
 use tidecast::checkpoint::{Bundles, Champion, Store};
-use tidecast::codec::{Decoder, Encoder, Record, headers};
+use tidecast::codec::{Decoder, Encoder, headers};
 use tidecast::config::{Config, from_toml};
 use tidecast::daemon::Daemon;
 use tidecast::domain::{EventTime, Forecast, ModelVersion, Offset, TargetForecast, TopicPartition};
@@ -142,16 +142,7 @@ fn bare(config: &Config, input: &str, output: &str, readings: usize) -> Value {
         link.poll(config.daemon.poll_records, Duration::from_millis(50), &mut |polled| {
             let at = TopicPartition { topic: polled.topic.into(), partition: polled.partition };
             positions.insert(at, polled.offset.next());
-            let record = Record {
-                topic: polled.topic,
-                partition: polled.partition,
-                offset: polled.offset,
-                key: polled.key,
-                timestamp: polled.time,
-                payload: polled.payload,
-                headers: &(),
-            };
-            let decoded = decoder.decode(&record, &mut |r| {
+            let decoded = decoder.decode(&polled.as_source(), &mut |r| {
                 let value = r.values.as_slice()[0];
                 taken.push((r.series.to_owned(), r.time, value, polled.partition.0, polled.offset.0));
             });

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::daemon::Daemon;
+use support::daemon::{Daemon, Settings};
 use support::kafka::{Broker, committed_offsets, create_models_topic, create_topic, produce};
 use support::process::free_port;
 use support::stream::noise;
@@ -37,38 +37,19 @@ const PATIENCE: Duration = Duration::from_secs(600);
 const BATCH: usize = 100_000;
 
 fn text(bootstrap: &str, http: &str, store: &Path) -> String {
-    format!(
-        r#"
-[kafka]
-brokers = "{bootstrap}"
-group = "recovery"
-instance = "recovery-0"
-properties = {{ "session.timeout.ms" = "6000" }}
-[http]
-listen = "{http}"
-[log]
-format = "json"
-[daemon]
-stop_timeout = "10m"
-[store]
-url = "file://{}"
-[snapshots]
-every = "1d"
-[streams.power]
-topics = ["recovery.in"]
-forecast_topic = "recovery.out"
-dead_letter_topic = "recovery.dead"
-interval = "1h"
-horizon = 24
-targets = ["kw"]
-seasons = ["1d"]
-window = 128
-fields = {{ series = "/id", time = "/ts" }}
-model = {{ hidden = 64 }}
-training = {{ enabled = false }}
-"#,
-        store.display()
-    )
+    let config = Settings {
+        brokers: bootstrap,
+        kafka: "group = \"recovery\"\ninstance = \"recovery-0\"\n\
+            properties = { \"session.timeout.ms\" = \"6000\" }",
+        http,
+        store: &format!("file://{}", store.display()),
+        sections: "[log]\nformat = \"json\"\n[daemon]\nstop_timeout = \"10m\"\n[snapshots]\nevery = \"1d\"",
+        name: "power",
+        topic: "recovery.in",
+        stream: "forecast_topic = \"recovery.out\"\ndead_letter_topic = \"recovery.dead\"\nhorizon = 24\n\
+            window = 128\nmodel = { hidden = 64 }\ntraining = { enabled = false }",
+    };
+    config.text()
 }
 
 fn keep_bundle(config: &Config) {

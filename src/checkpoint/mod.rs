@@ -24,7 +24,7 @@ pub use manifest::{Facts, Manifest, PartFacts};
 pub use part::CHUNK_BYTES_MAX;
 pub use reader::Reader;
 pub use recovery::{Recovered, Recovery, RecoveryError};
-pub use seasons::{KeptSeasons, interval_us};
+pub use seasons::KeptSeasons;
 pub use snapshots::{SnapshotId, Snapshots, shards};
 pub use store::Store;
 pub use writer::Writer;

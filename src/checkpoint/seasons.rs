@@ -25,6 +25,12 @@ pub struct KeptSeasons {
 }
 
 impl KeptSeasons {
+    /// Those that a stream's interval says, after a look at so much of its past.
+    pub fn usual(stream: &Stream, series: usize, readings: usize) -> Self {
+        let steps = stream.seasons.clone();
+        Self { interval_us: interval_us(stream), steps, found: false, series, readings }
+    }
+
     /// The config with all that is kept for its streams that seek their seasons.
     ///
     /// # Errors
@@ -60,7 +66,7 @@ impl KeptSeasons {
     /// # Errors
     /// As [`recall`](Self::recall), and when the store can't be written.
     pub fn settle(self, config: Config, store: &Store, stream: &StreamName) -> Result<Config, Error> {
-        let bytes = serde_json::to_vec(&self).unwrap_or_default();
+        let bytes = serde_json::to_vec(&self).expect("numbers can be written");
         let kept = match store.create(&path(stream), &bytes)? {
             true => self,
             false => match Self::read(store, stream)? {
@@ -83,7 +89,7 @@ impl KeptSeasons {
 }
 
 /// 0 on an irregular stream.
-pub fn interval_us(stream: &Stream) -> i64 {
+fn interval_us(stream: &Stream) -> i64 {
     stream.grid.interval().map_or(0, |i| i.as_micros())
 }
 

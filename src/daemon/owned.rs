@@ -3,7 +3,7 @@ use super::dead_letter::DeadLetters;
 use super::loader::{Loaded, Wanted};
 use super::models::Standing;
 use crate::checkpoint::SnapshotId;
-use crate::codec::{self, Decoder, Encoder, headers};
+use crate::codec::{Decoder, Encoder, headers};
 use crate::config::Stream;
 use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, StreamName, TopicPartition};
 use crate::engine::{Offered, Shard};
@@ -69,25 +69,6 @@ pub(super) struct Restoring {
 
 /// How long a silent partition keeps a shard restoring: what is left are transaction markers.
 const IDLE: Duration = Duration::from_secs(5);
-
-impl codec::Headers for kafka::Headers<'_> {
-    fn get(&self, name: &str) -> Option<&[u8]> {
-        kafka::Headers::get(self, name)
-    }
-}
-
-/// A record as the decoder reads it.
-pub(super) fn as_record<'a>(polled: &'a Polled<'a>) -> codec::Record<'a> {
-    codec::Record {
-        topic: polled.topic,
-        partition: polled.partition,
-        offset: polled.offset,
-        key: polled.key,
-        timestamp: polled.time,
-        payload: polled.payload,
-        headers: &polled.headers,
-    }
-}
 
 impl Owned {
     /// A shard that has come back; it answers from what is committed on. `since` is when its partition
@@ -172,7 +153,7 @@ impl Owned {
         let answered = polled.offset < self.committed;
         let Self { shard, decoder, readings, .. } = self;
         let mut late = false;
-        let outcome = decoder.decode(&as_record(polled), &mut |reading| {
+        let outcome = decoder.decode(&polled.as_source(), &mut |reading| {
             *readings += u64::from(!answered);
             if let Offered::Discarded(why) = shard.offer(&reading, polled.offset.0, polled.key) {
                 late |= why == Discard::Late;

@@ -1,8 +1,7 @@
 //! The seasons of streams that seek them: those that are kept in the store, else what their past says.
 
 use super::Error;
-use super::owned::as_record;
-use crate::checkpoint::{KeptSeasons, Store, interval_us};
+use crate::checkpoint::{KeptSeasons, Store};
 use crate::codec::Decoder;
 use crate::config::{Config, SeasonsFrom, Stream};
 use crate::domain::{Partition, TopicPartition};
@@ -52,18 +51,17 @@ fn seek(
     events::seeking_seasons(&stream.name);
     let (sample, whole) = look(config, stream, partitions, until)?;
     let (series, readings) = sample.size();
-    let usual = stream.seasons.clone();
-    let kept = KeptSeasons { interval_us: interval_us(stream), steps: usual, found: false, series, readings };
+    let usual = KeptSeasons::usual(stream, series, readings);
     let Some(steps) = sample.seasons() else {
         events::seasons_unknown(&stream.name, series, readings, whole);
-        return Ok(kept);
+        return Ok(usual);
     };
-    let found = KeptSeasons { steps, found: true, ..kept.clone() };
+    let found = KeptSeasons { steps, found: true, ..usual.clone() };
     match found.put_into(config.clone(), &stream.name) {
         Ok(_) => Ok(found),
         Err(cause) => {
             events::seasons_unusable(&stream.name, &found.steps, &cause);
-            Ok(kept)
+            Ok(usual)
         }
     }
 }
@@ -91,7 +89,7 @@ fn look(
                 }
                 tail.poll(RECORDS, WAIT, &mut |polled| {
                     // What is bad becomes a dead letter when it is read to be answered.
-                    let _ = decoder.decode(&as_record(&polled), &mut |reading| {
+                    let _ = decoder.decode(&polled.as_source(), &mut |reading| {
                         if stream.selects(reading.series) {
                             sample.add(&reading);
                         }

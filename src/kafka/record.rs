@@ -1,3 +1,4 @@
+use crate::codec;
 use crate::domain::{EventTime, Offset, Partition, SourcePosition};
 use rdkafka::Message;
 use rdkafka::bindings::{rd_kafka_header_get_all, rd_kafka_message_headers};
@@ -39,6 +40,19 @@ impl<'a> Polled<'a> {
         SourcePosition { topic: self.topic, partition: self.partition, offset: self.offset }
     }
 
+    /// The record as a decoder reads it.
+    pub fn as_source(&self) -> codec::Record<'_> {
+        codec::Record {
+            topic: self.topic,
+            partition: self.partition,
+            offset: self.offset,
+            key: self.key,
+            timestamp: self.time,
+            payload: self.payload,
+            headers: &self.headers,
+        }
+    }
+
     /// A copy that outlives the poll.
     pub fn to_record(&self) -> Record {
         Record {
@@ -64,6 +78,12 @@ impl<'a> Polled<'a> {
 pub struct Headers<'a> {
     message: *const RDKafkaMessage,
     borrowed: PhantomData<&'a RDKafkaMessage>,
+}
+
+impl codec::Headers for Headers<'_> {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        Headers::get(self, name)
+    }
 }
 
 impl<'a> Headers<'a> {

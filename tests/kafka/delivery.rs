@@ -1,6 +1,6 @@
 //! The daemon against a real Kafka: each reading has exactly one forecast, whatever is killed.
 
-use crate::support::daemon::{Daemon, get};
+use crate::support::daemon::{Daemon, Settings, get};
 use crate::support::kafka::{
     Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
@@ -31,33 +31,21 @@ impl Case {
             create_topic(&bootstrap, &format!("{name}.{topic}"), partitions, &[]);
         }
         create_models_topic(&bootstrap, name);
-        let config = format!(
-            r#"
-[kafka]
-brokers = "{bootstrap}"
-group = "{name}"
-instance = "{name}-0"
-properties = {{ "session.timeout.ms" = "6000" }}
-[http]
-listen = "{http}"
-[store]
-url = "file://{}"
-[delivery]
-commit_interval = "100ms"
-{more}
-[streams.{name}]
-topics = ["{name}.in"]
-interval = "1h"
-horizon = 6
-targets = ["kw"]
-seasons = ["1d"]
-window = 256
-fields = {{ series = "/id", time = "/ts" }}
-model = {{ hidden = 8 }}
-training = {{ first_after = 60, every = 40, first_steps = 20, steps = 10, batch = 8, truncation = 24, holdout = 24 }}
-"#,
-            dir.path().join("store").display()
-        );
+        let config = Settings {
+            brokers: &bootstrap,
+            kafka: &format!(
+                "group = \"{name}\"\ninstance = \"{name}-0\"\nproperties = {{ \"session.timeout.ms\" = \"6000\" }}"
+            ),
+            http: &http,
+            store: &format!("file://{}", dir.path().join("store").display()),
+            sections: more,
+            name,
+            topic: &format!("{name}.in"),
+            stream: "horizon = 6\nwindow = 256\nmodel = { hidden = 8 }\n\
+                training = { first_after = 60, every = 40, first_steps = 20, steps = 10, batch = 8, truncation = 24, \
+                holdout = 24 }",
+        }
+        .text();
         std::fs::write(dir.path().join("tidecast.toml"), config).unwrap();
         Self { dir, name, http }
     }

@@ -1,7 +1,7 @@
 //! Two processes and the models topic, on a real Kafka: one trains, both serve what was announced last, and
 //! whichever is killed comes back to it.
 
-use crate::support::daemon::{Daemon, get, post};
+use crate::support::daemon::{Daemon, Settings, TOKEN, get, post};
 use crate::support::fleet::origin;
 use crate::support::kafka::{
     Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
@@ -21,7 +21,6 @@ use tidecast::training::Trained;
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: i32 = 4;
 const SERIES: i64 = 8;
-const TOKEN: &str = "a-token-for-these-tests";
 /// Hours that are fed before the next look.
 const CHUNK: i64 = 8;
 
@@ -103,37 +102,23 @@ impl Case {
         create_models_topic(&bootstrap, name);
         let seats = ["a", "b"].map(|seat| {
             let http = format!("127.0.0.1:{}", free_port());
-            let config = format!(
-                r#"
-[kafka]
-brokers = "{bootstrap}"
-group = "{name}"
-properties = {{ "session.timeout.ms" = "6000", "heartbeat.interval.ms" = "500" }}
-[http]
-listen = "{http}"
-token = "{TOKEN}"
-[store]
-url = "file://{}"
-[snapshots]
-every = "1s"
-[delivery]
-commit_interval = "100ms"
-[log]
-format = "json"
-[streams.{name}]
-topics = ["{name}.in"]
-interval = "1h"
-horizon = 4
-targets = ["kw"]
-seasons = ["1d"]
-window = 256
-fields = {{ series = "/id", time = "/ts" }}
-model = {{ hidden = 8, base = "last" }}
-training = {{ {training} }}
-promotion = {{ watch = 0 }}
-"#,
-                dir.path().join("store").display()
-            );
+            let config = Settings {
+                brokers: &bootstrap,
+                kafka: &format!(
+                    "group = \"{name}\"\n\
+                     properties = {{ \"session.timeout.ms\" = \"6000\", \"heartbeat.interval.ms\" = \"500\" }}"
+                ),
+                http: &http,
+                store: &format!("file://{}", dir.path().join("store").display()),
+                sections: "[snapshots]\nevery = \"1s\"\n[log]\nformat = \"json\"",
+                name,
+                topic: &format!("{name}.in"),
+                stream: &format!(
+                    "horizon = 4\nwindow = 256\nmodel = {{ hidden = 8, base = \"last\" }}\n\
+                     training = {{ {training} }}\npromotion = {{ watch = 0 }}"
+                ),
+            }
+            .text();
             let config = write(dir.path(), &format!("{seat}.toml"), &config);
             Seat { config, http, daemon: None }
         });

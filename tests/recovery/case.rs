@@ -1,7 +1,7 @@
 //! Topics, group and configs of one test, and what became of its readings.
 
 use super::log::LIMIT;
-use super::support::daemon::{Daemon, get};
+use super::support::daemon::{Daemon, Settings, get};
 use super::support::kafka::{
     Broker, Record, client, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
@@ -55,35 +55,19 @@ impl Case {
     fn daemon_of(&self, url: &str, stream: &str) -> (Daemon, String) {
         let (name, [kafka, sections, _]) = (self.name, self.lines);
         let http = format!("127.0.0.1:{}", free_port());
-        let config = format!(
-            r#"
-[kafka]
-brokers = "{}"
-group = "{name}"
-{kafka}
-[http]
-listen = "{http}"
-[store]
-url = "{url}"
-[delivery]
-commit_interval = "100ms"
-[log]
-format = "json"
-{sections}
-[streams.{name}]
-topics = ["{name}.in"]
-interval = "1h"
-horizon = 3
-targets = ["kw"]
-seasons = ["1d"]
-window = 64
-fields = {{ series = "/id", time = "/ts" }}
-model = {{ hidden = 4 }}
-training = {{ enabled = false }}
-{stream}
-"#,
-            Broker::shared().bootstrap()
-        );
+        let config = Settings {
+            brokers: &Broker::shared().bootstrap(),
+            kafka: &format!("group = \"{name}\"\n{kafka}"),
+            http: &http,
+            store: url,
+            sections: &format!("[log]\nformat = \"json\"\n{sections}"),
+            name,
+            topic: &format!("{name}.in"),
+            stream: &format!(
+                "horizon = 3\nwindow = 64\nmodel = {{ hidden = 4 }}\ntraining = {{ enabled = false }}\n{stream}"
+            ),
+        }
+        .text();
         let path = write(self.dir.path(), &format!("{http}.toml"), &config);
         (Daemon::spawn(&path, &[]), http)
     }

@@ -7,6 +7,54 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+/// Whoever bears it may change something over HTTP.
+pub const TOKEN: &str = "a-token-for-these-tests";
+
+/// The config of a daemon that answers hourly readings `{"id":…,"ts":…,"kw":…}` of one topic.
+pub struct Settings<'a> {
+    pub brokers: &'a str,
+    /// Lines of `[kafka]` besides.
+    pub kafka: &'a str,
+    /// Where the admin server listens.
+    pub http: &'a str,
+    pub store: &'a str,
+    /// Sections besides.
+    pub sections: &'a str,
+    /// The stream's name.
+    pub name: &'a str,
+    pub topic: &'a str,
+    /// Lines of the stream besides.
+    pub stream: &'a str,
+}
+
+impl Settings<'_> {
+    pub fn text(&self) -> String {
+        let Self { brokers, kafka, http, store, sections, name, topic, stream } = self;
+        format!(
+            r#"
+[kafka]
+brokers = "{brokers}"
+{kafka}
+[http]
+listen = "{http}"
+token = "{TOKEN}"
+[store]
+url = "{store}"
+[delivery]
+commit_interval = "100ms"
+{sections}
+[streams.{name}]
+topics = ["{topic}"]
+interval = "1h"
+targets = ["kw"]
+seasons = ["1d"]
+fields = {{ series = "/id", time = "/ts" }}
+{stream}
+"#
+        )
+    }
+}
+
 pub struct Daemon {
     process: Process,
     /// Holds the log.

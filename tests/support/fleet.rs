@@ -1,6 +1,6 @@
 //! Several daemons on one topic under load, and the count of what became of every reading.
 
-use super::daemon::{Daemon, get};
+use super::daemon::{Daemon, Settings, get};
 use super::kafka::{Record, committed_offsets, create_models_topic, create_topic, paced, read_committed};
 use super::process::{free_port, fresh_dir, write};
 use super::stream::any_model;
@@ -107,36 +107,19 @@ impl Site {
 
     fn seat_of(&self, file: &str, kafka: &str, topics: &str, store: &Path) -> Seat {
         let http = format!("127.0.0.1:{}", free_port());
-        let config = format!(
-            r#"
-[kafka]
-brokers = "{}"
-{kafka}
-[http]
-listen = "{http}"
-[store]
-url = "file://{}"
-[snapshots]
-every = "1s"
-[delivery]
-commit_interval = "100ms"
-[streams.{}]
-topics = ["{}"]
-{topics}
-interval = "1h"
-horizon = 4
-targets = ["kw"]
-seasons = ["1d"]
-window = 256
-fields = {{ series = "/id", time = "/ts" }}
-model = {{ hidden = 8 }}
-training = {{ enabled = false }}
-"#,
-            self.bootstrap,
-            store.display(),
-            self.name,
-            self.topic("in"),
-        );
+        let config = Settings {
+            brokers: &self.bootstrap,
+            kafka,
+            http: &http,
+            store: &format!("file://{}", store.display()),
+            sections: "[snapshots]\nevery = \"1s\"",
+            name: &self.name,
+            topic: &self.topic("in"),
+            stream: &format!(
+                "horizon = 4\nwindow = 256\nmodel = {{ hidden = 8 }}\ntraining = {{ enabled = false }}\n{topics}"
+            ),
+        }
+        .text();
         let config = write(self.dir.path(), &format!("{file}.toml"), &config);
         Seat { config, http, daemon: None }
     }
