@@ -4,7 +4,7 @@
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const HOURS: i64 = 700;
 const HORIZON: usize = 4;
@@ -323,4 +323,21 @@ fn seasons_are_found_in_what_comes_before_the_scores_alone() {
     assert_eq!(seasons("auto.toml", "2024-01-22T00:00:00Z"), (vec![24], "past".into()));
     let early = seasons("auto.toml", "2024-01-20T00:00:00Z");
     assert_eq!(early, (vec![24, 168], "interval".into()));
+}
+
+#[test]
+fn who_stops_listening_ends_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    table(&at("data.csv"), true);
+    config(&at("c.toml"), NO_NETWORK);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidecast"));
+    command.current_dir(folder.path());
+    command.args(["backtest", "--config", "c.toml", "--data", "data.csv", "--json", "s.json"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !said.contains("panicked"), "{said}");
+    assert!(json(&at("s.json"))["readings"].as_u64() > Some(0));
 }

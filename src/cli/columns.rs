@@ -13,6 +13,6 @@ pub(super) fn print(rows: &[Vec<String>]) {
             .zip(&widths)
             .map(|(word, width)| format!("{word:<width$}  ", width = *width))
             .collect();
-        println!("{others}{last}");
+        say!("{others}{last}");
     }
 }

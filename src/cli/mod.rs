@@ -2,6 +2,11 @@
 //!
 //! 0: done; 1: the work failed; 2: wrong use. What went wrong stands on standard error.
 
+/// `println!` for all commands; see [`say::say`].
+macro_rules! say {
+    ($($words:tt)*) => { $crate::cli::say::say(format_args!($($words)*)) };
+}
+
 mod backtest;
 mod columns;
 mod demo;
@@ -9,6 +14,7 @@ pub mod generate;
 mod models;
 mod progress;
 mod run;
+mod say;
 mod state;
 mod topics;
 mod validate;

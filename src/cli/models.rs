@@ -72,14 +72,14 @@ pub(super) fn models(verb: &Verb) -> Result<(), Failure> {
             let (stream, mut registry) = opened(&options.file, &options.stream)?;
             let version = version(&stream, &options.version)?;
             registry.promote(&stream, version).map_err(Failure::new)?;
-            println!("{} was announced", version.name(&stream.name));
+            say!("{} was announced", version.name(&stream.name));
             Ok(())
         }
         Verb::Rollback(options) => {
             let (stream, mut registry) = opened(&options.file, &options.stream)?;
             match registry.roll_back(&stream).map_err(Failure::new)? {
-                Some(version) => println!("{} was announced", version.name(&stream.name)),
-                None => println!("no network serves from now on: the experts do"),
+                Some(version) => say!("{} was announced", version.name(&stream.name)),
+                None => say!("no network serves from now on: the experts do"),
             }
             Ok(())
         }
@@ -100,11 +100,11 @@ fn list(options: &List) -> Result<(), Failure> {
         }
     }
     if options.json {
-        println!("{}", all.iter().map(|(stream, entry)| entry.json(stream)).collect::<Value>());
+        say!("{}", all.iter().map(|(stream, entry)| entry.json(stream)).collect::<Value>());
         return Ok(());
     }
     if all.is_empty() {
-        println!("no models");
+        say!("no models");
         return Ok(());
     }
     let head = ["model", "serves", "round", "why", "parent", "loss", "champion", "base", "p", "time"];
@@ -125,7 +125,7 @@ fn show(options: &Show) -> Result<(), Failure> {
         }));
     };
     if options.json {
-        println!("{}", entry.json(&stream));
+        say!("{}", entry.json(&stream));
         return Ok(());
     }
     let told = entry.told.as_ref().map_err(Failure::new)?;

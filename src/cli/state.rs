@@ -82,11 +82,11 @@ fn list(options: &List) -> Result<(), Failure> {
     }
     if options.json {
         let all: Vec<Value> = found.iter().map(Found::json).collect();
-        println!("{}", Value::from(all));
+        say!("{}", Value::from(all));
         return Ok(());
     }
     if found.is_empty() {
-        println!("no snapshots in {store}");
+        say!("no snapshots in {store}");
         return Ok(());
     }
     let head = ["stream", "shard", "generation", "offset", "series", "size", "ratio", "model", "age"];
@@ -114,7 +114,7 @@ fn show(options: &Show) -> Result<(), Failure> {
     while reader.next_chunk().map_err(Failure::new)?.is_some() {}
     let found = Found { stream, at, id, manifest: Ok(reader.manifest().clone()) };
     if options.json {
-        println!("{}", found.json());
+        say!("{}", found.json());
         return Ok(());
     }
     let manifest = reader.manifest();
@@ -138,7 +138,7 @@ fn show(options: &Show) -> Result<(), Failure> {
         rows.push(vec![format!("part {number}"), format!("{}, checked", size(part.bytes))]);
     }
     print(&rows);
-    println!("whole");
+    say!("whole");
     Ok(())
 }
 
@@ -184,7 +184,7 @@ fn show_series(
                     (target.clone(), Value::from(all.collect::<Vec<_>>()))
                 })
                 .collect();
-            println!(
+            say!(
                 "{}",
                 json!({ "series": name, "offset": id.offset.0, "state": state, "readings": readings })
             );

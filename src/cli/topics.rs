@@ -30,11 +30,11 @@ pub(super) fn topics(verb: &Verb) -> Result<(), Failure> {
     let mut failed = 0;
     for (name, outcome) in admin.create_topics(&specs).map_err(Failure::new)? {
         match outcome {
-            Creation::Created => println!("{name}: created"),
-            Creation::Exists => println!("{name}: is there"),
+            Creation::Created => say!("{name}: created"),
+            Creation::Exists => say!("{name}: is there"),
             Creation::Failed(cause) => {
                 failed += 1;
-                println!("{name}: {cause}");
+                say!("{name}: {cause}");
             }
         }
     }

@@ -1,22 +1,24 @@
 use super::Failure;
-use crate::config;
+use crate::config::{self, SeasonsFrom};
 use std::path::Path;
 
 /// Checks a config and says what it makes of it.
 pub(super) fn validate(path: &Path) -> Result<(), Failure> {
     let config = config::load(path)?;
-    println!("{}: right", path.display());
+    say!("{}: right", path.display());
     for stream in &config.streams {
-        println!(
-            "  {}: {} → {}; {} target(s), horizon {}, {} quantiles, seasons {:?} (from the {})",
+        let seasons = match stream.seasons_from {
+            SeasonsFrom::Sought => "seasons to be sought in its past".to_owned(),
+            from => format!("seasons {:?} (from the {})", stream.seasons, from.as_str()),
+        };
+        say!(
+            "  {}: {} → {}; {} target(s), horizon {}, {} quantiles, {seasons}",
             stream.name,
             stream.topics.join(", "),
             stream.forecast_topic,
             stream.targets.len(),
             stream.horizon,
             stream.levels.len(),
-            stream.seasons,
-            stream.seasons_from.as_str(),
         );
     }
     Ok(())

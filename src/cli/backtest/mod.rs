@@ -180,14 +180,14 @@ fn finish(
     let labels = labels(options);
     for (run, label) in runs.iter().zip(&labels) {
         if runs.len() > 1 {
-            println!("{label}");
+            say!("{label}");
         }
         let judge = &run.judge;
-        print!("{}", table::table(run.stream.name.as_str(), &judge.frame, &judge.scores(), judge.series()));
-        println!("\n{}", told(run));
+        say!("{}", table::table(run.stream.name.as_str(), &judge.frame, &judge.scores(), judge.series()));
+        say!("\n{}", told(run));
     }
     if let Some(comparison) = comparison {
-        print!("\n{}", comparison.text(&labels[0], &labels[1]));
+        say!("\n{}", comparison.text(&labels[0], &labels[1]));
     }
     eprintln!("{seconds:.1} s, {:.0} readings/s", runs[0].tally.readings as f64 / seconds);
     if let Some(file) = runs[0].file.take() {

@@ -63,10 +63,10 @@ pub(super) fn demo(options: &Options) -> Result<(), Failure> {
     let limit = config.daemon.stop_timeout;
     let mut signals = Signals::watch()?;
     let mut daemon = Daemon::start(config).map_err(Failure::new)?;
-    println!("broker     {} (Kafka; try kcat -b … -t power.forecasts)", broker.bootstrap_servers());
-    println!("dashboard  http://{}/", daemon.address());
-    println!("metrics    http://{}/metrics", daemon.address());
-    println!(
+    say!("broker     {} (Kafka; try kcat -b … -t power.forecasts)", broker.bootstrap_servers());
+    say!("dashboard  http://{}/", daemon.address());
+    say!("metrics    http://{}/metrics", daemon.address());
+    say!(
         "replaying four sets of real readings in {:?}; errors are in units of each series' deviation\n",
         options.replay
     );
@@ -96,7 +96,7 @@ pub(super) fn demo(options: &Options) -> Result<(), Failure> {
     run::stop(daemon, cause, limit)?;
     let readings: u64 = view.streams.iter().map(|s| s.readings).sum();
     let promoted = view.streams.iter().filter_map(|s| s.model).map(|v| v.0).sum::<u64>();
-    println!("\nended ({cause}): {readings} readings answered, {promoted} networks promoted");
+    say!("\nended ({cause}): {readings} readings answered, {promoted} networks promoted");
     Ok(())
 }
 

@@ -187,7 +187,7 @@ pub(super) fn generate(options: &Options) -> Result<(), Failure> {
     fleet.finish(&mut sinks)?;
     sinks.finish(began)?;
     if options.place.out.is_some() {
-        print!("{}", reading_config(options, covariates));
+        say!("{}", reading_config(options, covariates));
     }
     Ok(())
 }
