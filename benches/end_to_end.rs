@@ -31,8 +31,8 @@ use tidecast::config::{Config, from_toml};
 use tidecast::daemon::Daemon;
 use tidecast::domain::{EventTime, Forecast, ModelVersion, Offset, TargetForecast, TopicPartition};
 use tidecast::kafka::{Commit, Event, Feeder, Link};
-use tidecast::nn::Weights;
-use tidecast::training::{Trained, blueprint};
+use tidecast::nn::{Trained, Weights};
+use tidecast::training::blueprint;
 
 const PARTITIONS: usize = 4;
 const HORIZON: usize = 24;
@@ -85,10 +85,10 @@ fn figures(readings: usize, seconds: f64, cpu: f64) -> Value {
 fn daemon(config: Config, input: &str, readings: usize, network: bool) -> Value {
     let stream = config.streams[0].clone();
     if network {
-        let weights = Weights::initial(&blueprint(&stream).expect("a shape"), 1);
+        let weights = Weights::initial(&blueprint(&stream, &stream.model.networks[0]).expect("a shape"), 1);
         let champion = Champion {
             version: ModelVersion(1),
-            trained: Trained { weights: Arc::new(weights), optimiser: None },
+            networks: Trained { weights: Arc::new(weights), optimiser: None }.into(),
             rounds: 1,
             facts: BTreeMap::new(),
         };

@@ -25,8 +25,8 @@ use tidecast::checkpoint::{Bundles, Champion, Store};
 use tidecast::config::{Config, from_toml};
 use tidecast::domain::ModelVersion;
 use tidecast::kafka::{Start, Tail};
-use tidecast::nn::Weights;
-use tidecast::training::{Trained, blueprint};
+use tidecast::nn::{Trained, Weights};
+use tidecast::training::blueprint;
 
 const PARTITIONS: i32 = 4;
 /// Readings of each series in the snapshot.
@@ -54,12 +54,12 @@ fn text(bootstrap: &str, http: &str, store: &Path) -> String {
 
 fn keep_bundle(config: &Config) {
     let stream = &config.streams[0];
-    let shape = blueprint(stream).expect("a shape");
+    let shape = blueprint(stream, &stream.model.networks[0]).expect("a shape");
     // Fresh weights correct nothing, and what is forecast would be smaller than it is.
     let values = (0..shape.parameter_count() as u64).map(|i| 0.1 * noise(1, i) as f32).collect();
     let weights = Weights::try_new(shape, values).expect("weights");
-    let trained = Trained { weights: Arc::new(weights), optimiser: None };
-    let champion = Champion { version: ModelVersion(1), trained, rounds: 1, facts: BTreeMap::new() };
+    let networks = Trained { weights: Arc::new(weights), optimiser: None }.into();
+    let champion = Champion { version: ModelVersion(1), networks, rounds: 1, facts: BTreeMap::new() };
     let store = Store::open(&config.store).expect("a store");
     Bundles::new(&store, &stream.name).keep(&champion).expect("a bundle");
 }

@@ -1,12 +1,11 @@
 use super::part::checksum;
 use super::{Damage, Error, Store};
 use crate::domain::{ModelVersion, StreamName};
-use crate::nn::{Blueprint, bundle};
+use crate::nn::{Networks, bundle};
 use crate::telemetry::events;
-use crate::training::Trained;
+use crate::training::Shapes;
 use object_store::path::Path;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// How many bundles of a stream are kept.
 const KEEP: usize = 5;
@@ -22,11 +21,11 @@ pub struct Bundles {
     stream: StreamName,
 }
 
-/// The network that serves, and what is known of how it came to be.
+/// The networks that serve, and what is known of how they came to be.
 #[derive(Clone, Debug)]
 pub struct Champion {
     pub version: ModelVersion,
-    pub trained: Trained,
+    pub networks: Networks,
     /// Rounds that the stream has seen, this one's included.
     pub rounds: u64,
     /// Lineage and scores, as text.
@@ -59,8 +58,7 @@ impl Bundles {
         facts.insert("stream".into(), self.stream.to_string());
         facts.insert("version".into(), champion.version.0.to_string());
         facts.insert("rounds".into(), champion.rounds.to_string());
-        let trained = &champion.trained;
-        let bytes = bundle::save(&trained.weights, trained.optimiser.as_ref(), &facts)
+        let bytes = bundle::save(&champion.networks, &facts)
             .map_err(|cause| Error::Bundle { path: path.to_string(), cause })?;
         let checksum = checksum(&bytes);
         self.store.remove_halves(&self.folder)?;
@@ -96,18 +94,20 @@ impl Bundles {
         Ok(found)
     }
 
-    /// The newest bundle that can be read and has this shape; each one that can't be is logged.
+    /// The newest bundle that can be read and has a network of these shapes, with all such; each one that
+    /// can't be is logged.
     ///
     /// # Errors
     /// As [`Self::list`].
-    pub fn newest(&self, shape: &Blueprint) -> Result<Option<Champion>, Error> {
+    pub fn newest(&self, shapes: &Shapes) -> Result<Option<Champion>, Error> {
         for version in self.list()? {
             match self.load_version(version) {
-                Ok(Some(champion)) if champion.trained.weights.blueprint() == shape => {
-                    return Ok(Some(champion));
-                }
-                Ok(Some(_)) => {
-                    events::bundle_passed_over(&self.stream, version, &"the config asks for another shape")
+                Ok(Some(champion)) => {
+                    let networks = shapes.fitting(&champion.networks);
+                    if !networks.is_empty() {
+                        return Ok(Some(Champion { networks, ..champion }));
+                    }
+                    events::bundle_passed_over(&self.stream, version, &"the config asks for another shape");
                 }
                 Ok(None) => events::bundle_passed_over(&self.stream, version, &Damage::Missing),
                 Err(cause) => events::bundle_passed_over(&self.stream, version, &cause),
@@ -158,11 +158,6 @@ impl Bundles {
         let path = self.path(version);
         let loaded = bundle::load(bytes).map_err(|cause| Error::Bundle { path: path.to_string(), cause })?;
         let rounds = loaded.metadata.get("rounds").and_then(|r| r.parse().ok()).unwrap_or(version.0);
-        Ok(Champion {
-            version,
-            trained: Trained { weights: Arc::new(loaded.weights), optimiser: loaded.optimiser },
-            rounds,
-            facts: loaded.metadata,
-        })
+        Ok(Champion { version, networks: loaded.networks, rounds, facts: loaded.metadata })
     }
 }

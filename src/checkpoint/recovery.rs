@@ -6,7 +6,7 @@ use crate::domain::{Damaged, EventTime, ModelVersion, Offset, TopicPartition};
 use crate::engine::{Model, Restore, RestoreError, Shard};
 use crate::nn;
 use crate::telemetry::{Invariant, Violations, events};
-use crate::training::{blueprint, device};
+use crate::training::{Shapes, device};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -113,19 +113,22 @@ impl Recovery<'_> {
     fn model(&self, version: ModelVersion) -> Result<Option<Model>, Unusable> {
         let stream = &self.stream.name;
         let device = device(self.stream)?;
-        let found = match self.current.filter(|m| m.version == version) {
-            Some(model) => Some(model.clone()),
-            None => match Bundles::new(self.store, stream).load_version(version) {
-                Ok(champion) => champion.map(|c| Model { version, weights: c.trained.weights, device }),
-                Err(cause @ Error::Store { .. }) => return Err(cause.into()),
-                Err(cause) => {
-                    events::bundle_passed_over(stream, version, &cause);
-                    None
-                }
-            },
+        let shapes = Shapes::of(self.stream)?;
+        // Of several networks a part may serve, while the states are those of all.
+        let is_only = |model: &&Model| model.networks.len() == 1;
+        if let Some(model) = self.current.filter(|model| model.version == version).filter(is_only) {
+            return Ok(Some(model.clone()));
+        }
+        let found = match Bundles::new(self.store, stream).load_version(version) {
+            Ok(champion) => champion.map(|champion| champion.networks),
+            Err(cause @ Error::Store { .. }) => return Err(cause.into()),
+            Err(cause) => {
+                events::bundle_passed_over(stream, version, &cause);
+                None
+            }
         };
-        let shape = blueprint(self.stream)?;
-        let fits = found.filter(|m| *m.weights.blueprint() == shape);
+        let fits = found.filter(|networks| shapes.fitting(networks) == *networks);
+        let fits = fits.map(|networks| Model { version, networks: shapes.weights(&networks), device });
         if fits.is_none() {
             let cause = "it is gone, or the config asks for another shape: states are warmed from windows";
             events::bundle_passed_over(stream, version, &cause);

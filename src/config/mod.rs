@@ -26,7 +26,9 @@ pub use experts::{Accuracy, Experts};
 pub use fault::{Fault, Faults};
 pub use holidays::Holidays;
 pub use load::{LoadError, from_toml, load};
-pub use model::{ActivationKind, Architecture, Base, CellKind, Device, HeadKind, LayerKind, Model, NormKind};
+pub use model::{
+    ActivationKind, Architecture, Base, CellKind, Device, HeadKind, LayerKind, Model, NetworkKind, NormKind,
+};
 pub use promotion::Promotion;
 pub use seasons::SeasonsFrom;
 pub use section::parse_duration;

@@ -1,14 +1,46 @@
-//! `[streams.NAME.model]`: the network. Keys that mean nothing to the chosen family are unknown.
+//! `[streams.NAME.model]`: the network; or `models`, a list of several. Keys that mean nothing to the
+//! chosen family are unknown.
 
 use super::section::Section;
 
-/// The network, checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The networks that serve a stream together, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
-    pub network: Architecture,
+    /// At least one.
+    pub networks: Vec<NetworkKind>,
+    /// What each of them corrects.
     pub base: Base,
     pub device: Device,
 }
+
+/// One network of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkKind {
+    /// Under which it is judged among the experts.
+    pub name: String,
+    pub architecture: Architecture,
+}
+
+/// Under which experts and mixtures are judged.
+const TAKEN: [&str; 15] = [
+    "last",
+    "seasonal",
+    "profile",
+    "linear_last",
+    "linear_seasonal",
+    "linear_profile",
+    "linear_holt",
+    "linear_fast",
+    "arma",
+    "lms_slow",
+    "lms",
+    "lms_quick",
+    "velocity",
+    "experts",
+    "mixture",
+];
+/// The most networks of a stream.
+const NETWORKS_MAX: usize = 8;
 
 /// Where the network serves and learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,25 +130,39 @@ pub enum Base {
 }
 
 impl Model {
+    /// Whether any network unrolls its leads.
+    pub fn unrolls(&self) -> bool {
+        self.networks.iter().any(|network| network.architecture.unrolls())
+    }
+
+    /// The most readings before the newest that a network looks at.
+    pub fn memory(&self) -> usize {
+        self.networks.iter().map(|network| network.architecture.memory()).max().unwrap_or(0)
+    }
+}
+
+impl NetworkKind {
+    /// The name of a network that is the only one.
+    pub const ALONE: &str = "network";
+}
+
+impl Architecture {
     /// Whether forecasts are unrolled lead by lead, so that what is known of a lead has a place.
     pub fn unrolls(&self) -> bool {
-        matches!(
-            self.network,
-            Architecture::Recurrent { head: HeadKind::EncoderDecoder | HeadKind::VectorToSequence, .. }
-        )
+        matches!(self, Self::Recurrent { head: HeadKind::EncoderDecoder | HeadKind::VectorToSequence, .. })
     }
 
     /// How many readings before the newest a network looks at that looks at so many and no more.
     pub fn memory(&self) -> usize {
-        match self.network {
-            Architecture::Recurrent { .. } | Architecture::Convolved { .. } => 0,
-            Architecture::Wavenet { layers, stacks, .. } => stacks * ((1 << layers) - 1),
-            Architecture::Dense { readings, .. } | Architecture::Linear { readings } => readings - 1,
+        match *self {
+            Self::Recurrent { .. } | Self::Convolved { .. } => 0,
+            Self::Wavenet { layers, stacks, .. } => stacks * ((1 << layers) - 1),
+            Self::Dense { readings, .. } | Self::Linear { readings } => readings - 1,
         }
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Family {
     Lstm,
     Gru,
@@ -127,20 +173,57 @@ enum Family {
     Linear,
 }
 
-pub(super) fn model(mut s: Section<'_>, seasonal: bool, linear: bool) -> Model {
-    let family = s.choice(
-        "family",
-        &[
-            ("lstm", Family::Lstm),
-            ("gru", Family::Gru),
-            ("rnn", Family::Rnn),
-            ("wavenet", Family::Wavenet),
-            ("conv_gru", Family::ConvGru),
-            ("dense", Family::Dense),
-            ("linear", Family::Linear),
-        ],
-    );
-    let network = match family {
+pub(super) fn model(stream: &mut Section<'_>, seasonal: bool, linear: bool) -> Model {
+    let several = stream.sections("models");
+    let mut s = stream.section("model");
+    let base = base(&mut s, seasonal, linear);
+    let device = device(&mut s);
+    let networks = if several.is_empty() {
+        vec![NetworkKind { name: NetworkKind::ALONE.to_owned(), architecture: architecture(&mut s).1 }]
+    } else {
+        networks(several)
+    };
+    s.finish();
+    if networks.len() > NETWORKS_MAX {
+        stream.fault("models", format!("are {}; at most {NETWORKS_MAX}", networks.len()));
+    }
+    Model { networks, base, device }
+}
+
+/// Each under a name of its own, by default its family's.
+fn networks(sections: Vec<Section<'_>>) -> Vec<NetworkKind> {
+    let mut networks: Vec<NetworkKind> = Vec::with_capacity(sections.len());
+    for mut s in sections {
+        let (family, architecture) = architecture(&mut s);
+        let name = s.text("name", family);
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || name.len() > 40 || !name.chars().all(plain) {
+            s.fault("name", format!("is \"{name}\"; letters, digits, \"-\" and \"_\", at most 40"));
+        } else if TAKEN.contains(&name.as_str()) {
+            s.fault("name", format!("is \"{name}\", under which something else is judged: say another one"));
+        } else if networks.iter().any(|other| other.name == name) {
+            s.fault("name", format!("is \"{name}\", which another network of the stream has: say for example name = \"{name}_2\""));
+        }
+        s.finish();
+        networks.push(NetworkKind { name, architecture });
+    }
+    networks
+}
+
+/// A network, and the name of its family.
+fn architecture(s: &mut Section<'_>) -> (&'static str, Architecture) {
+    let families = [
+        ("lstm", Family::Lstm),
+        ("gru", Family::Gru),
+        ("rnn", Family::Rnn),
+        ("wavenet", Family::Wavenet),
+        ("conv_gru", Family::ConvGru),
+        ("dense", Family::Dense),
+        ("linear", Family::Linear),
+    ];
+    let family = s.choice("family", &families);
+    let name = families.iter().find(|(_, of)| *of == family).expect("it is one of them").0;
+    let architecture = match family {
         Family::Lstm | Family::Gru | Family::Rnn => {
             let head = s.choice(
                 "head",
@@ -152,7 +235,7 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool, linear: bool) -> Model {
                 ],
             );
             let unrolls = matches!(head, HeadKind::EncoderDecoder | HeadKind::VectorToSequence);
-            let layers = layers(&mut s, family, unrolls);
+            let layers = layers(s, family, unrolls);
             if head == HeadKind::VectorToSequence && layers.layers > 1 {
                 s.fault(
                     "layers",
@@ -170,11 +253,7 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool, linear: bool) -> Model {
                     format!("is {stride}; at most the kernel of {kernel}, or readings are lost"),
                 );
             }
-            Architecture::Convolved {
-                kernel,
-                stride: stride.min(kernel),
-                layers: layers(&mut s, family, false),
-            }
+            Architecture::Convolved { kernel, stride: stride.min(kernel), layers: layers(s, family, false) }
         }
         Family::Wavenet => {
             let channels = s.count("hidden", 32, 1..=1_024);
@@ -194,6 +273,10 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool, linear: bool) -> Model {
         },
         Family::Linear => Architecture::Linear { readings: s.count("readings", 24, 1..=4_096) },
     };
+    (name, architecture)
+}
+
+fn base(s: &mut Section<'_>, seasonal: bool, linear: bool) -> Base {
     let base = s.choice(
         "base",
         &[
@@ -210,9 +293,7 @@ pub(super) fn model(mut s: Section<'_>, seasonal: bool, linear: bool) -> Model {
     if base == Base::Linear && !linear {
         s.fault("base", "is \"linear\", which is not among the stream's experts");
     }
-    let device = device(&mut s);
-    s.finish();
-    Model { network, base, device }
+    base
 }
 
 fn device(s: &mut Section<'_>) -> Device {

@@ -174,7 +174,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
             format!("has a value that {} does not have: it must be above -1", transform.as_str()),
         );
     }
-    let model = model(s.section("model"), !seasons.is_empty(), experts.linear);
+    let model = model(&mut s, !seasons.is_empty(), experts.linear);
     let training = training(s.section("training"), &model, horizon);
     let promotion = promotion(s.section("promotion"));
     let longest = seasons.last().copied().unwrap_or(1);

@@ -8,8 +8,9 @@ use crate::checkpoint::{self, Bundles, Champion, Store};
 use crate::config::{Config, Stream};
 use crate::domain::{ModelVersion, RoundScores, StreamName};
 use crate::kafka;
+use crate::nn::{self, Networks};
 use crate::telemetry::{self, Board, Metrics, RoundOutcome, StreamMetrics, events};
-use crate::training::{Former, Outcome, Round, Trained, Why, blueprint};
+use crate::training::{Former, Outcome, Round, Shapes, Why};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,10 +22,11 @@ const HEARD_LIMIT: Duration = Duration::from_secs(10);
 /// What the trainer's thread works with: runs rounds, and carries out what comes of them.
 pub(super) struct Desk {
     store: Store,
+    shapes: BTreeMap<StreamName, Shapes>,
     /// The networks that rounds begin from, as they were loaded or made here.
     champions: BTreeMap<StreamName, Champion>,
-    /// What has won its round and has to win once more.
-    shadows: BTreeMap<StreamName, Trained>,
+    /// Those that have won their round and have to win once more.
+    shadows: BTreeMap<StreamName, Networks>,
     /// Rounds that each stream has seen here.
     rounds: BTreeMap<StreamName, u64>,
     /// Decisions of each stream that no bundle bears yet.
@@ -40,7 +42,7 @@ pub(super) struct Desk {
 enum Watched {
     No,
     Base,
-    Network(Champion),
+    Networks(Champion),
 }
 
 /// Why what was decided is not so.
@@ -83,9 +85,11 @@ impl Desk {
         metrics: &Metrics,
         board: &Board,
         stop: &Arc<AtomicBool>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, nn::Error> {
+        let shapes = config.streams.iter().map(|stream| Ok((stream.name.clone(), Shapes::of(stream)?)));
+        Ok(Self {
             store: store.clone(),
+            shapes: shapes.collect::<Result<_, nn::Error>>()?,
             champions: BTreeMap::new(),
             shadows: BTreeMap::new(),
             rounds: BTreeMap::new(),
@@ -95,7 +99,7 @@ impl Desk {
             metrics: metrics.clone(),
             board: board.clone(),
             stop: stop.clone(),
-        }
+        })
     }
 
     pub fn run(&mut self, job: &Job) {
@@ -125,11 +129,11 @@ impl Desk {
         let round = Round {
             stream,
             samples: &job.samples,
-            champion: champion.as_ref().map(|c| &c.trained),
+            champion: champion.as_ref().map(|c| &c.networks),
             former: match &watched {
                 Watched::No => Former::Unwatched,
                 Watched::Base => Former::Base,
-                Watched::Network(former) => Former::Network(&former.trained),
+                Watched::Networks(former) => Former::Networks(&former.networks),
             },
             shadow: shadow.as_ref(),
             start: job.start,
@@ -164,7 +168,7 @@ impl Desk {
         let scores = outcome.scores()?;
         found(case, &scores, metrics);
         let done = match outcome {
-            Outcome::Better { trained, .. } => self.crown(case, trained, &scores).map(|version| {
+            Outcome::Better { networks, .. } => self.crown(case, networks, &scores).map(|version| {
                 events::promoted(name, number, version, &scores);
                 metrics.promotions.inc();
                 (RoundOutcome::Promoted, Some(version))
@@ -173,9 +177,9 @@ impl Desk {
                 metrics.rollbacks.inc();
                 (RoundOutcome::RolledBack, to)
             }),
-            Outcome::Shadowed { trained, .. } => {
-                // It waits for its second round. Who trains next does not know of it; then it is forgotten.
-                self.shadows.insert(name.clone(), trained);
+            Outcome::Shadowed { networks, .. } => {
+                // They wait for their second round. Who trains next does not know of them; then they are forgotten.
+                self.shadows.insert(name.clone(), networks);
                 events::shadowed(name, number, &scores);
                 self.lineages.entry(name.clone()).or_default().shadowed(number, &scores);
                 self.confirm(case, Decision::Shadowed);
@@ -211,7 +215,7 @@ impl Desk {
         *rounds
     }
 
-    /// The network that serves, with its optimiser, whoever has made it.
+    /// The networks that serve, with their optimisers, whoever has made them.
     fn champion(
         &mut self,
         stream: &Stream,
@@ -221,13 +225,14 @@ impl Desk {
         if let Some(champion) = self.champions.get(&stream.name).filter(|c| c.version == model.version) {
             return Ok(Some(champion.clone()));
         }
+        let shapes = &self.shapes[&stream.name];
         let champion = match Bundles::new(&self.store, &stream.name).load_version(model.version) {
-            Ok(Some(champion)) => champion,
+            Ok(Some(champion)) => Champion { networks: shapes.fitting(&champion.networks), ..champion },
             Err(cause @ checkpoint::Error::Store { .. }) => return Err(cause),
             // What serves is all that is left of it.
             Ok(None) | Err(_) => Champion {
                 version: model.version,
-                trained: Trained { weights: model.weights.clone(), optimiser: None },
+                networks: shapes.networks(&model.networks),
                 rounds: standing.rounds,
                 facts: BTreeMap::new(),
             },
@@ -253,12 +258,13 @@ impl Desk {
         }
         let Some(version) = ModelVersion::named(parent, &stream.name) else { return Ok(Watched::No) };
         Ok(match Bundles::new(&self.store, &stream.name).load_version(version) {
-            Ok(Some(former)) if blueprint(stream).ok() == Some(*former.trained.weights.blueprint()) => {
-                Watched::Network(former)
-            }
+            Ok(Some(former)) => match self.shapes[&stream.name].fitting(&former.networks) {
+                networks if networks.is_empty() => Watched::No,
+                networks => Watched::Networks(Champion { networks, ..former }),
+            },
             Err(cause @ checkpoint::Error::Store { .. }) => return Err(cause),
             // What is gone, damaged or of another shape could not serve again.
-            Ok(_) | Err(_) => Watched::No,
+            Ok(None) | Err(_) => Watched::No,
         })
     }
 
@@ -266,7 +272,7 @@ impl Desk {
     fn crown(
         &mut self,
         case: &Case<'_>,
-        trained: Trained,
+        networks: Networks,
         scores: &RoundScores,
     ) -> Result<ModelVersion, Unkept> {
         let Case { stream, number, before, .. } = case;
@@ -294,7 +300,11 @@ impl Desk {
             ("time".to_owned(), now().to_string()),
             ("seed".to_owned(), stream.training.seed.to_string()),
         ]);
-        let champion = Champion { version, trained, rounds: *number, facts };
+        if networks.alone().is_none() {
+            let names: Vec<&str> = networks.iter().map(|(name, _)| name).collect();
+            facts.insert("networks".to_owned(), names.join(", "));
+        }
+        let champion = Champion { version, networks, rounds: *number, facts };
         let named = Named { version, checksum: bundles.keep(&champion)? };
         let said = Announcement { champion: Some(named), rounds: *number, decision: Decision::Promoted };
         self.herald.say(name, &said, &bundles)?;
@@ -315,7 +325,7 @@ impl Desk {
     ) -> Result<Option<ModelVersion>, Unkept> {
         let name = &case.stream.name;
         let to = match watched {
-            Watched::Network(former) => Some(former.version),
+            Watched::Networks(former) => Some(former.version),
             Watched::No | Watched::Base => None,
         };
         let bundles = Bundles::new(&self.store, name);

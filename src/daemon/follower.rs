@@ -6,12 +6,12 @@ use super::announcement::{Announcement, Named};
 use super::models::{Models, Standing};
 use crate::checkpoint::{self, Bundles, Store};
 use crate::config::{Config, Kafka, Stream};
-use crate::domain::StreamName;
+use crate::domain::{ModelVersion, StreamName};
 use crate::engine::Model;
 use crate::kafka::{self, Polled, Start, Tail};
-use crate::nn;
+use crate::nn::{self, Networks};
 use crate::telemetry::{Metrics, events};
-use crate::training::{blueprint, device};
+use crate::training::{Shapes, device};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,10 +100,9 @@ impl Follower {
             }
             if !standing.dismissed
                 && follower.models.current(&stream.name).is_none()
-                && let Some(champion) = Bundles::new(store, &stream.name).newest(&blueprint(&stream)?)?
+                && let Some(champion) = Bundles::new(store, &stream.name).newest(&Shapes::of(&stream)?)?
             {
-                let (version, weights) = (champion.version, champion.trained.weights);
-                follower.publish(&stream.name, Model { version, weights, device: device(&stream)? });
+                follower.publish(&stream.name, model(&stream, champion.version, &champion.networks)?);
             }
         }
         Ok(follower)
@@ -173,17 +172,21 @@ impl Follower {
     fn load(&self, stream: &Stream, named: Named) -> Result<Model, Refusal> {
         let bundles = Bundles::new(&self.store, &stream.name);
         let champion = bundles.load_exactly(named.version, named.checksum)?.ok_or(Refusal::Gone)?;
-        let weights = champion.trained.weights;
-        if *weights.blueprint() != blueprint(stream)? {
+        let networks = Shapes::of(stream)?.fitting(&champion.networks);
+        if networks.is_empty() {
             return Err(Refusal::Shape);
         }
-        Ok(Model { version: named.version, weights, device: device(stream)? })
+        Ok(model(stream, named.version, &networks)?)
     }
 
     fn publish(&self, stream: &StreamName, model: Model) {
         events::model_loaded(stream, model.version);
         self.models.publish(stream, model);
     }
+}
+
+fn model(stream: &Stream, version: ModelVersion, networks: &Networks) -> Result<Model, nn::Error> {
+    Ok(Model { version, networks: Shapes::of(stream)?.weights(networks), device: device(stream)? })
 }
 
 /// Notes an announcement, and says of which stream it is; `None` for one that is of none of ours, or none.

@@ -122,7 +122,7 @@ impl Daemon {
                 name: s.name.clone(),
                 levels: s.levels.clone(),
                 leads: Leads::buckets(s.horizon).learnt().to_vec(),
-                experts: Shard::judged(s).into_iter().map(str::to_owned).collect(),
+                experts: Shard::judged(s),
             })
             .collect();
         let metrics = Metrics::new(&shapes);

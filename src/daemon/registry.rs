@@ -9,7 +9,7 @@ use crate::domain::{ModelVersion, StreamName};
 use crate::kafka;
 use crate::nn;
 use crate::telemetry::{Metrics, events};
-use crate::training::blueprint;
+use crate::training::Shapes;
 use std::collections::BTreeMap;
 
 /// The models that there are of a config's streams, and which one was announced; for whoever wants to see
@@ -97,7 +97,7 @@ impl Registry {
         }
         let bundles = Bundles::new(&self.store, &stream.name);
         let champion = bundles.load_version(version)?.ok_or_else(|| Refused::Absent(name.clone()))?;
-        if *champion.trained.weights.blueprint() != blueprint(stream)? {
+        if Shapes::of(stream)?.fitting(&champion.networks).is_empty() {
             return Err(Refused::Shape(name));
         }
         self.say(stream, Some(version), Decision::Requested)?;
@@ -122,8 +122,8 @@ impl Registry {
     /// What served before a model: what its bundle says or, when that is gone, the next older one that fits.
     fn former(&self, stream: &Stream, of: ModelVersion) -> Result<Option<ModelVersion>, Refused> {
         let bundles = Bundles::new(&self.store, &stream.name);
-        let shape = blueprint(stream)?;
-        let fits = |champion: &Champion| *champion.trained.weights.blueprint() == shape;
+        let shapes = Shapes::of(stream)?;
+        let fits = |champion: &Champion| !shapes.fitting(&champion.networks).is_empty();
         let load = |version| match bundles.load_version(version) {
             Err(cause @ checkpoint::Error::Store { .. }) => Err(cause),
             found => Ok(found.ok().flatten().filter(fits)),

@@ -89,7 +89,7 @@ impl Trainer {
         let (jobs, inbox) = sync_channel(config.streams.len());
         let door = Door { jobs, busy: Arc::default(), hastened: Arc::default() };
         let stop = Arc::new(AtomicBool::new(false));
-        let desk = Desk::new(config, store, models, metrics, board, &stop);
+        let desk = Desk::new(config, store, models, metrics, board, &stop)?;
         let busy = door.busy.clone();
         let thread = Companion::start("trainer".into(), move || work(desk, &inbox, &busy))?;
         Ok(Self { door, stop, thread })

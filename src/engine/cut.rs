@@ -8,7 +8,7 @@
 use super::accounts::Accounts;
 use super::network::{Model, Stateful};
 use super::shard::{Shard, Waiting};
-use crate::config::Stream;
+use crate::config::{NetworkKind, Stream};
 use crate::domain::{Damaged, EventTime, ModelVersion, Take, Transform, put, put_bytes};
 use crate::nn;
 use crate::series::Slot;
@@ -82,6 +82,10 @@ impl Shard {
         // Said only where there is one, so that older cuts go on being of use.
         if stream.transform != Transform::None {
             shape["transform"] = stream.transform.as_str().into();
+        }
+        let networks: Vec<&str> = stream.model.networks.iter().map(|network| network.name.as_str()).collect();
+        if networks != [NetworkKind::ALONE] {
+            shape["networks"] = networks.into();
         }
         shape
     }

@@ -10,23 +10,25 @@ use crate::series::Scale;
 /// A base counts as wrong by at most this many of its units.
 const ERROR_MAX: f32 = 8.0;
 
-/// Where the parts of what is said stand, each `[horizon]` long: experts, the network, what the mixer
-/// makes of the experts (two copies and the mixture), the same of experts and network, and, where they
-/// are judged as they were given, an interval's error scale and bounds.
+/// Where the parts of what is said stand, each `[horizon]` long: experts, networks, what the mixer makes
+/// of the experts (two copies and the mixture), the same of experts and networks, and, where they are
+/// judged as they were given, an interval's error scale and bounds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lanes {
     pub experts: usize,
+    pub networks: usize,
     /// Of intervals; 0 where they are not kept.
     levels: usize,
 }
 
 impl Lanes {
-    pub fn network(self) -> usize {
-        self.experts
+    /// Experts and networks, which come first.
+    fn all(self) -> usize {
+        self.experts + self.networks
     }
 
     fn copies(self) -> usize {
-        self.network() + 1
+        self.all()
     }
 
     /// The experts' mixture.
@@ -60,9 +62,9 @@ impl Lanes {
         self.scale() + if self.keeps_bounds() { 1 + self.levels } else { 0 }
     }
 
-    /// Who is judged: every expert, their mixture, the network, and what is emitted.
+    /// Who is judged: every expert, their mixture, every network, and what is emitted.
     pub fn judged(self) -> impl Iterator<Item = usize> {
-        (0..self.experts).chain([self.mixture(), self.network(), self.point()])
+        (0..self.experts).chain([self.mixture()]).chain(self.experts..self.all()).chain([self.point()])
     }
 }
 
@@ -74,8 +76,9 @@ pub(super) struct Mixture {
     /// The lane that a network corrects, where it is one.
     base_lane: Option<usize>,
     panel: Panel,
+    networks: Vec<String>,
     mixer: Mixer,
-    /// Weighs the experts and the network.
+    /// Weighs the experts and the networks.
     outer: Mixer,
     waiting: Waiting,
     base_errors: LeadErrors,
@@ -130,17 +133,20 @@ impl Mixture {
         let (targets, horizon, leads) = (stream.targets.len(), stream.horizon, stream.leads());
         let experts = panel.names().len();
         let kept = if stream.experts.accuracy == Accuracy::Full { stream.levels.len() } else { 0 };
-        let lanes = Lanes { experts, levels: kept };
+        let networks: Vec<String> =
+            stream.model.networks.iter().map(|network| network.name.clone()).collect();
+        let lanes = Lanes { experts, networks: networks.len(), levels: kept };
         let base_lane = match stream.model.base {
             Base::Mixture => Some(lanes.mixture()),
             base => panel.base(base),
         };
         // A network has to prove itself.
         let beginning: Vec<f32> =
-            (0..=experts).map(|e| if e < experts { 1.0 / experts as f32 } else { 0.0 }).collect();
+            (0..lanes.all()).map(|e| if e < experts { 1.0 / experts as f32 } else { 0.0 }).collect();
         Self {
             mixer: Mixer::new(targets, experts, leads.clone(), panel.mix_from()),
-            outer: Mixer::new(targets, experts + 1, leads.clone(), panel.mix_from()).begin_with(&beginning),
+            outer: Mixer::new(targets, lanes.all(), leads.clone(), panel.mix_from()).begin_with(&beginning),
+            networks,
             waiting: Waiting::new(targets, lanes.count(), leads.learnt()),
             base_errors: LeadErrors::new(targets, leads.len()),
             intervals: Intervals::new(targets, leads.len(), stream.season().unwrap_or(1), &stream.levels),
@@ -157,9 +163,11 @@ impl Mixture {
     }
 
     /// The names of those that are judged, in the order of their lanes.
-    pub fn judged(&self) -> Vec<&'static str> {
-        let mut names = self.panel.names().to_vec();
-        names.extend(["experts", "network", "mixture"]);
+    pub fn judged(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.panel.names().iter().map(|name| (*name).to_owned()).collect();
+        names.push("experts".to_owned());
+        names.extend_from_slice(&self.networks);
+        names.push("mixture".to_owned());
         names
     }
 
@@ -245,10 +253,10 @@ impl Mixture {
         let matured = Matured { lanes, leads: n, values };
         let some = |from: usize, lanes: usize| &values[from * n..(from + lanes) * n];
         mixer.learn(slot, target, value, some(0, lanes.experts), some(lanes.copies(), MIXED));
-        outer.learn(slot, target, value, some(0, lanes.experts + 1), some(lanes.all_copies(), MIXED));
+        outer.learn(slot, target, value, some(0, lanes.all()), some(lanes.all_copies(), MIXED));
         let (mixed, emitted) = (matured.lane(lanes.mixture()), matured.lane(lanes.point()));
         mixer.learn_young(slot, target, value, deviation, some(0, lanes.experts), mixed);
-        outer.learn_young(slot, target, value, deviation, some(0, lanes.experts + 1), emitted);
+        outer.learn_young(slot, target, value, deviation, some(0, lanes.all()), emitted);
         let units = base_errors.of(slot).skip(target * n);
         for (i, (error, typical)) in errors.iter_mut().zip(units).enumerate() {
             let base = self.base_lane.map_or(scale.mean, |lane| matured.said(lane, i));
@@ -275,9 +283,10 @@ impl Mixture {
 
     /// Steps the experts on a reading and mixes what they say. `said`: `[lanes, horizon]`
     pub fn forecast(&mut self, at: At, reading: &Observation<'_>, said: &mut [f32]) {
-        let (experts, rest) = said.split_at_mut(self.lanes.experts * self.horizon);
+        let (lanes, h) = (self.lanes, self.horizon);
+        let (experts, rest) = said.split_at_mut(lanes.experts * h);
         self.panel.step(at.slot, at.target, reading, experts);
-        self.mixer.mix(at.slot, at.target, experts, &mut rest[self.horizon..][..MIXED * self.horizon]);
+        self.mixer.mix(at.slot, at.target, experts, &mut rest[lanes.networks * h..][..MIXED * h]);
     }
 
     /// What a network corrects, at a lead. `mean` is the series' own.
@@ -294,27 +303,36 @@ impl Mixture {
         self.base_errors.of(slot).enumerate().map(move |(i, error)| unit(error, deviation(i / n)))
     }
 
-    /// Mixes the experts with what the network makes of its base, if there is one. `y`: a network's outputs, in units of `scales`. `[learnt leads]` each
-    pub fn correct(&mut self, at: At, network: Option<(&[f32], &[f32])>, mean: f32, said: &mut [f32]) {
+    /// Mixes the experts with what each network makes of its base, where it is there: with its outputs, in
+    /// units of `scales`. `[learnt leads]` each
+    pub fn correct<'y>(
+        &mut self,
+        at: At,
+        networks: impl Iterator<Item = Option<&'y [f32]>>,
+        scales: &[f32],
+        mean: f32,
+        said: &mut [f32],
+    ) {
         let (h, lanes) = (self.horizon, self.lanes);
-        let network_at = lanes.network() * h;
-        if let Some((y, scales)) = network {
+        for (lane, y) in (lanes.experts..lanes.all()).zip(networks) {
+            let Some(y) = y else {
+                said[lane * h..][..h].fill(f32::NAN);
+                continue;
+            };
             let corrections = self.corrections.iter_mut().zip(y.iter().zip(scales));
             corrections.for_each(|(to, (y, scale))| *to = y * scale);
             for lead in 1..=h {
-                said[network_at + lead - 1] = self.base_of(said, lead, mean);
+                said[lane * h + lead - 1] = self.base_of(said, lead, mean);
             }
-            self.leads.add(&self.corrections, &mut said[network_at..][..h]);
-        } else {
-            said[network_at..][..h].fill(f32::NAN);
+            self.leads.add(&self.corrections, &mut said[lane * h..][..h]);
         }
-        let (experts, mixed) = said.split_at_mut((lanes.network() + 1) * h);
-        self.outer.mix(at.slot, at.target, experts, &mut mixed[MIXED * h..][..MIXED * h]);
+        let (all, mixed) = said.split_at_mut(lanes.all() * h);
+        self.outer.mix(at.slot, at.target, all, &mut mixed[MIXED * h..][..MIXED * h]);
     }
 
-    /// What the experts and the network weigh in what is emitted. `[experts + 1, learnt leads]`
+    /// What experts and networks weigh in what is emitted. `[experts + networks, learnt leads]`
     pub fn weights(&mut self, slot: usize, target: usize) -> Vec<f32> {
-        let mut weights = vec![0.0; (self.lanes.experts + 1) * self.leads.len()];
+        let mut weights = vec![0.0; self.lanes.all() * self.leads.len()];
         self.outer.weights(slot, target, &mut weights);
         weights
     }

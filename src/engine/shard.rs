@@ -151,9 +151,9 @@ impl Shard {
         own.into_iter().chain(mixture.tables_mut()).chain(alarms.tables_mut())
     }
 
-    /// The names under which errors are kept: every expert of a stream, their mixture (`experts`), the
+    /// The names under which errors are kept: every expert of a stream, their mixture (`experts`), every
     /// network, and what is emitted (`mixture`).
-    pub fn judged(stream: &Stream) -> Vec<&'static str> {
+    pub fn judged(stream: &Stream) -> Vec<String> {
         Mixture::new(stream, 0).judged()
     }
 
@@ -364,8 +364,8 @@ impl Shard {
         self.directory.len()
     }
 
-    /// What each expert, and the network as the last, weighs in the forecasts of a series' target.
-    /// `[experts + 1, learnt leads]`
+    /// What each expert, and after them each network, weighs in the forecasts of a series' target.
+    /// `[experts + networks, learnt leads]`
     pub fn weights(&mut self, slot: Slot, target: usize) -> Vec<f32> {
         self.mixture.weights(slot.index(), target)
     }

@@ -48,9 +48,9 @@ impl Emitted<'_> {
         self.transform.undo(f64::from(self.said[at]) + self.anchors[target])
     }
 
-    /// What the network said by itself.
-    pub fn network(&self, target: usize, lead: usize) -> f64 {
-        self.said(self.lanes.experts + 1, target, lead)
+    /// What one of the networks said by itself, in the order of the config.
+    pub fn network(&self, network: usize, target: usize, lead: usize) -> f64 {
+        self.said(self.lanes.experts + 1 + network, target, lead)
     }
 }
 
@@ -78,7 +78,9 @@ pub(super) struct Buffers {
     expected: Vec<f32>,
     /// What is said of the tile's series. `[TILE, targets, lanes, horizon]`
     said: Vec<f32>,
+    /// What the networks are shown of them. `[TILE, inputs]`
     x: Vec<f32>,
+    /// What the networks make of it. `[networks, the tile's series, targets, learnt leads]`
     y: Vec<f32>,
     warm_slots: Vec<u32>,
     warm_x: Vec<f32>,
@@ -118,7 +120,7 @@ impl Buffers {
             expected: vec![f32::NAN; TILE * targets * (1 + levels)],
             said: vec![0.0; TILE * targets * lanes.count() * h],
             x: vec![0.0; TILE * features.inputs()],
-            y: vec![0.0; TILE * features.outputs()],
+            y: vec![0.0; lanes.networks * TILE * features.outputs()],
             warm_slots: Vec::with_capacity(TILE),
             warm_x: Vec::new(),
             warm_y: Vec::new(),
@@ -160,6 +162,7 @@ impl Shard {
 
     fn run_tile(&mut self, tile: &[Turn], sink: &mut impl FnMut(Emitted<'_>)) -> Result<(), Error> {
         let (inputs, outputs) = (self.features.inputs(), self.features.outputs());
+        let networks = self.mixture.lanes.networks;
         self.buffers.slots.clear();
         self.buffers.places.clear();
         for (i, turn) in tile.iter().enumerate() {
@@ -171,8 +174,10 @@ impl Shard {
             self.buffers.slots.push(turn.slot.0);
         }
         if let Some(serving) = &mut self.serving {
-            let (x, y) =
-                (&self.buffers.x[..tile.len() * inputs], &mut self.buffers.y[..tile.len() * outputs]);
+            let (x, y) = (
+                &self.buffers.x[..tile.len() * inputs],
+                &mut self.buffers.y[..networks * tile.len() * outputs],
+            );
             serving.step(&self.buffers.slots, x, y)?;
         }
         self.step_incoming(tile)?;
@@ -195,7 +200,7 @@ impl Shard {
         self.incoming.as_mut().map_or(Ok(()), |i| i.stateful.grow(slots))
     }
 
-    /// The warm states of a network that is to serve step along.
+    /// The warm states of networks that are to serve step along.
     fn step_incoming(&mut self, tile: &[Turn]) -> Result<(), Error> {
         let Some(incoming) = &mut self.incoming else { return Ok(()) };
         let (inputs, outputs) = (self.features.inputs(), self.features.outputs());
@@ -206,7 +211,7 @@ impl Shard {
             b.warm_slots.push(turn.slot.0);
             b.warm_x.extend_from_slice(&b.x[i * inputs..][..inputs]);
         }
-        b.warm_y.resize(b.warm_slots.len() * outputs, 0.0);
+        b.warm_y.resize(self.mixture.lanes.networks * b.warm_slots.len() * outputs, 0.0);
         incoming.stateful.step(&b.warm_slots, &b.warm_x, &mut b.warm_y)
     }
 
@@ -386,8 +391,7 @@ impl Shard {
         let (h, targets) = (self.stream.horizon, self.stream.targets.len());
         let (lanes, learnt) = (self.mixture.lanes, self.mixture.leads.len());
         let width = lanes.count() * h;
-        let is_networked = self.serving.is_some();
-        if is_networked {
+        if self.serving.is_some() {
             let scales = self.scaler.scales(slot);
             let to = self.buffers.lead_scales.iter_mut();
             let from = self.mixture.lead_scales(slot.index(), |target| scales[target].deviation());
@@ -411,9 +415,13 @@ impl Shard {
             let slopes = [believed, scale.mean].map(|value| transform.slope(f64::from(value) + anchor));
             out.decimals = decimals(f64::from(scale.deviation()) * slopes[0].min(slopes[1]));
             let said = &mut b.said[(tile_at * targets + target) * width..][..width];
-            let y = &b.y[(tile_at * targets + target) * learnt..][..learnt];
-            let network = is_networked.then_some((y, &b.lead_scales[target * learnt..][..learnt]));
-            self.mixture.correct(at, network, scale.mean, said);
+            let (serving, y, tile) = (self.serving.as_ref(), &b.y, b.slots.len());
+            let networks = (0..lanes.networks).map(|network| {
+                let at = ((network * tile + tile_at) * targets + target) * learnt;
+                serving.filter(|s| s.holds_network(network)).map(|_| &y[at..][..learnt])
+            });
+            let scales = &b.lead_scales[target * learnt..][..learnt];
+            self.mixture.correct(at, networks, scales, scale.mean, said);
             let each = 1 + self.stream.levels.len();
             let expected = &b.expected[(tile_at * targets + target) * each..][..each];
             out.expected.clear();

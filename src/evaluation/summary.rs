@@ -5,7 +5,7 @@ use crate::domain::Leads;
 pub struct Summary {
     buckets: Vec<usize>,
     levels: usize,
-    names: Vec<&'static str>,
+    names: Vec<String>,
     /// Sum of scaled absolute errors and their number. `[experts, buckets]`
     errors: Vec<(f64, f64)>,
     /// How often the target lay at or below the quantile, and of how many. `[levels, buckets]`
@@ -14,7 +14,7 @@ pub struct Summary {
 
 impl Summary {
     /// `names` are those of the experts.
-    pub fn new(horizon: usize, names: Vec<&'static str>, levels: usize) -> Self {
+    pub fn new(horizon: usize, names: Vec<String>, levels: usize) -> Self {
         let buckets = Leads::buckets(horizon).learnt().to_vec();
         let n = buckets.len();
         Self {
@@ -81,7 +81,7 @@ impl Summary {
     }
 
     /// The names of the experts, in the order of their errors.
-    pub fn names(&self) -> &[&'static str] {
+    pub fn names(&self) -> &[String] {
         &self.names
     }
 

@@ -26,6 +26,7 @@ mod kernel;
 mod layer;
 mod serve;
 mod train;
+mod trained;
 mod weights;
 
 pub use arena::Arena;
@@ -34,4 +35,5 @@ pub use device::Device;
 pub use error::Error;
 pub use serve::Network;
 pub use train::{Chunk, Dropout, Loss, OptimiserState, Trainer, TrainerSettings};
+pub use trained::{Networks, Trained};
 pub use weights::Weights;

@@ -1,5 +1,5 @@
 use super::{Calendar, RecentView, Scale};
-use crate::config::{Accuracy, Base, Fill, Stream};
+use crate::config::{Accuracy, Base, Fill, NetworkKind, Stream};
 use crate::domain::{Grid, Leads};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
@@ -88,7 +88,17 @@ impl Features {
 
     /// All inputs of a reading.
     pub fn inputs(&self) -> usize {
-        self.own() + self.calendar.width() + self.leads.len() * self.known()
+        self.plain() + self.leads.len() * self.known()
+    }
+
+    /// Those that one of the stream's networks is shown: one that does not unroll its leads needs nothing
+    /// of each by itself.
+    pub fn inputs_of(&self, network: &NetworkKind) -> usize {
+        if network.architecture.unrolls() { self.inputs() } else { self.plain() }
+    }
+
+    fn plain(&self) -> usize {
+        self.own() + self.calendar.width()
     }
 
     /// The last inputs of a reading, so many for each lead, are what is known of the leads.
@@ -204,13 +214,13 @@ impl Features {
     }
 
     /// Writes the inputs that follow from the cell, and from its own ones, which are written. `row`:
-    /// `[inputs]`.
+    /// `[inputs]`, or without those of each lead.
     pub fn complete(&mut self, cell: i64, row: &mut [f32]) {
         let (known, calendar) = (self.known(), self.lead_calendar());
         let (own, rest) = row.split_at_mut(self.own());
         let (now, leads) = rest.split_at_mut(self.calendar.width());
         now.copy_from_slice(self.calendar.features(cell));
-        if known == 0 {
+        if known == 0 || leads.is_empty() {
             return;
         }
         let told = &own[own.len() - self.ahead()..];

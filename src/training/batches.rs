@@ -1,4 +1,4 @@
-use crate::config::{Architecture, HeadKind, Stream};
+use crate::config::{Architecture, HeadKind, NetworkKind, Stream};
 use crate::nn::Chunk;
 use crate::series::{Features, WindowCopy};
 use rand::Rng;
@@ -8,6 +8,8 @@ use std::ops::Range;
 pub(super) struct Batches<'a> {
     samples: &'a [WindowCopy],
     features: Features,
+    /// Of a reading.
+    inputs: usize,
     /// Newest readings of a window that are kept for judging.
     holdout: usize,
     /// Readings that warm a state before the first gradient.
@@ -34,11 +36,11 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    fn reset(&mut self, batch: usize, warm: usize, steps: usize, features: &Features) {
+    fn reset(&mut self, batch: usize, warm: usize, steps: usize, (inputs, outputs): (usize, usize)) {
         (self.batch, self.warm, self.steps) = (batch, warm, steps);
-        let outputs = batch * steps * features.outputs();
+        let outputs = batch * steps * outputs;
         for (buffer, len) in [
-            (&mut self.x, batch * (warm + steps) * features.inputs()),
+            (&mut self.x, batch * (warm + steps) * inputs),
             (&mut self.targets, outputs),
             (&mut self.mask, outputs),
         ] {
@@ -56,17 +58,19 @@ impl Cut {
 
 impl<'a> Batches<'a> {
     /// `None` when no window is long enough to learn from and be judged on.
-    pub fn new(stream: &'a Stream, samples: &'a [WindowCopy]) -> Option<Self> {
+    pub fn new(stream: &'a Stream, network: &NetworkKind, samples: &'a [WindowCopy]) -> Option<Self> {
         let longest = samples.iter().map(|s| s.view().len()).max()?;
         let holdout = stream.training.holdout.min(longest / 4);
         let learnt = longest.checked_sub(holdout + stream.horizon)?;
         let truncation = stream.training.truncation.min(learnt);
-        let warm = stream.training.burn_in.max(stream.model.memory()).min(learnt - truncation);
+        let warm = stream.training.burn_in.max(network.architecture.memory()).min(learnt - truncation);
         let last_only =
-            matches!(stream.model.network, Architecture::Recurrent { head: HeadKind::Direct, .. });
+            matches!(network.architecture, Architecture::Recurrent { head: HeadKind::Direct, .. });
+        let features = Features::new(stream);
         (holdout > stream.horizon && truncation >= 2).then(|| Self {
             samples,
-            features: Features::new(stream),
+            inputs: features.inputs_of(network),
+            features,
             holdout,
             warm,
             truncation,
@@ -82,7 +86,7 @@ impl<'a> Batches<'a> {
 
     /// Features of a reading and outputs of a network.
     pub fn widths(&self) -> (usize, usize) {
-        (self.features.inputs(), self.features.outputs())
+        (self.inputs, self.features.outputs())
     }
 
     /// Series, and of each the newest readings that are judged on.
@@ -92,7 +96,7 @@ impl<'a> Batches<'a> {
 
     /// A random mini-batch to learn from. No target in it is among the held-out readings.
     pub fn learn(&mut self, batch: usize, rng: &mut impl Rng, cut: &mut Cut) {
-        cut.reset(batch, self.warm, self.truncation, &self.features);
+        cut.reset(batch, self.warm, self.truncation, self.widths());
         let (holdout, last_only) = (self.holdout, self.last_only);
         for row in 0..batch {
             let sample = rng.random_range(0..self.samples.len());
@@ -113,7 +117,7 @@ impl<'a> Batches<'a> {
 
     /// The held-out readings of some samples, after readings that warm the state.
     pub fn judge(&mut self, samples: Range<usize>, cut: &mut Cut) {
-        cut.reset(samples.len(), self.warm + self.truncation, self.holdout, &self.features);
+        cut.reset(samples.len(), self.warm + self.truncation, self.holdout, self.widths());
         for (row, sample) in samples.enumerate() {
             self.fill(cut, row, sample, 0, |_, _| true);
         }

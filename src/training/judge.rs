@@ -44,6 +44,18 @@ impl Losses {
         Ok(Self { steps, holdout, horizon: stream.horizon })
     }
 
+    /// What networks lose together: the mean of what each does.
+    pub fn together(each: &[&Self]) -> Self {
+        let mut all = each[0].clone();
+        for (i, step) in all.steps.iter_mut().enumerate() {
+            *step = each.iter().fold([0.0; 2], |[a, b], losses| {
+                let [sum, n] = losses.steps[i];
+                [a + sum, b + n]
+            });
+        }
+        all
+    }
+
     /// Over all targets; infinite without any.
     pub fn mean(&self) -> f64 {
         let [sum, n] = self.steps.iter().fold([0.0, 0.0], |[a, b], [sum, n]| [a + sum, b + n]);

@@ -10,6 +10,6 @@ mod round;
 mod schedule;
 mod shape;
 
-pub use round::{Former, Outcome, Round, RoundError, Trained};
+pub use round::{Former, Outcome, Round, RoundError};
 pub use schedule::{Clock, Due, Start, Why};
-pub use shape::{blueprint, device};
+pub use shape::{Shapes, blueprint, device};

@@ -2,10 +2,10 @@ use super::batches::{Batches, Cut};
 use super::judge::Losses;
 use super::schedule::Start;
 use super::shape::{blueprint, device, loss};
-use crate::config::{Promotion, Stream};
+use crate::config::{NetworkKind, Promotion, Stream};
 use crate::domain::RoundScores;
 use crate::evaluation::Verdict;
-use crate::nn::{Dropout, Error, OptimiserState, Trainer, TrainerSettings, Weights};
+use crate::nn::{Dropout, Error, Networks, Trained, Trainer, TrainerSettings, Weights};
 use crate::series::WindowCopy;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -17,25 +17,17 @@ const CHECKPOINT: usize = 20;
 /// How sure it must be that a challenger is better that saves less than `promotion.gain`.
 const PROOF: f64 = 0.95;
 
-/// A network and how far its optimiser has come.
-#[derive(Clone, Debug)]
-pub struct Trained {
-    pub weights: Arc<Weights>,
-    /// `None` where a bundle came without: it starts afresh.
-    pub optimiser: Option<OptimiserState>,
-}
-
 /// What a round is made of.
 pub struct Round<'a> {
     pub stream: &'a Stream,
     pub samples: &'a [WindowCopy],
-    /// The network that serves; `None` before the first.
-    pub champion: Option<&'a Trained>,
+    /// The networks that serve; `None` before the first.
+    pub champion: Option<&'a Networks>,
     /// What the champion is still held against.
     pub former: Former<'a>,
-    /// The challenger that was better in the round before and has to be so again; the round is its trial,
-    /// and trains none.
-    pub shadow: Option<&'a Trained>,
+    /// The challengers that were better in the round before and have to be so again; the round is their
+    /// trial, and trains none.
+    pub shadow: Option<&'a Networks>,
     pub start: Start,
     /// The number of the round: with the stream's seed it makes all randomness.
     pub number: u64,
@@ -48,16 +40,17 @@ pub enum Former<'a> {
     Unwatched,
     /// The base alone.
     Base,
-    Network(&'a Trained),
+    Networks(&'a Networks),
 }
 
 /// What came of a round.
 #[derive(Debug)]
 pub enum Outcome {
-    /// A network that is better on the held-out readings than the champion and than its base alone.
-    Better { trained: Trained, scores: RoundScores },
-    /// As [`Outcome::Better`], but it has to be so once more on readings that are still to come.
-    Shadowed { trained: Trained, scores: RoundScores },
+    /// What is to serve: at least one network is better on the held-out readings than the champion's and
+    /// than its base alone, the others are the champion's.
+    Better { networks: Networks, scores: RoundScores },
+    /// The better ones, which have to be so once more on readings that are still to come.
+    Shadowed { networks: Networks, scores: RoundScores },
     /// None was.
     Rejected(RoundScores),
     /// The champion is worse than what served before it.
@@ -97,24 +90,26 @@ fn schedule(step: usize, steps: usize, warm_up: usize, least: f64) -> f64 {
 }
 
 impl Round<'_> {
-    /// Holds the champion against what served before it, while it is watched; then tries a shadow, or
-    /// trains a challenger: from the champion or afresh, the best of its checkpoints (RECIPE.md). All are
-    /// judged on the same newest readings, from which nothing in the round learns, and so is the base
-    /// alone. After every mini-batch `go_on` may wait, and may end the round by saying no.
+    /// Holds the champion against what served before it, while it is watched; then tries shadows, or
+    /// trains a challenger for each network of the stream: from the champion's or afresh, the best of its
+    /// checkpoints (RECIPE.md). Each is judged by itself, all on the same newest readings, from which
+    /// nothing in the round learns, and so is the base alone, which stands in for a network that there is
+    /// not. After every mini-batch `go_on` may wait, and may end the round by saying no.
     ///
     /// # Errors
-    /// When the network can't be trained: its gradients are not finite, or the device fails.
+    /// When a network can't be trained: its gradients are not finite, or the device fails.
     pub fn run(&self, go_on: &mut dyn FnMut() -> bool) -> Result<Outcome, RoundError> {
-        let Some(mut batches) = Batches::new(self.stream, self.samples) else { return Ok(Outcome::TooYoung) };
-        let mut cut = Cut::default();
-        let rules = self.stream.promotion;
-        let base = self.judge(&mut batches, None, &mut cut)?;
-        let champion = self.champion.map(|c| self.judge(&mut batches, Some(c), &mut cut)).transpose()?;
-        let mut bench = Bench { base, champion, former: None };
+        let kinds = &self.stream.model.networks;
+        let batches = kinds.iter().map(|kind| Batches::new(self.stream, kind, self.samples));
+        let Some(mut batches) = batches.collect::<Option<Vec<_>>>() else { return Ok(Outcome::TooYoung) };
+        let (mut cut, rules) = (Cut::default(), self.stream.promotion);
+        let base = Losses::of(self.stream, &mut batches[0], None, &mut cut)?;
+        let champions = self.champion.map(|c| self.judge(c, &mut batches, &mut cut)).transpose()?;
+        let mut bench = Bench::new(&base, champions.as_deref());
         if let (Some(champion), false) = (&bench.champion, matches!(self.former, Former::Unwatched)) {
             let former = match self.former {
-                Former::Network(former) => self.judge(&mut batches, Some(former), &mut cut)?,
-                Former::Unwatched | Former::Base => bench.base.clone(),
+                Former::Networks(former) => together(&base, &self.judge(former, &mut batches, &mut cut)?),
+                Former::Unwatched | Former::Base => base.clone(),
             };
             let verdict = former.against(champion);
             bench.former = Some(former.mean());
@@ -122,43 +117,74 @@ impl Round<'_> {
                 return Ok(Outcome::Worse(bench.scores(None, verdict)));
             }
         }
-        if let Some(shadow) = self.shadow {
-            let losses = self.judge(&mut batches, Some(shadow), &mut cut)?;
-            let (better, scores) = bench.verdict(&losses, rules);
-            return Ok(match better {
-                true => Outcome::Better { trained: shadow.clone(), scores },
-                false => Outcome::Rejected(scores),
+        let mut challengers = Vec::with_capacity(kinds.len());
+        for (at, kind) in kinds.iter().enumerate() {
+            challengers.push(match self.shadow.map(|shadow| shadow.get(&kind.name)) {
+                Some(Some(shadow)) => {
+                    Some((shadow.clone(), self.judge_one(shadow, &mut batches[at], &mut cut)?))
+                }
+                // It is not on trial.
+                Some(None) => None,
+                None => match self.train(at, &mut batches[at], &mut cut, go_on)? {
+                    None => return Ok(Outcome::Stopped),
+                    trained => trained,
+                },
             });
         }
-        let Some((trained, losses)) = self.train(&mut batches, &mut cut, go_on)? else {
-            return Ok(Outcome::Stopped);
-        };
-        let (better, scores) = bench.verdict(&losses, rules);
-        Ok(match (better, rules.shadow) {
-            (false, _) => Outcome::Rejected(scores),
-            (true, false) => Outcome::Better { trained, scores },
-            (true, true) => Outcome::Shadowed { trained, scores },
+        let mut better = Networks::default();
+        let (mut all, mut next) = (Vec::new(), Vec::new());
+        for (at, kind) in kinds.iter().enumerate() {
+            let own = champions.as_ref().and_then(|all| all[at].clone());
+            let Some((trained, losses)) = challengers[at].take() else {
+                all.push(own.clone());
+                next.push(own);
+                continue;
+            };
+            let mine = Bench { base: base.clone(), champion: own.clone(), former: None };
+            let is_better = mine.verdict(&losses, rules).0;
+            if is_better {
+                better.insert(&kind.name, trained);
+            }
+            all.push(Some(losses.clone()));
+            next.push(if is_better { Some(losses) } else { own });
+        }
+        // What is told: of those that are to serve together or, where nothing changes, of all that were tried.
+        let told = if better.is_empty() { all } else { next };
+        let scores = bench.verdict(&together(&base, &told), rules).1;
+        Ok(match (better.is_empty(), rules.shadow && self.shadow.is_none()) {
+            (true, _) => Outcome::Rejected(scores),
+            (false, true) => Outcome::Shadowed { networks: better, scores },
+            (false, false) => Outcome::Better { networks: self.with(better), scores },
         })
     }
 
-    /// The best checkpoint and what it lost; `None` when `go_on` said no.
+    /// The champion's networks, but for those that were better.
+    fn with(&self, better: Networks) -> Networks {
+        let kept = self.champion.into_iter().flat_map(Networks::iter);
+        kept.chain(better.iter()).map(|(name, trained)| (name, trained.clone())).collect()
+    }
+
+    /// The best checkpoint of one network and what it lost; `None` when `go_on` said no.
     fn train(
         &self,
+        at: usize,
         batches: &mut Batches<'_>,
         cut: &mut Cut,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<(Trained, Losses)>, RoundError> {
         let settings = &self.stream.training;
-        let from = self.champion.filter(|_| self.start == Start::Refresh);
+        let kind = &self.stream.model.networks[at];
+        let from = self.champion.filter(|_| self.start == Start::Refresh).and_then(|c| c.get(&kind.name));
+        let seed = self.seed(at);
         let (steps, rate, warm_up, least) = match from {
             None => (settings.budget.first_steps, settings.learning_rate, 20, 0.1),
             Some(_) => (settings.budget.steps, settings.refresh_learning_rate, 5, 0.2),
         };
         let mut trainer = match from {
-            Some(champion) => self.trainer(&champion.weights, rate)?,
-            None => self.trainer(&Weights::initial(&blueprint(self.stream)?, self.seed()), rate)?,
+            Some(champion) => self.trainer(&champion.weights, rate, seed)?,
+            None => self.trainer(&Weights::initial(&blueprint(self.stream, kind)?, seed), rate, seed)?,
         };
-        let mut rng = ChaCha8Rng::seed_from_u64(self.seed());
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut best: Option<(Trained, Losses)> = None;
         for step in 0..steps {
             trainer.set_learning_rate(rate * schedule(step, steps, warm_up, least))?;
@@ -181,19 +207,32 @@ impl Round<'_> {
         Ok(best)
     }
 
+    /// What each network of the stream lost; `None` where it is not there.
     fn judge(
         &self,
+        networks: &Networks,
+        batches: &mut [Batches<'_>],
+        cut: &mut Cut,
+    ) -> Result<Vec<Option<Losses>>, RoundError> {
+        let each = self.stream.model.networks.iter().zip(batches);
+        let mut judge = |(kind, batches): (&NetworkKind, &mut Batches<'_>)| {
+            networks.get(&kind.name).map(|network| self.judge_one(network, batches, cut)).transpose()
+        };
+        each.map(&mut judge).collect()
+    }
+
+    fn judge_one(
+        &self,
+        network: &Trained,
         batches: &mut Batches<'_>,
-        network: Option<&Trained>,
         cut: &mut Cut,
     ) -> Result<Losses, RoundError> {
-        let rate = self.stream.training.learning_rate;
-        let trainer = network.map(|network| self.trainer(&network.weights, rate)).transpose()?;
-        Ok(Losses::of(self.stream, batches, trainer.as_ref(), cut)?)
+        let trainer = self.trainer(&network.weights, self.stream.training.learning_rate, self.seed(0))?;
+        Ok(Losses::of(self.stream, batches, Some(&trainer), cut)?)
     }
 
     /// Moments of other readings, made for another rate, are worse than none: none are taken over.
-    fn trainer(&self, weights: &Weights, learning_rate: f64) -> Result<Trainer, Error> {
+    fn trainer(&self, weights: &Weights, learning_rate: f64, seed: u64) -> Result<Trainer, Error> {
         let settings = &self.stream.training;
         let settings = TrainerSettings {
             learning_rate,
@@ -204,16 +243,23 @@ impl Round<'_> {
                 recurrent: settings.recurrent_dropout as f32,
                 between: settings.layer_dropout as f32,
             },
-            seed: self.seed(),
+            seed,
             teacher_forcing: settings.teacher_forcing as f32,
             loss: loss(self.stream),
         };
         Trainer::on(&device(self.stream)?, weights, None, settings)
     }
 
-    fn seed(&self) -> u64 {
-        self.stream.training.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.number)
+    /// Of one network.
+    fn seed(&self, at: usize) -> u64 {
+        let seed = self.stream.training.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.number);
+        seed.wrapping_add((at as u64).wrapping_mul(0xD1B5_4A32_D192_ED03))
     }
+}
+
+/// What networks lose together, of which the base stands in for those that there are not.
+fn together(base: &Losses, networks: &[Option<Losses>]) -> Losses {
+    Losses::together(&networks.iter().map(|losses| losses.as_ref().unwrap_or(base)).collect::<Vec<_>>())
 }
 
 /// Whom a challenger has to beat.
@@ -224,6 +270,16 @@ struct Bench {
 }
 
 impl Bench {
+    /// For all networks of a stream together.
+    fn new(base: &Losses, champions: Option<&[Option<Losses>]>) -> Self {
+        let alone = vec![None; champions.map_or(1, <[_]>::len)];
+        Self {
+            base: together(base, &alone),
+            champion: champions.map(|champions| together(base, champions)),
+            former: None,
+        }
+    }
+
     /// Whether it is better than the champion and than the base, by the test of the one that is the harder
     /// to beat: beyond doubt where it saves little of the base's loss. That the best of several checkpoints is a little
     /// lucky is left to these rules: they resemble each other far too much to be counted as so many tries.

@@ -1,8 +1,13 @@
 use crate::config::{
-    self, ActivationKind, Architecture, CellKind, HeadKind, LayerKind, LossKind, NormKind, Stream,
+    self, ActivationKind, Architecture, CellKind, HeadKind, LayerKind, LossKind, NetworkKind, NormKind,
+    Stream,
 };
-use crate::nn::{Activation, Blueprint, Cell, Device, Error, Family, Head, Loss, Norm, Recurrent};
+use crate::nn::{
+    Activation, Blueprint, Cell, Device, Error, Family, Head, Loss, Networks, Norm, Recurrent, Trained,
+    Weights,
+};
 use crate::series::Features;
+use std::sync::Arc;
 
 /// Where a stream's networks serve and learn.
 ///
@@ -16,15 +21,52 @@ pub fn device(stream: &Stream) -> Result<Device, Error> {
     }
 }
 
-/// The shape of a stream's network.
+/// The networks that a stream's config asks for: their names and shapes, in its order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shapes(Vec<(String, Blueprint)>);
+
+impl Shapes {
+    /// # Errors
+    /// When a network would be too large.
+    pub fn of(stream: &Stream) -> Result<Self, Error> {
+        let shape = |kind: &NetworkKind| Ok((kind.name.clone(), blueprint(stream, kind)?));
+        stream.model.networks.iter().map(shape).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Those networks that are still asked for; there may be none.
+    pub fn fitting(&self, networks: &Networks) -> Networks {
+        let found = |(name, shape): &(String, Blueprint)| {
+            let trained = networks.get(name).filter(|trained| trained.weights.blueprint() == shape)?;
+            Some((name.clone(), trained.clone()))
+        };
+        self.0.iter().filter_map(found).collect()
+    }
+
+    /// The weights of each network, where it is there.
+    pub fn weights(&self, networks: &Networks) -> Vec<Option<Arc<Weights>>> {
+        let of = |name: &str| networks.get(name).map(|trained| trained.weights.clone());
+        self.0.iter().map(|(name, _)| of(name)).collect()
+    }
+
+    /// The inverse of [`Self::weights`], but for optimisers.
+    pub fn networks(&self, weights: &[Option<Arc<Weights>>]) -> Networks {
+        let trained = |weights: &Arc<Weights>| Trained { weights: weights.clone(), optimiser: None };
+        let named = |((name, _), weights): (&(String, Blueprint), &Option<Arc<Weights>>)| {
+            Some((name.clone(), trained(weights.as_ref()?)))
+        };
+        self.0.iter().zip(weights).filter_map(named).collect()
+    }
+}
+
+/// The shape of one of a stream's networks.
 ///
 /// # Errors
 /// When the network would be too large.
-pub fn blueprint(stream: &Stream) -> Result<Blueprint, Error> {
+pub fn blueprint(stream: &Stream, kind: &NetworkKind) -> Result<Blueprint, Error> {
     let features = Features::new(stream);
     let outputs = loss(stream).levels() * features.outputs();
     let decoder = Head::Decoder { leads: stream.leads().len(), known: features.known() };
-    let (family, head) = match stream.model.network {
+    let (family, head) = match kind.architecture {
         Architecture::Recurrent { layers, head } => match head {
             HeadKind::Seq2seq | HeadKind::Direct => (Family::Recurrent(stack(layers)), direct(layers)),
             HeadKind::EncoderDecoder => (Family::Recurrent(stack(layers)), decoder),
@@ -48,7 +90,7 @@ pub fn blueprint(stream: &Stream) -> Result<Blueprint, Error> {
             (Family::Window { readings, layers, hidden, activation }, Head::Direct)
         }
     };
-    Blueprint::of(family, head, features.inputs(), outputs)
+    Blueprint::of(family, head, features.inputs_of(kind), outputs)
 }
 
 /// The head of layers that forecast all leads at once.

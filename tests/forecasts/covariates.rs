@@ -104,7 +104,7 @@ fn a_series_without_a_past_is_forecast_by_its_attributes() {
         let name = format!("s{series}");
         shard.offer(&Reading { series: &name, time: hour(h), values: &values }, h, None);
         let mut network = 0.0;
-        while shard.run_round(&mut |e| network = e.network(0, 6)).unwrap().is_some() {}
+        while shard.run_round(&mut |e| network = e.network(0, 0, 6)).unwrap().is_some() {}
         network
     };
     for h in 0..320 {

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::support::stream::{Answer, Bench, Sensed, hour, sensed, stream};
-use tidecast::nn::bundle;
+use std::sync::Arc;
+use tidecast::nn::{Networks, Trained, bundle};
 use tidecast::training::blueprint;
 
 const HOURS: i64 = 420;
@@ -74,8 +75,10 @@ fn every_network_serves_and_knows_nothing_of_what_comes_after() {
 fn every_networks_shape_survives_a_bundle() {
     for (model, training) in NETWORKS {
         let stream = stream(&format!("horizon = 6\nmodel = {{ {model} }}\ntraining = {{ {training} }}"));
-        let weights = tidecast::nn::Weights::initial(&blueprint(&stream).unwrap(), 1);
-        let bytes = bundle::save(&weights, None, &BTreeMap::new()).unwrap();
-        assert_eq!(bundle::load(&bytes).unwrap().weights, weights, "{model} {training}");
+        let weights =
+            tidecast::nn::Weights::initial(&blueprint(&stream, &stream.model.networks[0]).unwrap(), 1);
+        let networks = Networks::from(Trained { weights: Arc::new(weights), optimiser: None });
+        let bytes = bundle::save(&networks, &BTreeMap::new()).unwrap();
+        assert_eq!(bundle::load(&bytes).unwrap().networks, networks, "{model} {training}");
     }
 }

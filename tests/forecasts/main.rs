@@ -13,6 +13,7 @@ mod pool;
 mod prequential;
 mod promotion;
 mod properties;
+mod several;
 mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;

@@ -8,9 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 use tidecast::config::Stream;
 use tidecast::domain::{RoundScores, Rows};
-use tidecast::nn::Weights;
+use tidecast::nn::{Networks, Trained, Weights};
 use tidecast::series::{Capacity, Slot, WindowCopy, Windows};
-use tidecast::training::{Former, Outcome, Round, Start, Trained, blueprint};
+use tidecast::training::{Former, Outcome, Round, Start, blueprint};
 
 const HORIZON: usize = 6;
 const HOLDOUT: usize = 96;
@@ -56,7 +56,7 @@ fn poisoned(
 ) -> Vec<WindowCopy> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let leads = stream.leads().learnt().to_vec();
-    let shape = blueprint(stream).unwrap();
+    let shape = blueprint(stream, &stream.model.networks[0]).unwrap();
     let poisoned = |sample: &WindowCopy| {
         let view = sample.view();
         let len = view.len();
@@ -91,16 +91,20 @@ fn poisoned(
     samples.iter().map(poisoned).collect()
 }
 
-fn run(stream: &Stream, samples: &[WindowCopy], champion: Option<&Trained>, number: u64) -> Outcome {
+fn run(stream: &Stream, samples: &[WindowCopy], champion: Option<&Networks>, number: u64) -> Outcome {
     let start = if champion.is_some() { Start::Refresh } else { Start::Afresh };
     let former = Former::Unwatched;
     Round { stream, samples, champion, former, shadow: None, start, number }.run(&mut || true).unwrap()
 }
 
 /// The first champion of rounds over these samples, and after how many rounds it was promoted.
-fn first_champion(stream: &Stream, samples: &[WindowCopy], most: u64) -> Option<(u64, Trained, RoundScores)> {
+fn first_champion(
+    stream: &Stream,
+    samples: &[WindowCopy],
+    most: u64,
+) -> Option<(u64, Networks, RoundScores)> {
     (1..=most).find_map(|number| match run(stream, samples, None, number) {
-        Outcome::Better { trained, scores } => Some((number, trained, scores)),
+        Outcome::Better { networks, scores } => Some((number, networks, scores)),
         _ => None,
     })
 }
@@ -145,11 +149,11 @@ fn a_real_improvement_is_promoted_within_three_rounds() {
         for seed in 1..=5 {
             let samples = samples(&stream, &readings(series, 500, noise_size, 10 * seed));
             let found = first_champion(&stream, &samples, 3);
-            let (number, trained, scores) =
+            let (number, networks, scores) =
                 found.unwrap_or_else(|| panic!("{series} series, seed {seed}: none in three rounds"));
             assert!(scores.challenger.unwrap() < scores.base && scores.champion.is_none(), "{scores:?}");
             assert!(scores.p_value < 1.0 - stream.promotion.confidence, "{scores:?}");
-            assert!(trained.optimiser.is_some() && scores.series == series, "{scores:?}");
+            assert!(networks.alone().unwrap().optimiser.is_some() && scores.series == series, "{scores:?}");
             rounds += number;
         }
     }
@@ -186,11 +190,13 @@ fn a_challenger_has_to_beat_the_champion_and_the_base() {
 }
 
 /// A network that is far off.
-fn spoilt(stream: &Stream, good: &Trained, seed: u64) -> Trained {
+fn spoilt(stream: &Stream, good: &Networks, seed: u64) -> Networks {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let values = good.weights.values().iter().map(|w| w + rng.random_range(-1.5..1.5)).collect();
-    let weights = Arc::new(Weights::try_new(blueprint(stream).unwrap(), values).unwrap());
-    Trained { weights, optimiser: None }
+    let values =
+        good.alone().unwrap().weights.values().iter().map(|w| w + rng.random_range(-1.5..1.5)).collect();
+    let weights =
+        Arc::new(Weights::try_new(blueprint(stream, &stream.model.networks[0]).unwrap(), values).unwrap());
+    Trained { weights, optimiser: None }.into()
 }
 
 #[test]
@@ -214,14 +220,14 @@ fn a_champion_that_is_worse_than_the_one_before_gives_way_and_a_better_one_does_
             .run(&mut || true)
             .unwrap()
         };
-        for former in [Former::Network(&good), Former::Base] {
+        for former in [Former::Networks(&good), Former::Base] {
             let Outcome::Worse(scores) = round(&bad, former) else {
                 panic!("{series}: {former:?} stays away")
             };
             assert!(scores.former.unwrap() < scores.champion.unwrap() && scores.challenger.is_none());
         }
         assert!(!matches!(round(&bad, Former::Unwatched), Outcome::Worse(_)), "it is not watched");
-        for former in [Former::Network(&bad), Former::Base, Former::Network(&good)] {
+        for former in [Former::Networks(&bad), Former::Base, Former::Networks(&good)] {
             assert!(!matches!(round(&good, former), Outcome::Worse(_)), "{series}: {former:?}");
         }
     }
@@ -235,7 +241,7 @@ fn a_shadow_has_to_win_twice() {
         (samples(&stream, &all[..12 * 480]), samples(&stream, &all))
     };
     let shadow = (1..=3).find_map(|number| match run(&stream, &early, None, number) {
-        Outcome::Shadowed { trained, .. } => Some(trained),
+        Outcome::Shadowed { networks, .. } => Some(networks),
         other => {
             assert!(!matches!(other, Outcome::Better { .. }), "it was promoted at once");
             None
@@ -243,7 +249,7 @@ fn a_shadow_has_to_win_twice() {
     });
     let shadow = shadow.expect("none was better in three rounds");
     let mut steps = 0;
-    let mut trial = |shadow: &Trained| {
+    let mut trial = |shadow: &Networks| {
         let (former, start) = (Former::Unwatched, Start::Afresh);
         let round = Round {
             stream: &stream,
@@ -261,8 +267,8 @@ fn a_shadow_has_to_win_twice() {
             })
             .unwrap()
     };
-    let Outcome::Better { trained, scores } = trial(&shadow) else { panic!("it was rejected") };
-    assert_eq!(trained.weights.values(), shadow.weights.values());
+    let Outcome::Better { networks, scores } = trial(&shadow) else { panic!("it was rejected") };
+    assert_eq!(networks, shadow);
     assert!(scores.challenger.unwrap() < scores.base);
     assert!(matches!(trial(&spoilt(&stream, &shadow, 1)), Outcome::Rejected(_)));
     assert_eq!(steps, 0, "a trial trains nothing");

@@ -21,7 +21,7 @@ fn offer(shard: &mut Shard, sensed: &Sensed, offset: i64) {
 fn step(shard: &mut Shard, answers: &mut Vec<Answer>) {
     let mut sink = |e: tidecast::engine::Emitted<'_>| {
         let target = &e.forecast.targets[0];
-        let network = (1..=target.yhat.len()).map(|lead| e.network(0, lead));
+        let network = (1..=target.yhat.len()).map(|lead| e.network(0, 0, lead));
         let network = network.map(|v| if v.is_nan() { -1.0 } else { v });
         let values = target.yhat.iter().chain(&target.quantiles).copied().chain(network).collect();
         answers.push((e.series.to_owned(), e.offset, e.forecast.origin, values));

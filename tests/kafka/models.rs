@@ -7,7 +7,7 @@ use crate::support::kafka::{
     Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
 use crate::support::process::{free_port, fresh_dir, write};
-use crate::support::stream::any_model;
+use crate::support::stream::{any_model, networks};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use tidecast::checkpoint::{Bundles, Champion, Store};
 use tidecast::config::{self, Config};
 use tidecast::domain::ModelVersion;
-use tidecast::training::Trained;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: i32 = 4;
@@ -331,7 +330,9 @@ fn what_one_process_learns_serves_in_all_and_outlives_any_of_them() {
     let bundles = case.bundles();
     let load = |version| bundles.load_version(ModelVersion(version)).unwrap().expect("a bundle");
     assert_eq!(load(heir).facts["parent"], format!("learnt-{former:06}"));
-    let updates = |champion: &Champion| champion.trained.optimiser.as_ref().expect("its moments").step();
+    let updates = |champion: &Champion| {
+        champion.networks.alone().expect("one").optimiser.as_ref().expect("its moments").step()
+    };
     assert!(updates(&load(heir)) > 0, "its moments come along");
     let mut serving = 0;
     for said in &said {
@@ -347,10 +348,10 @@ fn the_last_announcement_holds_though_it_is_an_older_one() {
     let mut case = Case::new("told", "enabled = false");
     let bundles = case.bundles();
     let keep = |version: u64| {
-        let weights = any_model(&case.config().streams[0], version).weights;
-        let trained = Trained { weights, optimiser: None };
+        let stream = &case.config().streams[0];
+        let networks = networks(stream, &any_model(stream, version));
         let version = ModelVersion(version);
-        bundles.keep(&Champion { version, trained, rounds: version.0, facts: BTreeMap::new() }).unwrap()
+        bundles.keep(&Champion { version, networks, rounds: version.0, facts: BTreeMap::new() }).unwrap()
     };
     let sums: Vec<u64> = (1..=3).map(keep).collect();
     let nine = keep(9);
@@ -410,12 +411,12 @@ fn who_serves_can_be_decided_by_hand_over_http_and_on_the_command_line() {
     let mut case = Case::new("hand", "enabled = false");
     let bundles = case.bundles();
     for (version, parent) in [(1, ""), (2, "hand-000001"), (3, "hand-000002")] {
-        let weights = any_model(&case.config().streams[0], version).weights;
-        let trained = Trained { weights, optimiser: None };
+        let stream = &case.config().streams[0];
+        let networks = networks(stream, &any_model(stream, version));
         let facts = [("parent", parent), ("lineage", "a line\nanother"), ("loss", "0.25")];
         let facts = facts.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let version = ModelVersion(version);
-        bundles.keep(&Champion { version, trained, rounds: version.0, facts }).unwrap();
+        bundles.keep(&Champion { version, networks, rounds: version.0, facts }).unwrap();
     }
     case.seats.iter_mut().for_each(Seat::start);
     case.feed_until_all_serve(3);

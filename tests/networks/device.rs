@@ -10,10 +10,11 @@ use crate::support::stream::{Bench, any_model, sensed, stream};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
 use tidecast::engine::{Model, Restore};
 use tidecast::nn::{
-    Arena, Blueprint, Cell, Chunk, Device, Dropout, Error, Family, Head, Loss, Network, Norm, Trainer,
-    TrainerSettings, Weights, bundle,
+    Arena, Blueprint, Cell, Chunk, Device, Dropout, Error, Family, Head, Loss, Network, Norm, Trained,
+    Trainer, TrainerSettings, Weights, bundle,
 };
 
 fn device() -> Device {
@@ -294,10 +295,12 @@ fn what_a_device_has_learnt_serves_from_a_bundle_anywhere() {
     let last = losses[190..].iter().sum::<f32>() / 10.0;
     assert!(last < 0.1 * losses[0], "{} to {last}", losses[0]);
 
-    let (w, optimiser) = (trainer.weights(), trainer.optimiser_state());
-    let bytes = bundle::save(&w, Some(&optimiser), &BTreeMap::new()).unwrap();
-    let loaded = bundle::load(&bytes).unwrap();
-    assert_eq!((&loaded.weights, loaded.optimiser.as_ref()), (&w, Some(&optimiser)));
+    let trained =
+        Trained { weights: Arc::new(trainer.weights()), optimiser: Some(trainer.optimiser_state()) };
+    let bytes = bundle::save(&trained.clone().into(), &BTreeMap::new()).unwrap();
+    let networks = bundle::load(&bytes).unwrap().networks;
+    let loaded = networks.alone().unwrap();
+    assert_eq!(*loaded, trained);
     let (mut ours, mut kernels) =
         (Server::on(&device, &loaded.weights, 1), Server::on(&Device::cpu(), &loaded.weights, 1));
     for t in 0..64 {

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use std::sync::Arc;
 use tidecast::nn::{
     Activation, Arena, Blueprint, Cell, Chunk, Dropout, Family, Head, Loss, Network, Norm, Recurrent,
-    Trainer, TrainerSettings, Weights, bundle,
+    Trained, Trainer, TrainerSettings, Weights, bundle,
 };
 
 #[derive(Deserialize)]
@@ -230,11 +231,12 @@ fn weights_from_pytorch_survive_a_bundle_bit_for_bit_under_its_names() {
     for case in &golden.cases {
         let mut trainer = golden.trainer(case);
         trainer.chunk(&golden.chunk(case)).unwrap();
-        let (weights, moments) = (golden.weights(case), trainer.optimiser_state());
-        let bytes = bundle::save(&weights, Some(&moments), &BTreeMap::new()).unwrap();
-        let loaded = bundle::load(&bytes).unwrap();
-        assert_eq!(loaded.weights, weights);
-        assert_eq!(loaded.optimiser, Some(moments));
+        let (weights, moments) = (Arc::new(golden.weights(case)), trainer.optimiser_state());
+        let trained = Trained { weights, optimiser: Some(moments) };
+        let bytes = bundle::save(&trained.clone().into(), &BTreeMap::new()).unwrap();
+        let networks = bundle::load(&bytes).unwrap().networks;
+        let loaded = networks.alone().unwrap();
+        assert_eq!(*loaded, trained);
         for (name, values) in &case.weights {
             // PyTorch counts the batches of a norm too; nothing depends on the count.
             if !name.ends_with("num_batches_tracked") {

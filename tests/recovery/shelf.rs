@@ -1,6 +1,6 @@
 //! Which snapshot is used, and with which model: over a store in memory.
 
-use super::support::stream::{Sensed, any_model, hour, sensed, stream};
+use super::support::stream::{Sensed, any_model, hour, networks, sensed, stream};
 use futures::executor::block_on;
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -16,7 +16,6 @@ use tidecast::domain::{
     EventTime, Forecast, Generation, ModelVersion, Offset, Partition, Reading, TopicPartition, Values,
 };
 use tidecast::engine::{Model, Shard};
-use tidecast::training::Trained;
 
 const LINES: &str = "horizon = 4\nseasons = [24]\nwindow = 128\nmodel = { hidden = 4 }\n\
     training = { enabled = false }";
@@ -154,8 +153,8 @@ fn logged<T>(work: impl FnOnce() -> T) -> (T, String) {
 }
 
 fn keep_bundle(store: &Store, stream: &Stream, model: &Model) {
-    let trained = Trained { weights: model.weights.clone(), optimiser: None };
-    let champion = Champion { version: model.version, trained, rounds: 1, facts: BTreeMap::new() };
+    let networks = networks(stream, model);
+    let champion = Champion { version: model.version, networks, rounds: 1, facts: BTreeMap::new() };
     Bundles::new(store, &stream.name).keep(&champion).unwrap();
 }
 

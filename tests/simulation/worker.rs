@@ -248,7 +248,7 @@ fn step(partition: usize, owned: &mut Owned, pending: &mut Vec<(usize, i64, Outp
         }
         let emitted = e.forecast.targets.iter().flat_map(|t| t.yhat.iter().chain(&t.quantiles).copied());
         // The network's own forecast shows the hidden state, also where another expert was chosen.
-        let network = (1..=e.forecast.targets[0].yhat.len()).map(|lead| e.network(0, lead));
+        let network = (1..=e.forecast.targets[0].yhat.len()).map(|lead| e.network(0, 0, lead));
         let values = emitted.chain(network);
         let forecast = Output::Forecast {
             series: e.series.to_owned(),

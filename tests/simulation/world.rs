@@ -11,7 +11,7 @@ use tidecast::config::{Stream, from_toml};
 use tidecast::domain::{EventTime, ModelVersion, Partition, TopicPartition};
 use tidecast::engine::Model;
 use tidecast::nn::{Device, Weights};
-use tidecast::training::{Trained, blueprint};
+use tidecast::training::{Shapes, blueprint};
 
 /// What a stream may be like.
 const KINDS: [&str; 8] = [
@@ -68,12 +68,12 @@ impl Plan {
         let partitions = rng.random_range(1..=3);
         let log: Vec<Vec<Sent>> = (0..partitions).map(|_| sent(&mut rng)).collect();
         let swaps = log.iter().map(|records| rng.random_range(0..2 * records.len() as i64)).collect();
-        let shape = blueprint(&stream).unwrap();
+        let shape = blueprint(&stream, &stream.model.networks[0]).unwrap();
         // Of any numbers: fresh weights correct nothing, and their states would show nowhere.
         let mut model = |version: u64| {
             let values = (0..shape.parameter_count()).map(|_| rng.random_range(-0.5..0.5)).collect();
             let weights = Arc::new(Weights::try_new(shape, values).unwrap());
-            Model { version: ModelVersion(version), weights, device: Device::cpu() }
+            Model { version: ModelVersion(version), networks: vec![Some(weights)], device: Device::cpu() }
         };
         let models = [model(1), model(2)];
         Self { stream, log, swaps, models, workers: rng.random_range(1..=3), keep: rng.random_range(1..=3) }
@@ -136,10 +136,10 @@ impl World {
         let store = Store::over(disk.clone());
         let bundles = Bundles::new(&store, &plan.stream.name);
         for model in &plan.models {
-            let trained = Trained { weights: model.weights.clone(), optimiser: None };
+            let networks = Shapes::of(&plan.stream).unwrap().networks(&model.networks);
             let champion = Champion {
                 version: model.version,
-                trained,
+                networks,
                 rounds: model.version.0,
                 facts: Default::default(),
             };

@@ -10,9 +10,10 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidecast::checkpoint::{Bundles, Champion, Damage, Error, Facts, SnapshotId, Snapshots, Store, shards};
+use tidecast::config::{Stream, from_toml};
 use tidecast::domain::{EventTime, Generation, ModelVersion, Offset, Partition, StreamName, TopicPartition};
-use tidecast::nn::{Blueprint, Cell, Norm, Weights};
-use tidecast::training::Trained;
+use tidecast::nn::{Trained, Weights};
+use tidecast::training::{Shapes, blueprint};
 
 pub fn power() -> StreamName {
     StreamName::new("power").unwrap()
@@ -170,11 +171,17 @@ fn pruning_keeps_what_anybody_needs() {
     });
 }
 
+fn stream() -> Arc<Stream> {
+    let text = "[kafka]\nbrokers = \"b\"\n[streams.power]\ntopics = [\"t\"]\ninterval = \"1h\"\n\
+                targets = [\"kw\"]\nhorizon = 4\nmodel = { hidden = 8 }";
+    from_toml(text, &[]).unwrap().streams[0].clone()
+}
+
 fn champion(version: u64) -> Champion {
-    let shape = Blueprint::try_new(Cell::Lstm, Norm::Layer, 3, 8, 1, 4).unwrap();
+    let shape = blueprint(&stream(), &stream().model.networks[0]).unwrap();
     Champion {
         version: ModelVersion(version),
-        trained: Trained { weights: Arc::new(Weights::initial(&shape, version)), optimiser: None },
+        networks: Trained { weights: Arc::new(Weights::initial(&shape, version)), optimiser: None }.into(),
         rounds: 10 + version,
         facts: BTreeMap::from([("loss".to_owned(), "0.5".to_owned())]),
     }
@@ -203,13 +210,13 @@ fn the_newest_bundles_are_kept() {
         let other = bundles.load_exactly(ModelVersion(5), sum ^ 1);
         assert!(matches!(other, Err(Error::Damaged { damage: Damage::Checksum, .. })), "{other:?}");
         assert!(bundles.load_exactly(ModelVersion(2), sum).unwrap().is_none());
-        let shape = *champion(1).trained.weights.blueprint();
-        assert_eq!(bundles.newest(&shape).unwrap().unwrap().version, ModelVersion(7));
+        let shapes = Shapes::of(&stream()).unwrap();
+        assert_eq!(bundles.newest(&shapes).unwrap().unwrap().version, ModelVersion(7));
         // A damaged one is passed over, and said to be damaged when it is asked for.
         let name = "power/models/power-000007.safetensors";
         let bytes = place.read(name);
         place.write(name, &bytes[..bytes.len() / 2]);
-        assert_eq!(bundles.newest(&shape).unwrap().unwrap().version, ModelVersion(6));
+        assert_eq!(bundles.newest(&shapes).unwrap().unwrap().version, ModelVersion(6));
         assert!(matches!(bundles.load_version(ModelVersion(7)), Err(Error::Bundle { .. })));
     });
 }

@@ -3,7 +3,7 @@
 use super::daemon::{Daemon, Settings, get};
 use super::kafka::{Record, committed_offsets, create_models_topic, create_topic, paced, read_committed};
 use super::process::{free_port, fresh_dir, write};
-use super::stream::any_model;
+use super::stream::{any_model, networks};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,8 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tidecast::checkpoint::{Bundles, Champion, Store};
-use tidecast::engine::Model;
-use tidecast::training::Trained;
 
 /// How the daemons of a test are members of their group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,9 +70,9 @@ impl Site {
         for seat in [self.seat(0, Membership { protocol: "classic", named: false }, ""), self.quiet_seat()] {
             let config = tidecast::config::load(&seat.config).expect("a config");
             let stream = &config.streams[0];
-            let Model { version, weights, .. } = any_model(stream, 1);
-            let trained = Trained { weights, optimiser: None };
-            let champion = Champion { version, trained, rounds: 1, facts: BTreeMap::new() };
+            let model = any_model(stream, 1);
+            let (version, networks) = (model.version, networks(stream, &model));
+            let champion = Champion { version, networks, rounds: 1, facts: BTreeMap::new() };
             let store = Store::open(&config.store).expect("a store");
             Bundles::new(&store, &stream.name).keep(&champion).expect("a bundle");
         }

@@ -5,7 +5,8 @@ use tidecast::config::{Stream, from_toml};
 use tidecast::domain::{EventTime, Forecast, Reading, Values};
 use tidecast::engine::{Emitted, Model, Offered, Shard};
 use tidecast::nn::Device;
-use tidecast::training::{Clock, Due, Former, Outcome, Round, Start, Trained};
+use tidecast::nn::Networks;
+use tidecast::training::{Clock, Due, Former, Outcome, Round, Shapes, Start};
 
 /// A stream of one hourly target, with these lines on top.
 pub fn stream(lines: &str) -> Arc<Stream> {
@@ -59,16 +60,26 @@ pub fn sensed(series: usize, hours: i64, seed: u64) -> Vec<Sensed> {
     all
 }
 
-/// A network of any numbers. Fresh weights correct nothing, so that their states would show nowhere.
+/// Networks of any numbers. Fresh weights correct nothing, so that their states would show nowhere.
 pub fn any_model(stream: &Stream, version: u64) -> Model {
-    let shape = tidecast::training::blueprint(stream).unwrap();
-    let values = (0..shape.parameter_count() as u64).map(|i| 0.5 * noise(version, i) as f32).collect();
-    let weights = tidecast::nn::Weights::try_new(shape, values).unwrap();
-    Model {
-        version: tidecast::domain::ModelVersion(version),
-        weights: Arc::new(weights),
-        device: Device::cpu(),
-    }
+    let any = |kind| {
+        let shape = tidecast::training::blueprint(stream, kind).unwrap();
+        let values = (0..shape.parameter_count() as u64).map(|i| 0.5 * noise(version, i) as f32).collect();
+        Some(Arc::new(tidecast::nn::Weights::try_new(shape, values).unwrap()))
+    };
+    let networks = stream.model.networks.iter().map(any).collect();
+    Model { version: tidecast::domain::ModelVersion(version), networks, device: Device::cpu() }
+}
+
+/// What serves, as its bundle has it.
+pub fn networks(stream: &Stream, model: &Model) -> Networks {
+    Shapes::of(stream).unwrap().networks(&model.networks)
+}
+
+/// These networks, to serve.
+pub fn model(stream: &Stream, version: u64, networks: &Networks) -> Model {
+    let networks = Shapes::of(stream).unwrap().weights(networks);
+    Model { version: tidecast::domain::ModelVersion(version), networks, device: Device::cpu() }
 }
 
 /// Trains the first network of a shard on all that it has seen; where the round finds it better than none,
@@ -84,9 +95,8 @@ pub fn first_network(shard: &mut Shard) -> bool {
         start: Start::Afresh,
         number: 1,
     };
-    let Outcome::Better { trained, .. } = round.run(&mut || true).unwrap() else { return false };
-    let version = tidecast::domain::ModelVersion(1);
-    shard.bring(&Model { version, weights: trained.weights, device: Device::cpu() }).unwrap();
+    let Outcome::Better { networks, .. } = round.run(&mut || true).unwrap() else { return false };
+    shard.bring(&model(&stream, 1, &networks)).unwrap();
     shard.warm(usize::MAX).unwrap();
     true
 }
@@ -100,7 +110,7 @@ pub struct Bench {
     pub shard: Shard,
     pub answers: Vec<Answer>,
     due: Due,
-    champion: Option<Trained>,
+    champion: Option<Networks>,
     pub versions: u64,
 }
 
@@ -159,12 +169,10 @@ impl Bench {
             start: if self.champion.is_some() { Start::Refresh } else { Start::Afresh },
             number: self.shard.age(),
         };
-        if let Outcome::Better { trained, .. } = round.run(&mut || true).unwrap() {
+        if let Outcome::Better { networks, .. } = round.run(&mut || true).unwrap() {
             self.versions += 1;
-            let version = tidecast::domain::ModelVersion(self.versions);
-            let weights = trained.weights.clone();
-            self.shard.bring(&Model { version, weights, device: Device::cpu() }).unwrap();
-            self.champion = Some(trained);
+            self.shard.bring(&model(&self.stream, self.versions, &networks)).unwrap();
+            self.champion = Some(networks);
         }
     }
 }

@@ -2,17 +2,18 @@ use crate::cli::Failure;
 use crate::config::Stream;
 use crate::domain::ModelVersion;
 use crate::engine::{Model, Shard};
-use crate::training::{Clock, Due, Former, Outcome, Round, Trained, Why, device};
+use crate::nn::Networks;
+use crate::training::{Clock, Due, Former, Outcome, Round, Shapes, Why, device};
 use std::collections::VecDeque;
 
 /// Former champions that are kept, as the daemon keeps their bundles.
 const KEEP: usize = 5;
 
-/// A network that has been promoted, and in which round.
+/// Networks that have been promoted, and in which round.
 struct Crowned {
     version: u64,
     round: u64,
-    trained: Trained,
+    networks: Networks,
 }
 
 /// Runs the rounds where the daemon would, and lets their outcome serve at once.
@@ -20,7 +21,7 @@ pub(super) struct Learner {
     due: Due,
     /// The champion last, before it those that it came from.
     line: VecDeque<Crowned>,
-    shadow: Option<Trained>,
+    shadow: Option<Networks>,
     pub counts: Counts,
 }
 
@@ -58,22 +59,22 @@ impl Learner {
             _ if !is_watched => Former::Unwatched,
             1 if champion.is_some_and(|c| c.version == 1) => Former::Base,
             0 | 1 => Former::Unwatched,
-            n => Former::Network(&self.line[n - 2].trained),
+            n => Former::Networks(&self.line[n - 2].networks),
         };
         let shadow = self.shadow.take();
         let round = Round {
             stream,
             samples: &samples,
-            champion: champion.map(|c| &c.trained),
+            champion: champion.map(|c| &c.networks),
             former,
             shadow: shadow.as_ref(),
             start,
             number,
         };
         match round.run(&mut || true).map_err(Failure::new)? {
-            Outcome::Better { trained, .. } => {
+            Outcome::Better { networks, .. } => {
                 self.counts.promoted += 1;
-                self.line.push_back(Crowned { version: self.counts.promoted, round: number, trained });
+                self.line.push_back(Crowned { version: self.counts.promoted, round: number, networks });
                 if self.line.len() > KEEP {
                     self.line.pop_front();
                 }
@@ -82,8 +83,8 @@ impl Learner {
                 self.counts.rolled_back += 1;
                 self.line.pop_back();
             }
-            Outcome::Shadowed { trained, .. } => {
-                self.shadow = Some(trained);
+            Outcome::Shadowed { networks, .. } => {
+                self.shadow = Some(networks);
                 return Ok(());
             }
             Outcome::Rejected(_) | Outcome::TooYoung | Outcome::Stopped => return Ok(()),
@@ -92,9 +93,9 @@ impl Learner {
             shard.dismiss();
             return Ok(());
         };
-        let weights = champion.trained.weights.clone();
+        let networks = Shapes::of(stream).map_err(Failure::new)?.weights(&champion.networks);
         let device = device(stream).map_err(Failure::new)?;
-        let model = Model { version: ModelVersion(champion.version), weights, device };
+        let model = Model { version: ModelVersion(champion.version), networks, device };
         shard.bring(&model).map_err(Failure::new)?;
         shard.warm(usize::MAX).map_err(Failure::new)?;
         Ok(())

@@ -9,7 +9,7 @@ const NAIVE: [&str; 2] = ["last", "seasonal"];
 #[derive(Clone, Debug)]
 pub(super) struct Frame {
     /// Who is judged; what is emitted is the last.
-    pub names: Vec<&'static str>,
+    pub names: Vec<String>,
     pub targets: Vec<String>,
     pub levels: Vec<f64>,
     pub horizon: usize,
@@ -57,7 +57,7 @@ pub(super) struct Errors<'a> {
 }
 
 impl Frame {
-    pub fn new(names: Vec<&'static str>, targets: Vec<String>, levels: Vec<f64>, horizon: usize) -> Self {
+    pub fn new(names: Vec<String>, targets: Vec<String>, levels: Vec<f64>, horizon: usize) -> Self {
         let naive = NAIVE.iter().filter_map(|n| names.iter().position(|name| name == n)).collect();
         Self { names, targets, levels, horizon, naive }
     }
@@ -65,6 +65,12 @@ impl Frame {
     /// What is emitted, among the names.
     pub fn emitted(&self) -> usize {
         self.names.len() - 1
+    }
+
+    /// The networks, among the names: they follow the experts' mixture.
+    pub fn networks(&self) -> std::ops::Range<usize> {
+        let first = self.names.iter().position(|name| name == "experts").map_or(self.emitted(), |at| at + 1);
+        first..self.emitted()
     }
 
     /// The baselines, among the names.
@@ -260,11 +266,11 @@ impl Cell {
 
     /// The best baseline, and by what share of its mean absolute error this one's is lower: 0 is as good, 1
     /// without any error. Both on the targets that every baseline has forecast too.
-    pub fn skill(&self, frame: &Frame) -> Option<(&'static str, f64)> {
+    pub fn skill<'f>(&self, frame: &'f Frame) -> Option<(&'f str, f64)> {
         let (own, others) = self.beside.split_first()?;
         let all = frame.naive.iter().zip(others);
         let (best, error) = all.min_by(|a, b| a.1.total_cmp(b.1)).filter(|(_, error)| **error > 0.0)?;
-        Some((frame.names[*best], 1.0 - own / error))
+        Some((&frame.names[*best], 1.0 - own / error))
     }
 }
 
@@ -289,7 +295,8 @@ mod tests {
     use super::*;
 
     fn frame() -> Frame {
-        Frame::new(vec!["last", "seasonal", "mixture"], vec!["kw".to_owned()], vec![0.1, 0.5, 0.9], 2)
+        let names = ["last", "seasonal", "mixture"].map(str::to_owned).to_vec();
+        Frame::new(names, vec!["kw".to_owned()], vec![0.1, 0.5, 0.9], 2)
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A model as bytes: safetensors, weights under PyTorch's names, the optimiser's moments, the shape
-//! and the caller's metadata. The same model gives the same bytes.
+//! and the caller's metadata. The same model gives the same bytes. Where there are several networks,
+//! each one's names come after its own and a dot.
 //!
 //! Promises that what was saved is loaded bit for bit, and that what is damaged, of another shape or
 //! of a newer format is refused with the reason. Never touches a file.
@@ -12,16 +13,19 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, SafeTensorError};
 use serde_json::{Value, json};
 
-use super::{Error, OptimiserState, Weights};
+use super::{Error, Networks, OptimiserState, Trained, Weights};
+use std::sync::Arc;
 
-/// The newest format that this program writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+/// The newest format that this program writes and reads: 2 is that of several networks.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// Metadata keys of the format's own begin with this.
 const RESERVED: &str = "tidecast.";
 const FORMAT: &str = "tidecast.format";
 const DIGEST: &str = "tidecast.digest";
 const OPTIMISER_STEP: &str = "tidecast.adamw.step";
+/// The names of several networks, with commas between.
+const NETWORKS: &str = "tidecast.networks";
 const FIRST: &str = "adamw.first.";
 const SECOND: &str = "adamw.second.";
 
@@ -49,8 +53,7 @@ pub enum BundleError {
 /// What a bundle holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bundle {
-    pub weights: Weights,
-    pub optimiser: Option<OptimiserState>,
+    pub networks: Networks,
     /// The caller's own.
     pub metadata: BTreeMap<String, String>,
 }
@@ -60,40 +63,44 @@ pub struct Bundle {
 /// # Errors
 /// [`BundleError::Reserved`] when a metadata key begins with `tidecast.`;
 /// [`Error::OptimiserState`] when the moments are another network's.
-pub fn save(
-    weights: &Weights,
-    optimiser: Option<&OptimiserState>,
-    metadata: &BTreeMap<String, String>,
-) -> Result<Vec<u8>, Error> {
+pub fn save(networks: &Networks, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, Error> {
     if let Some(key) = metadata.keys().find(|k| k.starts_with(RESERVED)) {
         return Err(BundleError::Reserved(key.clone()).into());
     }
-    let b = weights.blueprint();
-    let mut parts = vec![("", weights.values())];
-    if let Some(o) = optimiser {
-        if o.first().len() != weights.values().len() {
-            let (expected, got) = (weights.values().len(), o.first().len());
-            return Err(Error::OptimiserState { expected, got });
-        }
-        parts.extend([(FIRST, o.first()), (SECOND, o.second())]);
-    }
-    let mut header = serde_json::Map::new();
-    let mut data = Vec::with_capacity(parts.iter().map(|(_, v)| 4 * v.len()).sum());
-    for (prefix, values) in parts {
-        for p in b.parameters() {
-            let start = data.len();
-            values[p.range].iter().for_each(|v| data.extend(v.to_le_bytes()));
-            let entry = json!({ "dtype": "F32", "shape": p.shape, "data_offsets": [start, data.len()] });
-            header.insert(format!("{prefix}{}", p.name), entry);
-        }
-    }
     let mut all = metadata.clone();
-    shape::write(b, &mut all);
-    all.insert(FORMAT.into(), FORMAT_VERSION.to_string());
-    all.insert(DIGEST.into(), digest(&data));
-    if let Some(o) = optimiser {
-        all.insert(OPTIMISER_STEP.into(), o.step().to_string());
+    let mut header = serde_json::Map::new();
+    let mut data = Vec::new();
+    let is_alone = networks.alone().is_some();
+    for (name, Trained { weights, optimiser }) in networks.iter() {
+        let b = weights.blueprint();
+        let mut parts = vec![("", weights.values())];
+        let mut told = BTreeMap::new();
+        shape::write(b, &mut told);
+        if let Some(o) = optimiser {
+            if o.first().len() != weights.values().len() {
+                let (expected, got) = (weights.values().len(), o.first().len());
+                return Err(Error::OptimiserState { expected, got });
+            }
+            parts.extend([(FIRST, o.first()), (SECOND, o.second())]);
+            told.insert(OPTIMISER_STEP.into(), o.step().to_string());
+        }
+        let own = if is_alone { String::new() } else { format!("{name}.") };
+        for (part, values) in parts {
+            for p in b.parameters() {
+                let start = data.len();
+                values[p.range].iter().for_each(|v| data.extend(v.to_le_bytes()));
+                let entry = json!({ "dtype": "F32", "shape": p.shape, "data_offsets": [start, data.len()] });
+                header.insert(format!("{own}{part}{}", p.name), entry);
+            }
+        }
+        all.extend(told.into_iter().map(|(key, value)| (of_one(&own, &key), value)));
     }
+    if !is_alone {
+        let names: Vec<&str> = networks.iter().map(|(name, _)| name).collect();
+        all.insert(NETWORKS.into(), names.join(","));
+    }
+    all.insert(FORMAT.into(), if is_alone { 1 } else { FORMAT_VERSION }.to_string());
+    all.insert(DIGEST.into(), digest(&data));
     header.insert("__metadata__".into(), json!(all));
     let mut header = Value::Object(header).to_string().into_bytes();
     header.resize(header.len().next_multiple_of(8), b' ');
@@ -101,6 +108,11 @@ pub fn save(
     bytes.extend(header);
     bytes.extend(data);
     Ok(bytes)
+}
+
+/// The format's key for one network: `own` is empty, or its name and a dot.
+fn of_one(own: &str, key: &str) -> String {
+    format!("{RESERVED}{own}{}", key.strip_prefix(RESERVED).unwrap_or(key))
 }
 
 /// The model in safetensors bytes.
@@ -116,12 +128,35 @@ pub fn load(bytes: &[u8]) -> Result<Bundle, Error> {
     if found > FORMAT_VERSION {
         return Err(BundleError::Newer { found }.into());
     }
-    let blueprint = shape::read(&metadata)?;
     let tensors = SafeTensors::deserialize(bytes).map_err(BundleError::from)?;
-    let read = |prefix: &str| -> Result<Vec<f32>, Error> {
+    let networks = if found == 1 {
+        Networks::from(read(&tensors, &metadata, "")?)
+    } else {
+        let names = text(&metadata, NETWORKS)?.split(',').filter(|name| !name.is_empty());
+        let one = |name: &str| -> Result<(String, Trained), Error> {
+            let own = format!("{name}.");
+            let prefix = of_one(&own, "");
+            let mine = metadata.iter().filter_map(|(key, value)| {
+                Some((format!("{RESERVED}{}", key.strip_prefix(&prefix)?), value.clone()))
+            });
+            Ok((name.to_owned(), read(&tensors, &mine.collect(), &own)?))
+        };
+        names.map(one).collect::<Result<_, _>>()?
+    };
+    if *text(&metadata, DIGEST)? != digest(&bytes[8 + header_len..]) {
+        return Err(BundleError::Digest.into());
+    }
+    metadata.retain(|key, _| !key.starts_with(RESERVED));
+    Ok(Bundle { networks, metadata })
+}
+
+/// One network: its tensors' names begin with `own`, its metadata is like that of an only one.
+fn read(tensors: &SafeTensors<'_>, metadata: &BTreeMap<String, String>, own: &str) -> Result<Trained, Error> {
+    let blueprint = shape::read(metadata)?;
+    let part = |part: &str| -> Result<Vec<f32>, Error> {
         let mut values = Vec::new();
         for p in blueprint.parameters() {
-            let name = format!("{prefix}{}", p.name);
+            let name = format!("{own}{part}{}", p.name);
             let Ok(tensor) = tensors.tensor(&name) else { return Err(BundleError::Tensor(name).into()) };
             if tensor.dtype() != Dtype::F32 || tensor.shape() != p.shape {
                 let found = format!("{:?} of shape {:?}", tensor.dtype(), tensor.shape());
@@ -132,20 +167,15 @@ pub fn load(bytes: &[u8]) -> Result<Bundle, Error> {
         }
         Ok(values)
     };
-    let weights = read("")?;
-    let moments = if metadata.contains_key(OPTIMISER_STEP) {
-        Some((number(&metadata, OPTIMISER_STEP)?, read(FIRST)?, read(SECOND)?))
-    } else {
-        None
+    let weights = Weights::try_new(blueprint, part("")?)?;
+    let optimiser = match metadata.contains_key(OPTIMISER_STEP) {
+        true => {
+            let step = number(metadata, OPTIMISER_STEP)?;
+            Some(OptimiserState::try_new(&blueprint, step, part(FIRST)?, part(SECOND)?)?)
+        }
+        false => None,
     };
-    if *text(&metadata, DIGEST)? != digest(&bytes[8 + header_len..]) {
-        return Err(BundleError::Digest.into());
-    }
-    let optimiser = moments
-        .map(|(step, first, second)| OptimiserState::try_new(&blueprint, step, first, second))
-        .transpose()?;
-    metadata.retain(|key, _| !key.starts_with(RESERVED));
-    Ok(Bundle { weights: Weights::try_new(blueprint, weights)?, optimiser, metadata })
+    Ok(Trained { weights: Arc::new(weights), optimiser })
 }
 
 fn text<'a>(metadata: &'a BTreeMap<String, String>, key: &'static str) -> Result<&'a String, BundleError> {
@@ -173,19 +203,36 @@ mod tests {
     use super::super::{Blueprint, Cell, Norm};
     use super::*;
 
-    fn model() -> Bundle {
+    fn trained() -> Trained {
         let blueprint = Blueprint::try_new(Cell::Lstm, Norm::Layer, 3, 5, 2, 4).unwrap();
         let n = blueprint.parameter_count();
         let values = |k: f32| (0..n).map(|i| (i as f32 * k).sin()).collect::<Vec<f32>>();
-        Bundle {
-            weights: Weights::try_new(blueprint, values(0.7)).unwrap(),
+        Trained {
+            weights: Arc::new(Weights::try_new(blueprint, values(0.7)).unwrap()),
             optimiser: Some(OptimiserState::try_new(&blueprint, 17, values(0.3), values(0.1)).unwrap()),
-            metadata: BTreeMap::from([("lineage".into(), "a ← b \"c\"".into()), ("x".into(), String::new())]),
         }
     }
 
+    fn facts() -> BTreeMap<String, String> {
+        BTreeMap::from([("lineage".into(), "a ← b \"c\"".into()), ("x".into(), String::new())])
+    }
+
+    fn model() -> Bundle {
+        Bundle { networks: trained().into(), metadata: facts() }
+    }
+
+    /// Two of different shapes, of which one has no optimiser, and one that bears a word of the format.
+    fn several() -> Bundle {
+        let shape = Blueprint::try_new(Cell::Gru, Norm::None, 3, 4, 1, 4).unwrap();
+        let values = (0..shape.parameter_count()).map(|i| (i as f32).cos()).collect();
+        let weights = Arc::new(Weights::try_new(shape, values).unwrap());
+        let gru = Trained { weights, optimiser: None };
+        let networks = [("lstm", trained()), ("gru", gru), ("decoder", trained())].into_iter().collect();
+        Bundle { networks, metadata: facts() }
+    }
+
     fn bytes(m: &Bundle) -> Vec<u8> {
-        save(&m.weights, m.optimiser.as_ref(), &m.metadata).unwrap()
+        save(&m.networks, &m.metadata).unwrap()
     }
 
     /// The bytes with something in the header replaced by something as long.
@@ -199,11 +246,12 @@ mod tests {
 
     #[test]
     fn round_trip_is_bit_for_bit_and_repeatable() {
-        let mut m = model();
-        assert_eq!(load(&bytes(&m)).unwrap(), m);
-        assert_eq!(bytes(&m), bytes(&m.clone()));
-        m.optimiser = None;
-        assert_eq!(load(&bytes(&m)).unwrap(), m);
+        let blank = Bundle { networks: Trained { optimiser: None, ..trained() }.into(), metadata: facts() };
+        let named = Bundle { networks: [("lstm", trained())].into_iter().collect(), metadata: facts() };
+        for m in [model(), several(), blank, named] {
+            assert_eq!(load(&bytes(&m)).unwrap(), m);
+            assert_eq!(bytes(&m), bytes(&m.clone()));
+        }
     }
 
     #[test]
@@ -213,11 +261,15 @@ mod tests {
         assert_eq!(tensors.tensor("weight_ih_l0").unwrap().shape(), [20, 3]);
         assert_eq!(tensors.tensor("weight_hh_l1").unwrap().shape(), [20, 5]);
         assert_eq!(tensors.tensor("head.weight").unwrap().shape(), [4, 8]);
+        let bytes = self::bytes(&several());
+        let tensors = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(tensors.tensor("gru.weight_hh_l0").unwrap().shape(), [12, 4]);
+        assert_eq!(tensors.tensor("lstm.weight_hh_l1").unwrap().shape(), [20, 5]);
     }
 
     #[test]
     fn every_truncation_and_every_flipped_byte_of_the_tensors_is_refused() {
-        let whole = bytes(&model());
+        let whole = bytes(&several());
         for len in (0..whole.len()).step_by(97).chain([whole.len() - 1]) {
             assert!(load(&whole[..len]).is_err(), "cut to {len}");
         }
@@ -231,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_damaged_header_is_refused_or_harmless_but_never_a_panic() {
-        let whole = bytes(&model());
+        let whole = bytes(&several());
         let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
         for at in 0..header {
             for bit in [0x01, 0x20, 0x80] {
@@ -257,6 +309,6 @@ mod tests {
         assert!(reason(b"not a model at all").contains("safetensors"));
         let m = model();
         let taken = BTreeMap::from([("tidecast.format".to_string(), "2".to_string())]);
-        assert!(save(&m.weights, None, &taken).unwrap_err().to_string().contains("own"));
+        assert!(save(&m.networks, &taken).unwrap_err().to_string().contains("own"));
     }
 }

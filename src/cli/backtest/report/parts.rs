@@ -95,7 +95,7 @@ pub(super) fn target_charts(frame: &Frame, all: &Scores, target: usize, name: &s
     )
 }
 
-/// Who is drawn: what is emitted, the baselines, the network, then the best of those that are better than
+/// Who is drawn: what is emitted, the baselines, the networks, then the best of those that are better than
 /// the baselines.
 fn drawn(frame: &Frame, all: &Scores, target: usize) -> Vec<usize> {
     let error = |expert: usize| {
@@ -105,10 +105,9 @@ fn drawn(frame: &Frame, all: &Scores, target: usize) -> Vec<usize> {
     let mut ranked: Vec<(f64, usize)> =
         (0..frame.names.len()).filter_map(|expert| Some((error(expert)?, expert))).collect();
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let named = |name: &str| frame.names.iter().position(|n| *n == name);
     let mut chosen = vec![frame.emitted()];
     chosen.extend(frame.naive());
-    chosen.extend(named("network"));
+    chosen.extend(frame.networks());
     chosen.retain(|expert| error(*expert).is_some());
     let naive = frame.naive().iter().filter_map(|expert| error(*expert)).fold(f64::INFINITY, f64::min);
     for (_, expert) in ranked.into_iter().filter(|(error, _)| *error < naive) {
@@ -153,8 +152,8 @@ pub(super) fn scores_table(frame: &Frame, all: &Scores, target: usize) -> String
         }
         let is_emitted = *expert == frame.emitted();
         let class = if is_emitted { " class=\"emitted\"" } else { "" };
-        let name = frame.names[*expert];
-        let label = match name {
+        let name = &frame.names[*expert];
+        let label = match name.as_str() {
             "experts" => "experts, mixed".to_owned(),
             _ if is_emitted => format!("{name} (emitted)"),
             _ if frame.naive().contains(expert) => format!("{name} (naive)"),

@@ -133,7 +133,7 @@ impl Shown {
         let (learnt, names) = (leads.learnt(), &judge.frame.names);
         // Of those that are judged all but the two mixtures are weighed.
         let experts: Vec<&str> =
-            names.iter().copied().filter(|name| !matches!(*name, "experts" | "mixture")).collect();
+            names.iter().map(String::as_str).filter(|name| !matches!(*name, "experts" | "mixture")).collect();
         let mut ends = vec![0, learnt.len() - 1];
         ends.dedup();
         let mut charts = Vec::new();

@@ -1,0 +1,240 @@
+//! Several networks of one stream: each is an expert of its own, which neither sees nor disturbs the others;
+//! together they are promoted, served, kept and brought back.
+
+use crate::support::stream::{Bench, any_model, model, networks, sensed, stream};
+use std::sync::Arc;
+use tidecast::config::{NetworkKind, Stream};
+use tidecast::domain::{Reading, Values};
+use tidecast::engine::{Emitted, Model, Restore, Shard};
+use tidecast::nn::{Networks, Weights};
+use tidecast::training::{Former, Outcome, Round, Shapes, Start};
+
+// What stands in a gap is no forecast: that would be of all networks.
+const REST: &str = "fill = \"hold\"\nhorizon = 4\nseasons = [24]\nwindow = 256\nquantiles = [0.1, 0.5, 0.9]\n\
+    training = { enabled = false }\n";
+const KINDS: [(&str, &str); 4] = [
+    ("lstm", "family = \"lstm\", hidden = 4"),
+    ("wave", "family = \"wavenet\", hidden = 3, layers = 3"),
+    ("decoder", "family = \"gru\", hidden = 3, head = \"encoder_decoder\", norm = \"none\""),
+    ("lines", "family = \"linear\", readings = 5"),
+];
+
+fn all() -> Arc<Stream> {
+    let models: Vec<String> =
+        KINDS.iter().map(|(name, kind)| format!("{{ name = \"{name}\", {kind} }}")).collect();
+    stream(&format!("{REST}models = [{}]", models.join(", ")))
+}
+
+/// What each network said by itself, and what was emitted, of every reading from `from` on.
+fn said(shard: &mut Shard, hours: std::ops::Range<i64>, networks: usize) -> Vec<(Vec<f64>, Vec<f64>)> {
+    let mut all = Vec::new();
+    let mut sink = |e: Emitted<'_>| {
+        let horizon = e.forecast.targets[0].yhat.len();
+        let each = (0..networks).flat_map(|n| (1..=horizon).map(move |lead| (n, lead)));
+        all.push((each.map(|(n, lead)| e.network(n, 0, lead)).collect(), e.forecast.targets[0].yhat.clone()));
+    };
+    let readings = sensed(5, hours.end, 7);
+    let first = crate::support::stream::hour(hours.start);
+    for (offset, reading) in readings.iter().enumerate().filter(|(_, reading)| reading.time >= first) {
+        let values = Values::from_iter([reading.value]);
+        let it = Reading { series: &reading.series, time: reading.time, values: &values };
+        shard.offer(&it, offset as i64, None);
+        while shard.run_round(&mut sink).unwrap().is_some() {}
+    }
+    all
+}
+
+fn serve(shard: &mut Shard, model: &Model) {
+    shard.bring(model).unwrap();
+    shard.warm(usize::MAX).unwrap();
+}
+
+#[test]
+fn a_network_among_others_says_what_it_says_alone() {
+    let together = all();
+    let model = any_model(&together, 1);
+    let mut shard = Shard::new(together.clone());
+    said(&mut shard, 0..120, 4);
+    serve(&mut shard, &model);
+    let of_all = said(&mut shard, 120..200, 4);
+    for (n, (name, kind)) in KINDS.iter().enumerate() {
+        let alone = stream(&format!("{REST}model = {{ {kind} }}"));
+        let mut shard = Shard::new(alone);
+        said(&mut shard, 0..120, 1);
+        serve(&mut shard, &Model { networks: vec![model.networks[n].clone()], ..model.clone() });
+        let own = said(&mut shard, 120..200, 1);
+        assert_eq!(own.len(), of_all.len());
+        for ((own, _), (each, _)) in own.iter().zip(&of_all) {
+            assert!(own.iter().all(|v| v.is_finite()), "{name}");
+            assert_eq!(own[..], each[n * 4..][..4], "{name}");
+        }
+    }
+}
+
+#[test]
+fn one_that_is_not_there_says_nothing_and_the_others_serve() {
+    let stream = all();
+    let mut model = any_model(&stream, 1);
+    model.networks[1] = None;
+    let mut shard = Shard::new(stream);
+    said(&mut shard, 0..120, 4);
+    serve(&mut shard, &model);
+    for (each, emitted) in said(&mut shard, 120..150, 4) {
+        assert!(each.iter().enumerate().all(|(i, v)| v.is_nan() == (i / 4 == 1)), "{each:?}");
+        assert!(emitted.iter().all(|v| v.is_finite()));
+    }
+    let names = Shard::judged(shard.stream());
+    assert_eq!(names[names.len() - 6..], ["experts", "lstm", "wave", "decoder", "lines", "mixture"]);
+    let slot = shard.find("s0").unwrap();
+    let leads = shard.stream().leads().len();
+    assert_eq!(shard.weights(slot, 0).len(), (names.len() - 2) * leads);
+}
+
+#[test]
+fn all_states_go_into_a_cut_and_come_back() {
+    let stream = all();
+    let mut model = any_model(&stream, 3);
+    for missing in [None, Some(0), Some(2)] {
+        if let Some(missing) = missing {
+            model.networks[missing] = None;
+        }
+        let mut shard = Shard::new(stream.clone());
+        said(&mut shard, 0..120, 4);
+        serve(&mut shard, &model);
+        said(&mut shard, 120..140, 4);
+        shard.begin_cut();
+        let mut restore = Restore::new(&stream, Some(&model));
+        while let Some(chunk) = shard.cut(300).unwrap() {
+            restore.take(&chunk).unwrap();
+        }
+        let mut back = restore.finish().unwrap();
+        assert_eq!(back.model(), Some(model.version));
+        for slot in ["s0", "s3"].map(|name| shard.find(name).unwrap()) {
+            assert_eq!(back.state(slot).unwrap().unwrap(), shard.state(slot).unwrap().unwrap());
+        }
+        let bits = |all: Vec<(Vec<f64>, Vec<f64>)>| -> Vec<u64> {
+            all.into_iter()
+                .flat_map(|(each, emitted)| each.into_iter().chain(emitted))
+                .map(f64::to_bits)
+                .collect()
+        };
+        assert_eq!(bits(said(&mut back, 140..170, 4)), bits(said(&mut shard, 140..170, 4)), "{missing:?}");
+    }
+}
+
+#[test]
+fn networks_are_known_by_their_names_and_shapes() {
+    let stream = all();
+    let four = networks(&stream, &any_model(&stream, 1));
+    let shapes = Shapes::of(&stream).unwrap();
+    assert_eq!(shapes.fitting(&four), four);
+    // One goes, one is made wider, one comes.
+    let models = "models = [{ name = \"wave\", family = \"wavenet\", hidden = 3, layers = 3 },\
+        { name = \"lstm\", hidden = 5 }, { name = \"new\", family = \"gru\" }]";
+    let other = crate::support::stream::stream(&format!("{REST}{models}"));
+    let left = Shapes::of(&other).unwrap().fitting(&four);
+    // What the decoder needs is no longer shown to anybody, and changed nothing for the others.
+    assert_eq!(left.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["wave"]);
+    let order = Shapes::of(&other).unwrap().weights(&left);
+    assert_eq!(order.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false]);
+    let alone = crate::support::stream::stream(&format!("{REST}model = {{ hidden = 4 }}"));
+    assert!(Shapes::of(&alone).unwrap().fitting(&four).is_empty(), "it has another name");
+}
+
+const LEARNING: &str = "horizon = 6\nseasons = [24]\nwindow = 512\nmodel = { base = \"last\" }\n\
+    training = { first_steps = 120, steps = 20, batch = 8, truncation = 32, holdout = 96 }\n\
+    promotion = { watch = 2 }\n\
+    models = [{ name = \"a\", hidden = 8 }, { name = \"b\", family = \"gru\", hidden = 6 }]\n";
+
+#[test]
+fn each_is_judged_by_itself_and_all_are_promoted_together() {
+    let stream = stream(LEARNING);
+    let mut bench = Bench::new(&stream);
+    for (offset, reading) in sensed(6, 420, 3).iter().enumerate() {
+        bench.offer(reading, offset as i64);
+        bench.step();
+    }
+    let samples = bench.shard.samples(16);
+    let round = |champion: Option<&Networks>, former: Former<'_>| {
+        let start = if champion.is_some() { Start::Refresh } else { Start::Afresh };
+        Round { stream: &stream, samples: &samples, champion, former, shadow: None, start, number: 1 }
+            .run(&mut || true)
+            .unwrap()
+    };
+    let Outcome::Better { networks: both, scores } = round(None, Former::Unwatched) else {
+        panic!("neither is better than the last value")
+    };
+    assert_eq!(both.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(both.get("a").unwrap().optimiser.is_some() && scores.challenger.unwrap() < scores.base);
+
+    // One that is there already serves on beside one that joins it, whatever its own challenger does.
+    let only = |name: &str| [(name, both.get(name).unwrap().clone())].into_iter().collect::<Networks>();
+    let Outcome::Better { networks, scores } = round(Some(&only("a")), Former::Unwatched) else {
+        panic!("the second one did not join")
+    };
+    assert_eq!(networks.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b"]);
+    assert!(scores.challenger.unwrap() < scores.champion.unwrap(), "{scores:?}");
+
+    // A bad one is told from its neighbour, though both are held against what served before together.
+    let spoilt = |networks: &Networks, name: &str| -> Networks {
+        let change = |(n, trained): (&str, &tidecast::nn::Trained)| {
+            let mut trained = trained.clone();
+            if n == name {
+                let values = trained.weights.values().iter().enumerate();
+                let values = values.map(|(i, w)| w + 1.5 * (i as f32 * 0.7).sin()).collect();
+                let weights = Weights::try_new(*trained.weights.blueprint(), values).unwrap();
+                trained.weights = Arc::new(weights);
+            }
+            (n.to_owned(), trained)
+        };
+        networks.iter().map(change).collect()
+    };
+    let bad = spoilt(&both, "b");
+    assert!(matches!(round(Some(&bad), Former::Networks(&both)), Outcome::Worse(_)));
+    assert!(!matches!(round(Some(&both), Former::Networks(&bad)), Outcome::Worse(_)));
+
+    // They serve, and are experts like others.
+    bench.shard.bring(&model(&stream, 1, &both)).unwrap();
+    bench.shard.warm(usize::MAX).unwrap();
+    let hours = sensed(6, 560, 3);
+    for (offset, reading) in hours.iter().enumerate().skip(sensed(6, 420, 3).len()) {
+        bench.offer(reading, offset as i64);
+        bench.step();
+    }
+    let weights = bench.shard.weights(bench.shard.find("s1").unwrap(), 0);
+    let leads = stream.leads().len();
+    let of_networks = &weights[weights.len() - 2 * leads..];
+    assert!(of_networks.iter().all(|w| (0.0..=1.0).contains(w)) && of_networks.iter().sum::<f32>() > 0.0);
+}
+
+#[test]
+fn names_have_to_tell_networks_apart() {
+    let kind = |stream: &Stream| stream.model.networks.iter().map(|n| n.name.clone()).collect::<Vec<_>>();
+    assert_eq!(kind(&stream("model = { hidden = 4 }")), [NetworkKind::ALONE]);
+    assert_eq!(kind(&stream("models = [{ family = \"gru\" }, {}]")), ["gru", "lstm"]);
+    let fault = |lines: &str| {
+        let text = format!(
+            "[kafka]\nbrokers = \"b\"\n[streams.s]\ntopics = [\"t\"]\ninterval = \"1h\"\ntargets = [\"kw\"]\n{lines}"
+        );
+        tidecast::config::from_toml(&text, &[]).unwrap_err().to_string()
+    };
+    for (lines, wanted) in [
+        ("models = [{}, {}]", "models[1].name: is \"lstm\", which another network"),
+        ("models = [{ name = \"seasonal\" }]", "models[0].name: is \"seasonal\", under which"),
+        ("models = [{ name = \"a.b\" }]", "models[0].name: is \"a.b\"; letters"),
+        ("models = [{ base = \"last\" }]", "models[0].base: is not a known key"),
+        ("models = [{}]\nmodel = { hidden = 8 }", "model.hidden: is not a known key"),
+        ("models = [{ family = \"wavenet\", cell = 1 }]", "models[0].cell: is not a known key"),
+        ("models = \"lstm\"", "models: must be a list of tables"),
+    ] {
+        assert!(fault(lines).contains(wanted), "{lines}: {}", fault(lines));
+    }
+    // No expert has a name that a network may take.
+    let all = "experts = [\"linear\", \"arma\", \"lms\", \"velocity\"]";
+    for accuracy in ["full", "compact"] {
+        let names = Shard::judged(&stream(&format!("{all}\naccuracy = \"{accuracy}\"")));
+        for name in names.iter().filter(|name| *name != NetworkKind::ALONE) {
+            assert!(fault(&format!("models = [{{ name = \"{name}\" }}]")).contains("under which"), "{name}");
+        }
+    }
+}
