@@ -126,7 +126,7 @@ catalogue! {
     HASTENED = "training_rounds_hastened_total", Counter, ["stream", "why"],
         "Training rounds that began before their time: drift, request.";
     PROMOTION_LOSS = "promotion_loss", Gauge, ["stream", "of"],
-        "Loss on the last round's held-out readings, in scaled units, of the challenger, the champion, the one before it (former) while it is watched, and of what networks correct (base).";
+        "Loss on the last round's held-out readings, in scaled units, of the challenger, the champion, the one before it (former) while it is watched, and of what networks correct (base); of several networks the mean.";
     PROMOTION_P = "promotion_p_value", Gauge, ["stream"],
         "How likely the last round's gain is by chance; a challenger is promoted below 1 less promotion.confidence if it saves promotion.gain, else below 0.05.";
     MODEL_FAILURES = "model_failures_total", Counter, ["stream"],
