@@ -97,6 +97,53 @@ fn a_transform_has_a_name_and_a_value_for_each_limit() {
 }
 
 #[test]
+fn a_position_is_two_targets_in_degrees() {
+    let text = LEAST.replace("[\"kw\"]", "[\"speed\", \"lat\", \"lon\"]");
+    let stream = |lines: &str| from_toml(&format!("{text}{lines}"), &[]).map(|c| c.streams[0].clone());
+    let position = "position = { latitude = \"lat\", longitude = \"lon\" }\n";
+    let found = stream(position).unwrap().position.unwrap();
+    assert_eq!((found.latitude, found.longitude), (1, 2));
+    assert!(stream("").unwrap().position.is_none());
+    assert!(
+        stream(&format!(
+            "{position}limits = [{{ target = \"lon\", above = 350 }}, {{ target = \"speed\", above = 999 }}]"
+        ))
+        .is_ok()
+    );
+    for (lines, said) in [
+        ("position = { latitude = \"lat\" }", "position.longitude: is missing"),
+        (
+            "position = { latitude = \"lat\", longitude = \"long\" }",
+            "is \"long\", which is none of the stream's targets",
+        ),
+        (
+            "position = { latitude = \"lat\", longitude = \"lat\" }",
+            "longitude: is the same target as the latitude",
+        ),
+        (
+            "position = { latitude = \"lat\", longitude = \"lon\", height = \"z\" }",
+            "position.height: is not a known key",
+        ),
+        ("position = [\"lat\", \"lon\"]", "position: must be a table"),
+        (
+            &format!("{position}transform = \"asinh\""),
+            "position: is in degrees, which transform = \"asinh\" would bend",
+        ),
+        (
+            &format!("{position}limits = [{{ target = \"lat\", above = 100 }}]"),
+            "limits: has 100, which is no latitude",
+        ),
+        (
+            &format!("{position}limits = [{{ target = \"lon\", above = -200 }}]"),
+            "limits: has -200, which is no longitude",
+        ),
+    ] {
+        let found = faults(&format!("{text}{lines}")).join("\n");
+        assert!(found.contains("streams.power.") && found.contains(said), "{found}");
+    }
+}
+
+#[test]
 fn rounds_are_by_readings_or_by_event_time_and_promotion_has_its_rules() {
     let stream = |lines: &str| {
         from_toml(&format!("{LEAST}{lines}\n"), &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()

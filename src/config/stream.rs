@@ -3,13 +3,15 @@
 use super::alarms::{Alarms, alarms};
 use super::bounds::{Bounds, bounds};
 use super::experts::{Accuracy, Experts, experts};
+use super::fields::fields;
 use super::holidays::{Holidays, holidays};
 use super::model::{Model, model};
+use super::position::{check_limits, position};
 use super::promotion::{Promotion, promotion};
 use super::seasons::{SeasonsFrom, seasons};
 use super::section::{Section, parse_duration};
 use super::training::{Training, training};
-use crate::domain::{Grid, Interval, Leads, Level, Levels, StreamName, Transform};
+use crate::domain::{Grid, Interval, Leads, Level, Levels, Position, StreamName, Transform};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +27,8 @@ pub struct Stream {
     pub fields: Fields,
     pub targets: Vec<String>,
     pub transform: Transform,
+    /// Which targets are a position, if any are.
+    pub position: Option<Position>,
     pub covariates: Vec<String>,
     /// The covariates whose values at the leads come with each reading, by their place among the
     /// covariates.
@@ -142,6 +146,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     }
     let transforms = [Transform::None, Transform::Log1p, Transform::Asinh].map(|t| (t.as_str(), t));
     let transform = s.choice("transform", &transforms);
+    let position = position(&mut s, &targets, transform);
     let covariates = s.texts("covariates").unwrap_or_default();
     let known_ahead = of_covariates(&mut s, "known_ahead", &covariates);
     let attributes = of_covariates(&mut s, "attributes", &covariates);
@@ -168,6 +173,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let levels = levels(&mut s);
     let experts = experts(&mut s);
     let alarms = alarms(&mut s, &targets);
+    check_limits(&s, position, &alarms.limits);
     if alarms.limits.iter().any(|limit| !transform.apply(limit.value).is_finite()) {
         s.fault(
             "limits",
@@ -213,6 +219,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         fields,
         targets,
         transform,
+        position,
         covariates,
         known_ahead,
         attributes,
@@ -276,68 +283,6 @@ fn of_covariates(s: &mut Section<'_>, key: &str, covariates: &[String]) -> Vec<u
         }
     }
     known
-}
-
-fn fields(s: &mut Section<'_>, targets: &[String], covariates: &[String], known_ahead: &[usize]) -> Fields {
-    let mut f = s.section("fields");
-    let series = source(&mut f, "series", "@key");
-    let time = source(&mut f, "time", "@timestamp");
-    let time_format = f.choice(
-        "time_format",
-        &[
-            ("auto", TimeFormat::Auto),
-            ("rfc3339", TimeFormat::Rfc3339),
-            ("s", TimeFormat::Seconds),
-            ("ms", TimeFormat::Millis),
-            ("us", TimeFormat::Micros),
-            ("ns", TimeFormat::Nanos),
-        ],
-    );
-    let mut v = f.section("values");
-    let mut values = Vec::new();
-    for (i, name) in targets.iter().chain(covariates).enumerate() {
-        if targets.iter().chain(covariates).take(i).any(|earlier| earlier == name) {
-            s.fault("targets", format!("names \"{name}\" twice among targets and covariates"));
-        }
-        values.push(source(&mut v, name, &pointer(name)));
-    }
-    v.finish();
-    let mut a = f.section("ahead");
-    let known = known_ahead.iter().map(|at| &covariates[*at]);
-    let ahead = known.map(|name| source(&mut a, name, &format!("{}_ahead", pointer(name)))).collect();
-    a.finish();
-    f.finish();
-    Fields { series, time, time_format, values, ahead }
-}
-
-/// The JSON pointer to a field of this name.
-fn pointer(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
-fn source(s: &mut Section<'_>, name: &str, default: &str) -> FieldSource {
-    let text = s.text(name, default);
-    match text.as_str() {
-        "@key" => FieldSource::Key,
-        "@timestamp" => FieldSource::Timestamp,
-        "" | "/" => FieldSource::Pointer(Arc::from([String::new()])),
-        pointer if pointer.starts_with('/') => FieldSource::Pointer(
-            pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect(),
-        ),
-        other => match other.strip_prefix("@header:") {
-            Some(header) if !header.is_empty() => FieldSource::Header(header.to_owned()),
-            _ => {
-                s.fault(
-                    name,
-                    format!(
-                        "is \"{other}\"; allowed are a JSON pointer like \"/data/kw\", \"@key\", \
-                         \"@header:NAME\" and \"@timestamp\""
-                    ),
-                );
-                FieldSource::Key
-            }
-        },
-    }
 }
 
 fn grid(s: &mut Section<'_>) -> Grid {
@@ -448,6 +393,16 @@ impl Stream {
     /// Values that come with a reading: those of now, and those that are known ahead.
     pub fn row(&self) -> usize {
         self.width() + self.known_ahead.len() * self.horizon
+    }
+
+    /// A target of a reading; NaN where it is missing.
+    pub fn target_of(&self, values: &[f64], target: usize) -> f64 {
+        self.position.map_or(values[target], |position| position.of(values, target))
+    }
+
+    /// A target's value as it compares with another: a longitude counts the shorter way around.
+    pub fn around(&self, target: usize, value: f64, other: f64) -> f64 {
+        self.position.map_or(value, |position| position.around(target, value, other))
     }
 
     /// The topics that are written to.

@@ -3,7 +3,7 @@
 
 use super::mixture::At;
 use crate::config::Stream;
-use crate::domain::{AnomalyScore, Crossing, Damaged, Rows, Take};
+use crate::domain::{AnomalyScore, Crossing, Damaged, Frame, Rows, Take};
 use crate::evaluation::{Anomalies, Arrived, Drift, DriftFound, Limits, Standing};
 
 /// Steps of a forecast that are held against a series that has jumped.
@@ -125,18 +125,20 @@ impl Alarms {
         AnomalyScore::of_all(self.scores.iter().copied())
     }
 
-    /// Where the limits of a target stand in what is forecast at a lead. `point` is relative to `anchor`,
-    /// as `bounds` are.
+    /// Where the limits of a target stand in what is forecast at a lead. `point` and `bounds` are as the
+    /// target is held in its frame, and so is where it is forecast from: a limit of a longitude is the
+    /// meridian next to that.
     pub fn forecast(
         &mut self,
         target: usize,
         lead: usize,
-        (point, deviation, anchor): (f32, f32, f64),
+        (point, deviation): (f32, f32),
         bounds: &[f32],
+        (frame, origin): (Frame, f32),
     ) {
         let limits = self.limits.limits().iter().zip(self.places.chunks_exact_mut(self.horizon));
         for (limit, places) in limits.filter(|(limit, _)| limit.target == target) {
-            let value = (limit.value - anchor) as f32;
+            let value = frame.hold_bent(limit.value, origin) as f32;
             places[lead - 1] = self.standing.of(value, point, deviation, bounds);
         }
     }

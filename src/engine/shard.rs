@@ -109,7 +109,8 @@ impl Shard {
             rounds: Rounds::new(stream.row()),
             scaler: Scaler::new(width, |column| {
                 column.checked_sub(targets).is_some_and(|c| stream.attributes.contains(&c))
-            }),
+            })
+            .with_targets(stream.transform, stream.position),
             recent: Recent::new(recent(&features), targets, width, timed),
             outlook: Outlook::new(stream.known_ahead.len(), stream.horizon),
             learnt: Windows::new(learnt, own, targets, leads.learnt(), timed),
@@ -417,11 +418,11 @@ impl Shard {
     /// than its window holds; `None` where it was missing.
     pub fn recent(&self, slot: Slot, target: usize, most: usize) -> Vec<(EventTime, Option<f64>)> {
         let window = self.recent.view(slot);
-        let (anchor, transform) = (self.scaler.anchor(slot, target), self.stream.transform);
+        let frame = self.scaler.frame(slot, target);
         (0..window.len().min(most))
             .rev()
             .map(|age| {
-                let value = transform.undo(f64::from(window.value(age, target)) + anchor);
+                let value = frame.tell(window.value(age, target));
                 (self.stream.grid.start_of(window.cell(age)), window.observed(age, target).then_some(value))
             })
             .collect()

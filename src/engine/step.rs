@@ -6,7 +6,7 @@ use super::rounds::{Answer, Observed, Turn};
 use super::shard::Shard;
 use crate::config::{Fill, Stream};
 use crate::domain::{
-    AnomalyScore, Crossing, EventTime, Forecast, ModelVersion, Rows, TargetForecast, Transform,
+    AnomalyScore, Crossing, EventTime, Forecast, Frame, ModelVersion, Rows, TargetForecast, Transform,
 };
 use crate::evaluation::Arrived;
 use crate::expert::Observation;
@@ -33,8 +33,7 @@ pub struct Emitted<'a> {
     pub forecast: &'a Forecast,
     /// `[targets, lanes, horizon]`
     said: &'a [f32],
-    anchors: &'a [f64],
-    transform: Transform,
+    frames: &'a [Frame],
     lanes: Lanes,
     horizon: usize,
 }
@@ -45,7 +44,7 @@ impl Emitted<'_> {
     pub fn said(&self, judged: usize, target: usize, lead: usize) -> f64 {
         let lane = self.lanes.judged().nth(judged).expect("one of those that are judged");
         let at = (target * self.lanes.count() + lane) * self.horizon + lead - 1;
-        self.transform.undo(f64::from(self.said[at]) + self.anchors[target])
+        self.frames[target].tell(self.said[at])
     }
 
     /// What one of the networks said by itself, in the order of the config.
@@ -88,7 +87,8 @@ pub(super) struct Buffers {
     /// What a network corrects, and its unit there. `[targets, learnt leads]`
     bases: Vec<f32>,
     lead_scales: Vec<f32>,
-    anchors: Vec<f64>,
+    /// `[targets]`
+    frames: Vec<Frame>,
     forecast: Forecast,
     /// For each learnt lead which of the summary's buckets it is.
     buckets: Vec<Option<usize>>,
@@ -126,7 +126,7 @@ impl Buffers {
             warm_y: Vec::new(),
             bases: vec![0.0; targets * leads.len()],
             lead_scales: vec![0.0; targets * leads.len()],
-            anchors: vec![0.0; targets],
+            frames: vec![Frame::new(Transform::None, 0.0); targets],
             forecast: Forecast {
                 origin: EventTime::MIN,
                 degraded: None,
@@ -255,13 +255,15 @@ impl Shard {
         self.alarms.begin();
         self.outlook.advance(slot.index(), &mut self.buffers.foretold);
         for column in 0..self.stream.width() {
-            let mut raw = turn.observed.as_ref().map_or(f64::NAN, |o| self.rounds.values(o)[column]);
-            if column < targets {
-                raw = self.stream.transform.apply(raw);
-            }
-            let mut value = self.scaler.relative(slot, column, raw);
             let recent = self.recent.view(slot);
             let previous = (!recent.is_empty()).then(|| recent.value(0, column));
+            let mut value = turn.observed.as_ref().map_or(f32::NAN, |observed| {
+                let values = self.rounds.values(observed);
+                match column < targets {
+                    true => self.scaler.hold(slot, column, values, previous),
+                    false => self.scaler.relative(slot, column, values[column]),
+                }
+            });
             let is_seen = value.is_finite();
             if column < targets {
                 let at = At { target: column, ..place };
@@ -400,20 +402,18 @@ impl Shard {
         for target in 0..targets {
             let at = At { target, ..place };
             let scale = self.scaler.scales(slot)[target];
-            let anchor = self.scaler.anchor(slot, target);
+            let frame = self.scaler.frame(slot, target);
             let recent = self.recent.view(slot);
             let is_seen = recent.observed(0, target);
             let b = &mut self.buffers;
-            b.anchors[target] = anchor;
+            b.frames[target] = frame;
             let out = &mut b.forecast.targets[target];
-            let transform = self.stream.transform;
-            let undo = |value: f32| transform.undo(f64::from(value) + anchor);
             let reading = turn.observed.as_ref().filter(|_| is_seen);
-            out.last = reading.map(|observed| self.rounds.values(observed)[target]);
+            out.last = reading.map(|observed| frame.in_range(self.rounds.values(observed)[target]));
             // Where a unit is worth the least, among what is usual and what is believed.
             let believed = b.origins[tile_at * targets + target];
-            let slopes = [believed, scale.mean].map(|value| transform.slope(f64::from(value) + anchor));
-            out.decimals = decimals(f64::from(scale.deviation()) * slopes[0].min(slopes[1]));
+            let slope = frame.slope(believed).min(frame.slope(scale.mean));
+            out.decimals = decimals(f64::from(scale.deviation()) * slope);
             let said = &mut b.said[(tile_at * targets + target) * width..][..width];
             let (serving, y, tile) = (self.serving.as_ref(), &b.y, b.slots.len());
             let networks = (0..lanes.networks).map(|network| {
@@ -426,17 +426,18 @@ impl Shard {
             let expected = &b.expected[(tile_at * targets + target) * each..][..each];
             out.expected.clear();
             if expected[0].is_finite() {
-                out.expected.extend(expected.iter().copied().map(undo));
+                out.expected.push(frame.tell(expected[0]));
+                out.expected.extend(expected[1..].iter().map(|bound| frame.tell_around(*bound, expected[0])));
             }
             let deviation = self.mixture.deviation(at.slot, target);
             let (violations, alarms) = (&mut self.violations, &mut self.alarms);
             self.mixture.surround(at, said, |lead, point, bounds| {
-                alarms.forecast(target, lead, (point, deviation, anchor), bounds);
+                alarms.forecast(target, lead, (point, deviation), bounds, (frame, believed));
                 let ascends = bounds.is_sorted() && bounds.iter().all(|bound| bound.is_finite());
                 violations.check(Invariant::QuantilesAscend, ascends);
-                out.yhat[lead - 1] = undo(point);
+                out.yhat[lead - 1] = frame.tell(point);
                 for (level, bound) in bounds.iter().enumerate() {
-                    out.quantiles[level * h + lead - 1] = undo(*bound);
+                    out.quantiles[level * h + lead - 1] = frame.tell_around(*bound, point);
                 }
             });
             // A forecast from a filled cell is stepped on, but never judged.
@@ -476,8 +477,7 @@ impl Shard {
             is_thinned: observed.answer == Answer::Thinned,
             forecast: &self.buffers.forecast,
             said: &self.buffers.said[tile_at * width..][..width],
-            anchors: &self.buffers.anchors,
-            transform: self.stream.transform,
+            frames: &self.buffers.frames,
             lanes,
             horizon: h,
         });

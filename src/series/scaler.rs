@@ -1,5 +1,5 @@
 use super::Slot;
-use crate::domain::{Damaged, Rows, Take, put};
+use crate::domain::{Damaged, Frame, Position, Rows, Take, Transform, put};
 
 /// How fast a scale follows its series, at the slowest: a half-life of 200 readings.
 const RATE: f32 = 0.003_46;
@@ -42,12 +42,14 @@ impl Scale {
 /// The scales and the anchors of a shard's series.
 ///
 /// A value's anchor is the first finite value of its series. Everything behind this door is held
-/// relative to it in f32, so that a position or a meter's count keeps its small differences.
+/// relative to it in f32 ([`Frame`]), so that a position or a meter's count keeps its small differences.
 #[derive(Debug)]
 pub struct Scaler {
     /// What a new series has. `[width]`
     blank: Vec<(f64, Scale)>,
     width: usize,
+    transform: Transform,
+    position: Option<Position>,
     anchors: Vec<f64>,
     scales: Vec<Scale>,
 }
@@ -58,14 +60,55 @@ impl Scaler {
     pub fn new(width: usize, fixed: impl Fn(usize) -> bool) -> Self {
         let as_is = Scale { mean: 0.0, variance: 1.0, readings: u32::MAX };
         let blank = |column| if fixed(column) { (0.0, as_is) } else { (f64::NAN, Scale::default()) };
-        Self { blank: (0..width).map(blank).collect(), width, anchors: Vec::new(), scales: Vec::new() }
+        Self {
+            blank: (0..width).map(blank).collect(),
+            width,
+            transform: Transform::None,
+            position: None,
+            anchors: Vec::new(),
+            scales: Vec::new(),
+        }
+    }
+
+    /// What becomes of targets.
+    pub fn with_targets(self, transform: Transform, position: Option<Position>) -> Self {
+        Self { transform, position, ..self }
     }
 
     fn is_fixed(&self, column: usize) -> bool {
         !self.blank[column].0.is_nan()
     }
 
-    /// A raw value relative to its anchor, which the first finite value sets; NaN stays NaN.
+    /// A target of a reading as it is held, NaN where it is missing. The first sets its anchor, and the
+    /// first position both of its anchors. `previous`: the value before it, where there is one.
+    pub fn hold(&mut self, slot: Slot, target: usize, values: &[f64], previous: Option<f32>) -> f32 {
+        let value = self.position.map_or(values[target], |position| position.of(values, target));
+        let at = slot.index() * self.width;
+        if self.anchors[at + target].is_nan() && value.is_finite() {
+            match self.position.filter(|position| position.coordinate(target).is_some()) {
+                Some(Position { latitude, longitude }) => {
+                    self.anchors[at + latitude] = values[latitude];
+                    self.anchors[at + longitude] = values[longitude];
+                }
+                None => self.anchors[at + target] = self.transform.apply(value),
+            }
+        }
+        let near = previous.unwrap_or(self.scales[at + target].mean);
+        self.frame(slot, target).hold(value, near).clamp(-LARGEST, LARGEST) as f32
+    }
+
+    /// How a target of a series is held.
+    pub fn frame(&self, slot: Slot, target: usize) -> Frame {
+        let anchor = self.anchor(slot, target);
+        let position =
+            self.position.and_then(|p| Some((p.coordinate(target)?, self.anchor(slot, p.latitude))));
+        match position {
+            Some((coordinate, latitude)) => Frame::of_position(coordinate, anchor, latitude),
+            None => Frame::new(self.transform, anchor),
+        }
+    }
+
+    /// The raw value of a covariate relative to its anchor, which the first finite value sets; NaN stays NaN.
     pub fn relative(&mut self, slot: Slot, column: usize, raw: f64) -> f32 {
         let anchor = &mut self.anchors[slot.index() * self.width + column];
         if anchor.is_nan() && raw.is_finite() {
@@ -74,8 +117,8 @@ impl Scaler {
         (raw - *anchor).clamp(-LARGEST, LARGEST) as f32
     }
 
-    /// The anchor that a relative value must be added to; 0 before the first value.
-    pub fn anchor(&self, slot: Slot, column: usize) -> f64 {
+    /// 0 before the first value.
+    fn anchor(&self, slot: Slot, column: usize) -> f64 {
         let anchor = self.anchors[slot.index() * self.width + column];
         if anchor.is_nan() { 0.0 } else { anchor }
     }

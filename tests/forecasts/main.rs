@@ -9,6 +9,7 @@ mod judging;
 mod leak;
 mod mixer;
 mod pool;
+mod positions;
 #[path = "../../benches/prequential/mod.rs"]
 mod prequential;
 mod promotion;

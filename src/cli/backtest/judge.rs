@@ -112,18 +112,20 @@ impl Judge {
         let at = self.place(series);
         self.last = at;
         let step = self.step_of(time, self.series[at].seen + 1);
-        let targets = &values.as_slice()[..self.stream.targets.len()];
+        let stream = self.stream.clone();
+        let targets: Vec<f64> =
+            (0..stream.targets.len()).map(|target| stream.target_of(values.as_slice(), target)).collect();
         if self.series[at].past.back().is_none_or(|(newest, _)| step > *newest) {
-            self.score(at, step, targets);
-            let season = self.stream.season().unwrap_or(1) as i64;
+            self.score(at, step, &targets);
+            let season = stream.season().unwrap_or(1) as i64;
             let state = &mut self.series[at];
-            state.learn_naive(season, step, targets);
+            state.learn_naive(&stream, season, step, targets);
             state.seen += 1;
         }
     }
 
     fn score(&mut self, at: usize, step: i64, targets: &[f64]) {
-        let Self { frame, series, errors, losses, .. } = self;
+        let Self { frame, stream, series, errors, losses, .. } = self;
         let Series { scores, pending, naive, .. } = &mut series[at];
         let (h, experts, levels) = (frame.horizon, frame.names.len(), frame.levels.len());
         while pending.front().is_some_and(|p| step - p.step > h as i64) {
@@ -136,7 +138,9 @@ impl Judge {
             }
             for (target, value) in targets.iter().enumerate().filter(|(_, v)| v.is_finite()) {
                 let points = &pending.points[(target * h + lead - 1) * experts..][..experts];
-                errors.iter_mut().zip(points).for_each(|(error, point)| *error = value - point);
+                for (error, point) in errors.iter_mut().zip(points) {
+                    *error = stream.around(target, *value, *point) - point;
+                }
                 let (sum, n) = naive[target];
                 let naive = (n > 0 && sum > 0.0).then(|| sum / n as f64);
                 scores.add(frame, &Errors { target, lead, errors, naive });
@@ -144,10 +148,12 @@ impl Judge {
                 if !error.is_finite() {
                     continue;
                 }
+                // Quantiles go around the point.
+                let value = stream.around(target, *value, points[frame.emitted()]);
                 let mut pinball = 0.0;
                 for level in 0..levels {
                     let quantile = pending.quantiles[(target * levels + level) * h + lead - 1];
-                    pinball += scores.add_quantile(frame, (target, level, lead), *value, quantile);
+                    pinball += scores.add_quantile(frame, (target, level, lead), value, quantile);
                 }
                 let pinball = pinball / levels.max(1) as f64;
                 losses.push(Loss { target, lead, origin: pending.step, error, pinball });
@@ -206,20 +212,20 @@ impl Judge {
 }
 
 impl Series {
-    fn learn_naive(&mut self, season: i64, step: i64, targets: &[f64]) {
+    fn learn_naive(&mut self, stream: &Stream, season: i64, step: i64, targets: Vec<f64>) {
         while self.past.front().is_some_and(|(then, _)| step - then > season) {
             self.past.pop_front();
         }
         if let Some((then, values)) = self.past.front()
             && step - then == season
         {
-            for ((now, then), sum) in targets.iter().zip(values).zip(&mut self.naive) {
-                let error = (now - then).abs();
+            for (target, ((now, then), sum)) in targets.iter().zip(values).zip(&mut self.naive).enumerate() {
+                let error = (stream.around(target, *now, *then) - then).abs();
                 if error.is_finite() {
                     *sum = (sum.0 + error, sum.1 + 1);
                 }
             }
         }
-        self.past.push_back((step, targets.to_vec()));
+        self.past.push_back((step, targets));
     }
 }

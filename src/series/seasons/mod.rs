@@ -9,7 +9,7 @@
 mod difference;
 
 use crate::config::Stream;
-use crate::domain::{Grid, Reading, Transform};
+use crate::domain::{Grid, Position, Reading, Transform};
 use difference::Difference;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -46,6 +46,7 @@ pub struct Sample {
     grid: Grid,
     targets: usize,
     transform: Transform,
+    position: Option<Position>,
     longest: usize,
     /// The longest season that the stream has until more is known: only who has seen it come can say that
     /// it is none.
@@ -69,6 +70,7 @@ impl Sample {
             grid: stream.grid,
             targets: stream.targets.len(),
             transform: stream.transform,
+            position: stream.position,
             longest: longest.clamp(STEPS_LEAST, STEPS_MAX),
             presumed: stream.seasons.last().copied().unwrap_or(STEPS_LEAST),
             series: HashMap::new(),
@@ -99,11 +101,19 @@ impl Sample {
         if cells.values.len() < (at + 1) * targets {
             cells.values.resize((at + 1) * targets, f32::NAN);
         }
-        let kept = cells.values[at * targets..][..targets].iter_mut().zip(&mut cells.anchors);
-        for ((kept, anchor), value) in kept.zip(reading.values.as_slice()) {
-            let value = self.transform.apply(*value);
+        let (before, now) = cells.values.split_at_mut(at * targets);
+        for (target, (kept, anchor)) in now.iter_mut().zip(&mut cells.anchors).enumerate() {
+            let values = reading.values.as_slice();
+            let value = self.position.map_or(values[target], |position| position.of(values, target));
+            let mut value = self.transform.apply(value);
             if !anchor.is_finite() {
                 *anchor = value;
+            }
+            if let Some(position) = self.position {
+                // A step over the antimeridian is a small one.
+                let newest = before.rchunks_exact(targets).take(STEPS_LEAST);
+                let previous = newest.map(|row| row[target]).find(|value| value.is_finite());
+                value = position.around(target, value, *anchor + f64::from(previous.unwrap_or(0.0)));
             }
             *kept = (value - *anchor) as f32;
         }

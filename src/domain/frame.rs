@@ -1,0 +1,119 @@
+use super::position::{next_to, turn};
+use super::{Coordinate, Transform};
+
+/// A degree of a meridian, in metres, on a sphere of the earth's mean radius of 6,371,008.8 m (R1 of
+/// Moritz 2000, "Geodetic Reference System 1980").
+const DEGREE: f64 = 6_371_008.8 * std::f64::consts::PI / 180.0;
+/// A degree of longitude is worth this much of one of latitude at the least: 89.94° and beyond.
+const COSINE_LEAST: f64 = 1e-3;
+
+/// How a target of a series is held, and how it is told.
+///
+/// It is held bent by its transform and less an anchor; a coordinate of a position as metres to the north
+/// or to the east of its anchor, on the plane that touches the parallel there (equirectangular): a metre
+/// of longitude is that of the anchor's latitude, wherever the series goes. Longitudes are held unwound,
+/// so that a way around the earth makes no jump, and told in [−180, 180).
+#[derive(Clone, Copy, Debug)]
+pub struct Frame {
+    transform: Transform,
+    anchor: f64,
+    /// What one of the target's units is worth as it is held.
+    per_unit: f64,
+    coordinate: Option<Coordinate>,
+}
+
+impl Frame {
+    pub fn new(transform: Transform, anchor: f64) -> Self {
+        Self { transform, anchor, per_unit: 1.0, coordinate: None }
+    }
+
+    /// Of a coordinate of a position; `latitude` is its anchor's.
+    pub fn of_position(coordinate: Coordinate, anchor: f64, latitude: f64) -> Self {
+        let per_unit = match coordinate {
+            Coordinate::Latitude => DEGREE,
+            Coordinate::Longitude => DEGREE * latitude.to_radians().cos().max(COSINE_LEAST),
+        };
+        Self { transform: Transform::None, anchor, per_unit, coordinate: Some(coordinate) }
+    }
+
+    fn bent(self, held: f32) -> f64 {
+        f64::from(held) / self.per_unit + self.anchor
+    }
+
+    /// A value as it is held. `near`: where the series was, as it is held, which says how often a longitude
+    /// has gone around.
+    pub fn hold(self, value: f64, near: f32) -> f64 {
+        self.hold_bent(self.transform.apply(value), near)
+    }
+
+    /// As [`Self::hold`], of a value that is bent already.
+    pub fn hold_bent(self, bent: f64, near: f32) -> f64 {
+        let bent = match self.coordinate {
+            Some(Coordinate::Longitude) => next_to(bent, self.bent(near)),
+            _ => bent,
+        };
+        (bent - self.anchor) * self.per_unit
+    }
+
+    /// What is held in the target's own units: finite where that is.
+    pub fn tell(self, held: f32) -> f64 {
+        self.in_range(self.transform.undo(self.bent(held)))
+    }
+
+    /// As [`Self::tell`], for what goes around a point, as its quantiles do: never falling. A longitude is
+    /// that next to the point's, and so may lie outside of [−180, 180).
+    pub fn tell_around(self, held: f32, point: f32) -> f64 {
+        match self.coordinate {
+            Some(Coordinate::Longitude) => self.bent(held) + turn(self.bent(point)),
+            _ => self.tell(held),
+        }
+    }
+
+    /// A value of the target as it is told: a longitude in [−180, 180), a latitude no further than the pole.
+    pub fn in_range(self, value: f64) -> f64 {
+        match self.coordinate {
+            None => value,
+            Some(Coordinate::Latitude) => value.clamp(-90.0, 90.0),
+            Some(Coordinate::Longitude) => value + turn(value),
+        }
+    }
+
+    /// How many of the target's units a small step is worth at a value, as both are held.
+    pub fn slope(self, held: f32) -> f64 {
+        self.transform.slope(self.bent(held)) / self.per_unit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_held_in_metres_and_told_in_degrees() {
+        // A second of arc is 30.887 m on the sphere; half as much to the east at 60°.
+        let north = Frame::of_position(Coordinate::Latitude, 60.0, 60.0);
+        let east = Frame::of_position(Coordinate::Longitude, 179.999_9, 60.0);
+        let second = 1.0 / 3_600.0;
+        assert!((north.hold(60.0 + second, 0.0) - 30.887).abs() < 1e-3);
+        let held = east.hold(-180.0 + second - 1e-4, 0.0);
+        assert!((held - 15.444).abs() < 1e-3, "{held}");
+        assert!((east.tell(held as f32) - (-180.0 + second - 1e-4)).abs() < 1e-9);
+        assert!((east.tell_around(0.0, held as f32) + 180.000_1).abs() < 1e-9);
+        assert!((east.tell_around(held as f32, 0.0) - (180.0 + second - 1e-4)).abs() < 1e-9);
+        assert!((east.slope(0.0) * 15.443_6 - second).abs() < 1e-7);
+    }
+
+    #[test]
+    fn all_is_finite_at_the_pole_and_beyond() {
+        for latitude in [-90.0, 90.0] {
+            let north = Frame::of_position(Coordinate::Latitude, latitude, latitude);
+            let east = Frame::of_position(Coordinate::Longitude, 0.0, latitude);
+            for held in [-1e15, -1e5, 0.0, 3.0, 1e15] {
+                assert!(north.tell(held).abs() <= 90.0);
+                let (told, around) = (east.tell(held), east.tell_around(held, 0.0));
+                assert!((-180.0..180.0).contains(&told) && around.is_finite(), "{told} {around}");
+            }
+            assert!(east.hold(180.0, 0.0).is_finite() && east.slope(0.0).is_finite());
+        }
+    }
+}

@@ -1,0 +1,112 @@
+/// The longest way around the earth, in degrees.
+const TURN: f64 = 360.0;
+
+/// Two targets that are a position, by their places among the targets, in degrees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub latitude: usize,
+    pub longitude: usize,
+}
+
+/// What of a position a target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coordinate {
+    Latitude,
+    Longitude,
+}
+
+impl Position {
+    pub fn coordinate(self, target: usize) -> Option<Coordinate> {
+        match target {
+            _ if target == self.latitude => Some(Coordinate::Latitude),
+            _ if target == self.longitude => Some(Coordinate::Longitude),
+            _ => None,
+        }
+    }
+
+    /// A target of a reading; NaN where it is missing. A position is there as a whole or not at all: of one
+    /// that lacks a coordinate or has one that the earth lacks nothing is believed, as of the 91° and 181°
+    /// with which ships say that they know neither.
+    pub fn of(self, values: &[f64], target: usize) -> f64 {
+        let is_whole = Coordinate::Latitude.has(values[self.latitude])
+            && Coordinate::Longitude.has(values[self.longitude]);
+        if is_whole || self.coordinate(target).is_none() { values[target] } else { f64::NAN }
+    }
+
+    /// A target's value, the longitude that of its turns that lies next to `said`.
+    pub fn around(self, target: usize, value: f64, said: f64) -> f64 {
+        if target == self.longitude { next_to(value, said) } else { value }
+    }
+}
+
+impl Coordinate {
+    /// Whether there is such a one on earth; longitudes may be counted from −180 or from 0 on.
+    pub fn has(self, degrees: f64) -> bool {
+        match self {
+            Self::Latitude => degrees.abs() <= 90.0,
+            Self::Longitude => (-180.0..=TURN).contains(&degrees),
+        }
+    }
+}
+
+/// That of a longitude's turns that lies next to another longitude.
+pub(super) fn next_to(longitude: f64, other: f64) -> f64 {
+    longitude + TURN * ((other - longitude) / TURN).round()
+}
+
+/// What is to be added to a longitude for it to lie in [−180, 180).
+pub(super) fn turn(longitude: f64) -> f64 {
+    let turn = -TURN * ((longitude + 180.0) / TURN).floor();
+    // A hair beside ±180 the sum rounds to the other side.
+    match longitude + turn {
+        told if told >= 180.0 => turn - TURN,
+        told if told < -180.0 => turn + TURN,
+        _ => turn,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn longitudes_lie_within_a_turn() {
+        for (longitude, want) in [
+            (0.0, 0.0),
+            (179.99, 179.99),
+            (180.0, -180.0),
+            (-180.0, -180.0),
+            (350.0, -10.0),
+            (-190.0, 170.0),
+            (720.5, 0.5),
+        ] {
+            let got = longitude + turn(longitude);
+            assert!((got - want).abs() < 1e-9 && (-180.0..180.0).contains(&got), "{got} for {longitude}");
+        }
+        for longitude in
+            [-180.0f64, 180.0, -540.0, 900.0].into_iter().flat_map(|l| [l.next_down(), l.next_up()])
+        {
+            assert!((-180.0..180.0).contains(&(longitude + turn(longitude))), "{longitude}");
+        }
+        assert!((next_to(-179.99, 179.99) - 180.01).abs() < 1e-9);
+        assert!((next_to(179.99, -540.0) + 540.01).abs() < 1e-9);
+        assert!(turn(f64::NAN).is_nan());
+    }
+
+    #[test]
+    fn a_position_is_whole_or_missing() {
+        let position = Position { latitude: 1, longitude: 0 };
+        let all = |values: [f64; 3]| [0, 1, 2].map(|target| position.of(&values, target));
+        assert_eq!(all([350.0, -90.0, 7.0]), [350.0, -90.0, 7.0]);
+        for values in [
+            [f64::NAN, 1.0, 7.0],
+            [1.0, f64::NAN, 7.0],
+            [181.0, 91.0, 7.0],
+            [-180.1, 0.0, 7.0],
+            [361.0, 0.0, 7.0],
+        ] {
+            let [longitude, latitude, speed] = all(values);
+            assert!(longitude.is_nan() && latitude.is_nan() && speed == 7.0, "{values:?}");
+        }
+    }
+}
