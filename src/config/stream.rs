@@ -11,7 +11,7 @@ use super::promotion::{Promotion, promotion};
 use super::seasons::{SeasonsFrom, seasons};
 use super::section::{Section, parse_duration};
 use super::training::{Training, training};
-use crate::domain::{Grid, Interval, Leads, Level, Levels, Position, StreamName, Transform};
+use crate::domain::{Aggregate, Grid, Interval, Leads, Level, Levels, Position, StreamName, Transform};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub struct Stream {
     pub attributes: Vec<usize>,
     pub grid: Grid,
     pub time_zone: jiff::tz::TimeZone,
+    /// What becomes of several readings in one cell; `None` where only the first counts.
+    pub aggregate: Option<Aggregate>,
     /// How long readings are held back to put them in order.
     pub lateness: Duration,
     /// The longest gap, in cells, that is filled; a longer one resets the state.
@@ -153,6 +155,10 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let fields = fields(&mut s, &targets, &covariates, &known_ahead);
     let grid = grid(&mut s);
     let time_zone = time_zone(&mut s);
+    let aggregate = aggregate(&mut s, grid);
+    if aggregate == Some(Aggregate::Mean) && position.is_some() {
+        s.fault("aggregate", "is \"mean\", which two positions do not have everywhere: say \"last\"");
+    }
     let lateness = s.duration("lateness", Duration::ZERO, Duration::ZERO..=30 * DAY);
     let max_gap = s.count("max_gap", 24, 0..=100_000);
     let fill = s.choice("fill", &[("forecast", Fill::Forecast), ("hold", Fill::Hold), ("mask", Fill::Mask)]);
@@ -209,7 +215,10 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         Duration::from_micros(i.as_micros() as u64)
             .saturating_mul((4 * longest.max(horizon)).max(model.memory()) as u32)
     });
-    let cold_replay = s.duration("cold_replay", lateness + four_seasons, lateness..=YEARS_100);
+    // What is held back: readings for lateness, and cells that are still open.
+    let cell = grid.interval().filter(|_| aggregate.is_some());
+    let held = lateness + cell.map_or(Duration::ZERO, |i| Duration::from_micros(i.as_micros() as u64));
+    let cold_replay = s.duration("cold_replay", held + four_seasons, held..=YEARS_100);
     s.finish();
     Some(Stream {
         name: name?,
@@ -225,6 +234,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         attributes,
         grid,
         time_zone,
+        aggregate,
         lateness,
         max_gap,
         fill,
@@ -303,6 +313,16 @@ fn grid(s: &mut Section<'_>) -> Grid {
             Grid::Irregular
         }
     }
+}
+
+/// What becomes of several readings in one cell; `None` where only the first counts.
+fn aggregate(s: &mut Section<'_>, grid: Grid) -> Option<Aggregate> {
+    let of = |how: Aggregate| (how.as_str(), Some(how));
+    let how = s.choice("aggregate", &[("none", None), of(Aggregate::Last), of(Aggregate::Mean)]);
+    if how.is_some() && grid == Grid::Irregular {
+        s.fault("aggregate", "needs a fixed interval: an irregular stream has no cells");
+    }
+    how
 }
 
 fn time_zone(s: &mut Section<'_>) -> jiff::tz::TimeZone {

@@ -270,6 +270,7 @@ impl Owned {
     fn account(&mut self) {
         let accounts = self.shard.take_accounts();
         self.metrics.thinned.inc_by(accounts.thinned);
+        self.metrics.aggregated.inc_by(accounts.aggregated);
         for why in Discard::ALL {
             self.metrics.discarded(*why).inc_by(accounts.discarded(*why));
         }

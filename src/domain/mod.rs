@@ -1,6 +1,7 @@
 //! The words of the field as types: time, reading, forecast, quantile. Pure values that cannot
 //! hold a wrong one, and tables of rows; no I/O, no clock, no randomness.
 
+mod aggregate;
 mod alarm;
 mod finite;
 mod forecast;
@@ -17,6 +18,7 @@ mod stream;
 mod time;
 mod transform;
 
+pub use aggregate::{Aggregate, Partial};
 pub use alarm::{AnomalyKind, AnomalyScore, Crossing};
 pub use finite::Finite;
 pub use forecast::{Degraded, Forecast, TargetForecast};

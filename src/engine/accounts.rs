@@ -1,13 +1,15 @@
 use crate::telemetry::{Discard, Eviction};
 
 /// What became of a shard's readings since this was last taken: each stands once among `answered`,
-/// `thinned`, `silent`, `discarded` and those that are held.
+/// `thinned`, `aggregated`, `silent`, `discarded` and those that are held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Accounts {
     pub offered: u64,
     pub answered: u64,
     /// Stepped, and left without a forecast of its own by `emit_every`.
     pub thinned: u64,
+    /// Gone into a cell that another one had opened, which is answered as a whole.
+    pub aggregated: u64,
     /// Stepped or discarded in a replay: they were accounted for before.
     pub silent: u64,
     /// By [`Discard`].
@@ -32,6 +34,14 @@ impl Accounts {
         }
     }
 
+    pub(super) fn aggregate(&mut self, answer: bool) {
+        if answer {
+            self.aggregated += 1;
+        } else {
+            self.silent += 1;
+        }
+    }
+
     pub(super) fn evict(&mut self, why: Eviction, series: u64) {
         self.evicted[why as usize] += series;
     }
@@ -47,7 +57,8 @@ impl Accounts {
     /// Whether every reading is accounted for once, with `held` of them held back now.
     pub(super) fn balance(&self, held: u64) -> bool {
         let discarded: u64 = self.discarded.iter().sum();
-        self.held + self.offered == self.answered + self.thinned + self.silent + discarded + held
+        let gone = self.answered + self.thinned + self.aggregated + self.silent + discarded;
+        self.held + self.offered == gone + held
     }
 
     pub(super) fn take(&mut self, held: u64) -> Self {

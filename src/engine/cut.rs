@@ -83,6 +83,9 @@ impl Shard {
         if stream.transform != Transform::None {
             shape["transform"] = stream.transform.as_str().into();
         }
+        if let Some(how) = stream.aggregate {
+            shape["aggregate"] = how.as_str().into();
+        }
         let networks: Vec<&str> = stream.model.networks.iter().map(|network| network.name.as_str()).collect();
         if networks != [NetworkKind::ALONE] {
             shape["networks"] = networks.into();
@@ -109,7 +112,12 @@ impl Shard {
         self.order.save(&mut head, |waiting, out| {
             put_bytes(out, waiting.series.as_bytes());
             put(out, &[waiting.offset]);
-            put(out, &waiting.values);
+            if self.cells.is_some() {
+                put(out, &[waiting.time.as_micros()]);
+                put(out, &waiting.partial);
+            } else {
+                put(out, &waiting.values);
+            }
             put(out, &[u8::from(waiting.key.is_some())]);
             put_bytes(out, waiting.key.as_deref().unwrap_or_default());
         });
@@ -247,16 +255,27 @@ impl Restore {
         shard.published = published.min(shard.directory.readings());
         shard.known = known;
         let width = shard.stream.row();
-        shard.order.load(&mut head, shard.directory.slots(), |from| {
+        let how = shard.stream.aggregate;
+        shard.order.load(&mut head, shard.directory.slots(), |from, time| {
             let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Damaged("a name is not text"));
             let series = text(from.bytes()?)?.into();
             let offset = from.one()?;
-            let mut values = vec![0.0; width];
-            from.fill(&mut values)?;
+            let (mut time, mut values, mut partial) = (time, Vec::new(), Vec::new());
+            if let Some(how) = how {
+                time = EventTime::from_micros(from.one()?).map_err(|_| Damaged("a time that is none"))?;
+                partial.resize(width, how.empty());
+                from.fill(&mut partial)?;
+            } else {
+                values.resize(width, 0.0);
+                from.fill(&mut values)?;
+            }
             let keyed = from.one::<u8>()? != 0;
             let key = Some(from.bytes()?.into()).filter(|_| keyed);
-            Ok(Waiting { series, offset, values: values.into(), key })
+            Ok(Waiting { series, time, offset, values: values.into(), partial: partial.into(), key })
         })?;
+        if let Some(cells) = &mut shard.cells {
+            cells.restore(&shard.order);
+        }
         shard.mixture.load_pooled(&mut head)?;
         shard.alarms.load_pooled(&mut head)?;
         if !head.is_empty() {

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod alarms;
+mod cells;
 mod cut;
 mod mixture;
 mod network;

@@ -1,12 +1,13 @@
 use super::accounts::Accounts;
 use super::alarms::Alarms;
+use super::cells::Cells;
 use super::cut::Cut;
 use super::mixture::Mixture;
 use super::network::{Incoming, Model, Stateful};
 use super::rounds::{Answer, Rounds, Turn};
 use super::step::Buffers;
 use crate::config::Stream;
-use crate::domain::{Degraded, EventTime, ModelVersion, Reading, Rows};
+use crate::domain::{Degraded, EventTime, ModelVersion, Partial, Reading, Rows};
 use crate::evaluation::{DriftFound, Summary};
 use crate::nn::Error;
 use crate::series::{
@@ -33,6 +34,8 @@ pub struct Shard {
     pub(super) stream: Arc<Stream>,
     pub(super) directory: Directory,
     pub(super) order: Order<Waiting>,
+    /// Where readings are gathered by the cell.
+    pub(super) cells: Option<Cells>,
     pub(super) rounds: Rounds,
     pub(super) scaler: Scaler,
     pub(super) recent: Recent,
@@ -64,12 +67,17 @@ pub struct Shard {
     offset: i64,
 }
 
-/// A reading that is held back for order.
+/// A reading that is held back for order, or a cell that is still open.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub series: Box<str>,
+    /// Its own, or when its cell begins.
+    pub time: EventTime,
+    /// Of a cell that of the last record which went into it.
     pub offset: i64,
     pub values: Box<[f64]>,
+    /// What the values of a cell will be made of; empty for a reading.
+    pub partial: Box<[Partial]>,
     pub key: Option<Box<[u8]>>,
 }
 
@@ -106,6 +114,7 @@ impl Shard {
         Self {
             directory: Directory::new(stream.bounds.max_series),
             order: Order::new(stream.grid, stream.lateness, stream.max_gap, stream.bounds.max_held),
+            cells: stream.aggregate.map(|how| Cells::new(how, stream.grid)),
             rounds: Rounds::new(stream.row()),
             scaler: Scaler::new(width, |column| {
                 column.checked_sub(targets).is_some_and(|c| stream.attributes.contains(&c))
@@ -188,19 +197,34 @@ impl Shard {
             return Offered::Discarded(Discard::NotSelected);
         }
         let answer = offset >= self.emit_from;
-        if !self.order.holds() {
+        let mine = if let Some(cells) = &mut self.cells {
+            let is_past = self.directory.find(series).is_some_and(|slot| self.order.has_passed(slot, time));
+            if is_past && !cells.is_open(series, time) {
+                return Offered::Discarded(Discard::Late);
+            }
+            if cells.take(&mut self.order, reading, offset, key) {
+                self.accounts.aggregate(answer);
+            }
+            None
+        } else if self.order.holds() {
+            let key = key.map(Into::into);
+            let (series, values, partial) = (series.into(), values.into(), [].into());
+            self.order.note(time);
+            Some(self.order.hold(time, Waiting { series, time, offset, values, partial, key }))
+        } else {
             return self.admit(&Due { series, time, offset, answer, values, key });
-        }
-        let waiting =
-            Waiting { series: series.into(), offset, values: values.into(), key: key.map(Into::into) };
-        let mine = self.order.hold(time, waiting);
+        };
         let mut outcome = Offered::Held;
-        while let Some(Held { time, arrival, what }) = self.order.release() {
+        while let Some(Held { at, mut what }) = self.order.release() {
+            if let Some(cells) = &mut self.cells {
+                cells.close(&mut what);
+            }
             // What a record below the commit let out was answered then; what still waited is now.
-            let (values, key) = (&*what.values, what.key.as_deref());
-            let due = Due { series: &what.series, time, offset: what.offset, answer, values, key };
+            let Waiting { series, time, offset, values, key, .. } = &what;
+            let due =
+                Due { series, time: *time, offset: *offset, answer, values, key: key.as_deref() };
             match self.admit(&due) {
-                admitted if arrival == mine => outcome = admitted,
+                admitted if Some(at) == mine => outcome = admitted,
                 Offered::Discarded(why) => self.accounts.discard(why, answer),
                 Offered::Queued | Offered::Held => {}
             }
@@ -438,7 +462,8 @@ impl Shard {
         let states = self.serving.as_ref().map_or(0, Stateful::memory)
             + self.incoming.as_ref().map_or(0, |i| i.stateful.memory());
         let tables: usize = self.tables().map(Rows::memory).sum();
-        self.directory.memory() + self.order.memory() + tables + states
+        let cells = self.cells.as_ref().map_or(0, Cells::memory);
+        self.directory.memory() + self.order.memory() + cells + tables + states
     }
 }
 

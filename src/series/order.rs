@@ -3,8 +3,7 @@
 use super::{Holding, Slot};
 use crate::domain::{Damaged, EventTime, Grid, Take, put};
 use crate::telemetry::Discard;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 
 /// What becomes of a reading whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,26 +22,15 @@ pub enum Admission {
 /// A reading that waits for earlier ones, with what its caller wants to keep of it.
 #[derive(Debug)]
 pub struct Held<T> {
-    pub time: EventTime,
-    pub arrival: u64,
+    pub at: HeldAt,
     pub what: T,
 }
 
-impl<T> PartialEq for Held<T> {
-    fn eq(&self, other: &Self) -> bool {
-        (self.time, self.arrival) == (other.time, other.arrival)
-    }
-}
-impl<T> Eq for Held<T> {}
-impl<T> PartialOrd for Held<T> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl<T> Ord for Held<T> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.time, self.arrival).cmp(&(other.time, other.arrival))
-    }
+/// The place of a held reading: the time that lets it go, and its arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HeldAt {
+    time: EventTime,
+    arrival: u64,
 }
 
 /// A partition's order: where each series stands, and the readings that are held back for lateness.
@@ -55,7 +43,7 @@ pub struct Order<T> {
     /// The cell where each series stands, or [`NOWHERE`].
     last: Vec<i64>,
     newest: Option<EventTime>,
-    held: BinaryHeap<Reverse<Held<T>>>,
+    held: BTreeMap<HeldAt, T>,
     arrivals: u64,
     has_held: bool,
 }
@@ -73,7 +61,7 @@ impl<T> Order<T> {
             max_held,
             last: Vec::new(),
             newest: None,
-            held: BinaryHeap::new(),
+            held: BTreeMap::new(),
             arrivals: 0,
             has_held: false,
         }
@@ -90,22 +78,42 @@ impl<T> Order<T> {
         self.lateness_us > 0 || !self.held.is_empty()
     }
 
-    /// Holds a reading back until the watermark (newest event time less lateness) reaches it; gives
-    /// its arrival, by which [`Self::release`] names it.
-    pub fn hold(&mut self, time: EventTime, what: T) -> u64 {
-        self.newest = self.newest.max(Some(time));
-        self.arrivals += 1;
-        self.has_held = true;
-        self.held.push(Reverse(Held { time, arrival: self.arrivals, what }));
-        self.arrivals
+    /// The newest event time less lateness.
+    pub fn watermark(&self) -> Option<EventTime> {
+        self.newest.map(|newest| newest.offset_by(-self.lateness_us))
     }
 
-    /// The earliest held reading, if it lies at or before the watermark or there are too many, in the
-    /// order of event time, and among equals of arrival.
+    /// A reading of this time has come.
+    pub fn note(&mut self, time: EventTime) {
+        self.newest = self.newest.max(Some(time));
+    }
+
+    /// Holds a reading back until the watermark reaches a time; gives its place, by which
+    /// [`Self::release`] names it.
+    pub fn hold(&mut self, time: EventTime, what: T) -> HeldAt {
+        self.arrivals += 1;
+        self.has_held = true;
+        let at = HeldAt { time, arrival: self.arrivals };
+        self.held.insert(at, what);
+        at
+    }
+
+    pub fn held_mut(&mut self, at: HeldAt) -> Option<&mut T> {
+        self.held.get_mut(&at)
+    }
+
+    /// All that is held back, in the order in which it will be let go.
+    pub fn all_held(&self) -> impl Iterator<Item = (HeldAt, &T)> {
+        self.held.iter().map(|(at, what)| (*at, what))
+    }
+
+    /// The earliest held reading, if the watermark has reached its time or there are too many, in the
+    /// order of these times, and among equals of arrival.
     pub fn release(&mut self) -> Option<Held<T>> {
-        let watermark = self.newest?.offset_by(-self.lateness_us);
-        let due = self.held.peek()?.0.time <= watermark || self.held.len() > self.max_held;
-        due.then(|| self.held.pop().map(|Reverse(held)| held))?
+        let watermark = self.watermark()?;
+        let (at, _) = self.held.first_key_value()?;
+        let due = at.time <= watermark || self.held.len() > self.max_held;
+        due.then(|| self.held.pop_first().map(|(at, what)| Held { at, what }))?
     }
 
     /// The newest event time that was ever admitted or held back.
@@ -127,7 +135,7 @@ impl<T> Order<T> {
         if self.last.len() <= slot.index() {
             self.last.resize(slot.index() + 1, NOWHERE);
         }
-        self.newest = self.newest.max(Some(time));
+        self.note(time);
         let cell = self.grid.cell(time);
         let last = self.last[slot.index()];
         if last == NOWHERE {
@@ -149,6 +157,11 @@ impl<T> Order<T> {
         Admission::Step { cell, before: Some(last), gap: if cold { 0 } else { gap }, cold }
     }
 
+    /// Whether a series stands at the cell of `time`, or past it.
+    pub fn has_passed(&self, slot: Slot, time: EventTime) -> bool {
+        self.last.get(slot.index()).is_some_and(|last| *last != NOWHERE && self.grid.cell(time) <= *last)
+    }
+
     /// Forgets where a series stands.
     pub fn forget(&mut self, slot: Slot) {
         if let Some(last) = self.last.get_mut(slot.index()) {
@@ -168,16 +181,15 @@ impl<T> Order<T> {
         put(out, &[self.newest.map_or(NOWHERE, EventTime::as_micros)]);
         put(out, &[self.arrivals, self.last.len() as u64, self.held.len() as u64]);
         put(out, &self.last);
-        let mut held: Vec<&Held<T>> = self.held.iter().map(|Reverse(held)| held).collect();
-        held.sort_unstable();
-        for held in held {
-            put(out, &[held.time.as_micros()]);
-            put(out, &[held.arrival]);
-            put_held(&held.what, out);
+        for (at, what) in &self.held {
+            put(out, &[at.time.as_micros()]);
+            put(out, &[at.arrival]);
+            put_held(what, out);
         }
     }
 
-    /// Takes back what [`Self::save`] has written for at most `slots` series.
+    /// Takes back what [`Self::save`] has written for at most `slots` series; `take_held` is told the time
+    /// that lets a reading go.
     ///
     /// # Errors
     /// [`Damaged`] for anything else.
@@ -185,7 +197,7 @@ impl<T> Order<T> {
         &mut self,
         from: &mut Take<'_>,
         slots: usize,
-        mut take_held: impl FnMut(&mut Take<'_>) -> Result<T, Damaged>,
+        mut take_held: impl FnMut(&mut Take<'_>, EventTime) -> Result<T, Damaged>,
     ) -> Result<(), Damaged> {
         let time = |micros| EventTime::from_micros(micros).map_err(|_| Damaged("a time out of range"));
         let newest: i64 = from.one()?;
@@ -207,14 +219,14 @@ impl<T> Order<T> {
         for _ in 0..held {
             let time = time(from.one()?)?;
             let arrival = from.one()?;
-            self.held.push(Reverse(Held { time, arrival, what: take_held(from)? }));
+            self.held.insert(HeldAt { time, arrival }, take_held(from, time)?);
         }
         Ok(())
     }
 
     /// Bytes held, about.
     pub fn memory(&self) -> usize {
-        self.last.capacity() * size_of::<i64>() + self.held.capacity() * size_of::<Held<T>>()
+        self.last.capacity() * size_of::<i64>() + self.held.len() * size_of::<Held<T>>()
     }
 }
 
@@ -263,23 +275,27 @@ mod tests {
     #[test]
     fn held_readings_come_out_in_order_once_the_watermark_passes() {
         let mut order = order(120);
-        for minutes in [60, 180, 120] {
+        let hold = |order: &mut Order<i64>, minutes| {
+            order.note(at(minutes));
             order.hold(at(minutes), minutes);
+        };
+        for minutes in [60, 180, 120] {
+            hold(&mut order, minutes);
         }
         let mut next = || order.release().map(|held| held.what);
         assert_eq!((next(), next()), (Some(60), None));
-        order.hold(at(300), 300);
+        hold(&mut order, 300);
         let mut next = || order.release().map(|held| held.what);
         assert_eq!((next(), next(), next()), (Some(120), Some(180), None));
         assert_eq!(order.held(), 1);
         for minutes in [301, 302, 303, 304] {
-            order.hold(at(minutes), minutes);
+            hold(&mut order, minutes);
         }
         assert_eq!(order.release().map(|held| held.what), Some(300), "there are too many");
         let mut bytes = Vec::new();
         order.save(&mut bytes, |what, out| put(out, &[*what]));
         let mut loaded = super::tests::order(120);
-        loaded.load(&mut Take::new(&bytes), 0, |from| from.one()).unwrap();
+        loaded.load(&mut Take::new(&bytes), 0, |from, _| from.one()).unwrap();
         assert_eq!((loaded.held(), loaded.release().is_none()), (4, true));
     }
 }

@@ -66,6 +66,8 @@ catalogue! {
         "Forecasts handed to the producer.";
     THINNED = "readings_thinned_total", Counter, ["stream"],
         "Readings that were stepped and got no forecast of their own, for emit_every.";
+    AGGREGATED = "readings_aggregated_total", Counter, ["stream"],
+        "Readings that went into a cell which another one had opened, for aggregate.";
     DEAD_LETTERS = "dead_letters_total", Counter, ["stream", "reason"],
         "Records sent to the dead-letter topic.";
     ANOMALIES = "anomalies_total", Counter, ["stream", "kind"],
