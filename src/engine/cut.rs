@@ -83,6 +83,9 @@ impl Shard {
         if stream.transform != Transform::None {
             shape["transform"] = stream.transform.as_str().into();
         }
+        if stream.difference {
+            shape["difference"] = true.into();
+        }
         if let Some(position) = stream.position {
             shape["position"] = serde_json::json!([position.latitude, position.longitude]);
         }
