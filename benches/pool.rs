@@ -41,8 +41,15 @@ fn main() {
 
 /// Bytes of a series, and a call for the next reading of the next series.
 fn readings(accuracy: Accuracy, extras: usize, series: usize) -> (usize, impl FnMut()) {
-    let shape =
-        PoolShape { targets: 1, horizon: HORIZON, seasons: SEASONS.to_vec(), extras, accuracy, linear: true };
+    let shape = PoolShape {
+        targets: 1,
+        horizon: HORIZON,
+        seasons: SEASONS.to_vec(),
+        extras,
+        accuracy,
+        difference: false,
+        linear: true,
+    };
     let leads = match accuracy {
         Accuracy::Full => Leads::every(HORIZON),
         Accuracy::Compact => Leads::buckets(HORIZON),

@@ -102,10 +102,10 @@ impl Scene {
     }
 }
 
-fn crowds(seed: u64) -> Arc<Stream> {
+fn crowds(seed: u64, lines: &str) -> Arc<Stream> {
     let text = format!(
         "[kafka]\nbrokers = \"localhost:9092\"\n[streams.crowds]\ntopics = [\"people\"]\ninterval = \"400ms\"\n\
-         horizon = {AHEAD}\ntargets = [\"x\", \"y\"]\nseasons = []\ncalendar = []\nexperts = [\"velocity\"]\n\
+         horizon = {AHEAD}\ntargets = [\"x\", \"y\"]\nseasons = []\ncalendar = []\n{lines}\n\
          training = {{ seed = {seed} }}\n"
     );
     from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
@@ -123,7 +123,7 @@ fn main() {
     };
     let mut figures = Vec::new();
     let mut row = |case: &str, (mean, last, n): (f64, f64, usize)| {
-        println!("{case:<40} {mean:.3} / {last:.3}  ({n} windows)");
+        println!("{case:<64} {mean:.3} / {last:.3}  ({n} windows)");
         figures.push(json!({ "case": case, "mean": mean, "final": last }));
     };
     row(
@@ -133,14 +133,24 @@ fn main() {
             (1..=AHEAD).map(|k| [x + k as f64 * (x - x0), y + k as f64 * (y - y0)]).collect()
         }),
     );
-    for (seed, network) in [(1, false), (1, true), (2, true)] {
-        let stream = crowds(seed);
+    const ALONE: &str = "experts = [\"velocity\"]";
+    const LINEAR: &str = "experts = [\"linear\", \"velocity\"]";
+    const DIFFERENCED: &str = "experts = [\"linear\", \"velocity\"]\ndifference = true";
+    for (seed, network, lines) in
+        [(1, false, ALONE), (1, true, ALONE), (2, true, ALONE), (1, false, LINEAR), (1, false, DIFFERENCED)]
+    {
+        let stream = crowds(seed, lines);
         let mut shard = Shard::new(stream);
         past.play(&mut shard, 0);
         let case = match network && first_network(&mut shard) {
             true => format!("with a network, seed {seed}"),
             false if network => format!("a network was rejected, seed {seed}"),
             false => "the experts' mixture".to_owned(),
+        };
+        let case = match lines {
+            LINEAR => format!("{case}, linear ones among them"),
+            DIFFERENCED => format!("{case}, linear ones among them, differenced"),
+            _ => case,
         };
         let said = judged.play(&mut shard, PAUSE);
         row(&case, judged.judge(|who, origin, _| said[&(who, origin)].clone()));

@@ -144,6 +144,16 @@ fn a_position_is_two_targets_in_degrees() {
 }
 
 #[test]
+fn what_is_differenced_has_no_mean_to_correct() {
+    let found = |lines: &str| faults(&format!("{LEAST}{lines}")).join("\n");
+    assert_eq!(found("difference = true"), "");
+    assert_eq!(found("difference = true\nmodel = { base = \"last\" }"), "");
+    let said = found("difference = true\nmodel = { base = \"none\" }");
+    assert!(said.contains("streams.power.model.base: is the mean of where a series stood"), "{said}");
+    assert!(found("difference = \"yes\"").contains("streams.power.difference: must be true or false"));
+}
+
+#[test]
 fn rounds_are_by_readings_or_by_event_time_and_promotion_has_its_rules() {
     let stream = |lines: &str| {
         from_toml(&format!("{LEAST}{lines}\n"), &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()

@@ -58,8 +58,15 @@ fn a_warm_step_allocates_nothing() {
 fn a_reading_of_a_warm_series_allocates_nothing() {
     for accuracy in [Accuracy::Full, Accuracy::Compact] {
         let leads = if accuracy == Accuracy::Full { Leads::every(24) } else { Leads::buckets(24) };
-        let shape =
-            PoolShape { targets: 2, horizon: 24, seasons: vec![24, 168], extras: 3, accuracy, linear: true };
+        let shape = PoolShape {
+            targets: 2,
+            horizon: 24,
+            seasons: vec![24, 168],
+            extras: 3,
+            accuracy,
+            difference: false,
+            linear: true,
+        };
         let mut experts: Vec<Box<dyn Experts>> = vec![
             Box::new(Pool::try_new(&shape).unwrap()),
             Box::new(Arma::new(2, 24, Some(24))),

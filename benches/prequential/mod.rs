@@ -99,8 +99,15 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     let which = config::Calendar { day: true, week: true, year: false };
     let mut calendar = Calendar::new(which, grid, jiff::tz::TimeZone::UTC);
     let extras = if accuracy == Accuracy::Full { calendar.width() } else { 0 };
-    let shape =
-        PoolShape { targets: 1, horizon: HORIZON, seasons: SEASONS.to_vec(), extras, accuracy, linear: true };
+    let shape = PoolShape {
+        targets: 1,
+        horizon: HORIZON,
+        seasons: SEASONS.to_vec(),
+        extras,
+        accuracy,
+        difference: false,
+        linear: true,
+    };
     let leads = match accuracy {
         Accuracy::Full => Leads::every(HORIZON),
         Accuracy::Compact => Leads::buckets(HORIZON),

@@ -5,7 +5,7 @@ use super::bounds::{Bounds, bounds};
 use super::experts::{Accuracy, Experts, experts};
 use super::fields::fields;
 use super::holidays::{Holidays, holidays};
-use super::model::{Model, model};
+use super::model::{Base, Model, model};
 use super::position::{check_limits, position};
 use super::promotion::{Promotion, promotion};
 use super::seasons::{SeasonsFrom, seasons};
@@ -27,6 +27,8 @@ pub struct Stream {
     pub fields: Fields,
     pub targets: Vec<String>,
     pub transform: Transform,
+    /// Whether targets are known by their steps alone, and not by where they stand.
+    pub difference: bool,
     /// Which targets are a position, if any are.
     pub position: Option<Position>,
     pub covariates: Vec<String>,
@@ -148,6 +150,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     }
     let transforms = [Transform::None, Transform::Log1p, Transform::Asinh].map(|t| (t.as_str(), t));
     let transform = s.choice("transform", &transforms);
+    let difference = s.flag("difference", false);
     let position = position(&mut s, &targets, transform);
     let covariates = s.texts("covariates").unwrap_or_default();
     let known_ahead = of_covariates(&mut s, "known_ahead", &covariates);
@@ -187,6 +190,12 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         );
     }
     let model = model(&mut s, !seasons.is_empty(), experts.linear);
+    if difference && model.base == Base::None {
+        s.fault(
+            "model.base",
+            "is the mean of where a series stood, which difference = true leaves out: say \"last\"",
+        );
+    }
     let training = training(s.section("training"), &model, horizon);
     let promotion = promotion(s.section("promotion"));
     let longest = seasons.last().copied().unwrap_or(1);
@@ -228,6 +237,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         fields,
         targets,
         transform,
+        difference,
         position,
         covariates,
         known_ahead,

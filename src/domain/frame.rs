@@ -40,6 +40,11 @@ impl Frame {
         f64::from(held) / self.per_unit + self.anchor
     }
 
+    /// The anchor by which a value is held as `held`.
+    pub fn anchor_of(self, value: f64, held: f32) -> f64 {
+        self.transform.apply(value) - f64::from(held) / self.per_unit
+    }
+
     /// A value as it is held. `near`: where the series was, as it is held, which says how often a longitude
     /// has gone around.
     pub fn hold(self, value: f64, near: f32) -> f64 {

@@ -1,5 +1,5 @@
 use super::shard::Waiting;
-use crate::domain::{Aggregate, EventTime, Grid, Partial, Reading};
+use crate::domain::{Aggregate, EventTime, Grid, Reading};
 use crate::series::{HeldAt, Order};
 use rustc_hash::FxHashMap;
 

@@ -90,6 +90,9 @@ impl Shard {
         if networks != [NetworkKind::ALONE] {
             shape["networks"] = networks.into();
         }
+        if stream.difference {
+            shape["difference"] = true.into();
+        }
         if let Some(position) = stream.position {
             shape["position"] = serde_json::json!([position.latitude, position.longitude]);
         }

@@ -119,7 +119,7 @@ impl Shard {
             scaler: Scaler::new(width, |column| {
                 column.checked_sub(targets).is_some_and(|c| stream.attributes.contains(&c))
             })
-            .with_targets(stream.transform, stream.position),
+            .with_targets(&stream),
             recent: Recent::new(recent(&features), targets, width, timed),
             outlook: Outlook::new(stream.known_ahead.len(), stream.horizon),
             learnt: Windows::new(learnt, own, targets, leads.learnt(), timed),

@@ -222,6 +222,7 @@ impl Shard {
             self.tables_mut().for_each(|table| table.reset(slot.index()));
         }
         if turn.cold {
+            self.scaler.interrupt(slot);
             self.recent.clear(slot);
             self.outlook.reset(slot.index());
             self.learnt.clear(slot);
@@ -257,6 +258,7 @@ impl Shard {
         for column in 0..self.stream.width() {
             let recent = self.recent.view(slot);
             let previous = (!recent.is_empty()).then(|| recent.value(0, column));
+            let previous = previous.or(self.scaler.stood(slot, column));
             let mut value = turn.observed.as_ref().map_or(f32::NAN, |observed| {
                 let values = self.rounds.values(observed);
                 match column < targets {
@@ -336,7 +338,7 @@ impl Shard {
             }
             summary.add_coverage(bucket, value, bounds);
         });
-        self.alarms.end_target(at, (believed - scale.mean) / scale.deviation());
+        self.alarms.end_target(at, self.scaler.standardised(Slot(at.slot as u32), at.target, believed));
         if self.learnt.holds(Slot(at.slot as u32)) {
             self.learnt.arrive(Slot(at.slot as u32), at.target, errors);
         }

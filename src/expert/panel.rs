@@ -38,11 +38,13 @@ impl Panel {
     /// Which expert a network corrects; `None` where it is no single one.
     pub fn base(&self, base: Base) -> Option<usize> {
         let named = |name: &str| self.names.iter().position(|n| *n == name);
+        // Where targets are differenced there is none that corrects a level.
+        let linear = ["linear_holt", "linear_last", "linear_seasonal"];
         match base {
             Base::Mixture | Base::None => None,
             Base::Last => named("last"),
             Base::Seasonal => named("seasonal"),
-            Base::Linear => named("linear_holt"),
+            Base::Linear => linear.into_iter().find_map(named),
         }
     }
 
@@ -98,6 +100,7 @@ fn shape(stream: &Stream, extras: usize) -> PoolShape {
         seasons: stream.seasons.clone(),
         extras,
         accuracy: stream.experts.accuracy,
+        difference: stream.difference,
         linear: stream.experts.linear,
     }
 }

@@ -34,6 +34,8 @@ pub struct PoolShape {
     /// Calendar features and covariates of a reading.
     pub extras: usize,
     pub accuracy: Accuracy,
+    /// Whether targets are known by their steps alone: then nothing here is shown a level.
+    pub difference: bool,
     /// Whether there are blocks of least squares, or what is naive alone.
     pub linear: bool,
 }
@@ -60,6 +62,13 @@ pub(super) enum Feature {
     Profile(usize, usize),
     /// A Holt-Winters' forecast at a lead, less the newest value.
     Holt(usize, usize),
+}
+
+impl Feature {
+    /// Whether it stands on where the series was over a long time, and not on its last steps.
+    fn is_level(self) -> bool {
+        matches!(self, Self::Mean(_) | Self::Profile(..) | Self::Holt(..))
+    }
 }
 
 /// What a block corrects.
@@ -100,6 +109,7 @@ impl Block {
 pub(super) struct Plan {
     pub leads: Leads,
     compact: bool,
+    difference: bool,
     /// The shorter season.
     pub season: Option<usize>,
     pub mean_rates: [f32; 2],
@@ -138,7 +148,11 @@ impl Plan {
         let profiles: Vec<Profile> =
             profiled.iter().zip(PROFILE_RATES).map(|(m, rate)| Profile::new(*m, rate, horizon)).collect();
         let holts = [Holt::new(QUICK, &seasons, horizon, false), Holt::new(SLOW, &seasons, horizon, true)];
-        let (features, fast) = features(&seasons, horizon, profiles.len(), compact);
+        let (mut features, mut fast) = features(&seasons, horizon, profiles.len(), compact);
+        if shape.difference {
+            fast = features[..fast].iter().filter(|feature| !feature.is_level()).count();
+            features.retain(|feature| !feature.is_level());
+        }
         let most = FEATURES_MAX - features.len();
         if shape.extras > most {
             return Err(TooManyExtras { extras: shape.extras, most });
@@ -173,6 +187,7 @@ impl Plan {
             counts: 0,
             leads,
             compact,
+            difference: shape.difference,
             profiles,
             holts,
             features,
@@ -194,6 +209,9 @@ impl Plan {
         }
         let (own, all) = (self.features.len(), self.features.len() + self.extras);
         let mut blocks: Vec<(usize, Vec<Base>, f32)> = match self.season {
+            None if self.difference => vec![(all, vec![Base::Last], FORGETTING)],
+            Some(_) if self.difference && compact => vec![(all, vec![Base::Seasonal], FORGETTING)],
+            Some(_) if self.difference => vec![(all, vec![Base::Last, Base::Seasonal], FORGETTING)],
             None => vec![(all, vec![Base::Last, Base::Holt], FORGETTING)],
             Some(_) if compact => vec![(all, vec![Base::Seasonal, Base::Holt], FORGETTING)],
             Some(_) if self.extras == 0 => {
@@ -243,7 +261,7 @@ impl Plan {
 
     /// Whether the profile of the longer season is an expert of its own.
     pub fn profile_speaks(&self) -> bool {
-        self.season.is_some() && !self.compact
+        self.season.is_some() && !self.compact && !self.difference
     }
 
     /// How many experts are no block.
@@ -337,6 +355,7 @@ mod tests {
             seasons: vec![24, 168],
             extras: 30,
             accuracy: Accuracy::Full,
+            difference: false,
             linear: true,
         };
         let plan = Plan::try_new(&shape).unwrap();
@@ -366,6 +385,7 @@ mod tests {
                     seasons: seasons.clone(),
                     extras: 0,
                     accuracy,
+                    difference: false,
                     linear: true,
                 };
                 let plan = Plan::try_new(&shape).unwrap();

@@ -201,6 +201,7 @@ mod tests {
             seasons: vec![12],
             extras: 0,
             accuracy: Accuracy::Full,
+            difference: false,
             linear: true,
         };
         let mut pool = Pool::try_new(&shape).unwrap();

@@ -13,7 +13,7 @@ const OUTLOOK_MAX: usize = 32;
 /// can't differ.
 ///
 /// A network's own inputs, scaled by what was known at the reading, clipped and rounded to 16-bit
-/// floats, as windows keep them: for each target its standardised value, its last step, its seasonal
+/// floats, as windows keep them: for each target its standardised value (where it is not differenced), its last step, its seasonal
 /// differences, its base at four leads, and (with `fill = "mask"`) whether it is missing; for an
 /// irregular stream the time step; each covariate, and what is known of it ahead. The calendar follows,
 /// and for a network that unrolls its leads what is known of every learnt lead, the nearest first: its
@@ -35,6 +35,8 @@ pub struct Features {
     /// Leads whose base is an input, as indices into `leads`; none where the base says nothing new.
     shown: Vec<usize>,
     mask: bool,
+    /// Whether targets are differenced.
+    difference: bool,
     /// Whether the linear experts have room for the calendar.
     rich: bool,
     irregular: bool,
@@ -63,6 +65,7 @@ impl Features {
             seasons: stream.seasons.clone(),
             shown: if is_plain { Vec::new() } else { shown(&leads, stream.horizon) },
             mask: stream.fill == Fill::Mask,
+            difference: stream.difference,
             rich: stream.experts.accuracy == Accuracy::Full,
             irregular,
             calendar: Calendar::new(stream.calendar, stream.grid, stream.time_zone.clone())
@@ -77,7 +80,8 @@ impl Features {
 
     /// A network's own inputs of a reading, without the calendar.
     pub fn own(&self) -> usize {
-        let target = 2 + self.seasons.len() + self.shown.len() + usize::from(self.mask);
+        let (steps, flags) = (1 + self.seasons.len() + self.shown.len(), usize::from(self.mask));
+        let target = usize::from(!self.difference) + steps + flags;
         self.targets * target + usize::from(self.irregular) + self.covariates + self.ahead()
     }
 
@@ -187,7 +191,9 @@ impl Features {
         };
         for (target, scale) in scales[..self.targets].iter().enumerate() {
             let (value, deviation) = (recent.value(0, target), scale.deviation());
-            put((value - scale.mean) / deviation);
+            if !self.difference {
+                put((value - scale.mean) / deviation);
+            }
             put((value - recent.value(1, target)) / deviation);
             for season in &self.seasons {
                 let then = if *season < recent.len() { recent.value(*season, target) } else { value };

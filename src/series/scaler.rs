@@ -1,4 +1,5 @@
 use super::Slot;
+use crate::config::Stream;
 use crate::domain::{Damaged, Frame, Position, Rows, Take, Transform, put};
 
 /// How fast a scale follows its series, at the slowest: a half-life of 200 readings.
@@ -39,10 +40,25 @@ impl Scale {
     }
 }
 
+/// Where a series stands that is known by its steps alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct Stand {
+    /// What was believed of it last.
+    last: f32,
+    state: u32,
+}
+
+/// There was a value; a break came after it.
+const KNOWN: u32 = 1;
+const BROKEN: u32 = 2;
+
 /// The scales and the anchors of a shard's series.
 ///
 /// A value's anchor is the first finite value of its series. Everything behind this door is held
 /// relative to it in f32 ([`Frame`]), so that a position or a meter's count keeps its small differences.
+/// Where targets are differenced, their scales are those of their steps, and after a break an anchor is
+/// found anew such that a series goes on where it stood: nobody behind the door can tell what has changed.
 #[derive(Debug)]
 pub struct Scaler {
     /// What a new series has. `[width]`
@@ -50,8 +66,12 @@ pub struct Scaler {
     width: usize,
     transform: Transform,
     position: Option<Position>,
+    /// Targets that are differenced.
+    differenced: usize,
     anchors: Vec<f64>,
     scales: Vec<Scale>,
+    /// `[slots, differenced]`
+    stands: Vec<Stand>,
 }
 
 impl Scaler {
@@ -65,14 +85,44 @@ impl Scaler {
             width,
             transform: Transform::None,
             position: None,
+            differenced: 0,
             anchors: Vec::new(),
             scales: Vec::new(),
+            stands: Vec::new(),
         }
     }
 
     /// What becomes of targets.
-    pub fn with_targets(self, transform: Transform, position: Option<Position>) -> Self {
-        Self { transform, position, ..self }
+    pub fn with_targets(self, stream: &Stream) -> Self {
+        let differenced = if stream.difference { stream.targets.len() } else { 0 };
+        Self { transform: stream.transform, position: stream.position, differenced, ..self }
+    }
+
+    fn stand(&self, slot: Slot, target: usize) -> Stand {
+        let stands =
+            (target < self.differenced).then(|| self.stands[slot.index() * self.differenced + target]);
+        stands.unwrap_or_default()
+    }
+
+    /// Where a differenced target stood last: there it stays until it is seen again.
+    pub fn stood(&self, slot: Slot, target: usize) -> Option<f32> {
+        (target < self.differenced).then(|| self.stand(slot, target).last)
+    }
+
+    /// A series goes on after a break that nothing fills.
+    pub fn interrupt(&mut self, slot: Slot) {
+        let stands = &mut self.stands[slot.index() * self.differenced..][..self.differenced];
+        stands.iter_mut().filter(|stand| stand.state == KNOWN).for_each(|stand| stand.state = BROKEN);
+    }
+
+    /// Finds the anchor by which a target's value stands where it stood.
+    fn settle(&mut self, slot: Slot, target: usize, value: f64) {
+        let stand = self.stand(slot, target);
+        self.anchors[slot.index() * self.width + target] =
+            self.frame(slot, target).anchor_of(value, stand.last);
+        if stand.state == BROKEN {
+            self.stands[slot.index() * self.differenced + target].state = KNOWN;
+        }
     }
 
     fn is_fixed(&self, column: usize) -> bool {
@@ -84,13 +134,15 @@ impl Scaler {
     pub fn hold(&mut self, slot: Slot, target: usize, values: &[f64], previous: Option<f32>) -> f32 {
         let value = self.position.map_or(values[target], |position| position.of(values, target));
         let at = slot.index() * self.width;
-        if self.anchors[at + target].is_nan() && value.is_finite() {
+        let is_settled = !self.anchors[at + target].is_nan() && self.stand(slot, target).state != BROKEN;
+        if !is_settled && value.is_finite() {
             match self.position.filter(|position| position.coordinate(target).is_some()) {
+                // A metre of longitude needs a latitude.
                 Some(Position { latitude, longitude }) => {
-                    self.anchors[at + latitude] = values[latitude];
-                    self.anchors[at + longitude] = values[longitude];
+                    self.settle(slot, latitude, values[latitude]);
+                    self.settle(slot, longitude, values[longitude]);
                 }
-                None => self.anchors[at + target] = self.transform.apply(value),
+                None => self.settle(slot, target, value),
             }
         }
         let near = previous.unwrap_or(self.scales[at + target].mean);
@@ -125,9 +177,24 @@ impl Scaler {
 
     /// Learns from an observed value (relative).
     pub fn update(&mut self, slot: Slot, column: usize, value: f32) {
-        if !self.is_fixed(column) {
-            self.scales[slot.index() * self.width + column].update(value);
+        let is_fixed = self.is_fixed(column);
+        let scale = &mut self.scales[slot.index() * self.width + column];
+        if column < self.differenced {
+            let stand = &mut self.stands[slot.index() * self.differenced + column];
+            if stand.state == KNOWN {
+                scale.update(value - stand.last);
+            }
+            *stand = Stand { last: value, state: KNOWN };
+        } else if !is_fixed {
+            scale.update(value);
         }
+    }
+
+    /// A target's value, or, where it is differenced, its step, in deviations from the mean. Before it is
+    /// learnt from.
+    pub fn standardised(&self, slot: Slot, target: usize, value: f32) -> f32 {
+        let scale = self.scales(slot)[target];
+        (value - self.stand(slot, target).last - scale.mean) / scale.deviation()
     }
 
     /// The scales of a series. `[width]`
@@ -142,6 +209,7 @@ impl Rows for Scaler {
             self.anchors.extend(self.blank.iter().map(|(anchor, _)| *anchor));
             self.scales.extend(self.blank.iter().map(|(_, scale)| *scale));
         }
+        self.stands.resize(self.stands.len().max(slots * self.differenced), Stand::default());
     }
 
     fn reset(&mut self, slot: usize) {
@@ -149,20 +217,25 @@ impl Rows for Scaler {
             self.anchors[slot * self.width + column] = *anchor;
             self.scales[slot * self.width + column] = *scale;
         }
+        self.stands[slot * self.differenced..][..self.differenced].fill(Stand::default());
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
         put(out, &self.anchors[slot * self.width..][..self.width]);
         put(out, &self.scales[slot * self.width..][..self.width]);
+        put(out, &self.stands[slot * self.differenced..][..self.differenced]);
     }
 
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
         row.fill(&mut self.anchors[slot * self.width..][..self.width])?;
-        row.fill(&mut self.scales[slot * self.width..][..self.width])
+        row.fill(&mut self.scales[slot * self.width..][..self.width])?;
+        row.fill(&mut self.stands[slot * self.differenced..][..self.differenced])
     }
 
     fn memory(&self) -> usize {
-        self.anchors.capacity() * size_of::<f64>() + self.scales.capacity() * size_of::<Scale>()
+        self.anchors.capacity() * size_of::<f64>()
+            + self.scales.capacity() * size_of::<Scale>()
+            + self.stands.capacity() * size_of::<Stand>()
     }
 }
 

@@ -7,7 +7,15 @@ use tidecast::domain::{Leads, Rows, Take};
 use tidecast::expert::{Arma, Experts, Lms, Observation, Pool, PoolShape, Velocity};
 
 fn shape(accuracy: Accuracy, seasons: &[usize], horizon: usize) -> PoolShape {
-    PoolShape { targets: 1, horizon, seasons: seasons.to_vec(), extras: 2, accuracy, linear: true }
+    PoolShape {
+        targets: 1,
+        horizon,
+        seasons: seasons.to_vec(),
+        extras: 2,
+        accuracy,
+        difference: false,
+        linear: true,
+    }
 }
 
 /// Makes an expert of each kind.

@@ -3,6 +3,7 @@
 
 mod alarms;
 mod covariates;
+mod differences;
 mod experts;
 mod families;
 mod judging;

@@ -2,7 +2,7 @@
 
 use super::scores::{Errors, Frame, Scores};
 use crate::config::Stream;
-use crate::domain::{EventTime, Grid, Level, Values};
+use crate::domain::{Aggregate, EventTime, Grid, Level, Partial, Values};
 use crate::engine::{Emitted, Shard};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -43,6 +43,8 @@ struct Series {
     /// Readings seen, and those from `from` on.
     seen: i64,
     due: u64,
+    /// The cell that is gathered, where readings are, and what has come of it. `[targets]`
+    open: Option<(i64, Vec<Partial>)>,
     /// Past values by cell, for the seasonal naive's in-sample error. `[targets]` each
     past: VecDeque<(i64, Vec<f64>)>,
     /// Sum and number of the seasonal naive's absolute errors so far. `[targets]`
@@ -93,6 +95,7 @@ impl Judge {
             pending: VecDeque::new(),
             seen: 0,
             due: 0,
+            open: None,
             past: VecDeque::new(),
             naive: vec![(0.0, 0); self.stream.targets.len()],
         });
@@ -113,8 +116,13 @@ impl Judge {
         self.last = at;
         let step = self.step_of(time, self.series[at].seen + 1);
         let stream = self.stream.clone();
-        let targets: Vec<f64> =
+        let mut targets: Vec<f64> =
             (0..stream.targets.len()).map(|target| stream.target_of(values.as_slice(), target)).collect();
+        let mut step = step;
+        if let Some(how) = stream.aggregate {
+            let Some((cell, whole)) = self.series[at].gather(how, step, time, &targets) else { return };
+            (step, targets) = (cell, whole);
+        }
         if self.series[at].past.back().is_none_or(|(newest, _)| step > *newest) {
             self.score(at, step, &targets);
             let season = stream.season().unwrap_or(1) as i64;
@@ -212,6 +220,24 @@ impl Judge {
 }
 
 impl Series {
+    /// Gathers a reading, and gives the cell before it, with its values, once that is over.
+    fn gather(
+        &mut self,
+        how: Aggregate,
+        cell: i64,
+        time: EventTime,
+        targets: &[f64],
+    ) -> Option<(i64, Vec<f64>)> {
+        let is_next = self.open.as_ref().is_none_or(|(open, _)| cell > *open);
+        let begun = || (cell, vec![how.empty(); targets.len()]);
+        let over = is_next.then(|| self.open.replace(begun())).flatten();
+        // What comes for a cell that is over is too late for the engine, too.
+        if let Some((_, partial)) = self.open.as_mut().filter(|(open, _)| *open == cell) {
+            partial.iter_mut().zip(targets).for_each(|(to, value)| how.add(to, time, *value));
+        }
+        over.map(|(cell, partial)| (cell, partial.into_iter().map(|p| how.value(p)).collect()))
+    }
+
     fn learn_naive(&mut self, stream: &Stream, season: i64, step: i64, targets: Vec<f64>) {
         while self.past.front().is_some_and(|(then, _)| step - then > season) {
             self.past.pop_front();
