@@ -50,6 +50,21 @@ fn config(path: &Path, lines: &str) {
     std::fs::write(path, text).unwrap();
 }
 
+/// The table by time, each reading as four in its hour, whose mean it is.
+fn quarters(path: &Path) {
+    let mut rows = String::from("meter,time,kw\n");
+    for hour in 0..HOURS {
+        for (minute, off) in [(0, 0.5), (15, -0.25), (30, -0.75), (45, 0.5)] {
+            for series in 0..2 {
+                let (day, hour_of_day) = (1 + hour / 24, hour % 24);
+                let value = format!("{:.4}", value(series, hour)).parse::<f64>().unwrap() + off;
+                rows += &format!("m{series},2024-01-{day:02}T{hour_of_day:02}:{minute:02}:00Z,{value:.4}\n");
+            }
+        }
+    }
+    std::fs::write(path, rows).unwrap();
+}
+
 const NO_NETWORK: &str = "training = { enabled = false }\n";
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {
@@ -373,4 +388,33 @@ fn longitudes_are_scored_by_the_shorter_way_around() {
         }
     }
     assert!(judged > 0);
+}
+
+#[test]
+fn a_cell_that_is_gathered_is_judged_by_what_it_was_gathered_to() {
+    let folder = tempfile::tempdir().unwrap();
+    table(&folder.path().join("hours.csv"), true);
+    quarters(&folder.path().join("quarters.csv"));
+    config(&folder.path().join("hours.toml"), NO_NETWORK);
+    config(&folder.path().join("quarters.toml"), &format!("aggregate = \"mean\"\n{NO_NETWORK}"));
+    for name in ["hours", "quarters"] {
+        let [config, data, scores] = ["toml", "csv", "json"].map(|end| format!("{name}.{end}"));
+        done(folder.path(), &["--config", &config, "--data", &data, "--json", &scores]);
+    }
+    let [hours, quarters] =
+        ["hours", "quarters"].map(|name| json(&folder.path().join(format!("{name}.json"))));
+    assert_eq!(quarters["readings"].as_u64(), hours["readings"].as_u64().map(|n| 4 * n));
+    let (hours, quarters) = (hours["scores"].as_array().unwrap(), quarters["scores"].as_array().unwrap());
+    assert_eq!(hours.len(), quarters.len());
+    for (hour, quarter) in hours.iter().zip(quarters) {
+        for key in ["mae", "rmse"] {
+            let [whole, gathered] = [hour, quarter].map(|score| score[key].as_f64());
+            // The last hour stays open, and so a few of some thousand are not judged.
+            let alike = match (whole, gathered) {
+                (Some(whole), Some(gathered)) => (whole / gathered - 1.0).abs() < 0.01,
+                (whole, gathered) => whole == gathered,
+            };
+            assert!(alike, "{hour} and {quarter}");
+        }
+    }
 }

@@ -34,8 +34,14 @@ impl Cells {
         let at = is_open.unwrap_or_else(|| {
             let partial = vec![self.how.empty(); reading.values.as_slice().len()].into();
             let time = self.grid.start_of(cell);
-            let waiting =
-                Waiting { series: reading.series.into(), time, offset, values: [].into(), partial, key: None };
+            let waiting = Waiting {
+                series: reading.series.into(),
+                time,
+                offset,
+                values: [].into(),
+                partial,
+                key: None,
+            };
             let step_us = self.grid.interval().map_or(0, |interval| interval.as_micros());
             let end = time.offset_by(step_us);
             let lagging = order.watermark().filter(|watermark| *watermark >= end);

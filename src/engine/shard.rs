@@ -221,8 +221,7 @@ impl Shard {
             }
             // What a record below the commit let out was answered then; what still waited is now.
             let Waiting { series, time, offset, values, key, .. } = &what;
-            let due =
-                Due { series, time: *time, offset: *offset, answer, values, key: key.as_deref() };
+            let due = Due { series, time: *time, offset: *offset, answer, values, key: key.as_deref() };
             match self.admit(&due) {
                 admitted if Some(at) == mine => outcome = admitted,
                 Offered::Discarded(why) => self.accounts.discard(why, answer),

@@ -1,6 +1,7 @@
 //! What is forecast, and by whom: experts, mixture and networks through the whole engine; no forecast
 //! knows what comes after it, and a shard that comes back goes on as if it had never gone.
 
+mod aggregates;
 mod alarms;
 mod covariates;
 mod differences;

@@ -75,6 +75,9 @@ impl Seat {
     }
 }
 
+const ONE: &str = "model = { hidden = 8, base = \"last\" }";
+const TWO: &str = "model = { base = \"last\" }\nmodels = [{ hidden = 8 }, { family = \"gru\", hidden = 6 }]";
+
 /// Topics, one store and two processes.
 struct Case {
     dir: tempfile::TempDir,
@@ -92,7 +95,8 @@ struct Said {
 }
 
 impl Case {
-    fn new(name: &'static str, training: &str) -> Self {
+    /// `networks` are those of the stream.
+    fn new(name: &'static str, networks: &str, training: &str) -> Self {
         let bootstrap = Broker::shared().bootstrap();
         let dir = fresh_dir("models");
         for (topic, partitions) in [("in", PARTITIONS), ("forecasts", PARTITIONS), ("dead-letters", 1)] {
@@ -113,7 +117,7 @@ impl Case {
                 name,
                 topic: &format!("{name}.in"),
                 stream: &format!(
-                    "horizon = 4\nwindow = 256\nmodel = {{ hidden = 8, base = \"last\" }}\n\
+                    "horizon = 4\nwindow = 256\n{networks}\n\
                      training = {{ {training} }}\npromotion = {{ watch = 0 }}"
                 ),
             }
@@ -280,7 +284,7 @@ fn header(record: &Record, name: &str) -> Option<String> {
 fn what_one_process_learns_serves_in_all_and_outlives_any_of_them() {
     let training = "first_after = 60, every = 24, first_steps = 40, steps = 20, batch = 8, truncation = 24, \
                     holdout = 24";
-    let mut case = Case::new("learnt", training);
+    let mut case = Case::new("learnt", TWO, training);
     case.seats.iter_mut().for_each(Seat::start);
     case.feed_until_above(0);
     case.wait_all_follow();
@@ -330,10 +334,12 @@ fn what_one_process_learns_serves_in_all_and_outlives_any_of_them() {
     let bundles = case.bundles();
     let load = |version| bundles.load_version(ModelVersion(version)).unwrap().expect("a bundle");
     assert_eq!(load(heir).facts["parent"], format!("learnt-{former:06}"));
-    let updates = |champion: &Champion| {
-        champion.networks.alone().expect("one").optimiser.as_ref().expect("its moments").step()
-    };
-    assert!(updates(&load(heir)) > 0, "its moments come along");
+    let heir = load(heir);
+    for (name, trained) in heir.networks.iter() {
+        assert!(trained.optimiser.as_ref().is_some_and(|o| o.step() > 0), "{name}'s moments come along");
+    }
+    let names: Vec<&str> = heir.networks.iter().map(|(name, _)| name).collect();
+    assert_eq!(heir.facts["networks"], names.join(", "));
     let mut serving = 0;
     for said in &said {
         let is_new = said.version != serving;
@@ -345,7 +351,7 @@ fn what_one_process_learns_serves_in_all_and_outlives_any_of_them() {
 
 #[test]
 fn the_last_announcement_holds_though_it_is_an_older_one() {
-    let mut case = Case::new("told", "enabled = false");
+    let mut case = Case::new("told", ONE, "enabled = false");
     let bundles = case.bundles();
     let keep = |version: u64| {
         let stream = &case.config().streams[0];
@@ -408,7 +414,7 @@ fn the_last_announcement_holds_though_it_is_an_older_one() {
 
 #[test]
 fn who_serves_can_be_decided_by_hand_over_http_and_on_the_command_line() {
-    let mut case = Case::new("hand", "enabled = false");
+    let mut case = Case::new("hand", ONE, "enabled = false");
     let bundles = case.bundles();
     for (version, parent) in [(1, ""), (2, "hand-000001"), (3, "hand-000002")] {
         let stream = &case.config().streams[0];

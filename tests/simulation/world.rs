@@ -14,7 +14,7 @@ use tidecast::nn::{Device, Weights};
 use tidecast::training::{Shapes, blueprint};
 
 /// What a stream may be like.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 11] = [
     "",
     "lateness = \"4h\"",
     "lateness = \"3h\"\nmax_held = 5",
@@ -23,6 +23,9 @@ const KINDS: [&str; 8] = [
     "fill = \"mask\"\nmax_gap = 2",
     "emit_every = 3",
     "emit_every = \"5h\"\nlateness = \"3h\"\nmax_series = 3",
+    "aggregate = \"mean\"",
+    "aggregate = \"last\"\nlateness = \"3h\"",
+    "aggregate = \"mean\"\nlateness = \"90m\"\nmax_held = 4\nmax_series = 5",
 ];
 
 /// One record of the log.
@@ -66,7 +69,8 @@ impl Plan {
         );
         let stream = from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone();
         let partitions = rng.random_range(1..=3);
-        let log: Vec<Vec<Sent>> = (0..partitions).map(|_| sent(&mut rng)).collect();
+        let log: Vec<Vec<Sent>> =
+            (0..partitions).map(|_| sent(&mut rng, stream.aggregate.is_some())).collect();
         let swaps = log.iter().map(|records| rng.random_range(0..2 * records.len() as i64)).collect();
         let shape = blueprint(&stream, &stream.model.networks[0]).unwrap();
         // Of any numbers: fresh weights correct nothing, and their states would show nowhere.
@@ -85,7 +89,8 @@ impl Plan {
 }
 
 /// Readings of a few series: disorder, duplicates, gaps, silences, missing values, bad records.
-fn sent(rng: &mut ChaCha8Rng) -> Vec<Sent> {
+/// At whole hours, or anywhere in them.
+fn sent(rng: &mut ChaCha8Rng, anywhere: bool) -> Vec<Sent> {
     // Few with long histories, or more than the tables have room for at first.
     let series = if rng.random_bool(0.7) { rng.random_range(1..8) } else { rng.random_range(17..40) };
     let mut hour = 472_000;
@@ -104,9 +109,10 @@ fn sent(rng: &mut ChaCha8Rng) -> Vec<Sent> {
         };
         let s = rng.random_range(0..series);
         let at = hour - if rng.random_bool(0.2) { rng.random_range(0..5) } else { 0 };
+        let within_us = if anywhere { rng.random_range(0..60) * 60_000_000 } else { 0 };
         records.push(Sent {
             series: format!("s{s}"),
-            time: EventTime::from_micros(at * 3_600_000_000).unwrap(),
+            time: EventTime::from_micros(at * 3_600_000_000 + within_us).unwrap(),
             value: rng.random_bool(0.95).then(|| 10.0 * f64::from(s) + rng.random_range(-1.0..1.0)),
             bad: rng.random_bool(0.03),
         });
