@@ -14,7 +14,7 @@ use tidecast::nn::{Device, Weights};
 use tidecast::training::{Trained, blueprint};
 
 /// What a stream may be like.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "",
     "lateness = \"4h\"",
     "lateness = \"3h\"\nmax_held = 5",
@@ -23,6 +23,7 @@ const KINDS: [&str; 8] = [
     "fill = \"mask\"\nmax_gap = 2",
     "emit_every = 3",
     "emit_every = \"5h\"\nlateness = \"3h\"\nmax_series = 3",
+    "difference = true\nmax_gap = 2",
 ];
 
 /// One record of the log.
