@@ -14,7 +14,7 @@ use tidecast::nn::{Device, Weights};
 use tidecast::training::{Shapes, blueprint};
 
 /// What a stream may be like.
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "",
     "lateness = \"4h\"",
     "lateness = \"3h\"\nmax_held = 5",
@@ -26,6 +26,7 @@ const KINDS: [&str; 11] = [
     "aggregate = \"mean\"",
     "aggregate = \"last\"\nlateness = \"3h\"",
     "aggregate = \"mean\"\nlateness = \"90m\"\nmax_held = 4\nmax_series = 5",
+    "difference = true\nmax_gap = 2",
 ];
 
 /// One record of the log.
