@@ -7,7 +7,8 @@ use crate::engine::{Model, Restore, RestoreError, Shard};
 use crate::nn;
 use crate::telemetry::{Invariant, Violations, events};
 use crate::training::{Shapes, device};
-use serde_json::Value;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A shard that is wanted back.
@@ -114,9 +115,7 @@ impl Recovery<'_> {
         let stream = &self.stream.name;
         let device = device(self.stream)?;
         let shapes = Shapes::of(self.stream)?;
-        // Of several networks a part may serve, while the states are those of all.
-        let is_only = |model: &&Model| model.networks.len() == 1;
-        if let Some(model) = self.current.filter(|model| model.version == version).filter(is_only) {
+        if let Some(model) = self.current.filter(|model| model.version == version) {
             return Ok(Some(model.clone()));
         }
         let found = match Bundles::new(self.store, stream).load_version(version) {
@@ -127,7 +126,7 @@ impl Recovery<'_> {
                 None
             }
         };
-        let fits = found.filter(|networks| shapes.fitting(networks) == *networks);
+        let fits = found.map(|networks| shapes.fitting(&networks)).filter(|networks| !networks.is_empty());
         let fits = fits.map(|networks| Model { version, networks: shapes.weights(&networks), device });
         if fits.is_none() {
             let cause = "it is gone, or the config asks for another shape: states are warmed from windows";
@@ -142,9 +141,11 @@ fn difference(found: &Value, wanted: &Value) -> String {
     let (Some(found), Some(wanted)) = (found.as_object(), wanted.as_object()) else {
         return "its shape is unreadable".to_owned();
     };
-    let differs = wanted.iter().filter(|(key, value)| found.get(*key) != Some(value));
-    let words = differs
-        .map(|(key, value)| format!("{key} was {} and is {value}", found.get(key).unwrap_or(&Value::Null)));
+    let keys: BTreeSet<&String> = found.keys().chain(wanted.keys()).collect();
+    let of =
+        |shape: &Map<String, Value>, key: &str| shape.get(key).map_or("none".to_owned(), Value::to_string);
+    let differs = keys.into_iter().filter(|key| found.get(*key) != wanted.get(*key));
+    let words = differs.map(|key| format!("{key} was {} and is {}", of(found, key), of(wanted, key)));
     words.collect::<Vec<_>>().join(", ")
 }
 

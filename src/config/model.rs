@@ -2,6 +2,7 @@
 //! chosen family are unknown.
 
 use super::section::Section;
+use serde_json::Value;
 
 /// The networks that serve a stream together, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,6 +176,7 @@ enum Family {
 
 pub(super) fn model(stream: &mut Section<'_>, seasonal: bool, linear: bool) -> Model {
     let several = stream.sections("models");
+    let several_is_empty = several.is_empty() && stream.value("models").is_some_and(Value::is_array);
     let mut s = stream.section("model");
     let base = base(&mut s, seasonal, linear);
     let device = device(&mut s);
@@ -186,6 +188,9 @@ pub(super) fn model(stream: &mut Section<'_>, seasonal: bool, linear: bool) -> M
     s.finish();
     if networks.len() > NETWORKS_MAX {
         stream.fault("models", format!("are {}; at most {NETWORKS_MAX}", networks.len()));
+    }
+    if several_is_empty {
+        stream.fault("models", "names no network: leave it out for the one of `model`");
     }
     Model { networks, base, device }
 }

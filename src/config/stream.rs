@@ -425,9 +425,10 @@ impl Stream {
         self.width() + self.known_ahead.len() * self.horizon
     }
 
-    /// A target of a reading; NaN where it is missing.
+    /// A target of a reading; NaN where it is missing, or the transform has no value for it.
     pub fn target_of(&self, values: &[f64], target: usize) -> f64 {
-        self.position.map_or(values[target], |position| position.of(values, target))
+        let value = self.position.map_or(values[target], |position| position.of(values, target));
+        if self.transform.apply(value).is_nan() { f64::NAN } else { value }
     }
 
     /// A target's value as it compares with another: a longitude counts the shorter way around.

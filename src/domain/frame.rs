@@ -11,7 +11,7 @@ const COSINE_LEAST: f64 = 1e-3;
 ///
 /// It is held bent by its transform and less an anchor; a coordinate of a position as metres to the north
 /// or to the east of its anchor, on the plane that touches the parallel there (equirectangular): a metre
-/// of longitude is that of the anchor's latitude, wherever the series goes. Longitudes are held unwound,
+/// of longitude is that of the latitude where it was first seen, wherever the series goes. Longitudes are held unwound,
 /// so that a way around the earth makes no jump, and told in [−180, 180).
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
@@ -27,7 +27,7 @@ impl Frame {
         Self { transform, anchor, per_unit: 1.0, coordinate: None }
     }
 
-    /// Of a coordinate of a position; `latitude` is its anchor's.
+    /// Of a coordinate of a position; `latitude` is that of its metre of longitude.
     pub fn of_position(coordinate: Coordinate, anchor: f64, latitude: f64) -> Self {
         let per_unit = match coordinate {
             Coordinate::Latitude => DEGREE,

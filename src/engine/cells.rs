@@ -1,38 +1,45 @@
 use super::shard::Waiting;
-use crate::domain::{Aggregate, EventTime, Grid, Reading};
-use crate::series::{HeldAt, Order};
+use crate::config::Stream;
+use crate::domain::{Aggregate, EventTime, Grid, Partial, Reading};
+use crate::series::{Held, HeldAt, Order};
 use rustc_hash::FxHashMap;
 
 /// The cells that are still open, where readings of one series and cell become one.
 ///
 /// A cell stays open until the watermark has passed its end. One whose first reading comes later than that,
-/// for its series lags behind the others of the partition, stays open for as long as a cell from then on.
-/// Which cell closes upon which record depends on the records alone.
+/// for its series lags behind the others of the partition, stays open for as long as a cell from then on,
+/// but no longer than a later one of its series. Which cell closes upon which record depends on the records
+/// alone.
 #[derive(Debug)]
 pub(super) struct Cells {
     how: Aggregate,
     grid: Grid,
-    /// Where each lies in the order's hold, by series; of each the oldest first.
+    /// Values of a reading.
+    row: usize,
+    /// Where each lies in the order's hold, by series.
     open: FxHashMap<Box<str>, Vec<(i64, HeldAt)>>,
 }
 
 impl Cells {
-    pub fn new(how: Aggregate, grid: Grid) -> Self {
-        Self { how, grid, open: FxHashMap::default() }
+    /// `None` where nothing is gathered.
+    pub fn new(stream: &Stream) -> Option<Self> {
+        let how = stream.aggregate?;
+        Some(Self { how, grid: stream.grid, row: stream.row(), open: FxHashMap::default() })
     }
 
     /// Takes a reading into its cell, which may be opened by it; says whether it was open already.
     pub fn take(
         &mut self,
+        stream: &Stream,
         order: &mut Order<Waiting>,
         reading: &Reading<'_>,
         offset: i64,
         key: Option<&[u8]>,
     ) -> bool {
-        let cell = self.grid.cell(reading.time);
+        let (cell, values) = (self.grid.cell(reading.time), reading.values.as_slice());
         let is_open = self.find(reading.series, cell);
         let at = is_open.unwrap_or_else(|| {
-            let partial = vec![self.how.empty(); reading.values.as_slice().len()].into();
+            let partial = vec![self.how.empty(); values.len()].into();
             let time = self.grid.start_of(cell);
             let waiting = Waiting {
                 series: reading.series.into(),
@@ -52,9 +59,13 @@ impl Cells {
         order.note(reading.time);
         let waiting = order.held_mut(at).expect("an open cell is held");
         waiting.offset = offset;
-        waiting.key = key.map(Into::into);
-        for (to, value) in waiting.partial.iter_mut().zip(reading.values.as_slice()) {
-            self.how.add(to, reading.time, *value);
+        if waiting.key.as_deref() != key {
+            waiting.key = key.map(Into::into);
+        }
+        for (column, to) in waiting.partial.iter_mut().enumerate() {
+            let is_target = column < stream.targets.len();
+            let value = if is_target { stream.target_of(values, column) } else { values[column] };
+            self.how.add(to, reading.time, value);
         }
         is_open.is_some()
     }
@@ -69,16 +80,23 @@ impl Cells {
         open.iter().find(|(of, _)| *of == cell).map(|(_, at)| *at)
     }
 
-    /// A cell closes: its values are made of all that came.
-    pub fn close(&mut self, waiting: &mut Waiting) {
-        let cell = self.grid.cell(waiting.time);
-        if let Some(open) = self.open.get_mut(&waiting.series) {
-            open.retain(|(of, _)| *of != cell);
+    /// Closes a cell that is due or, before it, the earliest that its series has open: its values are made
+    /// of all that came.
+    pub fn close(&mut self, order: &mut Order<Waiting>, due: HeldAt) -> Option<Held<Waiting>> {
+        let series = &order.held_mut(due)?.series;
+        let mut at = due;
+        if let Some(open) = self.open.get_mut(series) {
+            let (first, (_, earliest)) =
+                open.iter().copied().enumerate().min_by_key(|(_, (cell, _))| *cell)?;
+            at = earliest;
+            open.swap_remove(first);
             if open.is_empty() {
-                self.open.remove(&waiting.series);
+                self.open.remove(series);
             }
         }
-        waiting.values = waiting.partial.iter().map(|partial| self.how.value(*partial)).collect();
+        let mut held = order.let_go(at)?;
+        held.what.values = held.what.partial.iter().map(|partial| self.how.value(*partial)).collect();
+        Some(held)
     }
 
     /// Opens again what comes back.
@@ -89,9 +107,13 @@ impl Cells {
         }
     }
 
-    /// Bytes held, about.
+    /// Bytes held, about; what each open cell gathers included.
     pub fn memory(&self) -> usize {
-        let cells: usize = self.open.values().map(|open| open.capacity() * size_of::<(i64, HeldAt)>()).sum();
+        let of = |(name, open): (&Box<str>, &Vec<(i64, HeldAt)>)| {
+            let gathered = open.len() * (self.row * size_of::<Partial>() + name.len());
+            name.len() + open.capacity() * size_of::<(i64, HeldAt)>() + gathered
+        };
+        let cells: usize = self.open.iter().map(of).sum();
         cells + self.open.capacity() * (size_of::<Box<str>>() + size_of::<Vec<(i64, HeldAt)>>())
     }
 }

@@ -111,6 +111,15 @@ impl Shard {
         let version = self.model().map_or(0, |v| v.0);
         put(&mut head, &[self.steps, self.swept, self.published, self.known, version]);
         put(&mut head, &[self.told.as_micros()]);
+        if self.stream.model.networks.len() > 1 {
+            put_bytes(
+                &mut head,
+                self.serving
+                    .as_ref()
+                    .map_or(String::new(), |s| names(&self.stream, |n| s.holds_network(n)))
+                    .as_bytes(),
+            );
+        }
         self.directory.save(&mut head);
         self.order.save(&mut head, |waiting, out| {
             put_bytes(out, waiting.series.as_bytes());
@@ -208,6 +217,12 @@ impl Shard {
     }
 }
 
+/// Those of a stream's networks that there are: of a bundle's a config may have dropped some.
+fn names(stream: &Stream, has: impl Fn(usize) -> bool) -> String {
+    let all = stream.model.networks.iter().enumerate().filter(|(network, _)| has(*network));
+    all.map(|(_, kind)| kind.name.as_str()).collect::<Vec<_>>().join(",")
+}
+
 /// A shard that comes back from a cut, chunk by chunk.
 pub struct Restore {
     shard: Shard,
@@ -220,7 +235,7 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// Where `model` is the one that the cut was made with, the states come back too; else a network
+    /// Where `model` is the one that the cut was made with, and has all networks that served then, the states come back too; else a network
     /// has to be brought in and warmed.
     pub fn new(stream: &Arc<Stream>, model: Option<&Model>) -> Self {
         let (shard, model) = (Shard::new(stream.clone()), model.cloned());
@@ -252,6 +267,7 @@ impl Restore {
         let [_, steps, swept, published, known, version]: [u64; 6] = head.one()?;
         let told: i64 = head.one()?;
         shard.told = EventTime::from_micros(told).map_err(|_| Damaged("a time that is none"))?;
+        let served = if shard.stream.model.networks.len() > 1 { Some(head.bytes()?) } else { None };
         shard.steps = steps;
         shard.directory.load(&mut head)?;
         shard.swept = swept.min(shard.directory.readings());
@@ -286,7 +302,12 @@ impl Restore {
         }
         shard.accounts = Accounts::opened(shard.order.held() as u64);
         let slots = shard.directory.slots();
-        let model = self.model.take().filter(|m| m.version == ModelVersion(version));
+        let is_it = |m: &Model| {
+            let has = |network: usize| m.networks[network].is_some();
+            m.version == ModelVersion(version)
+                && served.is_none_or(|served| served == names(&shard.stream, has).as_bytes())
+        };
+        let model = self.model.take().filter(is_it);
         shard.serving = model.map(|m| Stateful::new(&m, slots)).transpose()?;
         self.missing = (0..slots).map(|slot| shard.directory.is_live(Slot(slot as u32))).collect();
         Ok(())

@@ -114,7 +114,7 @@ impl Shard {
         Self {
             directory: Directory::new(stream.bounds.max_series),
             order: Order::new(stream.grid, stream.lateness, stream.max_gap, stream.bounds.max_held),
-            cells: stream.aggregate.map(|how| Cells::new(how, stream.grid)),
+            cells: Cells::new(&stream),
             rounds: Rounds::new(stream.row()),
             scaler: Scaler::new(width, |column| {
                 column.checked_sub(targets).is_some_and(|c| stream.attributes.contains(&c))
@@ -202,7 +202,7 @@ impl Shard {
             if is_past && !cells.is_open(series, time) {
                 return Offered::Discarded(Discard::Late);
             }
-            if cells.take(&mut self.order, reading, offset, key) {
+            if cells.take(&self.stream, &mut self.order, reading, offset, key) {
                 self.accounts.aggregate(answer);
             }
             None
@@ -215,10 +215,12 @@ impl Shard {
             return self.admit(&Due { series, time, offset, answer, values, key });
         };
         let mut outcome = Offered::Held;
-        while let Some(Held { at, mut what }) = self.order.release() {
-            if let Some(cells) = &mut self.cells {
-                cells.close(&mut what);
+        while let Some(due) = self.order.due()
+            && let Some(Held { at, what }) = match &mut self.cells {
+                Some(cells) => cells.close(&mut self.order, due),
+                None => self.order.let_go(due),
             }
+        {
             // What a record below the commit let out was answered then; what still waited is now.
             let Waiting { series, time, offset, values, key, .. } = &what;
             let due = Due { series, time: *time, offset: *offset, answer, values, key: key.as_deref() };

@@ -89,7 +89,7 @@ impl<T> Order<T> {
     }
 
     /// Holds a reading back until the watermark reaches a time; gives its place, by which
-    /// [`Self::release`] names it.
+    /// [`Self::due`] names it.
     pub fn hold(&mut self, time: EventTime, what: T) -> HeldAt {
         self.arrivals += 1;
         self.has_held = true;
@@ -107,13 +107,17 @@ impl<T> Order<T> {
         self.held.iter().map(|(at, what)| (*at, what))
     }
 
-    /// The earliest held reading, if the watermark has reached its time or there are too many, in the
-    /// order of these times, and among equals of arrival.
-    pub fn release(&mut self) -> Option<Held<T>> {
+    /// The place of the earliest held reading, if the watermark has reached its time or there are too many,
+    /// in the order of these times, and among equals of arrival.
+    pub fn due(&self) -> Option<HeldAt> {
         let watermark = self.watermark()?;
         let (at, _) = self.held.first_key_value()?;
-        let due = at.time <= watermark || self.held.len() > self.max_held;
-        due.then(|| self.held.pop_first().map(|(at, what)| Held { at, what }))?
+        (at.time <= watermark || self.held.len() > self.max_held).then_some(*at)
+    }
+
+    /// Lets a reading go.
+    pub fn let_go(&mut self, at: HeldAt) -> Option<Held<T>> {
+        self.held.remove(&at).map(|what| Held { at, what })
     }
 
     /// The newest event time that was ever admitted or held back.
@@ -282,20 +286,22 @@ mod tests {
         for minutes in [60, 180, 120] {
             hold(&mut order, minutes);
         }
-        let mut next = || order.release().map(|held| held.what);
+        let release =
+            |order: &mut Order<i64>| order.due().and_then(|at| order.let_go(at)).map(|held| held.what);
+        let mut next = || release(&mut order);
         assert_eq!((next(), next()), (Some(60), None));
         hold(&mut order, 300);
-        let mut next = || order.release().map(|held| held.what);
+        let mut next = || release(&mut order);
         assert_eq!((next(), next(), next()), (Some(120), Some(180), None));
         assert_eq!(order.held(), 1);
         for minutes in [301, 302, 303, 304] {
             hold(&mut order, minutes);
         }
-        assert_eq!(order.release().map(|held| held.what), Some(300), "there are too many");
+        assert_eq!(release(&mut order), Some(300), "there are too many");
         let mut bytes = Vec::new();
         order.save(&mut bytes, |what, out| put(out, &[*what]));
         let mut loaded = super::tests::order(120);
         loaded.load(&mut Take::new(&bytes), 0, |from, _| from.one()).unwrap();
-        assert_eq!((loaded.held(), loaded.release().is_none()), (4, true));
+        assert_eq!((loaded.held(), loaded.due().is_none()), (4, true));
     }
 }

@@ -70,6 +70,8 @@ pub struct Scaler {
     differenced: usize,
     anchors: Vec<f64>,
     scales: Vec<Scale>,
+    /// The latitude that a metre of longitude is of, where there is a position. `[slots]`
+    parallels: Vec<f64>,
     /// `[slots, differenced]`
     stands: Vec<Stand>,
 }
@@ -88,6 +90,7 @@ impl Scaler {
             differenced: 0,
             anchors: Vec::new(),
             scales: Vec::new(),
+            parallels: Vec::new(),
             stands: Vec::new(),
         }
     }
@@ -120,8 +123,9 @@ impl Scaler {
         let stand = self.stand(slot, target);
         self.anchors[slot.index() * self.width + target] =
             self.frame(slot, target).anchor_of(value, stand.last);
+        // Whence it came to stand here nobody knows: that is no step to learn from.
         if stand.state == BROKEN {
-            self.stands[slot.index() * self.differenced + target].state = KNOWN;
+            self.stands[slot.index() * self.differenced + target].state = 0;
         }
     }
 
@@ -135,10 +139,11 @@ impl Scaler {
         let value = self.position.map_or(values[target], |position| position.of(values, target));
         let at = slot.index() * self.width;
         let is_settled = !self.anchors[at + target].is_nan() && self.stand(slot, target).state != BROKEN;
-        if !is_settled && value.is_finite() {
+        if !is_settled && self.transform.apply(value).is_finite() {
             match self.position.filter(|position| position.coordinate(target).is_some()) {
                 // A metre of longitude needs a latitude.
                 Some(Position { latitude, longitude }) => {
+                    self.parallels[slot.index()] = values[latitude];
                     self.settle(slot, latitude, values[latitude]);
                     self.settle(slot, longitude, values[longitude]);
                 }
@@ -152,10 +157,9 @@ impl Scaler {
     /// How a target of a series is held.
     pub fn frame(&self, slot: Slot, target: usize) -> Frame {
         let anchor = self.anchor(slot, target);
-        let position =
-            self.position.and_then(|p| Some((p.coordinate(target)?, self.anchor(slot, p.latitude))));
+        let position = self.position.and_then(|position| position.coordinate(target));
         match position {
-            Some((coordinate, latitude)) => Frame::of_position(coordinate, anchor, latitude),
+            Some(coordinate) => Frame::of_position(coordinate, anchor, self.parallels[slot.index()]),
             None => Frame::new(self.transform, anchor),
         }
     }
@@ -210,6 +214,8 @@ impl Rows for Scaler {
             self.scales.extend(self.blank.iter().map(|(_, scale)| *scale));
         }
         self.stands.resize(self.stands.len().max(slots * self.differenced), Stand::default());
+        let positions = if self.position.is_some() { slots } else { 0 };
+        self.parallels.resize(self.parallels.len().max(positions), 0.0);
     }
 
     fn reset(&mut self, slot: usize) {
@@ -218,23 +224,30 @@ impl Rows for Scaler {
             self.scales[slot * self.width + column] = *scale;
         }
         self.stands[slot * self.differenced..][..self.differenced].fill(Stand::default());
+        self.parallels.get_mut(slot).into_iter().for_each(|parallel| *parallel = 0.0);
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
         put(out, &self.anchors[slot * self.width..][..self.width]);
         put(out, &self.scales[slot * self.width..][..self.width]);
         put(out, &self.stands[slot * self.differenced..][..self.differenced]);
+        self.parallels.get(slot).into_iter().for_each(|parallel| put(out, &[*parallel]));
     }
 
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
         row.fill(&mut self.anchors[slot * self.width..][..self.width])?;
         row.fill(&mut self.scales[slot * self.width..][..self.width])?;
-        row.fill(&mut self.stands[slot * self.differenced..][..self.differenced])
+        row.fill(&mut self.stands[slot * self.differenced..][..self.differenced])?;
+        if let Some(parallel) = self.parallels.get_mut(slot) {
+            *parallel = row.one()?;
+        }
+        Ok(())
     }
 
     fn memory(&self) -> usize {
         self.anchors.capacity() * size_of::<f64>()
             + self.scales.capacity() * size_of::<Scale>()
+            + self.parallels.capacity() * size_of::<f64>()
             + self.stands.capacity() * size_of::<Stand>()
     }
 }
@@ -260,5 +273,41 @@ mod tests {
         let moved = scaler.relative(Slot(0), 0, 48.856_614_223);
         assert!((f64::from(moved) - 1e-7).abs() < 1e-12);
         assert!(scaler.relative(Slot(0), 0, f64::NAN).is_nan());
+    }
+
+    /// From the north over the equator to the south, a long silence, and seen again in the tropics.
+    #[test]
+    fn a_metre_of_longitude_is_that_of_a_place_on_earth_after_a_break_too() {
+        let text = "[kafka]\nbrokers = \"b\"\n[streams.s]\ntopics = [\"t\"]\ninterval = \"1h\"\n\
+            targets = [\"lat\", \"lon\"]\nposition = { latitude = \"lat\", longitude = \"lon\" }\ndifference = true";
+        let stream = crate::config::from_toml(text, &[]).unwrap().streams[0].clone();
+        let mut scaler = Scaler::new(2, |_| false).with_targets(&stream);
+        scaler.grow(1);
+        let mut previous = [None; 2];
+        let mut see = |scaler: &mut Scaler, place: [f64; 2]| {
+            for target in 0..2 {
+                let held = scaler.hold(Slot(0), target, &place, previous[target]);
+                scaler.update(Slot(0), target, held);
+                previous[target] = Some(held);
+            }
+            let frame = scaler.frame(Slot(0), 1);
+            (frame.tell(previous[1].unwrap()), 1.0 / frame.slope(0.0))
+        };
+        let degree = |latitude: f64| 111_195.08 * latitude.to_radians().cos();
+        for latitude in [53.0, 10.0, -34.0] {
+            let (longitude, per_degree) = see(&mut scaler, [latitude, 8.0]);
+            assert!((longitude - 8.0).abs() < 1e-6 && (per_degree / degree(53.0) - 1.0).abs() < 1e-6);
+        }
+        let deviations = [0, 1].map(|target| scaler.scales(Slot(0))[target]);
+        scaler.interrupt(Slot(0));
+        let (longitude, per_degree) = see(&mut scaler, [10.0, -40.0]);
+        assert!((longitude + 40.0).abs() < 1e-6 && (per_degree / degree(10.0) - 1.0).abs() < 1e-6);
+        assert_eq!([0, 1].map(|target| scaler.scales(Slot(0))[target]), deviations, "a break is no step");
+        let mut row = Vec::new();
+        scaler.save(0, &mut row);
+        let mut other = Scaler::new(2, |_| false).with_targets(&stream);
+        other.grow(1);
+        other.load(0, &mut Take::new(&row)).unwrap();
+        assert_eq!(other.frame(Slot(0), 1).slope(0.0), scaler.frame(Slot(0), 1).slope(0.0));
     }
 }

@@ -41,6 +41,8 @@ fn toml() -> impl Strategy<Value = String> {
         "position",
         "position.latitude",
         "difference",
+        "aggregate",
+        "models",
         "max_held",
         "only",
         "limits",

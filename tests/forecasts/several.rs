@@ -122,6 +122,33 @@ fn all_states_go_into_a_cut_and_come_back() {
     }
 }
 
+/// A config that has given one of them another shape serves the others, and so its snapshots are theirs alone.
+#[test]
+fn states_go_to_the_networks_that_had_them_or_to_none() {
+    let stream = all();
+    let whole = any_model(&stream, 3);
+    let part = |missing: usize| {
+        let mut model = whole.clone();
+        model.networks[missing] = None;
+        model
+    };
+    for (made, found, comes_back) in
+        [(part(1), part(1), true), (part(1), whole.clone(), false), (part(1), part(0), false)]
+    {
+        let mut shard = Shard::new(stream.clone());
+        said(&mut shard, 0..120, 4);
+        serve(&mut shard, &made);
+        said(&mut shard, 120..140, 4);
+        shard.begin_cut();
+        let mut restore = Restore::new(&stream, Some(&found));
+        while let Some(chunk) = shard.cut(300).unwrap() {
+            restore.take(&chunk).unwrap();
+        }
+        let back = restore.finish().unwrap();
+        assert_eq!((back.model().is_some(), back.series()), (comes_back, shard.series()));
+    }
+}
+
 #[test]
 fn networks_are_known_by_their_names_and_shapes() {
     let stream = all();
@@ -133,7 +160,7 @@ fn networks_are_known_by_their_names_and_shapes() {
         { name = \"lstm\", hidden = 5 }, { name = \"new\", family = \"gru\" }]";
     let other = crate::support::stream::stream(&format!("{REST}{models}"));
     let left = Shapes::of(&other).unwrap().fitting(&four);
-    // What the decoder needs is no longer shown to anybody, and changed nothing for the others.
+    // The decoder goes, too: where nothing is known ahead, the others are shown the same without it.
     assert_eq!(left.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["wave"]);
     let order = Shapes::of(&other).unwrap().weights(&left);
     assert_eq!(order.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false, false]);
@@ -225,6 +252,7 @@ fn names_have_to_tell_networks_apart() {
         ("models = [{ base = \"last\" }]", "models[0].base: is not a known key"),
         ("models = [{}]\nmodel = { hidden = 8 }", "model.hidden: is not a known key"),
         ("models = [{ family = \"wavenet\", cell = 1 }]", "models[0].cell: is not a known key"),
+        ("models = []", "models: names no network"),
         ("models = \"lstm\"", "models: must be a list of tables"),
     ] {
         assert!(fault(lines).contains(wanted), "{lines}: {}", fault(lines));
