@@ -109,11 +109,11 @@ impl Cells {
 
     /// Bytes held, about; what each open cell gathers included.
     pub fn memory(&self) -> usize {
-        let of = |(name, open): (&Box<str>, &Vec<(i64, HeldAt)>)| {
+        let of = |name: &str, open: &Vec<(i64, HeldAt)>| {
             let gathered = open.len() * (self.row * size_of::<Partial>() + name.len());
             name.len() + open.capacity() * size_of::<(i64, HeldAt)>() + gathered
         };
-        let cells: usize = self.open.iter().map(of).sum();
+        let cells: usize = self.open.iter().map(|(name, open)| of(name, open)).sum();
         cells + self.open.capacity() * (size_of::<Box<str>>() + size_of::<Vec<(i64, HeldAt)>>())
     }
 }

@@ -285,10 +285,10 @@ mod tests {
         scaler.grow(1);
         let mut previous = [None; 2];
         let mut see = |scaler: &mut Scaler, place: [f64; 2]| {
-            for target in 0..2 {
-                let held = scaler.hold(Slot(0), target, &place, previous[target]);
+            for (target, previous) in previous.iter_mut().enumerate() {
+                let held = scaler.hold(Slot(0), target, &place, *previous);
                 scaler.update(Slot(0), target, held);
-                previous[target] = Some(held);
+                *previous = Some(held);
             }
             let frame = scaler.frame(Slot(0), 1);
             (frame.tell(previous[1].unwrap()), 1.0 / frame.slope(0.0))
