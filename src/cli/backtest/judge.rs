@@ -114,11 +114,10 @@ impl Judge {
         }
         let at = self.place(series);
         self.last = at;
-        let step = self.step_of(time, self.series[at].seen + 1);
+        let mut step = self.step_of(time, self.series[at].seen + 1);
         let stream = self.stream.clone();
         let mut targets: Vec<f64> =
             (0..stream.targets.len()).map(|target| stream.target_of(values.as_slice(), target)).collect();
-        let mut step = step;
         if let Some(how) = stream.aggregate {
             let Some((cell, whole)) = self.series[at].gather(how, step, time, &targets) else { return };
             (step, targets) = (cell, whole);
