@@ -7,11 +7,11 @@ mod yardstick;
 
 use std::time::Duration;
 
-use prequential::{HORIZON, Hourly, SEASONS, jfk, rte, run};
+use prequential::{HORIZON, Hourly, jfk, rte, run, shape};
 use tidecast::config::Accuracy;
-use tidecast::domain::{Leads, Rows};
+use tidecast::domain::Rows;
 use tidecast::evaluation::Waiting;
-use tidecast::expert::{Experts, MIXED, Mixer, Observation, Pool, PoolShape};
+use tidecast::expert::{Experts, MIXED, Mixer, Observation, Pool};
 use yardstick::{Best, Report, seconds, threads};
 
 const ROUNDS: usize = 5;
@@ -41,19 +41,7 @@ fn main() {
 
 /// Bytes of a series, and a call for the next reading of the next series.
 fn readings(accuracy: Accuracy, extras: usize, series: usize) -> (usize, impl FnMut()) {
-    let shape = PoolShape {
-        targets: 1,
-        horizon: HORIZON,
-        seasons: SEASONS.to_vec(),
-        extras,
-        accuracy,
-        difference: false,
-        linear: true,
-    };
-    let leads = match accuracy {
-        Accuracy::Full => Leads::every(HORIZON),
-        Accuracy::Compact => Leads::buckets(HORIZON),
-    };
+    let (shape, leads) = shape(accuracy, extras);
     let mut pool = Pool::try_new(&shape).unwrap();
     let n = pool.names().len();
     let mut mixer = Mixer::new(1, n, leads.clone(), pool.mix_from());

@@ -94,24 +94,33 @@ fn held(rows: &[(i64, f64)]) -> Hourly {
     Hourly { first, values }
 }
 
+/// The pool of one target, with so many extras, and the leads that it learns.
+pub fn shape(accuracy: Accuracy, extras: usize) -> (PoolShape, Leads) {
+    let leads = match accuracy {
+        Accuracy::Full => Leads::every(HORIZON),
+        Accuracy::Compact => Leads::buckets(HORIZON),
+    };
+    let seasons = SEASONS.to_vec();
+    (
+        PoolShape {
+            targets: 1,
+            horizon: HORIZON,
+            seasons,
+            extras,
+            accuracy,
+            difference: false,
+            linear: true,
+        },
+        leads,
+    )
+}
+
 pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     let grid = Grid::Fixed(Interval::new(Duration::from_secs(3_600)).unwrap());
     let which = config::Calendar { day: true, week: true, year: false };
     let mut calendar = Calendar::new(which, grid, jiff::tz::TimeZone::UTC);
     let extras = if accuracy == Accuracy::Full { calendar.width() } else { 0 };
-    let shape = PoolShape {
-        targets: 1,
-        horizon: HORIZON,
-        seasons: SEASONS.to_vec(),
-        extras,
-        accuracy,
-        difference: false,
-        linear: true,
-    };
-    let leads = match accuracy {
-        Accuracy::Full => Leads::every(HORIZON),
-        Accuracy::Compact => Leads::buckets(HORIZON),
-    };
+    let (shape, leads) = shape(accuracy, extras);
     let mut pool = Pool::try_new(&shape).unwrap();
     let experts = pool.names().len();
     let mut mixer = Mixer::new(1, experts, leads.clone(), pool.mix_from());

@@ -224,9 +224,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         Duration::from_micros(i.as_micros() as u64)
             .saturating_mul((4 * longest.max(horizon)).max(model.memory()) as u32)
     });
-    // What is held back: readings for lateness, and cells that are still open.
-    let cell = grid.interval().filter(|_| aggregate.is_some());
-    let held = lateness + cell.map_or(Duration::ZERO, |i| Duration::from_micros(i.as_micros() as u64));
+    let held = lateness + gathered_for(grid, aggregate);
     let cold_replay = s.duration("cold_replay", held + four_seasons, held..=YEARS_100);
     s.finish();
     Some(Stream {
@@ -335,6 +333,11 @@ fn aggregate(s: &mut Section<'_>, grid: Grid) -> Option<Aggregate> {
     how
 }
 
+fn gathered_for(grid: Grid, aggregate: Option<Aggregate>) -> Duration {
+    let cell = grid.interval().filter(|_| aggregate.is_some());
+    cell.map_or(Duration::ZERO, |interval| Duration::from_micros(interval.as_micros() as u64))
+}
+
 fn time_zone(s: &mut Section<'_>) -> jiff::tz::TimeZone {
     let name = s.text("time_zone", "UTC");
     jiff::tz::TimeZone::get(&name).unwrap_or_else(|_| {
@@ -423,6 +426,11 @@ impl Stream {
     /// Values that come with a reading: those of now, and those that are known ahead.
     pub fn row(&self) -> usize {
         self.width() + self.known_ahead.len() * self.horizon
+    }
+
+    /// How long a cell gathers readings.
+    pub fn gathered_for(&self) -> Duration {
+        gathered_for(self.grid, self.aggregate)
     }
 
     /// A target of a reading; NaN where it is missing, or the transform has no value for it.

@@ -192,9 +192,7 @@ impl Desk {
     fn cold_start(&self, wanted: &Wanted) -> Result<Offset, kafka::Error> {
         let Wanted { stream, at, low, committed, holdings, .. } = wanted;
         // Also what was held back for longer than readings are now is to be found again.
-        let cell = stream.grid.interval().filter(|_| stream.aggregate.is_some());
-        let cell = cell.map_or(Duration::ZERO, |i| Duration::from_micros(i.as_micros() as u64));
-        let back = stream.cold_replay.max(holdings.longest() + cell);
+        let back = stream.cold_replay.max(holdings.longest() + stream.gathered_for());
         if committed <= low || back.is_zero() {
             return Ok(*committed);
         }

@@ -1,7 +1,7 @@
 use super::shard::Waiting;
 use crate::config::Stream;
 use crate::domain::{Aggregate, EventTime, Grid, Partial, Reading};
-use crate::series::{Held, HeldAt, Order};
+use crate::series::{HeldAt, Order};
 use rustc_hash::FxHashMap;
 
 /// The cells that are still open, where readings of one series and cell become one.
@@ -82,7 +82,7 @@ impl Cells {
 
     /// Closes a cell that is due or, before it, the earliest that its series has open: its values are made
     /// of all that came.
-    pub fn close(&mut self, order: &mut Order<Waiting>, due: HeldAt) -> Option<Held<Waiting>> {
+    pub fn close(&mut self, order: &mut Order<Waiting>, due: HeldAt) -> Option<Waiting> {
         let series = &order.held_mut(due)?.series;
         let mut at = due;
         if let Some(open) = self.open.get_mut(series) {
@@ -94,9 +94,9 @@ impl Cells {
                 self.open.remove(series);
             }
         }
-        let mut held = order.let_go(at)?;
-        held.what.values = held.what.partial.iter().map(|partial| self.how.value(*partial)).collect();
-        Some(held)
+        let mut closed = order.let_go(at)?;
+        closed.values = closed.partial.iter().map(|partial| self.how.value(*partial)).collect();
+        Some(closed)
     }
 
     /// Opens again what comes back.

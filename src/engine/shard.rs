@@ -11,7 +11,7 @@ use crate::domain::{Degraded, EventTime, ModelVersion, Partial, Reading, Rows};
 use crate::evaluation::{DriftFound, Summary};
 use crate::nn::Error;
 use crate::series::{
-    Admission, Capacity, Directory, Features, Held, Holding, Order, Outlook, Place, Recent, Scaler, Slot,
+    Admission, Capacity, Directory, Features, Holding, Order, Outlook, Place, Recent, Scaler, Slot,
     WindowCopy, WindowView, Windows,
 };
 use crate::telemetry::{Discard, Eviction, Invariant, Violations};
@@ -215,10 +215,10 @@ impl Shard {
             return self.admit(&Due { series, time, offset, answer, values, key });
         };
         let mut outcome = Offered::Held;
-        while let Some(due) = self.order.due()
-            && let Some(Held { at, what }) = match &mut self.cells {
-                Some(cells) => cells.close(&mut self.order, due),
-                None => self.order.let_go(due),
+        while let Some(at) = self.order.due()
+            && let Some(what) = match &mut self.cells {
+                Some(cells) => cells.close(&mut self.order, at),
+                None => self.order.let_go(at),
             }
         {
             // What a record below the commit let out was answered then; what still waited is now.

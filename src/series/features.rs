@@ -13,8 +13,8 @@ const OUTLOOK_MAX: usize = 32;
 /// can't differ.
 ///
 /// A network's own inputs, scaled by what was known at the reading, clipped and rounded to 16-bit
-/// floats, as windows keep them: for each target its standardised value (where it is not differenced), its last step, its seasonal
-/// differences, its base at four leads, and (with `fill = "mask"`) whether it is missing; for an
+/// floats, as windows keep them: for each target its standardised value (where it is not differenced), its
+/// last step, its seasonal differences, its base at four leads, and (with `fill = "mask"`) whether it is missing; for an
 /// irregular stream the time step; each covariate, and what is known of it ahead. The calendar follows,
 /// and for a network that unrolls its leads what is known of every learnt lead, the nearest first: its
 /// calendar, and the covariates that are known ahead.

@@ -19,13 +19,6 @@ pub enum Admission {
     Discarded(Discard),
 }
 
-/// A reading that waits for earlier ones, with what its caller wants to keep of it.
-#[derive(Debug)]
-pub struct Held<T> {
-    pub at: HeldAt,
-    pub what: T,
-}
-
 /// The place of a held reading: the time that lets it go, and its arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HeldAt {
@@ -116,8 +109,8 @@ impl<T> Order<T> {
     }
 
     /// Lets a reading go.
-    pub fn let_go(&mut self, at: HeldAt) -> Option<Held<T>> {
-        self.held.remove(&at).map(|what| Held { at, what })
+    pub fn let_go(&mut self, at: HeldAt) -> Option<T> {
+        self.held.remove(&at)
     }
 
     /// The newest event time that was ever admitted or held back.
@@ -230,7 +223,7 @@ impl<T> Order<T> {
 
     /// Bytes held, about.
     pub fn memory(&self) -> usize {
-        self.last.capacity() * size_of::<i64>() + self.held.len() * size_of::<Held<T>>()
+        self.last.capacity() * size_of::<i64>() + self.held.len() * size_of::<(HeldAt, T)>()
     }
 }
 
@@ -286,8 +279,7 @@ mod tests {
         for minutes in [60, 180, 120] {
             hold(&mut order, minutes);
         }
-        let release =
-            |order: &mut Order<i64>| order.due().and_then(|at| order.let_go(at)).map(|held| held.what);
+        let release = |order: &mut Order<i64>| order.due().and_then(|at| order.let_go(at));
         let mut next = || release(&mut order);
         assert_eq!((next(), next()), (Some(60), None));
         hold(&mut order, 300);

@@ -1,8 +1,8 @@
 //! With `aggregate` a cell is nothing but the readings that came for it, made one, and answered once.
 
-use crate::support::stream::{Answer, Bench, Sensed, hour, noise, stream};
+use crate::support::stream::{Answer, Bench, Sensed, hour, noise, restored, stream};
 use tidecast::domain::{EventTime, Forecast};
-use tidecast::engine::{Offered, Restore, Shard};
+use tidecast::engine::{Offered, Shard};
 use tidecast::telemetry::Discard;
 
 fn minute(m: i64) -> EventTime {
@@ -45,12 +45,7 @@ fn coarse(fine: &[Sensed], of: impl Fn(&[f64]) -> Option<f64>) -> Vec<Sensed> {
 }
 
 fn answers(readings: &[Sensed], lines: &str) -> Vec<Answer> {
-    let mut bench = Bench::new(&stream(lines));
-    for (offset, reading) in readings.iter().enumerate() {
-        bench.offer(reading, offset as i64);
-        bench.step();
-        bench.train();
-    }
+    let mut bench = Bench::after(&stream(lines), readings);
     let accounts = bench.shard.take_accounts();
     assert_eq!(bench.shard.take_violations().iter().next(), None);
     assert_eq!(accounts.offered, readings.len() as u64);
@@ -228,13 +223,8 @@ fn open_cells_go_into_a_cut_and_come_back() {
             let mut back = None;
             for (offset, reading) in fine.iter().enumerate() {
                 if offset == cut_at {
-                    bench.shard.begin_cut();
-                    let mut restore = Restore::new(&stream, None);
-                    while let Some(chunk) = bench.shard.cut(1).unwrap() {
-                        restore.take(&chunk).unwrap();
-                    }
                     let mut other = Bench::new(&stream);
-                    other.shard = restore.finish().unwrap();
+                    other.shard = restored(&mut bench.shard, None, 1);
                     assert_eq!(other.shard.held(), bench.shard.held());
                     back = Some((other, bench.answers.len()));
                 }

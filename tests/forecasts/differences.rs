@@ -1,10 +1,10 @@
 //! What is differenced is known by how it moves: where it stands says nothing.
 
-use crate::support::stream::{any_model, hour, noise};
+use crate::support::stream::{any_model, hour, networked, noise, restored};
 use std::sync::Arc;
 use tidecast::config::{Stream, from_toml};
 use tidecast::domain::{Forecast, Reading, Values};
-use tidecast::engine::{Emitted, Restore, Shard};
+use tidecast::engine::{Emitted, Shard};
 
 const HORIZON: usize = 6;
 /// A break begins here; the network's inputs and the experts' weights are grown up by then.
@@ -46,15 +46,8 @@ fn offer(shard: &mut Shard, (t, places): &(i64, [[f64; 2]; 2]), answers: &mut Ve
     assert_eq!(shard.take_violations().iter().next(), None);
 }
 
-fn shard(stream: &Arc<Stream>) -> Shard {
-    let mut shard = Shard::new(stream.clone());
-    shard.bring(&any_model(stream, 1)).unwrap();
-    shard.warm(usize::MAX).unwrap();
-    shard
-}
-
 fn answers(stream: &Arc<Stream>, readings: &[(i64, [[f64; 2]; 2])]) -> Vec<Forecast> {
-    let (mut shard, mut answers) = (shard(stream), Vec::new());
+    let (mut shard, mut answers) = (networked(stream), Vec::new());
     readings.iter().for_each(|reading| offer(&mut shard, reading, &mut answers));
     answers
 }
@@ -106,7 +99,7 @@ fn where_a_series_stands_changes_no_displacement() {
 #[test]
 fn a_series_stays_where_it_stood_until_it_is_seen_again() {
     let stream = stream(CASES[0]);
-    let (mut shard, mut answers) = (shard(&stream), Vec::new());
+    let (mut shard, mut answers) = (networked(&stream), Vec::new());
     let walk = walk(240);
     let (before, after) = walk.split_at(BREAK as usize);
     before.iter().for_each(|reading| offer(&mut shard, reading, &mut answers));
@@ -135,14 +128,9 @@ fn a_shard_comes_back_in_a_break() {
     let stream = stream(CASES[1]);
     let walk = walk(240);
     for at in [BREAK as usize, BREAK as usize + 1, 200] {
-        let (mut gone, mut answers) = (shard(&stream), Vec::new());
+        let (mut gone, mut answers) = (networked(&stream), Vec::new());
         walk[..at].iter().for_each(|reading| offer(&mut gone, reading, &mut answers));
-        gone.begin_cut();
-        let mut restore = Restore::new(&stream, Some(&any_model(&stream, 1)));
-        while let Some(chunk) = gone.cut(1 << 16).unwrap() {
-            restore.take(&chunk).unwrap();
-        }
-        let mut back = restore.finish().unwrap();
+        let mut back = restored(&mut gone, Some(&any_model(&stream, 1)), 1 << 16);
         let (mut want, mut got) = (Vec::new(), Vec::new());
         for reading in &walk[at..] {
             offer(&mut gone, reading, &mut want);

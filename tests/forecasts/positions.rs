@@ -1,10 +1,10 @@
 //! A position is nothing but a track in metres that was told in degrees, wherever on earth it is.
 
-use crate::support::stream::{any_model, hour, noise};
+use crate::support::stream::{any_model, hour, networked, noise, restored};
 use std::sync::Arc;
 use tidecast::config::{Stream, from_toml};
 use tidecast::domain::{Forecast, Reading, Values};
-use tidecast::engine::{Emitted, Restore, Shard};
+use tidecast::engine::{Emitted, Shard};
 use tidecast::series::Slot;
 
 /// A degree of the meridian, in metres.
@@ -77,16 +77,8 @@ fn offer(shard: &mut Shard, step: usize, places: &[Place], answers: &mut Vec<For
     assert_eq!(shard.take_violations().iter().next(), None);
 }
 
-/// With a network of any weights, so that what it is shown counts too.
-fn shard(stream: &Arc<Stream>) -> Shard {
-    let mut shard = Shard::new(stream.clone());
-    shard.bring(&any_model(stream, 1)).unwrap();
-    shard.warm(usize::MAX).unwrap();
-    shard
-}
-
 fn answers(stream: &Arc<Stream>, places: &[Vec<Place>]) -> Vec<Forecast> {
-    let (mut shard, mut answers) = (shard(stream), Vec::new());
+    let (mut shard, mut answers) = (networked(stream), Vec::new());
     places.iter().enumerate().for_each(|(step, places)| offer(&mut shard, step, places, &mut answers));
     answers
 }
@@ -218,14 +210,9 @@ fn a_shard_comes_back_in_the_middle_of_the_antimeridian() {
     let walks = walks(200);
     let places = told(&walks, |s, at| degrees(at, walks[0][s], [51.9, 179.999_5]));
     let stream = in_degrees("limits = [{ target = \"lon\", above = -179.999 }]");
-    let (mut gone, mut before) = (shard(&stream), Vec::new());
+    let (mut gone, mut before) = (networked(&stream), Vec::new());
     places[..110].iter().enumerate().for_each(|(t, places)| offer(&mut gone, t, places, &mut before));
-    gone.begin_cut();
-    let mut restore = Restore::new(&stream, Some(&any_model(&stream, 1)));
-    while let Some(chunk) = gone.cut(1 << 16).unwrap() {
-        restore.take(&chunk).unwrap();
-    }
-    let mut back = restore.finish().unwrap();
+    let mut back = restored(&mut gone, Some(&any_model(&stream, 1)), 1 << 16);
     let (mut want, mut got) = (Vec::new(), Vec::new());
     for (t, places) in places.iter().enumerate().skip(110) {
         offer(&mut gone, t, places, &mut want);

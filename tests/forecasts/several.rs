@@ -1,11 +1,11 @@
 //! Several networks of one stream: each is an expert of its own, which neither sees nor disturbs the others;
 //! together they are promoted, served, kept and brought back.
 
-use crate::support::stream::{Bench, any_model, model, networks, sensed, stream};
+use crate::support::stream::{Bench, any_model, model, networks, restored, sensed, stream};
 use std::sync::Arc;
 use tidecast::config::{NetworkKind, Stream};
 use tidecast::domain::{Reading, Values};
-use tidecast::engine::{Emitted, Model, Restore, Shard};
+use tidecast::engine::{Emitted, Model, Shard};
 use tidecast::nn::{Networks, Weights};
 use tidecast::training::{Former, Outcome, Round, Shapes, Start};
 
@@ -102,12 +102,7 @@ fn all_states_go_into_a_cut_and_come_back() {
         said(&mut shard, 0..120, 4);
         serve(&mut shard, &model);
         said(&mut shard, 120..140, 4);
-        shard.begin_cut();
-        let mut restore = Restore::new(&stream, Some(&model));
-        while let Some(chunk) = shard.cut(300).unwrap() {
-            restore.take(&chunk).unwrap();
-        }
-        let mut back = restore.finish().unwrap();
+        let mut back = restored(&mut shard, Some(&model), 300);
         assert_eq!(back.model(), Some(model.version));
         for slot in ["s0", "s3"].map(|name| shard.find(name).unwrap()) {
             assert_eq!(back.state(slot).unwrap().unwrap(), shard.state(slot).unwrap().unwrap());
@@ -139,12 +134,7 @@ fn states_go_to_the_networks_that_had_them_or_to_none() {
         said(&mut shard, 0..120, 4);
         serve(&mut shard, &made);
         said(&mut shard, 120..140, 4);
-        shard.begin_cut();
-        let mut restore = Restore::new(&stream, Some(&found));
-        while let Some(chunk) = shard.cut(300).unwrap() {
-            restore.take(&chunk).unwrap();
-        }
-        let back = restore.finish().unwrap();
+        let back = restored(&mut shard, Some(&found), 300);
         assert_eq!((back.model().is_some(), back.series()), (comes_back, shard.series()));
     }
 }

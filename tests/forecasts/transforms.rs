@@ -16,12 +16,7 @@ fn readings(series: usize, hours: i64) -> Vec<Sensed> {
 }
 
 fn answers(readings: &[Sensed], lines: &str) -> Vec<Answer> {
-    let mut bench = Bench::new(&stream(lines));
-    for (offset, reading) in readings.iter().enumerate() {
-        bench.offer(reading, offset as i64);
-        bench.step();
-        bench.train();
-    }
+    let bench = Bench::after(&stream(lines), readings);
     assert!(bench.versions > 0 || !bench.stream.training.enabled, "a network serves");
     bench.answers
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use tidecast::config::{Stream, from_toml};
 use tidecast::domain::{EventTime, Forecast, Reading, Values};
-use tidecast::engine::{Emitted, Model, Offered, Shard};
+use tidecast::engine::{Emitted, Model, Offered, Restore, Shard};
 use tidecast::nn::Device;
 use tidecast::nn::Networks;
 use tidecast::training::{Clock, Due, Former, Outcome, Round, Shapes, Start};
@@ -82,6 +82,24 @@ pub fn model(stream: &Stream, version: u64, networks: &Networks) -> Model {
     Model { version: tidecast::domain::ModelVersion(version), networks, device: Device::cpu() }
 }
 
+/// A shard in which networks of any numbers serve.
+pub fn networked(stream: &Arc<Stream>) -> Shard {
+    let mut shard = Shard::new(stream.clone());
+    shard.bring(&any_model(stream, 1)).unwrap();
+    shard.warm(usize::MAX).unwrap();
+    shard
+}
+
+/// What comes back of a shard from its cut, where `model` is to be had.
+pub fn restored(shard: &mut Shard, model: Option<&Model>, chunk: usize) -> Shard {
+    shard.begin_cut();
+    let mut restore = Restore::new(shard.stream(), model);
+    while let Some(chunk) = shard.cut(chunk).unwrap() {
+        restore.take(&chunk).unwrap();
+    }
+    restore.finish().unwrap()
+}
+
 /// Trains the first network of a shard on all that it has seen; where the round finds it better than none,
 /// it serves at once.
 pub fn first_network(shard: &mut Shard) -> bool {
@@ -124,6 +142,17 @@ impl Bench {
             champion: None,
             versions: 0,
         }
+    }
+
+    /// A bench that has taken in all of these, each by itself, and trained when a round was due.
+    pub fn after(stream: &Arc<Stream>, readings: &[Sensed]) -> Self {
+        let mut bench = Self::new(stream);
+        for (offset, reading) in readings.iter().enumerate() {
+            bench.offer(reading, offset as i64);
+            bench.step();
+            bench.train();
+        }
+        bench
     }
 
     /// Offers readings under these offsets without stepping them.
