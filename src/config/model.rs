@@ -1,6 +1,7 @@
 //! `[streams.NAME.model]`: the network; or `models`, a list of several. Keys that mean nothing to the
 //! chosen family are unknown.
 
+use super::experts::Accuracy;
 use super::section::Section;
 use serde_json::Value;
 
@@ -143,7 +144,7 @@ impl Model {
 }
 
 impl NetworkKind {
-    /// The name of a network that is the only one.
+    /// The name of the network that `model` describes.
     pub const ALONE: &str = "network";
 }
 
@@ -174,33 +175,67 @@ enum Family {
     Linear,
 }
 
-pub(super) fn model(stream: &mut Section<'_>, seasonal: bool, linear: bool) -> Model {
-    let several = stream.sections("models");
-    let several_is_empty = several.is_empty() && stream.value("models").is_some_and(Value::is_array);
+const FAMILIES: [(&str, Family); 7] = [
+    ("lstm", Family::Lstm),
+    ("gru", Family::Gru),
+    ("rnn", Family::Rnn),
+    ("wavenet", Family::Wavenet),
+    ("conv_gru", Family::ConvGru),
+    ("dense", Family::Dense),
+    ("linear", Family::Linear),
+];
+
+impl Family {
+    fn name(self) -> &'static str {
+        FAMILIES.iter().find(|(_, family)| *family == self).expect("each has a name").0
+    }
+}
+
+/// The networks of `models`, the one that `model` describes, or the default ones.
+pub(super) fn model(stream: &mut Section<'_>, accuracy: Accuracy, seasonal: bool, linear: bool) -> Model {
     let mut s = stream.section("model");
     let base = base(&mut s, seasonal, linear);
     let device = device(&mut s);
-    let networks = if several.is_empty() {
-        vec![NetworkKind { name: NetworkKind::ALONE.to_owned(), architecture: architecture(&mut s).1 }]
+    let of_a_network = s.unasked();
+    let networks = if stream.value("models").is_some() {
+        for key in of_a_network {
+            s.value(&key);
+            s.fault(&key, "is not a known key beside `models`: say it of a network there");
+        }
+        several(stream)
+    } else if of_a_network.is_empty() {
+        by_default(accuracy)
+            .iter()
+            .map(|family| NetworkKind {
+                name: family.name().to_owned(),
+                architecture: architecture(&mut s, *family),
+            })
+            .collect()
     } else {
-        networks(several)
+        let family = s.choice("family", &FAMILIES);
+        vec![NetworkKind { name: NetworkKind::ALONE.to_owned(), architecture: architecture(&mut s, family) }]
     };
     s.finish();
-    if networks.len() > NETWORKS_MAX {
-        stream.fault("models", format!("are {}; at most {NETWORKS_MAX}", networks.len()));
-    }
-    if several_is_empty {
-        stream.fault("models", "names no network: leave it out for the one of `model`");
-    }
     Model { networks, base, device }
 }
 
+/// `full` adds a network that errs in other ways than a recurrent one (docs/accuracy.md).
+fn by_default(accuracy: Accuracy) -> &'static [Family] {
+    match accuracy {
+        Accuracy::Full => &[Family::Lstm, Family::Dense],
+        Accuracy::Compact => &[Family::Lstm],
+    }
+}
+
 /// Each under a name of its own, by default its family's.
-fn networks(sections: Vec<Section<'_>>) -> Vec<NetworkKind> {
+fn several(stream: &mut Section<'_>) -> Vec<NetworkKind> {
+    let sections = stream.sections("models");
     let mut networks: Vec<NetworkKind> = Vec::with_capacity(sections.len());
     for mut s in sections {
-        let (family, architecture) = architecture(&mut s);
-        let name = s.text("name", family);
+        let family = s.choice("family", &FAMILIES);
+        let architecture = architecture(&mut s, family);
+        let said = s.value("family").and_then(Value::as_str).unwrap_or(family.name());
+        let name = s.text("name", said);
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty() || name.len() > 40 || !name.chars().all(plain) {
             s.fault("name", format!("is \"{name}\"; letters, digits, \"-\" and \"_\", at most 40"));
@@ -212,23 +247,17 @@ fn networks(sections: Vec<Section<'_>>) -> Vec<NetworkKind> {
         s.finish();
         networks.push(NetworkKind { name, architecture });
     }
+    if stream.value("models").is_some_and(|models| models.as_array().is_some_and(Vec::is_empty)) {
+        stream.fault("models", "names no network: leave it out for the default ones");
+    }
+    if networks.len() > NETWORKS_MAX {
+        stream.fault("models", format!("are {}; at most {NETWORKS_MAX}", networks.len()));
+    }
     networks
 }
 
-/// A network, and the name of its family.
-fn architecture(s: &mut Section<'_>) -> (&'static str, Architecture) {
-    let families = [
-        ("lstm", Family::Lstm),
-        ("gru", Family::Gru),
-        ("rnn", Family::Rnn),
-        ("wavenet", Family::Wavenet),
-        ("conv_gru", Family::ConvGru),
-        ("dense", Family::Dense),
-        ("linear", Family::Linear),
-    ];
-    let family = s.choice("family", &families);
-    let name = families.iter().find(|(_, of)| *of == family).expect("it is one of them").0;
-    let architecture = match family {
+fn architecture(s: &mut Section<'_>, family: Family) -> Architecture {
+    match family {
         Family::Lstm | Family::Gru | Family::Rnn => {
             let head = s.choice(
                 "head",
@@ -277,8 +306,7 @@ fn architecture(s: &mut Section<'_>) -> (&'static str, Architecture) {
                 .choice("activation", &[("relu", ActivationKind::Relu), ("tanh", ActivationKind::Tanh)]),
         },
         Family::Linear => Architecture::Linear { readings: s.count("readings", 24, 1..=4_096) },
-    };
-    (name, architecture)
+    }
 }
 
 fn base(s: &mut Section<'_>, seasonal: bool, linear: bool) -> Base {

@@ -71,6 +71,11 @@ impl<'a> Section<'a> {
         names
     }
 
+    /// The names of those keys that no call has named so far, in order.
+    pub fn unasked(&self) -> Vec<String> {
+        self.names().into_iter().filter(|name| !self.known.contains(name)).collect()
+    }
+
     pub fn text(&mut self, name: &str, default: &str) -> String {
         self.text_or(name).unwrap_or_else(|| default.to_owned())
     }
@@ -230,10 +235,7 @@ impl<'a> Section<'a> {
 
     /// Ends the section: every key that was not asked for is a fault, with the nearest known key.
     pub fn finish(self) {
-        for name in self.names() {
-            if self.known.contains(&name) {
-                continue;
-            }
+        for name in self.unasked() {
             let nearest = self
                 .known
                 .iter()

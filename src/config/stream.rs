@@ -189,7 +189,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
             format!("has a value that {} does not have: it must be above -1", transform.as_str()),
         );
     }
-    let model = model(&mut s, !seasons.is_empty(), experts.linear);
+    let model = model(&mut s, experts.accuracy, !seasons.is_empty(), experts.linear);
     if difference && model.base == Base::None {
         s.fault(
             "model.base",

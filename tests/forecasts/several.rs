@@ -227,6 +227,9 @@ fn each_is_judged_by_itself_and_all_are_promoted_together() {
 #[test]
 fn names_have_to_tell_networks_apart() {
     let kind = |stream: &Stream| stream.model.networks.iter().map(|n| n.name.clone()).collect::<Vec<_>>();
+    assert_eq!(kind(&stream("")), ["lstm", "dense"]);
+    assert_eq!(kind(&stream("accuracy = \"compact\"")), ["lstm"]);
+    assert_eq!(kind(&stream("model = { base = \"last\", device = \"cpu\" }")), ["lstm", "dense"]);
     assert_eq!(kind(&stream("model = { hidden = 4 }")), [NetworkKind::ALONE]);
     assert_eq!(kind(&stream("models = [{ family = \"gru\" }, {}]")), ["gru", "lstm"]);
     let fault = |lines: &str| {
@@ -240,17 +243,24 @@ fn names_have_to_tell_networks_apart() {
         ("models = [{ name = \"seasonal\" }]", "models[0].name: is \"seasonal\", under which"),
         ("models = [{ name = \"a.b\" }]", "models[0].name: is \"a.b\"; letters"),
         ("models = [{ base = \"last\" }]", "models[0].base: is not a known key"),
-        ("models = [{}]\nmodel = { hidden = 8 }", "model.hidden: is not a known key"),
+        ("models = [{}]\nmodel = { hidden = 8 }", "model.hidden: is not a known key beside `models`"),
+        ("model = { hiden = 8 }", "model.hiden: is not a known key; did you mean \"hidden\""),
         ("models = [{ family = \"wavenet\", cell = 1 }]", "models[0].cell: is not a known key"),
         ("models = []", "models: names no network"),
         ("models = \"lstm\"", "models: must be a list of tables"),
     ] {
         assert!(fault(lines).contains(wanted), "{lines}: {}", fault(lines));
     }
+    let found = fault("models = [{}, { family = \"lstn\" }]");
+    assert!(
+        found.contains("models[1].family: is \"lstn\"; allowed are") && !found.contains("name:"),
+        "{found}"
+    );
     // No expert has a name that a network may take.
     let all = "experts = [\"linear\", \"arma\", \"lms\", \"velocity\"]";
     for accuracy in ["full", "compact"] {
-        let names = Shard::judged(&stream(&format!("{all}\naccuracy = \"{accuracy}\"")));
+        let names =
+            Shard::judged(&stream(&format!("{all}\naccuracy = \"{accuracy}\"\nmodel = {{ hidden = 4 }}")));
         for name in names.iter().filter(|name| *name != NetworkKind::ALONE) {
             assert!(fault(&format!("models = [{{ name = \"{name}\" }}]")).contains("under which"), "{name}");
         }
