@@ -41,8 +41,6 @@ const TAKEN: [&str; 15] = [
     "experts",
     "mixture",
 ];
-/// The most networks of a stream.
-const NETWORKS_MAX: usize = 8;
 
 /// Where the network serves and learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +130,14 @@ pub enum Base {
 }
 
 impl Model {
+    /// The most networks of a stream.
+    pub const NETWORKS_MAX: usize = 8;
+
+    /// The networks' names, in their order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.networks.iter().map(|network| network.name.as_str())
+    }
+
     /// Whether any network unrolls its leads.
     pub fn unrolls(&self) -> bool {
         self.networks.iter().any(|network| network.architecture.unrolls())
@@ -250,8 +256,8 @@ fn several(stream: &mut Section<'_>) -> Vec<NetworkKind> {
     if stream.value("models").is_some_and(|models| models.as_array().is_some_and(Vec::is_empty)) {
         stream.fault("models", "names no network: leave it out for the default ones");
     }
-    if networks.len() > NETWORKS_MAX {
-        stream.fault("models", format!("are {}; at most {NETWORKS_MAX}", networks.len()));
+    if networks.len() > Model::NETWORKS_MAX {
+        stream.fault("models", format!("are {}; at most {}", networks.len(), Model::NETWORKS_MAX));
     }
     networks
 }

@@ -6,9 +6,10 @@
 //! its own chunks.
 
 use super::accounts::Accounts;
+use super::mixture::Mixture;
 use super::network::{Model, Stateful};
 use super::shard::{Shard, Waiting};
-use crate::config::{NetworkKind, Stream};
+use crate::config::{self, Stream};
 use crate::domain::{Damaged, EventTime, ModelVersion, Take, Transform, put, put_bytes};
 use crate::nn;
 use crate::series::Slot;
@@ -77,7 +78,7 @@ impl Shard {
             "training": (stream.training.enabled, stream.training.budget.series),
             "limits": stream.alarms.limits.iter().map(|l| (l.target, l.value, l.above)).collect::<Vec<_>>(),
             "drift": stream.alarms.drift_threshold.is_some(),
-            "tables": 2,
+            "tables": 3,
         });
         // Said only where there is one, so that older cuts go on being of use.
         if stream.transform != Transform::None {
@@ -86,9 +87,8 @@ impl Shard {
         if let Some(how) = stream.aggregate {
             shape["aggregate"] = how.as_str().into();
         }
-        let networks: Vec<&str> = stream.model.networks.iter().map(|network| network.name.as_str()).collect();
-        if networks != [NetworkKind::ALONE] {
-            shape["networks"] = networks.into();
+        if stream.model.unrolls() && !stream.known_ahead.is_empty() {
+            shape["unrolls"] = true.into();
         }
         if stream.difference {
             shape["difference"] = true.into();
@@ -111,14 +111,10 @@ impl Shard {
         let version = self.model().map_or(0, |v| v.0);
         put(&mut head, &[self.steps, self.swept, self.published, self.known, version]);
         put(&mut head, &[self.told.as_micros()]);
-        if self.stream.model.networks.len() > 1 {
-            put_bytes(
-                &mut head,
-                self.serving
-                    .as_ref()
-                    .map_or(String::new(), |s| names(&self.stream, |n| s.holds_network(n)))
-                    .as_bytes(),
-            );
+        put(&mut head, &[self.stream.model.networks.len() as u32]);
+        for (network, kind) in self.stream.model.networks.iter().enumerate() {
+            put_bytes(&mut head, kind.name.as_bytes());
+            put(&mut head, &[u8::from(self.serving.as_ref().is_some_and(|s| s.holds_network(network)))]);
         }
         self.directory.save(&mut head);
         self.order.save(&mut head, |waiting, out| {
@@ -217,10 +213,21 @@ impl Shard {
     }
 }
 
-/// Those of a stream's networks that there are: of a bundle's a config may have dropped some.
-fn names(stream: &Stream, has: impl Fn(usize) -> bool) -> String {
-    let all = stream.model.networks.iter().enumerate().filter(|(network, _)| has(*network));
-    all.map(|(_, kind)| kind.name.as_str()).collect::<Vec<_>>().join(",")
+/// The networks of the stream that a cut was made of, and whether each served.
+fn networks(head: &mut Take<'_>) -> Result<Vec<(String, bool)>, Damaged> {
+    let count: u32 = head.one()?;
+    if count as usize > config::Model::NETWORKS_MAX {
+        return Err(Damaged("more networks than a stream may have"));
+    }
+    let mut networks = Vec::new();
+    for _ in 0..count {
+        networks.push((text(head)?.to_owned(), head.one::<u8>()? != 0));
+    }
+    Ok(networks)
+}
+
+fn text<'a>(from: &mut Take<'a>) -> Result<&'a str, Damaged> {
+    std::str::from_utf8(from.bytes()?).map_err(|_| Damaged("a name is not text"))
 }
 
 /// A shard that comes back from a cut, chunk by chunk.
@@ -235,8 +242,9 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// Where `model` is the one that the cut was made with, and has all networks that served then, the states come back too; else a network
-    /// has to be brought in and warmed.
+    /// Where `model` is the one that the cut was made with, and has those networks that served then, the
+    /// states come back too; else a network has to be brought in and warmed. The stream may have other
+    /// networks than when the cut was made: all that was learnt beside them goes on.
     pub fn new(stream: &Arc<Stream>, model: Option<&Model>) -> Self {
         let (shard, model) = (Shard::new(stream.clone()), model.cloned());
         Self { shard, model, head: Vec::new(), has_head: false, missing: Vec::new() }
@@ -267,7 +275,12 @@ impl Restore {
         let [_, steps, swept, published, known, version]: [u64; 6] = head.one()?;
         let told: i64 = head.one()?;
         shard.told = EventTime::from_micros(told).map_err(|_| Damaged("a time that is none"))?;
-        let served = if shard.stream.model.networks.len() > 1 { Some(head.bytes()?) } else { None };
+        let networks = networks(&mut head)?;
+        let names = || networks.iter().map(|(name, _)| name.as_str());
+        if !names().eq(shard.stream.model.names()) {
+            let names = names().map(str::to_owned).collect();
+            shard.mixture = Mixture::of_networks(&shard.stream, shard.features.extras(), names);
+        }
         shard.steps = steps;
         shard.directory.load(&mut head)?;
         shard.swept = swept.min(shard.directory.readings());
@@ -276,8 +289,7 @@ impl Restore {
         let width = shard.stream.row();
         let how = shard.stream.aggregate;
         shard.order.load(&mut head, shard.directory.slots(), |from, time| {
-            let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Damaged("a name is not text"));
-            let series = text(from.bytes()?)?.into();
+            let series = text(from)?.into();
             let offset = from.one()?;
             let (mut time, mut values, mut partial) = (time, Vec::new(), Vec::new());
             if let Some(how) = how {
@@ -303,9 +315,9 @@ impl Restore {
         shard.accounts = Accounts::opened(shard.order.held() as u64);
         let slots = shard.directory.slots();
         let is_it = |m: &Model| {
-            let has = |network: usize| m.networks[network].is_some();
-            m.version == ModelVersion(version)
-                && served.is_none_or(|served| served == names(&shard.stream, has).as_bytes())
+            let served = networks.iter().filter(|(_, served)| *served).map(|(name, _)| name.as_str());
+            let had = shard.stream.model.names().zip(&m.networks).filter(|(_, network)| network.is_some());
+            m.version == ModelVersion(version) && served.eq(had.map(|(name, _)| name))
         };
         let model = self.model.take().filter(is_it);
         shard.serving = model.map(|m| Stateful::new(&m, slots)).transpose()?;
@@ -356,6 +368,11 @@ impl Restore {
     pub fn finish(mut self) -> Result<Shard, Damaged> {
         if !self.has_head || self.missing.contains(&true) {
             return Err(Damaged("a row is missing"));
+        }
+        if !self.shard.mixture.networks().eq(self.shard.stream.model.names()) {
+            let own = Mixture::new(&self.shard.stream, self.shard.features.extras());
+            let other = std::mem::replace(&mut self.shard.mixture, own);
+            self.shard.mixture.inherit(other);
         }
         // Free slots have room too: the next new series takes one.
         self.shard.make_room(self.shard.directory.slots());

@@ -62,6 +62,15 @@ impl Lanes {
         self.scale() + if self.keeps_bounds() { 1 + self.levels } else { 0 }
     }
 
+    /// Where each lane stood among those of other networks, which are told by their names.
+    fn from(self, networks: &[String], other: Self, others: &[String]) -> Vec<Option<usize>> {
+        let network = |name: &String| others.iter().position(|other| other == name);
+        let networks = networks.iter().map(|name| network(name).map(|at| other.experts + at));
+        let experts = (0..self.experts).map(Some);
+        let rest = (self.all()..self.count()).map(|lane| Some(lane - self.all() + other.all()));
+        experts.chain(networks).chain(rest).collect()
+    }
+
     /// Who is judged: every expert, their mixture, every network, and what is emitted.
     pub fn judged(self) -> impl Iterator<Item = usize> {
         (0..self.experts).chain([self.mixture()]).chain(self.experts..self.all()).chain([self.point()])
@@ -129,12 +138,15 @@ pub(super) struct At {
 impl Mixture {
     /// `extras` are what experts are shown of a reading beside its target.
     pub fn new(stream: &Stream, extras: usize) -> Self {
+        Self::of_networks(stream, extras, stream.model.names().map(str::to_owned).collect())
+    }
+
+    /// With other networks than the stream's, by their names.
+    pub fn of_networks(stream: &Stream, extras: usize, networks: Vec<String>) -> Self {
         let panel = Panel::new(stream, extras);
         let (targets, horizon, leads) = (stream.targets.len(), stream.horizon, stream.leads());
         let experts = panel.names().len();
         let kept = if stream.experts.accuracy == Accuracy::Full { stream.levels.len() } else { 0 };
-        let networks: Vec<String> =
-            stream.model.networks.iter().map(|network| network.name.clone()).collect();
         let lanes = Lanes { experts, networks: networks.len(), levels: kept };
         let base_lane = match stream.model.base {
             Base::Mixture => Some(lanes.mixture()),
@@ -160,6 +172,22 @@ impl Mixture {
             leads,
             panel,
         }
+    }
+
+    /// Takes over all that was learnt beside other networks: nothing is lost but what those that are gone
+    /// have said and are due to be weighed by.
+    pub fn inherit(&mut self, other: Self) {
+        let from = self.lanes.from(&self.networks, other.lanes, &other.networks);
+        self.outer.inherit(other.outer, &from[..self.lanes.all()]);
+        self.waiting.inherit(other.waiting, &from);
+        self.panel = other.panel;
+        self.mixer = other.mixer;
+        self.base_errors = other.base_errors;
+        self.intervals = other.intervals;
+    }
+
+    pub fn networks(&self) -> impl Iterator<Item = &str> {
+        self.networks.iter().map(String::as_str)
     }
 
     /// The names of those that are judged, in the order of their lanes.

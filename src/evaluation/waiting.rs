@@ -161,6 +161,18 @@ impl Waiting {
     }
 }
 
+impl Waiting {
+    /// Takes over what waits of other lanes at the same targets and leads: `from` is where each stood
+    /// there; of one that did not, nothing waits. `[lanes]`
+    pub fn inherit(&mut self, other: Self, from: &[Option<usize>]) {
+        assert!(from.len() == self.lanes && self.leads == other.leads && self.targets == other.targets);
+        let entries = other.said.chunks_exact(other.lanes);
+        let nothing = half::f16::NAN.to_bits();
+        self.said = entries.flat_map(|e| from.iter().map(|at| at.map_or(nothing, |at| e[at]))).collect();
+        self.origins = other.origins;
+    }
+}
+
 /// Where the ring of each lead begins.
 fn starts_of(leads: &[usize]) -> impl Iterator<Item = usize> {
     leads.iter().scan(0, |sum, lead| Some(std::mem::replace(sum, *sum + lead)))

@@ -89,6 +89,18 @@ impl Layout {
     fn floats(self) -> usize {
         self.largest(2) + 2 * self.width
     }
+
+    /// Where each `[width]` of a layout stands in this one, whose experts other ones are of: `from`.
+    fn rows(self, from: &[Option<usize>]) -> Vec<Option<usize>> {
+        let copy = |level| {
+            let (regrets, largest) = (self.regrets(level) / self.width, self.largest(level) / self.width);
+            let members = move |first: usize| from.iter().map(move |at| at.map(|at| first + at));
+            let rest = (largest..largest + 2).map(Some);
+            members(regrets).chain(members(regrets + self.experts)).chain(rest)
+        };
+        let last = self.regrets(2) / self.width..self.floats() / self.width;
+        copy(0).chain(copy(1)).chain(last.map(Some)).collect()
+    }
 }
 
 impl Mixer {
@@ -165,6 +177,26 @@ impl Mixer {
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         self.pooled.load(from)?;
         self.young.load(from)
+    }
+
+    /// Takes over what a mixer of other experts has learnt of the same targets and leads: `from` is where
+    /// each expert stood there. One that did not has yet to prove itself; what one that is gone weighed
+    /// falls to the others. `[experts]`
+    pub fn inherit(&mut self, mut other: Self, from: &[Option<usize>]) {
+        let (width, rows) = (self.layout.width, other.layout.rows(from));
+        assert!(from.len() == self.experts && width == other.layout.width);
+        let (slots, targets) = (other.table.slots(), other.table.targets());
+        self.table.grow(slots);
+        for (slot, target) in (0..slots).flat_map(|slot| (0..targets).map(move |target| (slot, target))) {
+            let (to, was) = (self.table.row(slot, target), other.table.row(slot, target));
+            *to.head = *was.head;
+            to.counts.copy_from_slice(was.counts);
+            for (to, at) in to.floats.chunks_exact_mut(width).zip(&rows) {
+                at.iter().for_each(|at| to.copy_from_slice(&was.floats[at * width..][..width]));
+            }
+        }
+        self.pooled.inherit(other.pooled, from, &self.beginning);
+        self.young.inherit(other.young, from, &self.beginning);
     }
 
     /// Asks for a series' memory while another is worked on.

@@ -17,6 +17,22 @@ pub(super) struct Pooled {
     ripe: Vec<[u32; 2]>,
 }
 
+/// What experts weigh who were weighed among others: what is missing to a sum of 1 at a lead falls to all by
+/// their shares; `beginning` where nothing is left. `[experts, width]` each
+pub(super) fn inherited(weights: &[f32], from: &[Option<usize>], beginning: &[f32]) -> Vec<f32> {
+    let width = beginning.len() / from.len();
+    let mut all = vec![0.0; beginning.len()];
+    for (to, at) in all.chunks_exact_mut(width).zip(from) {
+        at.iter().for_each(|at| to.copy_from_slice(&weights[at * width..][..width]));
+    }
+    for lead in 0..width {
+        let of_lead = (lead..all.len()).step_by(width);
+        let whole: f32 = of_lead.clone().map(|i| all[i]).sum();
+        of_lead.for_each(|i| all[i] = if whole > 0.0 { all[i] / whole } else { beginning[i] });
+    }
+    all
+}
+
 #[derive(Clone, Debug)]
 struct Mean {
     series: u32,
@@ -57,6 +73,16 @@ impl Pooled {
     pub fn mean(&self, target: usize) -> Option<&[f32]> {
         let mean = &self.means[target];
         (mean.series > 0).then_some(&mean.floats)
+    }
+
+    /// Takes over what was pooled of weights of other experts; `from` is where each stood there, `beginning`
+    /// what they weigh where nothing is known.
+    pub fn inherit(&mut self, other: Self, from: &[Option<usize>], beginning: &[f32]) {
+        self.ripe = other.ripe;
+        for (mean, was) in self.means.iter_mut().zip(other.means) {
+            mean.series = was.series;
+            mean.floats = inherited(&was.floats, from, beginning);
+        }
     }
 
     pub fn save(&self, out: &mut Vec<u8>) {

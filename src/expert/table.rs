@@ -53,6 +53,11 @@ impl<H: Pod> Table<H> {
         self.targets
     }
 
+    /// Series that there is room for.
+    pub fn slots(&self) -> usize {
+        self.heads.len() / self.targets
+    }
+
     pub fn row(&mut self, slot: usize, target: usize) -> Row<'_, H> {
         assert!(target < self.targets);
         let at = slot * self.targets + target;

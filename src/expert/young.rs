@@ -1,3 +1,4 @@
+use super::pooled::inherited;
 use crate::domain::{Damaged, Take, put};
 
 /// What is left of a sum at the next mark.
@@ -98,6 +99,21 @@ impl Young {
     pub fn weights(&self, target: usize) -> Option<&[f32]> {
         let target = &self.targets[target];
         target.is_known.then_some(&target.weights)
+    }
+
+    /// Takes over what was learnt of other experts; `from` is where each stood there.
+    pub fn inherit(&mut self, other: Self, from: &[Option<usize>], beginning: &[f32]) {
+        for (target, was) in self.targets.iter_mut().zip(other.targets) {
+            let width = was.largest.len();
+            for (expert, at) in from.iter().enumerate().filter_map(|(e, at)| at.map(|at| (e, at))) {
+                let (to, at) = (expert * width, at * width);
+                target.fresh[to..][..width].copy_from_slice(&was.fresh[at..][..width]);
+                target.sums[to..][..width].copy_from_slice(&was.sums[at..][..width]);
+            }
+            target.weights = inherited(&was.weights, from, beginning);
+            target.largest = was.largest;
+            target.is_known = was.is_known;
+        }
     }
 
     pub fn save(&self, out: &mut Vec<u8>) {

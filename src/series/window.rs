@@ -134,14 +134,17 @@ impl Rows for Windows {
         let len: u64 = row.one()?;
         let cell: i64 = row.one()?;
         let (ring, outputs) = (self.heads[slot].ring, self.outputs());
-        if len > u64::from(ring.room) {
-            return Err(Damaged("a window that is longer than it may be"));
-        }
-        let (start, n) = (ring.start, len as usize);
-        self.heads[slot] = Head { cell, ring: ring.filled(len as u32) };
+        // A longer one is of networks that looked further back: its newest readings are taken.
+        let n = len.min(u64::from(ring.room));
+        let gone = usize::try_from(len - n).map_err(|_| Damaged("a window that is too long"))?;
+        let (start, n) = (ring.start, n as usize);
+        self.heads[slot] = Head { cell, ring: ring.filled(n as u32) };
+        row.raw(gone.saturating_mul(self.inputs * size_of::<u16>()))?;
         row.fill(&mut self.shown[start * self.inputs..][..n * self.inputs])?;
+        row.raw(gone.saturating_mul(outputs * size_of::<u16>()))?;
         row.fill(&mut self.errors[start * outputs..][..n * outputs])?;
         if self.timed {
+            row.raw(gone.saturating_mul(size_of::<i64>()))?;
             row.fill(&mut self.cells[start..][..n])?;
         }
         Ok(())

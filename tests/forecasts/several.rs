@@ -1,7 +1,7 @@
 //! Several networks of one stream: each is an expert of its own, which neither sees nor disturbs the others;
 //! together they are promoted, served, kept and brought back.
 
-use crate::support::stream::{Bench, any_model, model, networks, restored, sensed, stream};
+use crate::support::stream::{Bench, any_model, model, networks, restored, restored_as, sensed, stream};
 use std::sync::Arc;
 use tidecast::config::{NetworkKind, Stream};
 use tidecast::domain::{Reading, Values};
@@ -27,13 +27,23 @@ fn all() -> Arc<Stream> {
 
 /// What each network said by itself, and what was emitted, of every reading from `from` on.
 fn said(shard: &mut Shard, hours: std::ops::Range<i64>, networks: usize) -> Vec<(Vec<f64>, Vec<f64>)> {
+    said_of(5, shard, hours, networks)
+}
+
+/// The same of any number of series.
+fn said_of(
+    series: usize,
+    shard: &mut Shard,
+    hours: std::ops::Range<i64>,
+    networks: usize,
+) -> Vec<(Vec<f64>, Vec<f64>)> {
     let mut all = Vec::new();
     let mut sink = |e: Emitted<'_>| {
         let horizon = e.forecast.targets[0].yhat.len();
         let each = (0..networks).flat_map(|n| (1..=horizon).map(move |lead| (n, lead)));
         all.push((each.map(|(n, lead)| e.network(n, 0, lead)).collect(), e.forecast.targets[0].yhat.clone()));
     };
-    let readings = sensed(5, hours.end, 7);
+    let readings = sensed(series, hours.end, 7);
     let first = crate::support::stream::hour(hours.start);
     for (offset, reading) in readings.iter().enumerate().filter(|(_, reading)| reading.time >= first) {
         let values = Values::from_iter([reading.value]);
@@ -136,6 +146,89 @@ fn states_go_to_the_networks_that_had_them_or_to_none() {
         said(&mut shard, 120..140, 4);
         let back = restored(&mut shard, Some(&found), 300);
         assert_eq!((back.model().is_some(), back.series()), (comes_back, shard.series()));
+    }
+}
+
+/// One network goes and one comes: what experts and the network that stays have learnt, for mature series
+/// and for those that begin, goes on as if the others had fallen silent; but for what the one that went
+/// weighed in each of the two copies that are mixed.
+#[test]
+fn a_stream_whose_networks_change_keeps_what_was_learnt_beside_them() {
+    let of = |models: [&str; 2]| stream(&format!("{REST}models = [{}]", models.join(", ")));
+    let wave = "{ name = \"wave\", family = \"wavenet\", hidden = 3, layers = 3 }";
+    let before = of(["{ name = \"far\", family = \"wavenet\", hidden = 2, layers = 8 }", wave]);
+    let after = of([wave, "{ name = \"lines\", family = \"linear\", readings = 5 }"]);
+    let all = any_model(&before, 1);
+    let mut shard = Shard::new(before.clone());
+    said(&mut shard, 0..300, 2);
+    serve(&mut shard, &all);
+    // Beyond the age at which series are mature.
+    said(&mut shard, 300..660, 2);
+
+    let mut silent = restored(&mut shard, None, 300);
+    let mut changed = restored_as(&after, &mut shard, None, 300);
+    assert_eq!((changed.model(), changed.series()), (None, 5));
+    let only = |networks: [bool; 2], of: &Model| {
+        let networks = networks.into_iter().map(|stays| stays.then(|| of.networks[1].clone()).flatten());
+        Model { networks: networks.collect(), ..of.clone() }
+    };
+    serve(&mut silent, &only([false, true], &all));
+    serve(&mut changed, &only([true, false], &all));
+    let (was, is) = (said_of(7, &mut silent, 660..700, 2), said_of(7, &mut changed, 660..700, 2));
+    assert!(was.len() == is.len() && was.len() > 200);
+    for ((each_was, was), (each_is, is)) in was.iter().zip(&is) {
+        assert!(each_was[..4].iter().chain(&each_is[4..]).all(|v| v.is_nan()));
+        assert_eq!(each_was[4..], each_is[..4], "what the network that stays says");
+        assert!(was.iter().zip(is).all(|(was, is)| (was - is).abs() < 5e-3), "{was:?} {is:?}");
+    }
+    // And it is heard as much as before.
+    let mut heard = false;
+    let leads = after.leads().len();
+    for (name, target) in [("s0", 0), ("s4", 0), ("s6", 0)] {
+        let (was, is) =
+            [&mut silent, &mut changed].map(|shard| shard.weights(shard.find(name).unwrap(), target)).into();
+        let (others, is) = (was.len() - 2 * leads, &is[is.len() - 2 * leads..]);
+        for (lead, is) in is[..leads].iter().enumerate() {
+            let [far, wave] = [was[others + lead], was[others + leads + lead]];
+            assert!((wave / (1.0 - far) - is).abs() < 0.02, "{name}, {lead}: {far} {wave} {is}");
+            heard |= *is > 0.05;
+        }
+    }
+    assert!(heard);
+    assert!(said(&mut changed, 700..710, 2).iter().all(|(_, emitted)| emitted.iter().all(|v| v.is_finite())));
+}
+
+/// Where covariates are known ahead, a network that unrolls its leads is not all that would change.
+#[test]
+fn what_changes_what_all_are_shown_makes_another_cut() {
+    let of = |model: &str| {
+        stream(&format!(
+            "{REST}covariates = [\"outdoor\"]\nknown_ahead = [\"outdoor\"]\nmodel = {{ {model} }}"
+        ))
+    };
+    let [lines, decoder] = ["hidden = 4", "head = \"encoder_decoder\""].map(of);
+    assert_ne!(Shard::shape(&lines), Shard::shape(&decoder));
+    assert_eq!(Shard::shape(&lines), Shard::shape(&of("hidden = 8")));
+}
+
+/// From a stream's only network to a list with it: it steps on from its own states.
+#[test]
+fn a_network_that_another_joins_keeps_its_states() {
+    let alone = stream(&format!("{REST}model = {{ hidden = 4 }}"));
+    let joined =
+        stream(&format!("{REST}models = [{{ family = \"dense\" }}, {{ name = \"network\", hidden = 4 }}]"));
+    let model = any_model(&alone, 3);
+    let mut shard = Shard::new(alone);
+    said(&mut shard, 0..120, 1);
+    serve(&mut shard, &model);
+    said(&mut shard, 120..140, 1);
+    let found = Model { networks: vec![None, model.networks[0].clone()], ..model };
+    let mut back = restored_as(&joined, &mut shard, Some(&found), 300);
+    assert_eq!(back.model(), Some(found.version));
+    let (was, is) = (said(&mut shard, 140..170, 1), said(&mut back, 140..170, 2));
+    for ((each_was, was), (each_is, is)) in was.iter().zip(&is) {
+        assert_eq!(each_was[..], each_is[4..]);
+        assert!(was.iter().zip(is).all(|(was, is)| (was - is).abs() < 1e-4), "{was:?} {is:?}");
     }
 }
 

@@ -373,6 +373,22 @@ fn a_model_of_another_shape_keeps_the_rows_and_warms_the_states() {
 }
 
 #[test]
+fn a_config_with_other_networks_takes_the_rows_and_warms_the_states() {
+    let first = any_model(&stream(LINES), 1);
+    let shelf = shelf_with_model(&first);
+    keep_bundle(&shelf.store, &shelf.stream, &first);
+    let several = "models = [{ family = \"gru\", hidden = 4 }, { family = \"dense\" }]";
+    let other = stream(&LINES.replace("model = { hidden = 4 }", several));
+    let second = any_model(&other, 2);
+    let (found, log) = shelf.recover(&other, 200, Some(&second));
+    let mut back = found.unwrap().shard;
+    assert!(log.contains("bundle_passed_over") && !log.contains("snapshot_passed_over"), "{log}");
+    assert_eq!((back.model(), back.series()), (Some(ModelVersion(2)), 5));
+    let answers = feed(&mut back, &shelf.readings, 200, 300);
+    assert!(answers.len() > 50 && answers.iter().all(|(_, forecast)| forecast.degraded.is_none()));
+}
+
+#[test]
 fn fewer_series_than_before_are_the_ones_seen_last() {
     let mut shelf = Shelf::new(None);
     shelf.readings =

@@ -92,8 +92,14 @@ pub fn networked(stream: &Arc<Stream>) -> Shard {
 
 /// What comes back of a shard from its cut, where `model` is to be had.
 pub fn restored(shard: &mut Shard, model: Option<&Model>, chunk: usize) -> Shard {
+    restored_as(&shard.stream().clone(), shard, model, chunk)
+}
+
+/// The same under a config that has changed.
+pub fn restored_as(stream: &Arc<Stream>, shard: &mut Shard, model: Option<&Model>, chunk: usize) -> Shard {
+    assert_eq!(Shard::shape(stream), Shard::shape(shard.stream()));
     shard.begin_cut();
-    let mut restore = Restore::new(shard.stream(), model);
+    let mut restore = Restore::new(stream, model);
     while let Some(chunk) = shard.cut(chunk).unwrap() {
         restore.take(&chunk).unwrap();
     }
