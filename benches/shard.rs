@@ -78,6 +78,7 @@ fn main() {
             ("experts", "", false),
             ("experts and LSTM 32", "model = { family = \"lstm\", hidden = 32 }", true),
             ("experts and LSTM 64", "model = { family = \"lstm\", hidden = 64 }", true),
+            ("experts and the default networks", "", true),
         ] {
             for series in [100, many] {
                 let case = format!("{accuracy}, {what}, {series} series");

@@ -11,8 +11,12 @@ pub(super) fn validate(path: &Path) -> Result<(), Failure> {
             SeasonsFrom::Sought => "seasons to be sought in its past".to_owned(),
             from => format!("seasons {:?} (from the {})", stream.seasons, from.as_str()),
         };
+        let networks = match stream.training.enabled {
+            true => format!("networks {}", stream.model.names().collect::<Vec<_>>().join(", ")),
+            false => "no network is trained".to_owned(),
+        };
         say!(
-            "  {}: {} → {}; {} target(s), horizon {}, {} quantiles, {seasons}",
+            "  {}: {} → {}; {} target(s), horizon {}, {} quantiles, {seasons}, {networks}",
             stream.name,
             stream.topics.join(", "),
             stream.forecast_topic,
