@@ -74,8 +74,8 @@ fn main() {
     let mut report = Report::new("shard", &["copy"]);
     for accuracy in ["full", "compact"] {
         for (what, lines, network) in [
-            ("naive", "experts = []", false),
-            ("experts", "", false),
+            ("naive", "experts = []\nmodel = { family = \"lstm\" }", false),
+            ("experts", "model = { family = \"lstm\" }", false),
             ("experts and LSTM 32", "model = { family = \"lstm\", hidden = 32 }", true),
             ("experts and LSTM 64", "model = { family = \"lstm\", hidden = 64 }", true),
             ("experts and the default networks", "", true),

@@ -240,14 +240,16 @@ fn several(stream: &mut Section<'_>) -> Vec<NetworkKind> {
     for mut s in sections {
         let family = s.choice("family", &FAMILIES);
         let architecture = architecture(&mut s, family);
-        let said = s.value("family").and_then(Value::as_str).unwrap_or(family.name());
-        let name = s.text("name", said);
+        // Nothing more is wrong with one whose family is.
+        let is_known =
+            s.value("family").and_then(Value::as_str).is_none_or(|said| said.trim() == family.name());
+        let name = s.text("name", family.name());
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty() || name.len() > 40 || !name.chars().all(plain) {
             s.fault("name", format!("is \"{name}\"; letters, digits, \"-\" and \"_\", at most 40"));
         } else if TAKEN.contains(&name.as_str()) {
             s.fault("name", format!("is \"{name}\", under which something else is judged: say another one"));
-        } else if networks.iter().any(|other| other.name == name) {
+        } else if is_known && networks.iter().any(|other| other.name == name) {
             s.fault("name", format!("is \"{name}\", which another network of the stream has: say for example name = \"{name}_2\""));
         }
         s.finish();

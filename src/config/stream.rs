@@ -204,7 +204,9 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     if window < least {
         s.fault(
             "window",
-            format!("is {window}; with these seasons, horizon and training it must be at least {least}"),
+            format!(
+                "is {window}; with these seasons, horizon, training and networks it must be at least {least}"
+            ),
         );
     }
     if training.enabled && training.holdout.min(window / 4) <= horizon {

@@ -69,7 +69,6 @@ impl Shard {
             "interval": stream.grid.interval().map_or_else(|| "irregular".to_owned(), |i| format!("{} us", i.as_micros())),
             "horizon": stream.horizon,
             "quantiles": stream.levels.iter().map(|l| l.get()).collect::<Vec<_>>(),
-            "window": stream.window,
             "seasons": stream.seasons,
             "accuracy": format!("{:?}", stream.experts),
             "base": format!("{:?}", stream.model.base),
@@ -242,8 +241,8 @@ pub struct Restore {
 }
 
 impl Restore {
-    /// Where `model` is the one that the cut was made with, and has those networks that served then, the
-    /// states come back too; else a network has to be brought in and warmed. The stream may have other
+    /// Where `model` is the one that the cut was made with, and has those networks that served then, in the
+    /// same order, the states come back too; else a network has to be brought in and warmed. The stream may have other
     /// networks than when the cut was made: all that was learnt beside them goes on.
     pub fn new(stream: &Arc<Stream>, model: Option<&Model>) -> Self {
         let (shard, model) = (Shard::new(stream.clone()), model.cloned());

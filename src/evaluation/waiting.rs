@@ -166,9 +166,12 @@ impl Waiting {
     /// there; of one that did not, nothing waits. `[lanes]`
     pub fn inherit(&mut self, other: Self, from: &[Option<usize>]) {
         assert!(from.len() == self.lanes && self.leads == other.leads && self.targets == other.targets);
-        let entries = other.said.chunks_exact(other.lanes);
         let nothing = half::f16::NAN.to_bits();
-        self.said = entries.flat_map(|e| from.iter().map(|at| at.map_or(nothing, |at| e[at]))).collect();
+        let entries = other.said.chunks_exact(other.lanes);
+        self.said = Vec::with_capacity(entries.len() * self.lanes);
+        for entry in entries {
+            self.said.extend(from.iter().map(|at| at.map_or(nothing, |at| entry[at])));
+        }
         self.origins = other.origins;
     }
 }
@@ -253,5 +256,13 @@ mod tests {
         other.reset(0);
         other.matured(0, 1, 40, &mut back);
         assert!(back.iter().all(|v| v.is_nan()));
+
+        // One lane goes, one comes, and they change places.
+        let mut changed = Waiting::new(2, 3, &leads);
+        changed.inherit(waiting, &[Some(2), None, Some(0)]);
+        changed.matured(1, 1, 40, &mut back);
+        let [back, out] = [back, out].map(|all| all.map(f32::to_bits));
+        assert_eq!((&back[..4], &back[8..]), (&out[8..], &out[..4]));
+        assert!(back[4..8].iter().all(|v| f32::from_bits(*v).is_nan()));
     }
 }

@@ -21,7 +21,7 @@ impl Networks {
         self.0.get(name)
     }
 
-    /// A stream's only network, where that is what it is.
+    /// The network that a stream has by its `model`, where there is no other.
     pub fn alone(&self) -> Option<&Trained> {
         self.get(NetworkKind::ALONE).filter(|_| self.0.len() == 1)
     }

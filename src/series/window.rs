@@ -288,6 +288,23 @@ mod tests {
             }
             windows.reset(1);
             assert!(windows.view(Slot(1)).is_empty());
+
+            // Where there is less room the newest come back.
+            let less = Capacity { series: 0..1, shared: 5, least: 5, most: 5 };
+            let mut shorter = Windows::new(less, 3, 2, &[1, 3], timed);
+            shorter.grow(1);
+            let mut row = Take::new(&row);
+            shorter.load(0, &mut row).unwrap();
+            let (short, long) = (shorter.view(Slot(0)), copy.view());
+            assert!(row.is_empty() && short.len() == 5);
+            for age in 0..5 {
+                let [mut a, mut b] = [[0.0; 3]; 2];
+                short.inputs(age, &mut a);
+                long.inputs(age, &mut b);
+                assert_eq!((a, short.cell(age)), (b, long.cell(age)));
+                let [a, b] = [short, long].map(|view| errors(&view, age));
+                assert!(a.iter().zip(&b).all(|(a, b)| a.to_bits() == b.to_bits()), "{a:?} {b:?}");
+            }
         }
     }
 }

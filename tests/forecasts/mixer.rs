@@ -65,6 +65,65 @@ fn worlds() -> impl Strategy<Value = World> {
     ]
 }
 
+/// Experts that change their places weigh what they did, one that is new weighs nothing, and what one that
+/// went did falls to the others.
+#[test]
+fn a_mixer_of_other_experts_inherits_what_was_learnt() {
+    let leads = Leads::every(3);
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let mut mixer = Mixer::new(2, 3, leads.clone(), 0);
+    mixer.grow(2);
+    for _ in 0..900 {
+        for (slot, target) in [(0, 0), (0, 1), (1, 1)] {
+            let said: Vec<f32> =
+                (0..9).map(|i| rng.random_range(-1.0..1.0) * (1 + i / 3 + target) as f32).collect();
+            let mut mixed = [0.0; 3 * MIXED];
+            mixer.mix(slot, target, &said, &mut mixed);
+            mixer.learn(slot, target, 0.0, &said, &mixed);
+        }
+    }
+    mixer.publish();
+    let are_alike = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+    let weights = |mixer: &mut Mixer, experts: usize, slot: usize, target: usize| {
+        let mut all = vec![0.0; experts * 3];
+        mixer.weights(slot, target, &mut all);
+        all
+    };
+    let copy = |from: &mut Mixer, experts: &[Option<usize>]| {
+        let mut was = Mixer::new(2, 3, leads.clone(), 0);
+        was.grow(2);
+        let mut bytes = Vec::new();
+        (0..2).for_each(|slot| from.save(slot, &mut bytes));
+        from.save_pooled(&mut bytes);
+        let mut bytes = Take::new(&bytes);
+        (0..2).for_each(|slot| was.load(slot, &mut bytes).unwrap());
+        was.load_pooled(&mut bytes).unwrap();
+        let beginning: Vec<f32> = experts.iter().map(|at| f32::from(u8::from(*at == Some(0)))).collect();
+        let mut new = Mixer::new(2, experts.len(), leads.clone(), 0).begin_with(&beginning);
+        new.inherit(was, experts);
+        new.grow(3);
+        new
+    };
+    let mut moved = copy(&mut mixer, &[Some(2), Some(0), None, Some(1)]);
+    let mut fewer = copy(&mut mixer, &[Some(0), Some(2)]);
+    for (slot, target) in [(0, 0), (0, 1), (1, 1)] {
+        let was = weights(&mut mixer, 3, slot, target);
+        let is = weights(&mut moved, 4, slot, target);
+        assert!(are_alike(&is, &[&was[6..], &was[..3], &[0.0; 3], &was[3..6]].concat()));
+        let is = weights(&mut fewer, 2, slot, target);
+        for lead in 0..3 {
+            let left = was[lead] + was[6 + lead];
+            assert!(was[lead] > 0.5 && (is[lead] - was[lead] / left).abs() < 0.02, "{was:?} {is:?}");
+            assert!((is[lead] + is[3 + lead] - 1.0).abs() < 1e-5);
+        }
+    }
+    // Of target 1 two mature series were pooled, and who begins has their weights.
+    mixer.grow(3);
+    let (was, is) = (weights(&mut mixer, 3, 2, 1), weights(&mut moved, 4, 2, 1));
+    assert!(was[0] > 0.5);
+    assert!(are_alike(&is, &[&was[6..], &was[..3], &[0.0; 3], &was[3..6]].concat()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

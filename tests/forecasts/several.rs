@@ -154,7 +154,14 @@ fn states_go_to_the_networks_that_had_them_or_to_none() {
 /// weighed in each of the two copies that are mixed.
 #[test]
 fn a_stream_whose_networks_change_keeps_what_was_learnt_beside_them() {
-    let of = |models: [&str; 2]| stream(&format!("{REST}models = [{}]", models.join(", ")));
+    networks_change("full");
+    networks_change("compact");
+}
+
+fn networks_change(accuracy: &str) {
+    let of = |models: [&str; 2]| {
+        stream(&format!("{REST}accuracy = \"{accuracy}\"\nmodels = [{}]", models.join(", ")))
+    };
     let wave = "{ name = \"wave\", family = \"wavenet\", hidden = 3, layers = 3 }";
     let before = of(["{ name = \"far\", family = \"wavenet\", hidden = 2, layers = 8 }", wave]);
     let after = of([wave, "{ name = \"lines\", family = \"linear\", readings = 5 }"]);
