@@ -113,14 +113,14 @@ fn a_mixer_of_other_experts_inherits_what_was_learnt() {
         let is = weights(&mut fewer, 2, slot, target);
         for lead in 0..3 {
             let left = was[lead] + was[6 + lead];
-            assert!(was[lead] > 0.5 && (is[lead] - was[lead] / left).abs() < 0.02, "{was:?} {is:?}");
+            assert!(was[lead] > 0.4 && (is[lead] - was[lead] / left).abs() < 0.02, "{was:?} {is:?}");
             assert!((is[lead] + is[3 + lead] - 1.0).abs() < 1e-5);
         }
     }
     // Of target 1 two mature series were pooled, and who begins has their weights.
     mixer.grow(3);
     let (was, is) = (weights(&mut mixer, 3, 2, 1), weights(&mut moved, 4, 2, 1));
-    assert!(was[0] > 0.5);
+    assert!(was[0] > 0.4);
     assert!(are_alike(&is, &[&was[6..], &was[..3], &[0.0; 3], &was[3..6]].concat()));
 }
 
