@@ -424,6 +424,26 @@ fn a_model_knows_the_keys_of_its_family_alone() {
     assert!(found[1].contains("teacher_forcing: is not a known key"), "{found:?}");
 }
 
+/// What the experts can't carry is told before a shard is made.
+#[test]
+fn more_covariates_than_least_squares_can_carry_are_refused() {
+    let of = |covariates: usize, more: &str| {
+        let names: Vec<String> = (0..covariates).map(|c| format!("\"c{c}\"")).collect();
+        let text = format!("{LEAST}covariates = [{}]\n{more}", names.join(", "));
+        from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
+    };
+    let check = |stream: std::sync::Arc<_>| tidecast::engine::check(&stream);
+    assert_eq!(check(of(60, "")), Ok(()));
+    drop(tidecast::engine::Shard::new(of(60, "")));
+    let found = check(of(140, "")).unwrap_err().to_string();
+    assert!(found.contains("too many: at most"), "{found}");
+    // An unrolling network is shown what is known ahead of every lead, and so are the experts.
+    let known = "known_ahead = [\"c0\"]\nhorizon = 168\n";
+    assert!(check(of(1, known)).is_ok());
+    assert!(check(of(1, &format!("{known}model = {{ head = \"encoder_decoder\" }}"))).is_err());
+    assert!(check(of(60, "seasons = \"auto\"")).is_ok());
+}
+
 #[test]
 fn secrets_come_from_files_and_a_missing_one_is_a_fault() {
     let dir = tempfile::tempdir().unwrap();

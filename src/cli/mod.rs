@@ -21,6 +21,7 @@ mod validate;
 
 use crate::checkpoint::{KeptSeasons, Store};
 use crate::config::{self, Config};
+use crate::engine;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -83,9 +84,19 @@ impl Failure {
     }
 }
 
+/// The config of a file, of whose streams shards can be made.
+fn load(path: &Path) -> Result<Config, Failure> {
+    let config = config::load(path)?;
+    for stream in &config.streams {
+        let named = |cause| Failure(format!("{}: streams.{}: {cause}", path.display(), stream.name));
+        engine::check(stream).map_err(named)?;
+    }
+    Ok(config)
+}
+
 /// The config of a file as a daemon sees it, with the seasons that were settled, and its store.
 fn settled(path: &Path) -> Result<(Config, Store), Failure> {
-    let config = config::load(path)?;
+    let config = load(path)?;
     let store = Store::open(&config.store).map_err(Failure::new)?;
     Ok((KeptSeasons::recall(config, &store).map_err(Failure::new)?, store))
 }

@@ -1,8 +1,9 @@
 use super::Failure;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::telemetry::init_logging;
 use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,9 +11,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// How often the workers are looked after.
 const LOOK: Duration = Duration::from_millis(200);
 
+const PANICKED: &str = "the program panicked, which is a fault of it: the lines above say where";
+
 /// Runs the daemon until a signal or a failed worker ends it.
 pub(super) fn run(path: &Path) -> Result<(), Failure> {
-    let config = config::load(path)?;
+    let config = super::load(path)?;
     init_logging(config.log.json, &config.log.level).map_err(Failure::new)?;
     let limit = config.daemon.stop_timeout;
     let mut signals = Signals::watch()?;
@@ -33,16 +36,23 @@ fn start(
     let mut daemon = None;
     let cause = signals.wait(
         || {
-            daemon = daemon.take().or_else(|| is_started.try_recv().ok());
+            daemon = match is_started.try_recv() {
+                Ok(started) => Some(started.map_err(Failure::new)),
+                Err(TryRecvError::Disconnected) => Some(Err(Failure::new(PANICKED))),
+                Err(TryRecvError::Empty) => None,
+            };
             daemon.is_some()
         },
         None,
     );
     match daemon {
-        Some(daemon) => Ok((daemon.map_err(Failure::new)?, None)),
+        Some(daemon) => Ok((daemon?, None)),
         None => match is_started.recv_timeout(limit) {
             Ok(daemon) => Ok((daemon.map_err(Failure::new)?, Some(cause))),
-            Err(_) => Err(Failure::new(format!("{cause}, and not started within {limit:?}"))),
+            Err(RecvTimeoutError::Disconnected) => Err(Failure::new(PANICKED)),
+            Err(RecvTimeoutError::Timeout) => {
+                Err(Failure::new(format!("{cause}, and not started within {limit:?}")))
+            }
         },
     }
 }
@@ -97,6 +107,9 @@ pub(super) fn stop(daemon: Daemon, cause: &'static str, limit: Duration) -> Resu
     std::thread::spawn(move || done.send(daemon.stop(cause)));
     match is_done.recv_timeout(limit) {
         Ok(outcome) => outcome.map_err(Failure::new),
-        Err(_) => Err(Failure::new(format!("not stopped within {limit:?} (daemon.stop_timeout)"))),
+        Err(RecvTimeoutError::Disconnected) => Err(Failure::new(PANICKED)),
+        Err(RecvTimeoutError::Timeout) => {
+            Err(Failure::new(format!("not stopped within {limit:?} (daemon.stop_timeout)")))
+        }
     }
 }

@@ -1,10 +1,10 @@
 use super::Failure;
-use crate::config::{self, SeasonsFrom};
+use crate::config::SeasonsFrom;
 use std::path::Path;
 
 /// Checks a config and says what it makes of it.
 pub(super) fn validate(path: &Path) -> Result<(), Failure> {
-    let config = config::load(path)?;
+    let config = super::load(path)?;
     say!("{}: right", path.display());
     for stream in &config.streams {
         let seasons = match stream.seasons_from {

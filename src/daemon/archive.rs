@@ -3,6 +3,7 @@
 use super::companion::Companion;
 use crate::checkpoint::{self, Facts, Manifest, SnapshotId, Snapshots, Writer};
 use crate::domain::{StreamName, TopicPartition};
+use crate::telemetry::events;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -174,7 +175,9 @@ impl Open {
         };
         if outcome.is_ok() {
             // The snapshot is made; what could not be tidied away is tried again with the next one.
-            let _ = snapshots.prune(title.id);
+            if let Err(cause) = snapshots.prune(title.id) {
+                events::not_tidied(&title.stream, &cause);
+            }
         }
         Written { title, outcome, took: began.elapsed() }
     }

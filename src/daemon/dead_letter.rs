@@ -60,11 +60,15 @@ impl DeadLetters {
                 letter.headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
             metrics.dead_letters(letter.reason).inc();
             let key = letter.key.as_deref();
-            match link.send(topic, None, key, &letter.payload, &headers) {
-                // With its headers it is over the limit: where it came from and why still arrives.
-                Err(Error::TooLarge { .. }) => link.send(topic, None, key, b"", &headers)?,
-                sent => sent?,
+            // Where it is over the limit with its headers, or its key alone is: where it came from and why
+            // still arrives.
+            let mut sent = link.send(topic, None, key, &letter.payload, &headers);
+            for key in [key, None] {
+                if let Err(Error::TooLarge { .. }) = sent {
+                    sent = link.send(topic, None, key, b"", &headers);
+                }
             }
+            sent?;
         }
         Ok(())
     }

@@ -312,7 +312,10 @@ impl Desk {
         self.champions.insert(name.clone(), champion);
         self.wait_until_heard(case);
         // It serves; what could not be tidied away goes with the next one.
-        let _ = bundles.prune(&[Some(version), before.version()].into_iter().flatten().collect::<Vec<_>>());
+        let kept: Vec<_> = [Some(version), before.version()].into_iter().flatten().collect();
+        if let Err(cause) = bundles.prune(&kept) {
+            events::not_tidied(name, &cause);
+        }
         Ok(version)
     }
 
@@ -359,7 +362,8 @@ impl Desk {
             (None, Some(version)) => match bundles.checksum(version) {
                 Ok(Some(checksum)) => Some(Named { version, checksum }),
                 // Then it can't be announced, and this round's number is used again.
-                Ok(None) | Err(_) => return,
+                Ok(None) => return,
+                Err(cause) => return events::bundle_passed_over(name, version, &cause),
             },
         };
         if self.is_superseded(case) {

@@ -190,18 +190,20 @@ impl Daemon {
         &self.board
     }
 
-    /// Whether a worker or the follower has ended, or the trainer or the steward has panicked: the process can't go on
-    /// without its orchestrator.
+    /// Whether a worker, the follower or the admin server has ended, or the trainer or the steward has
+    /// panicked: the process can't go on without its orchestrator.
     pub fn has_failed(&mut self) -> bool {
         self.threads.iter().any(JoinHandle::is_finished)
             || self.trainer.as_mut().is_some_and(Trainer::has_panicked)
             || self.steward.has_panicked()
+            || self.server.has_ended()
     }
 
     /// Finishes batches, commits, leaves the group and ends every thread.
     ///
     /// # Errors
-    /// What ended a worker or the follower, if one had ended before; [`Error::Panicked`] when the trainer had.
+    /// What ended a worker or the follower, if one had ended before; [`Error::Panicked`] when the
+    /// trainer or the steward had.
     pub fn stop(mut self, cause: &str) -> Result<(), Error> {
         let began = Instant::now();
         events::stopping(cause);
@@ -213,9 +215,10 @@ impl Daemon {
             outcome = outcome.and(ended);
         }
         self.steward.join();
+        let carried_out = if self.steward.has_panicked() { Err(Error::Panicked) } else { Ok(()) };
         let trained = self.trainer.take().map_or(Ok(()), Trainer::stop);
         self.server.stop();
         events::stopped(began.elapsed());
-        outcome.and(trained)
+        outcome.and(carried_out).and(trained)
     }
 }

@@ -243,10 +243,15 @@ impl Owned {
                     encoder.encode_anomaly(emitted.series, emitted.forecast, payload);
                     let kind = emitted.forecast.anomaly.kind.map_or("none", AnomalyKind::name);
                     metrics.anomalies(kind).inc();
-                    if failed.is_ok()
-                        && let Err(cause) = link.send(topic, None, emitted.key, payload, sent)
-                    {
-                        failed = Err(cause);
+                    if failed.is_ok() {
+                        failed = match link.send(topic, None, emitted.key, payload, sent) {
+                            // As its forecast, which has the same key.
+                            Err(cause @ kafka::Error::TooLarge { .. }) => {
+                                events::kafka_error("producer", &cause);
+                                Ok(())
+                            }
+                            sent => sent,
+                        };
                     }
                 }
                 if emitted.slot == Slot(0) {

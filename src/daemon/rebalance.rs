@@ -91,7 +91,8 @@ impl Joined {
                     }
                 }
                 // Retention may have passed what is committed, and a lost log may end before it.
-                let committed = committed.unwrap_or(low).clamp(low, high);
+                // Both ends were asked one after the other: a topic may have been made anew between.
+                let committed = committed.unwrap_or(low).clamp(low, high.max(low));
                 Begin { at, low, committed, note: note.unwrap_or_default() }
             })
             .collect())

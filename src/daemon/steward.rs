@@ -24,6 +24,10 @@ impl Steward {
     pub fn work(mut self, orders: &Receiver<Asked>, stop: &AtomicBool) {
         while !stop.load(Ordering::Acquire) {
             let Ok(Asked { stream, order, answer }) = orders.recv_timeout(NAP) else { continue };
+            // Who has given up was told that it was not done.
+            if answer.is_closed() {
+                continue;
+            }
             let known = self.config.streams.iter().find(|s| s.name == stream).cloned();
             let done = match known {
                 Some(stream) => self.carry_out(&stream, &order),

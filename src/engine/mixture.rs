@@ -1,11 +1,11 @@
 //! What forecasts a series: the experts, their mixture, a network's correction of it, the mixture of
 //! both, and the intervals around what is emitted. Everything here learns from matured targets alone.
 
-use crate::config::{Accuracy, Base, Stream};
+use crate::config::{Accuracy, Base, SeasonsFrom, Stream};
 use crate::domain::{Damaged, Leads, Rows, Take};
 use crate::evaluation::{Intervals, LeadErrors, Waiting};
-use crate::expert::{Experts, MIXED, Mixer, Observation, Panel};
-use crate::series::Scale;
+use crate::expert::{Experts, MIXED, Mixer, Observation, Panel, TooManyExtras};
+use crate::series::{Features, Scale};
 
 /// A base counts as wrong by at most this many of its units.
 const ERROR_MAX: f32 = 8.0;
@@ -77,6 +77,20 @@ impl Lanes {
     }
 }
 
+/// Whether the linear experts can carry what a stream shows them of a reading: calendar and covariates,
+/// and what is known ahead of as many leads as its networks are shown.
+///
+/// # Errors
+/// [`TooManyExtras`]; no shard can be made of the stream then.
+pub fn check(stream: &Stream) -> Result<(), TooManyExtras> {
+    let mut stream = stream.clone();
+    if stream.seasons_from == SeasonsFrom::Sought {
+        // As many as may be found.
+        stream.seasons = vec![24, 168];
+    }
+    Panel::try_new(&stream, Features::new(&stream).extras()).map(drop)
+}
+
 /// Everything of a shard that makes a forecast, but for the hidden states.
 pub(super) struct Mixture {
     pub lanes: Lanes,
@@ -143,7 +157,7 @@ impl Mixture {
 
     /// With other networks than the stream's, by their names.
     pub fn of_networks(stream: &Stream, extras: usize, networks: Vec<String>) -> Self {
-        let panel = Panel::new(stream, extras);
+        let panel = Panel::try_new(stream, extras).expect("what the experts are shown was checked");
         let (targets, horizon, leads) = (stream.targets.len(), stream.horizon, stream.leads());
         let experts = panel.names().len();
         let kept = if stream.experts.accuracy == Accuracy::Full { stream.levels.len() } else { 0 };

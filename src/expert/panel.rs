@@ -1,4 +1,4 @@
-use super::{Arma, Experts, Lms, Observation, Pool, PoolShape, Velocity};
+use super::{Arma, Experts, Lms, Observation, Pool, PoolShape, TooManyExtras, Velocity};
 use crate::config::{Base, Stream};
 use crate::domain::{Damaged, Rows, Take};
 
@@ -12,9 +12,12 @@ pub struct Panel {
 
 impl Panel {
     /// `extras` are the calendar's features and the covariates that the experts are shown.
-    pub fn new(stream: &Stream, extras: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`TooManyExtras`] for the linear experts.
+    pub fn try_new(stream: &Stream, extras: usize) -> Result<Self, TooManyExtras> {
         let (targets, horizon, season) = (stream.targets.len(), stream.horizon, stream.season());
-        let pool = Pool::try_new(&shape(stream, extras)).expect("the config bounds what a reading brings");
+        let pool = Pool::try_new(&shape(stream, extras))?;
         let mut others: Vec<Box<dyn Experts + Send>> = Vec::new();
         if stream.experts.arma {
             others.push(Box::new(Arma::new(targets, horizon, season)));
@@ -27,7 +30,7 @@ impl Panel {
         }
         let mut names = pool.names().to_vec();
         names.extend(others.iter().flat_map(|other| other.names()));
-        Self { pool, others, names, horizon }
+        Ok(Self { pool, others, names, horizon })
     }
 
     /// How many mixtures of a series are to be plain means, before its experts have learnt enough.

@@ -42,7 +42,10 @@ pub struct PoolShape {
 
 /// More features than a block can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{extras} calendar features and covariates are too many: at most {most}; leave some out")]
+#[error(
+    "{extras} calendar features and covariates, those known ahead once more for each lead that is shown, are \
+     too many: at most {most}; leave some out, or have no network that unrolls its leads"
+)]
 pub struct TooManyExtras {
     pub extras: usize,
     pub most: usize,

@@ -80,6 +80,11 @@ impl Server {
         self.address
     }
 
+    /// Whether it has ended by itself: nobody would see any more how the process is.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
     /// Takes no more requests, lets those under way finish for a moment, and ends.
     pub fn stop(mut self) {
         self.end();

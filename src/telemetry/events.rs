@@ -120,6 +120,11 @@ pub fn snapshot_failed(
     event!(warn, "snapshot_failed", { %stream, %shard, %snapshot, cause = %cause, }, "snapshot failed: {cause}");
 }
 
+/// What is no longer needed could not be deleted from the store.
+pub fn not_tidied(stream: &StreamName, cause: &dyn Display) {
+    event!(warn, "not_tidied", { %stream, cause = %cause, }, "old files stay in the store: {cause}");
+}
+
 /// A snapshot that can't be used; the next older one is tried.
 pub fn snapshot_passed_over(
     stream: &StreamName,

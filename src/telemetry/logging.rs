@@ -9,7 +9,9 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 /// When the process logs somewhere already.
 pub fn init_logging(json: bool, level: &str) -> Result<(), TryInitError> {
     let filter = EnvFilter::new(level);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    // A line that can't be written is lost; to say so on the same stream would panic.
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).log_internal_errors(false);
     if json {
         return builder.json().flatten_event(true).with_current_span(false).finish().try_init();
     }

@@ -218,11 +218,19 @@ fn bad_records_are_dead_letters_with_their_reason_and_stop_nothing() {
     produce(&Broker::shared().bootstrap(), &case.topic("in"), records);
     let late = "{\"id\":\"meter-0\",\"ts\":1600000000,\"kw\":1}";
     produce(&Broker::shared().bootstrap(), &case.topic("in"), [("meter-0", late, Some(0))]);
+    // Keys and values that a broker takes and a producer with librdkafka's limits does not.
+    let large = "x".repeat(1_020_000);
+    let larger = [(large.as_str(), "no JSON", Some(0)), ("meter-0", large.as_str(), Some(0))];
+    produce(&Broker::shared().bootstrap(), &case.topic("in"), larger);
     let after = case.produce(3, 10..20);
     let mut daemon = case.daemon();
-    case.wait_committed(&mut daemon, before + bad.len() + 1 + after);
+    case.wait_committed(&mut daemon, before + bad.len() + 3 + after);
     let letters = case.read("dead-letters");
-    assert_eq!(letters.len(), bad.len() + 1);
+    assert_eq!(letters.len(), bad.len() + 3);
+    let empty: Vec<_> = letters.iter().filter(|l| l.value.as_ref().is_none_or(Vec::is_empty)).collect();
+    let keys: Vec<_> = empty.iter().map(|l| l.key.as_deref()).collect();
+    assert_eq!(keys, [None, Some("meter-0".as_bytes())], "where they came from and why still arrives");
+    assert!(empty.iter().all(|l| header(l, "tidecast-reason") == "not_json"));
     for (value, reason, field) in bad.into_iter().chain([(late, "late", "")]) {
         let letter = letters.iter().find(|l| l.value.as_deref() == Some(value.as_bytes())).unwrap();
         assert_eq!(header(letter, "tidecast-reason"), reason);

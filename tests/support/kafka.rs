@@ -354,6 +354,8 @@ fn producer(bootstrap: &str) -> Arc<BaseProducer<CountDeliveries>> {
     let create = || {
         let mut config = client(bootstrap);
         config.set("enable.idempotence", "true").set("linger.ms", "5").set("partitioner", "murmur2_random");
+        // As much as a broker takes, which is more than a client sends by itself.
+        config.set("message.max.bytes", "1048000");
         Arc::new(config.create_with_context(CountDeliveries).expect("a producer"))
     };
     let mut producers = PRODUCERS.lock().unwrap_or_else(PoisonError::into_inner);

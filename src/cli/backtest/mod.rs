@@ -20,7 +20,7 @@ mod table;
 use super::Failure;
 use super::progress::Progress;
 use crate::codec::Decoder;
-use crate::config::{self, Config, SeasonsFrom, Stream};
+use crate::config::{Config, SeasonsFrom, Stream};
 use crate::domain::EventTime;
 use comparison::Comparison;
 use forecasts::ForecastFile;
@@ -247,7 +247,7 @@ fn warn(run: &Run, options: &Options) {
 
 /// The stream of a config, with the seasons of the rows before those that are scored where it seeks some.
 fn pick(options: &Options, path: &Path, key: &str, from: Option<EventTime>) -> Result<Stream, Failure> {
-    let mut config = config::load(path)?;
+    let mut config = super::load(path)?;
     let at = which(options, path, &config)?;
     if config.streams[at].seasons_from == SeasonsFrom::Sought {
         let stream = config.streams[at].clone();
