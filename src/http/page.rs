@@ -3,7 +3,8 @@
 use super::chart::{FanChart, fan};
 use super::markup::{escape, grouped, shortened};
 use super::server::Shown;
-use crate::telemetry::{Round, Scores, StreamView, View};
+use crate::domain::StreamName;
+use crate::telemetry::{ExpertScore, Round, Scores, StreamView, View};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
@@ -76,7 +77,7 @@ fn card(html: &mut String, stream: &StreamView) {
     charts(html, stream);
     html.push_str("</div><div>");
     match &stream.scores {
-        Some(scores) => errors(html, scores),
+        Some(scores) => errors(html, &stream.name, scores),
         None => html.push_str(r#"<p class="note">No forecast has been scored yet.</p>"#),
     }
     rounds(html, stream);
@@ -121,9 +122,29 @@ fn charts(html: &mut String, stream: &StreamView) {
     }
 }
 
-/// The least error of each lead is marked.
-fn errors(html: &mut String, scores: &Scores) {
-    html.push_str(r#"<div class="scroll"><table><caption>Recent mean absolute error by lead, in units of each series’ scale</caption><thead><tr><th scope="col">expert</th>"#);
+/// The least error of each lead is marked. What is mixed before the networks is folded away.
+fn errors(html: &mut String, stream: &StreamName, scores: &Scores) {
+    let of_mixture = scores.experts.iter().position(|e| e.expert == MIXED).unwrap_or(0);
+    let is_folded = |at: usize, e: &ExpertScore| at < of_mixture && !NAIVE.contains(&e.expert.as_str());
+    let (folded, shown): (Vec<_>, Vec<_>) =
+        scores.experts.iter().enumerate().partition(|(at, expert)| is_folded(*at, expert));
+    let caption = "<caption>Recent mean absolute error by lead, in units of each series’ scale</caption>";
+    table_of_errors(html, caption, scores, &shown);
+    let scored = grouped(i64::try_from(scores.scored).unwrap_or(i64::MAX));
+    let _ = write!(
+        html,
+        r#"<p class="note">{scored} forecasts scored. The best of each lead is bold; {EMITTED} is what is sent.</p>"#
+    );
+    if !folded.is_empty() {
+        let name = escape(stream.as_str());
+        let _ = write!(html, r#"<details id="e-{name}"><summary>Who else is in {MIXED}</summary>"#);
+        table_of_errors(html, "", scores, &folded);
+        html.push_str("</details>");
+    }
+}
+
+fn table_of_errors(html: &mut String, caption: &str, scores: &Scores, rows: &[(usize, &ExpertScore)]) {
+    let _ = write!(html, r#"<div class="scroll"><table>{caption}<thead><tr><th scope="col">expert</th>"#);
     for lead in &scores.leads {
         let _ = write!(html, r#"<th scope="col">{lead}</th>"#);
     }
@@ -131,7 +152,7 @@ fn errors(html: &mut String, scores: &Scores) {
     let best: Vec<f64> = (0..scores.leads.len())
         .map(|lead| scores.experts.iter().filter_map(|e| e.error.get(lead)).fold(f64::NAN, |a, b| a.min(*b)))
         .collect();
-    for expert in &scores.experts {
+    for (_, expert) in rows {
         let class = if expert.expert == EMITTED { r#" class="emitted""# } else { "" };
         let name = escape(&shortened(&expert.expert, 24));
         let _ = write!(html, r#"<tr{class}><th scope="row">{name}</th>"#);
@@ -145,15 +166,13 @@ fn errors(html: &mut String, scores: &Scores) {
         html.push_str("</tr>");
     }
     html.push_str("</tbody></table></div>");
-    let scored = grouped(i64::try_from(scores.scored).unwrap_or(i64::MAX));
-    let _ = write!(
-        html,
-        r#"<p class="note">{scored} forecasts scored. The best of each lead is bold; {EMITTED} is what is sent.</p>"#
-    );
 }
 
 /// The expert that stands for what is emitted.
 const EMITTED: &str = "mixture";
+/// The expert that stands for the mixture of those before it, which networks correct.
+const MIXED: &str = "experts";
+const NAIVE: [&str; 2] = ["last", "seasonal"];
 
 fn rounds(html: &mut String, stream: &StreamView) {
     let Some(newest) = stream.rounds.last() else { return };

@@ -237,6 +237,27 @@ fn the_page_escapes_what_producers_name() {
 }
 
 #[test]
+fn the_page_shows_who_counts_and_folds_away_the_others() {
+    let (server, board, _) = quiet();
+    let names = ["last", "seasonal", "linear_holt", "experts", "lstm", "mixture"];
+    let score = |name: &&str| ExpertScore { expert: (*name).into(), error: vec![0.5] };
+    board.scores(
+        0,
+        &power(),
+        Scores { leads: vec![1], experts: names.iter().map(score).collect(), scored: 9 },
+    );
+    let body = get(server.address(), "/").body;
+    let (shown, folded) = body.split_once("<details id=\"e-power\">").unwrap();
+    for name in names {
+        let row = format!("<th scope=\"row\">{name}</th>");
+        assert_eq!(
+            (shown.contains(&row), folded.contains(&row)),
+            (name != "linear_holt", name == "linear_holt")
+        );
+    }
+}
+
+#[test]
 fn a_stop_frees_the_address_even_with_an_idle_client() {
     let (server, ..) = quiet();
     let address = server.address();
