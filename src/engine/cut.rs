@@ -242,8 +242,8 @@ pub struct Restore {
 
 impl Restore {
     /// Where `model` is the one that the cut was made with, and has those networks that served then, in the
-    /// same order, the states come back too; else a network has to be brought in and warmed. The stream may have other
-    /// networks than when the cut was made: all that was learnt beside them goes on.
+    /// same order, the states come back too; else a network has to be brought in and warmed. The stream may
+    /// have other networks than when the cut was made: all that was learnt beside them goes on.
     pub fn new(stream: &Arc<Stream>, model: Option<&Model>) -> Self {
         let (shard, model) = (Shard::new(stream.clone()), model.cloned());
         Self { shard, model, head: Vec::new(), has_head: false, missing: Vec::new() }
