@@ -94,11 +94,11 @@ impl Bundles {
         Ok(found)
     }
 
-    /// The newest bundle that can be read and has a network of these shapes, with all such; each one that
-    /// can't be is logged.
+    /// The newest bundle that is whole and has a network of these shapes, with all such; each one that is
+    /// not is logged.
     ///
     /// # Errors
-    /// As [`Self::list`].
+    /// [`Error::Store`] when the store can't be read.
     pub fn newest(&self, shapes: &Shapes) -> Result<Option<Champion>, Error> {
         for version in self.list()? {
             match self.load_version(version) {
@@ -110,6 +110,8 @@ impl Bundles {
                     events::bundle_passed_over(&self.stream, version, &"the config asks for another shape");
                 }
                 Ok(None) => events::bundle_passed_over(&self.stream, version, &Damage::Missing),
+                // It may be there: an older one would serve in its place.
+                Err(cause @ Error::Store { .. }) => return Err(cause),
                 Err(cause) => events::bundle_passed_over(&self.stream, version, &cause),
             }
         }

@@ -7,6 +7,11 @@ use crate::evaluation::{Intervals, LeadErrors, Waiting};
 use crate::expert::{Experts, MIXED, Mixer, Observation, Panel, TooManyExtras};
 use crate::series::{Features, Scale};
 
+/// The name under which the experts' mixture is judged, which networks correct.
+pub const EXPERTS: &str = "experts";
+/// The name under which what is emitted is judged.
+pub const EMITTED: &str = "mixture";
+
 /// A base counts as wrong by at most this many of its units.
 const ERROR_MAX: f32 = 8.0;
 
@@ -207,9 +212,9 @@ impl Mixture {
     /// The names of those that are judged, in the order of their lanes.
     pub fn judged(&self) -> Vec<String> {
         let mut names: Vec<String> = self.panel.names().iter().map(|name| (*name).to_owned()).collect();
-        names.push("experts".to_owned());
+        names.push(EXPERTS.to_owned());
         names.extend_from_slice(&self.networks);
-        names.push("mixture".to_owned());
+        names.push(EMITTED.to_owned());
         names
     }
 

@@ -18,7 +18,7 @@ mod step;
 
 pub use accounts::Accounts;
 pub use cut::{Restore, RestoreError};
-pub use mixture::check;
+pub use mixture::{EMITTED, EXPERTS, check};
 pub use network::Model;
 pub use shard::{Offered, Shard};
 pub use step::Emitted;

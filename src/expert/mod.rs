@@ -35,6 +35,9 @@ pub use velocity::Velocity;
 
 use crate::domain::Rows;
 
+/// The experts that learn nothing, by their names; a stream without a season has the first alone.
+pub const NAIVE: [&str; 2] = ["last", "seasonal"];
+
 /// A reading of one target, as an expert sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {

@@ -4,6 +4,8 @@ use super::chart::{FanChart, fan};
 use super::markup::{escape, grouped, shortened};
 use super::server::Shown;
 use crate::domain::StreamName;
+use crate::engine::{EMITTED, EXPERTS};
+use crate::expert::NAIVE;
 use crate::telemetry::{ExpertScore, Round, Scores, StreamView, View};
 use axum::extract::State;
 use axum::http::header;
@@ -124,7 +126,7 @@ fn charts(html: &mut String, stream: &StreamView) {
 
 /// The least error of each lead is marked. What is mixed before the networks is folded away.
 fn errors(html: &mut String, stream: &StreamName, scores: &Scores) {
-    let of_mixture = scores.experts.iter().position(|e| e.expert == MIXED).unwrap_or(0);
+    let of_mixture = scores.experts.iter().position(|e| e.expert == EXPERTS).unwrap_or(0);
     let is_folded = |at: usize, e: &ExpertScore| at < of_mixture && !NAIVE.contains(&e.expert.as_str());
     let (folded, shown): (Vec<_>, Vec<_>) =
         scores.experts.iter().enumerate().partition(|(at, expert)| is_folded(*at, expert));
@@ -137,7 +139,7 @@ fn errors(html: &mut String, stream: &StreamName, scores: &Scores) {
     );
     if !folded.is_empty() {
         let name = escape(stream.as_str());
-        let _ = write!(html, r#"<details id="e-{name}"><summary>Who else is in {MIXED}</summary>"#);
+        let _ = write!(html, r#"<details id="e-{name}"><summary>Who else is in {EXPERTS}</summary>"#);
         table_of_errors(html, "", scores, &folded);
         html.push_str("</details>");
     }
@@ -167,12 +169,6 @@ fn table_of_errors(html: &mut String, caption: &str, scores: &Scores, rows: &[(u
     }
     html.push_str("</tbody></table></div>");
 }
-
-/// The expert that stands for what is emitted.
-const EMITTED: &str = "mixture";
-/// The expert that stands for the mixture of those before it, which networks correct.
-const MIXED: &str = "experts";
-const NAIVE: [&str; 2] = ["last", "seasonal"];
 
 fn rounds(html: &mut String, stream: &StreamView) {
     let Some(newest) = stream.rounds.last() else { return };

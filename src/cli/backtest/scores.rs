@@ -1,9 +1,8 @@
 //! Sums of errors, and the scores that they give.
 
+use crate::engine::EXPERTS;
+use crate::expert::NAIVE;
 use serde_json::{Value, json};
-
-/// The baselines that a skill is measured against.
-const NAIVE: [&str; 2] = ["last", "seasonal"];
 
 /// Who is judged on what.
 #[derive(Clone, Debug)]
@@ -69,7 +68,7 @@ impl Frame {
 
     /// The networks, among the names: they follow the experts' mixture.
     pub fn networks(&self) -> std::ops::Range<usize> {
-        let first = self.names.iter().position(|name| name == "experts").map_or(self.emitted(), |at| at + 1);
+        let first = self.names.iter().position(|name| name == EXPERTS).map_or(self.emitted(), |at| at + 1);
         first..self.emitted()
     }
 

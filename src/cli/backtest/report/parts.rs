@@ -6,6 +6,7 @@ use crate::cli::backtest::run::Run;
 use crate::cli::backtest::scores::{Frame, Scores};
 use crate::cli::backtest::table::{self, or_dash};
 use crate::domain::Leads;
+use crate::engine::EXPERTS;
 use crate::http::{
     CalibrationChart, DifferenceChart, ErrorChart, calibration, difference_by_lead, error_by_lead, escape,
 };
@@ -111,7 +112,7 @@ fn drawn(frame: &Frame, all: &Scores, target: usize) -> Vec<usize> {
     chosen.retain(|expert| error(*expert).is_some());
     let naive = frame.naive().iter().filter_map(|expert| error(*expert)).fold(f64::INFINITY, f64::min);
     for (_, expert) in ranked.into_iter().filter(|(error, _)| *error < naive) {
-        if chosen.len() < LINES && !chosen.contains(&expert) && frame.names[expert] != "experts" {
+        if chosen.len() < LINES && !chosen.contains(&expert) && frame.names[expert] != EXPERTS {
             chosen.push(expert);
         }
     }
@@ -154,7 +155,7 @@ pub(super) fn scores_table(frame: &Frame, all: &Scores, target: usize) -> String
         let class = if is_emitted { " class=\"emitted\"" } else { "" };
         let name = &frame.names[*expert];
         let label = match name.as_str() {
-            "experts" => "experts, mixed".to_owned(),
+            EXPERTS => "experts, mixed".to_owned(),
             _ if is_emitted => format!("{name} (emitted)"),
             _ if frame.naive().contains(expert) => format!("{name} (naive)"),
             _ => name.to_owned(),

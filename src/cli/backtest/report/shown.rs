@@ -4,7 +4,7 @@ use crate::cli::backtest::forecasts::due;
 use crate::cli::backtest::judge::Judge;
 use crate::config::Stream;
 use crate::domain::{EventTime, Forecast, Leads, Level};
-use crate::engine::{Emitted, Shard};
+use crate::engine::{EMITTED, EXPERTS, Emitted, Shard};
 use crate::http::{FanChart, WeightChart, fan, weights_over_time};
 use crate::telemetry::ShownForecast;
 use std::collections::VecDeque;
@@ -133,7 +133,7 @@ impl Shown {
         let (learnt, names) = (leads.learnt(), &judge.frame.names);
         // Of those that are judged all but the two mixtures are weighed.
         let experts: Vec<&str> =
-            names.iter().map(String::as_str).filter(|name| !matches!(*name, "experts" | "mixture")).collect();
+            names.iter().map(String::as_str).filter(|name| !matches!(*name, EXPERTS | EMITTED)).collect();
         let mut ends = vec![0, learnt.len() - 1];
         ends.dedup();
         let mut charts = Vec::new();
