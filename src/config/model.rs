@@ -253,7 +253,9 @@ fn several(stream: &mut Section<'_>) -> Vec<NetworkKind> {
             s.fault("name", format!("is \"{name}\", which another network of the stream has: say for example name = \"{name}_2\""));
         }
         s.finish();
-        networks.push(NetworkKind { name, architecture });
+        if is_known {
+            networks.push(NetworkKind { name, architecture });
+        }
     }
     if stream.value("models").is_some_and(|models| models.as_array().is_some_and(Vec::is_empty)) {
         stream.fault("models", "names no network: leave it out for the default ones");

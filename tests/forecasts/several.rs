@@ -351,11 +351,11 @@ fn names_have_to_tell_networks_apart() {
     ] {
         assert!(fault(lines).contains(wanted), "{lines}: {}", fault(lines));
     }
-    let found = fault("models = [{}, { family = \"lstn\" }]");
-    assert!(
-        found.contains("models[1].family: is \"lstn\"; allowed are") && !found.contains("name:"),
-        "{found}"
-    );
+    for (models, at) in [("{}, { family = \"lstn\" }", 1), ("{ family = \"lstn\" }, {}", 0)] {
+        let found = fault(&format!("models = [{models}]"));
+        let wanted = format!("models[{at}].family: is \"lstn\"; allowed are");
+        assert!(found.contains(&wanted) && !found.contains("name:"), "{found}");
+    }
     // No expert has a name that a network may take.
     let all = "experts = [\"linear\", \"arma\", \"lms\", \"velocity\"]";
     for accuracy in ["full", "compact"] {
