@@ -45,6 +45,20 @@ impl Frame {
         self.transform.apply(value) - f64::from(held) / self.per_unit
     }
 
+    pub fn anchor(self) -> f64 {
+        self.anchor
+    }
+
+    /// The same with another anchor.
+    pub fn with_anchor(self, anchor: f64) -> Self {
+        Self { anchor, ..self }
+    }
+
+    /// By how much higher everything is held from another anchor.
+    pub fn higher_from(self, anchor: f64) -> f32 {
+        ((self.anchor - anchor) * self.per_unit) as f32
+    }
+
     /// A value as it is held. `near`: where the series was, as it is held, which says how often a longitude
     /// has gone around.
     pub fn hold(self, value: f64, near: f32) -> f64 {

@@ -72,6 +72,11 @@ impl Alarms {
         self.anomalies.interrupt(slot);
     }
 
+    /// Everything of a target is held higher by this from now on.
+    pub fn shift(&mut self, at: At, by: f32) {
+        self.anomalies.shift(at.slot, at.target, by);
+    }
+
     /// A reading comes.
     pub fn begin(&mut self) {
         self.scores.clear();

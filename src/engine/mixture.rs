@@ -3,7 +3,7 @@
 
 use crate::config::{Accuracy, Base, SeasonsFrom, Stream};
 use crate::domain::{Damaged, Leads, Rows, Take};
-use crate::evaluation::{Intervals, LeadErrors, Waiting};
+use crate::evaluation::{Belief, Expected, Intervals, LeadErrors, Outliers, Waiting};
 use crate::expert::{Experts, MIXED, Mixer, Observation, Panel, TooManyExtras};
 use crate::series::{Features, Scale};
 
@@ -14,6 +14,9 @@ pub const EMITTED: &str = "mixture";
 
 /// A base counts as wrong by at most this many of its units.
 const ERROR_MAX: f32 = 8.0;
+/// What lies within this share of a series' deviation of its forecast is no outlier: forecasts wait
+/// rounded.
+const LEAST_WIDTH: f32 = 1e-3;
 
 /// Where the parts of what is said stand, each `[horizon]` long: experts, networks, what the mixer makes
 /// of the experts (two copies and the mixture), the same of experts and networks, and, where they are
@@ -111,6 +114,7 @@ pub(super) struct Mixture {
     waiting: Waiting,
     base_errors: LeadErrors,
     intervals: Intervals,
+    outliers: Outliers,
     /// What has matured. `[lanes, learnt leads]`
     matured: Vec<f32>,
     /// `[levels]`
@@ -181,6 +185,7 @@ impl Mixture {
             waiting: Waiting::new(targets, lanes.count(), leads.learnt()),
             base_errors: LeadErrors::new(targets, leads.len()),
             intervals: Intervals::new(targets, leads.len(), stream.season().unwrap_or(1), &stream.levels),
+            outliers: Outliers::new(targets),
             matured: vec![f32::NAN; lanes.count() * leads.len()],
             bounds: vec![0.0; stream.levels.len()],
             corrections: vec![0.0; leads.len()],
@@ -203,6 +208,7 @@ impl Mixture {
         self.mixer = other.mixer;
         self.base_errors = other.base_errors;
         self.intervals = other.intervals;
+        self.outliers = other.outliers;
     }
 
     pub fn networks(&self) -> impl Iterator<Item = &str> {
@@ -219,13 +225,14 @@ impl Mixture {
     }
 
     /// Everything that is kept per series.
-    pub fn tables(&self) -> [&dyn Rows; 6] {
-        [&self.panel, &self.mixer, &self.outer, &self.waiting, &self.base_errors, &self.intervals]
+    pub fn tables(&self) -> [&dyn Rows; 7] {
+        let Self { panel, mixer, outer, waiting, base_errors, intervals, outliers, .. } = self;
+        [panel, mixer, outer, waiting, base_errors, intervals, outliers]
     }
 
-    pub fn tables_mut(&mut self) -> [&mut dyn Rows; 6] {
-        let Self { panel, mixer, outer, waiting, base_errors, intervals, .. } = self;
-        [panel, mixer, outer, waiting, base_errors, intervals]
+    pub fn tables_mut(&mut self) -> [&mut dyn Rows; 7] {
+        let Self { panel, mixer, outer, waiting, base_errors, intervals, outliers, .. } = self;
+        [panel, mixer, outer, waiting, base_errors, intervals, outliers]
     }
 
     /// What is pooled over series.
@@ -255,6 +262,7 @@ impl Mixture {
     pub fn interrupt(&mut self, slot: usize) {
         self.panel.interrupt(slot);
         self.waiting.reset(slot);
+        self.outliers.interrupt(slot);
     }
 
     /// Asks for a series' memory while another is worked on.
@@ -266,9 +274,34 @@ impl Mixture {
         self.waiting.prefetch(slot, target, now);
     }
 
-    /// What of a value is believed.
-    pub fn admit(&self, slot: usize, target: usize, value: f32) -> f32 {
-        self.panel.admit(slot, target, value)
+    /// What of a value is believed. `back`: by how much it would be held higher if the last level shift were
+    /// taken back; `was_so_before`: whether it was so a season ago, to within a distance.
+    pub fn believe(
+        &mut self,
+        at: At,
+        value: f32,
+        back: Option<f32>,
+        was_so_before: impl FnOnce(f32) -> bool,
+    ) -> Belief {
+        let At { slot, target, clock, .. } = at;
+        let (deviation, phase) = (self.panel.deviation(slot, target), self.intervals.phase(clock));
+        let expected = Expected {
+            point: self.expected(at),
+            width: self.intervals.width(slot, target, phase, deviation).max(LEAST_WIDTH * deviation),
+            is_new: self.panel.is_new(slot, target, value),
+            back,
+            readings: self.panel.readings(slot, target),
+        };
+        let belief = self.outliers.judge(slot, target, value, &expected, was_so_before);
+        if belief == Belief::Back {
+            self.panel.reach_out(slot, target, back.unwrap_or(0.0));
+        }
+        belief
+    }
+
+    /// What was believed of a target last.
+    pub fn last_believed(&self, slot: usize, target: usize) -> f32 {
+        self.outliers.last(slot, target)
     }
 
     /// How far the values of a series lie from their slow mean.
@@ -283,11 +316,11 @@ impl Mixture {
 
     /// Learns from a value that has arrived, of all that was said of it: `judge` gets that, the
     /// bounds that were given with it, and the error scale that these were made with, by learnt lead. Gives by how much a network's base was wrong, in
-    /// its units; not a number where there was none. `value` is what is believed.
+    /// its units; not a number where there was none. `value` is what is believed of what was `observed`.
     pub fn learn(
         &mut self,
         at: At,
-        value: f32,
+        (observed, value): (f32, f32),
         scale: &Scale,
         mut judge: impl FnMut(&Matured<'_>, usize, &[f32], f32),
     ) -> &[f32] {
@@ -323,7 +356,7 @@ impl Mixture {
                 intervals.quantiles(slot, target, phase, i + 1, point, 0.0, bounds)
             });
             judge(&matured, i, bounds, scale);
-            intervals.update(slot, target, phase, i + 1, value, point, scale, bounds);
+            intervals.update(slot, target, phase, i + 1, (observed, value), point, scale, bounds);
         }
         &self.errors
     }

@@ -443,10 +443,11 @@ impl Shard {
     /// than its window holds; `None` where it was missing.
     pub fn recent(&self, slot: Slot, target: usize, most: usize) -> Vec<(EventTime, Option<f64>)> {
         let window = self.recent.view(slot);
-        let frame = self.scaler.frame(slot, target);
+        let newest = self.recent.total(slot).saturating_sub(1);
         (0..window.len().min(most))
             .rev()
             .map(|age| {
+                let frame = self.scaler.frame_at(slot, target, newest.saturating_sub(age as u64));
                 let value = frame.tell(window.value(age, target));
                 (self.stream.grid.start_of(window.cell(age)), window.observed(age, target).then_some(value))
             })

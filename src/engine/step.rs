@@ -8,7 +8,7 @@ use crate::config::{Fill, Stream};
 use crate::domain::{
     AnomalyScore, Crossing, EventTime, Forecast, Frame, ModelVersion, Rows, TargetForecast, Transform,
 };
-use crate::evaluation::Arrived;
+use crate::evaluation::{Arrived, Belief};
 use crate::expert::Observation;
 use crate::nn::Error;
 use crate::series::{Features, Slot};
@@ -257,7 +257,10 @@ impl Shard {
         self.outlook.advance(slot.index(), &mut self.buffers.foretold);
         for column in 0..self.stream.width() {
             let recent = self.recent.view(slot);
-            let previous = (!recent.is_empty()).then(|| recent.value(0, column));
+            let previous = (!recent.is_empty()).then(|| match column < targets {
+                true => self.mixture.last_believed(slot.index(), column),
+                false => recent.value(0, column),
+            });
             let previous = previous.or(self.scaler.stood(slot, column));
             let mut value = turn.observed.as_ref().map_or(f32::NAN, |observed| {
                 let values = self.rounds.values(observed);
@@ -271,10 +274,11 @@ impl Shard {
                 let at = At { target: column, ..place };
                 self.buffers.observed[column] = is_seen;
                 if is_seen {
-                    let believed = self.mixture.admit(slot.index(), column, value);
+                    let (held, believed) = self.believe(at, turn, value);
                     self.buffers.believed[column] = believed;
-                    self.score(at, value, believed, tile_at);
+                    self.score(at, value, (held, believed), tile_at);
                     self.scaler.update(slot, column, believed);
+                    value = held;
                 } else {
                     let expected = match self.stream.fill {
                         Fill::Forecast => self.mixture.expected(at),
@@ -301,6 +305,35 @@ impl Shard {
         }
     }
 
+    /// How a target's value is held, and what of it is believed.
+    fn believe(&mut self, at: At, turn: &Turn, value: f32) -> (f32, f32) {
+        let (slot, target, now) = (turn.slot, at.target, at.now);
+        let (scaler, recent) = (&self.scaler, self.recent.view(slot));
+        let back = scaler.back(slot, target);
+        let (frame, seasons) = (scaler.frame(slot, target), &self.stream.seasons);
+        let was_so_before = |distance: f32| {
+            seasons.iter().filter(|season| recent.observed(**season - 1, target)).any(|season| {
+                let was = scaler.frame_at(slot, target, now - *season as u64);
+                let then = recent.value(season - 1, target) + was.higher_from(frame.anchor());
+                (then - value).abs() <= distance
+            })
+        };
+        let belief = self.mixture.believe(at, value, back, was_so_before);
+        let expected = self.mixture.expected(at);
+        let raw = turn.observed.as_ref().map_or(f64::NAN, |o| self.rounds.values(o)[target]);
+        let (by, held) = match belief {
+            Belief::Whole => return (value, value),
+            Belief::Clipped(believed) => return (value, believed),
+            Belief::Shift => (self.scaler.shift(slot, target, now, raw, [value, expected]), expected),
+            Belief::Back => {
+                let by = self.scaler.shift_back(slot, target, now);
+                (by, self.scaler.frame(slot, target).hold(raw, expected) as f32)
+            }
+        };
+        self.alarms.shift(at, by);
+        (held, held)
+    }
+
     /// Takes in what a reading says of its leads.
     fn look_ahead(&mut self, slot: Slot, observed: &Observed) {
         let (targets, width, h) = (self.stream.targets.len(), self.stream.width(), self.stream.horizon);
@@ -314,7 +347,8 @@ impl Shard {
     }
 
     /// Scores the forecasts that speak of a value against it: predict, score, learn.
-    fn score(&mut self, at: At, value: f32, believed: f32, tile_at: usize) {
+    /// `value` is the reading as forecasts of it were held, `held` as it is now.
+    fn score(&mut self, at: At, value: f32, (held, believed): (f32, f32), tile_at: usize) {
         let scale = self.scaler.scales(Slot(at.slot as u32))[at.target];
         let per_deviation = if scale.readings() < SHOWN_AFTER { f32::NAN } else { 1.0 / scale.deviation() };
         let (summary, alarms, buckets) = (&mut self.summary, &mut self.alarms, &self.buffers.buckets);
@@ -324,13 +358,13 @@ impl Shard {
         let lanes = self.mixture.lanes;
         let deviation = self.mixture.deviation(at.slot, at.target);
         alarms.begin_target();
-        let errors = self.mixture.learn(at, believed, &scale, |matured, lead, bounds, error_scale| {
+        let errors = self.mixture.learn(at, (value, believed), &scale, |matured, lead, bounds, error_scale| {
             let point = matured.said(lanes.point(), lead);
             if lead == 0 {
                 expected[0] = point;
                 expected[1..].copy_from_slice(bounds);
             }
-            alarms.said(at, lead, Arrived { value, point, deviation, bounds }, error_scale);
+            alarms.said(at, lead, Arrived { value: held, point, deviation, bounds }, error_scale);
             let Some(bucket) = buckets[lead] else { return };
             for (judged, lane) in lanes.judged().enumerate() {
                 let error = (matured.said(lane, lead) - value).abs();

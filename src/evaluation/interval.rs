@@ -6,6 +6,20 @@ const SCALE_RATE: f32 = 1.0 - 0.998_614_6;
 const PHASE_SPEEDUP: f32 = 24.0;
 const LEAD_SHARE: f32 = 0.05;
 const RECENT_RATE: f32 = 0.01;
+/// And at least this.
+const RECENT_LEAST: f32 = 0.05;
+/// A recent error counts as at most this many scales.
+const RECENT_MAX: f32 = 8.0;
+/// Two errors in a row beyond so many times what was given are a new scale.
+const OUT_OF_SCALE: f32 = 5.0;
+/// Beyond so many nothing is known of the errors any more.
+const UNKNOWN: f32 = 32.0;
+/// The mean of absolute errors over the mean of the smaller of two, of a normal.
+const OF_SMALLER: f32 = 1.7;
+/// How fast a new scale is followed.
+const QUICK_RATE: f32 = 0.1;
+/// The width of a normal's 90 % interval, in deviations.
+const WIDTH: f32 = 3.29;
 const MULTIPLIER_RATE: f32 = 0.001;
 /// Far levels would step too wildly with the plain factor exp(z²).
 const MOST_FACTOR: f32 = 60.0;
@@ -47,6 +61,8 @@ struct Lead {
     error: f32,
     /// Recent errors over the scale that they were given.
     recent: f32,
+    /// The last error over what was given; as it is while there is no scale.
+    before: f32,
     count: u32,
 }
 
@@ -117,7 +133,11 @@ impl Intervals {
     }
 
     /// Learns from a target that has arrived: `phase` is the target's, `scale` and `bounds` are what
-    /// [`Self::quantiles`] gave when `point` was made.
+    /// [`Self::quantiles`] gave when `point` was made. Bounds learn from what was `observed`, scales from
+    /// what is believed of it.
+    ///
+    /// Two errors in a row that are out of all proportion to what was given are a new scale, as after a long
+    /// calm: the interval follows them at once, and forgets them as fast when they are over.
     #[expect(clippy::too_many_arguments, reason = "a matured forecast is all of these")]
     pub fn update(
         &mut self,
@@ -125,34 +145,88 @@ impl Intervals {
         target: usize,
         phase: usize,
         lead: usize,
-        value: f32,
+        (observed, believed): (f32, f32),
         point: f32,
         scale: f32,
         bounds: &[f32],
     ) {
-        let error = (value - point).abs();
-        if !error.is_finite() {
+        let (error, seen) = ((believed - point).abs(), (observed - point).abs());
+        if !(error + seen).is_finite() {
             return;
         }
         let (at, phase) = (self.lead_at(slot, target, lead), self.phase_at(slot, target, phase, lead));
         let state = &mut self.by_lead[at];
-        // Without a scale the bounds stood on the point, and say nothing of their multipliers.
+        let multipliers = &mut self.multipliers[at * self.levels.len()..][..self.levels.len()];
+        let mut unknown = false;
         if state.count > 0 && scale > 0.0 {
-            let multipliers = &mut self.multipliers[at * self.levels.len()..][..self.levels.len()];
             for (l, multiplier) in multipliers.iter_mut().enumerate() {
-                let below = if value <= bounds[l] { 1.0 } else { 0.0 };
+                let below = if observed <= bounds[l] { 1.0 } else { 0.0 };
                 *multiplier += MULTIPLIER_RATE * self.factors[l] * (self.levels[l] - below);
                 let side = self.normal[l].signum() * MULTIPLIER_MAX;
                 *multiplier = multiplier.clamp(side.min(0.0), side.max(0.0));
             }
-            state.recent += RECENT_RATE * ((error / scale).min(8.0) - state.recent);
+            let ratio = error / scale;
+            if state.recent > RECENT_MAX {
+                // The square of a normal's absolute error is this much of its mean's.
+                let square = ratio * ratio / (DEVIATION * DEVIATION);
+                state.recent += QUICK_RATE * (square - state.recent);
+            } else {
+                state.recent += RECENT_RATE * (ratio.min(RECENT_MAX) - state.recent);
+            }
+            let surprise = seen / (scale * state.recent.max(RECENT_LEAST).sqrt());
+            let both = surprise.min(state.before);
+            unknown = both > UNKNOWN;
+            if both > OUT_OF_SCALE && !unknown {
+                state.recent = state.recent.max(RECENT_LEAST) * (OF_SMALLER * both).powi(2);
+                for (multiplier, normal) in multipliers.iter_mut().zip(&self.normal) {
+                    *multiplier = if multiplier.abs() < normal.abs() { *normal } else { *multiplier };
+                }
+            }
+            state.before = surprise;
+        } else if state.count > 0 && seen > 0.0 {
+            // Every forecast so far was right. Without a scale there is no proportion; the second error that
+            // is about as large as the first gives one.
+            unknown = seen.min(state.before) * UNKNOWN > seen.max(state.before);
+            state.before = seen;
         }
+        if unknown {
+            (state.recent, state.before, state.count) = (1.0, 0.0, 0);
+            multipliers.copy_from_slice(&self.normal);
+            let of_lead = phase % self.horizon;
+            let row = phase - phase % (self.horizon * self.phases) + of_lead;
+            (0..self.phases).for_each(|phase| self.counts[row + phase * self.horizon] = 0);
+        }
+        let error = if unknown { error.max(seen) } else { error };
+        let state = &mut self.by_lead[at];
         state.count = state.count.saturating_add(1);
         state.error += SCALE_RATE.max(1.0 / state.count as f32) * (error - state.error);
         self.counts[phase] = self.counts[phase].saturating_add(1);
         let rate =
             (SCALE_RATE * PHASE_SPEEDUP.min(self.phases as f32)).max(1.0 / f32::from(self.counts[phase]));
         self.by_phase[phase] += rate * (error - self.by_phase[phase]);
+    }
+
+    /// The width of the interval around a forecast of the next reading, which is in `phase`: that of a
+    /// normal's 90 %, or between the outermost levels where that is more. `guess` as in
+    /// [`Self::quantiles`].
+    pub fn width(&self, slot: usize, target: usize, phase: usize, guess: f32) -> f32 {
+        let (at, phase) = (self.lead_at(slot, target, 1), self.phase_at(slot, target, phase, 1));
+        let (_, deviation) = self.deviation(at, phase, guess);
+        let multipliers = &self.multipliers[at * self.levels.len()..][..self.levels.len()];
+        let [first, .., last] = multipliers else { return WIDTH * deviation };
+        deviation * (last - first).max(WIDTH)
+    }
+
+    /// The error scale and the standard deviation of a lead's forecast.
+    fn deviation(&self, at: usize, phase: usize, guess: f32) -> (f32, f32) {
+        let state = self.by_lead[at];
+        if state.count == 0 {
+            return (0.0, guess);
+        }
+        let seen = f32::from(self.counts[phase]);
+        let share = if seen > 30.0 { LEAD_SHARE } else { 3.0 / (seen + 3.0) };
+        let scale = (1.0 - share) * self.by_phase[phase] + share * state.error;
+        (scale, scale * state.recent.max(RECENT_LEAST).sqrt() * DEVIATION)
     }
 
     /// Writes the quantiles around `point` for a target in `phase`, ascending, and gives the error
@@ -170,15 +244,7 @@ impl Intervals {
         bounds: &mut [f32],
     ) -> f32 {
         let (at, phase) = (self.lead_at(slot, target, lead), self.phase_at(slot, target, phase, lead));
-        let state = self.by_lead[at];
-        let (scale, deviation) = if state.count == 0 {
-            (0.0, guess)
-        } else {
-            let seen = f32::from(self.counts[phase]);
-            let share = if seen > 30.0 { LEAD_SHARE } else { 3.0 / (seen + 3.0) };
-            let scale = (1.0 - share) * self.by_phase[phase] + share * state.error;
-            (scale, scale * state.recent.max(0.05).sqrt() * DEVIATION)
-        };
+        let (scale, deviation) = self.deviation(at, phase, guess);
         let multipliers = &self.multipliers[at * self.levels.len()..][..self.levels.len()];
         let mut highest = f32::NEG_INFINITY;
         for (l, multiplier) in multipliers.iter().enumerate() {
@@ -193,7 +259,7 @@ impl Intervals {
     }
 }
 
-const UNSEEN: Lead = Lead { error: 0.0, recent: 1.0, count: 0 };
+const UNSEEN: Lead = Lead { error: 0.0, recent: 1.0, before: 0.0, count: 0 };
 
 impl Rows for Intervals {
     fn grow(&mut self, slots: usize) {
@@ -260,7 +326,7 @@ mod tests {
             let mut bounds = [0.0; 2];
             let scale = intervals.quantiles(0, 0, 0, 1, 0.0, 1.0, &mut bounds);
             let value = if step < 10_000 { 0.0 } else { rng.random_range(-1.0..1.0f32) };
-            intervals.update(0, 0, 0, 1, value, 0.0, scale, &bounds);
+            intervals.update(0, 0, 0, 1, (value, value), 0.0, scale, &bounds);
             widest = bounds.iter().fold(widest, |w, b| w.max(b.abs()));
         }
         assert!(widest < 6.0, "{widest}");
@@ -285,7 +351,7 @@ mod tests {
                 n += 1.0;
                 bounds.iter().enumerate().for_each(|(l, b)| below[l] += f64::from(u8::from(value <= *b)));
             }
-            intervals.update(0, 0, phase, 1, value, 0.0, scale, &bounds);
+            intervals.update(0, 0, phase, 1, (value, value), 0.0, scale, &bounds);
         }
         for (l, want) in [(0, 0.1), (2, 0.9), (3, 0.975)] {
             let got = below[l] / n;

@@ -15,6 +15,9 @@ const TRACE_MAX: f64 = 10.0;
 /// A residual counts as at most this many typical ones.
 const RESIDUAL_MAX: f64 = 4.0;
 const RESIDUAL_RATE: f64 = 0.01;
+/// A residual within so many of the series' deviations is never clipped: after a long calm the first ones
+/// teach.
+const NEVER_CLIPPED: f64 = 0.01;
 /// Features lie within this many deviations.
 const FEATURE_MAX: f64 = 50.0;
 /// The rate of the slow mean that the range stands around.
@@ -49,7 +52,6 @@ struct Head {
     p: [f64; FEATURES * (FEATURES + 1) / 2],
     range: Range,
     readings: u32,
-    spare: u32,
 }
 
 /// One, steps, residuals and the season's terms.
@@ -136,7 +138,7 @@ impl Experts for Arma {
         let now = head.steps;
         let observed = reading.observed && reading.value.is_finite();
         let value = match reading.value.is_finite() {
-            true => head.range.admit(reading.value.clamp(-1e15, 1e15), head.readings),
+            true => reading.value.clamp(-1e15, 1e15),
             false => value_at(ring, now, 1) as f32,
         };
         let unit = f64::from(head.range.deviation());
@@ -198,7 +200,7 @@ fn learn(head: &mut Head, x: &[f64], px: &mut [f64], step: f64) -> f64 {
     }
     let size = error.abs();
     if head.typical > 0.0 {
-        let most = RESIDUAL_MAX * head.typical;
+        let most = (RESIDUAL_MAX * head.typical).max(NEVER_CLIPPED);
         error = error.clamp(-most, most);
         head.typical += RESIDUAL_RATE * (size.min(most) - head.typical);
     } else {
@@ -224,7 +226,7 @@ fn learn(head: &mut Head, x: &[f64], px: &mut [f64], step: f64) -> f64 {
     }
     let said: f64 = head.weights.iter().zip(x).map(|(w, x)| w * x).sum();
     let after = step - said;
-    let most = RESIDUAL_MAX * head.typical;
+    let most = (RESIDUAL_MAX * head.typical).max(NEVER_CLIPPED);
     if after.is_finite() { after.clamp(-most, most) } else { 0.0 }
 }
 

@@ -37,7 +37,6 @@ struct Head {
     steps: u64,
     readings: u32,
     range: Range,
-    spare: u32,
 }
 
 impl Lms {
@@ -102,7 +101,7 @@ impl Experts for Lms {
         let at = (now % self.ring as u64) as usize;
         let observed = reading.observed && reading.value.is_finite();
         let value = match reading.value.is_finite() {
-            true => head.range.admit(reading.value.clamp(-1e15, 1e15), head.readings),
+            true => reading.value.clamp(-1e15, 1e15),
             false => value_at(ring, now, 1),
         };
         ring[at] = value;

@@ -3,7 +3,7 @@ use super::plan::{Base, Plan, PoolShape, TooManyExtras};
 use super::pooled::Pooled;
 use super::range::Range;
 use super::table::{Row, Table};
-use super::turn::{Turn, VALUE_MAX};
+use super::turn::Turn;
 use super::{Experts, Observation};
 use crate::domain::{Damaged, Rows, Take};
 use bytemuck::{Pod, Zeroable};
@@ -43,7 +43,6 @@ pub(super) struct Head {
     pub means: [f32; 2],
     /// What blocks divide by.
     pub unit: f32,
-    pub spare: f32,
 }
 
 impl Head {
@@ -142,11 +141,19 @@ impl Pool {
         self.table.bytes_each()
     }
 
-    /// What of a value is believed: itself, or the end of the sane range of its series. What learns
-    /// from errors takes this, so that no single wild reading stays in it.
-    pub fn admit(&self, slot: usize, target: usize, value: f32) -> f32 {
-        let head = self.table.head(slot, target);
-        head.range.admit(value.clamp(-VALUE_MAX, VALUE_MAX), head.readings)
+    /// Whether a value lies where the series has not been lately.
+    pub fn is_new(&self, slot: usize, target: usize, value: f32) -> bool {
+        self.table.head(slot, target).range.is_new(value)
+    }
+
+    /// Readings of a target that were learnt from.
+    pub fn readings(&self, slot: usize, target: usize) -> u32 {
+        self.table.head(slot, target).readings
+    }
+
+    /// A series has been so far from where it is now, and what is as far is not new to it.
+    pub fn reach_out(&mut self, slot: usize, target: usize, distance: f32) {
+        self.table.row(slot, target).head.range.reach_out(distance);
     }
 
     /// How far the values of a series lie from their slow mean, as the deviation of a normal; 0 while

@@ -2,17 +2,18 @@ use bytemuck::{Pod, Zeroable};
 
 /// The slowest rate of the spread.
 const SPREAD_RATE: f32 = 0.005;
-/// How far from its centre a value may lie, in spreads.
+/// How far from the centre a forecast may lie, in spreads.
 const SPREADS: f32 = 50.0;
-/// And in units of the largest distance that two readings in a row have shown lately.
-const SUSTAINED: f32 = 4.0;
-/// How fast such a distance is forgotten.
+/// And in units of the largest distance that readings have shown lately.
+const REACHES: f32 = 4.0;
+/// How fast such a distance is forgotten: half of it in 700 readings.
 const FORGETTING: f32 = 0.999;
-/// Readings that are taken as they are, before anything is known.
-const YOUNG: u32 = 8;
+/// A level is new to a series beyond so many spreads, and so many of its largest distances.
+const NEW_SPREADS: f32 = 4.0;
+const NEW_REACHES: f32 = 1.25;
 
-/// The sane range of a series: around a slow mean, a robust spread and what two readings in a row have
-/// agreed on. A single wild reading moves it by little; a new level is believed at its second reading.
+/// Where a series has been lately: a slow mean, a robust spread around it, and the largest distance from
+/// it. It learns from what was believed of a reading, so whatever a series has moved to lies within it.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(super) struct Range {
@@ -20,38 +21,38 @@ pub(super) struct Range {
     pub centre: f32,
     /// Mean absolute distance from the centre.
     pub spread: f32,
-    sustained: f32,
-    previous: f32,
+    /// The largest distance from the centre, slowly forgotten.
+    reach: f32,
 }
 
 impl Range {
-    fn width(&self) -> f32 {
-        (SPREADS * self.spread).max(SUSTAINED * self.sustained)
-    }
-
-    /// `value`, or the end of the range that lies next to it.
+    /// A forecast, or the end of the sane range that lies next to it.
     pub fn clamp(&self, value: f32) -> f32 {
-        let width = self.width();
+        let width = (SPREADS * self.spread).max(REACHES * self.reach);
         value.max(self.centre - width).min(self.centre + width)
     }
 
-    /// What of a reading is believed, `readings` having been seen before it.
-    pub fn admit(&self, value: f32, readings: u32) -> f32 {
-        if readings < YOUNG { value } else { self.clamp(value) }
+    /// Whether a value lies where the series has not been lately.
+    pub fn is_new(&self, value: f32) -> bool {
+        (value - self.centre).abs() > (NEW_SPREADS * self.spread).max(NEW_REACHES * self.reach)
     }
 
-    /// Learns from a reading. `rate` is that of the slow mean.
+    /// Learns from what was believed of a reading, `readings` having been seen before it. `rate` is that of
+    /// the slow mean.
     pub fn update(&mut self, value: f32, readings: u32, rate: f32) {
-        let admitted = self.admit(value, readings);
         if readings == 0 {
             self.centre = value;
         }
         let distance = (value - self.centre).abs();
-        self.sustained = (FORGETTING * self.sustained).max(distance.min(self.previous));
-        self.previous = distance;
+        self.reach = (FORGETTING * self.reach).max(distance);
         let young = 1.0 / (readings as f32 + 1.0);
-        self.spread += SPREAD_RATE.max(young) * ((admitted - self.centre).abs() - self.spread);
-        self.centre += rate.max(young) * (admitted - self.centre);
+        self.spread += SPREAD_RATE.max(young) * (distance - self.spread);
+        self.centre += rate.max(young) * (value - self.centre);
+    }
+
+    /// The series has been so far from where it is now.
+    pub fn reach_out(&mut self, distance: f32) {
+        self.reach = self.reach.max(distance.abs());
     }
 
     /// The deviation that a normal of this spread has.
@@ -64,23 +65,25 @@ impl Range {
 mod tests {
     use super::*;
 
-    fn settled() -> Range {
+    #[test]
+    fn what_a_series_has_shown_lies_within_its_range_and_is_not_new() {
         let mut range = Range::default();
         for i in 0..1_000u32 {
             range.update((i as f32 * 0.7).sin(), i, 0.01);
         }
-        range
+        assert!(!range.is_new(1.0) && range.is_new(4.0) && range.is_new(-4.0), "{range:?}");
+        assert!(range.clamp(1e15) < 100.0, "{range:?}");
+        range.update(5_000.0, 1_000, 0.01);
+        assert_eq!(range.clamp(5_000.0), 5_000.0);
+        assert!(!range.is_new(5_000.0));
     }
 
     #[test]
-    fn one_spike_is_not_believed_and_a_new_level_is() {
-        let (before, mut range) = (settled(), settled());
-        range.update(1e15, 1_000, 0.01);
-        assert!(range.spread < 1.5 * before.spread && range.centre < 1.0, "{range:?}");
-        range.update(0.5, 1_001, 0.01);
-        assert!(range.clamp(1e15) < 100.0, "{range:?}");
-        range.update(5_000.0, 1_002, 0.01);
-        range.update(5_000.0, 1_003, 0.01);
-        assert_eq!(range.clamp(5_000.0), 5_000.0);
+    fn a_series_that_never_moved_finds_everything_else_new() {
+        let mut range = Range::default();
+        (0..50).for_each(|i| range.update(3.0, i, 0.01));
+        assert!(!range.is_new(3.0) && range.is_new(3.000_001) && range.clamp(9.0) == 3.0);
+        range.update(9.0, 50, 0.01);
+        assert!(range.clamp(9.0) == 9.0 && !range.is_new(9.0));
     }
 }

@@ -20,7 +20,7 @@ const CORRECTION_MAX: f32 = 1_000.0;
 /// A block's unit is kept while the deviation stays within this factor of it.
 const UNIT_FIT: f32 = 8.0;
 /// And values within this, so that their squares are finite.
-pub(super) const VALUE_MAX: f32 = 1e15;
+const VALUE_MAX: f32 = 1e15;
 /// A spread below this is none: its square is no number of normal size.
 const SPREAD_LEAST: f32 = 1e-15;
 /// The value `age` steps before step `now`; before the start it is that of a season later, and of the
@@ -55,8 +55,7 @@ impl Turn<'_> {
         let at = (now % ring as u64) as usize;
         let observed = reading.observed && reading.value.is_finite();
         let value = if reading.value.is_finite() {
-            let value = reading.value.clamp(-VALUE_MAX, VALUE_MAX);
-            self.row.head.range.admit(value, self.row.head.readings)
+            reading.value.clamp(-VALUE_MAX, VALUE_MAX)
         } else {
             self.row.floats[if at == 0 { ring - 1 } else { at - 1 }]
         };

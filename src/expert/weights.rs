@@ -7,6 +7,9 @@ pub(super) const GAIN_UNIT: f32 = 1024.0;
 /// Errors are clipped at this many times their recent size, which learns from at most twice that.
 const CLIP: f32 = 2.0;
 const ERROR_RATE: f32 = 0.005;
+/// An error within this many of the block's units is never clipped: after a long calm, in which errors
+/// have no size, the first ones teach.
+const NEVER_CLIPPED: f32 = 0.01;
 
 /// The most features of a block.
 pub(super) const FEATURES_MAX: usize = 160;
@@ -123,8 +126,9 @@ fn clipped(error: f32, recent: &mut f32, rate: f32) -> f32 {
         *recent = size;
         return error;
     }
-    *recent += rate * (size.min(2.0 * CLIP * most) - most);
-    error.clamp(-CLIP * most, CLIP * most)
+    *recent += rate * (size.min((2.0 * CLIP * most).max(NEVER_CLIPPED)) - most);
+    let clip = (CLIP * most).max(NEVER_CLIPPED);
+    error.clamp(-clip, clip)
 }
 
 /// Rounds features to what the ring keeps of them, in place, so that forecasting and learning see the

@@ -53,12 +53,21 @@ struct Stand {
 const KNOWN: u32 = 1;
 const BROKEN: u32 = 2;
 
+/// An anchor that a target had before a step of its series; none where the step is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct Moved {
+    step: u64,
+    anchor: f64,
+}
+
 /// The scales and the anchors of a shard's series.
 ///
 /// A value's anchor is the first finite value of its series. Everything behind this door is held
 /// relative to it in f32 ([`Frame`]), so that a position or a meter's count keeps its small differences.
 /// Where targets are differenced, their scales are those of their steps, and after a break an anchor is
 /// found anew such that a series goes on where it stood: nobody behind the door can tell what has changed.
+/// So it is after a level shift: the anchor moves instead of the series.
 #[derive(Debug)]
 pub struct Scaler {
     /// What a new series has. `[width]`
@@ -74,6 +83,9 @@ pub struct Scaler {
     parallels: Vec<f64>,
     /// `[slots, differenced]`
     stands: Vec<Stand>,
+    targets: usize,
+    /// The last two moves of each target's anchor, the newest first. `[slots, targets]`
+    moved: Vec<[Moved; 2]>,
 }
 
 impl Scaler {
@@ -92,13 +104,16 @@ impl Scaler {
             scales: Vec::new(),
             parallels: Vec::new(),
             stands: Vec::new(),
+            targets: 0,
+            moved: Vec::new(),
         }
     }
 
     /// What becomes of targets.
     pub fn with_targets(self, stream: &Stream) -> Self {
         let differenced = if stream.difference { stream.targets.len() } else { 0 };
-        Self { transform: stream.transform, position: stream.position, differenced, ..self }
+        let targets = stream.targets.len();
+        Self { transform: stream.transform, position: stream.position, differenced, targets, ..self }
     }
 
     fn stand(&self, slot: Slot, target: usize) -> Stand {
@@ -116,6 +131,48 @@ impl Scaler {
     pub fn interrupt(&mut self, slot: Slot) {
         let stands = &mut self.stands[slot.index() * self.differenced..][..self.differenced];
         stands.iter_mut().filter(|stand| stand.state == KNOWN).for_each(|stand| stand.state = BROKEN);
+        self.moved[slot.index() * self.targets..][..self.targets].fill_with(Default::default);
+    }
+
+    /// Moves a target's anchor at a step of its series such that a value, which was held as `from`, is held as
+    /// `to`. Gives by how much everything is held higher from now on.
+    pub fn shift(&mut self, slot: Slot, target: usize, step: u64, value: f64, [from, to]: [f32; 2]) -> f32 {
+        let frame = self.frame(slot, target);
+        // What can't be held as it is moves no further than what can.
+        let value = if f64::from(from.abs()) < LARGEST { value } else { frame.tell(from) };
+        self.move_anchor(slot, target, step, frame.anchor_of(value, to))
+    }
+
+    /// By how much a target would be held higher if its anchor's last move were taken back; `None` when there
+    /// was none.
+    pub fn back(&self, slot: Slot, target: usize) -> Option<f32> {
+        let [last, _] = self.moved[slot.index() * self.targets + target];
+        let frame = self.frame(slot, target);
+        (last.step > 0).then(|| frame.higher_from(last.anchor))
+    }
+
+    /// Takes the last move of a target's anchor back at a step of its series; gives what [`Self::back`] did.
+    pub fn shift_back(&mut self, slot: Slot, target: usize, step: u64) -> f32 {
+        let [last, _] = self.moved[slot.index() * self.targets + target];
+        self.move_anchor(slot, target, step, last.anchor)
+    }
+
+    fn move_anchor(&mut self, slot: Slot, target: usize, step: u64, anchor: f64) -> f32 {
+        let by = self.frame(slot, target).higher_from(anchor);
+        let old = std::mem::replace(&mut self.anchors[slot.index() * self.width + target], anchor);
+        let [last, older] = &mut self.moved[slot.index() * self.targets + target];
+        *older = std::mem::replace(last, Moved { step, anchor: old });
+        by
+    }
+
+    /// How a target was held at a step of its series, as far back as its anchor's last two moves.
+    pub fn frame_at(&self, slot: Slot, target: usize, step: u64) -> Frame {
+        let frame = self.frame(slot, target);
+        match self.moved[slot.index() * self.targets + target] {
+            [last, older] if step < last.step && step < older.step => frame.with_anchor(older.anchor),
+            [last, _] if step < last.step => frame.with_anchor(last.anchor),
+            _ => frame,
+        }
     }
 
     /// Finds the anchor by which a target's value stands where it stood.
@@ -216,6 +273,7 @@ impl Rows for Scaler {
         self.stands.resize(self.stands.len().max(slots * self.differenced), Stand::default());
         let positions = if self.position.is_some() { slots } else { 0 };
         self.parallels.resize(self.parallels.len().max(positions), 0.0);
+        self.moved.resize(self.moved.len().max(slots * self.targets), Default::default());
     }
 
     fn reset(&mut self, slot: usize) {
@@ -225,6 +283,7 @@ impl Rows for Scaler {
         }
         self.stands[slot * self.differenced..][..self.differenced].fill(Stand::default());
         self.parallels.get_mut(slot).into_iter().for_each(|parallel| *parallel = 0.0);
+        self.moved[slot * self.targets..][..self.targets].fill_with(Default::default);
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
@@ -232,6 +291,7 @@ impl Rows for Scaler {
         put(out, &self.scales[slot * self.width..][..self.width]);
         put(out, &self.stands[slot * self.differenced..][..self.differenced]);
         self.parallels.get(slot).into_iter().for_each(|parallel| put(out, &[*parallel]));
+        put(out, &self.moved[slot * self.targets..][..self.targets]);
     }
 
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
@@ -241,7 +301,7 @@ impl Rows for Scaler {
         if let Some(parallel) = self.parallels.get_mut(slot) {
             *parallel = row.one()?;
         }
-        Ok(())
+        row.fill(&mut self.moved[slot * self.targets..][..self.targets])
     }
 
     fn memory(&self) -> usize {
@@ -249,6 +309,7 @@ impl Rows for Scaler {
             + self.scales.capacity() * size_of::<Scale>()
             + self.parallels.capacity() * size_of::<f64>()
             + self.stands.capacity() * size_of::<Stand>()
+            + self.moved.capacity() * size_of::<[Moved; 2]>()
     }
 }
 

@@ -143,6 +143,11 @@ impl Anomalies {
         }
     }
 
+    /// Everything of a target is held higher by this from now on.
+    pub fn shift(&mut self, slot: usize, target: usize, by: f32) {
+        self.rows[slot * self.targets + target].path.iter_mut().for_each(|expected| *expected += by);
+    }
+
     /// A step whose value is missing: before [`Self::expect`].
     pub fn miss(&mut self, slot: usize, target: usize) {
         let row = &mut self.rows[slot * self.targets + target];
