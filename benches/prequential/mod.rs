@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tidecast::config::{self, Accuracy};
 use tidecast::domain::{Grid, Interval, Leads, Level, Levels, Rows};
-use tidecast::evaluation::{Intervals, Waiting};
+use tidecast::evaluation::{Actual, Intervals, Waiting};
 use tidecast::expert::{Experts, MIXED, Mixer, Observation, Pool, PoolShape};
 use tidecast::series::Calendar;
 
@@ -151,7 +151,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
         let cell = series.first + t as i64;
         let features = &calendar.features(cell)[..extras];
         let began = Instant::now();
-        let value = pool.admit(0, 0, (value - anchor) as f32);
+        let value = (value - anchor) as f32;
         waiting.matured(0, 0, now, &mut matured);
         let (by_each, by_all) = matured[..(experts + MIXED) * learnt].split_at(experts * learnt);
         mixer.learn(0, 0, value, by_each, by_all);
@@ -165,7 +165,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
                 intervals.quantiles(0, 0, intervals.phase(cell), i + 1, point, 0.0, &mut bounds)
             };
             let phase = intervals.phase(cell);
-            intervals.update(0, 0, phase, i + 1, value, point, given, &bounds);
+            intervals.update(0, 0, phase, i + 1, Actual::whole(value), point, given, &bounds);
         }
         let began_pool = Instant::now();
         let reading = Observation { value, observed: true, clock: cell, extras: features };

@@ -15,6 +15,7 @@ mod load;
 mod model;
 mod position;
 mod promotion;
+mod range;
 mod seasons;
 mod section;
 mod store;

@@ -8,10 +8,13 @@ use super::holidays::{Holidays, holidays};
 use super::model::{Base, Model, model};
 use super::position::{check_limits, position};
 use super::promotion::{Promotion, promotion};
+use super::range::ranges;
 use super::seasons::{SeasonsFrom, seasons};
 use super::section::{Section, parse_duration};
 use super::training::{Training, training};
-use crate::domain::{Aggregate, Grid, Interval, Leads, Level, Levels, Position, StreamName, Transform};
+use crate::domain::{
+    Aggregate, Grid, Interval, Leads, Level, Levels, Position, StreamName, Transform, ValueRange,
+};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +34,8 @@ pub struct Stream {
     pub difference: bool,
     /// Which targets are a position, if any are.
     pub position: Option<Position>,
+    /// Between which values each target lies.
+    pub ranges: Vec<ValueRange>,
     pub covariates: Vec<String>,
     /// The covariates whose values at the leads come with each reading, by their place among the
     /// covariates.
@@ -152,6 +157,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let transform = s.choice("transform", &transforms);
     let difference = s.flag("difference", false);
     let position = position(&mut s, &targets, transform);
+    let ranges = ranges(&mut s, &targets, position);
     let covariates = s.texts("covariates").unwrap_or_default();
     let known_ahead = of_covariates(&mut s, "known_ahead", &covariates);
     let attributes = of_covariates(&mut s, "attributes", &covariates);
@@ -239,6 +245,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
         transform,
         difference,
         position,
+        ranges,
         covariates,
         known_ahead,
         attributes,

@@ -45,10 +45,6 @@ impl Frame {
         self.transform.apply(value) - f64::from(held) / self.per_unit
     }
 
-    pub fn anchor(self) -> f64 {
-        self.anchor
-    }
-
     /// The same with another anchor.
     pub fn with_anchor(self, anchor: f64) -> Self {
         Self { anchor, ..self }

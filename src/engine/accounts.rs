@@ -1,8 +1,21 @@
-use crate::telemetry::{Discard, Eviction};
+use crate::domain::EventTime;
+use crate::telemetry::{Discard, Doubt, Eviction};
+
+/// A reading that was not taken as it came, as an example of its kind.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Doubted {
+    pub series: String,
+    /// Its place among the stream's targets.
+    pub target: usize,
+    pub time: EventTime,
+    pub value: f64,
+    /// What was forecast of it.
+    pub expected: f64,
+}
 
 /// What became of a shard's readings since this was last taken: each stands once among `answered`,
 /// `thinned`, `aggregated`, `silent`, `discarded` and those that are held.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Accounts {
     pub offered: u64,
     pub answered: u64,
@@ -14,6 +27,10 @@ pub struct Accounts {
     pub silent: u64,
     /// By [`Discard`].
     discarded: [u64; Discard::ALL.len()],
+    /// Targets of readings that were stepped, by [`Doubt`].
+    doubted: [u64; Doubt::ALL.len()],
+    /// The first of each.
+    doubts: [Option<Doubted>; Doubt::ALL.len()],
     /// Series, by [`Eviction`].
     evicted: [u64; Eviction::ALL.len()],
     /// Readings that were held back when the accounts were opened.
@@ -42,12 +59,27 @@ impl Accounts {
         }
     }
 
+    /// Nothing is allocated but for the first of its kind.
+    pub(super) fn doubt(&mut self, why: Doubt, example: impl FnOnce() -> Doubted) {
+        self.doubted[why as usize] += 1;
+        self.doubts[why as usize].get_or_insert_with(example);
+    }
+
     pub(super) fn evict(&mut self, why: Eviction, series: u64) {
         self.evicted[why as usize] += series;
     }
 
     pub fn discarded(&self, why: Discard) -> u64 {
         self.discarded[why as usize]
+    }
+
+    pub fn doubted(&self, why: Doubt) -> u64 {
+        self.doubted[why as usize]
+    }
+
+    /// The first target that was not taken as it came, of a kind.
+    pub fn doubt_of(&self, why: Doubt) -> Option<&Doubted> {
+        self.doubts[why as usize].as_ref()
     }
 
     pub fn evicted(&self, why: Eviction) -> u64 {

@@ -3,7 +3,7 @@
 
 use crate::config::{Accuracy, Base, SeasonsFrom, Stream};
 use crate::domain::{Damaged, Leads, Rows, Take};
-use crate::evaluation::{Belief, Expected, Intervals, LeadErrors, Outliers, Waiting};
+use crate::evaluation::{Actual, Belief, Expected, Intervals, LeadErrors, Outliers, Waiting};
 use crate::expert::{Experts, MIXED, Mixer, Observation, Panel, TooManyExtras};
 use crate::series::{Features, Scale};
 
@@ -275,13 +275,13 @@ impl Mixture {
     }
 
     /// What of a value is believed. `back`: by how much it would be held higher if the last level shift were
-    /// taken back; `was_so_before`: whether it was so a season ago, to within a distance.
+    /// taken back; `stepped_before`: whether the series made this step a season ago, to within a distance.
     pub fn believe(
         &mut self,
         at: At,
         value: f32,
         back: Option<f32>,
-        was_so_before: impl FnOnce(f32) -> bool,
+        stepped_before: impl FnOnce(f32) -> bool,
     ) -> Belief {
         let At { slot, target, clock, .. } = at;
         let (deviation, phase) = (self.panel.deviation(slot, target), self.intervals.phase(clock));
@@ -292,7 +292,7 @@ impl Mixture {
             back,
             readings: self.panel.readings(slot, target),
         };
-        let belief = self.outliers.judge(slot, target, value, &expected, was_so_before);
+        let belief = self.outliers.judge(slot, target, value, &expected, stepped_before);
         if belief == Belief::Back {
             self.panel.reach_out(slot, target, back.unwrap_or(0.0));
         }
@@ -316,15 +316,15 @@ impl Mixture {
 
     /// Learns from a value that has arrived, of all that was said of it: `judge` gets that, the
     /// bounds that were given with it, and the error scale that these were made with, by learnt lead. Gives by how much a network's base was wrong, in
-    /// its units; not a number where there was none. `value` is what is believed of what was `observed`.
+    /// its units; not a number where there was none. Learns from what is believed of it.
     pub fn learn(
         &mut self,
         at: At,
-        (observed, value): (f32, f32),
+        actual: Actual,
         scale: &Scale,
         mut judge: impl FnMut(&Matured<'_>, usize, &[f32], f32),
     ) -> &[f32] {
-        let At { slot, target, now, clock } = at;
+        let (At { slot, target, now, clock }, value) = (at, actual.believed);
         let n = self.leads.len();
         self.waiting.matured(slot, target, now, &mut self.matured);
         let deviation = self.panel.deviation(slot, target);
@@ -356,7 +356,7 @@ impl Mixture {
                 intervals.quantiles(slot, target, phase, i + 1, point, 0.0, bounds)
             });
             judge(&matured, i, bounds, scale);
-            intervals.update(slot, target, phase, i + 1, (observed, value), point, scale, bounds);
+            intervals.update(slot, target, phase, i + 1, actual, point, scale, bounds);
         }
         &self.errors
     }

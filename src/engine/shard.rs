@@ -11,7 +11,7 @@ use crate::domain::{Degraded, EventTime, ModelVersion, Partial, Reading, Rows};
 use crate::evaluation::{DriftFound, Summary};
 use crate::nn::Error;
 use crate::series::{
-    Admission, Capacity, Directory, Features, Holding, Order, Outlook, Place, Recent, Scaler, Slot,
+    Admission, Capacity, Directory, Features, Holding, Order, Outlook, Place, Recent, Scaler, Slot, Support,
     WindowCopy, WindowView, Windows,
 };
 use crate::telemetry::{Discard, Eviction, Invariant, Violations};
@@ -38,6 +38,7 @@ pub struct Shard {
     pub(super) cells: Option<Cells>,
     pub(super) rounds: Rounds,
     pub(super) scaler: Scaler,
+    pub(super) support: Support,
     pub(super) recent: Recent,
     pub(super) outlook: Outlook,
     /// The windows of series that are learnt from, and shorter ones of all others.
@@ -120,6 +121,7 @@ impl Shard {
                 column.checked_sub(targets).is_some_and(|c| stream.attributes.contains(&c))
             })
             .with_targets(&stream),
+            support: Support::new(&stream.ranges, stream.transform),
             recent: Recent::new(recent(&features), targets, width, timed),
             outlook: Outlook::new(stream.known_ahead.len(), stream.horizon),
             learnt: Windows::new(learnt, own, targets, leads.learnt(), timed),
@@ -151,13 +153,14 @@ impl Shard {
 
     /// Everything that is kept per series, besides the hidden states.
     pub(super) fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
-        let own: [&dyn Rows; 5] = [&self.scaler, &self.recent, &self.outlook, &self.learnt, &self.others];
+        let own: [&dyn Rows; 6] =
+            [&self.scaler, &self.support, &self.recent, &self.outlook, &self.learnt, &self.others];
         own.into_iter().chain(self.mixture.tables()).chain(self.alarms.tables())
     }
 
     pub(super) fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {
-        let Self { scaler, recent, outlook, learnt, others, mixture, alarms, .. } = self;
-        let own: [&mut dyn Rows; 5] = [scaler, recent, outlook, learnt, others];
+        let Self { scaler, support, recent, outlook, learnt, others, mixture, alarms, .. } = self;
+        let own: [&mut dyn Rows; 6] = [scaler, support, recent, outlook, learnt, others];
         own.into_iter().chain(mixture.tables_mut()).chain(alarms.tables_mut())
     }
 

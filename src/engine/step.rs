@@ -1,6 +1,7 @@
 //! A round from end to end, a tile of series at a time: what is said of one waits in the cache for its
 //! network.
 
+use super::accounts::Doubted;
 use super::mixture::{At, Lanes};
 use super::rounds::{Answer, Observed, Turn};
 use super::shard::Shard;
@@ -8,11 +9,11 @@ use crate::config::{Fill, Stream};
 use crate::domain::{
     AnomalyScore, Crossing, EventTime, Forecast, Frame, ModelVersion, Rows, TargetForecast, Transform,
 };
-use crate::evaluation::{Arrived, Belief};
+use crate::evaluation::{Actual, Arrived, Belief};
 use crate::expert::Observation;
 use crate::nn::Error;
 use crate::series::{Features, Slot};
-use crate::telemetry::Invariant;
+use crate::telemetry::{Doubt, Invariant};
 
 /// Series that are taken in, stepped and answered together.
 const TILE: usize = 128;
@@ -34,6 +35,7 @@ pub struct Emitted<'a> {
     /// `[targets, lanes, horizon]`
     said: &'a [f32],
     frames: &'a [Frame],
+    supports: &'a [[f64; 2]],
     lanes: Lanes,
     horizon: usize,
 }
@@ -44,7 +46,8 @@ impl Emitted<'_> {
     pub fn said(&self, judged: usize, target: usize, lead: usize) -> f64 {
         let lane = self.lanes.judged().nth(judged).expect("one of those that are judged");
         let at = (target * self.lanes.count() + lane) * self.horizon + lead - 1;
-        self.frames[target].tell(self.said[at])
+        let [lowest, highest] = self.supports[target];
+        self.frames[target].tell(self.said[at]).clamp(lowest, highest)
     }
 
     /// What one of the networks said by itself, in the order of the config.
@@ -89,6 +92,8 @@ pub(super) struct Buffers {
     lead_scales: Vec<f32>,
     /// `[targets]`
     frames: Vec<Frame>,
+    /// Between which values each target is told. `[targets]`
+    supports: Vec<[f64; 2]>,
     forecast: Forecast,
     /// For each learnt lead which of the summary's buckets it is.
     buckets: Vec<Option<usize>>,
@@ -127,6 +132,7 @@ impl Buffers {
             bases: vec![0.0; targets * leads.len()],
             lead_scales: vec![0.0; targets * leads.len()],
             frames: vec![Frame::new(Transform::None, 0.0); targets],
+            supports: vec![[f64::NEG_INFINITY, f64::INFINITY]; targets],
             forecast: Forecast {
                 origin: EventTime::MIN,
                 degraded: None,
@@ -274,11 +280,11 @@ impl Shard {
                 let at = At { target: column, ..place };
                 self.buffers.observed[column] = is_seen;
                 if is_seen {
-                    let (held, believed) = self.believe(at, turn, value);
-                    self.buffers.believed[column] = believed;
-                    self.score(at, value, (held, believed), tile_at);
-                    self.scaler.update(slot, column, believed);
-                    value = held;
+                    let actual = self.believe(at, turn, value);
+                    self.buffers.believed[column] = actual.believed;
+                    self.score(at, actual, tile_at);
+                    self.scaler.update(slot, column, actual.believed);
+                    value = actual.held;
                 } else {
                     let expected = match self.stream.fill {
                         Fill::Forecast => self.mixture.expected(at),
@@ -306,24 +312,25 @@ impl Shard {
     }
 
     /// How a target's value is held, and what of it is believed.
-    fn believe(&mut self, at: At, turn: &Turn, value: f32) -> (f32, f32) {
+    fn believe(&mut self, at: At, turn: &Turn, value: f32) -> Actual {
         let (slot, target, now) = (turn.slot, at.target, at.now);
-        let (scaler, recent) = (&self.scaler, self.recent.view(slot));
-        let back = scaler.back(slot, target);
-        let (frame, seasons) = (scaler.frame(slot, target), &self.stream.seasons);
-        let was_so_before = |distance: f32| {
-            seasons.iter().filter(|season| recent.observed(**season - 1, target)).any(|season| {
-                let was = scaler.frame_at(slot, target, now - *season as u64);
-                let then = recent.value(season - 1, target) + was.higher_from(frame.anchor());
-                (then - value).abs() <= distance
-            })
+        let (back, recent) = (self.scaler.back(slot, target), self.recent.view(slot));
+        let step = value - self.mixture.last_believed(at.slot, target);
+        let stepped_before = |distance: f32| {
+            let seasons = self.stream.seasons.iter().filter(|season| recent.observed(**season, target));
+            let mut steps = seasons.map(|m| recent.value(m - 1, target) - recent.value(*m, target));
+            steps.any(|then| (step - then).abs() <= distance)
         };
-        let belief = self.mixture.believe(at, value, back, was_so_before);
+        let belief = self.mixture.believe(at, value, back, stepped_before);
         let expected = self.mixture.expected(at);
         let raw = turn.observed.as_ref().map_or(f64::NAN, |o| self.rounds.values(o)[target]);
+        if !matches!(belief, Belief::Clipped(_)) {
+            self.support.learn(slot, target, raw);
+        }
+        self.account_for(turn, target, belief, (raw, expected));
         let (by, held) = match belief {
-            Belief::Whole => return (value, value),
-            Belief::Clipped(believed) => return (value, believed),
+            Belief::Whole => return Actual::whole(value),
+            Belief::Clipped(believed) => return Actual { believed, ..Actual::whole(value) },
             Belief::Shift => (self.scaler.shift(slot, target, now, raw, [value, expected]), expected),
             Belief::Back => {
                 let by = self.scaler.shift_back(slot, target, now);
@@ -331,7 +338,25 @@ impl Shard {
             }
         };
         self.alarms.shift(at, by);
-        (held, held)
+        Actual { told: value, held, believed: held }
+    }
+
+    /// Accounts for a target that is not taken as it came.
+    fn account_for(&mut self, turn: &Turn, target: usize, belief: Belief, (value, expected): (f64, f32)) {
+        let why = match belief {
+            Belief::Whole => return,
+            Belief::Clipped(_) => Doubt::Outlier,
+            Belief::Shift | Belief::Back => Doubt::LevelShift,
+        };
+        let Some(observed) = turn.observed.as_ref().filter(|o| o.answer != Answer::Silent) else { return };
+        let (rounds, grid, scaler) = (&self.rounds, &self.stream.grid, &self.scaler);
+        self.accounts.doubt(why, || Doubted {
+            series: rounds.name(observed).to_owned(),
+            target,
+            time: grid.start_of(turn.cell),
+            value,
+            expected: scaler.frame(turn.slot, target).tell(expected),
+        });
     }
 
     /// Takes in what a reading says of its leads.
@@ -347,8 +372,7 @@ impl Shard {
     }
 
     /// Scores the forecasts that speak of a value against it: predict, score, learn.
-    /// `value` is the reading as forecasts of it were held, `held` as it is now.
-    fn score(&mut self, at: At, value: f32, (held, believed): (f32, f32), tile_at: usize) {
+    fn score(&mut self, at: At, actual: Actual, tile_at: usize) {
         let scale = self.scaler.scales(Slot(at.slot as u32))[at.target];
         let per_deviation = if scale.readings() < SHOWN_AFTER { f32::NAN } else { 1.0 / scale.deviation() };
         let (summary, alarms, buckets) = (&mut self.summary, &mut self.alarms, &self.buffers.buckets);
@@ -358,21 +382,22 @@ impl Shard {
         let lanes = self.mixture.lanes;
         let deviation = self.mixture.deviation(at.slot, at.target);
         alarms.begin_target();
-        let errors = self.mixture.learn(at, (value, believed), &scale, |matured, lead, bounds, error_scale| {
+        let errors = self.mixture.learn(at, actual, &scale, |matured, lead, bounds, error_scale| {
             let point = matured.said(lanes.point(), lead);
             if lead == 0 {
                 expected[0] = point;
                 expected[1..].copy_from_slice(bounds);
             }
-            alarms.said(at, lead, Arrived { value: held, point, deviation, bounds }, error_scale);
+            alarms.said(at, lead, Arrived { value: actual.held, point, deviation, bounds }, error_scale);
             let Some(bucket) = buckets[lead] else { return };
             for (judged, lane) in lanes.judged().enumerate() {
-                let error = (matured.said(lane, lead) - value).abs();
+                let error = (matured.said(lane, lead) - actual.told).abs();
                 summary.add_error(judged, bucket, error * per_deviation);
             }
-            summary.add_coverage(bucket, value, bounds);
+            summary.add_coverage(bucket, actual.told, bounds);
         });
-        self.alarms.end_target(at, self.scaler.standardised(Slot(at.slot as u32), at.target, believed));
+        self.alarms
+            .end_target(at, self.scaler.standardised(Slot(at.slot as u32), at.target, actual.believed));
         if self.learnt.holds(Slot(at.slot as u32)) {
             self.learnt.arrive(Slot(at.slot as u32), at.target, errors);
         }
@@ -442,7 +467,9 @@ impl Shard {
             let recent = self.recent.view(slot);
             let is_seen = recent.observed(0, target);
             let b = &mut self.buffers;
+            let [lowest, highest] = self.support.of(slot, target);
             b.frames[target] = frame;
+            b.supports[target] = [lowest, highest];
             let out = &mut b.forecast.targets[target];
             let reading = turn.observed.as_ref().filter(|_| is_seen);
             out.last = reading.map(|observed| frame.in_range(self.rounds.values(observed)[target]));
@@ -462,8 +489,10 @@ impl Shard {
             let expected = &b.expected[(tile_at * targets + target) * each..][..each];
             out.expected.clear();
             if expected[0].is_finite() {
+                let told = expected[1..].iter().map(|bound| frame.tell_around(*bound, expected[0]));
                 out.expected.push(frame.tell(expected[0]));
-                out.expected.extend(expected[1..].iter().map(|bound| frame.tell_around(*bound, expected[0])));
+                out.expected.extend(told);
+                out.expected.iter_mut().for_each(|value| *value = value.clamp(lowest, highest));
             }
             let deviation = self.mixture.deviation(at.slot, target);
             let (violations, alarms) = (&mut self.violations, &mut self.alarms);
@@ -471,9 +500,10 @@ impl Shard {
                 alarms.forecast(target, lead, (point, deviation), bounds, (frame, believed));
                 let ascends = bounds.is_sorted() && bounds.iter().all(|bound| bound.is_finite());
                 violations.check(Invariant::QuantilesAscend, ascends);
-                out.yhat[lead - 1] = frame.tell(point);
+                out.yhat[lead - 1] = frame.tell(point).clamp(lowest, highest);
                 for (level, bound) in bounds.iter().enumerate() {
-                    out.quantiles[level * h + lead - 1] = frame.tell_around(*bound, point);
+                    let told = frame.tell_around(*bound, point).clamp(lowest, highest);
+                    out.quantiles[level * h + lead - 1] = told;
                 }
             });
             // A forecast from a filled cell is stepped on, but never judged.
@@ -514,6 +544,7 @@ impl Shard {
             forecast: &self.buffers.forecast,
             said: &self.buffers.said[tile_at * width..][..width],
             frames: &self.buffers.frames,
+            supports: &self.buffers.supports,
             lanes,
             horizon: h,
         });

@@ -1,3 +1,4 @@
+use super::Actual;
 use crate::domain::{Damaged, Levels, Rows, Take, put};
 
 /// Half-life of about 500 matured forecasts.
@@ -6,20 +7,20 @@ const SCALE_RATE: f32 = 1.0 - 0.998_614_6;
 const PHASE_SPEEDUP: f32 = 24.0;
 const LEAD_SHARE: f32 = 0.05;
 const RECENT_RATE: f32 = 0.01;
-/// And at least this.
-const RECENT_LEAST: f32 = 0.05;
-/// A recent error counts as at most this many scales.
+/// A recent error counts as at most this many scales, and all of them as at least so many.
 const RECENT_MAX: f32 = 8.0;
-/// Two errors in a row beyond so many times what was given are a new scale.
-const OUT_OF_SCALE: f32 = 5.0;
+const RECENT_LEAST: f32 = 0.05;
+/// Two errors in a row beyond so many times what was given are a new scale: at lead 1, and at longer ones,
+/// whose errors come in rows.
+const OUT_OF_SCALE: [f32; 2] = [5.0, 12.0];
 /// Beyond so many nothing is known of the errors any more.
 const UNKNOWN: f32 = 32.0;
 /// The mean of absolute errors over the mean of the smaller of two, of a normal.
 const OF_SMALLER: f32 = 1.7;
 /// How fast a new scale is followed.
 const QUICK_RATE: f32 = 0.1;
-/// The width of a normal's 90 % interval, in deviations.
-const WIDTH: f32 = 3.29;
+/// The share of a normal within so many deviations of its width.
+const WIDE: (f32, f32) = (0.9, 3.29);
 const MULTIPLIER_RATE: f32 = 0.001;
 /// Far levels would step too wildly with the plain factor exp(z²).
 const MOST_FACTOR: f32 = 60.0;
@@ -133,8 +134,8 @@ impl Intervals {
     }
 
     /// Learns from a target that has arrived: `phase` is the target's, `scale` and `bounds` are what
-    /// [`Self::quantiles`] gave when `point` was made. Bounds learn from what was `observed`, scales from
-    /// what is believed of it.
+    /// [`Self::quantiles`] gave when `point` was made. Bounds learn from the reading as it was told, scales
+    /// from what is believed of it.
     ///
     /// Two errors in a row that are out of all proportion to what was given are a new scale, as after a long
     /// calm: the interval follows them at once, and forgets them as fast when they are over.
@@ -145,12 +146,12 @@ impl Intervals {
         target: usize,
         phase: usize,
         lead: usize,
-        (observed, believed): (f32, f32),
+        actual: Actual,
         point: f32,
         scale: f32,
         bounds: &[f32],
     ) {
-        let (error, seen) = ((believed - point).abs(), (observed - point).abs());
+        let (error, seen) = ((actual.believed - point).abs(), (actual.held - point).abs());
         if !(error + seen).is_finite() {
             return;
         }
@@ -160,7 +161,7 @@ impl Intervals {
         let mut unknown = false;
         if state.count > 0 && scale > 0.0 {
             for (l, multiplier) in multipliers.iter_mut().enumerate() {
-                let below = if observed <= bounds[l] { 1.0 } else { 0.0 };
+                let below = if actual.told <= bounds[l] { 1.0 } else { 0.0 };
                 *multiplier += MULTIPLIER_RATE * self.factors[l] * (self.levels[l] - below);
                 let side = self.normal[l].signum() * MULTIPLIER_MAX;
                 *multiplier = multiplier.clamp(side.min(0.0), side.max(0.0));
@@ -176,7 +177,7 @@ impl Intervals {
             let surprise = seen / (scale * state.recent.max(RECENT_LEAST).sqrt());
             let both = surprise.min(state.before);
             unknown = both > UNKNOWN;
-            if both > OUT_OF_SCALE && !unknown {
+            if both > OUT_OF_SCALE[usize::from(lead > 1)] && !unknown {
                 state.recent = state.recent.max(RECENT_LEAST) * (OF_SMALLER * both).powi(2);
                 for (multiplier, normal) in multipliers.iter_mut().zip(&self.normal) {
                     *multiplier = if multiplier.abs() < normal.abs() { *normal } else { *multiplier };
@@ -206,15 +207,17 @@ impl Intervals {
         self.by_phase[phase] += rate * (error - self.by_phase[phase]);
     }
 
-    /// The width of the interval around a forecast of the next reading, which is in `phase`: that of a
-    /// normal's 90 %, or between the outermost levels where that is more. `guess` as in
+    /// The width of the interval around a forecast of the next reading, which is in `phase`: between the
+    /// outermost levels where these hold 90 %, else at least that of a normal. `guess` as in
     /// [`Self::quantiles`].
     pub fn width(&self, slot: usize, target: usize, phase: usize, guess: f32) -> f32 {
         let (at, phase) = (self.lead_at(slot, target, 1), self.phase_at(slot, target, phase, 1));
         let (_, deviation) = self.deviation(at, phase, guess);
         let multipliers = &self.multipliers[at * self.levels.len()..][..self.levels.len()];
-        let [first, .., last] = multipliers else { return WIDTH * deviation };
-        deviation * (last - first).max(WIDTH)
+        let ends = |all: &[f32]| all.last().unwrap_or(&0.0) - all.first().unwrap_or(&0.0);
+        let (share, width) = WIDE;
+        let least = if ends(&self.levels) > share - 1e-3 { 0.0 } else { width };
+        deviation * ends(multipliers).max(least)
     }
 
     /// The error scale and the standard deviation of a lead's forecast.
@@ -326,7 +329,7 @@ mod tests {
             let mut bounds = [0.0; 2];
             let scale = intervals.quantiles(0, 0, 0, 1, 0.0, 1.0, &mut bounds);
             let value = if step < 10_000 { 0.0 } else { rng.random_range(-1.0..1.0f32) };
-            intervals.update(0, 0, 0, 1, (value, value), 0.0, scale, &bounds);
+            intervals.update(0, 0, 0, 1, Actual::whole(value), 0.0, scale, &bounds);
             widest = bounds.iter().fold(widest, |w, b| w.max(b.abs()));
         }
         assert!(widest < 6.0, "{widest}");
@@ -351,7 +354,7 @@ mod tests {
                 n += 1.0;
                 bounds.iter().enumerate().for_each(|(l, b)| below[l] += f64::from(u8::from(value <= *b)));
             }
-            intervals.update(0, 0, phase, 1, (value, value), 0.0, scale, &bounds);
+            intervals.update(0, 0, phase, 1, Actual::whole(value), 0.0, scale, &bounds);
         }
         for (l, want) in [(0, 0.1), (2, 0.9), (3, 0.975)] {
             let got = below[l] / n;

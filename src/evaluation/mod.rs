@@ -22,7 +22,7 @@ pub use drift::{Drift, DriftFound, DriftKind};
 pub use interval::Intervals;
 pub use lead_errors::LeadErrors;
 pub use limits::Limits;
-pub use outlier::{Belief, Expected, Outliers};
+pub use outlier::{Actual, Belief, Expected, Outliers};
 pub use paired::{Compared, Promotion, Verdict, diebold_mariano};
 pub use standing::Standing;
 pub use summary::Summary;

@@ -16,10 +16,16 @@ const BACK_SHARE: f32 = 0.25;
 const AGREE: f32 = 0.75;
 /// The outliers in a row of which the last is believed, whether they agree or not.
 const MOST: u8 = 3;
+/// A step is that of a season ago within this share of the distance from the forecast.
+const SAME_STEP: f32 = 0.5;
+/// Of an outlier so many intervals' widths count; of one that lies further away than the first number of
+/// widths less and less, and of one beyond the second the least.
+const COUNTS: [f32; 2] = [1.0, 0.6];
+const FURTHER: [f32; 2] = [2.0, 4.0];
 
 /// What is believed of a reading. The words are those of Chen and Liu (1993), "Joint Estimation of Model
 /// Parameters and Outlier Effects in Time Series"; the clip is that of Gelper, Fried and Croux (2010),
-/// "Robust Forecasting with Exponential and Holt-Winters Smoothing".
+/// "Robust Forecasting with Exponential and Holt-Winters Smoothing", made to fall again as Hampel's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Belief {
     /// The reading as it is.
@@ -30,6 +36,24 @@ pub enum Belief {
     Shift,
     /// A level shift that takes the last one back.
     Back,
+}
+
+/// A target of a reading, in the three ways in which it is learnt from.
+#[derive(Clone, Copy, Debug)]
+pub struct Actual {
+    /// As it was held when it was forecast.
+    pub told: f32,
+    /// As it is held from now on: another number only where it shifts the level.
+    pub held: f32,
+    /// What is believed of it.
+    pub believed: f32,
+}
+
+impl Actual {
+    /// One that is believed.
+    pub fn whole(value: f32) -> Self {
+        Self { told: value, held: value, believed: value }
+    }
 }
 
 /// What was known of a reading before it came, all as it is held.
@@ -53,8 +77,8 @@ pub struct Expected {
 /// | the reading | what is believed |
 /// | --- | --- |
 /// | lies within its interval's width of the forecast | the reading |
-/// | lies further away, alone | the forecast, moved towards it by the interval's width: [`Belief::Clipped`] |
-/// | the same, and it was so a season ago | the reading |
+/// | lies further away, alone | the forecast, moved towards it by the interval's width, or by 0.6 of it where it lies four widths away: [`Belief::Clipped`] |
+/// | the same, and the series made the same step a season ago | the reading |
 /// | the second in a row, and it agrees with the first; or the third in a row | the reading; where the series has not been lately it is a level shift: [`Belief::Shift`] |
 /// | follows a shift within 8 readings, and lies where the series came from | the former level: [`Belief::Back`] |
 /// | is among the first 8 of its series, or of the 8 after a shift | the reading |
@@ -90,17 +114,17 @@ impl Outliers {
         Self { targets, rows: Vec::new() }
     }
 
-    /// Judges a reading; `was_so_before` says whether it was so a season ago.
+    /// Judges a reading; `stepped_before` says whether the series made its step a season ago, to within a distance.
     pub fn judge(
         &mut self,
         slot: usize,
         target: usize,
         value: f32,
         expected: &Expected,
-        was_so_before: impl FnOnce(f32) -> bool,
+        stepped_before: impl FnOnce(f32) -> bool,
     ) -> Belief {
         let row = &mut self.rows[slot * self.targets + target];
-        let belief = row.judge(value, expected, was_so_before);
+        let belief = row.judge(value, expected, stepped_before);
         row.since_shift = row.since_shift.saturating_add(1);
         row.trusted = row.trusted.saturating_sub(1);
         match belief {
@@ -135,15 +159,14 @@ impl Outliers {
 }
 
 impl Row {
-    fn judge(&self, value: f32, expected: &Expected, was_so_before: impl FnOnce(f32) -> bool) -> Belief {
+    fn judge(&self, value: f32, expected: &Expected, stepped_before: impl FnOnce(f32) -> bool) -> Belief {
         let distance = value - expected.point;
         let far = distance.abs();
         // A forecast that is not a number expects everything.
         if expected.readings < YOUNG || !(far > expected.width) {
             return Belief::Whole;
         }
-        let is_back =
-            expected.back.is_some_and(|back| (distance + back).abs() <= BACK_SHARE * back.abs());
+        let is_back = expected.back.is_some_and(|back| (distance + back).abs() <= BACK_SHARE * back.abs());
         if is_back && self.since_shift <= BACK {
             return Belief::Back;
         }
@@ -158,10 +181,13 @@ impl Row {
                 (false, _) => Belief::Whole,
             };
         }
-        if was_so_before(AGREE * far) {
+        if stepped_before(SAME_STEP * far) {
             return Belief::Whole;
         }
-        Belief::Clipped(expected.point + distance.clamp(-expected.width, expected.width))
+        // Without a width everything lies at the far end.
+        let beyond = ((far / expected.width - FURTHER[0]) / (FURTHER[1] - FURTHER[0])).clamp(0.0, 1.0);
+        let most = (COUNTS[0] + beyond * (COUNTS[1] - COUNTS[0])) * expected.width;
+        Belief::Clipped(expected.point + distance.clamp(-most, most))
     }
 }
 

@@ -15,6 +15,7 @@ mod recent;
 mod ring;
 mod scaler;
 mod seasons;
+mod support;
 mod window;
 
 pub use calendar::Calendar;
@@ -27,4 +28,5 @@ pub use recent::{Recent, RecentView};
 pub use ring::Capacity;
 pub use scaler::{Scale, Scaler};
 pub use seasons::Sample;
+pub use support::Support;
 pub use window::{WindowCopy, WindowView, Windows};

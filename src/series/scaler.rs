@@ -6,7 +6,7 @@ use crate::domain::{Damaged, Frame, Position, Rows, Take, Transform, put};
 const RATE: f32 = 0.003_46;
 
 /// The largest distance from an anchor: its square and the sums of it stay finite in f32.
-const LARGEST: f64 = 1e15;
+const LARGEST: f64 = 1e18;
 
 /// Location and spread of one value of one series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]

@@ -31,6 +31,17 @@ words! {
 }
 
 words! {
+    /// Why a target of a reading was not taken as it came.
+    Doubt {
+        /// It lay further from its forecast than the interval is wide, alone: no more than that width of it
+        /// counts.
+        Outlier = "outlier",
+        /// It confirmed that the series has moved to another level: its states go on from there.
+        LevelShift = "level_shift",
+    }
+}
+
+words! {
     /// Why a series was dropped from memory.
     Eviction {
         /// The stream's `max_series` was reached and this one was seen the longest ago.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use tidecast::cli::generate::fleet::{Fleet, Label, Reading, Settings, Sink};
 use tidecast::domain::{AnomalyKind, Level, Levels, Rows};
-use tidecast::evaluation::{Anomalies, Arrived, Drift, DriftFound, DriftKind, Intervals};
+use tidecast::evaluation::{Actual, Anomalies, Arrived, Drift, DriftFound, DriftKind, Intervals};
 
 const SERIES: usize = 60;
 const DAY: usize = 24;
@@ -59,7 +59,7 @@ impl Watcher {
         let scale = self.intervals.quantiles(slot, 0, phase, 1, point, 1.0, &mut bounds);
         let arrived = Arrived { value, point, deviation: 1.2533 * scale, bounds: &bounds };
         let score = self.anomalies.judge(slot, 0, arrived);
-        self.intervals.update(slot, 0, phase, 1, value, point, scale, &bounds);
+        self.intervals.update(slot, 0, phase, 1, Actual::whole(value), point, scale, &bounds);
         if hour - *self.first.get_or_insert(hour) < YOUNG {
             return;
         }

@@ -9,6 +9,7 @@ mod experts;
 mod families;
 mod judging;
 mod leak;
+mod levels;
 mod mixer;
 mod pool;
 mod positions;

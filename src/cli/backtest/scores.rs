@@ -33,6 +33,7 @@ pub(super) struct Band {
     pub n: u64,
     pinball: f64,
     below: u64,
+    under: u64,
 }
 
 /// All sums of a series, or of all of them.
@@ -143,6 +144,7 @@ impl Scores {
         band.n += 1;
         band.pinball += loss;
         band.below += u64::from(value <= quantile);
+        band.under += u64::from(value < quantile);
         loss
     }
 
@@ -176,11 +178,13 @@ impl Scores {
         losses.sum::<Option<f64>>().map(|sum| sum / frame.levels.len().max(1) as f64)
     }
 
-    /// The realised share inside each of [`Frame::intervals`]; empty where nothing was judged.
+    /// The realised share inside each of [`Frame::intervals`], their ends included; empty where nothing was
+    /// judged.
     pub fn coverage(&self, frame: &Frame, target: usize, lead: Option<usize>) -> Vec<(f64, f64)> {
-        let share = |level| self.band(frame, target, level, lead).share();
+        let band = |level| self.band(frame, target, level, lead);
         let all = frame.intervals().into_iter();
-        all.filter_map(|(nominal, low, high)| Some((nominal, share(high)? - share(low)?))).collect()
+        all.filter_map(|(nominal, low, high)| Some((nominal, band(high).share()? - band(low).share_under()?)))
+            .collect()
     }
 
     /// One object per expert, target and lead, and over all leads (`"lead": null`), of those that have a
@@ -275,7 +279,12 @@ impl Cell {
 
 impl Band {
     fn plus(&self, other: &Self) -> Self {
-        Self { n: self.n + other.n, pinball: self.pinball + other.pinball, below: self.below + other.below }
+        Self {
+            n: self.n + other.n,
+            pinball: self.pinball + other.pinball,
+            below: self.below + other.below,
+            under: self.under + other.under,
+        }
     }
 
     /// The mean pinball loss.
@@ -286,6 +295,11 @@ impl Band {
     /// The share of values at or below the quantile.
     pub fn share(&self) -> Option<f64> {
         (self.n > 0).then(|| self.below as f64 / self.n as f64)
+    }
+
+    /// The share of values below the quantile.
+    pub fn share_under(&self) -> Option<f64> {
+        (self.n > 0).then(|| self.under as f64 / self.n as f64)
     }
 }
 
