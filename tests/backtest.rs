@@ -290,7 +290,7 @@ fn rows_of_one_series_after_the_other_are_sorted_on_demand() {
     assert_eq!(sorted, wanted);
     assert!(!calm.contains("--sort") && !silent.contains("--sort"));
     let (_, warned) = scores(&["by_series.csv"]);
-    assert!(warned.contains("699 row(s) go back in time, the first is row 702"), "{warned}");
+    assert!(warned.contains("699 row(s) go back in time, the first is line 702"), "{warned}");
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn what_is_wrong_with_the_data_is_told() {
         String::from_utf8(run(folder.path(), &["--config", "s.toml", "--data", data]).stderr).unwrap()
     };
     let stderr = told("d.csv");
-    assert!(stderr.contains("row 3: wrong_type at /kw: a number was expected, not \"much\""), "{stderr}");
+    assert!(stderr.contains("line 3: wrong_type at /kw: a number was expected, not \"much\""), "{stderr}");
     std::fs::write(at("e.csv"), "meter,when,kw\nm0,2024-01-01T00:00:00Z,1\n").unwrap();
     assert!(told("e.csv").contains("there is no column \"time\""));
     assert_eq!(run(folder.path(), &["--config", "s.toml", "--data", "e.csv"]).status.code(), Some(1));

@@ -1,4 +1,13 @@
+use crate::domain::EventTime;
 use crate::telemetry::{Discard, Eviction};
+
+/// A reading that was discarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discarded {
+    pub series: Box<str>,
+    pub time: EventTime,
+    pub offset: i64,
+}
 
 /// What became of a shard's readings since this was last taken: each stands once among `answered`,
 /// `thinned`, `aggregated`, `silent`, `discarded` and those that are held.
@@ -14,6 +23,8 @@ pub struct Accounts {
     pub silent: u64,
     /// By [`Discard`].
     discarded: [u64; Discard::ALL.len()],
+    /// The first of each.
+    examples: [Option<Discarded>; Discard::ALL.len()],
     /// Series, by [`Eviction`].
     evicted: [u64; Eviction::ALL.len()],
     /// Readings that were held back when the accounts were opened.
@@ -26,9 +37,12 @@ impl Accounts {
         Self { held, ..Self::default() }
     }
 
-    pub(super) fn discard(&mut self, why: Discard, answer: bool) {
+    /// Nothing is allocated but for the first of a reason.
+    pub(super) fn discard(&mut self, why: Discard, answer: bool, series: &str, time: EventTime, offset: i64) {
         if answer {
             self.discarded[why as usize] += 1;
+            let example = &mut self.examples[why as usize];
+            example.get_or_insert_with(|| Discarded { series: series.into(), time, offset });
         } else {
             self.silent += 1;
         }
@@ -48,6 +62,11 @@ impl Accounts {
 
     pub fn discarded(&self, why: Discard) -> u64 {
         self.discarded[why as usize]
+    }
+
+    /// The first reading that was discarded for this reason.
+    pub fn example(&self, why: Discard) -> Option<&Discarded> {
+        self.examples[why as usize].as_ref()
     }
 
     pub fn evicted(&self, why: Eviction) -> u64 {

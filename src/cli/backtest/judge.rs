@@ -210,6 +210,13 @@ impl Judge {
         self.series.iter().map(|series| (series.name.as_str(), &series.scores))
     }
 
+    /// How many forecasts of what is emitted were scored, each target and lead by itself.
+    pub fn scored(&self) -> u64 {
+        let all = self.scores();
+        let emitted = self.frame.emitted();
+        (0..self.frame.targets.len()).map(|t| all.cell(&self.frame, emitted, t, None).n).sum()
+    }
+
     /// The sums over all series.
     pub fn scores(&self) -> Scores {
         let mut all = Scores::new(&self.frame);
