@@ -27,7 +27,7 @@ use comparison::Comparison;
 use forecasts::ForecastFile;
 use judge::Judge;
 use outlook::Outlook;
-use plan::Plan;
+use plan::{Plan, PositionNames};
 use report::Shown;
 use rows::{Form, Row, Rows, Sorted, Table, Wanted};
 use run::{Place, Run, record};
@@ -92,7 +92,8 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
     let configs = [Some(&options.config), options.against.as_ref()].into_iter().flatten();
     let plans = configs.map(|path| Plan::read(options, path)).collect::<Result<Vec<_>, Failure>>()?;
     let table = Table::look(&options.data, &options.form, &Wanted::new(plans.iter().map(Plan::stream)))?;
-    let begun = plans.into_iter().map(|plan| begin(options, plan, &table, &name));
+    let position = plans.iter().find_map(Plan::position);
+    let begun = plans.into_iter().map(|plan| begin(options, plan, &table, &name, position.as_ref()));
     let mut runs = begun.collect::<Result<Vec<_>, Failure>>()?;
     let total = table.count()?;
     let mut comparison = match &runs[..] {
@@ -129,10 +130,18 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
     finish(options, &name, &mut runs, comparison.as_ref(), seconds)
 }
 
-fn begin(options: &Options, plan: Plan, table: &Table, name: &str) -> Result<Run, Failure> {
+/// `position` are the targets whose errors are taken in metres: of one config, or of that which it is compared with.
+fn begin(
+    options: &Options,
+    plan: Plan,
+    table: &Table,
+    name: &str,
+    position: Option<&PositionNames>,
+) -> Result<Run, Failure> {
     let from = options.score_from.as_deref().map(parse_time).transpose()?;
     let stream = Arc::new(plan.settle(options, table, name, from)?);
-    let judge = Judge::new(stream.clone(), from, options.score_every);
+    let position = position.and_then(|names| names.among(&stream.targets));
+    let judge = Judge::new(stream.clone(), position, from, options.score_every);
     let outlook = Outlook::read(table, name.as_bytes(), &stream)?;
     let place = Place { topic: options.data.display().to_string(), key: name.to_owned(), row: table.row() };
     Ok(Run::new(stream, judge, outlook, place))

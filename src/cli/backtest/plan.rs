@@ -3,7 +3,7 @@ use super::rows::Table;
 use super::seasons;
 use crate::cli::{Failure, load};
 use crate::config::{Config, SeasonsFrom, Stream};
-use crate::domain::EventTime;
+use crate::domain::{EventTime, Position};
 use std::path::Path;
 
 /// A config, and which of its streams is run.
@@ -21,6 +21,14 @@ impl Plan {
 
     pub fn stream(&self) -> &Stream {
         &self.config.streams[self.at]
+    }
+
+    /// The names of the targets that are a position.
+    pub fn position(&self) -> Option<PositionNames> {
+        let stream = self.stream();
+        let position = stream.position?;
+        let name = |target: usize| stream.targets[target].clone();
+        Some(PositionNames { latitude: name(position.latitude), longitude: name(position.longitude) })
     }
 
     /// The stream, with the seasons of the rows before those that are scored where it seeks some.
@@ -54,6 +62,20 @@ impl Plan {
         }
         stream.training.enabled &= !options.no_network;
         Ok(stream)
+    }
+}
+
+/// The targets that are a position.
+pub(super) struct PositionNames {
+    latitude: String,
+    longitude: String,
+}
+
+impl PositionNames {
+    /// Their places among the targets of a stream, when it has both.
+    pub fn among(&self, targets: &[String]) -> Option<Position> {
+        let place = |name: &String| targets.iter().position(|target| target == name);
+        Some(Position { latitude: place(&self.latitude)?, longitude: place(&self.longitude)? })
     }
 }
 

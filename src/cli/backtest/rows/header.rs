@@ -1,9 +1,9 @@
 //! The names of a CSV's columns, and what is wrong with them.
 
-use super::Wanted;
 use super::bytes::failed;
 use super::form::{Form, named};
 use super::layout::Layout;
+use super::{Column, Wanted};
 use crate::cli::Failure;
 
 /// The name that a cell of the header gives: as it stands, when somebody asks for just that, or without the spaces
@@ -22,7 +22,7 @@ pub(super) fn check(
     rows: &[(u64, csv::ByteRecord)],
 ) -> Result<(), Failure> {
     let names = &layout.names;
-    wanted.check(&layout.path, names, |column| cause(layout, form, rows, column))?;
+    wanted.check(&layout.path, names, |column| cause(layout, wanted, form, rows, column))?;
     for (i, name) in names.iter().enumerate().filter(|(_, name)| wanted.has(name)) {
         if let Some(again) = names[i + 1..].iter().position(|other| other == name) {
             let (first, second) = (i + 1, i + again + 2);
@@ -41,9 +41,10 @@ pub(super) fn check(
 /// Why a column that is needed is not there, as far as the file shows.
 fn cause(
     layout: &Layout,
+    wanted: &Wanted,
     form: &Form,
     rows: &[(u64, csv::ByteRecord)],
-    column: &super::Column,
+    column: &Column,
 ) -> Option<String> {
     let names = &layout.names;
     if !form.has_header() {
@@ -71,7 +72,7 @@ fn cause(
         );
     }
     if names.contains(&column.whole) {
-        let written = column.whole.replace('~', "~0").replace('/', "~1");
+        let written = escaped(&column.whole);
         return Some(format!(
             "in a pointer a / inside a name is written ~1: \"/{written}\" names the column \"{}\"",
             column.whole
@@ -89,12 +90,23 @@ fn cause(
         });
     }
     let width = rows.iter().map(|(_, row)| row.len()).max().unwrap_or(0);
-    (width > names.len()).then(|| {
-        format!(
+    if width > names.len() {
+        return Some(format!(
             "the first line has {} field(s), the rows below have {width}: set --skip-lines if the header comes later",
             names.len()
-        )
-    })
+        ));
+    }
+    let free = names.iter().rev().find(|name| column.is_value && !wanted.has(name))?;
+    Some(format!(
+        "a value whose column has another name is named in the config: fields.values = {{ {} = \"/{}\" }}, for example",
+        column.name,
+        escaped(free)
+    ))
+}
+
+/// A name as a JSON pointer has it.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// Whether a cell looks like a number or a time.

@@ -176,8 +176,8 @@ impl Layout {
                 Ok(Some(Decimal::Point))
             }
             (None, None, Some((line, text))) => failed(format!(
-                "\"{text}\" in line {line} may have a decimal comma, or thousands in groups: set --decimal , or \
-                 --decimal ."
+                "\"{text}\" in line {line} may have a decimal comma, or thousands in groups: set --decimal ',' or \
+                 --decimal '.'"
             )),
             (None, _, None) => Ok(None),
         }

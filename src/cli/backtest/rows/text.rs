@@ -126,7 +126,7 @@ impl Layout {
                 &self.path,
                 &format!(
                     "line {line}, column \"{column}\": \"{}\" is no number with the decimal sign '{}', which {guessed}: \
-                     set --decimal {}, or correct the file",
+                     set --decimal '{}', or correct the file",
                     text.trim(),
                     decimal.sign(),
                     decimal.other().sign()
