@@ -6,10 +6,12 @@ use crate::checkpoint::SnapshotId;
 use crate::codec::{Decoder, Encoder, headers};
 use crate::config::Stream;
 use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, StreamName, TopicPartition};
-use crate::engine::{Offered, Shard};
+use crate::engine::{Discarded, Offered, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::series::{Holding, Slot};
-use crate::telemetry::{Discard, Eviction, ShardMetrics, ShardState, StreamMetrics, Violations, events};
+use crate::telemetry::{
+    Discard, DiscardedReading, Eviction, ShardMetrics, ShardState, StreamMetrics, Violations, events,
+};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -277,7 +279,11 @@ impl Owned {
         self.metrics.thinned.inc_by(accounts.thinned);
         self.metrics.aggregated.inc_by(accounts.aggregated);
         for why in Discard::ALL {
-            self.metrics.discarded(*why).inc_by(accounts.discarded(*why));
+            self.metrics.discard(*why, accounts.discarded(*why), || {
+                let Discarded { series, time, offset } = accounts.example(*why)?.clone();
+                let (series, shard, offset) = (series.into(), self.at.clone(), Offset(offset));
+                Some(DiscardedReading { series, time, shard, offset })
+            });
         }
         for why in Eviction::ALL {
             self.metrics.evicted(*why).inc_by(accounts.evicted(*why));
