@@ -181,7 +181,7 @@ fn thousands_in_groups_are_read_and_told_and_doubt_is_refused() {
         let scores = made.backtest(&["--decimal", decimal]).0.unwrap();
         super::score(&scores, "last", Some(1))["mae"].as_f64().unwrap()
     };
-    assert!((level(".") / level(",") - 1_000.0).abs() < 1e-6);
+    assert!((level(".") / level(",") - 1_000.0).abs() < 0.1);
     // A point in a file of commas is not taken for a group when it is none.
     let mixed = hours(&header(";"), ";", |v| format!("{v}").replace('.', ","));
     let late = mixed.replace("m0;2024-01-02T05:00:00Z;1010,5", "m0;2024-01-02T05:00:00Z;1010.5");
@@ -201,7 +201,7 @@ fn a_bad_byte_matters_where_it_is_read() {
     let made = Made::new(&latin);
     made.refused(&[], &["line 2, column \"meter\"", "is not UTF-8: set --encoding"]);
     made.refused(
-        &["--encoding", "shift_jis"],
+        &["--encoding", "euc-jp"],
         &["line 2, column \"meter\": bytes that are not of this encoding"],
     );
     let (got, said) = made.backtest(&["--encoding", "latin1"]);
@@ -250,6 +250,18 @@ fn rows_that_lack_fields_are_told() {
     let discarded: u64 =
         got["discarded"].as_object().unwrap().values().map(|d| d["count"].as_u64().unwrap()).sum();
     assert_eq!(got["readings"].as_u64().unwrap() + discarded, 31);
+}
+
+#[test]
+fn a_comma_that_comes_late_is_told() {
+    let rows: String = (0..300).map(|h| format!("m0,{},{}\n", super::time(h), h % 5)).collect();
+    let text = format!("meter,time,kw\n{rows}m0,{},\"1,5\"\n", super::time(300));
+    let (got, said) = Made::new(text.as_bytes()).backtest(&[]);
+    assert!(
+        said.contains("1 value(s) have a comma, the first in line 302") && said.contains("--decimal"),
+        "{said}"
+    );
+    assert_eq!(got.unwrap()["readings"].as_u64(), Some(300));
 }
 
 #[test]

@@ -122,9 +122,7 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
         progress.at(row_count, format_args!(", {} training rounds", runs[0].learner.counts.rounds));
     }
     progress.done();
-    if let Some(notes) = source.notes() {
-        eprintln!("tidecast: {notes}");
-    }
+    source.notes().iter().for_each(|note| eprintln!("tidecast: {note}"));
     runs.iter_mut().for_each(Run::close);
     let seconds = started.elapsed().as_secs_f64();
     finish(options, &name, &mut runs, comparison.as_ref(), seconds)
@@ -184,7 +182,7 @@ impl Source {
         }
     }
 
-    fn notes(&self) -> Option<String> {
+    fn notes(&self) -> Vec<String> {
         match self {
             Self::AsTheyStand(rows) => rows.notes(),
             Self::Sorted(rows) => rows.notes(),

@@ -160,7 +160,8 @@ impl Run {
         }
         if self.judge.scored() == 0 {
             return Err(format!(
-                "no forecast was scored: {readings} reading(s) of {} series were taken, and either none came for a time                  that was forecast, or none of those was to be scored (--score-from, --score-every,                  emit_every){discarded}",
+                "no forecast was scored: {readings} reading(s) of {} series were taken, and either none came for a time that \
+                 was forecast, or none of those was to be scored (--score-from, --score-every, emit_every){discarded}",
                 self.judge.series().len()
             ));
         }

@@ -31,8 +31,9 @@ pub(super) fn mark(path: &Path) -> Result<Option<&'static Encoding>, Failure> {
 /// nobody has named, come as they stand, whatever they are; of any other one what can't be read becomes
 /// U+FFFD.
 pub(super) fn open(path: &Path, encoding: Option<&'static Encoding>) -> Result<Lines, Failure> {
+    // With an encoding of its own name UTF-8 would not come as it stands.
     let utf8 = DecodeReaderBytesBuilder::new()
-        .encoding(Some(encoding.unwrap_or(UTF_8)))
+        .encoding(encoding.filter(|e| *e != UTF_8))
         .utf8_passthru(true)
         .strip_bom(true)
         .bom_override(true)
@@ -100,12 +101,16 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8], skip: u64, encoding: Option<&'static Encoding>) -> String {
+        String::from_utf8(raw(bytes, skip, encoding)).unwrap()
+    }
+
+    fn raw(bytes: &[u8], skip: u64, encoding: Option<&'static Encoding>) -> Vec<u8> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
         let (mut lines, mut text) = (open(file.path(), encoding).unwrap(), Vec::new());
         lines.skip(skip).unwrap();
         lines.read_to_end(&mut text).unwrap();
-        String::from_utf8(text).unwrap()
+        text
     }
 
     #[test]
@@ -132,5 +137,9 @@ mod tests {
         assert_eq!(read("\u{feff}é".as_bytes(), 0, None), "é\n");
         assert_eq!(read(b"\xe9", 0, Encoding::for_label(b"latin1")), "é\n");
         assert_eq!(read(&wide[2..], 0, Encoding::for_label(b"utf-16le")), "é\n");
+        for encoding in [None, Some(UTF_8)] {
+            assert_eq!(raw(b"\xef\xbb\xbf\xe9\n", 0, encoding), b"\xe9\n", "as it stands");
+            assert_eq!(raw(b"\xe9\n", 0, encoding), b"\xe9\n", "as it stands");
+        }
     }
 }

@@ -17,7 +17,8 @@ pub(in super::super) struct Form {
     /// mark says, or UTF-8. Example: --encoding latin1
     #[arg(long, value_name = "NAME", value_parser = encoding)]
     pub encoding: Option<&'static Encoding>,
-    /// The file begins with a row: its columns are c1, c2, …
+    /// The file begins with a row: its columns are c1, c2, … Example: fields = { series = "/c1", time = "/c2" } in
+    /// the config
     #[arg(long)]
     pub no_header: bool,
     /// The file begins with a row: its columns have these names. Example: --columns id,time,temp

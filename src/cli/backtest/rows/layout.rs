@@ -11,7 +11,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 /// Bytes at the beginning of a file by which it is judged.
-const HEAD: u64 = 1 << 18;
+const HEAD: u64 = 1 << 20;
 /// Rows of these that are looked at.
 const ROWS: usize = 200;
 const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -149,7 +149,11 @@ impl Layout {
         let places = wanted.values(&self.names);
         for (line, row) in rows {
             for text in places.iter().filter_map(|i| std::str::from_utf8(row.get(*i)?).ok()) {
-                let seen = match evidence(text) {
+                let seen = evidence(text);
+                if seen == Evidence::Is(Decimal::Point) && text.contains(',') {
+                    either.get_or_insert((*line, text.trim().to_owned()));
+                }
+                let seen = match seen {
                     Evidence::Is(Decimal::Comma) => &mut comma,
                     Evidence::Is(Decimal::Point) => &mut point,
                     Evidence::Either => &mut either,

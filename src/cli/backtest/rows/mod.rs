@@ -194,10 +194,10 @@ impl Rows {
     }
 
     /// What is to be told of the rows that were read.
-    pub fn notes(&self) -> Option<String> {
+    pub fn notes(&self) -> Vec<String> {
         match self {
             Self::Text(rows) => rows.notes(),
-            Self::Parquet(_) => None,
+            Self::Parquet(_) => Vec::new(),
         }
     }
 }

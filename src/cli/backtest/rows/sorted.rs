@@ -9,7 +9,7 @@ pub(in super::super) struct Sorted {
     bytes: Vec<u8>,
     rows: Vec<(EventTime, u64, Range<usize>)>,
     next: usize,
-    notes: Option<String>,
+    notes: Vec<String>,
 }
 
 impl Sorted {
@@ -35,7 +35,7 @@ impl Sorted {
     }
 
     /// What is to be told of the rows that were read.
-    pub fn notes(&self) -> Option<String> {
+    pub fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }
 }

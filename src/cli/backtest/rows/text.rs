@@ -1,6 +1,6 @@
 use super::bytes::{Lines, failed};
 use super::layout::Layout;
-use super::number::spelled;
+use super::number::{Decimal, spelled};
 use super::{Row, Wanted, put_name};
 use crate::cli::Failure;
 use std::borrow::Cow;
@@ -15,6 +15,8 @@ pub(in super::super) struct Text {
     json: Vec<u8>,
     /// Rows that lack a column which is read, and where the first of them is.
     short: Option<(u64, u64)>,
+    /// Values with a decimal comma where none is expected, and the line of the first.
+    commas: Option<(u64, u64)>,
 }
 
 /// A column that is wanted, and its place.
@@ -37,11 +39,12 @@ impl Text {
             row: csv::ByteRecord::new(),
             json: Vec::new(),
             short: None,
+            commas: None,
         })
     }
 
     pub fn next(&mut self) -> Result<Option<Row<'_>>, Failure> {
-        let Self { layout, reader, columns, row, json, short } = self;
+        let Self { layout, reader, columns, row, json, short, commas } = self;
         if !reader.read_byte_record(row).map_err(|e| failed(&layout.path, &e))? {
             return Ok(None);
         }
@@ -59,6 +62,13 @@ impl Text {
                 continue;
             };
             let text = layout.text(number, name, cell)?;
+            if *is_value
+                && layout.decimal.is_none()
+                && text.contains(',')
+                && spelled(text, Decimal::Comma).is_some()
+            {
+                commas.get_or_insert((0, number)).0 += 1;
+            }
             let text = if *is_value { layout.value(number, name, text)? } else { Cow::Borrowed(text) };
             put_name(name, json);
             serde_json::to_writer(&mut *json, &*text).expect("strings are always JSON");
@@ -71,13 +81,19 @@ impl Text {
     }
 
     /// What is to be told of the rows that were read.
-    pub fn notes(&self) -> Option<String> {
-        self.short.map(|(n, first)| {
+    pub fn notes(&self) -> Vec<String> {
+        let short = self.short.map(|(n, first)| {
             format!(
-                "{n} row(s) have fewer fields than there are columns, the first is line {first}: what they lack is taken \
-                 as missing"
+                "{n} row(s) have fewer fields than there are columns, the first is line {first}: what they lack is \
+                 taken as missing"
             )
-        })
+        });
+        let commas = self.commas.map(|(n, first)| {
+            format!(
+                "{n} value(s) have a comma, the first in line {first}, and the first rows had none: set --decimal"
+            )
+        });
+        short.into_iter().chain(commas).collect()
     }
 }
 
