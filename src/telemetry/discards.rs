@@ -27,10 +27,13 @@ struct Untold {
 /// How long the log waits before it tells of the same reason again. Series that `only` leaves out are left out on
 /// purpose.
 fn pause(why: Discard) -> Duration {
-    Duration::from_secs(if why == Discard::NotSelected { 3_600 } else { 60 })
+    if why == Discard::NotSelected { Discards::PAUSE_MAX } else { Duration::from_secs(60) }
 }
 
 impl Discards {
+    /// The longest time for which the log is told nothing.
+    pub const PAUSE_MAX: Duration = Duration::from_secs(3_600);
+
     /// Keeps `first` when it is the first that is untold.
     pub fn add(&self, why: Discard, count: u64, first: impl FnOnce() -> Option<DiscardedReading>) {
         let mut all = self.0.lock().expect("no holder of this lock panics");

@@ -224,6 +224,11 @@ impl StreamMetrics {
         }
     }
 
+    /// Tells the log of discarded readings that it was not told of, whenever it was told last: at the end.
+    pub fn tell_all_discards(&self) {
+        self.tell_discards(Instant::now() + Discards::PAUSE_MAX);
+    }
+
     /// Tells the log of discarded readings, where it is time.
     pub fn tell_discards(&self, now: Instant) {
         for (why, count, first) in self.rest.discards.take_due(now) {

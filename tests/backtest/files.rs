@@ -214,6 +214,9 @@ fn a_bad_byte_matters_where_it_is_read() {
     std::fs::write(made.0.path().join("d.csv"), latin).unwrap();
     made.refused(&[], &["no column \"größe\"", "bytes that are not UTF-8: set --encoding"]);
     assert!(made.backtest(&["--encoding", "windows-1252"]).0.is_some());
+    // A byte that is 0 where nobody looks.
+    let made = Made::new(hours("meter,time,kw,note\n", ",", |v| format!("{v},\0")).as_bytes());
+    assert!(made.backtest(&[]).0.is_some());
     // Two bytes a letter, and no mark that says so.
     let wide: Vec<u8> = rows.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let made = Made::new(&wide);
@@ -279,6 +282,10 @@ fn headers_that_are_almost_right_are_mended_or_named() {
         let (got, said) = read(header);
         assert!(got.is_none() && said.contains(wanted), "{said}");
     }
+    let excel =
+        Made::new(("sep=;\r\n".to_owned() + &hours("meter;time;kw\n", ";", |v| v.to_string())).as_bytes());
+    let (got, said) = excel.backtest(&[]);
+    assert!(got.is_some() && said.contains("delimiter: ';' (line 1 says so)"), "{said}");
     let skipped = Made::new(hours("Power\nmeter,time,kw\n", ",", |v| v.to_string()).as_bytes());
     assert!(skipped.backtest(&["--skip-lines", "1"]).0.is_some());
     Made::new(b"").refused(&[], &["the file is empty"]);

@@ -5,6 +5,7 @@
 
 mod bytes;
 mod form;
+mod guess;
 mod header;
 mod layout;
 mod number;
