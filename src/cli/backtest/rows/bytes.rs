@@ -72,6 +72,13 @@ impl Read for Lines {
                 to[0] = b'\n';
                 return Ok(1);
             }
+            let whole = from.len().min(to.len());
+            if !self.after_return && whole > 0 && !from[..whole].contains(&b'\r') {
+                to[..whole].copy_from_slice(&from[..whole]);
+                self.is_line_over = to[whole - 1] == b'\n';
+                self.inner.consume(whole);
+                return Ok(whole);
+            }
             let (mut read, mut put) = (0, 0);
             for byte in from {
                 if put == to.len() {
