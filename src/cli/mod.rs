@@ -47,7 +47,7 @@ enum Command {
     Validate(ConfigFile),
     /// Replay a file as it would have been served, and score every forecast.
     #[command(
-        after_help = "Example:\n  tidecast backtest --config config/accuracy/jfk_temperature.toml \\\n      --data data/nyc_airports_hourly.csv.gz --score-from 2013-07-02T00:00:00Z --report report.html"
+        after_help = "Examples:\n  tidecast backtest --config config/accuracy/jfk_temperature.toml \\\n      --data data/nyc_airports_hourly.csv.gz --score-from 2013-07-02T00:00:00Z --report report.html\n  tidecast backtest --config load.toml --data export.csv --delimiter ';' --decimal , --encoding latin1"
     )]
     Backtest(backtest::Options),
     /// Make up the readings of a fleet of sensors, and the best forecast that there is of it.

@@ -6,10 +6,12 @@ use crate::checkpoint::SnapshotId;
 use crate::codec::{Decoder, Encoder, headers};
 use crate::config::Stream;
 use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, StreamName, TopicPartition};
-use crate::engine::{Offered, Shard};
+use crate::engine::{Accounts, Discarded, Offered, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::series::{Holding, Slot};
-use crate::telemetry::{Discard, Eviction, ShardMetrics, ShardState, StreamMetrics, Violations, events};
+use crate::telemetry::{
+    Discard, DiscardedReading, Eviction, ShardMetrics, ShardState, StreamMetrics, Violations, events,
+};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -276,8 +278,8 @@ impl Owned {
         let accounts = self.shard.take_accounts();
         self.metrics.thinned.inc_by(accounts.thinned);
         self.metrics.aggregated.inc_by(accounts.aggregated);
-        for why in Discard::ALL {
-            self.metrics.discarded(*why).inc_by(accounts.discarded(*why));
+        if Discard::ALL.iter().any(|why| accounts.discarded(*why) > 0) {
+            self.note_discards(&accounts);
         }
         for why in Eviction::ALL {
             self.metrics.evicted(*why).inc_by(accounts.evicted(*why));
@@ -291,6 +293,18 @@ impl Owned {
         }
         let violations = self.shard.take_violations();
         note_violations(&self.shard.stream().name, &self.at, &self.metrics, &violations);
+    }
+
+    /// Counts what was discarded, and has the log tell of it.
+    fn note_discards(&self, accounts: &Accounts) {
+        for why in Discard::ALL {
+            self.metrics.discard(*why, accounts.discarded(*why), || {
+                let Discarded { series, time, offset } = accounts.example(*why)?.clone();
+                let (series, shard, offset) = (series.into(), self.at.clone(), Offset(offset));
+                Some(DiscardedReading { series, time, shard, offset })
+            });
+        }
+        self.metrics.tell_discards(Instant::now());
     }
 
     /// Brings in the model that should serve, when it isn't the one that does, or lets the experts serve

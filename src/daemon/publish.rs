@@ -53,6 +53,7 @@ impl Publisher {
     }
 
     fn shard(&mut self, owned: &mut Owned, link: &Link) {
+        owned.metrics.tell_discards(Instant::now());
         let lag = link.lag(&owned.at, owned.position).map(|lag| lag as i64);
         lag.iter().for_each(|lag| owned.shown.set_lag(*lag));
         owned.shown.set_series(owned.shard.series(), owned.shard.memory());

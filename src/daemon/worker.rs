@@ -116,6 +116,7 @@ impl Joined {
         if self.commit()? {
             self.keep(|owned| owned.restoring.is_none(), until)?;
         }
+        self.shards.iter().for_each(|owned| owned.metrics.tell_all_discards());
         Ok(self.link.leave()?)
     }
 

@@ -1,12 +1,6 @@
 use super::position::{next_to, turn};
 use super::{Coordinate, Transform};
 
-/// A degree of a meridian, in metres, on a sphere of the earth's mean radius of 6,371,008.8 m (R1 of
-/// Moritz 2000, "Geodetic Reference System 1980").
-const DEGREE: f64 = 6_371_008.8 * std::f64::consts::PI / 180.0;
-/// A degree of longitude is worth this much of one of latitude at the least: 89.94° and beyond.
-const COSINE_LEAST: f64 = 1e-3;
-
 /// How a target of a series is held, and how it is told.
 ///
 /// It is held bent by its transform and less an anchor; a coordinate of a position as metres to the north
@@ -29,10 +23,7 @@ impl Frame {
 
     /// Of a coordinate of a position; `latitude` is that of its metre of longitude.
     pub fn of_position(coordinate: Coordinate, anchor: f64, latitude: f64) -> Self {
-        let per_unit = match coordinate {
-            Coordinate::Latitude => DEGREE,
-            Coordinate::Longitude => DEGREE * latitude.to_radians().cos().max(COSINE_LEAST),
-        };
+        let per_unit = coordinate.metres_per_degree(latitude);
         Self { transform: Transform::None, anchor, per_unit, coordinate: Some(coordinate) }
     }
 

@@ -1,6 +1,12 @@
 /// The longest way around the earth, in degrees.
 const TURN: f64 = 360.0;
 
+/// A degree of a meridian, in metres, on a sphere of the earth's mean radius of 6,371,008.8 m (R1 of
+/// Moritz 2000, "Geodetic Reference System 1980").
+const DEGREE: f64 = 6_371_008.8 * std::f64::consts::PI / 180.0;
+/// A degree of longitude is worth this much of one of latitude at the least: 89.94° and beyond.
+const COSINE_LEAST: f64 = 1e-3;
+
 /// Two targets that are a position, by their places among the targets, in degrees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -40,6 +46,14 @@ impl Position {
 }
 
 impl Coordinate {
+    /// The metres of a degree, that of longitude at a latitude.
+    pub fn metres_per_degree(self, latitude: f64) -> f64 {
+        match self {
+            Self::Latitude => DEGREE,
+            Self::Longitude => DEGREE * latitude.to_radians().cos().max(COSINE_LEAST),
+        }
+    }
+
     /// Whether there is such a one on earth; longitudes may be counted from −180 or from 0 on.
     pub fn has(self, degrees: f64) -> bool {
         match self {

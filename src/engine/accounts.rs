@@ -13,6 +13,14 @@ pub struct Doubted {
     pub expected: f64,
 }
 
+/// A reading that was discarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discarded {
+    pub series: Box<str>,
+    pub time: EventTime,
+    pub offset: i64,
+}
+
 /// What became of a shard's readings since this was last taken: each stands once among `answered`,
 /// `thinned`, `aggregated`, `silent`, `discarded` and those that are held.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +39,8 @@ pub struct Accounts {
     doubted: [u64; Doubt::ALL.len()],
     /// The first of each.
     doubts: [Option<Doubted>; Doubt::ALL.len()],
+    /// The first of each.
+    examples: [Option<Discarded>; Discard::ALL.len()],
     /// Series, by [`Eviction`].
     evicted: [u64; Eviction::ALL.len()],
     /// Readings that were held back when the accounts were opened.
@@ -43,9 +53,12 @@ impl Accounts {
         Self { held, ..Self::default() }
     }
 
-    pub(super) fn discard(&mut self, why: Discard, answer: bool) {
+    /// Nothing is allocated but for the first of a reason.
+    pub(super) fn discard(&mut self, why: Discard, answer: bool, series: &str, time: EventTime, offset: i64) {
         if answer {
             self.discarded[why as usize] += 1;
+            let example = &mut self.examples[why as usize];
+            example.get_or_insert_with(|| Discarded { series: series.into(), time, offset });
         } else {
             self.silent += 1;
         }
@@ -80,6 +93,11 @@ impl Accounts {
     /// The first target that was not taken as it came, of a kind.
     pub fn doubt_of(&self, why: Doubt) -> Option<&Doubted> {
         self.doubts[why as usize].as_ref()
+    }
+
+    /// The first reading that was discarded for this reason.
+    pub fn example(&self, why: Discard) -> Option<&Discarded> {
+        self.examples[why as usize].as_ref()
     }
 
     pub fn evicted(&self, why: Eviction) -> u64 {

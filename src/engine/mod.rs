@@ -16,7 +16,7 @@ mod rounds;
 mod shard;
 mod step;
 
-pub use accounts::{Accounts, Doubted};
+pub use accounts::{Accounts, Discarded, Doubted};
 pub use cut::{Restore, RestoreError};
 pub use mixture::{EMITTED, EXPERTS, check};
 pub use network::Model;

@@ -189,7 +189,7 @@ impl Shard {
         self.accounts.offered += 1;
         let outcome = self.take(reading, offset, key);
         if let Offered::Discarded(why) = outcome {
-            self.accounts.discard(why, offset >= self.emit_from);
+            self.accounts.discard(why, offset >= self.emit_from, reading.series, reading.time, offset);
         }
         outcome
     }
@@ -229,7 +229,9 @@ impl Shard {
             let due = Due { series, time: *time, offset: *offset, answer, values, key: key.as_deref() };
             match self.admit(&due) {
                 admitted if Some(at) == mine => outcome = admitted,
-                Offered::Discarded(why) => self.accounts.discard(why, answer),
+                Offered::Discarded(why) => {
+                    self.accounts.discard(why, answer, due.series, due.time, due.offset);
+                }
                 Offered::Queued | Offered::Held => {}
             }
         }

@@ -1,7 +1,8 @@
 //! Every log event: one function each, its name written once in the field `event`. Per batch or
 //! rarer; nothing logs per reading.
 
-use super::reason::Invariant;
+use super::discards::DiscardedReading;
+use super::reason::{Discard, Invariant};
 use crate::domain::{ModelVersion, Offset, RoundScores, StreamName, TopicPartition};
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -180,6 +181,24 @@ pub fn dead_letters(
     let (shard, offset) = first;
     event!(warn, "dead_letters", { %stream, count, %shard, offset = offset.0, reason, field, },
         "{count} records sent to the dead-letter topic");
+}
+
+/// So many readings since this was told last for the same reason, and the first of them. Series that were left out
+/// on purpose are no reason to worry.
+pub fn discarded(stream: &StreamName, why: Discard, count: u64, first: &DiscardedReading) {
+    let DiscardedReading { series, time, shard, offset } = first;
+    let (reason, meaning) = (why.as_str(), why.meaning());
+    macro_rules! tell {
+        ($level:ident) => {
+            event!($level, "readings_discarded", {
+                %stream, reason, count, series, %time, %shard, offset = offset.0,
+            }, "{count} readings discarded ({reason}); of the first, of series {series} at {time}: {meaning}")
+        };
+    }
+    match why {
+        Discard::NotSelected => tell!(info),
+        Discard::Duplicate | Discard::Late | Discard::Retention => tell!(warn),
+    }
 }
 
 pub fn device_chosen(stream: &StreamName, device: &str) {

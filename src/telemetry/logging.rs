@@ -20,8 +20,10 @@ pub fn init_logging(json: bool, level: &str) -> Result<(), TryInitError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::{ModelVersion, Offset, Partition, RoundScores, StreamName, TopicPartition};
-    use crate::telemetry::events;
+    use crate::domain::{
+        EventTime, ModelVersion, Offset, Partition, RoundScores, StreamName, TopicPartition,
+    };
+    use crate::telemetry::{Discard, DiscardedReading, events};
     use std::io::Write;
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
@@ -58,6 +60,13 @@ mod tests {
                 RoundScores { challenger, champion, former, base: 1.0, p_value: 0.01, series: 9, blocks: 7 };
             events::promoted(&power, 12, ModelVersion(3), &found);
             events::dead_letters(&power, 4, (&shard, Offset(17)), "not_json", None);
+            let first = DiscardedReading {
+                series: "m 7".to_owned(),
+                time: EventTime::from_micros(1_767_225_600_000_000).unwrap(),
+                shard,
+                offset: Offset(18),
+            };
+            events::discarded(&power, Discard::Duplicate, 300, &first);
             events::committed(0, 10, 9, Duration::from_millis(5));
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
@@ -71,6 +80,16 @@ mod tests {
         assert_eq!(parsed[1]["shard"], "meters[2]");
         assert_eq!(parsed[1]["offset"], 17);
         assert_eq!(parsed[1]["level"], "WARN");
-        assert_eq!(parsed[2]["level"], "DEBUG");
+        assert_eq!(
+            (&parsed[2]["event"], &parsed[2]["level"]),
+            (&"readings_discarded".into(), &"WARN".into())
+        );
+        assert_eq!((&parsed[2]["reason"], &parsed[2]["count"]), (&"duplicate".into(), &300.into()));
+        assert_eq!(
+            (&parsed[2]["series"], &parsed[2]["time"]),
+            (&"m 7".into(), &"2026-01-01T00:00:00Z".into())
+        );
+        assert_eq!((&parsed[2]["shard"], &parsed[2]["offset"]), (&"meters[2]".into(), &18.into()));
+        assert_eq!(parsed[3]["level"], "DEBUG");
     }
 }

@@ -9,6 +9,7 @@
 mod board;
 pub mod catalogue;
 mod client;
+mod discards;
 pub mod events;
 mod health;
 mod invariant;
@@ -22,6 +23,7 @@ mod stream;
 
 pub use board::{Board, BoardOptions, ShardStatus, ShardView, StreamView, View};
 pub use client::{ClientMetrics, ClientStatistics};
+pub use discards::DiscardedReading;
 pub use health::{Readiness, Stalled};
 pub use invariant::Violations;
 pub use logging::init_logging;

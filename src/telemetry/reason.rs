@@ -30,6 +30,20 @@ words! {
     }
 }
 
+impl Discard {
+    /// The reason in words.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Duplicate => {
+                "its series had a reading for this time, or for this cell of the grid, already"
+            }
+            Self::Late => "its series had stepped past its time already",
+            Self::NotSelected => "its series is not among those of `only`",
+            Self::Retention => "its record was deleted before it could be read",
+        }
+    }
+}
+
 words! {
     /// Why a target of a reading was not taken as it came.
     Doubt {

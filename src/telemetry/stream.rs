@@ -1,12 +1,15 @@
 use super::catalogue as c;
+use super::discards::Discards;
+use super::events;
 use super::metrics::{counters, gauges, histograms, reals};
 use super::shard::Owners;
-use super::{Discard, Eviction, Invariant, RoundOutcome, ShardMetrics, StreamShape};
+use super::{Discard, DiscardedReading, Eviction, Invariant, RoundOutcome, ShardMetrics, StreamShape};
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
 };
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// A stream's metrics with every label resolved: plain atomics for the workers. Counted per batch,
 /// never per reading.
@@ -35,6 +38,7 @@ struct Rest {
     name: StreamName,
     families: Arc<StreamFamilies>,
     discarded: Vec<IntCounter>,
+    discards: Discards,
     evicted: Vec<IntCounter>,
     violations: Vec<IntCounter>,
     rounds: Vec<IntCounter>,
@@ -170,6 +174,7 @@ impl StreamMetrics {
         let rest = Rest {
             name: shape.name.clone(),
             discarded: words(&families.discarded, Discard::ALL.iter().map(|d| d.as_str()).collect()),
+            discards: Discards::default(),
             evicted: words(&families.evicted, Eviction::ALL.iter().map(|e| e.as_str()).collect()),
             violations: words(&families.violations, Invariant::ALL.iter().map(|i| i.as_str()).collect()),
             rounds: words(&families.rounds, RoundOutcome::ALL.iter().map(|o| o.as_str()).collect()),
@@ -209,6 +214,26 @@ impl StreamMetrics {
 
     pub fn discarded(&self, reason: Discard) -> &IntCounter {
         &self.rest.discarded[reason as usize]
+    }
+
+    /// Counts discarded readings; the log will tell of them. `first` gives one of them as an example.
+    pub fn discard(&self, why: Discard, count: u64, first: impl FnOnce() -> Option<DiscardedReading>) {
+        if count > 0 {
+            self.discarded(why).inc_by(count);
+            self.rest.discards.add(why, count, first);
+        }
+    }
+
+    /// Tells the log of discarded readings that it was not told of, whenever it was told last: at the end.
+    pub fn tell_all_discards(&self) {
+        self.tell_discards(Instant::now() + Discards::PAUSE_MAX);
+    }
+
+    /// Tells the log of discarded readings, where it is time.
+    pub fn tell_discards(&self, now: Instant) {
+        for (why, count, first) in self.rest.discards.take_due(now) {
+            events::discarded(&self.rest.name, why, count, &first);
+        }
     }
 
     pub fn evicted(&self, reason: Eviction) -> &IntCounter {

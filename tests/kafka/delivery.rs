@@ -389,3 +389,39 @@ fn a_missing_topic_is_an_error_that_says_what_to_do() {
     let log = daemon.log();
     assert!(log.contains("missing.nowhere") && log.contains("tidecast topics create"), "{log}");
 }
+
+#[test]
+fn discarded_readings_are_told_in_the_log() {
+    let case = Case::new("discards", "[log]\nformat = \"json\"");
+    let mut records = case.produce(3, 0..10);
+    // All again: the last of each series is a duplicate, those before it are late.
+    records += case.produce(3, 0..10);
+    let mut daemon = case.daemon();
+    case.wait_committed(&mut daemon, records);
+    let events = |daemon: &Daemon| -> Vec<serde_json::Value> {
+        let log = daemon.log();
+        let all = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        all.filter(|event| event["event"] == "readings_discarded").collect()
+    };
+    let all = events(&daemon);
+    // Once a reason, however many batches brought them.
+    assert_eq!(all.len(), 2, "{all:?}");
+    for (reason, time) in [("duplicate", "2023-11-15T07:13:20Z"), ("late", "2023-11-14T22:13:20Z")] {
+        let told = all.iter().find(|e| e["reason"] == reason).unwrap_or_else(|| panic!("{all:?}"));
+        assert_eq!((&told["stream"], &told["level"]), (&json!("discards"), &json!("WARN")));
+        assert!(told["count"].as_u64() > Some(0), "{told}");
+        assert_eq!(told["time"], time, "{told}");
+        let series = told["series"].as_str().unwrap();
+        let partition = series.strip_prefix("meter-").unwrap();
+        assert_eq!(told["shard"], format!("discards.in[{partition}]"));
+        assert!(told["offset"].as_i64() >= Some(10), "{told}");
+    }
+    // What was not told of yet is told at the end.
+    assert_eq!(daemon.terminate(LIMIT), 0);
+    let all = events(&daemon);
+    let of = |reason: &str| {
+        let told = all.iter().filter(|event| event["reason"] == reason);
+        told.map(|event| event["count"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!((of("duplicate"), of("late")), (3, 27), "{all:?}");
+}

@@ -5,7 +5,8 @@
 //! counts once and not as often as there are series.
 
 use super::judge::{Judge, Loss};
-use super::table::percent;
+use super::table::{decimals_of, number, percent};
+use crate::cli::columns::right_aligned;
 use crate::domain::Leads;
 use crate::evaluation::{Compared, diebold_mariano};
 use rustc_hash::FxHashMap;
@@ -28,6 +29,9 @@ pub(super) struct Comparison {
     horizon: usize,
     /// Targets that both have: name, and place in each.
     targets: Vec<(String, usize, usize)>,
+    /// The targets with the units of their errors.
+    labels: Vec<String>,
+    units: Vec<Option<&'static str>>,
     /// Only the same levels give losses that can be compared.
     has_pinball: bool,
     /// Cells, or counts of readings, in a block.
@@ -51,6 +55,9 @@ struct Difference {
 /// What came of it, for a target, a loss, and a lead or all of them.
 pub(super) struct Line {
     pub target: String,
+    /// The target with the unit of its errors.
+    pub label: String,
+    unit: Option<&'static str>,
     pub loss: &'static str,
     pub lead: Option<usize>,
     pub n: u64,
@@ -70,6 +77,8 @@ impl Comparison {
             .collect();
         let horizon = a.horizon.min(b.horizon);
         Self {
+            labels: targets.iter().map(|(_, at, _)| a.label(*at)).collect(),
+            units: targets.iter().map(|(_, at, _)| a.units[*at]).collect(),
             totals: vec![(0.0, 0.0); targets.len() * LOSSES.len() * horizon],
             has_pinball: a.levels == b.levels && !a.levels.is_empty(),
             targets,
@@ -140,12 +149,12 @@ impl Comparison {
     pub fn lines(&self) -> Vec<Line> {
         let losses = LOSSES.len() - usize::from(!self.has_pinball);
         let mut lines = Vec::new();
-        for (t, (target, ..)) in self.targets.iter().enumerate() {
+        for t in 0..self.targets.len() {
             for (l, loss) in LOSSES.into_iter().enumerate().take(losses) {
                 let from = (t * LOSSES.len() + l) * self.horizon;
                 for lead in std::iter::once(None).chain((1..=self.horizon).map(Some)) {
                     let at = lead.map_or(from..from + self.horizon, |lead| from + lead - 1..from + lead);
-                    lines.extend(self.line(target, loss, lead, at));
+                    lines.extend(self.line(t, loss, lead, at));
                 }
             }
         }
@@ -154,7 +163,7 @@ impl Comparison {
 
     fn line(
         &self,
-        target: &str,
+        target: usize,
         loss: &'static str,
         lead: Option<usize>,
         at: std::ops::Range<usize>,
@@ -182,7 +191,9 @@ impl Comparison {
         let reach = overlap(lead.unwrap_or(self.horizon) as i64, self.width, spacing);
         let compared = diebold_mariano(&differences, &vec![0.0; differences.len()], reach);
         let (first, second) = (total.0 / n as f64, total.1 / n as f64);
-        Some(Line { target: target.to_owned(), loss, lead, n, first, second, compared })
+        let (name, label) = (self.targets[target].0.clone(), self.labels[target].clone());
+        let unit = self.units[target];
+        Some(Line { target: name, label, unit, loss, lead, n, first, second, compared })
     }
 
     /// On how many series the first has the lower absolute error, and of how many in which they differ, by
@@ -205,35 +216,33 @@ impl Comparison {
             out,
             "{first} against {second}: losses at the same targets, negative where the first is better"
         );
-        let _ = writeln!(
-            out,
-            "{:>16}{:>10}{:>6}{:>12}{:>12}{:>12}{:>9}{:>26}{:>9}{:>9}",
-            "", "loss", "lead", "first", "second", "difference", "", "95 % interval", "p", "n"
-        );
+        let heads = ["", "loss", "lead", "first", "second", "difference", "", "95 % interval", "p", "n"]
+            .map(str::to_owned);
+        let (mut rows, mut decimals) = (vec![heads.to_vec()], 4);
         for line in self.lines() {
             if line.lead.is_some_and(|lead| line.loss != LOSSES[0] || !shown.learnt().contains(&lead)) {
                 continue;
             }
+            // Over all leads comes first, and its leads are told as it is.
+            if line.lead.is_none() {
+                decimals = decimals_of(line.first.min(line.second));
+            }
+            let number = |value| number(value, decimals);
             let lead = line.lead.map_or_else(|| "all".to_owned(), |lead| lead.to_string());
             let (interval, p) = match &line.compared {
                 Some(compared) => {
                     let (low, high) = compared.interval(CONFIDENCE);
-                    (format!("{low:.4} to {high:.4}"), p_value(compared.p_value))
+                    (format!("{} to {}", number(low), number(high)), p_value(compared.p_value))
                 }
                 None => ("–".to_owned(), "–".to_owned()),
             };
-            let _ = writeln!(
-                out,
-                "{:>16}{:>10}{lead:>6}{:>12.4}{:>12.4}{:>12.4}{:>9}{interval:>26}{p:>9}{:>9}",
-                line.target,
-                line.loss,
-                line.first,
-                line.second,
-                line.first - line.second,
-                percent(Some(line.relative())),
-                line.n,
-            );
+            let difference = number(line.first - line.second);
+            let (first, second) = (number(line.first), number(line.second));
+            let (relative, n) = (percent(Some(line.relative())), line.n.to_string());
+            let loss = line.loss.to_owned();
+            rows.push(vec![line.label, loss, lead, first, second, difference, relative, interval, p, n]);
         }
+        out += &right_aligned(&rows, &[16, 10, 6, 12, 12, 12, 9, 26, 9, 9]);
         for (target, better, of) in self.better_series().into_iter().filter(|(.., of)| *of > 1) {
             let _ = writeln!(
                 out,
@@ -279,7 +288,7 @@ impl Comparison {
         let line = |line: Line| {
             let interval = line.compared.as_ref().map(|c| c.interval(CONFIDENCE));
             json!({
-                "target": line.target, "loss": line.loss, "lead": line.lead, "n": line.n,
+                "target": line.target, "unit": line.unit, "loss": line.loss, "lead": line.lead, "n": line.n,
                 "mean": line.first, "mean_against": line.second, "difference": line.first - line.second,
                 "confidence": CONFIDENCE, "low": interval.map(|i| i.0), "high": interval.map(|i| i.1),
                 "statistic": line.compared.map(|c| c.statistic), "p_value": line.compared.map(|c| c.p_value),

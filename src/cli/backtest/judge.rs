@@ -2,7 +2,7 @@
 
 use super::scores::{Errors, Frame, Scores};
 use crate::config::Stream;
-use crate::domain::{Aggregate, EventTime, Grid, Level, Partial, Values};
+use crate::domain::{Aggregate, EventTime, Grid, Level, Partial, Position, Values};
 use crate::engine::{Emitted, Shard};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub(super) struct Judge {
     pub frame: Frame,
     stream: Arc<Stream>,
+    position: Option<Position>,
     from: EventTime,
     every: u64,
     /// In the order in which they came.
@@ -31,6 +32,7 @@ pub(super) struct Loss {
     pub lead: usize,
     /// The cell, or the count of readings, that it was made at.
     pub origin: i64,
+    /// In the unit of the target's errors.
     pub error: f64,
     /// The mean over the levels.
     pub pinball: f64,
@@ -51,6 +53,18 @@ struct Series {
     naive: Vec<(f64, u64)>,
 }
 
+/// The unit of a target's errors, where it is another one than its own: those of a position are taken in metres, as
+/// a degree of longitude is another length at each latitude.
+fn unit(position: Option<Position>, target: usize) -> Option<&'static str> {
+    position.and_then(|p| p.coordinate(target)).map(|_| "m")
+}
+
+/// What one of a target's units is worth in the unit of its errors, by the values of a reading.
+fn worth(position: Option<Position>, targets: &[f64], target: usize) -> f64 {
+    let of = |p: Position| Some(p.coordinate(target)?.metres_per_degree(targets[p.latitude]));
+    position.and_then(of).unwrap_or(1.0)
+}
+
 struct Pending {
     step: i64,
     /// `[targets, horizon, experts]`
@@ -60,12 +74,15 @@ struct Pending {
 }
 
 impl Judge {
-    pub fn new(stream: Arc<Stream>, from: Option<EventTime>, every: u64) -> Self {
+    /// Errors of the targets that are a `position` are taken in metres.
+    pub fn new(stream: Arc<Stream>, position: Option<Position>, from: Option<EventTime>, every: u64) -> Self {
         let names = Shard::judged(&stream);
         let levels = stream.levels.iter().map(Level::get).collect();
         Self {
             errors: vec![f64::NAN; names.len()],
-            frame: Frame::new(names, stream.targets.clone(), levels, stream.horizon),
+            frame: Frame::new(names, stream.targets.clone(), levels, stream.horizon)
+                .with_units(|target| unit(position, target)),
+            position,
             from: from.unwrap_or(EventTime::MIN),
             every: every.max(1),
             series: Vec::new(),
@@ -126,13 +143,13 @@ impl Judge {
             self.score(at, step, &targets);
             let season = stream.season().unwrap_or(1) as i64;
             let state = &mut self.series[at];
-            state.learn_naive(&stream, season, step, targets);
+            state.learn_naive(&stream, self.position, season, step, targets);
             state.seen += 1;
         }
     }
 
     fn score(&mut self, at: usize, step: i64, targets: &[f64]) {
-        let Self { frame, stream, series, errors, losses, .. } = self;
+        let Self { frame, stream, position, series, errors, losses, .. } = self;
         let Series { scores, pending, naive, .. } = &mut series[at];
         let (h, experts, levels) = (frame.horizon, frame.names.len(), frame.levels.len());
         while pending.front().is_some_and(|p| step - p.step > h as i64) {
@@ -144,9 +161,10 @@ impl Judge {
                 continue;
             }
             for (target, value) in targets.iter().enumerate().filter(|(_, v)| v.is_finite()) {
+                let worth = worth(*position, targets, target);
                 let points = &pending.points[(target * h + lead - 1) * experts..][..experts];
                 for (error, point) in errors.iter_mut().zip(points) {
-                    *error = stream.around(target, *value, *point) - point;
+                    *error = worth * (stream.around(target, *value, *point) - point);
                 }
                 let (sum, n) = naive[target];
                 let naive = (n > 0 && sum > 0.0).then(|| sum / n as f64);
@@ -160,7 +178,7 @@ impl Judge {
                 let mut pinball = 0.0;
                 for level in 0..levels {
                     let quantile = pending.quantiles[(target * levels + level) * h + lead - 1];
-                    pinball += scores.add_quantile(frame, (target, level, lead), value, quantile);
+                    pinball += scores.add_quantile(frame, (target, level, lead), worth * (value - quantile));
                 }
                 let pinball = pinball / levels.max(1) as f64;
                 losses.push(Loss { target, lead, origin: pending.step, error, pinball });
@@ -210,6 +228,13 @@ impl Judge {
         self.series.iter().map(|series| (series.name.as_str(), &series.scores))
     }
 
+    /// How many forecasts of what is emitted were scored, each target and lead by itself.
+    pub fn scored(&self) -> u64 {
+        let all = self.scores();
+        let emitted = self.frame.emitted();
+        (0..self.frame.targets.len()).map(|t| all.cell(&self.frame, emitted, t, None).n).sum()
+    }
+
     /// The sums over all series.
     pub fn scores(&self) -> Scores {
         let mut all = Scores::new(&self.frame);
@@ -237,7 +262,14 @@ impl Series {
         over.map(|(cell, partial)| (cell, partial.into_iter().map(|p| how.value(p)).collect()))
     }
 
-    fn learn_naive(&mut self, stream: &Stream, season: i64, step: i64, targets: Vec<f64>) {
+    fn learn_naive(
+        &mut self,
+        stream: &Stream,
+        position: Option<Position>,
+        season: i64,
+        step: i64,
+        targets: Vec<f64>,
+    ) {
         while self.past.front().is_some_and(|(then, _)| step - then > season) {
             self.past.pop_front();
         }
@@ -245,7 +277,8 @@ impl Series {
             && step - then == season
         {
             for (target, ((now, then), sum)) in targets.iter().zip(values).zip(&mut self.naive).enumerate() {
-                let error = (stream.around(target, *now, *then) - then).abs();
+                let error =
+                    worth(position, &targets, target) * (stream.around(target, *now, *then) - then).abs();
                 if error.is_finite() {
                     *sum = (sum.0 + error, sum.1 + 1);
                 }

@@ -5,11 +5,13 @@
 //! file, the config and the seed.
 
 mod comparison;
+mod discards;
 mod forecasts;
 mod judge;
 mod learner;
 mod machine;
 mod outlook;
+mod plan;
 mod report;
 mod rows;
 mod run;
@@ -20,15 +22,15 @@ mod table;
 use super::Failure;
 use super::progress::Progress;
 use crate::codec::Decoder;
-use crate::config::{Config, SeasonsFrom, Stream};
 use crate::domain::EventTime;
 use comparison::Comparison;
 use forecasts::ForecastFile;
 use judge::Judge;
 use outlook::Outlook;
+use plan::{Plan, PositionNames};
 use report::Shown;
-use rows::{Row, Rows, Sorted, Wanted};
-use run::{Run, record};
+use rows::{Form, Row, Rows, Sorted, Table, Wanted};
+use run::{Place, Run, record};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,8 +40,8 @@ pub(super) struct Options {
     /// A TOML or YAML file.
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
-    /// A CSV file with a header, plain or gzipped, or a Parquet file (.parquet), in the order of time.
-    /// Columns are the record's fields.
+    /// A CSV file, plain or gzipped (.gz), or a Parquet file (.parquet), in the order of time. Columns are the
+    /// record's fields.
     #[arg(long, value_name = "FILE")]
     data: PathBuf,
     /// The stream of the config; needed when it has several.
@@ -78,6 +80,8 @@ pub(super) struct Options {
     /// A series whose fan charts the page shows; may be given again. Default: the first few.
     #[arg(long, value_name = "SERIES", requires = "report")]
     show: Vec<String>,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// A page shows weights at so many moments.
@@ -85,11 +89,13 @@ const MOMENTS: u64 = 240;
 
 pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
     let name = options.data.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut runs = vec![begin(options, &options.config, &name)?];
-    if let Some(path) = &options.against {
-        runs.push(begin(options, path, &name)?);
-    }
-    let total = rows::count(&options.data)?;
+    let configs = [Some(&options.config), options.against.as_ref()].into_iter().flatten();
+    let plans = configs.map(|path| Plan::read(options, path)).collect::<Result<Vec<_>, Failure>>()?;
+    let table = Table::look(&options.data, &options.form, &Wanted::new(plans.iter().map(Plan::stream)))?;
+    let position = plans.iter().find_map(Plan::position);
+    let begun = plans.into_iter().map(|plan| begin(options, plan, &table, &name, position.as_ref()));
+    let mut runs = begun.collect::<Result<Vec<_>, Failure>>()?;
+    let total = table.count()?;
     let mut comparison = match &runs[..] {
         [first, second] => Some(compare(&first.judge, &second.judge)?),
         _ => None,
@@ -98,7 +104,7 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
     first.file = options.forecasts.as_deref().map(|p| ForecastFile::create(p, &first.stream)).transpose()?;
     first.shown = options.report.is_some().then(|| Shown::new(&first.stream, &options.show));
 
-    let mut source = Source::open(options, &runs)?;
+    let mut source = Source::open(options, &table, &runs)?;
     let mut progress = Progress::new(total, "rows");
     let started = Instant::now();
     let mut row_count = 0;
@@ -116,16 +122,27 @@ pub(super) fn backtest(options: &Options) -> Result<(), Failure> {
         progress.at(row_count, format_args!(", {} training rounds", runs[0].learner.counts.rounds));
     }
     progress.done();
+    source.notes().iter().for_each(|note| eprintln!("tidecast: {note}"));
+    runs.iter_mut().for_each(Run::close);
     let seconds = started.elapsed().as_secs_f64();
     finish(options, &name, &mut runs, comparison.as_ref(), seconds)
 }
 
-fn begin(options: &Options, config: &Path, name: &str) -> Result<Run, Failure> {
+/// `position` are the targets whose errors are taken in metres: of one config, or of that which it is compared with.
+fn begin(
+    options: &Options,
+    plan: Plan,
+    table: &Table,
+    name: &str,
+    position: Option<&PositionNames>,
+) -> Result<Run, Failure> {
     let from = options.score_from.as_deref().map(parse_time).transpose()?;
-    let stream = Arc::new(pick(options, config, name, from)?);
-    let judge = Judge::new(stream.clone(), from, options.score_every);
-    let outlook = Outlook::read(&options.data, name.as_bytes(), &stream)?;
-    Ok(Run::new(stream, judge, outlook, options.data.display().to_string(), name.to_owned()))
+    let stream = Arc::new(plan.settle(options, table, name, from)?);
+    let position = position.and_then(|names| names.among(&stream.targets));
+    let judge = Judge::new(stream.clone(), position, from, options.score_every);
+    let outlook = Outlook::read(table, name.as_bytes(), &stream)?;
+    let place = Place { topic: options.data.display().to_string(), key: name.to_owned(), row: table.row() };
+    Ok(Run::new(stream, judge, outlook, place))
 }
 
 fn compare(first: &Judge, second: &Judge) -> Result<Comparison, Failure> {
@@ -143,8 +160,8 @@ enum Source {
 }
 
 impl Source {
-    fn open(options: &Options, runs: &[Run]) -> Result<Self, Failure> {
-        let mut rows = Rows::open(&options.data, &Wanted::new(runs.iter().map(|run| &*run.stream)))?;
+    fn open(options: &Options, table: &Table, runs: &[Run]) -> Result<Self, Failure> {
+        let mut rows = table.rows(&Wanted::new(runs.iter().map(|run| &*run.stream)))?;
         if !options.sort {
             return Ok(Self::AsTheyStand(rows));
         }
@@ -164,6 +181,13 @@ impl Source {
             Self::Sorted(rows) => Ok(rows.next()),
         }
     }
+
+    fn notes(&self) -> Vec<String> {
+        match self {
+            Self::AsTheyStand(rows) => rows.notes(),
+            Self::Sorted(rows) => rows.notes(),
+        }
+    }
 }
 
 fn finish(
@@ -174,10 +198,10 @@ fn finish(
     seconds: f64,
 ) -> Result<(), Failure> {
     warn(&runs[0], options);
-    if runs[0].tally.readings == 0 {
-        return Err(Failure::new("no reading was found: do the config's fields name the file's columns?"));
-    }
     let labels = labels(options);
+    for (run, label) in runs.iter().zip(&labels) {
+        run.check().map_err(|empty| Failure::new(format!("{label}: {empty}")))?;
+    }
     for (run, label) in runs.iter().zip(&labels) {
         if runs.len() > 1 {
             say!("{label}");
@@ -219,70 +243,31 @@ fn labels(options: &Options) -> Vec<String> {
 fn told(run: &Run) -> String {
     let (tally, counts) = (&run.tally, &run.learner.counts);
     format!(
-        "seasons of {:?} steps, from the {}\n{} readings of {} series; {} discarded; {} training rounds, {} promoted, {} rolled back",
+        "seasons of {:?} steps, from the {}\n{} readings of {} series; {} discarded; {} training rounds, {} promoted, {} rolled back{}",
         run.stream.seasons,
         run.stream.seasons_from.as_str(),
         tally.readings,
         run.judge.series().len(),
-        tally.discarded,
+        tally.discards.total(),
         counts.rounds,
         counts.promoted,
         counts.rolled_back,
+        match tally.discards.text() {
+            none if none.is_empty() => none,
+            text => format!("\ndiscarded, by reason:{text}"),
+        }
     )
 }
 
 fn warn(run: &Run, options: &Options) {
-    if let Some((n, first)) = &run.tally.bad {
-        eprintln!("tidecast: {n} bad row(s) passed over; {first}");
-    }
     if let Some((n, first)) = run.tally.back
         && !options.sort
     {
         eprintln!(
-            "tidecast: {n} row(s) go back in time, the first is row {first}: if the file holds one series after \
-             the other, say --sort"
+            "tidecast: {n} row(s) go back in time, the first is {} {first}: if the file holds one series after \
+             the other, say --sort",
+            run.place.row
         );
-    }
-}
-
-/// The stream of a config, with the seasons of the rows before those that are scored where it seeks some.
-fn pick(options: &Options, path: &Path, key: &str, from: Option<EventTime>) -> Result<Stream, Failure> {
-    let mut config = super::load(path)?;
-    let at = which(options, path, &config)?;
-    if config.streams[at].seasons_from == SeasonsFrom::Sought {
-        let stream = config.streams[at].clone();
-        // What is scored must not say what it is forecast by.
-        let found = from.map(|from| seasons::find(&options.data, key, &stream, from)).transpose()?;
-        match (from, found.flatten()) {
-            (_, Some(steps)) => config = config.with_seasons(&stream.name, &steps, SeasonsFrom::Past)?,
-            (Some(_), None) => eprintln!(
-                "tidecast: what comes before --score-from is too short to say which seasons there are, so they are \
-                 the interval's"
-            ),
-            (None, None) => eprintln!(
-                "tidecast: seasons = \"auto\" looks at what comes before --score-from; without it they are the \
-                 interval's"
-            ),
-        }
-    }
-    let mut stream = Stream::clone(&config.streams[at]);
-    if let Some(seed) = options.seed {
-        stream.training.seed = seed;
-    }
-    stream.training.enabled &= !options.no_network;
-    Ok(stream)
-}
-
-/// The place of the stream that is asked for.
-fn which(options: &Options, path: &Path, config: &Config) -> Result<usize, Failure> {
-    let names: Vec<&str> = config.streams.iter().map(|s| s.name.as_str()).collect();
-    match &options.stream {
-        _ if names.len() == 1 && options.against.is_some() => Ok(0),
-        Some(name) => names.iter().position(|n| n == name).ok_or_else(|| {
-            Failure::new(format!("{} has no stream \"{name}\"; it has {}", path.display(), names.join(", ")))
-        }),
-        None if names.len() == 1 => Ok(0),
-        None => Err(Failure::new(format!("say which --stream: {} has {}", path.display(), names.join(", ")))),
     }
 }
 

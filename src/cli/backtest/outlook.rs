@@ -1,13 +1,12 @@
 //! What a file's later rows say of the leads: what a sensor's record would have known ahead.
 
-use super::rows::{Rows, Wanted};
+use super::rows::{Table, Wanted};
 use super::run::record;
 use crate::cli::Failure;
 use crate::codec::Decoder;
 use crate::config::Stream;
 use crate::domain::{Grid, Reading, Values};
 use std::collections::HashMap;
-use std::path::Path;
 
 /// A cell, and a value for each covariate.
 type Told = (i64, Box<[f64]>);
@@ -24,7 +23,7 @@ pub(super) struct Outlook {
 
 impl Outlook {
     /// Reads the file once, if anything in it is known ahead.
-    pub fn read(path: &Path, key: &[u8], stream: &Stream) -> Result<Self, Failure> {
+    pub fn read(table: &Table, key: &[u8], stream: &Stream) -> Result<Self, Failure> {
         let known: Vec<usize> = stream.known_ahead.iter().map(|k| stream.targets.len() + k).collect();
         let mut outlook = Self {
             grid: stream.grid,
@@ -37,7 +36,7 @@ impl Outlook {
         if outlook.known.is_empty() {
             return Ok(outlook);
         }
-        let (mut decoder, mut rows) = (Decoder::new(stream), Rows::open(path, &Wanted::new([stream]))?);
+        let (mut decoder, mut rows) = (Decoder::new(stream), table.rows(&Wanted::new([stream]))?);
         while let Some(row) = rows.next()? {
             // What is bad is told of when it is read again.
             let _ = decoder.decode(&record("", key, 0, row.json), &mut |reading| outlook.note(&reading));

@@ -10,6 +10,8 @@ pub(super) struct Frame {
     /// Who is judged; what is emitted is the last.
     pub names: Vec<String>,
     pub targets: Vec<String>,
+    /// Of each target's errors, where that is not the target's own.
+    pub units: Vec<Option<&'static str>>,
     pub levels: Vec<f64>,
     pub horizon: usize,
     /// The baselines among the names.
@@ -59,7 +61,22 @@ pub(super) struct Errors<'a> {
 impl Frame {
     pub fn new(names: Vec<String>, targets: Vec<String>, levels: Vec<f64>, horizon: usize) -> Self {
         let naive = NAIVE.iter().filter_map(|n| names.iter().position(|name| name == n)).collect();
-        Self { names, targets, levels, horizon, naive }
+        let units = vec![None; targets.len()];
+        Self { names, targets, units, levels, horizon, naive }
+    }
+
+    /// The same with other units of the errors, by target.
+    pub fn with_units(mut self, unit: impl Fn(usize) -> Option<&'static str>) -> Self {
+        self.units.iter_mut().enumerate().for_each(|(target, to)| *to = unit(target));
+        self
+    }
+
+    /// A target with the unit of its errors.
+    pub fn label(&self, target: usize) -> String {
+        match self.units[target] {
+            Some(unit) => format!("{} ({unit})", self.targets[target]),
+            None => self.targets[target].clone(),
+        }
     }
 
     /// What is emitted, among the names.
@@ -130,21 +147,20 @@ impl Scores {
         }
     }
 
-    /// Adds a value against an emitted quantile; gives the pinball loss.
+    /// Adds by how much a value lies over an emitted quantile; gives the pinball loss.
     pub fn add_quantile(
         &mut self,
         frame: &Frame,
         (target, level, lead): (usize, usize, usize),
-        value: f64,
-        quantile: f64,
+        over: f64,
     ) -> f64 {
-        let (share, over) = (frame.levels[level], value - quantile);
+        let share = frame.levels[level];
         let loss = (share * over).max((share - 1.0) * over);
         let band = &mut self.bands[frame.band(target, level) + lead - 1];
         band.n += 1;
         band.pinball += loss;
-        band.below += u64::from(value <= quantile);
-        band.under += u64::from(value < quantile);
+        band.below += u64::from(over <= 0.0);
+        band.under += u64::from(over < 0.0);
         loss
     }
 
@@ -223,7 +239,8 @@ impl Scores {
         }
         let skill = cell.skill(frame);
         let mut score = json!({
-            "expert": frame.names[expert], "target": frame.targets[target], "lead": lead, "n": cell.n,
+            "expert": frame.names[expert], "target": frame.targets[target], "unit": frame.units[target],
+            "lead": lead, "n": cell.n,
             "mae": cell.mae(), "rmse": cell.rmse(), "mase": cell.mase(),
             "skill": skill.map(|(_, skill)| skill), "naive": skill.map(|(name, _)| name),
         });
@@ -340,7 +357,7 @@ mod tests {
         for value in [0.0, 1.0, 2.0, 3.0] {
             let mut series = Scores::new(&frame);
             for (level, quantile) in [0.5, 1.5, 2.5].into_iter().enumerate() {
-                series.add_quantile(&frame, (0, level, 1), value, quantile);
+                series.add_quantile(&frame, (0, level, 1), value - quantile);
             }
             all.merge(&series);
         }

@@ -26,7 +26,8 @@ pub(super) fn page(
     let title = escape(&format!("{} on {data}", run.stream.name));
     let mut body =
         format!("<header><h1>{title}</h1>\n<p>{}</p></header>\n<main>\n", escape(&summary(run, labels)));
-    for (t, target) in frame.targets.iter().enumerate() {
+    let labels_of: Vec<String> = (0..frame.targets.len()).map(|t| frame.label(t)).collect();
+    for (t, target) in labels_of.iter().enumerate() {
         body += &facts(frame, &all, t, target);
     }
     if let (Some(comparison), Some(second)) = (comparison, second) {
@@ -41,7 +42,7 @@ pub(super) fn page(
         body +=
             &format!("<p class=\"note\">No series is called {}.</p>\n", escape(&shown.missing().join(", ")));
     }
-    for (t, target) in frame.targets.iter().enumerate() {
+    for (t, target) in labels_of.iter().enumerate() {
         let charts = target_charts(frame, &all, t, target);
         body += &section(
             &format!("{target}: errors and calibration"),
@@ -54,7 +55,7 @@ pub(super) fn page(
         "The mixture weighs its experts anew with each reading, for each series and lead.",
         &pairs(shown.weights(&run.judge)),
     );
-    for (t, target) in frame.targets.iter().enumerate() {
+    for (t, target) in labels_of.iter().enumerate() {
         let tables = scores_table(frame, &all, t) + &told_table(frame, &all, t);
         body += &section(&format!("{target}: all scores"), "", &tables);
     }

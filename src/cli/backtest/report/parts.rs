@@ -210,7 +210,7 @@ pub(super) fn series_table(run: &Run) -> String {
     let frame = &run.judge.frame;
     let mut rows = String::new();
     for (name, scores) in run.judge.series().take(SERIES) {
-        for (t, target) in frame.targets.iter().enumerate() {
+        for t in 0..frame.targets.len() {
             let cell = scores.cell(frame, frame.emitted(), t, None);
             if cell.n == 0 {
                 continue;
@@ -223,7 +223,7 @@ pub(super) fn series_table(run: &Run) -> String {
             rows += &format!(
                 "<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>{covered}<td>{}</td></tr>\n",
                 escape(name),
-                escape(target),
+                escape(&frame.label(t)),
                 figure(cell.mae()),
                 figure(cell.rmse()),
                 or_dash(cell.mase(), 3),
@@ -290,7 +290,7 @@ pub(super) fn compared(comparison: &Comparison, run: &Run, second: &Run, labels:
         rows += &format!(
             "<tr><th>{}, {}</th><td>{lead}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
              <td>{interval}</td><td>{}</td><td>{}</td></tr>\n",
-            escape(&line.target),
+            escape(&line.label),
             line.loss,
             figure(line.first),
             figure(line.second),

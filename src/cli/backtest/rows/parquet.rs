@@ -43,8 +43,7 @@ impl Parquet {
     pub fn open(path: &Path, wanted: &Wanted) -> Result<Self, Failure> {
         let reader = reader(path)?;
         let schema = reader.metadata().file_metadata().schema();
-        let names: Vec<String> = schema.get_fields().iter().map(|f| f.name().to_owned()).collect();
-        let places = wanted.places(path, &names)?;
+        let places = wanted.places(&names_of(schema));
         let fields: Vec<_> = places.into_iter().map(|i| schema.get_fields()[i].clone()).collect();
         let columns = fields
             .iter()
@@ -95,6 +94,14 @@ fn reader(path: &Path) -> Result<SerializedFileReader<File>, Failure> {
     let file = File::open(path).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
     SerializedFileReader::new(file)
         .map_err(|e| Failure::new(format!("{} is no Parquet file that can be read: {e}", path.display())))
+}
+
+pub(super) fn names(path: &Path) -> Result<Vec<String>, Failure> {
+    Ok(names_of(reader(path)?.metadata().file_metadata().schema()))
+}
+
+fn names_of(schema: &Type) -> Vec<String> {
+    schema.get_fields().iter().map(|f| f.name().to_owned()).collect()
 }
 
 pub(super) fn count(path: &Path) -> Result<u64, Failure> {

@@ -9,6 +9,7 @@ pub(in super::super) struct Sorted {
     bytes: Vec<u8>,
     rows: Vec<(EventTime, u64, Range<usize>)>,
     next: usize,
+    notes: Vec<String>,
 }
 
 impl Sorted {
@@ -22,6 +23,7 @@ impl Sorted {
             sorted.bytes.extend_from_slice(row.json);
             sorted.rows.push((last, row.number, start..sorted.bytes.len()));
         }
+        sorted.notes = rows.notes();
         sorted.rows.sort_by_key(|(time, ..)| *time);
         Ok(sorted)
     }
@@ -30,5 +32,10 @@ impl Sorted {
         let (_, number, range) = self.rows.get(self.next)?;
         self.next += 1;
         Some(Row { number: *number, json: &self.bytes[range.clone()] })
+    }
+
+    /// What is to be told of the rows that were read.
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 }

@@ -16,15 +16,20 @@ fn stream(lines: &str) -> std::sync::Arc<Stream> {
     config::from_toml(&text, &[]).unwrap().streams[0].clone()
 }
 
+fn look(path: &Path, stream: &Stream) -> Result<Table, Failure> {
+    Table::look(path, &Form::default(), &Wanted::new([stream]))
+}
+
 /// All rows of a file, as JSON.
 fn rows(path: &Path, stream: &Stream) -> Result<Vec<String>, Failure> {
-    let mut rows = Rows::open(path, &Wanted::new([stream]))?;
+    let table = look(path, stream)?;
+    let mut rows = table.rows(&Wanted::new([stream]))?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
-        assert_eq!(row.number, all.len() as u64 + if is_parquet(path) { 1 } else { 2 });
+        assert_eq!(row.number, all.len() as u64 + if table.row() == "row" { 1 } else { 2 });
         all.push(String::from_utf8(row.json.to_vec()).unwrap());
     }
-    assert_eq!(count(path)?, all.len() as u64);
+    assert_eq!(table.count()?, all.len() as u64);
     Ok(all)
 }
 
@@ -140,7 +145,7 @@ fn a_csv_gives_the_columns_that_are_named_in_the_order_of_the_file_or_of_time() 
         let _ = decoder.decode(&record, &mut |reading| time = Some(reading.time));
         time
     };
-    let mut rows = Rows::open(&path, &Wanted::new([&*stream])).unwrap();
+    let mut rows = look(&path, &stream).unwrap().rows(&Wanted::new([&*stream])).unwrap();
     let mut sorted = Sorted::new(&mut rows, time).unwrap();
     let mut order = Vec::new();
     while let Some(row) = sorted.next() {

@@ -1,6 +1,10 @@
 //! `tidecast backtest` from files to scores: what it writes can be computed again from its forecasts, and
 //! is the same each time.
 
+mod discards;
+mod files;
+mod tables;
+
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
@@ -290,7 +294,7 @@ fn rows_of_one_series_after_the_other_are_sorted_on_demand() {
     assert_eq!(sorted, wanted);
     assert!(!calm.contains("--sort") && !silent.contains("--sort"));
     let (_, warned) = scores(&["by_series.csv"]);
-    assert!(warned.contains("699 row(s) go back in time, the first is row 702"), "{warned}");
+    assert!(warned.contains("699 row(s) go back in time, the first is line 702"), "{warned}");
 }
 
 #[test]
@@ -304,7 +308,7 @@ fn what_is_wrong_with_the_data_is_told() {
         String::from_utf8(run(folder.path(), &["--config", "s.toml", "--data", data]).stderr).unwrap()
     };
     let stderr = told("d.csv");
-    assert!(stderr.contains("row 3: wrong_type at /kw: a number was expected, not \"much\""), "{stderr}");
+    assert!(stderr.contains("line 3: wrong_type at /kw: a number was expected, not \"much\""), "{stderr}");
     std::fs::write(at("e.csv"), "meter,when,kw\nm0,2024-01-01T00:00:00Z,1\n").unwrap();
     assert!(told("e.csv").contains("there is no column \"time\""));
     assert_eq!(run(folder.path(), &["--config", "s.toml", "--data", "e.csv"]).status.code(), Some(1));
@@ -355,39 +359,6 @@ fn who_stops_listening_ends_nothing() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !said.contains("panicked"), "{said}");
     assert!(json(&at("s.json"))["readings"].as_u64() > Some(0));
-}
-
-/// A ship that goes over the antimeridian and back: no error is larger than some steps.
-#[test]
-fn longitudes_are_scored_by_the_shorter_way_around() {
-    let folder = tempfile::tempdir().unwrap();
-    let longitude = |h: i64| {
-        let east = 179.9 + 0.4 * (h as f64 / 40.0).sin() + 0.01 * noise(1, h);
-        (east + 180.0).rem_euclid(360.0) - 180.0
-    };
-    let row = |h: i64| format!("m0,{},{:.5},{:.5}\n", time(h), -17.0 + 0.01 * noise(2, h), longitude(h));
-    let rows: String = (0..HOURS).map(row).collect();
-    std::fs::write(folder.path().join("track.csv"), format!("meter,time,lat,lon\n{rows}")).unwrap();
-    let config = folder.path().join("position.toml");
-    let text = format!(
-        "[kafka]\nbrokers = \"localhost:9092\"\n[streams.s]\ntopics = [\"t\"]\ninterval = \"1h\"\nhorizon = {HORIZON}\n\
-         seasons = []\ntargets = [\"lat\", \"lon\"]\nposition = {{ latitude = \"lat\", longitude = \"lon\" }}\n\
-         fields = {{ series = \"/meter\", time = \"/time\" }}\n{NO_NETWORK}"
-    );
-    std::fs::write(&config, text).unwrap();
-    done(folder.path(), &["--config", "position.toml", "--data", "track.csv", "--json", "scores.json"]);
-    let scores = json(&folder.path().join("scores.json"));
-    let mut judged = 0;
-    for score in scores["scores"].as_array().unwrap().iter().filter(|s| s["target"] == "lon") {
-        let rmse = score["rmse"].as_f64().unwrap();
-        assert!(rmse < 0.1, "{score}");
-        judged += 1;
-        if score["expert"] == "mixture" {
-            let pinball = score["pinball"].as_object().unwrap().values();
-            assert!(pinball.into_iter().all(|loss| loss.as_f64().unwrap() < 0.05), "{score}");
-        }
-    }
-    assert!(judged > 0);
 }
 
 #[test]
