@@ -1,4 +1,15 @@
-use crate::telemetry::{Discard, Eviction};
+use crate::domain::EventTime;
+use crate::telemetry::{Ahead, Discard, Eviction};
+
+/// A reading whose time was ahead of its partition's, or one with which a series came back from there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RanAhead {
+    pub what: Ahead,
+    pub series: Box<str>,
+    pub time: EventTime,
+    /// What the partition's series agreed on.
+    pub agreed: EventTime,
+}
 
 /// What became of a shard's readings since this was last taken: each stands once among `answered`,
 /// `thinned`, `aggregated`, `silent`, `discarded` and those that are held.
@@ -16,6 +27,10 @@ pub struct Accounts {
     discarded: [u64; Discard::ALL.len()],
     /// Series, by [`Eviction`].
     evicted: [u64; Eviction::ALL.len()],
+    /// By [`Ahead`].
+    ahead: [u64; Ahead::ALL.len()],
+    /// The first of those.
+    first_ahead: Option<RanAhead>,
     /// Readings that were held back when the accounts were opened.
     held: u64,
 }
@@ -42,12 +57,25 @@ impl Accounts {
         }
     }
 
+    pub(super) fn ahead(&mut self, what: Ahead, series: &str, time: EventTime, agreed: EventTime) {
+        self.ahead[what as usize] += 1;
+        self.first_ahead.get_or_insert_with(|| RanAhead { what, series: series.into(), time, agreed });
+    }
+
     pub(super) fn evict(&mut self, why: Eviction, series: u64) {
         self.evicted[why as usize] += series;
     }
 
     pub fn discarded(&self, why: Discard) -> u64 {
         self.discarded[why as usize]
+    }
+
+    pub fn was_ahead(&self, what: Ahead) -> u64 {
+        self.ahead[what as usize]
+    }
+
+    pub fn first_ahead(&self) -> Option<&RanAhead> {
+        self.first_ahead.as_ref()
     }
 
     pub fn evicted(&self, why: Eviction) -> u64 {

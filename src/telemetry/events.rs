@@ -1,8 +1,8 @@
 //! Every log event: one function each, its name written once in the field `event`. Per batch or
 //! rarer; nothing logs per reading.
 
-use super::reason::Invariant;
-use crate::domain::{ModelVersion, Offset, RoundScores, StreamName, TopicPartition};
+use super::reason::{Ahead, Invariant};
+use crate::domain::{EventTime, ModelVersion, Offset, RoundScores, StreamName, TopicPartition};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -157,6 +157,21 @@ pub fn invariant_violated(stream: &StreamName, shard: &TopicPartition, invariant
 pub fn committed(worker: usize, readings: usize, forecasts: usize, took: Duration) {
     let seconds = took.as_secs_f64();
     event!(debug, "committed", { worker, readings, forecasts, seconds, }, "transaction committed");
+}
+
+/// At most once a minute and shard: how many readings ran ahead of what the series of their partition agree
+/// on, or came back from there, since it was told last, and the first of them.
+pub fn time_ahead(
+    stream: &StreamName,
+    shard: &TopicPartition,
+    count: u64,
+    outcome: Ahead,
+    series: &str,
+    (time, agreed): (EventTime, EventTime),
+) {
+    let (outcome, seconds) = (outcome.as_str(), time.seconds_since(agreed));
+    event!(warn, "time_ahead", { %stream, %shard, count, outcome, series, %time, %agreed, seconds, },
+        "the clock of {series} was ahead: {time}, where its partition is at {agreed}; {outcome}");
 }
 
 /// The worker drops its shards and recovers them from what is committed.

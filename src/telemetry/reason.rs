@@ -23,10 +23,24 @@ words! {
         Duplicate = "duplicate",
         /// It came after its place in the order had been passed.
         Late = "late",
+        /// It was ahead of its partition and of its own record, which its series never was before.
+        TimeAhead = "time_ahead",
         /// Its series is not among the stream's `only`.
         NotSelected = "not_selected",
         /// Kafka had deleted its record before it could be read. Counted in offsets.
         Retention = "retention",
+    }
+}
+
+words! {
+    /// What became of a reading whose time was ahead of that of its partition.
+    Ahead {
+        /// Its record's own time speaks against it, too: it is a dead letter.
+        Discarded = "discarded",
+        /// Nothing says that it is wrong: its series goes ahead alone, or it waits for its time.
+        Kept = "kept",
+        /// Its series had gone ahead, and goes back with it, cold.
+        Returned = "returned",
     }
 }
 

@@ -1,7 +1,7 @@
 use super::catalogue as c;
 use super::metrics::{counters, gauges, histograms, reals};
 use super::shard::Owners;
-use super::{Discard, Eviction, Invariant, RoundOutcome, ShardMetrics, StreamShape};
+use super::{Ahead, Discard, Eviction, Invariant, RoundOutcome, ShardMetrics, StreamShape};
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
@@ -35,6 +35,7 @@ struct Rest {
     name: StreamName,
     families: Arc<StreamFamilies>,
     discarded: Vec<IntCounter>,
+    ahead: Vec<IntCounter>,
     evicted: Vec<IntCounter>,
     violations: Vec<IntCounter>,
     rounds: Vec<IntCounter>,
@@ -59,6 +60,7 @@ pub struct Accuracy {
 pub(super) struct StreamFamilies {
     readings: IntCounterVec,
     discarded: IntCounterVec,
+    ahead: IntCounterVec,
     forecasts: IntCounterVec,
     thinned: IntCounterVec,
     aggregated: IntCounterVec,
@@ -103,6 +105,7 @@ impl StreamFamilies {
         Self {
             readings: counters(r, &c::READINGS),
             discarded: counters(r, &c::DISCARDED),
+            ahead: counters(r, &c::AHEAD),
             forecasts: counters(r, &c::FORECASTS),
             thinned: counters(r, &c::THINNED),
             aggregated: counters(r, &c::AGGREGATED),
@@ -170,6 +173,7 @@ impl StreamMetrics {
         let rest = Rest {
             name: shape.name.clone(),
             discarded: words(&families.discarded, Discard::ALL.iter().map(|d| d.as_str()).collect()),
+            ahead: words(&families.ahead, Ahead::ALL.iter().map(|a| a.as_str()).collect()),
             evicted: words(&families.evicted, Eviction::ALL.iter().map(|e| e.as_str()).collect()),
             violations: words(&families.violations, Invariant::ALL.iter().map(|i| i.as_str()).collect()),
             rounds: words(&families.rounds, RoundOutcome::ALL.iter().map(|o| o.as_str()).collect()),
@@ -209,6 +213,10 @@ impl StreamMetrics {
 
     pub fn discarded(&self, reason: Discard) -> &IntCounter {
         &self.rest.discarded[reason as usize]
+    }
+
+    pub fn ahead(&self, outcome: Ahead) -> &IntCounter {
+        &self.rest.ahead[outcome as usize]
     }
 
     pub fn evicted(&self, reason: Eviction) -> &IntCounter {

@@ -1,0 +1,196 @@
+//! The time that the series of a partition agree on: one device's clock does not move it.
+
+use crate::domain::{Damaged, EventTime, Take, put};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Series that are listened to: those that spoke last.
+const VOICES: usize = 32;
+/// One of so many may run ahead, and one of two.
+const SHARE: usize = 4;
+/// A series has fallen silent when another one has spoken more than so many times as often since as it
+/// usually does between two readings of it.
+const PATIENCE: u8 = 3;
+/// How often another one speaks between two readings of a series, until it is known.
+const PAUSE_AT_FIRST: u8 = 4;
+/// The most of it that is believed. Slower series count as silent for a part of their pauses, or the fast
+/// ones of a partition would wait for them.
+const PAUSE_MOST: u8 = 12;
+/// A time that was not agreed on again while each series had so many readings is given up.
+const ROUNDS: u64 = 8;
+
+/// No time.
+const NONE: i64 = i64::MIN;
+
+/// A series that was heard lately.
+#[derive(Clone, Copy, Debug, Default)]
+struct Voice {
+    /// The hash of its name.
+    name: u64,
+    /// When it spoke last, counted in readings of the partition.
+    heard: u64,
+    /// How often another one speaks between two of its readings.
+    pause: u8,
+    is_silent: bool,
+}
+
+/// The time of a partition by the last readings of its series.
+///
+/// Of the series that were heard lately more than a quarter, and of two or three both or two, have reached
+/// it. A series that has fallen silent has no voice, so the last one that still speaks moves the time alone.
+/// The time moves forward, with two exceptions: what fewer have agreed on gives way to what more agree on,
+/// and what nobody has agreed on for long is given up. So a wrong time passes.
+///
+/// It depends on the readings of the last rounds alone, whatever the batches. A reading costs the same
+/// however many series there are.
+#[derive(Debug)]
+pub(super) struct AgreedTime {
+    voices: Vec<Voice>,
+    /// The event time of each voice's last reading, in microseconds.
+    times: [i64; VOICES],
+    /// How often one has spoken since another did. `[speaker, other]`
+    since: [[u8; VOICES]; VOICES],
+    time: Option<EventTime>,
+    /// How many voices there were when it was agreed on.
+    quorum: u32,
+    /// Readings since then.
+    unconfirmed: u64,
+    readings: u64,
+}
+
+impl Default for AgreedTime {
+    fn default() -> Self {
+        Self {
+            voices: Vec::with_capacity(VOICES),
+            times: [NONE; VOICES],
+            since: [[0; VOICES]; VOICES],
+            time: None,
+            quorum: 0,
+            unconfirmed: 0,
+            readings: 0,
+        }
+    }
+}
+
+impl AgreedTime {
+    pub fn get(&self) -> Option<EventTime> {
+        self.time
+    }
+
+    /// How many series agreed on it.
+    pub fn quorum(&self) -> u32 {
+        self.quorum
+    }
+
+    /// A series has a reading of this time.
+    pub fn hear(&mut self, series: &str, time: EventTime) {
+        self.readings += 1;
+        self.listen(xxh3_64(series.as_bytes()), time);
+        let voices = self.voices.iter().zip(&self.times).filter(|(voice, _)| !voice.is_silent);
+        let mut heard = [NONE; VOICES];
+        let mut n = 0;
+        for (_, time) in voices {
+            heard[n] = *time;
+            n += 1;
+        }
+        let heard = &mut heard[..n];
+        let rank = if n == 1 { 1 } else { 1 + n.div_ceil(SHARE) };
+        let now = self.time.map_or(NONE, EventTime::as_micros);
+        let is_confirmed = heard.iter().filter(|time| **time >= now).count() >= rank;
+        let is_old = self.unconfirmed >= ROUNDS * n as u64;
+        if !is_confirmed && n as u32 <= self.quorum && !is_old {
+            self.unconfirmed += 1;
+            return;
+        }
+        self.quorum = n as u32;
+        self.unconfirmed = 0;
+        let is_the_same = is_confirmed && heard.iter().filter(|time| **time > now).count() < rank;
+        if !is_the_same {
+            let (_, agreed, _) = heard.select_nth_unstable(n - rank);
+            self.time = EventTime::from_micros(*agreed).ok();
+        }
+    }
+
+    /// Notes who spoke, and who has fallen silent meanwhile.
+    fn listen(&mut self, name: u64, time: EventTime) {
+        let known = self.voices.iter().position(|voice| voice.name == name);
+        let at = known.unwrap_or_else(|| self.welcome(name));
+        let n = self.voices.len();
+        let mut pause = 0;
+        for speaker in &mut self.since[..n] {
+            pause = pause.max(std::mem::take(&mut speaker[at]));
+        }
+        let voice = &mut self.voices[at];
+        if known.is_some() {
+            // It forgets a long pause slowly.
+            let usual = voice.pause - voice.pause.div_ceil(4);
+            voice.pause = pause.max(usual).clamp(1, PAUSE_MOST);
+        }
+        voice.heard = self.readings;
+        voice.is_silent = false;
+        self.times[at] = time.as_micros();
+        for (other, (voice, since)) in self.voices.iter_mut().zip(&mut self.since[at]).enumerate() {
+            if other != at {
+                *since = since.saturating_add(1);
+                voice.is_silent |= *since > PATIENCE * voice.pause;
+            }
+        }
+    }
+
+    /// A place for a series that was not heard lately: that of the one which was heard the longest ago, if
+    /// there is no other.
+    fn welcome(&mut self, name: u64) -> usize {
+        let at = if self.voices.len() < VOICES {
+            self.voices.push(Voice::default());
+            self.voices.len() - 1
+        } else {
+            let oldest = self.voices.iter().enumerate().min_by_key(|(_, voice)| voice.heard);
+            oldest.map_or(0, |(at, _)| at)
+        };
+        self.voices[at] = Voice { name, heard: 0, pause: PAUSE_AT_FIRST, is_silent: false };
+        self.since[at] = [0; VOICES];
+        at
+    }
+
+    pub fn save(&self, out: &mut Vec<u8>) {
+        put(out, &[self.time.map_or(NONE, EventTime::as_micros)]);
+        put(out, &[self.readings, self.unconfirmed]);
+        let n = self.voices.len();
+        put(out, &[self.quorum, n as u32]);
+        for ((voice, time), since) in self.voices.iter().zip(&self.times).zip(&self.since) {
+            put(out, &[voice.name, voice.heard]);
+            put(out, &[*time]);
+            put(out, &[voice.pause, u8::from(voice.is_silent)]);
+            put(out, &since[..n]);
+        }
+    }
+
+    /// # Errors
+    /// [`Damaged`] when it is not what [`Self::save`] wrote.
+    pub fn load(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
+        let time = |micros| EventTime::from_micros(micros).map_err(|_| Damaged("a time out of range"));
+        let mut loaded = Self::default();
+        let agreed: i64 = from.one()?;
+        loaded.time = if agreed == NONE { None } else { Some(time(agreed)?) };
+        [loaded.readings, loaded.unconfirmed] = from.one()?;
+        let [quorum, n]: [u32; 2] = from.one()?;
+        loaded.quorum = quorum;
+        let is_none = loaded.time.is_none();
+        let is_sane = n as usize <= VOICES && quorum <= n && loaded.readings <= i64::MAX as u64;
+        if !is_sane || is_none != (n == 0) || is_none != (quorum == 0) {
+            return Err(Damaged("a time that its series can't have agreed on"));
+        }
+        for at in 0..n as usize {
+            let [name, heard]: [u64; 2] = from.one()?;
+            loaded.times[at] = time(from.one()?)?.as_micros();
+            let [pause, is_silent]: [u8; 2] = from.one()?;
+            from.fill(&mut loaded.since[at][..n as usize])?;
+            let is_known = loaded.voices.iter().any(|voice| voice.name == name);
+            if is_known || heard > loaded.readings || !(1..=PAUSE_MOST).contains(&pause) || is_silent > 1 {
+                return Err(Damaged("a voice that is none"));
+            }
+            loaded.voices.push(Voice { name, heard, pause, is_silent: is_silent == 1 });
+        }
+        *self = loaded;
+        Ok(())
+    }
+}
