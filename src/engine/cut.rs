@@ -77,7 +77,7 @@ impl Shard {
             "training": (stream.training.enabled, stream.training.budget.series),
             "limits": stream.alarms.limits.iter().map(|l| (l.target, l.value, l.above)).collect::<Vec<_>>(),
             "drift": stream.alarms.drift_threshold.is_some(),
-            "tables": 3,
+            "tables": 4,
         });
         // Said only where there is one, so that older cuts go on being of use.
         if stream.transform != Transform::None {

@@ -65,7 +65,7 @@ words! {
         ReadingsAccounted = "readings_accounted",
         /// Nothing that was committed is answered again.
         AnsweredOnce = "answered_once",
-        /// A series steps only forward in time.
+        /// A series steps only forward in time, but for one that goes back from where it had run ahead alone.
         TimeMovesForward = "time_moves_forward",
         /// A forecast uses no reading newer than its origin.
         NothingFromLater = "nothing_from_later",

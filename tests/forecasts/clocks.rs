@@ -1,12 +1,12 @@
 //! One device's clock harms that device alone, and what was ahead is counted.
 
-use crate::support::stream::{Answer, Bench, hour, noise, restored, stream};
+use crate::support::stream::{Answer, Bench, hour, noise, restored};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidecast::codec::{Decoder, Record};
 use tidecast::config::Stream;
-use tidecast::domain::{EventTime, Forecast, Offset, Partition, Reading, Values};
+use tidecast::domain::{AnomalyScore, EventTime, Forecast, Offset, Partition, Reading, Values};
 use tidecast::engine::Offered;
 use tidecast::telemetry::{Ahead, Discard};
 
@@ -15,9 +15,12 @@ const PLAIN: &str =
 
 /// Of a partition whose readings come each minute, or of which ten minutes are made one.
 fn minutely(lines: &str) -> Arc<Stream> {
-    let interval = if lines.contains("aggregate") { "10m" } else { "1m" };
+    every_minutes(if lines.contains("aggregate") { 10 } else { 1 }, lines)
+}
+
+fn every_minutes(minutes: usize, lines: &str) -> Arc<Stream> {
     let text = format!(
-        "[kafka]\nbrokers = \"localhost:9092\"\n[streams.test]\ntopics = [\"in\"]\ninterval = \"{interval}\"\n\
+        "[kafka]\nbrokers = \"localhost:9092\"\n[streams.test]\ntopics = [\"in\"]\ninterval = \"{minutes}m\"\n\
          targets = [\"kw\"]\n{PLAIN}{lines}\n"
     );
     tidecast::config::from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
@@ -42,10 +45,12 @@ fn offer(bench: &mut Bench, at: i64, sent: &Sent) -> Offered {
     bench.shard.offer_of(&reading, at, Some(sent.series.as_bytes()), sent.record)
 }
 
-/// What each series was told, by the origins in their order.
-fn by_series(answers: &[Answer]) -> BTreeMap<&str, Vec<(EventTime, &Forecast)>> {
-    let mut all: BTreeMap<&str, Vec<(EventTime, &Forecast)>> = BTreeMap::new();
+/// What each series was told, by the origins in their order. How surprising a reading is depends on what is
+/// usual for all series together.
+fn by_series(answers: &[Answer]) -> BTreeMap<&str, Vec<(EventTime, Forecast)>> {
+    let mut all: BTreeMap<&str, Vec<(EventTime, Forecast)>> = BTreeMap::new();
     for (series, _, forecast) in answers {
+        let forecast = Forecast { anomaly: AnomalyScore::default(), ..forecast.clone() };
         all.entry(series).or_default().push((forecast.origin, forecast));
     }
     all
@@ -69,7 +74,7 @@ fn after(stream: &Arc<Stream>, sent: &[Sent], batch: usize) -> (Bench, Vec<(usiz
 
 /// The records of a file, through the decoder; as if each had no time of its own, if that is wanted.
 fn case_10(file: &str, lines: &str, timed: bool) -> (Bench, Vec<Discard>) {
-    let stream = minutely(&format!("{lines}\nfields = {{ time = \"/ts\" }}"));
+    let stream = every_minutes(1, &format!("{lines}\nfields = {{ time = \"/ts\" }}"));
     let (mut bench, mut decoder) = (Bench::new(&stream), Decoder::new(&stream));
     let mut discarded = Vec::new();
     for (offset, line) in file.lines().enumerate() {
@@ -112,7 +117,7 @@ fn one_stamp_ahead_harms_its_meter_alone() {
             for honest in ["A", "C"] {
                 assert_eq!(got[honest], wanted[honest], "{lines}, timed {timed}: {honest}");
             }
-            let origins = |of: &[(EventTime, &Forecast)]| of.iter().map(|o| o.0).collect::<Vec<_>>();
+            let origins = |of: &[(EventTime, Forecast)]| of.iter().map(|o| o.0).collect::<Vec<_>>();
             let stamp = EventTime::from_micros(1_796_096_791_000_000).unwrap();
             let of_b: Vec<_> = origins(&got["B"])
                 .into_iter()
@@ -174,7 +179,7 @@ impl History {
                 |i: i64, below: i64| (noise(self.seed + s as u64, i as u64).abs() * below as f64) as i64;
             let readings = MINUTES / every;
             for i in 0..readings {
-                let right = 60 * (every * i) + any(i, 60 * *every);
+                let right = 60 * (every * i) + any(i, 60 * every);
                 let arrival = right + any(i + 100_000, self.disorder + 1);
                 let fault = fault.filter(|fault| {
                     let from = fault.from * readings as usize / 1_000;
@@ -288,4 +293,79 @@ proptest! {
             honest_are_answered_the_same(&History { disorder, ..history.clone() }, lines, batch, cut_at);
         }
     }
+}
+
+/// Hours of some series, in turn; `None` where one is silent.
+fn hourly(series: usize, hours: std::ops::Range<i64>, time: impl Fn(usize, i64) -> Option<i64>) -> Vec<Sent> {
+    let all = hours.flat_map(|h| (0..series).map(move |s| (s, h)));
+    let sent = all.filter_map(|(s, h)| Some((s, time(s, h)?)));
+    sent.map(|(s, h)| Sent { series: format!("s{s}"), time: hour(h), record: None }).collect()
+}
+
+fn origins(bench: &Bench, series: &str) -> Vec<i64> {
+    let of = bench.answers.iter().filter(|(of, ..)| of == series);
+    of.map(|(.., f)| (f.origin.seconds_since(hour(0)) / 3_600.0) as i64).collect()
+}
+
+/// Hours of several series, gathered.
+fn gathered(lines: &str) -> Arc<Stream> {
+    every_minutes(60, &format!("aggregate = \"mean\"\n{lines}"))
+}
+
+#[test]
+fn the_last_series_that_lives_is_answered_within_a_few_readings() {
+    let sent = hourly(6, 0..100, |s, h| (s == 0 || h < 50).then_some(h));
+    let (bench, _) = after(&gathered(""), &sent[..sent.len() - 40], 1);
+    assert_eq!(origins(&bench, "s0"), (0..59).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_partition_that_goes_on_after_days_is_answered_at_once() {
+    let leap = |s: usize| hourly(s, 0..60, |_, h| Some(if h < 50 { h } else { h + 48 }));
+    for series in [1, 3] {
+        let (bench, discarded) = after(&every_minutes(60, ""), &leap(series), 1);
+        assert_eq!((bench.answers.len(), discarded), (60 * series, Vec::new()));
+        let (bench, discarded) = after(&gathered(""), &leap(series), 1);
+        assert_eq!((bench.answers.len(), discarded), (59 * series, Vec::new()));
+    }
+}
+
+/// Two of three have been wrong together, in the midst or from the first reading on; with a snapshot of the
+/// time at which all are silent.
+#[test]
+fn a_partition_whose_time_was_wrong_heals() {
+    for lines in ["", "lateness = \"2h\""] {
+        for wrong_at in [0, 40] {
+            let stream = gathered(lines);
+            let sent = hourly(3, 0..100, |s, h| Some(if s > 0 && h == wrong_at { h + 500 } else { h }));
+            let mut bench = Bench::new(&stream);
+            for (at, sent) in sent.iter().enumerate() {
+                if at == 3 * (wrong_at as usize + 1) {
+                    assert_eq!(bench.shard.agreed_time(), Some(hour(wrong_at + 500)));
+                    bench.shard = restored(&mut bench.shard, None, 1_000);
+                }
+                assert_eq!(offer(&mut bench, at as i64, sent), Offered::Held, "{lines}, {wrong_at}: {at}");
+                bench.step();
+            }
+            let all: Vec<i64> = (0..97).collect();
+            let but_one: Vec<i64> = all.iter().copied().filter(|h| *h != wrong_at).collect();
+            let until_97 = |of: Vec<i64>| of.into_iter().filter(|h| *h < 97).collect::<Vec<_>>();
+            assert_eq!(until_97(origins(&bench, "s0")), all, "{lines}, {wrong_at}");
+            for series in ["s1", "s2"] {
+                assert_eq!(until_97(origins(&bench, series)), but_one, "{lines}, {wrong_at}");
+            }
+            assert_eq!(bench.shard.take_violations().iter().next(), None);
+        }
+    }
+}
+
+#[test]
+fn a_stamp_ahead_evicts_nobody() {
+    let stream = every_minutes(60, "idle_ttl = \"12h\"");
+    let sent = hourly(4, 0..200, |s, h| Some(if s == 3 && h % 10 == 9 { h + 700 } else { h }));
+    let (mut bench, discarded) = after(&stream, &sent, 1);
+    assert_eq!((bench.answers.len(), discarded), (800, Vec::new()));
+    let accounts = bench.shard.take_accounts();
+    assert_eq!(accounts.evicted(tidecast::telemetry::Eviction::Idle), 0);
+    assert_eq!([Ahead::Kept, Ahead::Returned].map(|what| accounts.was_ahead(what)), [20, 19]);
 }

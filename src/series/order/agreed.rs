@@ -9,11 +9,13 @@ const VOICES: usize = 32;
 const SHARE: usize = 4;
 /// A series has fallen silent when another one has spoken more than so many times as often since as it
 /// usually does between two readings of it.
-const PATIENCE: u8 = 3;
-/// How often another one speaks between two readings of a series, until it is known.
-const PAUSE_AT_FIRST: u8 = 4;
+const PATIENCE: u16 = 4;
+/// Parts of a reading in which pauses are kept. One part of so many of a pause is forgotten at each reading.
+const PARTS: u8 = 16;
+/// How often another one speaks between two readings of a series, until it is known. In parts.
+const PAUSE_AT_FIRST: u8 = 4 * PARTS;
 /// The most of it that is believed. Slower series count as silent for a part of their pauses, or the fast
-/// ones of a partition would wait for them.
+/// ones of a partition would wait for them. In readings.
 const PAUSE_MOST: u8 = 12;
 /// A time that was not agreed on again while each series had so many readings is given up.
 const ROUNDS: u64 = 8;
@@ -28,7 +30,7 @@ struct Voice {
     name: u64,
     /// When it spoke last, counted in readings of the partition.
     heard: u64,
-    /// How often another one speaks between two of its readings.
+    /// How often another one speaks between two of its readings, at most, lately. In parts of a reading.
     pause: u8,
     is_silent: bool,
 }
@@ -121,9 +123,8 @@ impl AgreedTime {
         }
         let voice = &mut self.voices[at];
         if known.is_some() {
-            // It forgets a long pause slowly.
-            let usual = voice.pause - voice.pause.div_ceil(4);
-            voice.pause = pause.max(usual).clamp(1, PAUSE_MOST);
+            let usual = voice.pause - voice.pause.div_ceil(PARTS);
+            voice.pause = usual.max(PARTS * pause.clamp(1, PAUSE_MOST));
         }
         voice.heard = self.readings;
         voice.is_silent = false;
@@ -131,7 +132,7 @@ impl AgreedTime {
         for (other, (voice, since)) in self.voices.iter_mut().zip(&mut self.since[at]).enumerate() {
             if other != at {
                 *since = since.saturating_add(1);
-                voice.is_silent |= *since > PATIENCE * voice.pause;
+                voice.is_silent |= u16::from(PARTS) * u16::from(*since) > PATIENCE * u16::from(voice.pause);
             }
         }
     }
@@ -185,12 +186,134 @@ impl AgreedTime {
             let [pause, is_silent]: [u8; 2] = from.one()?;
             from.fill(&mut loaded.since[at][..n as usize])?;
             let is_known = loaded.voices.iter().any(|voice| voice.name == name);
-            if is_known || heard > loaded.readings || !(1..=PAUSE_MOST).contains(&pause) || is_silent > 1 {
+            if is_known
+                || heard > loaded.readings
+                || !(PARTS..=PARTS * PAUSE_MOST).contains(&pause)
+                || is_silent > 1
+            {
                 return Err(Damaged("a voice that is none"));
             }
             loaded.voices.push(Voice { name, heard, pause, is_silent: is_silent == 1 });
         }
         *self = loaded;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> EventTime {
+        EventTime::from_micros(seconds * 1_000_000).unwrap()
+    }
+
+    fn seconds(agreed: &AgreedTime) -> i64 {
+        agreed.get().unwrap().as_micros() / 1_000_000
+    }
+
+    /// One that has heard these series at each of these times.
+    fn after(series: &[&str], times: std::ops::Range<i64>) -> AgreedTime {
+        let mut agreed = AgreedTime::default();
+        for time in times {
+            series.iter().for_each(|name| agreed.hear(name, at(time)));
+        }
+        agreed
+    }
+
+    const FOUR: [&str; 4] = ["a", "b", "c", "d"];
+
+    #[test]
+    fn one_series_alone_is_its_own_time() {
+        let mut agreed = AgreedTime::default();
+        for time in [5, 7, 6, 1_000, 999] {
+            agreed.hear("a", at(time));
+        }
+        assert_eq!(seconds(&agreed), 1_000);
+    }
+
+    #[test]
+    fn a_quarter_that_runs_ahead_moves_nothing() {
+        // Also if it speaks ten times as often, and from the first reading on.
+        for (honest, ahead, often) in [(1, 1, 1), (1, 1, 10), (2, 1, 1), (3, 1, 10), (8, 2, 1), (24, 8, 3)] {
+            let mut agreed = AgreedTime::default();
+            for time in 0..200 {
+                for voice in 0..often * ahead {
+                    agreed.hear(&format!("ahead {}", voice % ahead), at(90_000 + time));
+                }
+                (0..honest).for_each(|voice| agreed.hear(&format!("{voice}"), at(time)));
+                assert!((time - 1..=time).contains(&seconds(&agreed)), "{honest} {ahead} {often}: {time}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_that_speaks_moves_the_time_alone_and_gives_way_to_those_that_come_back() {
+        let mut agreed = after(&FOUR, 0..50);
+        let heard: Vec<i64> = (50..60)
+            .map(|time| {
+                agreed.hear("d", at(1_000 + time));
+                seconds(&agreed)
+            })
+            .collect();
+        let alone = heard.iter().position(|time| *time > 50).unwrap();
+        assert!((3..6).contains(&alone), "{heard:?}");
+        agreed.hear("a", at(60));
+        assert_eq!(seconds(&agreed), 60);
+    }
+
+    #[test]
+    fn a_time_that_nobody_agrees_on_any_more_is_given_up() {
+        let mut agreed = after(&FOUR, 0..50);
+        // Three of four have been ahead once, one after the other.
+        FOUR[..3].iter().for_each(|name| agreed.hear(name, at(90_000)));
+        assert_eq!(seconds(&agreed), 90_000);
+        for time in 50..70 {
+            FOUR.iter().for_each(|name| agreed.hear(name, at(time)));
+        }
+        assert_eq!(seconds(&agreed), 69);
+    }
+
+    #[test]
+    fn more_series_than_are_listened_to_agree_too() {
+        let mut agreed = AgreedTime::default();
+        for time in 0..40 {
+            for voice in 0..500 {
+                let is_ahead = voice % 20 == 7;
+                agreed.hear(&format!("{voice}"), at(time + if is_ahead { 90_000 } else { 0 }));
+            }
+            assert_eq!(seconds(&agreed), time);
+        }
+    }
+
+    #[test]
+    fn it_comes_back_from_bytes_and_goes_on() {
+        let mut agreed = after(&FOUR, 0..5);
+        (0..40).for_each(|voice| agreed.hear(&format!("{voice}"), at(10)));
+        let mut bytes = Vec::new();
+        agreed.save(&mut bytes);
+        let mut back = AgreedTime::default();
+        back.load(&mut Take::new(&bytes)).unwrap();
+        let twice = |agreed: &AgreedTime| {
+            let mut bytes = Vec::new();
+            agreed.save(&mut bytes);
+            bytes
+        };
+        for time in 0..90 {
+            for agreed in [&mut agreed, &mut back] {
+                agreed.hear(&format!("{}", time % 7), at(20 + time));
+            }
+            assert_eq!(twice(&agreed), twice(&back));
+        }
+        // No prefix of it is one, and what can't be is refused.
+        (0..bytes.len()).for_each(|n| assert!(back.load(&mut Take::new(&bytes[..n])).is_err(), "{n}"));
+        let mut bent = bytes.clone();
+        bent[24] = 200;
+        assert!(back.load(&mut Take::new(&bent)).is_err(), "more agree than there are");
+        let mut bent = bytes;
+        let voice = 32 + 26 + VOICES;
+        let (first, second) = bent.split_at_mut(voice);
+        first[32..40].copy_from_slice(&second[..8]);
+        assert!(back.load(&mut Take::new(&bent)).is_err(), "a voice twice");
     }
 }
