@@ -290,6 +290,8 @@ proptest! {
             ("lateness = \"5m\"", 290),
             ("aggregate = \"last\"\nlateness = \"5m\"", 290),
         ] {
+            // One of two that is away for much longer than it ever was is taken for silent.
+            let disorder = if history.honest.len() == 1 { disorder / 5 } else { disorder };
             honest_are_answered_the_same(&History { disorder, ..history.clone() }, lines, batch, cut_at);
         }
     }
