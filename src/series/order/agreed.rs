@@ -9,8 +9,8 @@ const VOICES: usize = 32;
 const SHARE: usize = 4;
 /// A series has fallen silent when another one has spoken more than so many times as often since as it
 /// usually does between two readings of it.
-const PATIENCE: u16 = 4;
-/// Parts of a reading in which pauses are kept. One part of so many of a pause is forgotten at each reading.
+const PATIENCE: u8 = 4;
+/// Parts of a reading in which pauses are kept; one of so many parts of a pause is forgotten at each reading.
 const PARTS: u8 = 16;
 /// How often another one speaks between two readings of a series, until it is known. In parts.
 const PAUSE_AT_FIRST: u8 = 4 * PARTS;
@@ -23,18 +23,6 @@ const ROUNDS: u64 = 8;
 /// No time.
 const NONE: i64 = i64::MIN;
 
-/// A series that was heard lately.
-#[derive(Clone, Copy, Debug, Default)]
-struct Voice {
-    /// The hash of its name.
-    name: u64,
-    /// When it spoke last, counted in readings of the partition.
-    heard: u64,
-    /// How often another one speaks between two of its readings, at most, lately. In parts of a reading.
-    pause: u8,
-    is_silent: bool,
-}
-
 /// The time of a partition by the last readings of its series.
 ///
 /// Of the series that were heard lately more than a quarter, and of two or three both or two, have reached
@@ -46,14 +34,21 @@ struct Voice {
 /// however many series there are.
 #[derive(Debug)]
 pub(super) struct AgreedTime {
-    voices: Vec<Voice>,
-    /// The event time of each voice's last reading, in microseconds.
+    /// How many series have a voice.
+    voices: usize,
+    /// Hashes of their names.
+    names: [u64; VOICES],
+    /// The event time of the last reading of each, in microseconds; [`NONE`] of one that has fallen silent.
     times: [i64; VOICES],
+    /// When each spoke last, counted in readings of the partition.
+    heard: [u64; VOICES],
+    /// How often another one speaks between two readings of each, at most, lately. In parts of a reading.
+    pauses: [u8; VOICES],
     /// How often one has spoken since another did. `[speaker, other]`
     since: [[u8; VOICES]; VOICES],
     time: Option<EventTime>,
     /// How many voices there were when it was agreed on.
-    quorum: u32,
+    quorum: usize,
     /// Readings since then.
     unconfirmed: u64,
     readings: u64,
@@ -62,8 +57,11 @@ pub(super) struct AgreedTime {
 impl Default for AgreedTime {
     fn default() -> Self {
         Self {
-            voices: Vec::with_capacity(VOICES),
+            voices: 0,
+            names: [0; VOICES],
             times: [NONE; VOICES],
+            heard: [0; VOICES],
+            pauses: [PAUSE_AT_FIRST; VOICES],
             since: [[0; VOICES]; VOICES],
             time: None,
             quorum: 0,
@@ -79,7 +77,7 @@ impl AgreedTime {
     }
 
     /// How many series agreed on it.
-    pub fn quorum(&self) -> u32 {
+    pub fn quorum(&self) -> usize {
         self.quorum
     }
 
@@ -87,113 +85,112 @@ impl AgreedTime {
     pub fn hear(&mut self, series: &str, time: EventTime) {
         self.readings += 1;
         self.listen(xxh3_64(series.as_bytes()), time);
-        let voices = self.voices.iter().zip(&self.times).filter(|(voice, _)| !voice.is_silent);
-        let mut heard = [NONE; VOICES];
-        let mut n = 0;
-        for (_, time) in voices {
-            heard[n] = *time;
-            n += 1;
-        }
-        let heard = &mut heard[..n];
-        let rank = if n == 1 { 1 } else { 1 + n.div_ceil(SHARE) };
         let now = self.time.map_or(NONE, EventTime::as_micros);
-        let is_confirmed = heard.iter().filter(|time| **time >= now).count() >= rank;
-        let is_old = self.unconfirmed >= ROUNDS * n as u64;
-        if !is_confirmed && n as u32 <= self.quorum && !is_old {
+        let (mut speaking, mut reached, mut passed) = (0, 0, 0);
+        for time in &self.times {
+            speaking += usize::from(*time != NONE);
+            reached += usize::from(*time >= now);
+            passed += usize::from(*time > now);
+        }
+        let rank = if speaking == 1 { 1 } else { 1 + speaking.div_ceil(SHARE) };
+        let is_confirmed = now != NONE && reached >= rank;
+        let is_old = self.unconfirmed >= ROUNDS * speaking as u64;
+        if !is_confirmed && speaking <= self.quorum && !is_old {
             self.unconfirmed += 1;
             return;
         }
-        self.quorum = n as u32;
+        self.quorum = speaking;
         self.unconfirmed = 0;
-        let is_the_same = is_confirmed && heard.iter().filter(|time| **time > now).count() < rank;
-        if !is_the_same {
-            let (_, agreed, _) = heard.select_nth_unstable(n - rank);
-            self.time = EventTime::from_micros(*agreed).ok();
+        if !is_confirmed {
+            passed = speaking;
         }
+        // On, from there or from the beginning, to the time that fewer have passed.
+        let mut agreed = if is_confirmed { now } else { NONE };
+        while passed >= rank {
+            let later = self.times.iter().filter(|time| **time > agreed);
+            agreed = later.copied().min().expect("so many have passed it");
+            passed = self.times.iter().filter(|time| **time > agreed).count();
+        }
+        self.time = EventTime::from_micros(agreed).ok();
     }
 
     /// Notes who spoke, and who has fallen silent meanwhile.
     fn listen(&mut self, name: u64, time: EventTime) {
-        let known = self.voices.iter().position(|voice| voice.name == name);
+        let known = self.names[..self.voices].iter().position(|known| *known == name);
         let at = known.unwrap_or_else(|| self.welcome(name));
-        let n = self.voices.len();
         let mut pause = 0;
-        for speaker in &mut self.since[..n] {
+        for speaker in &mut self.since {
             pause = pause.max(std::mem::take(&mut speaker[at]));
         }
-        let voice = &mut self.voices[at];
         if known.is_some() {
-            let usual = voice.pause - voice.pause.div_ceil(PARTS);
-            voice.pause = usual.max(PARTS * pause.clamp(1, PAUSE_MOST));
+            let usual = self.pauses[at] - self.pauses[at].div_ceil(PARTS);
+            self.pauses[at] = usual.max(PARTS * pause.clamp(1, PAUSE_MOST));
         }
-        voice.heard = self.readings;
-        voice.is_silent = false;
+        self.heard[at] = self.readings;
         self.times[at] = time.as_micros();
-        for (other, (voice, since)) in self.voices.iter_mut().zip(&mut self.since[at]).enumerate() {
-            if other != at {
-                *since = since.saturating_add(1);
-                voice.is_silent |= u16::from(PARTS) * u16::from(*since) > PATIENCE * u16::from(voice.pause);
-            }
+        let others = self.since[at].iter_mut().zip(&self.pauses).zip(&mut self.times).enumerate();
+        for (other, ((since, pause), time)) in others {
+            let spoken = since.saturating_add(u8::from(other != at));
+            *since = spoken;
+            *time = if spoken > pause / (PARTS / PATIENCE) { NONE } else { *time };
         }
     }
 
     /// A place for a series that was not heard lately: that of the one which was heard the longest ago, if
     /// there is no other.
     fn welcome(&mut self, name: u64) -> usize {
-        let at = if self.voices.len() < VOICES {
-            self.voices.push(Voice::default());
-            self.voices.len() - 1
+        let at = if self.voices < VOICES {
+            self.voices += 1;
+            self.voices - 1
         } else {
-            let oldest = self.voices.iter().enumerate().min_by_key(|(_, voice)| voice.heard);
+            let oldest = self.heard.iter().enumerate().min_by_key(|(_, heard)| **heard);
             oldest.map_or(0, |(at, _)| at)
         };
-        self.voices[at] = Voice { name, heard: 0, pause: PAUSE_AT_FIRST, is_silent: false };
+        self.names[at] = name;
+        self.pauses[at] = PAUSE_AT_FIRST;
         self.since[at] = [0; VOICES];
         at
     }
 
     pub fn save(&self, out: &mut Vec<u8>) {
+        let n = self.voices;
         put(out, &[self.time.map_or(NONE, EventTime::as_micros)]);
         put(out, &[self.readings, self.unconfirmed]);
-        let n = self.voices.len();
-        put(out, &[self.quorum, n as u32]);
-        for ((voice, time), since) in self.voices.iter().zip(&self.times).zip(&self.since) {
-            put(out, &[voice.name, voice.heard]);
-            put(out, &[*time]);
-            put(out, &[voice.pause, u8::from(voice.is_silent)]);
-            put(out, &since[..n]);
+        put(out, &[self.quorum as u32, n as u32]);
+        for at in 0..n {
+            put(out, &[self.names[at], self.heard[at]]);
+            put(out, &[self.times[at]]);
+            put(out, &[self.pauses[at]]);
+            put(out, &self.since[at][..n]);
         }
     }
 
     /// # Errors
     /// [`Damaged`] when it is not what [`Self::save`] wrote.
     pub fn load(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
-        let time = |micros| EventTime::from_micros(micros).map_err(|_| Damaged("a time out of range"));
-        let mut loaded = Self::default();
-        let agreed: i64 = from.one()?;
-        loaded.time = if agreed == NONE { None } else { Some(time(agreed)?) };
+        let time = |micros| match micros {
+            NONE => Ok(None),
+            _ => EventTime::from_micros(micros).map(Some).map_err(|_| Damaged("a time out of range")),
+        };
+        let mut loaded = Self { time: time(from.one()?)?, ..Self::default() };
         [loaded.readings, loaded.unconfirmed] = from.one()?;
-        let [quorum, n]: [u32; 2] = from.one()?;
-        loaded.quorum = quorum;
+        let [quorum, n] = from.one::<[u32; 2]>()?.map(|count| count as usize);
+        let is_sane = n <= VOICES && quorum <= n && loaded.readings <= i64::MAX as u64;
         let is_none = loaded.time.is_none();
-        let is_sane = n as usize <= VOICES && quorum <= n && loaded.readings <= i64::MAX as u64;
         if !is_sane || is_none != (n == 0) || is_none != (quorum == 0) {
             return Err(Damaged("a time that its series can't have agreed on"));
         }
-        for at in 0..n as usize {
-            let [name, heard]: [u64; 2] = from.one()?;
-            loaded.times[at] = time(from.one()?)?.as_micros();
-            let [pause, is_silent]: [u8; 2] = from.one()?;
-            from.fill(&mut loaded.since[at][..n as usize])?;
-            let is_known = loaded.voices.iter().any(|voice| voice.name == name);
-            if is_known
-                || heard > loaded.readings
-                || !(PARTS..=PARTS * PAUSE_MOST).contains(&pause)
-                || is_silent > 1
-            {
+        (loaded.voices, loaded.quorum) = (n, quorum);
+        for at in 0..n {
+            [loaded.names[at], loaded.heard[at]] = from.one()?;
+            loaded.times[at] = time(from.one()?)?.map_or(NONE, EventTime::as_micros);
+            loaded.pauses[at] = from.one()?;
+            from.fill(&mut loaded.since[at][..n])?;
+            let is_double = loaded.names[..at].contains(&loaded.names[at]);
+            let is_pause = (PARTS..=PARTS * PAUSE_MOST).contains(&loaded.pauses[at]);
+            if is_double || !is_pause || loaded.heard[at] > loaded.readings {
                 return Err(Damaged("a voice that is none"));
             }
-            loaded.voices.push(Voice { name, heard, pause, is_silent: is_silent == 1 });
         }
         *self = loaded;
         Ok(())
@@ -311,7 +308,7 @@ mod tests {
         bent[24] = 200;
         assert!(back.load(&mut Take::new(&bent)).is_err(), "more agree than there are");
         let mut bent = bytes;
-        let voice = 32 + 26 + VOICES;
+        let voice = 32 + 25 + VOICES;
         let (first, second) = bent.split_at_mut(voice);
         first[32..40].copy_from_slice(&second[..8]);
         assert!(back.load(&mut Take::new(&bent)).is_err(), "a voice twice");
