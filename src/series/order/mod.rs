@@ -240,12 +240,13 @@ impl<T> Order<T> {
         time > agreed.offset_by(self.tolerance_us())
     }
 
-    /// Where a series stood before it ran ahead, if it is still ahead and `time` is not: from there it goes
-    /// on.
+    /// Where a series stood before it ran ahead, if it is still ahead and speaks again of the time that the
+    /// others agree on: from there it goes on.
     fn way_back(&self, slot: Slot, time: EventTime) -> Option<i64> {
         let (before, agreed) = (*self.ahead.get(&slot.0)?, self.agreed()?);
         let last = self.grid.start_of(self.last[slot.index()]);
-        (self.is_ahead_of(agreed, last) && !self.is_ahead_of(agreed, time)).then_some(before)
+        let is_of_now = !self.is_ahead_of(agreed, time) && !self.is_ahead_of(time, agreed);
+        (self.is_ahead_of(agreed, last) && is_of_now).then_some(before)
     }
 
     /// Whether a series stands at the cell of `time`, or past it, and does not go back before it.
