@@ -11,7 +11,7 @@ pub enum Reason {
     SeriesTooLong,
     MissingTime,
     TimeOutOfRange,
-    /// Further ahead of the record's own time than `max_ahead`: it would make all after it late.
+    /// Further ahead of the record's own time than `max_ahead`.
     TimeAhead,
     /// More bytes than `max_record_bytes`.
     TooLarge,

@@ -12,7 +12,7 @@ pub struct Bounds {
     pub idle_ttl: Duration,
     /// Readings that one shard holds back for order; one more lets the earliest go.
     pub max_held: usize,
-    /// How far a reading's time may lie ahead of its record's own: it would make all after it late.
+    /// How far a reading's time may lie ahead of its record's own.
     pub max_ahead: Duration,
     /// Bytes of a record's payload.
     pub max_record_bytes: usize,

@@ -6,11 +6,11 @@ use crate::checkpoint::SnapshotId;
 use crate::codec::{Decoder, Encoder, headers};
 use crate::config::Stream;
 use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, StreamName, TopicPartition};
-use crate::engine::{Accounts, Discarded, Offered, Shard};
+use crate::engine::{Accounts, Discarded, Offered, RanAhead, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::series::{Holding, Slot};
 use crate::telemetry::{
-    Discard, DiscardedReading, Eviction, ShardMetrics, ShardState, StreamMetrics, Violations, events,
+    Ahead, Discard, DiscardedReading, Eviction, ShardMetrics, ShardState, StreamMetrics, Violations, events,
 };
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -45,6 +45,9 @@ pub(super) struct Owned {
     /// How readings are held back from records on that are still to come.
     holdings: VecDeque<(Offset, Holding)>,
     taken_at: Instant,
+    /// What ran ahead and was not told yet: how many readings, and the first.
+    ahead: Option<(u64, RanAhead)>,
+    told_ahead: Option<Instant>,
     decoder: Decoder,
     encoder: Encoder,
     dead_letters: DeadLetters,
@@ -71,6 +74,8 @@ pub(super) struct Restoring {
 
 /// How long a silent partition keeps a shard restoring: what is left are transaction markers.
 const IDLE: Duration = Duration::from_secs(5);
+/// Between two events that tell of readings which ran ahead.
+const TELL_AHEAD: Duration = Duration::from_secs(60);
 
 impl Owned {
     /// A shard that has come back; it answers from what is committed on. `since` is when its partition
@@ -98,6 +103,8 @@ impl Owned {
             passed: None,
             holdings: holdings.after(from).collect(),
             taken_at: now,
+            ahead: None,
+            told_ahead: None,
             decoder: Decoder::new(&stream),
             encoder: Encoder::new(&stream),
             dead_letters: DeadLetters::default(),
@@ -154,11 +161,13 @@ impl Owned {
         self.taken_at = Instant::now();
         let answered = polled.offset < self.committed;
         let Self { shard, decoder, readings, .. } = self;
-        let mut late = false;
+        let mut refused = None;
         let outcome = decoder.decode(&polled.as_source(), &mut |reading| {
             *readings += u64::from(!answered);
-            if let Offered::Discarded(why) = shard.offer(&reading, polled.offset.0, polled.key) {
-                late |= why == Discard::Late;
+            if let Offered::Discarded(why @ (Discard::Late | Discard::TimeAhead)) =
+                shard.offer_of(&reading, polled.offset.0, polled.key, polled.time)
+            {
+                refused.get_or_insert(why);
             }
         });
         if answered {
@@ -170,11 +179,15 @@ impl Owned {
                 let reason = bad.reason.as_str();
                 self.dead_letters.push(&stream.name, polled, reason, bad.field, &bad.detail);
             }
-            Ok(()) if late => {
-                let detail = "its series has stepped past its time";
-                self.dead_letters.push(&stream.name, polled, Discard::Late.as_str(), None, detail);
+            Ok(()) => {
+                let detail = match refused {
+                    Some(Discard::TimeAhead) => "it is ahead of its record's own time and of its partition's",
+                    _ => "its series has stepped past its time",
+                };
+                if let Some(why) = refused {
+                    self.dead_letters.push(&stream.name, polled, why.as_str(), None, detail);
+                }
             }
-            Ok(()) => {}
         }
     }
 
@@ -284,6 +297,10 @@ impl Owned {
         for why in Eviction::ALL {
             self.metrics.evicted(*why).inc_by(accounts.evicted(*why));
         }
+        for what in Ahead::ALL {
+            self.metrics.ahead(*what).inc_by(accounts.was_ahead(*what));
+        }
+        self.tell_ahead(&accounts);
         if let Some(found) = self.shard.take_drift()
             && self.restoring.is_none()
         {
@@ -305,6 +322,23 @@ impl Owned {
             });
         }
         self.metrics.tell_discards(Instant::now());
+    }
+
+    /// Tells of readings that ran ahead, now and then.
+    fn tell_ahead(&mut self, accounts: &Accounts) {
+        if let Some(first) = accounts.first_ahead() {
+            let count = Ahead::ALL.iter().map(|what| accounts.was_ahead(*what)).sum::<u64>();
+            self.ahead.get_or_insert_with(|| (0, first.clone())).0 += count;
+        }
+        if self.told_ahead.is_some_and(|told| told.elapsed() < TELL_AHEAD) {
+            return;
+        }
+        if let Some((count, first)) = self.ahead.take() {
+            self.told_ahead = Some(Instant::now());
+            let RanAhead { what, series, time, agreed } = first;
+            let name = &self.shard.stream().name;
+            events::time_ahead(name, &self.at, count, what, &series, (time, agreed));
+        }
     }
 
     /// Brings in the model that should serve, when it isn't the one that does, or lets the experts serve

@@ -191,7 +191,7 @@ impl Joined {
             let stream = owned.stream().clone();
             if at.partition == Partition(0) && stream.topics[0] == *at.topic {
                 let trained = self.worker.models.current(&stream.name).is_some();
-                let now = Clock { readings: owned.shard.age(), newest: owned.shard.newest() };
+                let now = Clock { readings: owned.shard.age(), newest: owned.shard.agreed_time() };
                 let due = Due::resumed(&stream, trained, now);
                 self.due.insert(stream.name.clone(), due);
             }

@@ -271,7 +271,7 @@ impl Joined {
             self.worker.door.take_hastened(name).into_iter().for_each(|why| due.hasten(why));
             let now = Clock {
                 readings: shards().map(|o| o.shard.age()).max().unwrap_or(0),
-                newest: shards().filter_map(|o| o.shard.newest()).max(),
+                newest: shards().filter_map(|o| o.shard.agreed_time()).max(),
             };
             let Some((start, why)) = due.is_due(now) else { continue };
             let most = stream.training.budget.series.div_ceil(shards().count());

@@ -1,5 +1,5 @@
 use crate::domain::EventTime;
-use crate::telemetry::{Discard, Doubt, Eviction};
+use crate::telemetry::{Ahead, Discard, Doubt, Eviction};
 
 /// A reading that was not taken as it came, as an example of its kind.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,16 @@ pub struct Discarded {
     pub series: Box<str>,
     pub time: EventTime,
     pub offset: i64,
+}
+
+/// A reading whose time was ahead of its partition's, or one with which a series came back from there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RanAhead {
+    pub what: Ahead,
+    pub series: Box<str>,
+    pub time: EventTime,
+    /// What the partition's series agreed on.
+    pub agreed: EventTime,
 }
 
 /// What became of a shard's readings since this was last taken: each stands once among `answered`,
@@ -43,6 +53,10 @@ pub struct Accounts {
     examples: [Option<Discarded>; Discard::ALL.len()],
     /// Series, by [`Eviction`].
     evicted: [u64; Eviction::ALL.len()],
+    /// By [`Ahead`].
+    ahead: [u64; Ahead::ALL.len()],
+    /// The first of those.
+    first_ahead: Option<RanAhead>,
     /// Readings that were held back when the accounts were opened.
     held: u64,
 }
@@ -78,6 +92,11 @@ impl Accounts {
         self.doubts[why as usize].get_or_insert_with(example);
     }
 
+    pub(super) fn ahead(&mut self, what: Ahead, series: &str, time: EventTime, agreed: EventTime) {
+        self.ahead[what as usize] += 1;
+        self.first_ahead.get_or_insert_with(|| RanAhead { what, series: series.into(), time, agreed });
+    }
+
     pub(super) fn evict(&mut self, why: Eviction, series: u64) {
         self.evicted[why as usize] += series;
     }
@@ -98,6 +117,14 @@ impl Accounts {
     /// The first reading that was discarded for this reason.
     pub fn example(&self, why: Discard) -> Option<&Discarded> {
         self.examples[why as usize].as_ref()
+    }
+
+    pub fn was_ahead(&self, what: Ahead) -> u64 {
+        self.ahead[what as usize]
+    }
+
+    pub fn first_ahead(&self) -> Option<&RanAhead> {
+        self.first_ahead.as_ref()
     }
 
     pub fn evicted(&self, why: Eviction) -> u64 {

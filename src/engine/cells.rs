@@ -56,7 +56,6 @@ impl Cells {
             self.open.entry(reading.series.into()).or_default().push((cell, at));
             at
         });
-        order.note(reading.time);
         let waiting = order.held_mut(at).expect("an open cell is held");
         waiting.offset = offset;
         if waiting.key.as_deref() != key {

@@ -4,26 +4,21 @@ use super::cells::Cells;
 use super::cut::Cut;
 use super::mixture::Mixture;
 use super::network::{Incoming, Model, Stateful};
-use super::rounds::{Answer, Rounds, Turn};
+use super::rounds::Rounds;
 use super::step::Buffers;
 use crate::config::Stream;
-use crate::domain::{Degraded, EventTime, ModelVersion, Partial, Reading, Rows};
+use crate::domain::{Degraded, EventTime, ModelVersion, Partial, Rows};
 use crate::evaluation::{DriftFound, Summary};
 use crate::nn::Error;
 use crate::series::{
-    Admission, Capacity, Directory, Features, Holding, Order, Outlook, Place, Recent, Scaler, Slot, Support,
-    WindowCopy, WindowView, Windows,
+    Capacity, Directory, Features, Holding, Order, Outlook, Recent, Scaler, Slot, Support, WindowCopy,
+    WindowView, Windows,
 };
-use crate::telemetry::{Discard, Eviction, Invariant, Violations};
+use crate::telemetry::{Invariant, Violations};
 use std::sync::Arc;
 
 /// A state is warmed over at least this many readings (RECIPE.md).
 const WARM_LEAST: usize = 96;
-/// Silent series are looked for once in as many readings as there are series, and no more often.
-const SWEEP_LEAST: u64 = 64;
-/// What mature series have learnt is handed to the young once in four readings of each, and no more
-/// often than once in so many.
-const PUBLISH_LEAST: u64 = 1_024;
 /// Readings of the first series that are kept for whoever looks at it.
 const SHOWN: usize = 160;
 /// Series that learn share this many readings of windows, each within the config's and a least.
@@ -65,7 +60,7 @@ pub struct Shard {
     pub(super) known: u64,
     /// The time of the last reading that was given its place.
     pub(super) told: EventTime,
-    offset: i64,
+    pub(super) offset: i64,
 }
 
 /// A reading that is held back for order, or a cell that is still open.
@@ -80,27 +75,6 @@ pub(super) struct Waiting {
     /// What the values of a cell will be made of; empty for a reading.
     pub partial: Box<[Partial]>,
     pub key: Option<Box<[u8]>>,
-}
-
-/// A reading whose turn in the order has come.
-struct Due<'a> {
-    series: &'a str,
-    time: EventTime,
-    offset: i64,
-    /// Whether it is to be answered.
-    answer: bool,
-    values: &'a [f64],
-    key: Option<&'a [u8]>,
-}
-
-/// What became of an offered reading.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offered {
-    /// It waits for its round.
-    Queued,
-    /// It is held back for order.
-    Held,
-    Discarded(Discard),
 }
 
 impl Shard {
@@ -180,128 +154,6 @@ impl Shard {
     /// by those of its time.
     pub fn hold_back(&mut self, holding: Holding) {
         self.order.hold_back(holding);
-    }
-
-    /// Takes a reading in. Those that it lets out of order's hold are queued with it.
-    pub fn offer(&mut self, reading: &Reading<'_>, offset: i64, key: Option<&[u8]>) -> Offered {
-        self.violations.check(Invariant::OffsetsGrow, offset >= self.offset);
-        self.offset = offset;
-        self.accounts.offered += 1;
-        let outcome = self.take(reading, offset, key);
-        if let Offered::Discarded(why) = outcome {
-            self.accounts.discard(why, offset >= self.emit_from, reading.series, reading.time, offset);
-        }
-        outcome
-    }
-
-    fn take(&mut self, reading: &Reading<'_>, offset: i64, key: Option<&[u8]>) -> Offered {
-        let (series, time, values) = (reading.series, reading.time, reading.values.as_slice());
-        if !self.stream.selects(series) {
-            return Offered::Discarded(Discard::NotSelected);
-        }
-        let answer = offset >= self.emit_from;
-        let mine = if let Some(cells) = &mut self.cells {
-            let is_past = self.directory.find(series).is_some_and(|slot| self.order.has_passed(slot, time));
-            if is_past && !cells.is_open(series, time) {
-                return Offered::Discarded(Discard::Late);
-            }
-            if cells.take(&self.stream, &mut self.order, reading, offset, key) {
-                self.accounts.aggregate(answer);
-            }
-            None
-        } else if self.order.holds() {
-            let key = key.map(Into::into);
-            let (series, values, partial) = (series.into(), values.into(), [].into());
-            self.order.note(time);
-            Some(self.order.hold(time, Waiting { series, time, offset, values, partial, key }))
-        } else {
-            return self.admit(&Due { series, time, offset, answer, values, key });
-        };
-        let mut outcome = Offered::Held;
-        while let Some(at) = self.order.due()
-            && let Some(what) = match &mut self.cells {
-                Some(cells) => cells.close(&mut self.order, at),
-                None => self.order.let_go(at),
-            }
-        {
-            // What a record below the commit let out was answered then; what still waited is now.
-            let Waiting { series, time, offset, values, key, .. } = &what;
-            let due = Due { series, time: *time, offset: *offset, answer, values, key: key.as_deref() };
-            match self.admit(&due) {
-                admitted if Some(at) == mine => outcome = admitted,
-                Offered::Discarded(why) => {
-                    self.accounts.discard(why, answer, due.series, due.time, due.offset);
-                }
-                Offered::Queued | Offered::Held => {}
-            }
-        }
-        outcome
-    }
-
-    /// Gives a reading its place in its series, and a turn.
-    fn admit(&mut self, due: &Due<'_>) -> Offered {
-        self.mark_publication(due.time);
-        let place = self.directory.place(due.series);
-        let slot = place.slot();
-        match place {
-            Place::Known(_) => {}
-            Place::New(slot) => self.make_room(slot.index() + 1),
-            Place::Reused { slot, evicted } => {
-                self.order.forget(slot);
-                self.accounts.evict(Eviction::Capacity, u64::from(evicted && due.answer));
-            }
-        }
-        let admission = self.order.admit(slot, due.time);
-        let outcome = match admission {
-            Admission::Discarded(why) => Offered::Discarded(why),
-            Admission::Step { cell, before, gap, cold } => {
-                for missing in (1..=gap as i64).rev() {
-                    let cell = cell - missing;
-                    self.rounds.push(Turn { slot, cell, cold: false, fresh: false, observed: None });
-                }
-                let answer = match self.stream.answers(before, cell) {
-                    _ if !due.answer => Answer::Silent,
-                    false => Answer::Thinned,
-                    true => Answer::Forecast,
-                };
-                let kept = self.rounds.keep(due.offset, answer, due.values, due.key, due.series);
-                let fresh = matches!(place, Place::Reused { .. });
-                self.rounds.push(Turn { slot, cell, cold, fresh, observed: Some(kept) });
-                Offered::Queued
-            }
-        };
-        self.sweep(due.answer);
-        outcome
-    }
-
-    /// Marks where young series are given what others have learnt, before a reading of another time than
-    /// the one before it: what they get depends on the readings of the times before, in whatever batches
-    /// these come, and in whatever order those of one time.
-    fn mark_publication(&mut self, time: EventTime) {
-        let readings = self.directory.readings();
-        if std::mem::replace(&mut self.told, time) != time
-            && readings - self.published >= PUBLISH_LEAST.max(4 * self.directory.slots() as u64)
-        {
-            self.published = readings;
-            self.rounds.mark(self.directory.len());
-        }
-    }
-
-    /// Forgets the series that have been silent for too long, now and then. When, depends on the
-    /// readings alone: a replay forgets the same at the same.
-    fn sweep(&mut self, answer: bool) {
-        if self.directory.readings() - self.swept < SWEEP_LEAST.max(self.directory.slots() as u64) {
-            return;
-        }
-        self.swept = self.directory.readings();
-        let ttl_us = i64::try_from(self.stream.bounds.idle_ttl.as_micros()).unwrap_or(i64::MAX);
-        let idle: Vec<Slot> =
-            self.directory.live().filter(|slot| self.order.is_idle(*slot, ttl_us)).collect();
-        for slot in idle {
-            self.directory.drop(slot);
-            self.order.forget(slot);
-            self.accounts.evict(Eviction::Idle, u64::from(answer));
-        }
     }
 
     /// Every table has room for so many slots afterwards.
@@ -434,9 +286,9 @@ impl Shard {
         self.directory.live().map(|slot| self.directory.name(slot))
     }
 
-    /// The newest event time of the partition.
-    pub fn newest(&self) -> Option<EventTime> {
-        self.order.newest()
+    /// The time that the partition's series agree on.
+    pub fn agreed_time(&self) -> Option<EventTime> {
+        self.order.agreed()
     }
 
     /// Readings that are held back for order.

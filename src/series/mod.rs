@@ -22,7 +22,7 @@ pub use calendar::Calendar;
 pub use directory::{Directory, Place, Slot};
 pub use features::Features;
 pub use holding::{Holding, Holdings};
-pub use order::{Admission, HeldAt, Order};
+pub use order::{Admission, Heard, HeldAt, Order};
 pub use outlook::Outlook;
 pub use recent::{Recent, RecentView};
 pub use ring::Capacity;

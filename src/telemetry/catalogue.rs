@@ -61,13 +61,16 @@ catalogue! {
     READINGS = "readings_total", Counter, ["stream"],
         "Readings that were decoded, replayed ones not counted.";
     DISCARDED = "readings_discarded_total", Counter, ["stream", "reason"],
-        "Readings that were not stepped: duplicate, late, not_selected; or, in offsets, deleted before they were read: retention.";
+        "Readings that were not stepped: duplicate, late, time_ahead, not_selected; or, in offsets, deleted before they were read: retention.";
     FORECASTS = "forecasts_total", Counter, ["stream"],
         "Forecasts handed to the producer.";
     THINNED = "readings_thinned_total", Counter, ["stream"],
         "Readings that were stepped and got no forecast of their own, for emit_every.";
     AGGREGATED = "readings_aggregated_total", Counter, ["stream"],
         "Readings that went into a cell which another one had opened, for aggregate.";
+    AHEAD = "readings_ahead_total", Counter, ["stream", "outcome"],
+        "Readings whose time was ahead of what the series of their partition agree on: discarded as time_ahead, \
+         kept; and those with which a series came back from there, returned.";
     DEAD_LETTERS = "dead_letters_total", Counter, ["stream", "reason"],
         "Records sent to the dead-letter topic.";
     ANOMALIES = "anomalies_total", Counter, ["stream", "kind"],

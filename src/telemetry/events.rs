@@ -2,8 +2,8 @@
 //! rarer; nothing logs per reading.
 
 use super::discards::DiscardedReading;
-use super::reason::{Discard, Invariant};
-use crate::domain::{ModelVersion, Offset, RoundScores, StreamName, TopicPartition};
+use super::reason::{Ahead, Discard, Invariant};
+use crate::domain::{EventTime, ModelVersion, Offset, RoundScores, StreamName, TopicPartition};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -160,6 +160,21 @@ pub fn committed(worker: usize, readings: usize, forecasts: usize, took: Duratio
     event!(debug, "committed", { worker, readings, forecasts, seconds, }, "transaction committed");
 }
 
+/// At most once a minute and shard: how many readings ran ahead of what the series of their partition agree
+/// on, or came back from there, since it was told last, and the first of them.
+pub fn time_ahead(
+    stream: &StreamName,
+    shard: &TopicPartition,
+    count: u64,
+    outcome: Ahead,
+    series: &str,
+    (time, agreed): (EventTime, EventTime),
+) {
+    let (outcome, seconds) = (outcome.as_str(), time.seconds_since(agreed));
+    event!(warn, "time_ahead", { %stream, %shard, count, outcome, series, %time, %agreed, seconds, },
+        "the clock of {series} was ahead: {time}, where its partition is at {agreed}; {outcome}");
+}
+
 /// The worker drops its shards and recovers them from what is committed.
 pub fn aborted(worker: usize, cause: &dyn Display) {
     event!(warn, "aborted", { worker, cause = %cause, }, "transaction aborted: {cause}");
@@ -197,7 +212,7 @@ pub fn discarded(stream: &StreamName, why: Discard, count: u64, first: &Discarde
     }
     match why {
         Discard::NotSelected => tell!(info),
-        Discard::Duplicate | Discard::Late | Discard::Retention => tell!(warn),
+        Discard::Duplicate | Discard::Late | Discard::TimeAhead | Discard::Retention => tell!(warn),
     }
 }
 

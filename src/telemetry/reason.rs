@@ -23,6 +23,8 @@ words! {
         Duplicate = "duplicate",
         /// It came after its place in the order had been passed.
         Late = "late",
+        /// It was ahead of its partition and of its own record, which its series never was before.
+        TimeAhead = "time_ahead",
         /// Its series is not among the stream's `only`.
         NotSelected = "not_selected",
         /// Kafka had deleted its record before it could be read. Counted in offsets.
@@ -38,6 +40,9 @@ impl Discard {
                 "its series had a reading for this time, or for this cell of the grid, already"
             }
             Self::Late => "its series had stepped past its time already",
+            Self::TimeAhead => {
+                "its time was ahead of its record's own and of what its partition's series agree on"
+            }
             Self::NotSelected => "its series is not among those of `only`",
             Self::Retention => "its record was deleted before it could be read",
         }
@@ -52,6 +57,18 @@ words! {
         Outlier = "outlier",
         /// It confirmed that the series has moved to another level: its states go on from there.
         LevelShift = "level_shift",
+    }
+}
+
+words! {
+    /// What became of a reading whose time was ahead of that of its partition.
+    Ahead {
+        /// Its record's own time speaks against it, too: it is a dead letter.
+        Discarded = "discarded",
+        /// Nothing says that it is wrong: its series goes ahead alone, or it waits for its time.
+        Kept = "kept",
+        /// Its series had gone ahead, and goes back with it, cold.
+        Returned = "returned",
     }
 }
 
@@ -76,7 +93,7 @@ words! {
         ReadingsAccounted = "readings_accounted",
         /// Nothing that was committed is answered again.
         AnsweredOnce = "answered_once",
-        /// A series steps only forward in time.
+        /// A series steps only forward in time, but for one that goes back from where it had run ahead alone.
         TimeMovesForward = "time_moves_forward",
         /// A forecast uses no reading newer than its origin.
         NothingFromLater = "nothing_from_later",

@@ -3,7 +3,7 @@ use super::discards::Discards;
 use super::events;
 use super::metrics::{counters, gauges, histograms, reals};
 use super::shard::Owners;
-use super::{Discard, DiscardedReading, Eviction, Invariant, RoundOutcome, ShardMetrics, StreamShape};
+use super::{Ahead, Discard, DiscardedReading, Eviction, Invariant, RoundOutcome, ShardMetrics, StreamShape};
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
@@ -39,6 +39,7 @@ struct Rest {
     families: Arc<StreamFamilies>,
     discarded: Vec<IntCounter>,
     discards: Discards,
+    ahead: Vec<IntCounter>,
     evicted: Vec<IntCounter>,
     violations: Vec<IntCounter>,
     rounds: Vec<IntCounter>,
@@ -63,6 +64,7 @@ pub struct Accuracy {
 pub(super) struct StreamFamilies {
     readings: IntCounterVec,
     discarded: IntCounterVec,
+    ahead: IntCounterVec,
     forecasts: IntCounterVec,
     thinned: IntCounterVec,
     aggregated: IntCounterVec,
@@ -107,6 +109,7 @@ impl StreamFamilies {
         Self {
             readings: counters(r, &c::READINGS),
             discarded: counters(r, &c::DISCARDED),
+            ahead: counters(r, &c::AHEAD),
             forecasts: counters(r, &c::FORECASTS),
             thinned: counters(r, &c::THINNED),
             aggregated: counters(r, &c::AGGREGATED),
@@ -175,6 +178,7 @@ impl StreamMetrics {
             name: shape.name.clone(),
             discarded: words(&families.discarded, Discard::ALL.iter().map(|d| d.as_str()).collect()),
             discards: Discards::default(),
+            ahead: words(&families.ahead, Ahead::ALL.iter().map(|a| a.as_str()).collect()),
             evicted: words(&families.evicted, Eviction::ALL.iter().map(|e| e.as_str()).collect()),
             violations: words(&families.violations, Invariant::ALL.iter().map(|i| i.as_str()).collect()),
             rounds: words(&families.rounds, RoundOutcome::ALL.iter().map(|o| o.as_str()).collect()),
@@ -234,6 +238,10 @@ impl StreamMetrics {
         for (why, count, first) in self.rest.discards.take_due(now) {
             events::discarded(&self.rest.name, why, count, &first);
         }
+    }
+
+    pub fn ahead(&self, outcome: Ahead) -> &IntCounter {
+        &self.rest.ahead[outcome as usize]
     }
 
     pub fn evicted(&self, reason: Eviction) -> &IntCounter {

@@ -100,11 +100,14 @@ fn a_cell_closes_when_the_partition_has_passed_it_and_not_before() {
         assert_eq!(offer(&mut bench, at as i64, series, minutes, value), Offered::Held);
     }
     assert!(bench.answers.is_empty());
-    // Another series begins the next hour: the hour of both is over.
+    // Another series begins the next hour: one clock alone says nothing.
     assert_eq!(offer(&mut bench, 4, "c", 60, 0.0), Offered::Held);
+    assert!(bench.answers.is_empty());
+    // A second one does: the hour of both is over.
+    assert_eq!(offer(&mut bench, 5, "b", 61, 0.0), Offered::Held);
     assert_eq!(lasts(&bench.answers), [("a", 2.0), ("b", 7.5)]);
     assert_eq!(bench.answers.iter().map(|(_, offset, _)| *offset).collect::<Vec<_>>(), [2, 3]);
-    assert_eq!(offer(&mut bench, 5, "a", 58, 9.0), Offered::Discarded(Discard::Late));
+    assert_eq!(offer(&mut bench, 6, "a", 58, 9.0), Offered::Discarded(Discard::Late));
 
     // With lateness it waits for so much longer, and takes what comes meanwhile.
     let mut bench = Bench::new(&stream(&format!("{PLAIN}lateness = \"30m\"")));

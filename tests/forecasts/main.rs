@@ -3,6 +3,7 @@
 
 mod aggregates;
 mod alarms;
+mod clocks;
 mod covariates;
 mod differences;
 mod experts;

@@ -170,7 +170,7 @@ proptest! {
         let restored = taken.ok().and_then(|()| restore.finish().ok());
         // A flip that no length notices is for the checksum to find; the shard survives it all the same.
         if let Some(mut shard) = restored {
-            let mut at = shard.newest().map_or(0, |t| (t.seconds_since(hour(0)) / 3600.0) as i64);
+            let mut at = shard.agreed_time().map_or(0, |t| (t.seconds_since(hour(0)) / 3600.0) as i64);
             for i in 0..20 {
                 at += 1;
                 offer(&mut shard, &Sensed { series: "s1".into(), time: hour(at), value: Some(1.0) }, 100 + i);

@@ -244,6 +244,41 @@ fn bad_records_are_dead_letters_with_their_reason_and_stop_nothing() {
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
 
+/// Its record bears the right time, and three meters agree on it.
+#[test]
+fn a_stamp_that_is_ahead_is_a_dead_letter_and_is_told() {
+    let case = Case::new("ahead", "");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+    let reading = |meter: i64, time: i64| {
+        let value = format!("{{\"id\":\"meter-{meter}\",\"ts\":{time},\"kw\":{}}}", 5 + meter + time % 7);
+        (format!("meter-{meter}"), value, Some(0))
+    };
+    let hours = (-30..0).flat_map(|hour| (0..3).map(move |meter| (meter, now + hour * 3_600)));
+    let mut records: Vec<_> = hours.map(|(meter, time)| reading(meter, time)).collect();
+    let ahead = reading(1, now + 20 * 3_600);
+    records.insert(75, ahead.clone());
+    let count = records.len();
+    produce(&Broker::shared().bootstrap(), &case.topic("in"), records);
+    let mut daemon = case.daemon();
+    case.wait_committed(&mut daemon, count);
+    let letters = case.read("dead-letters");
+    let found: Vec<_> = letters.iter().map(|l| (source(l), header(l, "tidecast-reason"))).collect();
+    assert_eq!(found, [((0, 75), "time_ahead")]);
+    assert_eq!(letters[0].value.as_deref(), Some(ahead.1.as_bytes()));
+    assert_eq!(case.read("forecasts").len(), count - 1);
+    assert_each_answered_once(&case);
+    let (_, metrics) = get(&case.http, "/metrics").unwrap();
+    for line in [
+        "tidecast_readings_ahead_total{outcome=\"discarded\",stream=\"ahead\"} 1",
+        "tidecast_readings_ahead_total{outcome=\"kept\",stream=\"ahead\"} 0",
+        "tidecast_readings_discarded_total{reason=\"time_ahead\",stream=\"ahead\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    assert_eq!(daemon.log().matches("the clock of meter-1 was ahead").count(), 1, "{}", daemon.log());
+    assert_eq!(daemon.terminate(LIMIT), 0);
+}
+
 #[test]
 fn thinned_readings_are_learnt_from_and_counted_and_get_no_forecast() {
     let case = Case::new("thins", "");

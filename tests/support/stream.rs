@@ -188,7 +188,7 @@ impl Bench {
     }
 
     fn clock(&self) -> Clock {
-        Clock { readings: self.shard.age(), newest: self.shard.newest() }
+        Clock { readings: self.shard.age(), newest: self.shard.agreed_time() }
     }
 
     /// Trains now, and brings a better network in without warming it.

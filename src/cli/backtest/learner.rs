@@ -44,7 +44,7 @@ impl Learner {
         if shard.take_drift().is_some() {
             self.due.hasten(Why::Drift);
         }
-        let now = Clock { readings: shard.age(), newest: shard.newest() };
+        let now = Clock { readings: shard.age(), newest: shard.agreed_time() };
         let Some((start, why)) = self.due.is_due(now).filter(|_| stream.training.enabled) else {
             return Ok(());
         };

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::Level;
-use crate::evaluation::Intervals;
+use crate::evaluation::{Actual, Intervals};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -50,7 +50,7 @@ impl Bench {
         let arrived = Arrived { value, point, deviation: 1.2533 * scale, bounds };
         let score = self.anomalies.judge(slot, target, arrived);
         self.anomalies.expect(slot, target, next);
-        self.intervals.update(slot, target, phase, 1, value, point, scale, bounds);
+        self.intervals.update(slot, target, phase, 1, Actual::whole(value), point, scale, bounds);
         score
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::{Level, Levels, normal_upper};
-use crate::evaluation::{Intervals, Standing};
+use crate::evaluation::{Actual, Intervals, Standing};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::VecDeque;
@@ -76,7 +76,7 @@ fn judge(process: Process, value: f64, above: bool, leads: &[usize], steps: usiz
                 let (point, scale, bounds) = said[origin][i];
                 standings[i] = standing.of(reading, point, 1.2533 * scale, &bounds);
                 let phase = intervals.phase(t as i64);
-                intervals.update(0, 0, phase, i + 1, reading, point, scale, &bounds);
+                intervals.update(0, 0, phase, i + 1, Actual::whole(reading), point, scale, &bounds);
             }
         }
         limits.learn(0, 0, t as u64, &standings);

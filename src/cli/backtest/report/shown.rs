@@ -71,7 +71,7 @@ impl Shown {
 
     /// Notes what experts weigh in the forecasts of the first series, on average.
     pub fn note_weights(&mut self, shard: &mut Shard, judge: &Judge) {
-        let Some(now) = shard.newest() else { return };
+        let Some(now) = shard.agreed_time() else { return };
         if self.moments.last().is_some_and(|last| *last >= now) {
             return;
         }
