@@ -15,6 +15,7 @@ mod network;
 mod rounds;
 mod shard;
 mod step;
+mod twice;
 
 pub use accounts::Accounts;
 pub use cut::{Restore, RestoreError};

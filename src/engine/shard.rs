@@ -192,6 +192,7 @@ impl Shard {
     }
 
     fn take(&mut self, reading: &Reading<'_>, offset: i64, key: Option<&[u8]>) -> Offered {
+        let reading = &Reading { time: self.time_of(reading), later: None, ..*reading };
         let (series, time, values) = (reading.series, reading.time, reading.values.as_slice());
         if !self.stream.selects(series) {
             return Offered::Discarded(Discard::NotSelected);

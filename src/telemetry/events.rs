@@ -1,7 +1,7 @@
 //! Every log event: one function each, its name written once in the field `event`. Per batch or
 //! rarer; nothing logs per reading.
 
-use super::reason::Invariant;
+use super::reason::{Invariant, MissingValue};
 use crate::domain::{ModelVersion, Offset, RoundScores, StreamName, TopicPartition};
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -180,6 +180,28 @@ pub fn dead_letters(
     let (shard, offset) = first;
     event!(warn, "dead_letters", { %stream, count, %shard, offset = offset.0, reason, field, },
         "{count} records sent to the dead-letter topic");
+}
+
+/// Values that are missing though something stands in their fields: how many since this was last told of,
+/// and one of them. Those that can't be read may be a fault of the producer or of the config.
+pub fn values_missing(
+    stream: &StreamName,
+    reason: MissingValue,
+    count: u64,
+    (field, series, text): (&str, &str, &str),
+) {
+    let word = reason.as_str();
+    macro_rules! tell {
+        ($level:ident, $what:literal) => {
+            event!($level, "values_missing", { %stream, count, reason = word, field, series, text, },
+                "{count} values {} and are missing, as {text} at {field} of {series}", $what)
+        };
+    }
+    match reason {
+        MissingValue::Marker => tell!(info, "stand for none"),
+        MissingValue::NotFinite => tell!(info, "are not finite"),
+        MissingValue::Unreadable => tell!(warn, "can't be read"),
+    }
 }
 
 pub fn device_chosen(stream: &StreamName, device: &str) {

@@ -1,7 +1,7 @@
 use super::catalogue as c;
 use super::metrics::{counters, gauges, histograms, reals};
 use super::shard::Owners;
-use super::{Discard, Eviction, Invariant, RoundOutcome, ShardMetrics, StreamShape};
+use super::{Discard, Eviction, Invariant, MissingValue, Pace, RoundOutcome, ShardMetrics, StreamShape};
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
@@ -35,6 +35,9 @@ struct Rest {
     name: StreamName,
     families: Arc<StreamFamilies>,
     discarded: Vec<IntCounter>,
+    missing: Vec<IntCounter>,
+    /// How often the log tells of missing values, by reason.
+    missing_told: Vec<Pace>,
     evicted: Vec<IntCounter>,
     violations: Vec<IntCounter>,
     rounds: Vec<IntCounter>,
@@ -59,6 +62,7 @@ pub struct Accuracy {
 pub(super) struct StreamFamilies {
     readings: IntCounterVec,
     discarded: IntCounterVec,
+    missing: IntCounterVec,
     forecasts: IntCounterVec,
     thinned: IntCounterVec,
     aggregated: IntCounterVec,
@@ -103,6 +107,7 @@ impl StreamFamilies {
         Self {
             readings: counters(r, &c::READINGS),
             discarded: counters(r, &c::DISCARDED),
+            missing: counters(r, &c::VALUES_MISSING),
             forecasts: counters(r, &c::FORECASTS),
             thinned: counters(r, &c::THINNED),
             aggregated: counters(r, &c::AGGREGATED),
@@ -170,6 +175,8 @@ impl StreamMetrics {
         let rest = Rest {
             name: shape.name.clone(),
             discarded: words(&families.discarded, Discard::ALL.iter().map(|d| d.as_str()).collect()),
+            missing: words(&families.missing, MissingValue::ALL.iter().map(|m| m.as_str()).collect()),
+            missing_told: MissingValue::ALL.iter().map(|_| Pace::default()).collect(),
             evicted: words(&families.evicted, Eviction::ALL.iter().map(|e| e.as_str()).collect()),
             violations: words(&families.violations, Invariant::ALL.iter().map(|i| i.as_str()).collect()),
             rounds: words(&families.rounds, RoundOutcome::ALL.iter().map(|o| o.as_str()).collect()),
@@ -209,6 +216,15 @@ impl StreamMetrics {
 
     pub fn discarded(&self, reason: Discard) -> &IntCounter {
         &self.rest.discarded[reason as usize]
+    }
+
+    pub fn missing(&self, reason: MissingValue) -> &IntCounter {
+        &self.rest.missing[reason as usize]
+    }
+
+    /// Holds the log back from telling of each missing value.
+    pub fn missing_told(&self, reason: MissingValue) -> &Pace {
+        &self.rest.missing_told[reason as usize]
     }
 
     pub fn evicted(&self, reason: Eviction) -> &IntCounter {

@@ -69,6 +69,7 @@ impl Run {
         let Self { decoder, outlook, shard, judge, tally, newest, stream, .. } = self;
         judge.begin_row();
         let decoded = decoder.decode(&record, &mut |reading| {
+            let reading = Reading { time: shard.time_of(&reading), later: None, ..reading };
             judge.reading(reading.series, reading.time, reading.values);
             if stream.selects(reading.series) {
                 if reading.time.seconds_since(*newest) < -stream.lateness.as_secs_f64() {

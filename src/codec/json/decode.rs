@@ -1,5 +1,8 @@
+use super::bare;
 use super::fields::{Element, Fault, Layout};
 use super::path::{Find, Shape, Span};
+use crate::codec::missing::{Lacks, MissingValues};
+use crate::codec::time::Stamp;
 use crate::codec::{BadRecord, Reason, Record};
 use crate::config::Stream;
 use crate::domain::{Reading, Values};
@@ -10,6 +13,9 @@ use std::fmt;
 pub struct JsonDecoder {
     layout: Layout,
     buffers: Buffers,
+    /// A payload with `null` for the words that JSON does not have, and where these stand.
+    mended: String,
+    nulls: Vec<usize>,
 }
 
 struct Buffers {
@@ -18,8 +24,14 @@ struct Buffers {
     /// Strings less their escapes.
     series: String,
     text: String,
+    /// The parts of a time.
+    joined: String,
     values: Values,
+    lacks: Lacks,
+    missing: MissingValues,
 }
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 impl JsonDecoder {
     pub fn new(stream: &Stream) -> Self {
@@ -28,9 +40,18 @@ impl JsonDecoder {
             spans: vec![None; layout.slots()],
             series: String::new(),
             text: String::new(),
+            joined: String::new(),
             values: Values::default(),
+            lacks: Lacks::default(),
+            missing: MissingValues::default(),
         };
-        Self { layout, buffers }
+        Self { layout, buffers, mended: String::new(), nulls: Vec::new() }
+    }
+
+    /// The values that were missing in the readings handed out since the last call, if any were.
+    pub fn take_missing(&mut self) -> Option<MissingValues> {
+        let missing = &mut self.buffers.missing;
+        (!missing.is_empty()).then(|| std::mem::take(missing))
     }
 
     /// Hands each good reading of `record` to `sink`, in the record's order. In an array, those before
@@ -48,6 +69,7 @@ impl JsonDecoder {
             let detail = format!("{} bytes are more than max_record_bytes", payload.len());
             return Err(Fault::of_element(Reason::TooLarge, &detail).into_bad(&self.layout, None));
         }
+        let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
         let Some(first) = payload.trim_ascii_start().first() else {
             return Err(Fault::of_element(Reason::Empty, "there is no payload").into_bad(&self.layout, None));
         };
@@ -57,15 +79,16 @@ impl JsonDecoder {
             let fault = Fault::of_element(Reason::WrongType, "an object or an array of objects was expected");
             return Err(fault.into_bad(&self.layout, None));
         }
-        let (layout, buffers) = (&self.layout, &mut self.buffers);
-        let mut elements = Elements { layout, buffers, record, payload, sink, first_bad: None };
-        let mut json = serde_json::Deserializer::from_str(payload);
-        let shape = json.deserialize_any(&mut elements).and_then(|shape| json.end().map(|()| shape));
-        match shape {
-            // Only now is it known that nothing follows the object.
-            Ok(Shape::Object) => elements.read(None),
-            Ok(_) => {}
-            Err(e) => drop(elements.first_bad.get_or_insert_with(|| not_json(e))),
+        let Self { layout, buffers, mended, nulls } = self;
+        let mut elements =
+            Elements { layout, buffers, record, payload, nulls: &[], done: 0, sink, first_bad: None };
+        let mut outcome = elements.parse();
+        if outcome.is_err() && bare::mend(payload, mended, nulls) {
+            elements = Elements { payload: mended, nulls, ..elements };
+            outcome = elements.parse();
+        }
+        if let Err(e) = outcome {
+            elements.first_bad.get_or_insert_with(|| not_json(e));
         }
         elements.first_bad.map_or(Ok(()), Err)
     }
@@ -82,11 +105,27 @@ struct Elements<'r, 'p> {
     buffers: &'r mut Buffers,
     record: &'r Record<'r>,
     payload: &'p str,
+    /// Where the payload has a null that was none in the record, ascending.
+    nulls: &'p [usize],
+    /// Elements of the array that are read already.
+    done: usize,
     sink: &'r mut dyn FnMut(Reading<'_>),
     first_bad: Option<BadRecord>,
 }
 
 impl Elements<'_, '_> {
+    /// Reads all elements but those that are read already.
+    fn parse(&mut self) -> serde_json::Result<()> {
+        let mut json = serde_json::Deserializer::from_str(self.payload);
+        let shape = json.deserialize_any(&mut *self)?;
+        json.end()?;
+        // Only now is it known that nothing follows the object.
+        if shape == Shape::Object {
+            self.read(None);
+        }
+        Ok(())
+    }
+
     /// Where the next element's places are noted.
     fn find(&mut self) -> Find<'_, '_> {
         Find {
@@ -104,12 +143,17 @@ impl Elements<'_, '_> {
     }
 
     fn emit(&mut self) -> Result<(), Fault> {
-        let Buffers { spans, series, text, values } = &mut *self.buffers;
-        let element = Element { layout: self.layout, record: self.record, payload: self.payload, spans };
-        let series = element.series(series)?;
-        let time = element.time(text)?;
-        element.values(text, values)?;
-        (self.sink)(Reading { series, time, values });
+        let Buffers { spans, series, joined, text, values, lacks, missing } = &mut *self.buffers;
+        let Self { layout, record, payload, nulls, .. } = *self;
+        let element = Element { layout, record, payload, spans, nulls };
+        let series = element.series(series, text)?;
+        let Stamp { time, later } = element.time(joined, text)?;
+        *lacks = Lacks::default();
+        element.values(text, values, lacks)?;
+        if lacks.any() {
+            missing.add(lacks, |slot| element.example(slot, series));
+        }
+        (self.sink)(Reading { series, time, later, values });
         Ok(())
     }
 
@@ -135,12 +179,14 @@ impl<'de> Visitor<'de> for &mut Elements<'_, '_> {
         let mut index = 0;
         while let Some(shape) = seq.next_element_seed(self.find())? {
             match shape {
+                _ if index < self.done => {}
                 Shape::Object | Shape::Array => self.read(Some(index)),
                 Shape::Scalar => {
                     self.note(Some(index), Fault::of_element(Reason::WrongType, "an object was expected"));
                 }
             }
             index += 1;
+            self.done = self.done.max(index);
         }
         Ok(Shape::Array)
     }

@@ -1,5 +1,6 @@
 //! JSON: any object or array of objects, its fields found by pointer, key, header and timestamp.
 
+mod bare;
 mod decode;
 mod encode;
 mod fields;

@@ -42,7 +42,8 @@ impl Wanted {
         for stream in streams {
             let (fields, targets) = (&stream.fields, stream.targets.len());
             let values = fields.values.iter().enumerate().map(|(i, source)| (source, i < targets));
-            for (source, needed) in [(&fields.series, true), (&fields.time, true)].into_iter().chain(values) {
+            let names = fields.series.iter().chain(&fields.time).map(|source| (source, true));
+            for (source, needed) in names.chain(values) {
                 let FieldSource::Pointer(path) = source else { continue };
                 let Some(name) = path.first() else { continue };
                 match columns.iter_mut().find(|(column, _)| column == name) {
