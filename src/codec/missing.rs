@@ -1,4 +1,5 @@
 use crate::telemetry::MissingValue;
+use std::fmt;
 
 /// The values that were missing in readings though something stood in their fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,18 @@ impl MissingValues {
                 self.examples[at].get_or_insert_with(|| example(*slot));
             }
         }
+    }
+}
+
+/// `6 marker ("unavailable" at /state of a)`, and so on: how many of each reason, and the first of them.
+impl fmt::Display for MissingValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = MissingValue::ALL.iter().filter_map(|why| Some((*why, self.example(*why)?)));
+        for (i, (why, MissingExample { field, series, text })) in told.enumerate() {
+            let (comma, count) = (if i > 0 { ", " } else { "" }, self.count(why));
+            write!(f, "{comma}{count} {} ({text} at {field} of {series})", why.as_str())?;
+        }
+        Ok(())
     }
 }
 

@@ -173,7 +173,7 @@ fn finish(
     comparison: Option<&Comparison>,
     seconds: f64,
 ) -> Result<(), Failure> {
-    warn(&runs[0], options);
+    warn(&mut runs[0], options);
     if runs[0].tally.readings == 0 {
         return Err(Failure::new("no reading was found: do the config's fields name the file's columns?"));
     }
@@ -231,7 +231,10 @@ fn told(run: &Run) -> String {
     )
 }
 
-fn warn(run: &Run, options: &Options) {
+fn warn(run: &mut Run, options: &Options) {
+    if let Some(missing) = run.take_missing() {
+        eprintln!("tidecast: values that are missing though something stands in their column: {missing}");
+    }
     if let Some((n, first)) = &run.tally.bad {
         eprintln!("tidecast: {n} bad row(s) passed over; {first}");
     }

@@ -5,7 +5,7 @@ use super::outlook::Outlook;
 use super::report::Shown;
 use super::rows::Row;
 use crate::cli::Failure;
-use crate::codec::{Decoder, Record};
+use crate::codec::{Decoder, MissingValues, Record};
 use crate::config::Stream;
 use crate::domain::{EventTime, Offset, Partition, Reading};
 use crate::engine::{Offered, Shard};
@@ -118,6 +118,11 @@ impl Run {
             .is_some()
         {}
         failed
+    }
+
+    /// What was missing in the readings though something stands in its column.
+    pub fn take_missing(&mut self) -> Option<MissingValues> {
+        self.decoder.take_missing()
     }
 
     /// Notes what the experts weigh now, for the report.

@@ -129,6 +129,11 @@ fn the_first_of_each_kind_is_told() {
         decoder.decode(&record(Some(json.as_bytes())), &mut |_| ()).unwrap();
     }
     let missing = decoder.take_missing().unwrap();
+    assert_eq!(
+        missing.to_string(),
+        "1 marker (\"unavailable\" at /kw of c), 1 not_finite (a word that JSON does not have at /volt of d), \
+         2 unreadable (\"230 V\" at /volt of b)"
+    );
     for (why, count, field, series, text) in [
         (MissingValue::Unreadable, 2, "/volt", "b", "\"230 V\""),
         (MissingValue::Marker, 1, "/kw", "c", "\"unavailable\""),
