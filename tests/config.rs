@@ -568,3 +568,38 @@ fn a_wrong_field_is_told_with_what_is_allowed() {
     ));
     assert!(formats("%Y-%!").contains("which is no pattern"), "{}", formats("%Y-%!"));
 }
+
+#[test]
+fn a_batch_has_levels_and_places_above_its_elements() {
+    let fields = |lines: &str| format!("{LEAST}[streams.power.fields]\n{lines}");
+    let stream = |lines: &str| from_toml(&fields(lines), &[]).unwrap().streams[0].clone();
+    let given =
+        stream("records = \"/a~1b/*/c/d\"\nseries = [\"^^/x\", \"^#\", \"#\", \"@key\"]\ntime = \"^/y/0\"")
+            .fields
+            .clone();
+    let records = given.records.unwrap();
+    let parts: Vec<&[String]> = records.parts.iter().map(|part| &**part).collect();
+    assert_eq!(
+        (parts, records.ends_in_star),
+        (vec![&["a/b".to_owned()][..], &["c".to_owned(), "d".to_owned()]], false)
+    );
+    let path = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
+    let above = |levels, keys: &[&str]| FieldSource::Above(levels, path(keys));
+    assert_eq!(
+        given.series,
+        [above(2, &["x"]), FieldSource::Name(1), FieldSource::Name(0), FieldSource::Key]
+    );
+    assert_eq!(given.time, [above(1, &["y", "0"])]);
+    assert_eq!(stream("records = \"/*/*\"").fields.records.as_ref().unwrap().levels(), 2);
+    for (lines, wanted) in [
+        ("records = \"metrics\"", "records: is \"metrics\"; it must be a JSON pointer like \"/metrics\""),
+        ("records = \"/*/*/*/*/*/*/*/*/*\"", "with 1 to 8 levels"),
+        ("series = \"^/x\"", "series: is \"^/x\"; allowed are a JSON pointer"),
+        ("records = \"/a\"\nseries = \"^^/x\"", "series: is \"^^/x\"; allowed are"),
+        ("records = \"/a\"\nseries = \"^#\"", "of at most 1 levels above the element"),
+        ("records = \"/a\"\nseries = \"^@key\"", "series: is \"^@key\""),
+    ] {
+        let found = faults(&fields(lines));
+        assert!(found.len() == 1 && found[0].contains(wanted), "{lines}: {found:?}");
+    }
+}

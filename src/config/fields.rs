@@ -1,6 +1,7 @@
 //! `[streams.NAME.fields]`: where a reading's parts lie in a record, and how they are written there.
 
 use super::missing::{Missing, missing};
+use super::records::{Records, records, split};
 use super::section::Section;
 use crate::domain::TimePattern;
 use serde_json::Value;
@@ -9,6 +10,8 @@ use std::sync::Arc;
 /// Where a reading's parts lie in a record.
 #[derive(Clone, Debug)]
 pub struct Fields {
+    /// Where the elements of a batch lie inside a record, if it holds one.
+    pub records: Option<Records>,
     /// One place, or several whose texts together are the series.
     pub series: Vec<FieldSource>,
     /// One place, or several whose texts together are the time, as a date and a time of day.
@@ -28,6 +31,10 @@ pub struct Fields {
 pub enum FieldSource {
     /// A JSON pointer (RFC 6901), split and unescaped.
     Pointer(Arc<[String]>),
+    /// One from so many levels above the element of a batch, at least one.
+    Above(usize, Arc<[String]>),
+    /// The name or the index of what holds the element, so many levels above it; 0 is the element's own.
+    Name(usize),
     /// `@key`: the record's key.
     Key,
     /// `@header:NAME`.
@@ -60,8 +67,10 @@ pub(super) fn fields(
     time_zone: &jiff::tz::TimeZone,
 ) -> Fields {
     let mut f = s.section("fields");
-    let series = sources(&mut f, "series", "@key");
-    let time = sources(&mut f, "time", "@timestamp");
+    let records = records(&mut f);
+    let levels = records.as_ref().map_or(0, Records::levels);
+    let series = sources(&mut f, "series", "@key", levels);
+    let time = sources(&mut f, "time", "@timestamp", levels);
     let time_format = time_format(&mut f);
     let time_zone = zone(&mut f, time_zone.clone());
     let missing = missing(&mut f);
@@ -71,15 +80,15 @@ pub(super) fn fields(
         if targets.iter().chain(covariates).take(i).any(|earlier| earlier == name) {
             s.fault("targets", format!("names \"{name}\" twice among targets and covariates"));
         }
-        values.push(source(&mut v, name, &pointer(name)));
+        values.push(source(&mut v, name, &pointer(name), levels));
     }
     v.finish();
     let mut a = f.section("ahead");
     let known = known_ahead.iter().map(|at| &covariates[*at]);
-    let ahead = known.map(|name| source(&mut a, name, &format!("{}_ahead", pointer(name)))).collect();
+    let ahead = known.map(|name| source(&mut a, name, &format!("{}_ahead", pointer(name)), levels)).collect();
     a.finish();
     f.finish();
-    Fields { series, time, time_format, time_zone, missing, values, ahead }
+    Fields { records, series, time, time_format, time_zone, missing, values, ahead }
 }
 
 fn time_format(f: &mut Section<'_>) -> TimeFormat {
@@ -129,11 +138,13 @@ fn pointer(name: &str) -> String {
 }
 
 /// One place, or a list of them.
-fn sources(s: &mut Section<'_>, name: &str, default: &str) -> Vec<FieldSource> {
-    let Some(Value::Array(items)) = s.value(name) else { return vec![source(s, name, default)] };
+fn sources(s: &mut Section<'_>, name: &str, default: &str, levels: usize) -> Vec<FieldSource> {
+    let Some(Value::Array(items)) = s.value(name) else {
+        return vec![source(s, name, default, levels)];
+    };
     let all = || items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
     match all().filter(|texts| (1..=PLACES_MAX).contains(&texts.len())) {
-        Some(texts) => texts.into_iter().map(|text| parse(s, name, text.trim())).collect(),
+        Some(texts) => texts.into_iter().map(|text| parse(s, name, text.trim(), levels)).collect(),
         None => {
             s.fault(
                 name,
@@ -144,31 +155,45 @@ fn sources(s: &mut Section<'_>, name: &str, default: &str) -> Vec<FieldSource> {
     }
 }
 
-fn source(s: &mut Section<'_>, name: &str, default: &str) -> FieldSource {
+fn source(s: &mut Section<'_>, name: &str, default: &str, levels: usize) -> FieldSource {
     let text = s.text(name, default);
-    parse(s, name, &text)
+    parse(s, name, &text, levels)
 }
 
-fn parse(s: &Section<'_>, name: &str, text: &str) -> FieldSource {
-    match text {
-        "@key" => FieldSource::Key,
-        "@timestamp" => FieldSource::Timestamp,
-        "/" => FieldSource::Pointer(Arc::from([String::new()])),
-        pointer if pointer.starts_with('/') => FieldSource::Pointer(
-            pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect(),
-        ),
-        other => match other.strip_prefix("@header:") {
-            Some(header) if !header.is_empty() => FieldSource::Header(header.to_owned()),
-            _ => {
-                s.fault(
-                    name,
-                    format!(
-                        "is \"{other}\"; allowed are a JSON pointer like \"/data/kw\", \"@key\", \
-                         \"@header:NAME\" and \"@timestamp\""
-                    ),
-                );
-                FieldSource::Key
+/// A place in a record whose elements lie so many levels deep.
+fn parse(s: &Section<'_>, name: &str, text: &str, levels: usize) -> FieldSource {
+    let inner = text.trim_start_matches('^');
+    let above = text.len() - inner.len();
+    let place = match inner {
+        "@key" if above == 0 => Some(FieldSource::Key),
+        "@timestamp" if above == 0 => Some(FieldSource::Timestamp),
+        "#" if above < levels => Some(FieldSource::Name(above)),
+        "/" if above == 0 => Some(FieldSource::Pointer(Arc::from([String::new()]))),
+        _ if above > levels => None,
+        _ => match (split(inner), inner.strip_prefix("@header:")) {
+            (Some(path), _) if above == 0 => Some(FieldSource::Pointer(path.into())),
+            (Some(path), _) => Some(FieldSource::Above(above, path.into())),
+            (None, Some(header)) if above == 0 && !header.is_empty() => {
+                Some(FieldSource::Header(header.to_owned()))
             }
+            _ => None,
         },
-    }
+    };
+    place.unwrap_or_else(|| {
+        let batch = match levels {
+            0 => String::new(),
+            _ => format!(
+                ", a pointer after one \"^\" for each of at most {levels} levels above the element, and \"#\" \
+                 after fewer of them for the name of what lies there"
+            ),
+        };
+        s.fault(
+            name,
+            format!(
+                "is \"{text}\"; allowed are a JSON pointer like \"/data/kw\", \"@key\", \
+                 \"@header:NAME\" and \"@timestamp\"{batch}"
+            ),
+        );
+        FieldSource::Key
+    })
 }

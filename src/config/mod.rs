@@ -16,6 +16,7 @@ mod missing;
 mod model;
 mod position;
 mod promotion;
+mod records;
 mod seasons;
 mod section;
 mod store;
@@ -35,6 +36,7 @@ pub use model::{
     ActivationKind, Architecture, Base, CellKind, Device, HeadKind, LayerKind, Model, NetworkKind, NormKind,
 };
 pub use promotion::Promotion;
+pub use records::Records;
 pub use seasons::SeasonsFrom;
 pub use section::parse_duration;
 pub use store::{Bucket, Cloud, Place, Store};

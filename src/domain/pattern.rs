@@ -1,4 +1,4 @@
-use jiff::civil::DateTime;
+use jiff::civil::{DateTime, Time};
 use jiff::fmt::strtime::{self, BrokenDownTime};
 use std::sync::Arc;
 
@@ -44,13 +44,15 @@ impl TimePattern {
 
     /// The time that a text spells; 24:00 is the end of its day. `None` when it is none.
     pub fn read(&self, text: &str) -> Option<WrittenTime> {
-        self.read_as_it_is(text).or_else(|| end_of_day(text, |text| self.read_as_it_is(text)))
+        let as_it_is = self.read_as_it_is(text).map(|(time, _)| time);
+        as_it_is.or_else(|| end_of_day(text, |text| self.read_as_it_is(text)))
     }
 
-    fn read_as_it_is(&self, text: &str) -> Option<WrittenTime> {
+    fn read_as_it_is(&self, text: &str) -> Option<(WrittenTime, Time)> {
         let mut broken = BrokenDownTime::parse(&*self.0, text).ok()?;
+        let time = broken.to_time().ok()?;
         if let Ok(instant) = broken.to_timestamp() {
-            return Some(WrittenTime::Instant(instant));
+            return Some((WrittenTime::Instant(instant), time));
         }
         if broken.to_date().is_err() {
             // A month's or a year's.
@@ -61,31 +63,28 @@ impl TimePattern {
                 broken.set_day(Some(1)).ok()?;
             }
         }
-        if broken.iana_time_zone().is_some() || broken.offset().is_some() {
-            return broken.to_zoned().ok().map(|zoned| WrittenTime::Instant(zoned.timestamp()));
-        }
-        broken.to_datetime().ok().map(WrittenTime::Local)
+        let written = if broken.iana_time_zone().is_some() || broken.offset().is_some() {
+            WrittenTime::Instant(broken.to_zoned().ok()?.timestamp())
+        } else {
+            WrittenTime::Local(broken.to_datetime().ok()?)
+        };
+        Some((written, time))
     }
 }
 
 /// What `read` makes of a text that says 24:00, which it does not take: 00:00 of the next day. Of all that a
 /// time is made of the hour alone may not be 24 and may be 00, so that it needn't be known where it stands.
-pub fn end_of_day(text: &str, read: impl Fn(&str) -> Option<WrittenTime>) -> Option<WrittenTime> {
+/// `read` gives the time of day as it is written, too.
+pub fn end_of_day(text: &str, read: impl Fn(&str) -> Option<(WrittenTime, Time)>) -> Option<WrittenTime> {
     const DAY: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
-    text.match_indices("24").find_map(|(at, _)| {
-        match read(&format!("{}00{}", &text[..at], &text[at + 2..]))? {
-            WrittenTime::Local(local) if local.time() == jiff::civil::Time::midnight() => {
-                local.checked_add(DAY).ok().map(WrittenTime::Local)
-            }
-            // The offset has moved it; its minutes and seconds say that it was an hour.
-            WrittenTime::Instant(instant)
-                if instant.as_second() % 60 == 0 && instant.subsec_nanosecond() == 0 =>
-            {
-                instant.checked_add(DAY).ok().map(WrittenTime::Instant)
-            }
-            _ => None,
-        }
-    })
+    let (written, _) = text
+        .match_indices("24")
+        .filter_map(|(at, _)| read(&format!("{}00{}", &text[..at], &text[at + 2..])))
+        .find(|(_, time)| *time == Time::midnight())?;
+    match written {
+        WrittenTime::Local(local) => local.checked_add(DAY).ok().map(WrittenTime::Local),
+        WrittenTime::Instant(instant) => instant.checked_add(DAY).ok().map(WrittenTime::Instant),
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +128,7 @@ mod tests {
             ("%Y%m%d", "24242424"),
             ("%Y%m%d%H%M", "201909122401"),
             ("%Y%m%d%H", "2019091225"),
+            ("%Y-%m-%d %H:%M%z", "2024-12-31 24:30+0130"),
             ("%Y-%m-%d", "é24"),
         ] {
             assert_eq!(read(pattern, text), None, "{text} under {pattern}");

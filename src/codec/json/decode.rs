@@ -18,9 +18,11 @@ pub struct JsonDecoder {
     nulls: Vec<usize>,
 }
 
-struct Buffers {
+pub(super) struct Buffers {
     /// The text of each slot that a pointer leads to, in the element at hand.
-    spans: Vec<Option<Span>>,
+    pub spans: Vec<Option<Span>>,
+    /// The name or the index of what lies at each level of a batch below the record.
+    pub names: Vec<String>,
     /// Strings less their escapes.
     series: String,
     text: String,
@@ -37,7 +39,8 @@ impl JsonDecoder {
     pub fn new(stream: &Stream) -> Self {
         let layout = Layout::new(stream);
         let buffers = Buffers {
-            spans: vec![None; layout.slots()],
+            spans: vec![None; layout.spans()],
+            names: vec![String::new(); layout.levels.len()],
             series: String::new(),
             text: String::new(),
             joined: String::new(),
@@ -67,17 +70,20 @@ impl JsonDecoder {
         let payload = record.payload.unwrap_or_default();
         if payload.len() > self.layout.max_bytes {
             let detail = format!("{} bytes are more than max_record_bytes", payload.len());
-            return Err(Fault::of_element(Reason::TooLarge, &detail).into_bad(&self.layout, None));
+            return Err(
+                Fault::of_element(Reason::TooLarge, &detail).into_bad(&self.layout, |_| String::new())
+            );
         }
         let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
         let Some(first) = payload.trim_ascii_start().first() else {
-            return Err(Fault::of_element(Reason::Empty, "there is no payload").into_bad(&self.layout, None));
+            let fault = Fault::of_element(Reason::Empty, "there is no payload");
+            return Err(fault.into_bad(&self.layout, |_| String::new()));
         };
         let payload = std::str::from_utf8(payload).map_err(not_json)?;
         if !matches!(first, b'{' | b'[') {
             serde_json::from_str::<IgnoredAny>(payload).map_err(not_json)?;
             let fault = Fault::of_element(Reason::WrongType, "an object or an array of objects was expected");
-            return Err(fault.into_bad(&self.layout, None));
+            return Err(fault.into_bad(&self.layout, |_| String::new()));
         }
         let Self { layout, buffers, mended, nulls } = self;
         let mut elements =
@@ -99,23 +105,31 @@ fn not_json(e: impl fmt::Display) -> BadRecord {
     BadRecord { reason: Reason::NotJson, field: None, detail: e.to_string() }
 }
 
+/// The name of an element of the array that a record is.
+pub(super) fn element_name(index: Option<usize>) -> String {
+    index.map_or_else(String::new, |index| format!("[{index}]"))
+}
+
 /// The elements of one record, as they go by.
-struct Elements<'r, 'p> {
-    layout: &'r Layout,
-    buffers: &'r mut Buffers,
+pub(super) struct Elements<'r, 'p> {
+    pub layout: &'r Layout,
+    pub buffers: &'r mut Buffers,
     record: &'r Record<'r>,
-    payload: &'p str,
+    pub payload: &'p str,
     /// Where the payload has a null that was none in the record, ascending.
     nulls: &'p [usize],
     /// Elements of the array that are read already.
     done: usize,
     sink: &'r mut dyn FnMut(Reading<'_>),
-    first_bad: Option<BadRecord>,
+    pub first_bad: Option<BadRecord>,
 }
 
 impl Elements<'_, '_> {
     /// Reads all elements but those that are read already.
     fn parse(&mut self) -> serde_json::Result<()> {
+        if !self.layout.levels.is_empty() {
+            return self.parse_batch();
+        }
         let mut json = serde_json::Deserializer::from_str(self.payload);
         let shape = json.deserialize_any(&mut *self)?;
         json.end()?;
@@ -138,14 +152,14 @@ impl Elements<'_, '_> {
     /// Reads the element whose places have been noted; `index` is its place in an array.
     fn read(&mut self, index: Option<usize>) {
         if let Err(fault) = self.emit() {
-            self.note(index, fault);
+            self.note(fault, |_| element_name(index));
         }
     }
 
-    fn emit(&mut self) -> Result<(), Fault> {
-        let Buffers { spans, series, joined, text, values, lacks, missing } = &mut *self.buffers;
+    pub(super) fn emit(&mut self) -> Result<(), Fault> {
+        let Buffers { spans, names, series, joined, text, values, lacks, missing } = &mut *self.buffers;
         let Self { layout, record, payload, nulls, .. } = *self;
-        let element = Element { layout, record, payload, spans, nulls };
+        let element = Element { layout, record, payload, spans, nulls, names };
         let series = element.series(series, text)?;
         let Stamp { time, later } = element.time(joined, text)?;
         *lacks = Lacks::default();
@@ -158,8 +172,8 @@ impl Elements<'_, '_> {
     }
 
     #[cold]
-    fn note(&mut self, index: Option<usize>, fault: Fault) {
-        self.first_bad.get_or_insert_with(|| fault.into_bad(self.layout, index));
+    pub(super) fn note(&mut self, fault: Fault, element: impl Fn(usize) -> String) {
+        self.first_bad.get_or_insert_with(|| fault.into_bad(self.layout, element));
     }
 }
 
@@ -182,7 +196,8 @@ impl<'de> Visitor<'de> for &mut Elements<'_, '_> {
                 _ if index < self.done => {}
                 Shape::Object | Shape::Array => self.read(Some(index)),
                 Shape::Scalar => {
-                    self.note(Some(index), Fault::of_element(Reason::WrongType, "an object was expected"));
+                    let fault = Fault::of_element(Reason::WrongType, "an object was expected");
+                    self.note(fault, |_| element_name(Some(index)));
                 }
             }
             index += 1;

@@ -7,6 +7,7 @@ use crate::codec::{BadRecord, Reason, Record};
 use crate::config::{FieldSource, Missing, Stream};
 use crate::domain::{EventTime, Position, Values};
 use crate::telemetry::MissingValue;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest series' name, in bytes.
@@ -16,7 +17,12 @@ const SERIES_LEN_MAX: usize = 1_024;
 pub struct Layout {
     /// By slot: the series' parts, the time's, the values, then what is known ahead.
     sources: Vec<FieldSource>,
+    /// What is wanted of an element.
     pub pointers: Node,
+    /// The levels above the elements of a batch, from the record down.
+    pub levels: Vec<Level>,
+    /// Whether what the last level leads to is one element when it is an object.
+    pub last_may_be_one: bool,
     /// The first slot of each but the series.
     time_from: usize,
     values: usize,
@@ -45,10 +51,24 @@ impl Layout {
             FieldSource::Pointer(path) => Some((&**path, slot)),
             _ => None,
         }));
+        let parts = fields.records.as_ref().map_or(&[][..], |records| &records.parts);
+        let levels = parts.iter().enumerate().map(|(depth, part)| {
+            let wanted = sources.iter().enumerate().filter_map(|(slot, source)| match source {
+                FieldSource::Above(above, path) if parts.len() - above == depth => Some((&**path, slot)),
+                _ => None,
+            });
+            // Behind all sources.
+            let below = sources.len() + depth;
+            let way = (!part.is_empty()).then_some((&**part, below));
+            Level { pointers: Node::new(wanted.chain(way)), part: part.clone(), below }
+        });
+        let levels = levels.collect();
         let (time_from, values) = (fields.series.len(), fields.series.len() + fields.time.len());
         Self {
             sources,
             pointers,
+            levels,
+            last_may_be_one: fields.records.as_ref().is_some_and(|records| !records.ends_in_star),
             time_from,
             values,
             ahead: values + fields.values.len(),
@@ -62,15 +82,21 @@ impl Layout {
         }
     }
 
-    pub fn slots(&self) -> usize {
+    fn slots(&self) -> usize {
         self.sources.len()
     }
 
-    fn name(&self, slot: usize, index: Option<usize>) -> String {
+    /// Slots and, behind them, the ways from level to level.
+    pub fn spans(&self) -> usize {
+        self.sources.len() + self.levels.len()
+    }
+
+    /// What a slot is called; `element` is the name of what lies so many levels above.
+    fn name(&self, slot: usize, element: impl Fn(usize) -> String) -> String {
         match &self.sources[slot] {
-            FieldSource::Pointer(path) => path.iter().fold(element_name(index), |name, part| {
-                name + "/" + &part.replace('~', "~0").replace('/', "~1")
-            }),
+            FieldSource::Pointer(path) => put_path(element(0), path),
+            FieldSource::Above(above, path) => put_path(element(*above), path),
+            FieldSource::Name(above) => element(*above) + "#",
             // The record's own, whichever element wanted it.
             FieldSource::Key => "@key".to_owned(),
             FieldSource::Header(name) => format!("@header:{name}"),
@@ -79,8 +105,19 @@ impl Layout {
     }
 }
 
-fn element_name(index: Option<usize>) -> String {
-    index.map_or_else(String::new, |index| format!("[{index}]"))
+/// A level above the elements of a batch.
+pub struct Level {
+    /// What is wanted of it, and the way to the next.
+    pub pointers: Node,
+    /// The way to the next.
+    pub part: Arc<[String]>,
+    /// Where the place is noted that this leads to.
+    pub below: usize,
+}
+
+/// Appends a pointer's keys.
+pub fn put_path(name: String, path: &[String]) -> String {
+    path.iter().fold(name, |name, key| name + "/" + &key.replace('~', "~0").replace('/', "~1"))
 }
 
 /// What is wrong with an element, and in which slot.
@@ -101,10 +138,10 @@ impl Fault {
         Self { slot: None, reason, detail: detail.to_owned() }
     }
 
-    /// `index`: the element's place in its array.
+    /// `element` is the name of what lies so many levels above the element.
     #[cold]
-    pub fn into_bad(self, layout: &Layout, index: Option<usize>) -> BadRecord {
-        let field = self.slot.map_or_else(|| element_name(index), |slot| layout.name(slot, index));
+    pub fn into_bad(self, layout: &Layout, element: impl Fn(usize) -> String) -> BadRecord {
+        let field = self.slot.map_or_else(|| element(0), |slot| layout.name(slot, &element));
         BadRecord { reason: self.reason, field: (!field.is_empty()).then_some(field), detail: self.detail }
     }
 }
@@ -117,6 +154,8 @@ pub struct Element<'a> {
     pub spans: &'a [Option<Span>],
     /// Where the payload has a null that was none in the record, ascending.
     pub nulls: &'a [usize],
+    /// The name or the index of what lies at each level of a batch below the record.
+    pub names: &'a [String],
 }
 
 impl<'a> Element<'a> {
@@ -369,7 +408,11 @@ impl<'a> Element<'a> {
             Found::Missing => "a word that JSON does not have".to_owned(),
             _ => found.quoted(),
         };
-        MissingExample { field: self.layout.name(slot, None), series: series.to_owned(), text }
+        MissingExample {
+            field: self.layout.name(slot, |above| "^".repeat(above)),
+            series: series.to_owned(),
+            text,
+        }
     }
 
     /// Whether a slot's null is none in the record.
@@ -385,10 +428,13 @@ impl<'a> Element<'a> {
             Some(Err(_)) => Found::NotText,
         };
         match &self.layout.sources[slot] {
-            FieldSource::Pointer(_) => match self.spans[slot].map(|(start, end)| &self.payload[start..end]) {
-                None | Some("null") => Found::Missing,
-                Some(raw) => Found::Json(raw),
-            },
+            FieldSource::Pointer(_) | FieldSource::Above(..) => {
+                match self.spans[slot].map(|(start, end)| &self.payload[start..end]) {
+                    None | Some("null") => Found::Missing,
+                    Some(raw) => Found::Json(raw),
+                }
+            }
+            FieldSource::Name(above) => Found::Text(&self.names[self.names.len() - 1 - above]),
             FieldSource::Key => text(self.record.key),
             FieldSource::Header(name) => text(self.record.headers.get(name)),
             FieldSource::Timestamp => self.record.timestamp.map_or(Found::Missing, Found::Time),

@@ -4,6 +4,7 @@ use crate::domain::{EventTime, Offset, Partition, Reading};
 use proptest::prelude::*;
 use std::sync::Arc;
 
+mod batches;
 mod encoding;
 mod places;
 mod values;

@@ -11,6 +11,8 @@ pub use text::put_rfc3339;
 
 use crate::config::TimeFormat;
 use crate::domain::{EventTime, OutOfRange, TimePattern, WrittenTime, end_of_day};
+use jiff::civil::{DateTime, Time};
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use number::{Unit, from_number};
 use text::Parsed;
@@ -134,7 +136,7 @@ impl TimeReader {
     }
 
     /// The instants of a local time.
-    fn local(&self, local: jiff::civil::DateTime, more_nanos: i64) -> Result<Stamp, TimeFault> {
+    fn local(&self, local: DateTime, more_nanos: i64) -> Result<Stamp, TimeFault> {
         let ambiguous = self.zone.to_ambiguous_timestamp(local);
         let of = |time: Result<jiff::Timestamp, jiff::Error>| {
             to_event_time(time.map_err(|_| TimeFault::OutOfRange)?, more_nanos)
@@ -165,20 +167,23 @@ impl TimeReader {
 
     /// What the fast way does not know: jiff's whole grammar.
     fn unusual(&self, text: &str) -> Result<Stamp, TimeFault> {
-        let read = as_jiff_has_it(text).or_else(|| end_of_day(text, as_jiff_has_it));
+        let as_it_is = as_jiff_has_it(text).map(|(time, _)| time);
+        let read = as_it_is.or_else(|| end_of_day(text, as_jiff_has_it));
         self.instant(read.ok_or(TimeFault::Unreadable)?)
     }
 }
 
-fn as_jiff_has_it(text: &str) -> Option<WrittenTime> {
+/// A time, and its time of day as it is written.
+fn as_jiff_has_it(text: &str) -> Option<(WrittenTime, Time)> {
     if let Ok(instant) = text.parse::<jiff::Timestamp>() {
-        return Some(WrittenTime::Instant(instant));
+        let time = Pieces::parse(text).ok()?.time()?;
+        return Some((WrittenTime::Instant(instant), time));
     }
     // jiff's local times pass over an offset or a zone; we must not.
     if text.contains(['[', '+', 'Z', 'z']) || text.rfind('-').is_some_and(|at| at > 7) {
         return None;
     }
-    text.parse().ok().map(WrittenTime::Local)
+    text.parse().ok().map(|local: DateTime| (WrittenTime::Local(local), local.time()))
 }
 
 fn with_offset(text: &str) -> Option<Result<EventTime, TimeFault>> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::telemetry::MissingValue;
 
 /// The readings of all records, the bad ones, and how many values were missing by reason.
-fn decode_lines(lines: &str, records: &str) -> (Vec<Got>, Vec<BadRecord>, [u64; 3]) {
+pub fn decode_lines(lines: &str, records: &str) -> (Vec<Got>, Vec<BadRecord>, [u64; 3]) {
     let mut decoder = Decoder::new(&stream(lines));
     let (mut got, mut bad) = (Vec::new(), Vec::new());
     for json in records.lines() {
