@@ -58,7 +58,8 @@ impl Bench {
             let wave = (std::f64::consts::TAU * (h as f64 / 24.0 + series as f64 * 0.1)).sin();
             let value = 10.0 + 3.0 * wave + 0.3 * noise(series as u64, h as u64);
             let values = Values::from_iter([Some(value)]);
-            let reading = Reading { series: &self.names[series], time: hour(h), values: &values };
+            let reading =
+                Reading { series: &self.names[series], time: hour(h), later: None, values: &values };
             self.shard.offer(&reading, self.at as i64, None);
             self.at += 1;
         }

@@ -57,7 +57,11 @@ impl Scene {
             for (who, at) in people {
                 let values: Values = at.iter().map(|v| Some(*v)).collect();
                 let series = format!("{}-{who}", self.name);
-                shard.offer(&Reading { series: &series, time, values: &values }, from + step, None);
+                shard.offer(
+                    &Reading { series: &series, time, later: None, values: &values },
+                    from + step,
+                    None,
+                );
             }
             let mut take = |series: &str, x: &[f64], y: &[f64]| {
                 let who = series.rsplit('-').next().and_then(|who| who.parse().ok()).expect("somebody");

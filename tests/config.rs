@@ -1,7 +1,9 @@
 //! A wrong config is refused with every fault at once, each with its key and what is allowed.
 
 use std::time::Duration;
-use tidecast::config::{Bucket, Cloud, Device, Every, LoadError, Place, SeasonsFrom, from_toml, load};
+use tidecast::config::{
+    Bucket, Cloud, Device, Every, FieldSource, LoadError, Place, SeasonsFrom, TimeFormat, from_toml, load,
+};
 
 fn faults(text: &str) -> Vec<String> {
     match from_toml(text, &[]) {
@@ -507,4 +509,97 @@ fn holidays_are_dates_and_days_of_every_year() {
         "a variable of the environment is one string"
     );
     assert_eq!(faults(&with("[12]")), ["streams.power.holidays: must be a list of strings, not a list"]);
+}
+
+#[test]
+fn fields_say_how_a_record_is_written() {
+    let stream = |lines: &str| from_toml(&format!("{LEAST}{lines}"), &[]).unwrap().streams[0].clone();
+    let least = stream("time_zone = \"Europe/Paris\"");
+    assert_eq!(least.fields.time_format, TimeFormat::Auto);
+    assert_eq!(least.fields.time_zone.iana_name(), Some("Europe/Paris"));
+    assert_eq!(
+        (&least.fields.series[..], &least.fields.time[..]),
+        (&[FieldSource::Key][..], &[FieldSource::Timestamp][..])
+    );
+    let lines = r#"
+        time_zone = "Europe/Paris"
+        [streams.power.fields]
+        series = ["/site", "@key", "@header:unit"]
+        time = ["/date", "/time"]
+        time_format = "%d.%m.%Y %H:%M"
+        time_zone = "UTC"
+        missing = [-200, "off"]
+    "#;
+    let given = stream(lines);
+    assert_eq!((given.fields.series.len(), given.fields.time.len()), (3, 2));
+    assert!(matches!(&given.fields.time_format, TimeFormat::Pattern(p) if p.as_str() == "%d.%m.%Y %H:%M"));
+    let zones = (given.time_zone.iana_name(), given.fields.time_zone.iana_name());
+    assert_eq!(zones, (Some("Europe/Paris"), Some("UTC")));
+    assert!(given.fields.missing.has_number(-200.0) && !given.fields.missing.has_number(200.0));
+    assert!(["OFF", "unavailable", "N/A"].iter().all(|text| given.fields.missing.has_text(text)));
+    assert!(!given.fields.missing.has_text("on"));
+}
+
+#[test]
+fn a_wrong_field_is_told_with_what_is_allowed() {
+    let found = faults(&format!(
+        "{LEAST}position = {{ latitude = \"kw\", longitude = \"lon\", missing = [0, 0] }}\n\
+         [streams.power.fields]\nseries = [\"/a\", \"b\"]\ntime = []\ntime_format = \"%H:%M\"\n\
+         time_zone = \"Europe/Pari\"\nmissing = {{ a = 1 }}\nmising = 2\n"
+    ));
+    let expected = [
+        "streams.power.fields.mising: is not a known key; did you mean \"missing\"?",
+        "streams.power.fields.missing: is {\"a\":1}; it must be a list of numbers and texts",
+        "streams.power.fields.series: is \"b\"; allowed are a JSON pointer",
+        "streams.power.fields.time: must be a place or a list of 1 to 8 of them",
+        "streams.power.fields.time_format: is \"%H:%M\", which names no year, or not what a time needs",
+        "streams.power.fields.time_zone: is \"Europe/Pari\"; it must be a name of the IANA database",
+        "streams.power.position.longitude: is \"lon\", which is none of the stream's targets",
+        "streams.power.position.missing: is [0,0]; it must be a list of pairs of a latitude and a longitude",
+    ];
+    for wanted in expected {
+        assert!(found.iter().any(|f| f.starts_with(wanted)), "no {wanted:?} in\n{}", found.join("\n"));
+    }
+    assert_eq!(found.len(), expected.len(), "{}", found.join("\n"));
+    let formats =
+        |format: &str| faults(&format!("{LEAST}fields = {{ time_format = \"{format}\" }}")).join("\n");
+    assert!(formats("iso").contains(
+        "is \"iso\"; allowed are \"auto\", \"rfc3339\", \"s\", \"ms\", \"us\", \"ns\" and patterns"
+    ));
+    assert!(formats("%Y-%!").contains("which is no pattern"), "{}", formats("%Y-%!"));
+}
+
+#[test]
+fn a_batch_has_levels_and_places_above_its_elements() {
+    let fields = |lines: &str| format!("{LEAST}[streams.power.fields]\n{lines}");
+    let stream = |lines: &str| from_toml(&fields(lines), &[]).unwrap().streams[0].clone();
+    let given =
+        stream("records = \"/a~1b/*/c/d\"\nseries = [\"^^/x\", \"^#\", \"#\", \"@key\"]\ntime = \"^/y/0\"")
+            .fields
+            .clone();
+    let records = given.records.unwrap();
+    let parts: Vec<&[String]> = records.parts.iter().map(|part| &**part).collect();
+    assert_eq!(
+        (parts, records.ends_in_star),
+        (vec![&["a/b".to_owned()][..], &["c".to_owned(), "d".to_owned()]], false)
+    );
+    let path = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect();
+    let above = |levels, keys: &[&str]| FieldSource::Above(levels, path(keys));
+    assert_eq!(
+        given.series,
+        [above(2, &["x"]), FieldSource::Name(1), FieldSource::Name(0), FieldSource::Key]
+    );
+    assert_eq!(given.time, [above(1, &["y", "0"])]);
+    assert_eq!(stream("records = \"/*/*\"").fields.records.as_ref().unwrap().levels(), 2);
+    for (lines, wanted) in [
+        ("records = \"metrics\"", "records: is \"metrics\"; it must be a JSON pointer like \"/metrics\""),
+        ("records = \"/*/*/*/*/*/*/*/*/*\"", "with 1 to 8 levels"),
+        ("series = \"^/x\"", "series: is \"^/x\"; allowed are a JSON pointer"),
+        ("records = \"/a\"\nseries = \"^^/x\"", "series: is \"^^/x\"; allowed are"),
+        ("records = \"/a\"\nseries = \"^#\"", "of at most 1 levels above the element"),
+        ("records = \"/a\"\nseries = \"^@key\"", "series: is \"^@key\""),
+    ] {
+        let found = faults(&fields(lines));
+        assert!(found.len() == 1 && found[0].contains(wanted), "{lines}: {found:?}");
+    }
 }

@@ -17,10 +17,12 @@ pub enum Reason {
     TooLarge,
     /// Neither a target nor a covariate is there.
     NoValue,
+    /// Nothing lies where the elements of a batch should be.
+    MissingRecords,
 }
 
 impl Reason {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Empty,
         Self::NotJson,
         Self::WrongType,
@@ -31,6 +33,7 @@ impl Reason {
         Self::TimeAhead,
         Self::TooLarge,
         Self::NoValue,
+        Self::MissingRecords,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -45,6 +48,7 @@ impl Reason {
             Self::TimeAhead => "time_ahead",
             Self::TooLarge => "too_large",
             Self::NoValue => "no_value",
+            Self::MissingRecords => "missing_records",
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The scalars of a record: strings out of their JSON text, and values out of numbers and texts.
 
+use crate::config::Missing;
+use crate::telemetry::MissingValue;
+
 /// What should have been a number or a string and is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongType;
@@ -52,35 +55,49 @@ fn unescape(text: &str) -> Option<(char, usize)> {
 }
 
 /// The value whose JSON text is `raw`: a number, a boolean as 0 or 1, null, or a string as
-/// [`value_of_text`] reads it. `None` is a missing value; so is a number too large to be finite.
+/// [`value_of_text`] reads it. `None` is null.
 ///
 /// # Errors
-/// [`WrongType`] for anything else.
-pub fn value_of_json(raw: &str, scratch: &mut String) -> Result<Option<f64>, WrongType> {
-    match raw.as_bytes().first() {
-        Some(b'-' | b'0'..=b'9') => raw.parse().map(finite).map_err(|_| WrongType),
-        Some(b'"') => value_of_text(string_of_json(raw, scratch)?),
-        Some(b't') => Ok(Some(1.0)),
-        Some(b'f') => Ok(Some(0.0)),
-        Some(b'n') => Ok(None),
-        _ => Err(WrongType),
-    }
+/// Why the value is missing.
+pub fn value_of_json(
+    raw: &str,
+    missing: &Missing,
+    scratch: &mut String,
+) -> Result<Option<f64>, MissingValue> {
+    let number = match raw.as_bytes().first() {
+        Some(b'-' | b'0'..=b'9') => raw.parse().map_err(|_| MissingValue::Unreadable)?,
+        Some(b'"') => {
+            let text = string_of_json(raw, scratch).map_err(|WrongType| MissingValue::Unreadable)?;
+            return value_of_text(text, missing).map(Some);
+        }
+        Some(b't') => 1.0,
+        Some(b'f') => 0.0,
+        Some(b'n') => return Ok(None),
+        _ => return Err(MissingValue::Unreadable),
+    };
+    value_of_number(number, missing).map(Some)
 }
 
-/// The value that a text spells. An empty one, `NA`, `null` and what is not finite are missing.
+/// The value that a text spells.
 ///
 /// # Errors
-/// [`WrongType`] when it spells no number.
-pub fn value_of_text(text: &str) -> Result<Option<f64>, WrongType> {
+/// Why the value is missing.
+pub fn value_of_text(text: &str, missing: &Missing) -> Result<f64, MissingValue> {
     let text = text.trim();
-    if text.is_empty() || text.eq_ignore_ascii_case("na") || text.eq_ignore_ascii_case("null") {
-        return Ok(None);
+    match text.parse() {
+        Ok(number) => value_of_number(number, missing),
+        Err(_) if missing.has_text(text) => Err(MissingValue::Marker),
+        Err(_) => Err(MissingValue::Unreadable),
     }
-    text.parse().map(finite).map_err(|_| WrongType)
 }
 
-fn finite(value: f64) -> Option<f64> {
-    value.is_finite().then_some(value)
+#[inline]
+fn value_of_number(number: f64, missing: &Missing) -> Result<f64, MissingValue> {
+    match number {
+        _ if !number.is_finite() => Err(MissingValue::NotFinite),
+        _ if missing.has_number(number) => Err(MissingValue::Marker),
+        _ => Ok(number),
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +107,7 @@ mod tests {
 
     #[test]
     fn values_are_numbers_numeric_texts_and_booleans() {
-        let value = |raw: &str| value_of_json(raw, &mut String::new());
+        let value = |raw: &str| value_of_json(raw, &Missing::default(), &mut String::new());
         for (raw, want) in [
             ("1.5", 1.5),
             ("-0.25e1", -2.5),
@@ -104,13 +121,46 @@ mod tests {
         ] {
             assert_eq!(value(raw), Ok(Some(want)), "{raw}");
         }
-        for raw in
-            ["null", "\"\"", "\"NA\"", "\"NaN\"", "\"null\"", "\"-Infinity\"", "1e999", "-1e999", "\"1e999\""]
-        {
-            assert_eq!(value(raw), Ok(None), "{raw}");
+        assert_eq!(value("null"), Ok(None));
+        for (why, all) in [
+            (
+                MissingValue::NotFinite,
+                &["\"NaN\"", "\"-Infinity\"", "\"+Inf\"", "\" nan \"", "1e999", "-1e999", "\"1e999\""][..],
+            ),
+            (
+                MissingValue::Marker,
+                &[
+                    "\"\"",
+                    "\" \"",
+                    "\"NA\"",
+                    "\"n/a\"",
+                    "\"Null\"",
+                    "\"NONE\"",
+                    "\"-\"",
+                    "\"--\"",
+                    "\"?\"",
+                    "\" Unavailable \"",
+                    "\"unknown\"",
+                    "\"undefined\"",
+                    "\"#DIV/0!\"",
+                ],
+            ),
+            (
+                MissingValue::Unreadable,
+                &["{}", "[1]", "\"1,5\"", "\"on\"", "\"\\ud800\"", "\"0x10\"", "\"230 W\""],
+            ),
+        ] {
+            for raw in all {
+                assert_eq!(value(raw), Err(why), "{raw}");
+            }
         }
-        for raw in ["{}", "[1]", "\"1,5\"", "\"on\"", "\"\\ud800\"", "\"0x10\""] {
-            assert_eq!(value(raw), Err(WrongType), "{raw}");
+    }
+
+    /// Every text that is compared with has the case that the comparison leaves as it is.
+    #[test]
+    fn the_usual_texts_spell_no_number() {
+        for text in crate::config::MISSING_TEXTS {
+            assert!(text.parse::<f64>().is_err() && text == text.trim().to_ascii_lowercase(), "{text:?}");
         }
     }
 

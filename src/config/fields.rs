@@ -1,44 +1,135 @@
-//! `[streams.NAME.fields]`: where a reading's parts lie in a record.
+//! `[streams.NAME.fields]`: where a reading's parts lie in a record, and how they are written there.
 
+use super::missing::{Missing, missing};
+use super::records::{Records, records, split};
 use super::section::Section;
-use super::stream::{FieldSource, Fields, TimeFormat};
+use crate::domain::TimePattern;
+use serde_json::Value;
 use std::sync::Arc;
+
+/// Where a reading's parts lie in a record.
+#[derive(Clone, Debug)]
+pub struct Fields {
+    /// Where the elements of a batch lie inside a record, if it holds one.
+    pub records: Option<Records>,
+    /// One place, or several whose texts together are the series.
+    pub series: Vec<FieldSource>,
+    /// One place, or several whose texts together are the time, as a date and a time of day.
+    pub time: Vec<FieldSource>,
+    pub time_format: TimeFormat,
+    /// In which times without an offset are understood.
+    pub time_zone: jiff::tz::TimeZone,
+    pub missing: Missing,
+    /// Targets, then covariates.
+    pub values: Vec<FieldSource>,
+    /// Of the covariates that are known ahead: arrays, the next lead's value first.
+    pub ahead: Vec<FieldSource>,
+}
+
+/// A place in a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldSource {
+    /// A JSON pointer (RFC 6901), split and unescaped.
+    Pointer(Arc<[String]>),
+    /// One from so many levels above the element of a batch, at least one.
+    Above(usize, Arc<[String]>),
+    /// The name or the index of what holds the element, so many levels above it; 0 is the element's own.
+    Name(usize),
+    /// `@key`: the record's key.
+    Key,
+    /// `@header:NAME`.
+    Header(String),
+    /// `@timestamp`: the record's own time.
+    Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// Text: RFC 3339, or a local time; a number: its size tells the unit.
+    Auto,
+    Rfc3339,
+    Seconds,
+    Millis,
+    Micros,
+    Nanos,
+    /// As `strptime` reads it, texts and the digits of numbers alike.
+    Pattern(TimePattern),
+}
+
+/// The most places that make up a series or a time.
+const PLACES_MAX: usize = 8;
 
 pub(super) fn fields(
     s: &mut Section<'_>,
     targets: &[String],
     covariates: &[String],
     known_ahead: &[usize],
+    time_zone: &jiff::tz::TimeZone,
 ) -> Fields {
     let mut f = s.section("fields");
-    let series = source(&mut f, "series", "@key");
-    let time = source(&mut f, "time", "@timestamp");
-    let time_format = f.choice(
-        "time_format",
-        &[
-            ("auto", TimeFormat::Auto),
-            ("rfc3339", TimeFormat::Rfc3339),
-            ("s", TimeFormat::Seconds),
-            ("ms", TimeFormat::Millis),
-            ("us", TimeFormat::Micros),
-            ("ns", TimeFormat::Nanos),
-        ],
-    );
+    let records = records(&mut f);
+    let levels = records.as_ref().map_or(0, Records::levels);
+    let series = sources(&mut f, "series", "@key", levels);
+    let time = sources(&mut f, "time", "@timestamp", levels);
+    let time_format = time_format(&mut f);
+    let time_zone = zone(&mut f, time_zone.clone());
+    let missing = missing(&mut f);
     let mut v = f.section("values");
     let mut values = Vec::new();
     for (i, name) in targets.iter().chain(covariates).enumerate() {
         if targets.iter().chain(covariates).take(i).any(|earlier| earlier == name) {
             s.fault("targets", format!("names \"{name}\" twice among targets and covariates"));
         }
-        values.push(source(&mut v, name, &pointer(name)));
+        values.push(source(&mut v, name, &pointer(name), levels));
     }
     v.finish();
     let mut a = f.section("ahead");
     let known = known_ahead.iter().map(|at| &covariates[*at]);
-    let ahead = known.map(|name| source(&mut a, name, &format!("{}_ahead", pointer(name)))).collect();
+    let ahead = known.map(|name| source(&mut a, name, &format!("{}_ahead", pointer(name)), levels)).collect();
     a.finish();
     f.finish();
-    Fields { series, time, time_format, values, ahead }
+    Fields { records, series, time, time_format, time_zone, missing, values, ahead }
+}
+
+fn time_format(f: &mut Section<'_>) -> TimeFormat {
+    const FORMATS: [(&str, TimeFormat); 6] = [
+        ("auto", TimeFormat::Auto),
+        ("rfc3339", TimeFormat::Rfc3339),
+        ("s", TimeFormat::Seconds),
+        ("ms", TimeFormat::Millis),
+        ("us", TimeFormat::Micros),
+        ("ns", TimeFormat::Nanos),
+    ];
+    let Some(text) = f.text_or("time_format") else { return TimeFormat::Auto };
+    if let Some((_, format)) = FORMATS.into_iter().find(|(word, _)| *word == text) {
+        return format;
+    }
+    let problem = if text.contains('%') {
+        match TimePattern::try_new(&text) {
+            Ok(pattern) => return TimeFormat::Pattern(pattern),
+            Err(cause) => format!("is \"{text}\", {cause}"),
+        }
+    } else {
+        format!("is \"{text}\"")
+    };
+    let words = FORMATS.map(|(word, _)| format!("\"{word}\"")).join(", ");
+    f.fault(
+        "time_format",
+        format!("{problem}; allowed are {words} and patterns of strptime, like \"%Y-%m-%d %H:%M\""),
+    );
+    TimeFormat::Auto
+}
+
+/// The zone that `time_zone` names.
+pub(super) fn zone(s: &mut Section<'_>, default: jiff::tz::TimeZone) -> jiff::tz::TimeZone {
+    let Some(name) = s.text_or("time_zone") else { return default };
+    jiff::tz::TimeZone::get(&name).unwrap_or_else(|_| {
+        s.fault(
+            "time_zone",
+            format!("is \"{name}\"; it must be a name of the IANA database, like \"Europe/Paris\""),
+        );
+        default
+    })
 }
 
 /// The JSON pointer to a field of this name.
@@ -46,27 +137,63 @@ fn pointer(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-fn source(s: &mut Section<'_>, name: &str, default: &str) -> FieldSource {
-    let text = s.text(name, default);
-    match text.as_str() {
-        "@key" => FieldSource::Key,
-        "@timestamp" => FieldSource::Timestamp,
-        "" | "/" => FieldSource::Pointer(Arc::from([String::new()])),
-        pointer if pointer.starts_with('/') => FieldSource::Pointer(
-            pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect(),
-        ),
-        other => match other.strip_prefix("@header:") {
-            Some(header) if !header.is_empty() => FieldSource::Header(header.to_owned()),
-            _ => {
-                s.fault(
-                    name,
-                    format!(
-                        "is \"{other}\"; allowed are a JSON pointer like \"/data/kw\", \"@key\", \
-                         \"@header:NAME\" and \"@timestamp\""
-                    ),
-                );
-                FieldSource::Key
-            }
-        },
+/// One place, or a list of them.
+fn sources(s: &mut Section<'_>, name: &str, default: &str, levels: usize) -> Vec<FieldSource> {
+    let Some(Value::Array(items)) = s.value(name) else {
+        return vec![source(s, name, default, levels)];
+    };
+    let all = || items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
+    match all().filter(|texts| (1..=PLACES_MAX).contains(&texts.len())) {
+        Some(texts) => texts.into_iter().map(|text| parse(s, name, text.trim(), levels)).collect(),
+        None => {
+            s.fault(
+                name,
+                format!("must be a place or a list of 1 to {PLACES_MAX} of them, all of them texts"),
+            );
+            vec![FieldSource::Key]
+        }
     }
+}
+
+fn source(s: &mut Section<'_>, name: &str, default: &str, levels: usize) -> FieldSource {
+    let text = s.text(name, default);
+    parse(s, name, &text, levels)
+}
+
+/// A place in a record whose elements lie so many levels deep.
+fn parse(s: &Section<'_>, name: &str, text: &str, levels: usize) -> FieldSource {
+    let inner = text.trim_start_matches('^');
+    let above = text.len() - inner.len();
+    let place = match inner {
+        "@key" if above == 0 => Some(FieldSource::Key),
+        "@timestamp" if above == 0 => Some(FieldSource::Timestamp),
+        "#" if above < levels => Some(FieldSource::Name(above)),
+        "/" if above == 0 => Some(FieldSource::Pointer(Arc::from([String::new()]))),
+        _ if above > levels => None,
+        _ => match (split(inner), inner.strip_prefix("@header:")) {
+            (Some(path), _) if above == 0 => Some(FieldSource::Pointer(path.into())),
+            (Some(path), _) => Some(FieldSource::Above(above, path.into())),
+            (None, Some(header)) if above == 0 && !header.is_empty() => {
+                Some(FieldSource::Header(header.to_owned()))
+            }
+            _ => None,
+        },
+    };
+    place.unwrap_or_else(|| {
+        let batch = match levels {
+            0 => String::new(),
+            _ => format!(
+                ", a pointer after one \"^\" for each of at most {levels} levels above the element, and \"#\" \
+                 after fewer of them for the name of what lies there"
+            ),
+        };
+        s.fault(
+            name,
+            format!(
+                "is \"{text}\"; allowed are a JSON pointer like \"/data/kw\", \"@key\", \
+                 \"@header:NAME\" and \"@timestamp\"{batch}"
+            ),
+        );
+        FieldSource::Key
+    })
 }

@@ -12,10 +12,12 @@ mod fault;
 mod fields;
 mod holidays;
 mod load;
+mod missing;
 mod model;
 mod position;
 mod promotion;
 mod range;
+mod records;
 mod seasons;
 mod section;
 mod store;
@@ -27,16 +29,19 @@ pub use bounds::Bounds;
 pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, Snapshots};
 pub use experts::{Accuracy, Experts};
 pub use fault::{Fault, Faults};
+pub use fields::{FieldSource, Fields, TimeFormat};
 pub use holidays::Holidays;
 pub use load::{LoadError, from_toml, load};
+pub use missing::{MISSING_TEXTS, Missing};
 pub use model::{
     ActivationKind, Architecture, Base, CellKind, Device, HeadKind, LayerKind, Model, NetworkKind, NormKind,
 };
 pub use promotion::Promotion;
+pub use records::Records;
 pub use seasons::SeasonsFrom;
 pub use section::parse_duration;
 pub use store::{Bucket, Cloud, Place, Store};
-pub use stream::{Calendar, FieldSource, Fields, Fill, Stream, TimeFormat};
+pub use stream::{Calendar, Fill, Stream};
 pub use training::{Budget, Every, LossKind, Schedule, Training};
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use super::alarms::{Alarms, alarms};
 use super::bounds::{Bounds, bounds};
 use super::experts::{Accuracy, Experts, experts};
-use super::fields::fields;
+use super::fields::{Fields, fields, zone};
 use super::holidays::{Holidays, holidays};
 use super::model::{Base, Model, model};
 use super::position::{check_limits, position};
@@ -75,42 +75,6 @@ pub struct Stream {
     pub promotion: Promotion,
 }
 
-/// Where a reading's parts lie in a record.
-#[derive(Clone, Debug)]
-pub struct Fields {
-    pub series: FieldSource,
-    pub time: FieldSource,
-    pub time_format: TimeFormat,
-    /// Targets, then covariates.
-    pub values: Vec<FieldSource>,
-    /// Of the covariates that are known ahead: arrays, the next lead's value first.
-    pub ahead: Vec<FieldSource>,
-}
-
-/// A place in a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FieldSource {
-    /// A JSON pointer (RFC 6901), split and unescaped.
-    Pointer(Arc<[String]>),
-    /// `@key`: the record's key.
-    Key,
-    /// `@header:NAME`.
-    Header(String),
-    /// `@timestamp`: the record's own time.
-    Timestamp,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimeFormat {
-    /// Text: RFC 3339, or a local time in the stream's zone; a number: its size tells the unit.
-    Auto,
-    Rfc3339,
-    Seconds,
-    Millis,
-    Micros,
-    Nanos,
-}
-
 /// What stands in the cells of a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
@@ -156,14 +120,15 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let transforms = [Transform::None, Transform::Log1p, Transform::Asinh].map(|t| (t.as_str(), t));
     let transform = s.choice("transform", &transforms);
     let difference = s.flag("difference", false);
-    let position = position(&mut s, &targets, transform);
+    let (position, nowhere) = position(&mut s, &targets, transform);
     let ranges = ranges(&mut s, &targets, position);
     let covariates = s.texts("covariates").unwrap_or_default();
     let known_ahead = of_covariates(&mut s, "known_ahead", &covariates);
     let attributes = of_covariates(&mut s, "attributes", &covariates);
-    let fields = fields(&mut s, &targets, &covariates, &known_ahead);
+    let time_zone = zone(&mut s, jiff::tz::TimeZone::UTC);
+    let mut fields = fields(&mut s, &targets, &covariates, &known_ahead, &time_zone);
+    fields.missing.positions = nowhere;
     let grid = grid(&mut s);
-    let time_zone = time_zone(&mut s);
     let aggregate = aggregate(&mut s, grid);
     if aggregate == Some(Aggregate::Mean) && position.is_some() {
         s.fault("aggregate", "is \"mean\", which two positions do not have everywhere: say \"last\"");
@@ -345,17 +310,6 @@ fn aggregate(s: &mut Section<'_>, grid: Grid) -> Option<Aggregate> {
 fn gathered_for(grid: Grid, aggregate: Option<Aggregate>) -> Duration {
     let cell = grid.interval().filter(|_| aggregate.is_some());
     cell.map_or(Duration::ZERO, |interval| Duration::from_micros(interval.as_micros() as u64))
-}
-
-fn time_zone(s: &mut Section<'_>) -> jiff::tz::TimeZone {
-    let name = s.text("time_zone", "UTC");
-    jiff::tz::TimeZone::get(&name).unwrap_or_else(|_| {
-        s.fault(
-            "time_zone",
-            format!("is \"{name}\"; it must be a name of the IANA database, like \"Europe/Paris\""),
-        );
-        jiff::tz::TimeZone::UTC
-    })
 }
 
 /// A count of readings, or a duration that is a whole multiple of the interval, in cells.

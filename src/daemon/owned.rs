@@ -10,7 +10,8 @@ use crate::engine::{Accounts, Discarded, Offered, RanAhead, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::series::{Holding, Slot};
 use crate::telemetry::{
-    Ahead, Discard, DiscardedReading, Eviction, ShardMetrics, ShardState, StreamMetrics, Violations, events,
+    Ahead, Discard, DiscardedReading, Eviction, MissingValue, ShardMetrics, ShardState, StreamMetrics,
+    Violations, events,
 };
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -171,6 +172,7 @@ impl Owned {
             }
         });
         if answered {
+            drop(decoder.take_missing());
             return;
         }
         let stream = self.shard.stream().clone();
@@ -203,6 +205,7 @@ impl Owned {
             &self.at.topic,
             &self.metrics,
         )?;
+        self.note_missing();
         let taken = std::mem::take(&mut self.readings);
         self.metrics.readings.inc_by(taken);
         let before = self.forecasts;
@@ -284,6 +287,21 @@ impl Owned {
         self.metrics.forecasts.inc_by((self.forecasts - before) as u64);
         failed?;
         Ok(taken as usize)
+    }
+
+    /// Counts the values that were missing, and tells of them once in a while.
+    fn note_missing(&mut self) {
+        let Some(missing) = self.decoder.take_missing() else { return };
+        for why in MissingValue::ALL.iter().copied() {
+            let count = missing.count(why);
+            self.metrics.missing(why).inc_by(count);
+            if let Some(example) = missing.example(why)
+                && let Some(count) = self.metrics.missing_told(why).let_through(count, Instant::now())
+            {
+                let example = (&*example.field, &*example.series, &*example.text);
+                events::values_missing(&self.shard.stream().name, why, count, example);
+            }
+        }
     }
 
     /// Moves what became of the readings into the metrics.

@@ -15,6 +15,11 @@ impl Values {
         self.0.push(value.filter(|v| v.is_finite()).unwrap_or(f64::NAN));
     }
 
+    /// Takes a value away.
+    pub fn set_missing(&mut self, at: usize) {
+        self.0[at] = f64::NAN;
+    }
+
     pub fn as_slice(&self) -> &[f64] {
         &self.0
     }
@@ -34,6 +39,9 @@ impl FromIterator<Option<f64>> for Values {
 pub struct Reading<'a> {
     pub series: &'a str,
     pub time: EventTime,
+    /// The second of the two instants that its local time means at the end of summer time, of which `time` is
+    /// the first.
+    pub later: Option<EventTime>,
     /// Targets, then covariates, in the order of the config.
     pub values: &'a Values,
 }

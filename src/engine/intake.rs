@@ -66,6 +66,7 @@ impl Shard {
         key: Option<&[u8]>,
         record: Option<EventTime>,
     ) -> Offered {
+        let reading = &Reading { time: self.time_of(reading), later: None, ..*reading };
         let (series, time, values) = (reading.series, reading.time, reading.values.as_slice());
         if !self.stream.selects(series) {
             return Offered::Discarded(Discard::NotSelected);

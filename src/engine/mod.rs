@@ -16,6 +16,7 @@ mod network;
 mod rounds;
 mod shard;
 mod step;
+mod twice;
 
 pub use accounts::{Accounts, Discarded, Doubted, RanAhead};
 pub use cut::{Restore, RestoreError};

@@ -62,6 +62,8 @@ catalogue! {
         "Readings that were decoded, replayed ones not counted.";
     DISCARDED = "readings_discarded_total", Counter, ["stream", "reason"],
         "Readings that were not stepped: duplicate, late, time_ahead, not_selected; or, in offsets, deleted before they were read: retention.";
+    VALUES_MISSING = "values_missing_total", Counter, ["stream", "reason"],
+        "Values that are missing though something stands in their field, replayed ones not counted: marker, not_finite, unreadable.";
     FORECASTS = "forecasts_total", Counter, ["stream"],
         "Forecasts handed to the producer.";
     THINNED = "readings_thinned_total", Counter, ["stream"],

@@ -2,7 +2,7 @@
 //! rarer; nothing logs per reading.
 
 use super::discards::DiscardedReading;
-use super::reason::{Ahead, Discard, Invariant};
+use super::reason::{Ahead, Discard, Invariant, MissingValue};
 use crate::domain::{EventTime, ModelVersion, Offset, RoundScores, StreamName, TopicPartition};
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -213,6 +213,28 @@ pub fn discarded(stream: &StreamName, why: Discard, count: u64, first: &Discarde
     match why {
         Discard::NotSelected => tell!(info),
         Discard::Duplicate | Discard::Late | Discard::TimeAhead | Discard::Retention => tell!(warn),
+    }
+}
+
+/// Values that are missing though something stands in their fields: how many since this was last told of,
+/// and one of them. Those that can't be read may be a fault of the producer or of the config.
+pub fn values_missing(
+    stream: &StreamName,
+    reason: MissingValue,
+    count: u64,
+    (field, series, text): (&str, &str, &str),
+) {
+    let word = reason.as_str();
+    macro_rules! tell {
+        ($level:ident, $what:literal) => {
+            event!($level, "values_missing", { %stream, count, reason = word, field, series, text, },
+                "{count} values {} and are missing, as {text} at {field} of {series}", $what)
+        };
+    }
+    match reason {
+        MissingValue::Marker => tell!(info, "stand for none"),
+        MissingValue::NotFinite => tell!(info, "are not finite"),
+        MissingValue::Unreadable => tell!(warn, "can't be read"),
     }
 }
 

@@ -15,6 +15,7 @@ mod health;
 mod invariant;
 mod logging;
 mod metrics;
+mod pace;
 mod rate;
 mod reason;
 mod shard;
@@ -28,7 +29,10 @@ pub use health::{Readiness, Stalled};
 pub use invariant::Violations;
 pub use logging::init_logging;
 pub use metrics::{Metrics, StreamShape};
-pub use reason::{Ahead, Discard, Doubt, Eviction, Invariant, RoundOutcome, ShardState, TransactionOutcome};
+pub use pace::Pace;
+pub use reason::{
+    Ahead, Discard, Doubt, Eviction, Invariant, MissingValue, RoundOutcome, ShardState, TransactionOutcome,
+};
 pub use shard::ShardMetrics;
 pub use showcase::{ExpertScore, Round, Scores, Showcase, ShownForecast, ShownTarget};
 pub use stream::{Accuracy, StreamMetrics};

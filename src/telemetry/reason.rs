@@ -73,6 +73,18 @@ words! {
 }
 
 words! {
+    /// Why a value of a reading is missing though something stands in its field.
+    MissingValue {
+        /// A text or a number that stands for no value, as `"unavailable"`; or a position that stands for none.
+        Marker = "marker",
+        /// NaN, an infinity, or a number too large for a double.
+        NotFinite = "not_finite",
+        /// Neither a number, nor a text that spells one, nor a marker.
+        Unreadable = "unreadable",
+    }
+}
+
+words! {
     /// Why a series was dropped from memory.
     Eviction {
         /// The stream's `max_series` was reached and this one was seen the longest ago.

@@ -3,7 +3,10 @@ use super::discards::Discards;
 use super::events;
 use super::metrics::{counters, gauges, histograms, reals};
 use super::shard::Owners;
-use super::{Ahead, Discard, DiscardedReading, Eviction, Invariant, RoundOutcome, ShardMetrics, StreamShape};
+use super::{
+    Ahead, Discard, DiscardedReading, Eviction, Invariant, MissingValue, Pace, RoundOutcome, ShardMetrics,
+    StreamShape,
+};
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
@@ -40,6 +43,9 @@ struct Rest {
     discarded: Vec<IntCounter>,
     discards: Discards,
     ahead: Vec<IntCounter>,
+    missing: Vec<IntCounter>,
+    /// How often the log tells of missing values, by reason.
+    missing_told: Vec<Pace>,
     evicted: Vec<IntCounter>,
     violations: Vec<IntCounter>,
     rounds: Vec<IntCounter>,
@@ -65,6 +71,7 @@ pub(super) struct StreamFamilies {
     readings: IntCounterVec,
     discarded: IntCounterVec,
     ahead: IntCounterVec,
+    missing: IntCounterVec,
     forecasts: IntCounterVec,
     thinned: IntCounterVec,
     aggregated: IntCounterVec,
@@ -110,6 +117,7 @@ impl StreamFamilies {
             readings: counters(r, &c::READINGS),
             discarded: counters(r, &c::DISCARDED),
             ahead: counters(r, &c::AHEAD),
+            missing: counters(r, &c::VALUES_MISSING),
             forecasts: counters(r, &c::FORECASTS),
             thinned: counters(r, &c::THINNED),
             aggregated: counters(r, &c::AGGREGATED),
@@ -179,6 +187,8 @@ impl StreamMetrics {
             discarded: words(&families.discarded, Discard::ALL.iter().map(|d| d.as_str()).collect()),
             discards: Discards::default(),
             ahead: words(&families.ahead, Ahead::ALL.iter().map(|a| a.as_str()).collect()),
+            missing: words(&families.missing, MissingValue::ALL.iter().map(|m| m.as_str()).collect()),
+            missing_told: MissingValue::ALL.iter().map(|_| Pace::default()).collect(),
             evicted: words(&families.evicted, Eviction::ALL.iter().map(|e| e.as_str()).collect()),
             violations: words(&families.violations, Invariant::ALL.iter().map(|i| i.as_str()).collect()),
             rounds: words(&families.rounds, RoundOutcome::ALL.iter().map(|o| o.as_str()).collect()),
@@ -242,6 +252,15 @@ impl StreamMetrics {
 
     pub fn ahead(&self, outcome: Ahead) -> &IntCounter {
         &self.rest.ahead[outcome as usize]
+    }
+
+    pub fn missing(&self, reason: MissingValue) -> &IntCounter {
+        &self.rest.missing[reason as usize]
+    }
+
+    /// Holds the log back from telling of each missing value.
+    pub fn missing_told(&self, reason: MissingValue) -> &Pace {
+        &self.rest.missing_told[reason as usize]
     }
 
     pub fn evicted(&self, reason: Eviction) -> &IntCounter {

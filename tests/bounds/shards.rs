@@ -11,7 +11,7 @@ use tidecast::telemetry::Eviction;
 /// Offers a reading and steps it.
 fn step(shard: &mut Shard, sensed: &Sensed, offset: i64) {
     let values = Values::from_iter([sensed.value]);
-    let reading = Reading { series: &sensed.series, time: sensed.time, values: &values };
+    let reading = Reading { series: &sensed.series, time: sensed.time, later: None, values: &values };
     shard.offer(&reading, offset, Some(sensed.series.as_bytes()));
     while shard.run_round(&mut |_| {}).unwrap().is_some() {}
 }

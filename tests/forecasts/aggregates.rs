@@ -207,7 +207,8 @@ fn what_is_missing_goes_into_no_cell() {
             .enumerate()
     {
         let values = tidecast::domain::Values::from_iter([Some(lat), lon]);
-        let reading = tidecast::domain::Reading { series: "ship", time: minute(minutes), values: &values };
+        let reading =
+            tidecast::domain::Reading { series: "ship", time: minute(minutes), later: None, values: &values };
         shard.offer(&reading, at as i64, None);
         let mut sink =
             |e: tidecast::engine::Emitted<'_>| last.push([0, 1].map(|t| e.forecast.targets[t].last));

@@ -41,7 +41,7 @@ struct Sent {
 fn offer(bench: &mut Bench, at: i64, sent: &Sent) -> Offered {
     let value = 10.0 + noise(sent.series.len() as u64, sent.time.as_micros() as u64);
     let values = Values::from_iter([Some(value)]);
-    let reading = Reading { series: &sent.series, time: sent.time, values: &values };
+    let reading = Reading { series: &sent.series, time: sent.time, later: None, values: &values };
     bench.shard.offer_of(&reading, at, Some(sent.series.as_bytes()), sent.record)
 }
 

@@ -26,7 +26,7 @@ fn errors(stream: &Arc<Stream>, train: bool, told: impl Fn(i64) -> bool) -> Vec<
         let mut values = Values::from_iter([Some(value(h)), Some(special(h))]);
         let leads = 1..=(HORIZON * stream.known_ahead.len()) as i64;
         leads.for_each(|lead| values.push(Some(special(h + lead))));
-        shard.offer(&Reading { series: "s", time: hour(h), values: &values }, h, None);
+        shard.offer(&Reading { series: "s", time: hour(h), later: None, values: &values }, h, None);
         let mut take = |yhat: &[f64]| {
             for (lead, (sum, yhat)) in sums.iter_mut().zip(yhat).enumerate() {
                 if h > HOURS / 2 {
@@ -102,7 +102,7 @@ fn a_series_without_a_past_is_forecast_by_its_attributes() {
         let kind = series % 2;
         let values = Values::from_iter([Some(of_kind(kind, series, h)), Some(kind as f64)]);
         let name = format!("s{series}");
-        shard.offer(&Reading { series: &name, time: hour(h), values: &values }, h, None);
+        shard.offer(&Reading { series: &name, time: hour(h), later: None, values: &values }, h, None);
         let mut network = 0.0;
         while shard.run_round(&mut |e| network = e.network(0, 0, 6)).unwrap().is_some() {}
         network

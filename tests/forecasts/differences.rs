@@ -40,7 +40,11 @@ fn walk(hours: i64) -> Vec<(i64, [[f64; 2]; 2])> {
 fn offer(shard: &mut Shard, (t, places): &(i64, [[f64; 2]; 2]), answers: &mut Vec<Forecast>) {
     for (s, place) in places.iter().enumerate() {
         let values: Values = place.iter().map(|v| Some(*v)).collect();
-        shard.offer(&Reading { series: &format!("s{s}"), time: hour(*t), values: &values }, *t, None);
+        shard.offer(
+            &Reading { series: &format!("s{s}"), time: hour(*t), later: None, values: &values },
+            *t,
+            None,
+        );
     }
     while shard.run_round(&mut |e: Emitted<'_>| answers.push(e.forecast.clone())).unwrap().is_some() {}
     assert_eq!(shard.take_violations().iter().next(), None);
@@ -106,7 +110,7 @@ fn a_series_stays_where_it_stood_until_it_is_seen_again() {
     let last = before[before.len() - 1].1;
     let nothing = Values::from_iter([None, None]);
     let time = hour(BREAK + PAUSE - 1);
-    shard.offer(&Reading { series: "s0", time, values: &nothing }, BREAK + PAUSE - 1, None);
+    shard.offer(&Reading { series: "s0", time, later: None, values: &nothing }, BREAK + PAUSE - 1, None);
     answers.clear();
     while shard.run_round(&mut |e: Emitted<'_>| answers.push(e.forecast.clone())).unwrap().is_some() {}
     for (target, last) in answers[0].targets.iter().zip(last[0]) {

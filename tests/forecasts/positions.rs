@@ -69,7 +69,8 @@ fn metres(degrees: [f64; 2], begin: [f64; 2], origin: [f64; 2]) -> [f64; 2] {
 fn offer(shard: &mut Shard, step: usize, places: &[Place], answers: &mut Vec<Forecast>) {
     for (s, place) in places.iter().enumerate() {
         let values: Values = place.iter().copied().collect();
-        let reading = Reading { series: &format!("s{s}"), time: hour(step as i64), values: &values };
+        let reading =
+            Reading { series: &format!("s{s}"), time: hour(step as i64), later: None, values: &values };
         shard.offer(&reading, step as i64, None);
     }
     let mut sink = |e: Emitted<'_>| answers.push(e.forecast.clone());

@@ -47,7 +47,7 @@ fn said_of(
     let first = crate::support::stream::hour(hours.start);
     for (offset, reading) in readings.iter().enumerate().filter(|(_, reading)| reading.time >= first) {
         let values = Values::from_iter([reading.value]);
-        let it = Reading { series: &reading.series, time: reading.time, values: &values };
+        let it = Reading { series: &reading.series, time: reading.time, later: None, values: &values };
         shard.offer(&it, offset as i64, None);
         while shard.run_round(&mut sink).unwrap().is_some() {}
     }

@@ -14,7 +14,7 @@ type Answer = (String, i64, EventTime, Vec<f64>);
 
 fn offer(shard: &mut Shard, sensed: &Sensed, offset: i64) {
     let values = Values::from_iter([sensed.value]);
-    let reading = Reading { series: &sensed.series, time: sensed.time, values: &values };
+    let reading = Reading { series: &sensed.series, time: sensed.time, later: None, values: &values };
     shard.offer(&reading, offset, Some(sensed.series.as_bytes()));
 }
 

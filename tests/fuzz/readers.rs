@@ -117,7 +117,7 @@ fn step(shard: &mut Shard, hour: i64, offset: i64) {
     let time =
         EventTime::from_micros(1_700_000_000_000_000 + hour * 3_600_000_000).expect("a time of our days");
     let values = Values::from_iter([Some(1.0), None]);
-    shard.offer(&Reading { series: "a", time, values: &values }, offset, None);
+    shard.offer(&Reading { series: "a", time, later: None, values: &values }, offset, None);
     while shard.run_round(&mut |_| {}).expect("a shard steps").is_some() {}
 }
 

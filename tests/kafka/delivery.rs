@@ -280,6 +280,53 @@ fn a_stamp_that_is_ahead_is_a_dead_letter_and_is_told() {
 }
 
 #[test]
+fn missing_values_are_answered_counted_once_and_told() {
+    let case = Case::new("misses", "");
+    let text = std::fs::read_to_string(case.config()).unwrap();
+    let text = text.replace("horizon = 6", "horizon = 6\ncovariates = [\"volt\"]");
+    std::fs::write(case.config(), text).unwrap();
+    let before = case.produce(3, 0..10);
+    let records: Vec<String> = [
+        r#""kw":"unavailable","volt":230"#,
+        r#""kw":NaN,"volt":230"#,
+        r#""kw":5.5,"volt":"230 V""#,
+        r#""kw":5.5,"volt":"N/A""#,
+        r#""kw":"much","volt":230"#,
+    ]
+    .iter()
+    .zip(10..)
+    .map(|(values, hour)| {
+        format!("\u{feff}{{\"id\":\"meter-0\",\"ts\":{},{values}}}", 1_700_000_000 + hour * 3_600)
+    })
+    .collect();
+    let sent = records.iter().map(|json| ("meter-0", json.as_str(), Some(0)));
+    produce(&Broker::shared().bootstrap(), &case.topic("in"), sent);
+    let mut daemon = case.daemon();
+    case.wait_committed(&mut daemon, before + records.len());
+    let letters = case.read("dead-letters");
+    assert_eq!((letters.len(), letters[0].value.as_deref()), (1, Some(records[4].as_bytes())));
+    assert_eq!(case.read("forecasts").len(), before + 4);
+    let counts = || {
+        let (_, metrics) = get(&case.http, "/metrics").unwrap();
+        ["marker", "not_finite", "unreadable"].map(|reason| {
+            let name = format!("tidecast_values_missing_total{{reason=\"{reason}\",stream=\"misses\"}} ");
+            metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap().to_owned()
+        })
+    };
+    assert_eq!(counts(), ["2", "1", "1"]);
+    let log = daemon.log();
+    assert_eq!(log.matches("values_missing").count(), 3, "one of each reason:\n{log}");
+    assert!(log.contains("230 V") && log.contains("/volt"), "{log}");
+    daemon.kill9();
+    // What is replayed is not counted again.
+    let mut daemon = case.daemon();
+    let after = case.produce(3, 15..20);
+    case.wait_committed(&mut daemon, before + records.len() + after);
+    assert_eq!(counts(), ["0", "0", "0"]);
+    assert_eq!(daemon.terminate(LIMIT), 0);
+}
+
+#[test]
 fn thinned_readings_are_learnt_from_and_counted_and_get_no_forecast() {
     let case = Case::new("thins", "");
     let text = std::fs::read_to_string(case.config()).unwrap();

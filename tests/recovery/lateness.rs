@@ -86,7 +86,7 @@ impl Life<'_> {
             }
             let (series, time) = &self.log.0[offset as usize];
             let values = Values::from_iter([Some(offset as f64)]);
-            shard.offer(&Reading { series, time: *time, values: &values }, offset, None);
+            shard.offer(&Reading { series, time: *time, later: None, values: &values }, offset, None);
             while shard.run_round(&mut |e| answers.push(e.offset)).unwrap().is_some() {}
             let next = offset + 1;
             if next > world.committed && (rng.random_bool(0.1) || next == self.log.end()) {

@@ -33,7 +33,7 @@ fn feed(shard: &mut Shard, readings: &[Sensed], from: usize, to: usize) -> Vec<(
     let mut answers = Vec::new();
     for (offset, sensed) in readings.iter().enumerate().take(to).skip(from) {
         let values = Values::from_iter([sensed.value]);
-        let reading = Reading { series: &sensed.series, time: sensed.time, values: &values };
+        let reading = Reading { series: &sensed.series, time: sensed.time, later: None, values: &values };
         shard.offer(&reading, offset as i64, None);
         while shard.run_round(&mut |e| answers.push((e.offset, e.forecast.clone()))).unwrap().is_some() {}
     }

@@ -237,7 +237,7 @@ fn take(shard: &mut Shard, sent: &Sent, offset: i64) -> bool {
         return false;
     }
     let values = Values::from_iter([sent.value]);
-    let reading = Reading { series: &sent.series, time: sent.time, values: &values };
+    let reading = Reading { series: &sent.series, time: sent.time, later: None, values: &values };
     shard.offer(&reading, offset, Some(sent.series.as_bytes())) != Offered::Discarded(Discard::Late)
 }
 

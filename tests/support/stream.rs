@@ -164,7 +164,7 @@ impl Bench {
     /// Offers readings under these offsets without stepping them.
     pub fn offer(&mut self, sensed: &Sensed, offset: i64) -> Offered {
         let values = Values::from_iter([sensed.value]);
-        let reading = Reading { series: &sensed.series, time: sensed.time, values: &values };
+        let reading = Reading { series: &sensed.series, time: sensed.time, later: None, values: &values };
         self.shard.offer(&reading, offset, Some(sensed.series.as_bytes()))
     }
 

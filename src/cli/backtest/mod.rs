@@ -197,7 +197,7 @@ fn finish(
     comparison: Option<&Comparison>,
     seconds: f64,
 ) -> Result<(), Failure> {
-    warn(&runs[0], options);
+    warn(&mut runs[0], options);
     let labels = labels(options);
     for (run, label) in runs.iter().zip(&labels) {
         run.check().map_err(|empty| Failure::new(format!("{label}: {empty}")))?;
@@ -259,7 +259,10 @@ fn told(run: &Run) -> String {
     )
 }
 
-fn warn(run: &Run, options: &Options) {
+fn warn(run: &mut Run, options: &Options) {
+    if let Some(missing) = run.take_missing() {
+        eprintln!("tidecast: values that are missing though something stands in their column: {missing}");
+    }
     if let Some((n, first)) = run.tally.back
         && !options.sort
     {

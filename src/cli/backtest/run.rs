@@ -6,7 +6,7 @@ use super::outlook::Outlook;
 use super::report::Shown;
 use super::rows::Row;
 use crate::cli::Failure;
-use crate::codec::{Decoder, Record};
+use crate::codec::{Decoder, MissingValues, Record};
 use crate::config::Stream;
 use crate::domain::{EventTime, Offset, Partition, Reading};
 use crate::engine::{Offered, Shard};
@@ -79,6 +79,7 @@ impl Run {
         let Self { decoder, outlook, shard, judge, tally, newest, stream, .. } = self;
         judge.begin_row();
         let decoded = decoder.decode(&record, &mut |reading| {
+            let reading = Reading { time: shard.time_of(&reading), later: None, ..reading };
             judge.reading(reading.series, reading.time, reading.values);
             if stream.selects(reading.series) {
                 if reading.time.seconds_since(*newest) < -stream.lateness.as_secs_f64() {
@@ -166,6 +167,11 @@ impl Run {
             ));
         }
         Ok(())
+    }
+
+    /// What was missing in the readings though something stands in its column.
+    pub fn take_missing(&mut self) -> Option<MissingValues> {
+        self.decoder.take_missing()
     }
 
     /// Notes what the experts weigh now, for the report.

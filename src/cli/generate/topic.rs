@@ -37,6 +37,13 @@ impl Template {
     /// The shape that the stream's `fields` decode.
     fn of(stream: &Stream) -> Result<Self, Failure> {
         let Fields { series, time, time_format, values, .. } = &stream.fields;
+        let ([series], [time]) = (&series[..], &time[..]) else {
+            return Err(Failure::new("generate can't write a series or a time of several parts"));
+        };
+        if let TimeFormat::Pattern(pattern) = time_format {
+            let pattern = pattern.as_str();
+            return Err(Failure::new(format!("generate can't write times as {pattern}")));
+        }
         let places = [(Part::Series, series), (Part::Time, time)];
         let targets = stream.targets.len();
         let values = values.iter().enumerate().map(|(i, source)| match i.checked_sub(targets) {
@@ -78,7 +85,7 @@ impl Template {
             rest = after;
         }
         pieces.push(rest.as_bytes().to_vec());
-        Ok(Self { pieces, parts: order, time_format: *time_format })
+        Ok(Self { pieces, parts: order, time_format: time_format.clone() })
     }
 
     fn fill(&self, name: &str, reading: &Reading<'_>, out: &mut Vec<u8>) {
@@ -89,7 +96,7 @@ impl Template {
             let flag = |on: Option<bool>| u8::from(on.unwrap_or(false));
             match part {
                 Part::Series => write!(out, "\"{name}\""),
-                Part::Time => put_time(reading.time, self.time_format, out),
+                Part::Time => put_time(reading.time, &self.time_format, out),
                 Part::Target(target) => write!(out, "{}", reading.values[*target]),
                 Part::Temperature => match covariate {
                     Some(c) => write!(out, "{}", c.temperature),
@@ -131,10 +138,10 @@ fn put(root: &mut Value, path: &[String], value: &Value) -> bool {
     map.insert(last.clone(), value.clone()).is_none()
 }
 
-fn put_time(time: EventTime, format: TimeFormat, out: &mut Vec<u8>) -> std::io::Result<()> {
+fn put_time(time: EventTime, format: &TimeFormat, out: &mut Vec<u8>) -> std::io::Result<()> {
     let us = time.as_micros();
     match format {
-        TimeFormat::Auto | TimeFormat::Rfc3339 => write!(out, "\"{time}\""),
+        TimeFormat::Auto | TimeFormat::Rfc3339 | TimeFormat::Pattern(_) => write!(out, "\"{time}\""),
         TimeFormat::Seconds if us % 1_000_000 == 0 => write!(out, "{}", us / 1_000_000),
         TimeFormat::Seconds => write!(out, "{:.6}", us as f64 / 1e6),
         TimeFormat::Millis if us % 1_000 == 0 => write!(out, "{}", us / 1_000),
@@ -165,7 +172,7 @@ impl Topic {
             topic: stream.topics[0].clone(),
             template,
             // Elsewhere records are stamped by the clock: retention goes by it.
-            stamped: stream.fields.time == FieldSource::Timestamp,
+            stamped: stream.fields.time == [FieldSource::Timestamp],
             payload: Vec::new(),
             sent: 0,
             rate,

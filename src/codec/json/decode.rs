@@ -1,5 +1,8 @@
+use super::bare;
 use super::fields::{Element, Fault, Layout};
 use super::path::{Find, Shape, Span};
+use crate::codec::missing::{Lacks, MissingValues};
+use crate::codec::time::Stamp;
 use crate::codec::{BadRecord, Reason, Record};
 use crate::config::Stream;
 use crate::domain::{Reading, Values};
@@ -10,27 +13,48 @@ use std::fmt;
 pub struct JsonDecoder {
     layout: Layout,
     buffers: Buffers,
+    /// A payload with `null` for the words that JSON does not have, and where these stand.
+    mended: String,
+    nulls: Vec<usize>,
 }
 
-struct Buffers {
+pub(super) struct Buffers {
     /// The text of each slot that a pointer leads to, in the element at hand.
-    spans: Vec<Option<Span>>,
+    pub spans: Vec<Option<Span>>,
+    /// The name or the index of what lies at each level of a batch below the record.
+    pub names: Vec<String>,
     /// Strings less their escapes.
     series: String,
     text: String,
+    /// The parts of a time.
+    joined: String,
     values: Values,
+    lacks: Lacks,
+    missing: MissingValues,
 }
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 impl JsonDecoder {
     pub fn new(stream: &Stream) -> Self {
         let layout = Layout::new(stream);
         let buffers = Buffers {
-            spans: vec![None; layout.slots()],
+            spans: vec![None; layout.spans()],
+            names: vec![String::new(); layout.levels.len()],
             series: String::new(),
             text: String::new(),
+            joined: String::new(),
             values: Values::default(),
+            lacks: Lacks::default(),
+            missing: MissingValues::default(),
         };
-        Self { layout, buffers }
+        Self { layout, buffers, mended: String::new(), nulls: Vec::new() }
+    }
+
+    /// The values that were missing in the readings handed out since the last call, if any were.
+    pub fn take_missing(&mut self) -> Option<MissingValues> {
+        let missing = &mut self.buffers.missing;
+        (!missing.is_empty()).then(|| std::mem::take(missing))
     }
 
     /// Hands each good reading of `record` to `sink`, in the record's order. In an array, those before
@@ -46,26 +70,31 @@ impl JsonDecoder {
         let payload = record.payload.unwrap_or_default();
         if payload.len() > self.layout.max_bytes {
             let detail = format!("{} bytes are more than max_record_bytes", payload.len());
-            return Err(Fault::of_element(Reason::TooLarge, &detail).into_bad(&self.layout, None));
+            return Err(
+                Fault::of_element(Reason::TooLarge, &detail).into_bad(&self.layout, |_| String::new())
+            );
         }
+        let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
         let Some(first) = payload.trim_ascii_start().first() else {
-            return Err(Fault::of_element(Reason::Empty, "there is no payload").into_bad(&self.layout, None));
+            let fault = Fault::of_element(Reason::Empty, "there is no payload");
+            return Err(fault.into_bad(&self.layout, |_| String::new()));
         };
         let payload = std::str::from_utf8(payload).map_err(not_json)?;
         if !matches!(first, b'{' | b'[') {
             serde_json::from_str::<IgnoredAny>(payload).map_err(not_json)?;
             let fault = Fault::of_element(Reason::WrongType, "an object or an array of objects was expected");
-            return Err(fault.into_bad(&self.layout, None));
+            return Err(fault.into_bad(&self.layout, |_| String::new()));
         }
-        let (layout, buffers) = (&self.layout, &mut self.buffers);
-        let mut elements = Elements { layout, buffers, record, payload, sink, first_bad: None };
-        let mut json = serde_json::Deserializer::from_str(payload);
-        let shape = json.deserialize_any(&mut elements).and_then(|shape| json.end().map(|()| shape));
-        match shape {
-            // Only now is it known that nothing follows the object.
-            Ok(Shape::Object) => elements.read(None),
-            Ok(_) => {}
-            Err(e) => drop(elements.first_bad.get_or_insert_with(|| not_json(e))),
+        let Self { layout, buffers, mended, nulls } = self;
+        let mut elements =
+            Elements { layout, buffers, record, payload, nulls: &[], done: 0, sink, first_bad: None };
+        let mut outcome = elements.parse();
+        if outcome.is_err() && bare::mend(payload, mended, nulls) {
+            elements = Elements { payload: mended, nulls, ..elements };
+            outcome = elements.parse();
+        }
+        if let Err(e) = outcome {
+            elements.first_bad.get_or_insert_with(|| not_json(e));
         }
         elements.first_bad.map_or(Ok(()), Err)
     }
@@ -76,17 +105,41 @@ fn not_json(e: impl fmt::Display) -> BadRecord {
     BadRecord { reason: Reason::NotJson, field: None, detail: e.to_string() }
 }
 
+/// The name of an element of the array that a record is.
+pub(super) fn element_name(index: Option<usize>) -> String {
+    index.map_or_else(String::new, |index| format!("[{index}]"))
+}
+
 /// The elements of one record, as they go by.
-struct Elements<'r, 'p> {
-    layout: &'r Layout,
-    buffers: &'r mut Buffers,
+pub(super) struct Elements<'r, 'p> {
+    pub layout: &'r Layout,
+    pub buffers: &'r mut Buffers,
     record: &'r Record<'r>,
-    payload: &'p str,
+    pub payload: &'p str,
+    /// Where the payload has a null that was none in the record, ascending.
+    nulls: &'p [usize],
+    /// Elements of the array that are read already.
+    done: usize,
     sink: &'r mut dyn FnMut(Reading<'_>),
-    first_bad: Option<BadRecord>,
+    pub first_bad: Option<BadRecord>,
 }
 
 impl Elements<'_, '_> {
+    /// Reads all elements but those that are read already.
+    fn parse(&mut self) -> serde_json::Result<()> {
+        if !self.layout.levels.is_empty() {
+            return self.parse_batch();
+        }
+        let mut json = serde_json::Deserializer::from_str(self.payload);
+        let shape = json.deserialize_any(&mut *self)?;
+        json.end()?;
+        // Only now is it known that nothing follows the object.
+        if shape == Shape::Object {
+            self.read(None);
+        }
+        Ok(())
+    }
+
     /// Where the next element's places are noted.
     fn find(&mut self) -> Find<'_, '_> {
         Find {
@@ -99,23 +152,28 @@ impl Elements<'_, '_> {
     /// Reads the element whose places have been noted; `index` is its place in an array.
     fn read(&mut self, index: Option<usize>) {
         if let Err(fault) = self.emit() {
-            self.note(index, fault);
+            self.note(fault, |_| element_name(index));
         }
     }
 
-    fn emit(&mut self) -> Result<(), Fault> {
-        let Buffers { spans, series, text, values } = &mut *self.buffers;
-        let element = Element { layout: self.layout, record: self.record, payload: self.payload, spans };
-        let series = element.series(series)?;
-        let time = element.time(text)?;
-        element.values(text, values)?;
-        (self.sink)(Reading { series, time, values });
+    pub(super) fn emit(&mut self) -> Result<(), Fault> {
+        let Buffers { spans, names, series, joined, text, values, lacks, missing } = &mut *self.buffers;
+        let Self { layout, record, payload, nulls, .. } = *self;
+        let element = Element { layout, record, payload, spans, nulls, names };
+        let series = element.series(series, text)?;
+        let Stamp { time, later } = element.time(joined, text)?;
+        *lacks = Lacks::default();
+        element.values(text, values, lacks)?;
+        if lacks.any() {
+            missing.add(lacks, |slot| element.example(slot, series));
+        }
+        (self.sink)(Reading { series, time, later, values });
         Ok(())
     }
 
     #[cold]
-    fn note(&mut self, index: Option<usize>, fault: Fault) {
-        self.first_bad.get_or_insert_with(|| fault.into_bad(self.layout, index));
+    pub(super) fn note(&mut self, fault: Fault, element: impl Fn(usize) -> String) {
+        self.first_bad.get_or_insert_with(|| fault.into_bad(self.layout, element));
     }
 }
 
@@ -135,12 +193,15 @@ impl<'de> Visitor<'de> for &mut Elements<'_, '_> {
         let mut index = 0;
         while let Some(shape) = seq.next_element_seed(self.find())? {
             match shape {
+                _ if index < self.done => {}
                 Shape::Object | Shape::Array => self.read(Some(index)),
                 Shape::Scalar => {
-                    self.note(Some(index), Fault::of_element(Reason::WrongType, "an object was expected"));
+                    let fault = Fault::of_element(Reason::WrongType, "an object was expected");
+                    self.note(fault, |_| element_name(Some(index)));
                 }
             }
             index += 1;
+            self.done = self.done.max(index);
         }
         Ok(Shape::Array)
     }

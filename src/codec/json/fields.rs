@@ -1,28 +1,36 @@
 use super::path::{Node, Span};
 use crate::codec::bad::quote;
+use crate::codec::missing::{Lacks, MissingExample};
 use crate::codec::scalar::{WrongType, string_of_json, value_of_json, value_of_text};
-use crate::codec::time::{TimeFault, TimeReader};
+use crate::codec::time::{Stamp, TimeFault, TimeReader};
 use crate::codec::{BadRecord, Reason, Record};
-use crate::config::{FieldSource, Stream};
-use crate::domain::{EventTime, Values};
+use crate::config::{FieldSource, Missing, Stream};
+use crate::domain::{EventTime, Position, Values};
+use crate::telemetry::MissingValue;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest series' name, in bytes.
 const SERIES_LEN_MAX: usize = 1_024;
 
-/// The slots of a stream's fields: series, time, the values, then what is known ahead.
-const SERIES: usize = 0;
-const TIME: usize = 1;
-const VALUES: usize = 2;
-
 /// Where a stream's fields lie.
 pub struct Layout {
-    /// By slot.
+    /// By slot: the series' parts, the time's, the values, then what is known ahead.
     sources: Vec<FieldSource>,
+    /// What is wanted of an element.
     pub pointers: Node,
-    /// The first slot of what is known ahead.
+    /// The levels above the elements of a batch, from the record down.
+    pub levels: Vec<Level>,
+    /// Whether what the last level leads to is one element when it is an object.
+    pub last_may_be_one: bool,
+    /// The first slot of each but the series.
+    time_from: usize,
+    values: usize,
     ahead: usize,
+    targets: usize,
     horizon: usize,
+    missing: Missing,
+    position: Option<Position>,
     time: TimeReader,
     max_ahead: Duration,
     pub max_bytes: usize,
@@ -31,8 +39,10 @@ pub struct Layout {
 impl Layout {
     pub fn new(stream: &Stream) -> Self {
         let fields = &stream.fields;
-        let sources: Vec<_> = [&fields.series, &fields.time]
-            .into_iter()
+        let sources: Vec<_> = fields
+            .series
+            .iter()
+            .chain(&fields.time)
             .chain(&fields.values)
             .chain(&fields.ahead)
             .cloned()
@@ -41,26 +51,52 @@ impl Layout {
             FieldSource::Pointer(path) => Some((&**path, slot)),
             _ => None,
         }));
+        let parts = fields.records.as_ref().map_or(&[][..], |records| &records.parts);
+        let levels = parts.iter().enumerate().map(|(depth, part)| {
+            let wanted = sources.iter().enumerate().filter_map(|(slot, source)| match source {
+                FieldSource::Above(above, path) if parts.len() - above == depth => Some((&**path, slot)),
+                _ => None,
+            });
+            // Behind all sources.
+            let below = sources.len() + depth;
+            let way = (!part.is_empty()).then_some((&**part, below));
+            Level { pointers: Node::new(wanted.chain(way)), part: part.clone(), below }
+        });
+        let levels = levels.collect();
+        let (time_from, values) = (fields.series.len(), fields.series.len() + fields.time.len());
         Self {
             sources,
             pointers,
-            ahead: VALUES + fields.values.len(),
+            levels,
+            last_may_be_one: fields.records.as_ref().is_some_and(|records| !records.ends_in_star),
+            time_from,
+            values,
+            ahead: values + fields.values.len(),
+            targets: stream.targets.len(),
             horizon: stream.horizon,
-            time: TimeReader::new(fields.time_format, stream.time_zone.clone()),
+            missing: fields.missing.clone(),
+            position: stream.position,
+            time: TimeReader::new(fields.time_format.clone(), fields.time_zone.clone()),
             max_ahead: stream.bounds.max_ahead,
             max_bytes: stream.bounds.max_record_bytes,
         }
     }
 
-    pub fn slots(&self) -> usize {
+    fn slots(&self) -> usize {
         self.sources.len()
     }
 
-    fn name(&self, slot: usize, index: Option<usize>) -> String {
+    /// Slots and, behind them, the ways from level to level.
+    pub fn spans(&self) -> usize {
+        self.sources.len() + self.levels.len()
+    }
+
+    /// What a slot is called; `element` is the name of what lies so many levels above.
+    fn name(&self, slot: usize, element: impl Fn(usize) -> String) -> String {
         match &self.sources[slot] {
-            FieldSource::Pointer(path) => path.iter().fold(element_name(index), |name, part| {
-                name + "/" + &part.replace('~', "~0").replace('/', "~1")
-            }),
+            FieldSource::Pointer(path) => put_path(element(0), path),
+            FieldSource::Above(above, path) => put_path(element(*above), path),
+            FieldSource::Name(above) => element(*above) + "#",
             // The record's own, whichever element wanted it.
             FieldSource::Key => "@key".to_owned(),
             FieldSource::Header(name) => format!("@header:{name}"),
@@ -69,8 +105,19 @@ impl Layout {
     }
 }
 
-fn element_name(index: Option<usize>) -> String {
-    index.map_or_else(String::new, |index| format!("[{index}]"))
+/// A level above the elements of a batch.
+pub struct Level {
+    /// What is wanted of it, and the way to the next.
+    pub pointers: Node,
+    /// The way to the next.
+    pub part: Arc<[String]>,
+    /// Where the place is noted that this leads to.
+    pub below: usize,
+}
+
+/// Appends a pointer's keys.
+pub fn put_path(name: String, path: &[String]) -> String {
+    path.iter().fold(name, |name, key| name + "/" + &key.replace('~', "~0").replace('/', "~1"))
 }
 
 /// What is wrong with an element, and in which slot.
@@ -91,10 +138,10 @@ impl Fault {
         Self { slot: None, reason, detail: detail.to_owned() }
     }
 
-    /// `index`: the element's place in its array.
+    /// `element` is the name of what lies so many levels above the element.
     #[cold]
-    pub fn into_bad(self, layout: &Layout, index: Option<usize>) -> BadRecord {
-        let field = self.slot.map_or_else(|| element_name(index), |slot| layout.name(slot, index));
+    pub fn into_bad(self, layout: &Layout, element: impl Fn(usize) -> String) -> BadRecord {
+        let field = self.slot.map_or_else(|| element(0), |slot| layout.name(slot, &element));
         BadRecord { reason: self.reason, field: (!field.is_empty()).then_some(field), detail: self.detail }
     }
 }
@@ -105,15 +152,51 @@ pub struct Element<'a> {
     pub record: &'a Record<'a>,
     pub payload: &'a str,
     pub spans: &'a [Option<Span>],
+    /// Where the payload has a null that was none in the record, ascending.
+    pub nulls: &'a [usize],
+    /// The name or the index of what lies at each level of a batch below the record.
+    pub names: &'a [String],
 }
 
 impl<'a> Element<'a> {
-    /// A number or a boolean is a series too, as it is written.
-    pub fn series(&self, scratch: &'a mut String) -> Result<&'a str, Fault> {
-        let wrong = || Fault::at(SERIES, Reason::WrongType, "a string, a number or a boolean was expected");
-        let series = match self.find(SERIES) {
+    /// A number or a boolean is a series too, as it is written. Several parts are joined by slashes, those
+    /// in a part preceded by a backslash: no two series have one name.
+    pub fn series(&self, joined: &'a mut String, scratch: &mut String) -> Result<&'a str, Fault> {
+        let last = self.layout.time_from - 1;
+        let series = if last == 0 {
+            self.series_part(0, joined)?
+        } else {
+            joined.clear();
+            for slot in 0..=last {
+                for c in self.series_part(slot, scratch)?.chars() {
+                    if matches!(c, '/' | '\\') {
+                        joined.push('\\');
+                    }
+                    joined.push(c);
+                }
+                if slot < last {
+                    joined.push('/');
+                }
+            }
+            joined.as_str()
+        };
+        match series.len() {
+            0..=SERIES_LEN_MAX => Ok(series),
+            len => {
+                let detail = format!("the series has {len} bytes; {SERIES_LEN_MAX} are allowed");
+                Err(Fault::at(0, Reason::SeriesTooLong, detail))
+            }
+        }
+    }
+
+    fn series_part<'s>(&self, slot: usize, scratch: &'s mut String) -> Result<&'s str, Fault>
+    where
+        'a: 's,
+    {
+        let wrong = || Fault::at(slot, Reason::WrongType, "a string, a number or a boolean was expected");
+        let part = match self.find(slot) {
             Found::Missing => {
-                return Err(Fault::at(SERIES, Reason::MissingSeries, "the series is not there"));
+                return Err(Fault::at(slot, Reason::MissingSeries, "the series is not there"));
             }
             Found::Json(raw) => match raw.as_bytes()[0] {
                 b'"' => string_of_json(raw, scratch).map_err(|WrongType| wrong())?,
@@ -121,24 +204,25 @@ impl<'a> Element<'a> {
                 _ => raw,
             },
             Found::Text(text) => text,
-            Found::NotText => return Err(Fault::at(SERIES, Reason::WrongType, "the series is not UTF-8")),
+            Found::NotText => return Err(Fault::at(slot, Reason::WrongType, "the series is not UTF-8")),
             Found::Time(_) => return Err(wrong()),
         };
-        match series.len() {
-            0 => Err(Fault::at(SERIES, Reason::MissingSeries, "the series is empty")),
-            1..=SERIES_LEN_MAX => Ok(series),
-            len => {
-                let detail = format!("the series has {len} bytes; {SERIES_LEN_MAX} are allowed");
-                Err(Fault::at(SERIES, Reason::SeriesTooLong, detail))
-            }
+        match part {
+            "" => Err(Fault::at(slot, Reason::MissingSeries, "the series is empty")),
+            part => Ok(part),
         }
     }
 
-    pub fn time(&self, scratch: &mut String) -> Result<EventTime, Fault> {
+    pub fn time(&self, joined: &mut String, scratch: &mut String) -> Result<Stamp, Fault> {
+        let slot = self.layout.time_from;
         let reader = &self.layout.time;
-        let found = self.find(TIME);
-        let time = match &found {
-            Found::Missing => return Err(Fault::at(TIME, Reason::MissingTime, "the time is not there")),
+        let mut found = self.find(slot);
+        if self.layout.values - slot > 1 {
+            self.join_time(joined, scratch)?;
+            found = Found::Text(joined);
+        }
+        let stamp = match &found {
+            Found::Missing => return Err(Fault::at(slot, Reason::MissingTime, "the time is not there")),
             Found::Json(raw) => match raw.as_bytes()[0] {
                 b'"' => match string_of_json(raw, scratch) {
                     Ok(text) => reader.text(text),
@@ -149,82 +233,192 @@ impl<'a> Element<'a> {
             },
             Found::Text(text) => reader.text(text),
             Found::NotText => Err(TimeFault::Unreadable),
-            Found::Time(time) => Ok(*time),
+            Found::Time(time) => Ok(Stamp::from(*time)),
         };
-        let time = time.map_err(|fault| match fault {
-            TimeFault::OutOfRange => {
-                let detail = format!("{} lies outside 1900-01-01 to 2200-01-01", found.quoted());
-                Fault::at(TIME, Reason::TimeOutOfRange, detail)
-            }
-            TimeFault::Unreadable => {
-                let detail = format!("{}, not {}", reader.expected(), found.quoted());
-                Fault::at(TIME, Reason::WrongType, detail)
-            }
+        let stamp = stamp.or_else(|fault| match fault {
+            TimeFault::Calendar { unix: Some(unix), .. } if self.is_now(unix) => Ok(Stamp::from(unix)),
+            fault => Err(self.time_fault(fault, &found)),
         })?;
         match self.record.timestamp {
-            Some(own) if time.seconds_since(own) > self.layout.max_ahead.as_secs_f64() => {
+            Some(own) if stamp.time.seconds_since(own) > self.layout.max_ahead.as_secs_f64() => {
+                let time = stamp.time;
                 let detail =
                     format!("{time} is further ahead of the record's own time, {own}, than max_ahead");
-                Err(Fault::at(TIME, Reason::TimeAhead, detail))
+                Err(Fault::at(slot, Reason::TimeAhead, detail))
             }
-            _ => Ok(time),
+            _ => Ok(stamp),
         }
     }
 
-    /// Fills `values`; one of them at least is there.
-    pub fn values(&self, scratch: &mut String, values: &mut Values) -> Result<(), Fault> {
+    /// Joins the parts of a time by spaces.
+    fn join_time(&self, joined: &mut String, scratch: &mut String) -> Result<(), Fault> {
+        joined.clear();
+        for slot in self.layout.time_from..self.layout.values {
+            let found = self.find(slot);
+            let part = match &found {
+                Found::Missing => {
+                    return Err(Fault::at(slot, Reason::MissingTime, "a part of the time is not there"));
+                }
+                Found::Json(raw) => match raw.as_bytes()[0] {
+                    b'"' => string_of_json(raw, scratch).ok(),
+                    b'-' | b'0'..=b'9' => Some(*raw),
+                    _ => None,
+                },
+                Found::Text(text) => Some(*text),
+                Found::NotText | Found::Time(_) => None,
+            };
+            let Some(part) = part else {
+                let detail = format!("a part of a time was expected, not {}", found.quoted());
+                return Err(Fault::at(slot, Reason::WrongType, detail));
+            };
+            if slot > self.layout.time_from {
+                joined.push(' ');
+            }
+            joined.push_str(part.trim());
+        }
+        Ok(())
+    }
+
+    /// Whether a time lies within `max_ahead` of the record's own, before or after it.
+    fn is_now(&self, time: EventTime) -> bool {
+        let apart = self.record.timestamp.map(|own| time.seconds_since(own).abs());
+        apart.is_some_and(|seconds| seconds <= self.layout.max_ahead.as_secs_f64())
+    }
+
+    #[cold]
+    fn time_fault(&self, fault: TimeFault, found: &Found<'_>) -> Fault {
+        let (slot, quoted) = (self.layout.time_from, found.quoted());
+        match fault {
+            TimeFault::OutOfRange => {
+                let detail = format!("{quoted} lies outside 1900-01-01 to 2200-01-01");
+                Fault::at(slot, Reason::TimeOutOfRange, detail)
+            }
+            TimeFault::Calendar { pattern, unix } => {
+                let unix = unix.map_or_else(|| "out of range".to_owned(), |unix| unix.to_string());
+                let detail = format!(
+                    "{quoted} is no plausible unix time ({unix}); it looks like {pattern}: say time_format = \
+                     \"{pattern}\""
+                );
+                Fault::at(slot, Reason::TimeOutOfRange, detail)
+            }
+            TimeFault::Unreadable => {
+                let detail = format!("{}, not {quoted}", self.layout.time.expected());
+                Fault::at(slot, Reason::WrongType, detail)
+            }
+        }
+    }
+
+    /// Fills `values`, of which one at least is there, and notes which are missing though something stands
+    /// in their field.
+    ///
+    /// # Errors
+    /// When nothing is there, or nothing but what can't be read: of the targets, or of the covariates where
+    /// no target is there.
+    pub fn values(&self, scratch: &mut String, values: &mut Values, lacks: &mut Lacks) -> Result<(), Fault> {
+        let missing = &self.layout.missing;
         values.clear();
         let mut any = false;
-        for slot in VALUES..self.layout.ahead {
+        let mut unreadable = None;
+        for slot in self.layout.values..self.layout.ahead {
             let found = self.find(slot);
             let value = match &found {
+                Found::Missing if self.is_mended_null(slot) => Err(MissingValue::NotFinite),
                 Found::Missing => Ok(None),
-                Found::Json(raw) => value_of_json(raw, scratch),
-                Found::Text(text) => value_of_text(text),
-                Found::NotText => Err(WrongType),
+                Found::Json(raw) => value_of_json(raw, missing, scratch),
+                Found::Text(text) => value_of_text(text, missing).map(Some),
+                Found::NotText => Err(MissingValue::Unreadable),
                 Found::Time(time) => Ok(Some(time.as_seconds())),
             };
-            // One that is there and null says that the sensor lives.
-            any |= self.spans[slot].is_some() || !matches!(found, Found::Missing);
-            let value = value.map_err(|WrongType| {
-                let detail = format!("a number was expected, not {}", found.quoted());
-                Fault::at(slot, Reason::WrongType, detail)
-            })?;
-            values.push(value);
+            values.push(value.unwrap_or(None));
+            if let Err(why) = value {
+                lacks.note(slot, why);
+            }
+            match value {
+                Err(MissingValue::Unreadable) => drop(unreadable.get_or_insert(slot)),
+                // One that is there and null says that the sensor lives.
+                _ => any |= self.spans[slot].is_some() || !matches!(found, Found::Missing),
+            }
+            if slot + 1 == self.layout.values + self.layout.targets && !any && unreadable.is_some() {
+                break;
+            }
         }
         if !any {
-            return Err(Fault::of_element(Reason::NoValue, "neither a target nor a covariate is there"));
+            return Err(match unreadable {
+                Some(slot) => {
+                    let detail = format!("a number was expected, not {}", self.find(slot).quoted());
+                    Fault::at(slot, Reason::WrongType, detail)
+                }
+                None => Fault::of_element(Reason::NoValue, "neither a target nor a covariate is there"),
+            });
         }
-        (self.layout.ahead..self.layout.slots()).try_for_each(|slot| self.ahead(slot, scratch, values))
+        self.forget_nowhere(values, lacks);
+        (self.layout.ahead..self.layout.slots()).for_each(|slot| self.ahead(slot, scratch, values, lacks));
+        Ok(())
+    }
+
+    /// A position that stands for none is missing.
+    #[inline]
+    fn forget_nowhere(&self, values: &mut Values, lacks: &mut Lacks) {
+        let Some(position) = self.layout.position else { return };
+        let (latitude, longitude) = (position.latitude, position.longitude);
+        let at = [values.as_slice()[latitude], values.as_slice()[longitude]];
+        if self.layout.missing.positions.contains(&at) {
+            for target in [latitude, longitude] {
+                values.set_missing(target);
+                lacks.note(self.layout.values + target, MissingValue::Marker);
+            }
+        }
     }
 
     /// Appends what is known ahead: as many values as there are leads. Of those that the array does not
     /// reach to nothing is known; what it says of later ones is not wanted.
-    fn ahead(&self, slot: usize, scratch: &mut String, values: &mut Values) -> Result<(), Fault> {
+    fn ahead(&self, slot: usize, scratch: &mut String, values: &mut Values, lacks: &mut Lacks) {
         let found = self.find(slot);
-        let wrong = || {
-            let detail = format!("an array of numbers was expected, not {}", found.quoted());
-            Fault::at(slot, Reason::WrongType, detail)
+        let missing = &self.layout.missing;
+        let array = match &found {
+            Found::Missing => Some(""),
+            Found::Json(array) => array.strip_prefix('[').and_then(|r| r.strip_suffix(']')),
+            Found::Text(text) => Some(*text),
+            Found::NotText | Found::Time(_) => None,
         };
-        let mut rest = match &found {
-            Found::Missing => "",
-            Found::Json(array) => {
-                array.strip_prefix('[').and_then(|r| r.strip_suffix(']')).ok_or_else(wrong)?
-            }
-            Found::Text(text) => text,
-            Found::NotText | Found::Time(_) => return Err(wrong()),
-        };
+        let mut rest = array.unwrap_or_else(|| {
+            lacks.note(slot, MissingValue::Unreadable);
+            ""
+        });
         for _ in 0..self.layout.horizon {
-            let (first, others) = rest.split_once(',').unwrap_or((rest, ""));
+            let (first, others) = split_element(rest);
             let value = match first.trim_ascii() {
                 "" => Ok(None),
-                value if matches!(found, Found::Json(_)) => value_of_json(value, scratch),
-                value => value_of_text(value),
+                value if matches!(found, Found::Json(_)) => value_of_json(value, missing, scratch),
+                value => value_of_text(value, missing).map(Some),
             };
-            values.push(value.map_err(|WrongType| wrong())?);
+            values.push(value.unwrap_or(None));
+            if let Err(why) = value {
+                lacks.note(slot, why);
+            }
             rest = others;
         }
-        Ok(())
+    }
+
+    /// What stands in a slot whose value is missing, for people.
+    #[cold]
+    pub fn example(&self, slot: usize, series: &str) -> MissingExample {
+        let found = self.find(slot);
+        let text = match found {
+            Found::Missing => "a word that JSON does not have".to_owned(),
+            _ => found.quoted(),
+        };
+        MissingExample {
+            field: self.layout.name(slot, |above| "^".repeat(above)),
+            series: series.to_owned(),
+            text,
+        }
+    }
+
+    /// Whether a slot's null is none in the record.
+    fn is_mended_null(&self, slot: usize) -> bool {
+        !self.nulls.is_empty()
+            && self.spans[slot].is_some_and(|(start, _)| self.nulls.binary_search(&start).is_ok())
     }
 
     fn find(&self, slot: usize) -> Found<'a> {
@@ -234,15 +428,39 @@ impl<'a> Element<'a> {
             Some(Err(_)) => Found::NotText,
         };
         match &self.layout.sources[slot] {
-            FieldSource::Pointer(_) => match self.spans[slot].map(|(start, end)| &self.payload[start..end]) {
-                None | Some("null") => Found::Missing,
-                Some(raw) => Found::Json(raw),
-            },
+            FieldSource::Pointer(_) | FieldSource::Above(..) => {
+                match self.spans[slot].map(|(start, end)| &self.payload[start..end]) {
+                    None | Some("null") => Found::Missing,
+                    Some(raw) => Found::Json(raw),
+                }
+            }
+            FieldSource::Name(above) => Found::Text(&self.names[self.names.len() - 1 - above]),
             FieldSource::Key => text(self.record.key),
             FieldSource::Header(name) => text(self.record.headers.get(name)),
             FieldSource::Timestamp => self.record.timestamp.map_or(Found::Missing, Found::Time),
         }
     }
+}
+
+/// The first element of what stands between an array's brackets, and the others.
+fn split_element(rest: &str) -> (&str, &str) {
+    if !rest.trim_ascii_start().starts_with(['"', '[', '{']) {
+        return rest.split_once(',').unwrap_or((rest, ""));
+    }
+    let (mut depth, mut quoted, mut escaped) = (0_u32, false, false);
+    for (at, byte) in rest.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => return (&rest[..at], &rest[at + 1..]),
+            _ => {}
+        }
+    }
+    (rest, "")
 }
 
 /// What stands in a slot.

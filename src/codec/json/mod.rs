@@ -1,5 +1,7 @@
 //! JSON: any object or array of objects, its fields found by pointer, key, header and timestamp.
 
+mod bare;
+mod batch;
 mod decode;
 mod encode;
 mod fields;

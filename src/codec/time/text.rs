@@ -44,7 +44,7 @@ impl Parsed {
         let (hour, minute) = (pair(11)?, pair(14)?);
         let mut at = 16;
         let second = if is(at, b':') { pair(17)? } else { 0 };
-        if hour > 23 || minute > 59 || second > 59 {
+        if hour > 24 || minute > 59 || second > 59 {
             return None;
         }
         parsed.second_of_day = hour * 3_600 + minute * 60 + second;
@@ -58,6 +58,10 @@ impl Parsed {
                 parsed.nanos = nanos as i64;
                 at += 1 + len;
             }
+        }
+        // The end of its day.
+        if hour == 24 && (parsed.second_of_day > 86_400 || parsed.nanos > 0) {
+            return None;
         }
         parsed.offset_s = match &text[at..] {
             [] => None,
@@ -82,15 +86,12 @@ impl Parsed {
         Ok(EventTime::from_micros(seconds * 1_000_000 + (self.nanos + 500) / 1_000)?)
     }
 
-    /// Its second, as a local time.
-    pub fn second(&self) -> jiff::civil::DateTime {
+    /// Its second, as a local time; `None` after the last day that there is.
+    pub fn second(&self) -> Option<jiff::civil::DateTime> {
         let s = self.second_of_day;
-        jiff::civil::date(self.year as i16, self.month as i8, self.day as i8).at(
-            (s / 3_600) as i8,
-            (s / 60 % 60) as i8,
-            (s % 60) as i8,
-            0,
-        )
+        let day = jiff::civil::date(self.year as i16, self.month as i8, self.day as i8);
+        let day = if s == 86_400 { day.tomorrow().ok()? } else { day };
+        Some(day.at((s / 3_600 % 24) as i8, (s / 60 % 60) as i8, (s % 60) as i8, 0))
     }
 }
 

@@ -23,7 +23,7 @@ fn hourly(series: usize, hours: i64, mut value: impl FnMut(usize, i64) -> f64) -
             let values = Values::from_iter([Some(value(s, hour))]);
             let time =
                 EventTime::from_micros(1_700_000_000_000_000 / HOUR_US * HOUR_US + hour * HOUR_US).unwrap();
-            sample.add(&Reading { series: &format!("s{s}"), time, values: &values });
+            sample.add(&Reading { series: &format!("s{s}"), time, later: None, values: &values });
         }
     }
     sample.seasons()
@@ -107,7 +107,7 @@ fn a_past_of_less_than_three_weeks_says_nothing_of_a_week() {
 fn add(sample: &mut Sample, series: usize, hour: i64, value: f64) {
     let values = Values::from_iter([Some(value), Some(-value), Some(1e9)]);
     let time = EventTime::from_micros((500_000 + hour) * HOUR_US).unwrap();
-    sample.add(&Reading { series: &format!("s{series}"), time, values: &values });
+    sample.add(&Reading { series: &format!("s{series}"), time, later: None, values: &values });
 }
 
 fn sample() -> Sample {

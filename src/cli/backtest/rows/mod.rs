@@ -68,8 +68,8 @@ impl Wanted {
         for stream in streams {
             let (fields, targets) = (&stream.fields, stream.targets.len());
             let values = fields.values.iter().enumerate().map(|(i, source)| (source, i < targets, true));
-            let others = [(&fields.series, true, false), (&fields.time, true, false)];
-            for (source, needed, is_value) in others.into_iter().chain(values) {
+            let names = fields.series.iter().chain(&fields.time).map(|source| (source, true, false));
+            for (source, needed, is_value) in names.chain(values) {
                 let FieldSource::Pointer(path) = source else { continue };
                 let Some(name) = path.first() else { continue };
                 match columns.iter_mut().find(|column| column.name == *name) {

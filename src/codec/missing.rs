@@ -1,0 +1,74 @@
+use crate::telemetry::MissingValue;
+use std::fmt;
+
+/// The values that were missing in readings though something stood in their fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MissingValues {
+    /// By reason.
+    counts: [u64; MissingValue::ALL.len()],
+    examples: [Option<MissingExample>; MissingValue::ALL.len()],
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingExample {
+    /// Its place in the record, as the config names it.
+    pub field: String,
+    pub series: String,
+    /// What stands there, in quotes and cut to a length that fits into a line.
+    pub text: String,
+}
+
+impl MissingValues {
+    pub fn is_empty(&self) -> bool {
+        self.counts.iter().all(|count| *count == 0)
+    }
+
+    pub fn count(&self, why: MissingValue) -> u64 {
+        self.counts[why as usize]
+    }
+
+    /// The first of them.
+    pub fn example(&self, why: MissingValue) -> Option<&MissingExample> {
+        self.examples[why as usize].as_ref()
+    }
+
+    /// Adds those of one reading.
+    #[cold]
+    pub(super) fn add(&mut self, of: &Lacks, mut example: impl FnMut(usize) -> MissingExample) {
+        for (at, (count, first)) in of.0.iter().enumerate() {
+            self.counts[at] += u64::from(*count);
+            if let Some(slot) = first {
+                self.examples[at].get_or_insert_with(|| example(*slot));
+            }
+        }
+    }
+}
+
+/// `6 marker ("unavailable" at /state of a)`, and so on: how many of each reason, and the first of them.
+impl fmt::Display for MissingValues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let told = MissingValue::ALL.iter().filter_map(|why| Some((*why, self.example(*why)?)));
+        for (i, (why, MissingExample { field, series, text })) in told.enumerate() {
+            let (comma, count) = (if i > 0 { ", " } else { "" }, self.count(why));
+            write!(f, "{comma}{count} {} ({text} at {field} of {series})", why.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+/// The values that one reading lacks, by reason: how many, and the slot of the first.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lacks([(u32, Option<usize>); MissingValue::ALL.len()]);
+
+impl Lacks {
+    pub fn note(&mut self, slot: usize, why: MissingValue) {
+        let (count, first) = &mut self.0[why as usize];
+        *count += 1;
+        first.get_or_insert(slot);
+    }
+
+    pub fn any(&self) -> bool {
+        self.0.iter().any(|(count, _)| *count > 0)
+    }
+}
