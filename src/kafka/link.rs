@@ -170,7 +170,21 @@ impl Link {
         payload: &[u8],
         headers: &[(&str, &[u8])],
     ) -> Result<(), Error> {
-        self.outbox.send(topic, partition, key, payload, headers)
+        self.outbox.send(topic, partition, key, Some(payload), headers)
+    }
+
+    /// As [`send`](Self::send), by the key, of a record that may have no payload: a tombstone stays one.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn forward(
+        &mut self,
+        topic: &str,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &[(&str, &[u8])],
+    ) -> Result<(), Error> {
+        self.outbox.send(topic, None, key, payload, headers)
     }
 
     /// Commits what was sent and, with it, where to go on reading. Whatever the outcome, the next

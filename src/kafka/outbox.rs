@@ -90,7 +90,7 @@ impl Outbox {
         topic: &str,
         partition: Option<Partition>,
         key: Option<&[u8]>,
-        payload: &[u8],
+        payload: Option<&[u8]>,
         headers: &[(&str, &[u8])],
     ) -> Result<(), Error> {
         if self.broken.is_some() {
@@ -103,7 +103,7 @@ impl Outbox {
         match enqueue(&self.client, topic, partition, key, payload, headers, None) {
             Ok(()) => Ok(()),
             Err(e) if e.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) => {
-                Err(Error::TooLarge { topic: topic.to_owned(), bytes: payload.len() })
+                Err(Error::TooLarge { topic: topic.to_owned(), bytes: payload.map_or(0, <[u8]>::len) })
             }
             Err(e) => match e.rdkafka_error_code() {
                 Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
