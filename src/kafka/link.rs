@@ -6,8 +6,11 @@ use super::outbox::{Commit, Outbox};
 use super::record::Polled;
 use super::settings::{self, Identity};
 use super::statistics::LinkStatistics;
+use super::topics::Topic;
 use crate::config::{Config, Guarantee};
 use crate::domain::{Offset, Partition, TopicPartition};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One worker's consumer and producer.
@@ -138,6 +141,26 @@ impl Link {
     /// takes 4,096 bytes unless its `offset.metadata.max.bytes` says otherwise.
     pub fn note(&mut self, at: TopicPartition, note: String) {
         self.member.note(at, note);
+    }
+
+    /// What each of these names stands for now.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] after 30 seconds, [`Error::Refused`].
+    pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<BTreeMap<Arc<str>, Topic>, Error> {
+        self.member.topics(names)
+    }
+
+    /// Says what a partition's topic is, from now on and until it is released. With another one under its
+    /// name [`commit`](Self::commit) aborts, so that nothing of one log is committed for the other.
+    pub fn reads(&mut self, at: TopicPartition, topic: Topic) {
+        self.member.reads(at, topic);
+    }
+
+    /// Partitions whose topic was found to be gone, another one, or there again, since the last call. A broker is asked
+    /// every few seconds; this never waits.
+    pub fn remade(&mut self) -> Vec<TopicPartition> {
+        self.member.remade()
     }
 
     /// The ends of many partitions, asked from the brokers: two requests to each.

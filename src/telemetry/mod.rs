@@ -26,7 +26,7 @@ pub use health::{Readiness, Stalled};
 pub use invariant::Violations;
 pub use logging::init_logging;
 pub use metrics::{Metrics, StreamShape};
-pub use reason::{Discard, Eviction, Invariant, RoundOutcome, ShardState, TransactionOutcome};
+pub use reason::{Discard, Eviction, Invariant, LogReset, RoundOutcome, ShardState, TransactionOutcome};
 pub use shard::ShardMetrics;
 pub use showcase::{ExpertScore, Round, Scores, Showcase, ShownForecast, ShownTarget};
 pub use stream::{Accuracy, StreamMetrics};

@@ -1,7 +1,7 @@
 use super::catalogue as c;
 use super::metrics::{counters, gauges, histograms, reals};
 use super::shard::Owners;
-use super::{Discard, Eviction, Invariant, RoundOutcome, ShardMetrics, StreamShape};
+use super::{Discard, Eviction, Invariant, LogReset, RoundOutcome, ShardMetrics, StreamShape};
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
@@ -37,6 +37,7 @@ struct Rest {
     discarded: Vec<IntCounter>,
     evicted: Vec<IntCounter>,
     violations: Vec<IntCounter>,
+    log_resets: Vec<IntCounter>,
     rounds: Vec<IntCounter>,
     /// `[experts, leads]`
     error: Vec<Vec<Gauge>>,
@@ -73,6 +74,7 @@ pub(super) struct StreamFamilies {
     snapshot_failures: IntCounterVec,
     evicted: IntCounterVec,
     violations: IntCounterVec,
+    log_resets: IntCounterVec,
     error: GaugeVec,
     skill: GaugeVec,
     coverage: GaugeVec,
@@ -117,6 +119,7 @@ impl StreamFamilies {
             snapshot_failures: counters(r, &c::SNAPSHOT_FAILURES),
             evicted: counters(r, &c::EVICTED),
             violations: counters(r, &c::VIOLATIONS),
+            log_resets: counters(r, &c::LOG_RESETS),
             error: reals(r, &c::FORECAST_ERROR),
             skill: reals(r, &c::SKILL),
             coverage: reals(r, &c::COVERAGE),
@@ -172,6 +175,7 @@ impl StreamMetrics {
             discarded: words(&families.discarded, Discard::ALL.iter().map(|d| d.as_str()).collect()),
             evicted: words(&families.evicted, Eviction::ALL.iter().map(|e| e.as_str()).collect()),
             violations: words(&families.violations, Invariant::ALL.iter().map(|i| i.as_str()).collect()),
+            log_resets: words(&families.log_resets, LogReset::ALL.iter().map(|l| l.as_str()).collect()),
             rounds: words(&families.rounds, RoundOutcome::ALL.iter().map(|o| o.as_str()).collect()),
             error: grid(&families.error, shape.experts.clone()),
             skill: grid(&families.skill, shape.experts.clone()),
@@ -217,6 +221,10 @@ impl StreamMetrics {
 
     pub fn violated(&self, invariant: Invariant, times: u64) {
         self.rest.violations[invariant as usize].inc_by(times);
+    }
+
+    pub fn log_resets(&self, reason: LogReset) -> &IntCounter {
+        &self.rest.log_resets[reason as usize]
     }
 
     pub fn rounds(&self, outcome: RoundOutcome) -> &IntCounter {

@@ -97,7 +97,7 @@ impl Shelf {
         current: Option<&Model>,
     ) -> (Option<Recovered>, String) {
         let committed = Offset(committed);
-        let recovery = Recovery { store: &self.store, stream, at: &at(), committed, current };
+        let recovery = Recovery { store: &self.store, stream, at: &at(), topic_id: None, committed, current };
         let (found, log) = logged(|| recovery.newest().unwrap());
         if let Some(found) = &found {
             assert_eq!(found.violations.iter().next(), None);
@@ -422,6 +422,7 @@ fn a_store_that_does_not_answer_is_an_error_and_not_an_empty_one() {
         store: &store,
         stream: &config.streams[0],
         at: &at(),
+        topic_id: None,
         committed: Offset(200),
         current: None,
     };

@@ -87,6 +87,7 @@ impl Worker {
                 store: &world.store,
                 stream: &plan.stream,
                 at: &at,
+                topic_id: None,
                 committed: Offset(committed),
                 current: None,
             };
