@@ -10,7 +10,7 @@ use super::loader::Loaded;
 use super::rebalance::Begin;
 use super::worker::Joined;
 use crate::domain::{Offset, TopicId, TopicPartition};
-use crate::kafka::{Ends, Mark, Topic};
+use crate::kafka::{Ends, Mark, Topic, Topics};
 use crate::telemetry::{Discard, LogReset, ShardMetrics, ShardState, ShardStatus, events};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -92,9 +92,9 @@ pub(super) fn topics(parts: &[TopicPartition]) -> BTreeSet<Arc<str>> {
 
 impl Logs {
     /// `topics` as they are before anything is assigned.
-    pub fn new(topics: BTreeMap<Arc<str>, Topic>) -> Self {
-        let id = |(name, topic)| if let Topic::Present(Some(id)) = topic { Some((name, id)) } else { None };
-        Self { first: topics.into_iter().filter_map(id).collect(), ..Self::default() }
+    pub fn new(topics: &Topics) -> Self {
+        let first = topics.ids().map(|(name, id)| (name.clone(), id)).collect();
+        Self { first, ..Self::default() }
     }
 
     /// Under which id a partition was last seen here.
@@ -133,14 +133,14 @@ impl Joined {
         parts: &[TopicPartition],
     ) -> Result<(Vec<(Option<Offset>, Begin, Option<Reset>)>, bool), Error> {
         let found = self.link.topics(&topics(parts))?;
-        let is_gone = |at: &TopicPartition| found.get(&at.topic) == Some(&Topic::Absent);
+        let is_gone = |at: &TopicPartition| found.of(at) == Some(Topic::Absent);
         let (gone, there): (Vec<_>, Vec<_>) = parts.iter().cloned().partition(is_gone);
         self.wait_for(&gone)?;
         // Asked after the id: what is of a topic that was made meanwhile is found out with the first commit.
         let (marks, ends) = (self.link.marks(&there)?, self.link.ends(&there)?);
         let mut doubtful = false;
         let begins = marks.into_iter().zip(ends).map(|((at, mark), (_, ends))| {
-            let topic = found.get(&at.topic).copied().unwrap_or(Topic::Present(None));
+            let topic = found.of(&at).unwrap_or(Topic::Present(None));
             self.link.reads(at.clone(), topic);
             let topic_id = if let Topic::Present(id) = topic { id } else { None };
             let known = self.logs.known(&at);

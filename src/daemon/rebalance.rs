@@ -96,7 +96,7 @@ impl Joined {
         parts.dedup();
         // Brokers would be asked for the ends of one that is gone until they know it again.
         let topics = self.link.topics(&logs::topics(&parts))?;
-        parts.retain(|at| topics.get(&at.topic) != Some(&Topic::Absent));
+        parts.retain(|at| topics.of(at) != Some(Topic::Absent));
         for (at, (low, high)) in self.link.ends(&parts)? {
             let mut is_told = false;
             for owned in self.shards.iter_mut().filter(|owned| owned.at == at) {

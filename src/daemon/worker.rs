@@ -95,7 +95,7 @@ impl Worker {
             link,
             shards: Vec::new(),
             opening: Vec::new(),
-            logs: Logs::new(known),
+            logs: Logs::new(&known),
             tickets: 0,
             cutting: None,
             due: BTreeMap::new(),

@@ -6,10 +6,10 @@ use super::outbox::{Commit, Outbox};
 use super::record::Polled;
 use super::settings::{self, Identity};
 use super::statistics::LinkStatistics;
-use super::topics::Topic;
+use super::topics::{Topic, Topics};
 use crate::config::{Config, Guarantee};
 use crate::domain::{Offset, Partition, TopicPartition};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,7 +147,7 @@ impl Link {
     ///
     /// # Errors
     /// [`Error::Unreachable`] after 30 seconds, [`Error::Refused`].
-    pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<BTreeMap<Arc<str>, Topic>, Error> {
+    pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error> {
         self.member.topics(names)
     }
 

@@ -54,4 +54,4 @@ pub use outbox::Commit;
 pub use record::{Headers, Polled, Record};
 pub use statistics::LinkStatistics;
 pub use tail::{Start, Tail};
-pub use topics::Topic;
+pub use topics::{Topic, Topics};

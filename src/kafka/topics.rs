@@ -14,10 +14,11 @@ use rdkafka::bindings::{
     rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
     rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
     rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_name,
-    rd_kafka_TopicDescription_t, rd_kafka_TopicDescription_topic_id, rd_kafka_Uuid_least_significant_bits,
-    rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t, rd_kafka_error_code,
-    rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy, rd_kafka_event_error, rd_kafka_event_t,
-    rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_queue_t, rd_kafka_t,
+    rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_t, rd_kafka_TopicDescription_topic_id,
+    rd_kafka_Uuid_least_significant_bits, rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t,
+    rd_kafka_error_code, rd_kafka_event_DescribeTopics_result, rd_kafka_event_destroy, rd_kafka_event_error,
+    rd_kafka_event_t, rd_kafka_queue_destroy, rd_kafka_queue_new, rd_kafka_queue_poll, rd_kafka_queue_t,
+    rd_kafka_t,
 };
 use rdkafka::consumer::Consumer;
 use rdkafka::error::IsError;
@@ -36,16 +37,38 @@ const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a broker says of a topic's name.
+/// What a broker says of a topic's name, or of a partition under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
-    /// No topic has it.
+    /// No topic has it, or none with such a partition.
     Absent,
     /// One has it; brokers before 2.8 know no ids.
     Present(Option<TopicId>),
 }
 
-type Answer = BTreeMap<Arc<str>, Topic>;
+/// What a broker says of some topics.
+#[derive(Debug, Default)]
+pub struct Topics {
+    /// With how many partitions each has.
+    found: BTreeMap<Arc<str>, (Topic, usize)>,
+}
+
+impl Topics {
+    /// A partition's topic; `None` where nothing was said of it.
+    pub fn of(&self, at: &TopicPartition) -> Option<Topic> {
+        let (topic, partitions) = *self.found.get(&at.topic)?;
+        let is_there = usize::try_from(at.partition.0).is_ok_and(|partition| partition < partitions);
+        Some(if is_there { topic } else { Topic::Absent })
+    }
+
+    /// The ids of those that are there.
+    pub fn ids(&self) -> impl Iterator<Item = (&Arc<str>, TopicId)> {
+        self.found.iter().filter_map(|(name, (topic, _))| match topic {
+            Topic::Present(Some(id)) => Some((name, *id)),
+            _ => None,
+        })
+    }
+}
 
 /// What a member knows of the logs that it reads.
 #[derive(Default)]
@@ -63,13 +86,13 @@ impl Logs {
     }
 
     /// The partitions of which an answer says that their topic is another one than they are read from.
-    fn changed(&self, answer: &Answer) -> Vec<TopicPartition> {
-        let same = |at: &TopicPartition, then: Topic| match (then, answer.get(&at.topic)) {
+    fn changed(&self, answer: &Topics) -> Vec<TopicPartition> {
+        let same = |at: &TopicPartition, then: Topic| match (then, answer.of(at)) {
             (_, None) | (Topic::Absent, Some(Topic::Absent)) => true,
             (Topic::Absent, Some(_)) | (_, Some(Topic::Absent)) => false,
             // What a broker that knows no ids says is no news.
             (Topic::Present(then), Some(Topic::Present(now))) => {
-                then.is_none() || now.is_none() || then == *now
+                then.is_none() || now.is_none() || then == now
             }
         };
         self.read.iter().filter(|(at, then)| !same(at, **then)).map(|(at, _)| at.clone()).collect()
@@ -78,7 +101,7 @@ impl Logs {
 
 impl Member {
     /// What each of these names stands for; asked again while brokers come and go.
-    pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Answer, Error> {
+    pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error> {
         let deadline = Instant::now() + ANSWER_TIMEOUT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -198,7 +221,7 @@ impl Question {
     }
 
     /// The answer, once: `None` when it has not come within this time.
-    fn wait(&mut self, within: Duration) -> Option<Result<Answer, Code>> {
+    fn wait(&mut self, within: Duration) -> Option<Result<Topics, Code>> {
         let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the queue is this question's own, and its client lives.
         let event = unsafe { rd_kafka_queue_poll(self.queue, millis) };
@@ -215,8 +238,8 @@ impl Question {
 
     /// # Safety
     /// The event came from the queue and is not destroyed yet.
-    unsafe fn read(&self, event: *mut rd_kafka_event_t) -> Result<Answer, Code> {
-        let mut answer = Answer::new();
+    unsafe fn read(&self, event: *mut rd_kafka_event_t) -> Result<Topics, Code> {
+        let mut answer = Topics::default();
         // SAFETY: of a living event; topics live as long as it does, and there are `count` of them.
         unsafe {
             let error = rd_kafka_event_error(event);
@@ -230,9 +253,9 @@ impl Question {
             let mut count = 0;
             let topics = rd_kafka_DescribeTopics_result_topics(result, &mut count);
             for n in 0..count {
-                let (name, topic) = topic(*topics.add(n))?;
+                let (name, topic, partitions) = topic(*topics.add(n))?;
                 if let Some(name) = self.names.get(name.as_str()) {
-                    answer.insert(name.clone(), topic);
+                    answer.found.insert(name.clone(), (topic, partitions));
                 }
             }
         }
@@ -242,7 +265,7 @@ impl Question {
 
 /// # Safety
 /// The description is one of a living event.
-unsafe fn topic(description: *const rd_kafka_TopicDescription_t) -> Result<(String, Topic), Code> {
+unsafe fn topic(description: *const rd_kafka_TopicDescription_t) -> Result<(String, Topic, usize), Code> {
     // SAFETY: names are terminated; an error and an id live as long as their description.
     unsafe {
         let name = CStr::from_ptr(rd_kafka_TopicDescription_name(description)).to_string_lossy().into_owned();
@@ -254,7 +277,7 @@ unsafe fn topic(description: *const rd_kafka_TopicDescription_t) -> Result<(Stri
         };
         match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {}
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => return Ok((name, Topic::Absent)),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => return Ok((name, Topic::Absent, 0)),
             other => return Err(other.into()),
         }
         let id = rd_kafka_TopicDescription_topic_id(description);
@@ -263,7 +286,9 @@ unsafe fn topic(description: *const rd_kafka_TopicDescription_t) -> Result<(Stri
             half(rd_kafka_Uuid_most_significant_bits(id)) << 64
                 | half(rd_kafka_Uuid_least_significant_bits(id)),
         );
-        Ok((name, Topic::Present(id)))
+        let mut partitions = 0;
+        rd_kafka_TopicDescription_partitions(description, &mut partitions);
+        Ok((name, Topic::Present(id), partitions))
     }
 }
 

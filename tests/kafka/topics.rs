@@ -128,10 +128,14 @@ impl Case {
     }
 
     fn make_anew(&self, between: Duration) {
+        self.make_anew_with(between, PARTITIONS);
+    }
+
+    fn make_anew_with(&self, between: Duration, partitions: i32) {
         let bootstrap = Broker::shared().bootstrap();
         delete_topic(&bootstrap, &self.topic("in"));
         std::thread::sleep(between);
-        create_topic(&bootstrap, &self.topic("in"), PARTITIONS, &[]);
+        create_topic(&bootstrap, &self.topic("in"), partitions, &[]);
     }
 
     /// Each of the first `old` hours was answered in the former topic, and each of `new` in the new one:
@@ -349,6 +353,37 @@ fn a_topic_that_is_deleted_in_the_midst_of_its_records_costs_nothing_of_the_new_
         let old = |at: &(i32, i64), hours: &Vec<i64>| hours.iter().filter(|h| **h == at.1).count();
         assert!(answers.iter().all(|(at, hours)| old(at, hours) <= 1), "the former one's at most once");
         assert_eq!(events(&daemon, "topic_recreated").len(), PARTITIONS as usize, "{}", daemon.log());
+        assert_eq!(daemon.terminate(LIMIT), 0);
+    }
+}
+
+/// Partitions that are no more wait, and those that are more are found.
+#[test]
+fn a_topic_that_is_made_anew_with_other_partitions_is_read() {
+    for (name, kafka, partitions) in [
+        ("fewer", CLASSIC, 1),
+        ("fewer848", KIP_848, 1),
+        ("more", "properties = { \"topic.metadata.refresh.interval.ms\" = \"2000\" }", 5),
+        ("more848", KIP_848, 5),
+    ] {
+        let case = Case::new(name, kafka, PARTITIONS);
+        let mut daemon = case.daemon();
+        case.produce(0..PARTITIONS, 0..100);
+        case.wait_answered(&mut daemon, 100 * PARTITIONS as usize);
+        case.make_anew_with(Duration::ZERO, partitions);
+        case.produce(0..partitions, ANEW..ANEW + 150);
+        case.wait_answered(&mut daemon, 100 * PARTITIONS as usize + 150 * partitions as usize);
+        let mut new: Vec<_> = case
+            .answers()
+            .into_iter()
+            .flat_map(|(at, hours)| {
+                hours.into_iter().filter(|hour| *hour >= ANEW).map(move |hour| (at, hour))
+            })
+            .collect();
+        new.sort_unstable();
+        let wanted: Vec<_> =
+            (0..partitions).flat_map(|p| (0..150).map(move |offset| ((p, offset), ANEW + offset))).collect();
+        assert_eq!(new, wanted, "{}", daemon.log());
         assert_eq!(daemon.terminate(LIMIT), 0);
     }
 }

@@ -201,6 +201,7 @@ impl Worker {
         let id = SnapshotId { offset: Offset(owned.committed), ..id };
         let facts = Facts {
             model: owned.shard.model(),
+            topic_id: None,
             shape: Shard::shape(&world.plan.stream),
             series: owned.shard.series() as u64,
             created: EventTime::from_micros(0).unwrap(),
