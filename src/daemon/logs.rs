@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// How the id of the topic stands in a note: no stream has this name.
 const MARK: &str = "@=";
-/// A log that seems to have lost its end is looked at again after this: another broker may know already that
-/// it is another topic's.
+/// A log that seems to have lost its end, or to be another topic's, is looked at again after this: a broker
+/// hears of a change a little later than others, and the two answers may be of different ones.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// What a worker knows of the logs behind the names of its topics.
@@ -35,6 +35,20 @@ pub(super) struct Logs {
     unanswered: BTreeMap<TopicPartition, (Offset, Offset)>,
     /// Partitions whose records have come with offsets that had come before.
     went_back: BTreeSet<TopicPartition>,
+}
+
+/// What was found of a partition.
+struct Seen {
+    begin: Begin,
+    /// What the group has committed, of whichever log.
+    next: Option<Offset>,
+    reset: Option<Reset>,
+}
+
+impl Seen {
+    fn is_doubtful(&self) -> bool {
+        matches!(self.reset, Some(Reset::Truncated | Reset::Recreated { .. }))
+    }
 }
 
 /// Why a partition is not read on where the group had left it.
@@ -107,16 +121,13 @@ impl Joined {
     /// Where each of these partitions is to be read from. Those whose topic is gone are not among them: they
     /// wait for it.
     pub(super) fn starts(&mut self, parts: &[TopicPartition]) -> Result<Vec<Begin>, Error> {
-        let (mut begins, doubtful) = self.look(parts)?;
-        if doubtful {
+        let mut seen = self.look(parts)?;
+        if seen.iter().any(Seen::is_doubtful) {
             std::thread::sleep(SECOND_LOOK);
-            begins = self.look(parts)?.0;
+            seen = self.look(parts)?;
         }
-        let told = begins.into_iter().map(|(mark, begin, reset)| {
-            self.tell(mark, &begin, reset);
-            begin
-        });
-        let begins: Vec<Begin> = told.collect();
+        seen.iter().for_each(|seen| self.tell(seen));
+        let begins: Vec<Begin> = seen.into_iter().map(|seen| seen.begin).collect();
         for begin in &begins {
             self.logs.unanswered.remove(&begin.at);
             self.logs.went_back.remove(&begin.at);
@@ -126,49 +137,48 @@ impl Joined {
         Ok(begins)
     }
 
-    /// What [`Self::starts`] finds, and whether a log seems to have lost its end.
-    #[allow(clippy::type_complexity)]
-    fn look(
-        &mut self,
-        parts: &[TopicPartition],
-    ) -> Result<(Vec<(Option<Offset>, Begin, Option<Reset>)>, bool), Error> {
+    /// What is found of those whose topic is there.
+    fn look(&mut self, parts: &[TopicPartition]) -> Result<Vec<Seen>, Error> {
         let found = self.link.topics(&topics(parts))?;
         let is_gone = |at: &TopicPartition| found.of(at) == Some(Topic::Absent);
         let (gone, there): (Vec<_>, Vec<_>) = parts.iter().cloned().partition(is_gone);
         self.wait_for(&gone)?;
         // Asked after the id: what is of a topic that was made meanwhile is found out with the first commit.
         let (marks, ends) = (self.link.marks(&there)?, self.link.ends(&there)?);
-        let mut doubtful = false;
-        let begins = marks.into_iter().zip(ends).map(|((at, mark), (_, ends))| {
+        let seen = marks.into_iter().zip(ends).map(|((at, mark), (_, ends))| {
             let topic = found.of(&at).unwrap_or(Topic::Present(None));
             self.link.reads(at.clone(), topic);
             let topic_id = if let Topic::Present(id) = topic { id } else { None };
             let known = self.logs.known(&at);
             let went_back = self.logs.went_back.contains(&at);
             let (committed, reset) = judge(mark.as_ref(), topic_id, known, ends, went_back);
-            doubtful |= reset == Some(Reset::Truncated);
             let (next, note) = mark.map(|mark| (mark.next, mark.note)).unzip();
             let is_unread = next.is_none() && reset.is_none();
             let is_new = matches!(reset, Some(Reset::Recreated { .. }));
             let note = note.filter(|_| !is_new).unwrap_or_default();
-            (next, Begin { at, low: ends.0, high: ends.1, committed, topic_id, is_unread, note }, reset)
+            let (low, high) = ends;
+            Seen { begin: Begin { at, low, high, committed, topic_id, is_unread, note }, next, reset }
         });
-        let begins = begins.collect();
-        Ok((begins, doubtful))
+        Ok(seen.collect())
     }
 
     /// Logs and counts why a partition begins where it does.
-    fn tell(&self, read: Option<Offset>, begin: &Begin, reset: Option<Reset>) {
+    fn tell(&self, seen: &Seen) {
+        let Seen { begin, next: read, reset } = seen;
         let Begin { at, low, high, committed, .. } = begin;
         let metrics = || self.streams_of(at).map(|stream| self.worker.metrics.stream(&stream.name));
         let count = |reason| metrics().for_each(|metrics| metrics.log_resets(reason).inc());
         let next = read.unwrap_or(*committed);
-        match reset {
+        match *reset {
             None => {}
             Some(Reset::Recreated { former }) => {
                 count(LogReset::Recreated);
                 let lost = self.count_unanswered(at);
-                events::topic_recreated(at, former, begin.topic_id, read, *low, lost);
+                events::topic_recreated(at, former, begin.topic_id, *read, *low, lost);
+                if *low > Offset(0) {
+                    metrics().for_each(|metrics| metrics.discarded(Discard::Retention).inc_by(low.0 as u64));
+                    events::log_was_cut(at, Offset(0), *low, *high);
+                }
             }
             Some(Reset::Truncated) => {
                 count(LogReset::Truncated);

@@ -126,7 +126,8 @@ pub fn topic_recreated(
 pub fn log_truncated(shard: &TopicPartition, committed: Offset, low: Offset, high: Offset) {
     event!(warn, "log_truncated", { %shard, committed = committed.0, low = low.0, high = high.0, },
         "{shard}: offset {committed} comes next, but the log ends before {high}, as after the election of a leader \
-         that was behind: it is read on at its end");
+         that was behind: it is read on at its end. What was written below offset {committed} in place of what was lost \
+         may have no answer");
 }
 
 /// The committed offset bears no note of ours, so another tool has set it.

@@ -22,6 +22,7 @@ struct Case {
     dir: tempfile::TempDir,
     name: String,
     http: String,
+    bootstrap: String,
 }
 
 impl Case {
@@ -31,14 +32,17 @@ impl Case {
     }
 
     fn with(name: &str, kafka: &str, sections: &str, partitions: i32) -> Self {
-        let bootstrap = Broker::shared().bootstrap();
+        Self::on(&Broker::shared().bootstrap(), name, kafka, sections, partitions)
+    }
+
+    fn on(bootstrap: &str, name: &str, kafka: &str, sections: &str, partitions: i32) -> Self {
         let (dir, http) = (fresh_dir("topics"), format!("127.0.0.1:{}", free_port()));
         for topic in ["in", "forecasts", "dead-letters"] {
-            create_topic(&bootstrap, &format!("{name}.{topic}"), partitions, &[]);
+            create_topic(bootstrap, &format!("{name}.{topic}"), partitions, &[]);
         }
-        create_models_topic(&bootstrap, name);
+        create_models_topic(bootstrap, name);
         let config = Settings {
-            brokers: &bootstrap,
+            brokers: bootstrap,
             kafka: &format!("group = \"{name}\"\n{kafka}"),
             http: &http,
             store: &format!("file://{}", dir.path().join("store").display()),
@@ -49,7 +53,8 @@ impl Case {
         }
         .text();
         write(dir.path(), "tidecast.toml", &config);
-        Self { dir, name: name.to_owned(), http }
+        let (name, bootstrap) = (name.to_owned(), bootstrap.to_owned());
+        Self { dir, name, http, bootstrap }
     }
 
     fn config(&self) -> PathBuf {
@@ -76,7 +81,7 @@ impl Case {
         };
         // A client of its own: one that has seen the topic before may take what it has seen for true.
         let settings = [("enable.idempotence", "true"), ("linger.ms", "5")];
-        let mut config = client(&Broker::shared().bootstrap());
+        let mut config = client(&self.bootstrap);
         for (key, value) in settings {
             config.set(key, value);
         }
@@ -91,7 +96,7 @@ impl Case {
     }
 
     fn read(&self, kind: &str) -> Vec<Record> {
-        read_committed(&Broker::shared().bootstrap(), &self.topic(kind))
+        read_committed(&self.bootstrap, &self.topic(kind))
     }
 
     /// The hours of all forecasts' origins, by partition and offset of their readings, in their order.
@@ -132,10 +137,9 @@ impl Case {
     }
 
     fn make_anew_with(&self, between: Duration, partitions: i32) {
-        let bootstrap = Broker::shared().bootstrap();
-        delete_topic(&bootstrap, &self.topic("in"));
+        delete_topic(&self.bootstrap, &self.topic("in"));
         std::thread::sleep(between);
-        create_topic(&bootstrap, &self.topic("in"), partitions, &[]);
+        create_topic(&self.bootstrap, &self.topic("in"), partitions, &[]);
     }
 
     /// Each of the first `old` hours was answered in the former topic, and each of `new` in the new one:
@@ -386,4 +390,34 @@ fn a_topic_that_is_made_anew_with_other_partitions_is_read() {
         assert_eq!(new, wanted, "{}", daemon.log());
         assert_eq!(daemon.terminate(LIMIT), 0);
     }
+}
+
+/// The same topic, whose broker has lost all that it had.
+#[test]
+fn a_log_that_has_lost_its_end_is_told_and_read_on() {
+    let mut broker = Broker::start();
+    let case = Case::on(&broker.bootstrap(), "truncated", CLASSIC, "", 1);
+    let mut daemon = case.daemon();
+    case.produce(0..1, 0..100);
+    case.wait_answered(&mut daemon, 100);
+    broker.lose_log(&case.topic("in"), 0);
+    case.produce(0..1, ANEW..ANEW + 30);
+    let until = Instant::now() + LIMIT;
+    while events(&daemon, "log_truncated").is_empty() {
+        assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let told = &events(&daemon, "log_truncated")[0];
+    assert_eq!((&told["committed"], &told["low"]), (&100.into(), &0.into()));
+    assert_eq!(case.metric("tidecast_log_resets_total", "reason=\"truncated\""), 1.0);
+    case.produce(0..1, ANEW + 30..ANEW + 60);
+    let later =
+        || -> Vec<i64> { case.answers().into_values().flatten().filter(|hour| *hour >= ANEW + 30).collect() };
+    while later().len() < 30 {
+        assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(later(), (ANEW + 30..ANEW + 60).collect::<Vec<_>>(), "{}", daemon.log());
+    assert!(events(&daemon, "topic_recreated").is_empty());
+    assert_eq!(daemon.terminate(LIMIT), 0);
 }

@@ -169,6 +169,14 @@ impl Broker {
         }
     }
 
+    /// Stops it, takes a partition's log away, and starts it again: what a disk may lose.
+    pub fn lose_log(&mut self, topic: &str, partition: i32) {
+        self.stop();
+        let data = self.dir.path().join("data");
+        std::fs::remove_dir_all(data.join(format!("{topic}-{partition}"))).expect("the partition's log");
+        self.restart();
+    }
+
     fn format(&self) {
         let output = self
             .java(&["-Xshare:auto", "-XX:TieredStopAtLevel=1"], "kafka.tools.StorageTool")
