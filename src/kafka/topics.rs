@@ -11,8 +11,9 @@ use super::error::{Error, is_refused};
 use super::member::Member;
 use crate::domain::{Offset, TopicId, TopicPartition};
 use rdkafka::bindings::{
-    rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_request_timeout,
-    rd_kafka_DescribeTopics, rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
+    rd_kafka_AdminOptions_destroy, rd_kafka_AdminOptions_new, rd_kafka_AdminOptions_set_broker,
+    rd_kafka_AdminOptions_set_request_timeout, rd_kafka_DescribeTopics,
+    rd_kafka_DescribeTopics_result_topics, rd_kafka_TopicCollection_destroy,
     rd_kafka_TopicCollection_of_topic_names, rd_kafka_TopicDescription_error, rd_kafka_TopicDescription_name,
     rd_kafka_TopicDescription_partitions, rd_kafka_TopicDescription_t, rd_kafka_TopicDescription_topic_id,
     rd_kafka_Uuid_least_significant_bits, rd_kafka_Uuid_most_significant_bits, rd_kafka_admin_op_t,
@@ -75,6 +76,9 @@ impl Topics {
 pub(super) struct Logs {
     /// What each partition's topic was when it was begun.
     read: BTreeMap<TopicPartition, Topic>,
+    /// Whom to ask: always the same one, as brokers don't hear of a change at once. It leads a partition
+    /// where one could be found; until one is known librdkafka asks the controller.
+    broker: Option<i32>,
     /// What is asked now and then.
     look: Option<Question>,
     looked_at: Option<Instant>,
@@ -104,8 +108,9 @@ impl Member {
     pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error> {
         let deadline = Instant::now() + ANSWER_TIMEOUT;
         loop {
+            self.choose_broker(names);
             let left = deadline.saturating_duration_since(Instant::now());
-            let reason = match self.ask_topics(names).wait(TRY_TIMEOUT.min(left)) {
+            let reason = match self.ask_topics(names, self.logs.borrow().broker).wait(TRY_TIMEOUT.min(left)) {
                 Some(Ok(answer)) => return Ok(answer),
                 Some(Err(code)) if is_refused(code) => {
                     return Err(Error::of_code("asking for topics", code, code.to_string()));
@@ -113,6 +118,7 @@ impl Member {
                 Some(Err(code)) => code.to_string(),
                 None => "no answer about topics".to_owned(),
             };
+            self.logs.borrow_mut().broker = None;
             if Instant::now() >= deadline {
                 let reason = self.troubles().newest().unwrap_or(reason);
                 let (brokers, waited) = (self.brokers.clone(), ANSWER_TIMEOUT);
@@ -120,6 +126,17 @@ impl Member {
             }
             std::thread::sleep(RETRY_PAUSE);
         }
+    }
+
+    fn choose_broker(&self, names: &BTreeSet<Arc<str>>) {
+        if self.logs.borrow().broker.is_some() {
+            return;
+        }
+        let Ok(metadata) = self.consumer.fetch_metadata(None, TRY_TIMEOUT) else { return };
+        let mine = metadata.topics().iter().filter(|topic| names.contains(topic.name()));
+        let leader = mine.flat_map(|topic| topic.partitions()).map(|p| p.leader()).find(|id| *id >= 0);
+        let any = metadata.brokers().first().map(|broker| broker.id());
+        self.logs.borrow_mut().broker = leader.or(any);
     }
 
     /// What a partition's topic is, from now on and until it is released.
@@ -144,12 +161,15 @@ impl Member {
             if is_over {
                 logs.look = None;
             }
+            if is_over && !matches!(answer, Some(Ok(_))) {
+                logs.broker = None;
+            }
             // A broker that knows nothing now is asked again.
             return answer.and_then(Result::ok).map(|answer| logs.changed(&answer)).unwrap_or_default();
         }
         if !logs.read.is_empty() && logs.looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             logs.looked_at = Some(Instant::now());
-            logs.look = Some(self.ask_topics(&logs.topics()));
+            logs.look = Some(self.ask_topics(&logs.topics(), logs.broker));
         }
         Vec::new()
     }
@@ -159,7 +179,7 @@ impl Member {
         let logs = self.logs.borrow();
         let known = positions.iter().filter(|(at, _)| logs.read.contains_key(at));
         let topics: BTreeSet<Arc<str>> = known.map(|(at, _)| at.topic.clone()).collect();
-        (!topics.is_empty()).then(|| self.ask_topics(&topics))
+        (!topics.is_empty()).then(|| self.ask_topics(&topics, logs.broker))
     }
 
     /// Whether all that is read is of the logs that it was begun in, or why it can't be said.
@@ -178,16 +198,18 @@ impl Member {
                 None if left.is_zero() => return Err("no answer about topics".to_owned()),
                 Some(Err(_)) | None => {
                     std::thread::sleep(RETRY_PAUSE.min(left));
-                    question = self.ask_topics(&question.names);
+                    // Another one may know more.
+                    self.logs.borrow_mut().broker = None;
+                    question = self.ask_topics(&question.names, None);
                 }
             }
         }
     }
 
-    fn ask_topics(&self, names: &BTreeSet<Arc<str>>) -> Question {
+    fn ask_topics(&self, names: &BTreeSet<Arc<str>>, broker: Option<i32>) -> Question {
         // SAFETY: a question lives in this member's `logs`, which is dropped before its consumer is, or in a
         // commit, during which the member is borrowed.
-        unsafe { Question::ask(self.consumer.client().native_ptr(), names.clone()) }
+        unsafe { Question::ask(self.consumer.client().native_ptr(), names.clone(), broker) }
     }
 }
 
@@ -200,17 +222,20 @@ pub(super) struct Question {
 impl Question {
     /// # Safety
     /// The client lives for longer than the question.
-    unsafe fn ask(client: *mut rd_kafka_t, names: BTreeSet<Arc<str>>) -> Self {
+    unsafe fn ask(client: *mut rd_kafka_t, names: BTreeSet<Arc<str>>, broker: Option<i32>) -> Self {
         let texts: Vec<CString> = names.iter().filter_map(|name| CString::new(&**name).ok()).collect();
         let mut pointers: Vec<*const c_char> = texts.iter().map(|text| text.as_ptr()).collect();
         let millis = i32::try_from(TRY_TIMEOUT.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the client lives; the names, options and what holds them are copied by the call that asks;
-        // a timeout that is refused leaves the client's own.
+        // a timeout or broker that is refused leaves the client's own.
         let queue = unsafe {
             let queue = rd_kafka_queue_new(client);
             let options =
                 rd_kafka_AdminOptions_new(client, rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
             rd_kafka_AdminOptions_set_request_timeout(options, millis, ptr::null_mut(), 0);
+            if let Some(broker) = broker {
+                rd_kafka_AdminOptions_set_broker(options, broker, ptr::null_mut(), 0);
+            }
             let topics = rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             rd_kafka_DescribeTopics(client, topics, options, queue);
             rd_kafka_TopicCollection_destroy(topics);
