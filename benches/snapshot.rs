@@ -93,7 +93,7 @@ fn main() {
             let mut writer = snapshots.writer(id);
             chunks.iter().for_each(|chunk| writer.push(chunk).expect("a store"));
             let created = EventTime::from_micros(0).expect("a time");
-            let facts = Facts { model: None, shape: Value::Null, series: 1, created };
+            let facts = Facts { model: None, topic_id: None, shape: Value::Null, series: 1, created };
             ratio = writer.finish(facts).expect("a store").ratio();
             snapshots.prune(id).expect("a store");
         });

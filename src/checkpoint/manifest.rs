@@ -1,28 +1,34 @@
 //! What a snapshot says of itself: written last, so that a snapshot without one is none.
 //!
 //! ```text
-//! {"format":1,"xxh3":"0123456789abcdef","manifest":{…}}
+//! {"format":2,"xxh3":"0123456789abcdef","manifest":{…}}
 //! ```
 //! The checksum is over the bytes of the inner object as they stand. A later format may change all but
 //! the first key.
 
 use super::part::checksum;
 use super::{Damage, Error, SnapshotId};
-use crate::domain::{EventTime, Generation, ModelVersion, Offset, Partition, StreamName, TopicPartition};
+use crate::domain::{
+    EventTime, Generation, ModelVersion, Offset, Partition, StreamName, TopicId, TopicPartition,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// What is written, and the newest that is read.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
+/// Without the topic's id.
+const FIRST: u64 = 1;
 /// Some 200,000 parts; also the most that is read.
 pub(super) const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 pub(super) const NAME: &str = "manifest.json";
 
-/// What the engine says of a snapshot.
+/// What is said of a snapshot by who takes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
     /// The model that the states belong to; `None` before the first.
     pub model: Option<ModelVersion>,
+    /// The topic that its offsets are of; `None` where the broker or an older Tidecast said nothing.
+    pub topic_id: Option<TopicId>,
     /// The engine's own description of the rows, to be compared on reading: words and whole numbers,
     /// as fractions may lose their last digit.
     pub shape: serde_json::Value,
@@ -79,6 +85,8 @@ struct Envelope<'a> {
 struct Text {
     stream: String,
     topic: String,
+    #[serde(default)]
+    topic_id: Option<String>,
     partition: i32,
     generation: u32,
     offset: i64,
@@ -106,6 +114,7 @@ impl Manifest {
         let text = Text {
             stream: self.stream.to_string(),
             topic: self.at.topic.to_string(),
+            topic_id: self.facts.topic_id.map(|id| id.to_string()),
             partition: self.at.partition.0,
             generation: self.id.generation.0,
             offset: self.id.offset.0,
@@ -137,7 +146,7 @@ impl Manifest {
         if format > FORMAT {
             return Err(Error::Newer { path: path.to_owned(), found: format, known: FORMAT });
         }
-        if format != FORMAT {
+        if !(FIRST..=FORMAT).contains(&format) {
             return Err(wrong("there is no such format"));
         }
         let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(malformed)?;
@@ -149,6 +158,10 @@ impl Manifest {
         let part = |p: &PartText| {
             Some(PartFacts { bytes: p.bytes, checksum: u64::from_str_radix(&p.xxh3, 16).ok()? })
         };
+        let topic_id = match &text.topic_id {
+            Some(id) => Some(TopicId::parse(id).ok_or_else(|| wrong("topic_id is no id"))?),
+            None => None,
+        };
         let created: jiff::Timestamp = text.created.parse().map_err(|_| wrong("created is no time"))?;
         Ok(Self {
             stream: StreamName::new(&text.stream).ok_or_else(|| wrong("stream is no name"))?,
@@ -156,6 +169,7 @@ impl Manifest {
             id: SnapshotId { offset: Offset(text.offset), generation: Generation(text.generation) },
             facts: Facts {
                 model: text.model.map(ModelVersion),
+                topic_id,
                 shape: text.shape,
                 series: text.series,
                 created: EventTime::from_micros(created.as_microsecond())

@@ -1,8 +1,8 @@
 //! From a store back to a shard: which snapshot can be used, and with which model.
 
-use super::{Bundles, Error, SnapshotId, Snapshots, Store};
+use super::{Bundles, Error, Facts, SnapshotId, Snapshots, Store};
 use crate::config::Stream;
-use crate::domain::{Damaged, EventTime, ModelVersion, Offset, TopicPartition};
+use crate::domain::{Damaged, EventTime, ModelVersion, Offset, TopicId, TopicPartition};
 use crate::engine::{Model, Restore, RestoreError, Shard};
 use crate::nn;
 use crate::telemetry::{Invariant, Violations, events};
@@ -16,6 +16,8 @@ pub struct Recovery<'a> {
     pub store: &'a Store,
     pub stream: &'a Arc<Stream>,
     pub at: &'a TopicPartition,
+    /// The topic as it is now; a snapshot of another one is not used.
+    pub topic_id: Option<TopicId>,
     /// What the group has committed.
     pub committed: Offset,
     /// The model that serves now; for a snapshot whose own can't be had.
@@ -60,7 +62,7 @@ impl Recovery<'_> {
         let (stream, at) = (&self.stream.name, self.at);
         let snapshots = Snapshots::new(self.store, stream, at, 1);
         for id in snapshots.list().map_err(RecoveryError::Store)? {
-            if id.offset > self.committed {
+            if id.offset > self.committed && !self.is_of_former(&snapshots, id) {
                 // Somebody has set the group back: what it will do again is still ahead.
                 events::snapshot_passed_over(stream, at, &id, &"it lies ahead of what is committed");
                 continue;
@@ -86,9 +88,41 @@ impl Recovery<'_> {
         })
     }
 
+    /// The topic that had the name before, where all snapshots are of such and none of the topic of now.
+    ///
+    /// # Errors
+    /// [`RecoveryError::Store`].
+    pub fn former_topic(&self) -> Result<Option<TopicId>, RecoveryError> {
+        let snapshots = Snapshots::new(self.store, &self.stream.name, self.at, 1);
+        let mut found = None;
+        for id in snapshots.list().map_err(RecoveryError::Store)? {
+            match snapshots.reader(id).map(|reader| self.former(&reader.manifest().facts)) {
+                Ok(Some(former)) => found = found.or(Some(former)),
+                Ok(None) => return Ok(None),
+                // It says nothing.
+                Err(_) => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a snapshot was taken of a topic that had the name before. One that can't be read was not.
+    fn is_of_former(&self, snapshots: &Snapshots, id: SnapshotId) -> bool {
+        snapshots.reader(id).is_ok_and(|reader| self.former(&reader.manifest().facts).is_some())
+    }
+
+    /// The topic that a snapshot was taken of, where it is not the one of now.
+    fn former(&self, facts: &Facts) -> Option<TopicId> {
+        facts.topic_id.filter(|then| self.topic_id.is_some_and(|now| now != *then))
+    }
+
     fn read(&self, snapshots: &Snapshots, id: SnapshotId) -> Result<Recovered, Unusable> {
         let mut reader = snapshots.reader(id)?;
         let facts = reader.manifest().facts.clone();
+        if let Some(former) = self.former(&facts) {
+            let cause = format!("its topic was deleted and made anew since: it is of {former}");
+            return Err(Unusable::PassOver(cause));
+        }
         let shape = Shard::shape(self.stream);
         if facts.shape != shape {
             let cause = format!("the config has changed: {}", difference(&facts.shape, &shape));

@@ -165,7 +165,7 @@ fn show_series(
     series: &str,
     for_machines: bool,
 ) -> Result<(), Failure> {
-    let recovery = Recovery { store, stream, at, committed: id.offset, current: None };
+    let recovery = Recovery { store, stream, at, topic_id: None, committed: id.offset, current: None };
     let shard = recovery.exactly(id).map_err(Failure::new)?.shard;
     let mut names: Vec<&str> = shard.names().filter(|name| series == "*" || *name == series).collect();
     names.sort_unstable();

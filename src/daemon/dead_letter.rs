@@ -10,7 +10,8 @@ pub(super) struct DeadLetter {
     partition: Partition,
     offset: Offset,
     key: Option<Vec<u8>>,
-    payload: Vec<u8>,
+    /// `None` for a tombstone, which stays one.
+    payload: Option<Vec<u8>>,
     headers: Vec<(&'static str, Vec<u8>)>,
 }
 
@@ -38,7 +39,7 @@ impl DeadLetters {
             partition: record.partition,
             offset: record.offset,
             key: record.key.map(<[u8]>::to_vec),
-            payload: record.payload.unwrap_or_default().to_vec(),
+            payload: record.payload.map(<[u8]>::to_vec),
             headers: kept,
         });
     }
@@ -62,10 +63,10 @@ impl DeadLetters {
             let key = letter.key.as_deref();
             // Where it is over the limit with its headers, or its key alone is: where it came from and why
             // still arrives.
-            let mut sent = link.send(topic, None, key, &letter.payload, &headers);
+            let mut sent = link.forward(topic, key, letter.payload.as_deref(), &headers);
             for key in [key, None] {
                 if let Err(Error::TooLarge { .. }) = sent {
-                    sent = link.send(topic, None, key, b"", &headers);
+                    sent = link.forward(topic, key, Some(b""), &headers);
                 }
             }
             sent?;

@@ -4,7 +4,7 @@ use super::companion::Companion;
 use super::models::Models;
 use crate::checkpoint::{Recovered, Recovery, RecoveryError, SnapshotId, Store};
 use crate::config::{Kafka, Snapshots, Stream};
-use crate::domain::{EventTime, Offset, TopicPartition};
+use crate::domain::{EventTime, Offset, TopicId, TopicPartition};
 use crate::engine::{Model, Shard};
 use crate::kafka::{self, Tail};
 use crate::nn;
@@ -27,9 +27,13 @@ pub(super) struct Wanted {
     pub ticket: u64,
     pub stream: Arc<Stream>,
     pub at: TopicPartition,
+    /// The topic as it is now; `None` where the broker knows no ids.
+    pub topic_id: Option<TopicId>,
     /// The first record that Kafka still has.
     pub low: Offset,
     pub committed: Offset,
+    /// The group has committed nothing of it, and it isn't known why.
+    pub is_unread: bool,
     /// How readings were held back, as far as it is known.
     pub holdings: Holdings,
 }
@@ -41,6 +45,8 @@ pub(super) struct Loaded {
     /// The first record that it has not seen.
     pub from: Offset,
     pub snapshot: Option<Found>,
+    /// The topic that had the name before, where the snapshots know of one and nobody else does.
+    pub former: Option<TopicId>,
     pub violations: Violations,
 }
 
@@ -156,7 +162,7 @@ impl Desk {
         {
             let from = id.offset.max(wanted.low);
             let snapshot = Some(Found { id, created });
-            return Ok(Some(Loaded { shard, from, snapshot, violations, wanted }));
+            return Ok(Some(Loaded { shard, from, snapshot, former: None, violations, wanted }));
         }
         if self.stop.load(Ordering::Acquire) {
             return Ok(None);
@@ -167,13 +173,27 @@ impl Desk {
             shard.warm(usize::MAX)?;
         }
         let from = self.cold_start(&wanted)?;
-        Ok(Some(Loaded { shard, from, snapshot: None, violations: Violations::default(), wanted }))
+        let former = if wanted.is_unread { self.former_topic(&wanted) } else { None };
+        Ok(Some(Loaded { shard, from, snapshot: None, former, violations: Violations::default(), wanted }))
+    }
+
+    /// A store that does not answer knows of none.
+    fn former_topic(&self, wanted: &Wanted) -> Option<TopicId> {
+        if !self.settings.enabled {
+            return None;
+        }
+        self.recovery(wanted, None).former_topic().ok().flatten()
+    }
+
+    fn recovery<'a>(&'a self, wanted: &'a Wanted, current: Option<&'a Model>) -> Recovery<'a> {
+        let Wanted { stream, at, topic_id, committed, .. } = wanted;
+        Recovery { store: &self.store, stream, at, topic_id: *topic_id, committed: *committed, current }
     }
 
     /// Asks the store, for a while also one that does not answer.
     fn recover(&self, wanted: &Wanted, current: Option<&Model>) -> Result<Option<Recovered>, LoadError> {
-        let (stream, at, committed) = (&wanted.stream, &wanted.at, wanted.committed);
-        let recovery = Recovery { store: &self.store, stream, at, committed, current };
+        let (stream, at) = (&wanted.stream, &wanted.at);
+        let recovery = self.recovery(wanted, current);
         let until = Instant::now() + self.settings.restore_timeout;
         loop {
             match recovery.newest() {
@@ -223,7 +243,9 @@ mod tests {
             ticket: 1,
             stream: config.streams[0].clone(),
             at: TopicPartition { topic: "in".into(), partition: Partition(0) },
+            topic_id: None,
             low: Offset(0),
+            is_unread: false,
             committed: Offset(0),
             holdings: Holdings::of("", &config.streams[0].name, Offset(0), Holding::of(&config.streams[0])),
         };

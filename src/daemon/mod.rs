@@ -15,6 +15,7 @@ mod follower;
 mod herald;
 mod lineage;
 mod loader;
+mod logs;
 mod models;
 mod owned;
 mod publish;

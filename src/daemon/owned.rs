@@ -5,7 +5,9 @@ use super::models::Standing;
 use crate::checkpoint::SnapshotId;
 use crate::codec::{Decoder, Encoder, headers};
 use crate::config::Stream;
-use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, StreamName, TopicPartition};
+use crate::domain::{
+    AnomalyKind, EventTime, Forecast, ModelVersion, Offset, StreamName, TopicId, TopicPartition,
+};
 use crate::engine::{Accounts, Discarded, Offered, RanAhead, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::series::{Holding, Slot};
@@ -21,6 +23,7 @@ use std::time::{Duration, Instant};
 /// A shard with what its partition needs on the way in and out.
 pub(super) struct Owned {
     pub at: TopicPartition,
+    pub topic_id: Option<TopicId>,
     pub shard: Shard,
     /// The next offset to read; all below is in the shard.
     pub position: Offset,
@@ -43,6 +46,10 @@ pub(super) struct Owned {
     /// The widest run of offsets without a record that was passed since this was last taken: of a
     /// transaction's marker, of compaction, or of what retention took.
     pub passed: Option<Range<Offset>>,
+    /// A record has come with an offset that had come before: the log is not what it was.
+    pub went_back: bool,
+    /// The end of what has come; within one log offsets only grow.
+    reached: Offset,
     /// How readings are held back from records on that are still to come.
     holdings: VecDeque<(Offset, Holding)>,
     taken_at: Instant,
@@ -82,13 +89,14 @@ impl Owned {
     /// A shard that has come back; it answers from what is committed on. `since` is when its partition
     /// was assigned.
     pub fn new(loaded: Loaded, metrics: StreamMetrics, shown: ShardMetrics, since: Instant) -> Self {
-        let Loaded { wanted, mut shard, from, snapshot, violations } = loaded;
-        let Wanted { stream, at, committed, holdings, .. } = wanted;
+        let Loaded { wanted, mut shard, from, snapshot, violations, .. } = loaded;
+        let Wanted { stream, at, topic_id, committed, holdings, .. } = wanted;
         note_violations(&stream.name, &at, &metrics, &violations);
         shard.emit_from(committed.0);
         shard.hold_back(holdings.at(from));
         let now = Instant::now();
         Self {
+            topic_id,
             shard,
             position: from,
             committed,
@@ -102,6 +110,8 @@ impl Owned {
             kept: snapshot.map(|found| Kept { offset: found.id.offset, created: found.created }),
             kept_at: now,
             passed: None,
+            went_back: false,
+            reached: Offset(0),
             holdings: holdings.after(from).collect(),
             taken_at: now,
             ahead: None,
@@ -146,6 +156,8 @@ impl Owned {
 
     /// Takes a record in: decodes it and offers its readings to the shard. Nothing is sent yet.
     pub fn take(&mut self, polled: &Polled<'_>) {
+        self.went_back |= polled.offset < self.reached;
+        self.reached = polled.offset.next();
         // Another stream's shard of this partition may have come back from an older snapshot.
         if polled.offset < self.position {
             return;

@@ -2,11 +2,12 @@
 
 use super::Error;
 use super::loader::{Loaded, Wanted};
+use super::logs;
 use super::owned::Owned;
 use super::worker::Joined;
 use crate::config::Stream;
-use crate::domain::{Offset, Partition, TopicPartition};
-use crate::kafka::Event;
+use crate::domain::{Offset, Partition, TopicId, TopicPartition};
+use crate::kafka::{Event, Topic};
 use crate::series::{Holding, Holdings};
 use crate::telemetry::{Discard, ShardMetrics, ShardState, ShardStatus, events};
 use crate::training::{Clock, Due};
@@ -24,19 +25,23 @@ const ASK_EVERY: Duration = Duration::from_secs(1);
 const NOTE_BYTES_MAX: usize = 2_048;
 
 /// Where a partition that was assigned begins.
-struct Begin {
-    at: TopicPartition,
-    /// The first record that is kept.
-    low: Offset,
-    /// What the group has committed, within what the log holds.
-    committed: Offset,
+pub(super) struct Begin {
+    pub at: TopicPartition,
+    /// The first record that is kept, and the one after the last.
+    pub low: Offset,
+    pub high: Offset,
+    /// What the group has committed of this log, within what it holds.
+    pub committed: Offset,
+    pub topic_id: Option<TopicId>,
+    /// The group has committed nothing of it, and it isn't known why.
+    pub is_unread: bool,
     /// What stands beside it.
-    note: String,
+    pub note: String,
 }
 
 /// A partition that is assigned, and whose shards are on their way back. It is paused meanwhile.
 pub(super) struct Opening {
-    at: TopicPartition,
+    pub at: TopicPartition,
     committed: Offset,
     /// Shards that have not come yet, by ticket.
     missing: Vec<(u64, ShardMetrics)>,
@@ -50,8 +55,13 @@ impl Joined {
             Event::Assigned(parts) => {
                 events::assigned(self.worker.number, &parts);
                 let starts = self.starts(&parts)?;
-                let begins = |begin: &Begin| (begin.at.clone(), Some(begin.committed));
-                self.link.assign(&starts.iter().map(begins).collect::<Vec<_>>())?;
+                // Those whose topic is gone begin where one that is made anew will.
+                let begin = |at: &TopicPartition| {
+                    let known = starts.iter().find(|begin| begin.at == *at);
+                    (at.clone(), Some(known.map_or(Offset(0), |begin| begin.committed)))
+                };
+                self.link.assign(&parts.iter().map(begin).collect::<Vec<_>>())?;
+                self.link.pause(&parts)?;
                 self.open(&starts)?;
                 self.worker.board.assigned(self.worker.number);
             }
@@ -73,31 +83,6 @@ impl Joined {
         Ok(())
     }
 
-    fn starts(&self, parts: &[TopicPartition]) -> Result<Vec<Begin>, Error> {
-        let marks = self.link.marks(parts)?;
-        let ends = self.link.ends(parts)?;
-        Ok(marks
-            .into_iter()
-            .zip(ends)
-            .map(|((at, mark), (_, (low, high)))| {
-                let (committed, note) = mark.map(|mark| (mark.next, mark.note)).unzip();
-                if let Some(committed) = committed.filter(|c| *c < low || *c > high) {
-                    events::log_was_cut(&at, committed, low, high);
-                }
-                if let Some(lost) = committed.map(|c| low.0 - c.0).filter(|lost| *lost > 0) {
-                    for stream in self.streams_of(&at) {
-                        let metrics = self.worker.metrics.stream(&stream.name);
-                        metrics.discarded(Discard::Retention).inc_by(lost as u64);
-                    }
-                }
-                // Retention may have passed what is committed, and a lost log may end before it.
-                // Both ends were asked one after the other: a topic may have been made anew between.
-                let committed = committed.unwrap_or(low).clamp(low, high.max(low));
-                Begin { at, low, committed, note: note.unwrap_or_default() }
-            })
-            .collect())
-    }
-
     /// Counts what retention took before it was read, from a worker that was too slow or stood still:
     /// librdkafka goes on at the first record that is left, and says nothing.
     pub(super) fn count_overtaken(&mut self) -> Result<(), Error> {
@@ -109,6 +94,9 @@ impl Joined {
         self.asked_at = Instant::now();
         parts.sort_unstable();
         parts.dedup();
+        // Brokers would be asked for the ends of one that is gone until they know it again.
+        let topics = self.link.topics(&logs::topics(&parts))?;
+        parts.retain(|at| topics.of(at) != Some(Topic::Absent));
         for (at, (low, high)) in self.link.ends(&parts)? {
             let mut is_told = false;
             for owned in self.shards.iter_mut().filter(|owned| owned.at == at) {
@@ -126,17 +114,15 @@ impl Joined {
         Ok(())
     }
 
-    /// Asks for the shards of partitions that are assigned; these stand still until all are back.
-    fn open(&mut self, starts: &[Begin]) -> Result<(), Error> {
-        let parts: Vec<TopicPartition> = starts.iter().map(|begin| begin.at.clone()).collect();
-        self.link.pause(&parts)?;
-        for Begin { at, low, committed, note } in starts {
+    /// Asks for the shards of partitions that are assigned and paused; these stand still until all are back.
+    pub(super) fn open(&mut self, starts: &[Begin]) -> Result<(), Error> {
+        for Begin { at, low, committed, topic_id, is_unread, note, .. } in starts {
             let streams: Vec<Arc<Stream>> = self.streams_of(at).cloned().collect();
             let mut missing = Vec::new();
             let mut noted = String::new();
             for stream in streams {
                 self.tickets += 1;
-                let (low, committed) = (*low, *committed);
+                let (low, committed, topic_id, is_unread) = (*low, *committed, *topic_id, *is_unread);
                 let holdings = Holdings::of(note, &stream.name, committed, Holding::of(&stream));
                 holdings.note(&stream.name, &mut noted);
                 let (ticket, at) = (self.tickets, at.clone());
@@ -144,11 +130,20 @@ impl Joined {
                 let (state, series) = (ShardState::Restoring, 0);
                 let status = ShardStatus { state, series, last_offset: Some(committed), lag: None };
                 self.worker.board.shard(self.worker.number, &stream.name, &at, status);
-                self.loader.want(Wanted { ticket, stream, at, low, committed, holdings });
+                self.loader.want(Wanted {
+                    ticket,
+                    stream,
+                    at,
+                    topic_id,
+                    low,
+                    committed,
+                    is_unread,
+                    holdings,
+                });
             }
             // So many streams read it that a replay has to do without.
             noted = if noted.len() <= NOTE_BYTES_MAX { noted } else { String::new() };
-            self.link.note(at.clone(), noted);
+            self.link.note(at.clone(), logs::note(*topic_id) + &noted);
             let (at, committed) = (at.clone(), *committed);
             let since = Instant::now();
             self.opening.push(Opening { at, committed, missing, loaded: Vec::new(), since });
@@ -156,7 +151,10 @@ impl Joined {
         Ok(())
     }
 
-    fn streams_of<'a>(&'a self, at: &'a TopicPartition) -> impl Iterator<Item = &'a Arc<Stream>> + 'a {
+    pub(super) fn streams_of<'a>(
+        &'a self,
+        at: &'a TopicPartition,
+    ) -> impl Iterator<Item = &'a Arc<Stream>> + 'a {
         self.worker.config.streams.iter().filter(|s| s.topics.iter().any(|t| **t == *at.topic))
     }
 
@@ -185,6 +183,7 @@ impl Joined {
     fn go_on(&mut self, opening: Opening) -> Result<(), Error> {
         let Opening { at, committed, loaded, since, .. } = opening;
         let from = loaded.iter().map(|(l, _)| l.from).min().unwrap_or(committed);
+        self.tell_former(&loaded);
         for (loaded, shown) in loaded {
             let metrics = self.worker.metrics.stream(&loaded.wanted.stream.name);
             let owned = Owned::new(loaded, metrics, shown, since);
@@ -204,6 +203,7 @@ impl Joined {
     fn drop_shards(&mut self, parts: &[TopicPartition]) {
         events::revoked(self.worker.number, parts);
         self.give_up_snapshot_of(parts);
+        self.forget_logs(parts);
         self.opening.retain(|opening| !parts.contains(&opening.at));
         self.shards.retain(|owned| !parts.contains(&owned.at));
         let mut trained_here = Vec::new();
@@ -224,19 +224,12 @@ impl Joined {
     /// Drops every shard and starts each again from what is committed.
     pub(super) fn recover(&mut self) -> Result<(), Error> {
         let shards = self.shards.iter().map(|owned| owned.at.clone());
-        let mut parts: Vec<TopicPartition> =
-            shards.chain(self.opening.iter().map(|o| o.at.clone())).collect();
+        let opening = self.opening.iter().map(|o| o.at.clone());
+        let mut parts: Vec<TopicPartition> = shards.chain(opening).chain(self.absent().cloned()).collect();
         parts.sort_unstable();
         parts.dedup();
-        self.give_up_snapshot_of(&parts);
-        self.shards.clear();
-        self.opening.clear();
         self.loader.forget_below(self.tickets + 1);
         self.uncommitted = 0;
-        if parts.is_empty() {
-            return Ok(());
-        }
-        let starts = self.starts(&parts)?;
-        self.open(&starts)
+        self.restart(&parts)
     }
 }

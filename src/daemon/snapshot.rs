@@ -53,6 +53,7 @@ impl Joined {
         let title = Title { stream: stream.name.clone(), at: owned.at.clone(), id };
         let facts = Facts {
             model: owned.shard.model(),
+            topic_id: owned.topic_id,
             shape: Shard::shape(&stream),
             series: owned.shard.series() as u64,
             created: now(),

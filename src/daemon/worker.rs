@@ -1,6 +1,7 @@
 use super::Error;
 use super::archive::Archive;
 use super::loader::{Desk, Loader};
+use super::logs::Logs;
 use super::models::Models;
 use super::owned::{Owned, Restoring};
 use super::publish::Publisher;
@@ -49,6 +50,7 @@ pub(super) struct Joined {
     pub shards: Vec<Owned>,
     /// Partitions whose shards are on their way back.
     pub opening: Vec<Opening>,
+    pub logs: Logs,
     pub tickets: u64,
     pub loader: Loader,
     pub archive: Archive,
@@ -74,6 +76,8 @@ impl Worker {
         topics.sort_unstable();
         topics.dedup();
         let link = Link::connect(&self.config, self.number, &topics)?;
+        let names = topics.iter().map(|topic| topic.as_str().into()).collect();
+        let known = link.topics(&names)?;
         let client = |kind: &str| self.metrics.kafka_client(&format!("{kind}-{}", self.number));
         let clients = [client("consumer"), client("producer")];
         let publisher = Publisher::new(self.number, self.board.clone());
@@ -91,6 +95,7 @@ impl Worker {
             link,
             shards: Vec::new(),
             opening: Vec::new(),
+            logs: Logs::new(&known),
             tickets: 0,
             cutting: None,
             due: BTreeMap::new(),
@@ -158,6 +163,7 @@ impl Joined {
             self.answer(event)?;
         }
         self.take_loaded()?;
+        self.look_at_logs()?;
         self.count_overtaken()?;
         if self.loader.has_panicked() || self.archive.has_panicked() {
             return Err(Error::Panicked);

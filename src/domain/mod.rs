@@ -35,6 +35,8 @@ pub use reading::{Reading, Values};
 pub use round::RoundScores;
 pub use rows::{Damaged, Rows, Take, put, put_bytes};
 pub use season::seasonal_age;
-pub use stream::{Generation, ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicPartition};
+pub use stream::{
+    Generation, ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicId, TopicPartition,
+};
 pub use time::{EventTime, Grid, Interval, OutOfRange};
 pub use transform::Transform;

@@ -1,3 +1,5 @@
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
 use std::sync::Arc;
 
@@ -48,6 +50,30 @@ impl fmt::Display for Partition {
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Which log a topic's name stands for: a topic that is deleted and made anew has another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicId(u128);
+
+impl TopicId {
+    /// `None` for 0, with which Kafka says that there is none.
+    pub fn new(bits: u128) -> Option<Self> {
+        (bits != 0).then_some(Self(bits))
+    }
+
+    /// What [`Display`](fmt::Display) writes; of nothing else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        Self::new(u128::from_be_bytes(bytes.try_into().ok()?))
+    }
+}
+
+/// As Kafka's own tools print it.
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&URL_SAFE_NO_PAD.encode(self.0.to_be_bytes()))
     }
 }
 
@@ -106,5 +132,22 @@ impl ModelVersion {
     /// What people write: the number or the name.
     pub fn parse(text: &str, stream: &StreamName) -> Option<Self> {
         text.parse().ok().map(Self).or_else(|| Self::named(text, stream))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_id_is_written_as_kafka_writes_it() {
+        // The one of Kafka's own documentation.
+        let text = "MkU3OEVBNTcwNTJENDM2Qg";
+        let id = TopicId::parse(text).unwrap();
+        assert_eq!(id, TopicId::new(u128::from_be_bytes(*b"2E78EA57052D436B")).unwrap());
+        assert_eq!(id.to_string(), text);
+        for other in ["", "AAAAAAAAAAAAAAAAAAAAAA", "MkU3OEVBNTcwNTJENDM2Qg==", "MkU3", "no id; at all"] {
+            assert_eq!(TopicId::parse(other), None, "{other}");
+        }
     }
 }

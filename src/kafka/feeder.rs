@@ -35,6 +35,7 @@ impl Feeder {
         payload: &[u8],
         time: Option<EventTime>,
     ) -> Result<(), Error> {
+        let payload = Some(payload);
         enqueue(&self.client, topic, partition, key, payload, &[], time).map_err(|e| Error::of("feeding", &e))
     }
 

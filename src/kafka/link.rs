@@ -6,8 +6,11 @@ use super::outbox::{Commit, Outbox};
 use super::record::Polled;
 use super::settings::{self, Identity};
 use super::statistics::LinkStatistics;
+use super::topics::{Topic, Topics};
 use crate::config::{Config, Guarantee};
 use crate::domain::{Offset, Partition, TopicPartition};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One worker's consumer and producer.
@@ -140,6 +143,26 @@ impl Link {
         self.member.note(at, note);
     }
 
+    /// What each of these names stands for now.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] after 30 seconds, [`Error::Refused`].
+    pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error> {
+        self.member.topics(names)
+    }
+
+    /// Says what a partition's topic is, from now on and until it is released. With another one under its
+    /// name [`commit`](Self::commit) aborts, so that nothing of one log is committed for the other.
+    pub fn reads(&mut self, at: TopicPartition, topic: Topic) {
+        self.member.reads(at, topic);
+    }
+
+    /// Partitions whose topic was found to be gone, another one, or there again, since the last call. A broker is asked
+    /// every few seconds; this never waits.
+    pub fn remade(&mut self) -> Vec<TopicPartition> {
+        self.member.remade()
+    }
+
     /// The ends of many partitions, asked from the brokers: two requests to each.
     ///
     /// # Errors
@@ -170,7 +193,21 @@ impl Link {
         payload: &[u8],
         headers: &[(&str, &[u8])],
     ) -> Result<(), Error> {
-        self.outbox.send(topic, partition, key, payload, headers)
+        self.outbox.send(topic, partition, key, Some(payload), headers)
+    }
+
+    /// As [`send`](Self::send), by the key, of a record that may have no payload: a tombstone stays one.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn forward(
+        &mut self,
+        topic: &str,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &[(&str, &[u8])],
+    ) -> Result<(), Error> {
+        self.outbox.send(topic, None, key, payload, headers)
     }
 
     /// Commits what was sent and, with it, where to go on reading. Whatever the outcome, the next

@@ -6,6 +6,7 @@ use super::error::{Error, is_refused};
 use super::offsets::ANSWER_TIMEOUT;
 use super::record::Polled;
 use super::standing::{Membership, Standing};
+use super::topics::Logs;
 use crate::domain::{Offset, TopicPartition};
 use crate::telemetry::ClientStatistics;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
@@ -29,6 +30,8 @@ const GROUP_TRIES: usize = 10;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Member {
+    /// Its questions end before the consumer does.
+    pub(super) logs: RefCell<Logs>,
     pub(super) consumer: BaseConsumer<MemberContext>,
     pub(super) brokers: String,
     membership: RefCell<Membership>,
@@ -51,6 +54,7 @@ impl Member {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|e| Error::of("subscribing", &e))?;
         Ok(Self {
+            logs: RefCell::default(),
             consumer,
             brokers: brokers.to_owned(),
             membership: RefCell::default(),
@@ -119,6 +123,7 @@ impl Member {
         // any more there is nothing to resume.
         let _ = self.consumer.resume(&list);
         self.notes.borrow_mut().retain(|at, _| !parts.contains(at));
+        self.reads_no_more(parts);
         context::remove(&self.consumer, &list).map_err(|e| Error::of("releasing partitions", &e))?;
         self.consumer.context().rebalances().owed.pop_front();
         Ok(())

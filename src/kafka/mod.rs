@@ -16,6 +16,7 @@
 //! | `member` | the consumer: polls, answers rebalances |
 //! | `standing` | whether the group still knows it |
 //! | `offsets` | its questions about offsets |
+//! | `topics` | which log each topic's name stands for |
 //! | `outbox` | the producer: sends, commits, aborts |
 //! | `consumer`, `producer` | what these two share with `tail` and `feeder` |
 //! | `link` | both as one |
@@ -40,6 +41,7 @@ mod statistics;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod topics;
 
 pub use admin::{Admin, Creation, TopicSpec};
 pub use context::Event;
@@ -52,3 +54,4 @@ pub use outbox::Commit;
 pub use record::{Headers, Polled, Record};
 pub use statistics::LinkStatistics;
 pub use tail::{Start, Tail};
+pub use topics::{Topic, Topics};

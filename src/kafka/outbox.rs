@@ -90,7 +90,7 @@ impl Outbox {
         topic: &str,
         partition: Option<Partition>,
         key: Option<&[u8]>,
-        payload: &[u8],
+        payload: Option<&[u8]>,
         headers: &[(&str, &[u8])],
     ) -> Result<(), Error> {
         if self.broken.is_some() {
@@ -103,7 +103,7 @@ impl Outbox {
         match enqueue(&self.client, topic, partition, key, payload, headers, None) {
             Ok(()) => Ok(()),
             Err(e) if e.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) => {
-                Err(Error::TooLarge { topic: topic.to_owned(), bytes: payload.len() })
+                Err(Error::TooLarge { topic: topic.to_owned(), bytes: payload.map_or(0, <[u8]>::len) })
             }
             Err(e) => match e.rdkafka_error_code() {
                 Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
@@ -164,10 +164,14 @@ impl Outbox {
         if let Err(e) = self.begin() {
             return self.doom(&e).map(Commit::Unknown);
         }
+        let question = member.ask_logs(positions);
         if !self.acknowledged(self.commit_timeout) {
             return Ok(Commit::Aborted(self.silence()));
         }
         let deadline = Instant::now() + self.commit_timeout;
+        if let Err(reason) = member.same_logs(question, deadline) {
+            return Ok(Commit::Aborted(reason));
+        }
         if !positions.is_empty() {
             let list = member.offsets(positions);
             loop {
@@ -206,10 +210,14 @@ impl Outbox {
         member: &Member,
         positions: &[(TopicPartition, Offset)],
     ) -> Result<Commit, Error> {
+        let question = member.ask_logs(positions);
         if !self.acknowledged(self.commit_timeout) {
             return Ok(Commit::Aborted(self.silence()));
         }
         if let Some(reason) = self.client.context().take_failure() {
+            return Ok(Commit::Aborted(reason));
+        }
+        if let Err(reason) = member.same_logs(question, Instant::now() + self.commit_timeout) {
             return Ok(Commit::Aborted(reason));
         }
         if positions.is_empty() {

@@ -48,17 +48,18 @@ pub(super) fn start(settings: &ClientConfig, brokers: &str, exactly_once: bool) 
     }
 }
 
-/// Hands a record to librdkafka, which copies it; waits for room while its queue is full.
+/// Hands a record to librdkafka, which copies it (no payload is a tombstone); waits for room while its queue is full.
 pub(super) fn enqueue(
     client: &Client,
     topic: &str,
     partition: Option<Partition>,
     key: Option<&[u8]>,
-    payload: &[u8],
+    payload: Option<&[u8]>,
     headers: &[(&str, &[u8])],
     time: Option<EventTime>,
 ) -> Result<(), KafkaError> {
-    let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).payload(payload);
+    let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
+    record.payload = payload;
     record.key = key;
     record.partition = partition.map(|p| p.0);
     record.timestamp = time.map(|t| t.as_micros().div_euclid(1_000));

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 /// How often librdkafka reports its statistics.
 const STATISTICS_INTERVAL_MS: &str = "5000";
+/// How often a client asks which partitions its topics have; new ones are found so late. librdkafka's own
+/// default is five minutes.
+const METADATA_INTERVAL_MS: &str = "30000";
 
 /// Properties that a producer knows and a consumer would warn about.
 const PRODUCER_ONLY: [&str; 24] = [
@@ -186,6 +189,7 @@ pub(super) fn glance(kafka: &Kafka) -> ClientConfig {
 fn base(kafka: &Kafka) -> ClientConfig {
     let mut c = ClientConfig::new();
     c.set("bootstrap.servers", &kafka.brokers)
+        .set("topic.metadata.refresh.interval.ms", METADATA_INTERVAL_MS)
         // The default of ten seconds is how long a worker would stand still after the broker is back.
         .set("reconnect.backoff.max.ms", "1000");
     c
@@ -248,6 +252,18 @@ mod tests {
         for client in [member, outbox] {
             assert_eq!(client.get("security.protocol"), Some("SSL"));
         }
+    }
+
+    #[test]
+    fn new_partitions_are_looked_for_twice_a_minute_unless_the_config_says_otherwise() {
+        let mut config = config("localhost:9092", "g");
+        let name = "topic.metadata.refresh.interval.ms";
+        let shipped =
+            |config: &Config| member(config, &Identity::of(&config.kafka, 0)).get(name).map(str::to_owned);
+        let millis: u64 = shipped(&config).unwrap().parse().unwrap();
+        assert!(millis <= 30_000, "{millis} ms, and the group has to move within the rest of a minute");
+        config.kafka.properties = vec![(name.into(), "120000".into())];
+        assert_eq!(shipped(&config).as_deref(), Some("120000"));
     }
 
     #[test]

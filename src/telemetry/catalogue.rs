@@ -61,7 +61,7 @@ catalogue! {
     READINGS = "readings_total", Counter, ["stream"],
         "Readings that were decoded, replayed ones not counted.";
     DISCARDED = "readings_discarded_total", Counter, ["stream", "reason"],
-        "Readings that were not stepped: duplicate, late, time_ahead, not_selected; or, in offsets, deleted before they were read: retention.";
+        "Readings that were not stepped: duplicate, late, time_ahead, not_selected; or, in offsets, deleted before they were read (retention), or before their answers were committed (topic_deleted).";
     VALUES_MISSING = "values_missing_total", Counter, ["stream", "reason"],
         "Values that are missing though something stands in their field, replayed ones not counted: marker, not_finite, unreadable.";
     FORECASTS = "forecasts_total", Counter, ["stream"],
@@ -112,6 +112,8 @@ catalogue! {
         "Mean compressed size of a series in those snapshots.";
     VIOLATIONS = "invariant_violations_total", Counter, ["stream", "invariant"],
         "How often something was otherwise than it must ever be; anything above 0 is a fault of the program.";
+    LOG_RESETS = "log_resets_total", Counter, ["stream", "reason"],
+        "Partitions that were not read on where the group had left them: recreated (the topic was deleted and made anew), truncated (the log ends before what was read), moved (another tool has set the group's offset).";
     FORECAST_ERROR = "forecast_error", Gauge, ["stream", "expert", "lead"],
         "Recent mean absolute error in units of each series' scale; what is emitted is the expert mixture.";
     SKILL = "skill", Gauge, ["stream", "expert", "lead"],

@@ -3,7 +3,7 @@
 
 use super::discards::DiscardedReading;
 use super::reason::{Ahead, Discard, Invariant, MissingValue};
-use crate::domain::{EventTime, ModelVersion, Offset, RoundScores, StreamName, TopicPartition};
+use crate::domain::{EventTime, ModelVersion, Offset, RoundScores, StreamName, TopicId, TopicPartition};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -93,10 +93,54 @@ pub fn restored(
         "shard restored");
 }
 
-/// The log no longer has, or not yet again, what comes next: what is committed, or what is read.
+/// The log no longer has what comes next: what is committed, or what is read.
 pub fn log_was_cut(shard: &TopicPartition, committed: Offset, low: Offset, high: Offset) {
     event!(warn, "log_was_cut", { %shard, committed = committed.0, low = low.0, high = high.0, },
         "offset {committed} comes next, but the log holds {low} to {high}: what lies between is lost");
+}
+
+/// A topic was deleted; its partitions wait until one of its name is made.
+pub fn topic_gone(worker: usize, partitions: &[TopicPartition]) {
+    let partitions = listed(partitions);
+    event!(warn, "topic_gone", { worker, partitions, },
+        "the topic of {partitions} was deleted: nothing is read of it until it is made anew");
+}
+
+/// All of the new one is answered, from `low` on. Of the former one `read` came next; what of it was read
+/// and not answered is `lost`, in offsets.
+pub fn topic_recreated(
+    shard: &TopicPartition,
+    former: TopicId,
+    now: Option<TopicId>,
+    read: Option<Offset>,
+    low: Offset,
+    lost: u64,
+) {
+    let now = now.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+    let read = read.map(|read| read.0);
+    event!(warn, "topic_recreated", { %shard, %former, now, read, low = low.0, lost, },
+        "{shard}: the topic was deleted and made anew (id {former}, now {now}): all of the new one is answered, \
+         from offset {low} on, and its series begin cold; {lost} offsets of the former one were read and not answered");
+}
+
+/// The log of the same topic ends before what was read: its newest records were lost.
+pub fn log_truncated(shard: &TopicPartition, committed: Offset, low: Offset, high: Offset) {
+    event!(warn, "log_truncated", { %shard, committed = committed.0, low = low.0, high = high.0, },
+        "{shard}: offset {committed} comes next, but the log ends before {high}, as after the election of a leader \
+         that was behind: it is read on at its end. What was written below offset {committed} in place of what was lost \
+         may have no answer");
+}
+
+/// The committed offset bears no note of ours, so another tool has set it.
+pub fn offset_moved(shard: &TopicPartition, committed: Offset) {
+    event!(warn, "offset_moved", { %shard, committed = committed.0, },
+        "{shard}: the group's offset was set by another tool: it is read on from {committed}");
+}
+
+/// A topic whose id has changed, or that is gone, was found out by a shard's records or by asking.
+pub fn log_in_doubt(worker: usize, partitions: &[TopicPartition], cause: &str) {
+    let partitions = listed(partitions);
+    event!(info, "log_in_doubt", { worker, partitions, cause, }, "{partitions}: {cause}; the log is looked at");
 }
 
 pub fn snapshot_taken(
@@ -212,7 +256,7 @@ pub fn discarded(stream: &StreamName, why: Discard, count: u64, first: &Discarde
     }
     match why {
         Discard::NotSelected => tell!(info),
-        Discard::Duplicate | Discard::Late | Discard::TimeAhead | Discard::Retention => tell!(warn),
+        _ => tell!(warn),
     }
 }
 

@@ -31,7 +31,8 @@ pub use logging::init_logging;
 pub use metrics::{Metrics, StreamShape};
 pub use pace::Pace;
 pub use reason::{
-    Ahead, Discard, Doubt, Eviction, Invariant, MissingValue, RoundOutcome, ShardState, TransactionOutcome,
+    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MissingValue, RoundOutcome, ShardState,
+    TransactionOutcome,
 };
 pub use shard::ShardMetrics;
 pub use showcase::{ExpertScore, Round, Scores, Showcase, ShownForecast, ShownTarget};

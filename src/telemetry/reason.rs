@@ -29,6 +29,20 @@ words! {
         NotSelected = "not_selected",
         /// Kafka had deleted its record before it could be read. Counted in offsets.
         Retention = "retention",
+        /// It was read, and its topic was deleted before its answer was committed. Counted in offsets.
+        TopicDeleted = "topic_deleted",
+    }
+}
+
+words! {
+    /// Why a partition is not read on where the group had left it.
+    LogReset {
+        /// Its topic was deleted and made anew under its name: all of the new one is answered.
+        Recreated = "recreated",
+        /// Its log ends before what was read: it is read on at its end.
+        Truncated = "truncated",
+        /// Another tool has set the group's offset: it is read on there.
+        Moved = "moved",
     }
 }
 
@@ -44,6 +58,7 @@ impl Discard {
                 "its time was ahead of its record's own and of what its partition's series agree on"
             }
             Self::NotSelected => "its series is not among those of `only`",
+            Self::TopicDeleted => "its topic was deleted before its answer was committed",
             Self::Retention => "its record was deleted before it could be read",
         }
     }

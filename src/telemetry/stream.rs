@@ -4,8 +4,8 @@ use super::events;
 use super::metrics::{counters, gauges, histograms, reals};
 use super::shard::Owners;
 use super::{
-    Ahead, Discard, DiscardedReading, Eviction, Invariant, MissingValue, Pace, RoundOutcome, ShardMetrics,
-    StreamShape,
+    Ahead, Discard, DiscardedReading, Eviction, Invariant, LogReset, MissingValue, Pace, RoundOutcome,
+    ShardMetrics, StreamShape,
 };
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
 use prometheus::{
@@ -48,6 +48,7 @@ struct Rest {
     missing_told: Vec<Pace>,
     evicted: Vec<IntCounter>,
     violations: Vec<IntCounter>,
+    log_resets: Vec<IntCounter>,
     rounds: Vec<IntCounter>,
     /// `[experts, leads]`
     error: Vec<Vec<Gauge>>,
@@ -86,6 +87,7 @@ pub(super) struct StreamFamilies {
     snapshot_failures: IntCounterVec,
     evicted: IntCounterVec,
     violations: IntCounterVec,
+    log_resets: IntCounterVec,
     error: GaugeVec,
     skill: GaugeVec,
     coverage: GaugeVec,
@@ -132,6 +134,7 @@ impl StreamFamilies {
             snapshot_failures: counters(r, &c::SNAPSHOT_FAILURES),
             evicted: counters(r, &c::EVICTED),
             violations: counters(r, &c::VIOLATIONS),
+            log_resets: counters(r, &c::LOG_RESETS),
             error: reals(r, &c::FORECAST_ERROR),
             skill: reals(r, &c::SKILL),
             coverage: reals(r, &c::COVERAGE),
@@ -191,6 +194,7 @@ impl StreamMetrics {
             missing_told: MissingValue::ALL.iter().map(|_| Pace::default()).collect(),
             evicted: words(&families.evicted, Eviction::ALL.iter().map(|e| e.as_str()).collect()),
             violations: words(&families.violations, Invariant::ALL.iter().map(|i| i.as_str()).collect()),
+            log_resets: words(&families.log_resets, LogReset::ALL.iter().map(|l| l.as_str()).collect()),
             rounds: words(&families.rounds, RoundOutcome::ALL.iter().map(|o| o.as_str()).collect()),
             error: grid(&families.error, shape.experts.clone()),
             skill: grid(&families.skill, shape.experts.clone()),
@@ -269,6 +273,10 @@ impl StreamMetrics {
 
     pub fn violated(&self, invariant: Invariant, times: u64) {
         self.rest.violations[invariant as usize].inc_by(times);
+    }
+
+    pub fn log_resets(&self, reason: LogReset) -> &IntCounter {
+        &self.rest.log_resets[reason as usize]
     }
 
     pub fn rounds(&self, outcome: RoundOutcome) -> &IntCounter {

@@ -156,7 +156,7 @@ fn whole_part() -> Vec<u8> {
     [[7; 32], [9; 32]].iter().for_each(|chunk| writer.push(chunk).expect("memory takes it"));
     let created = EventTime::from_micros(0).expect("a time of our days");
     writer
-        .finish(Facts { model: None, shape: Shard::shape(&stream()), series: 1, created })
+        .finish(Facts { model: None, topic_id: None, shape: Shard::shape(&stream()), series: 1, created })
         .expect("a manifest");
     let parts =
         futures::executor::block_on_stream(memory.list(None)).map(|meta| meta.expect("memory answers"));

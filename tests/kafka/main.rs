@@ -5,3 +5,4 @@ mod harness;
 mod models;
 #[path = "../support/mod.rs"]
 mod support;
+mod topics;

@@ -13,7 +13,8 @@ use tidecast::checkpoint::{
 };
 use tidecast::config::{Stream, from_toml};
 use tidecast::domain::{
-    EventTime, Forecast, Generation, ModelVersion, Offset, Partition, Reading, TopicPartition, Values,
+    EventTime, Forecast, Generation, ModelVersion, Offset, Partition, Reading, TopicId, TopicPartition,
+    Values,
 };
 use tidecast::engine::{Model, Shard};
 
@@ -47,6 +48,8 @@ struct Shelf {
     stream: Arc<Stream>,
     readings: Vec<Sensed>,
     shard: Shard,
+    /// The topic, as far as it is known.
+    topic_id: Option<TopicId>,
 }
 
 impl Shelf {
@@ -59,7 +62,7 @@ impl Shelf {
             shard.warm(usize::MAX).unwrap();
         }
         let store = Store::over(objects.clone());
-        Self { objects, store, stream, readings: sensed(5, 80, 1), shard }
+        Self { objects, store, stream, readings: sensed(5, 80, 1), shard, topic_id: None }
     }
 
     /// The shard goes on to `offset`.
@@ -83,6 +86,7 @@ impl Shelf {
         chunks.iter().for_each(|chunk| writer.push(chunk).unwrap());
         let facts = Facts {
             model: self.shard.model(),
+            topic_id: self.topic_id,
             shape: Shard::shape(&self.stream),
             series: self.shard.series() as u64,
             created: EventTime::from_micros(1_700_000_000_000_000).unwrap(),
@@ -97,7 +101,8 @@ impl Shelf {
         current: Option<&Model>,
     ) -> (Option<Recovered>, String) {
         let committed = Offset(committed);
-        let recovery = Recovery { store: &self.store, stream, at: &at(), committed, current };
+        let recovery =
+            Recovery { store: &self.store, stream, at: &at(), topic_id: self.topic_id, committed, current };
         let (found, log) = logged(|| recovery.newest().unwrap());
         if let Some(found) = &found {
             assert_eq!(found.violations.iter().next(), None);
@@ -156,6 +161,32 @@ fn keep_bundle(store: &Store, stream: &Stream, model: &Model) {
     let networks = networks(stream, model);
     let champion = Champion { version: model.version, networks, rounds: 1, facts: BTreeMap::new() };
     Bundles::new(store, &stream.name).keep(&champion).unwrap();
+}
+
+#[test]
+fn a_topic_that_was_made_anew_gets_no_snapshot_of_the_former_one() {
+    let mut shelf = Shelf::new(None);
+    shelf.go_to(0, 50);
+    // Of an older Tidecast, or of a broker that knows no ids.
+    shelf.keep(50);
+    shelf.topic_id = TopicId::new(7);
+    shelf.go_to(50, 100);
+    shelf.keep(100);
+    let stream = shelf.stream.clone();
+    let found = |shelf: &Shelf, committed| {
+        let (found, log) = shelf.recover(&stream, committed, None);
+        (found.map(|found| found.id.offset.0), log)
+    };
+    assert_eq!(found(&shelf, 200), (Some(100), String::new()));
+    shelf.topic_id = TopicId::new(8);
+    for committed in [200, 60] {
+        let (found, log) = found(&shelf, committed);
+        assert_eq!(found, Some(50), "what says nothing of its topic may be of this one");
+        let said = log.matches("\"event\":\"snapshot_passed_over\"").count();
+        assert!(said == 1 && log.contains("made anew since"), "{log}");
+    }
+    shelf.topic_id = None;
+    assert_eq!(found(&shelf, 200).0, Some(100));
 }
 
 #[test]
@@ -422,6 +453,7 @@ fn a_store_that_does_not_answer_is_an_error_and_not_an_empty_one() {
         store: &store,
         stream: &config.streams[0],
         at: &at(),
+        topic_id: None,
         committed: Offset(200),
         current: None,
     };

@@ -102,7 +102,7 @@ fn a_group_that_is_set_back_is_answered_again_from_there_and_nothing_else() {
     }
     // Between the snapshots, before the first of them, and not at all.
     case.set_group(&[(0, 60), (1, 20)]);
-    let (mut daemon, _) = case.daemon();
+    let (mut daemon, http) = case.daemon();
     let restored = wait_for(&mut daemon, "restored", ALL);
     let of = |partition| {
         let event = by_partition(&restored, partition);
@@ -113,6 +113,10 @@ fn a_group_that_is_set_back_is_answered_again_from_there_and_nothing_else() {
     assert!(snapshot.ends_with("-00000000000000000040") && (from, committed) == (40, 60), "{restored:?}");
     assert_eq!(of(1), ("none".to_owned(), 0, 20));
     assert_eq!((of(2).1, of(2).2), (80, 80));
+    let moved = events(&daemon, "offset_moved");
+    assert_eq!((moved.len(), &by_partition(&moved, 0)["committed"]), (2, &60.into()), "{moved:?}");
+    let counted = "tidecast_log_resets_total{reason=\"moved\",stream=\"setback\"}";
+    assert_eq!(metric(&http, counted), 2.0);
     let passed = events(&daemon, "snapshot_passed_over");
     assert_eq!(passed.len(), 3, "one ahead of partition 0, two of partition 1: {passed:?}");
     case.produce(40..50);

@@ -87,6 +87,7 @@ impl Worker {
                 store: &world.store,
                 stream: &plan.stream,
                 at: &at,
+                topic_id: None,
                 committed: Offset(committed),
                 current: None,
             };
@@ -200,6 +201,7 @@ impl Worker {
         let id = SnapshotId { offset: Offset(owned.committed), ..id };
         let facts = Facts {
             model: owned.shard.model(),
+            topic_id: None,
             shape: Shard::shape(&world.plan.stream),
             series: owned.shard.series() as u64,
             created: EventTime::from_micros(0).unwrap(),

@@ -34,6 +34,7 @@ pub fn id(generation: u32, offset: i64) -> SnapshotId {
 pub fn facts() -> Facts {
     Facts {
         model: Some(ModelVersion(12)),
+        topic_id: tidecast::domain::TopicId::new(7),
         shape: serde_json::json!({"cell": "lstm", "hidden": 32, "fields": ["kw", "outdoor"]}),
         series: 10_000,
         created: EventTime::from_micros(1_700_000_000_123_456).unwrap(),

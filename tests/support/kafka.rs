@@ -4,7 +4,7 @@
 
 use super::process::{Process, free_port, fresh_dir, write};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -169,6 +169,14 @@ impl Broker {
         }
     }
 
+    /// Stops it, takes a partition's log away, and starts it again: what a disk may lose.
+    pub fn lose_log(&mut self, topic: &str, partition: i32) {
+        self.stop();
+        let data = self.dir.path().join("data");
+        std::fs::remove_dir_all(data.join(format!("{topic}-{partition}"))).expect("the partition's log");
+        self.restart();
+    }
+
     fn format(&self) {
         let output = self
             .java(&["-Xshare:auto", "-XX:TieredStopAtLevel=1"], "kafka.tools.StorageTool")
@@ -275,6 +283,35 @@ pub fn create_topic(bootstrap: &str, name: &str, partitions: i32, settings: &[(&
         }
         assert!(Instant::now() < until, "{leaders} partitions of {name} have a leader");
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Deletes a topic and waits until the broker knows it no more.
+pub fn delete_topic(bootstrap: &str, name: &str) {
+    let admin: AdminClient<DefaultClientContext> = client(bootstrap).create().expect("an admin client");
+    let options = AdminOptions::new().operation_timeout(Some(REQUEST_LIMIT));
+    let deleted = block_on(admin.delete_topics(&[name], &options)).expect("delete a topic");
+    if let Err((name, code)) = &deleted[0] {
+        panic!("topic {name}: {code}");
+    }
+    let until = Instant::now() + REQUEST_LIMIT;
+    let is_there = || {
+        let found = admin.inner().fetch_metadata(Some(name), TRY_LIMIT);
+        found.is_ok_and(|m| m.topics().first().is_some_and(|topic| !topic.partitions().is_empty()))
+    };
+    while is_there() {
+        assert!(Instant::now() < until, "{name} is there still");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Lets a topic have so many partitions.
+pub fn add_partitions(bootstrap: &str, name: &str, partitions: usize) {
+    let admin: AdminClient<DefaultClientContext> = client(bootstrap).create().expect("an admin client");
+    let options = AdminOptions::new().operation_timeout(Some(REQUEST_LIMIT));
+    let made = block_on(admin.create_partitions(&[NewPartitions::new(name, partitions)], &options));
+    if let Err((name, code)) = &made.expect("add partitions")[0] {
+        panic!("topic {name}: {code}");
     }
 }
 

@@ -3,6 +3,7 @@
 mod delivery;
 mod membership;
 mod pausing;
+mod topics;
 
 use super::*;
 use crate::config::Config;

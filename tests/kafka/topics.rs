@@ -1,0 +1,423 @@
+//! What becomes of the source topics while the daemon runs: tombstones, more partitions, a topic that is
+//! deleted and made anew under its name.
+
+use crate::support::daemon::{Daemon, Settings, get};
+use crate::support::kafka::{
+    Broker, Record, add_partitions, client, create_models_topic, create_topic, delete_topic, read_committed,
+};
+use crate::support::process::{free_port, fresh_dir, write};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const PARTITIONS: i32 = 3;
+/// Readings of the topic that is made anew are so much later: they are told apart by their time.
+const ANEW: i64 = 10_000;
+
+/// Topics, group and config of one test.
+struct Case {
+    dir: tempfile::TempDir,
+    name: String,
+    http: String,
+    bootstrap: String,
+}
+
+impl Case {
+    /// `kafka` are lines of the section `kafka`.
+    fn new(name: &str, kafka: &str, partitions: i32) -> Self {
+        Self::with(name, kafka, "", partitions)
+    }
+
+    fn with(name: &str, kafka: &str, sections: &str, partitions: i32) -> Self {
+        Self::on(&Broker::shared().bootstrap(), name, kafka, sections, partitions)
+    }
+
+    fn on(bootstrap: &str, name: &str, kafka: &str, sections: &str, partitions: i32) -> Self {
+        let (dir, http) = (fresh_dir("topics"), format!("127.0.0.1:{}", free_port()));
+        for topic in ["in", "forecasts", "dead-letters"] {
+            create_topic(bootstrap, &format!("{name}.{topic}"), partitions, &[]);
+        }
+        create_models_topic(bootstrap, name);
+        let config = Settings {
+            brokers: bootstrap,
+            kafka: &format!("group = \"{name}\"\n{kafka}"),
+            http: &http,
+            store: &format!("file://{}", dir.path().join("store").display()),
+            sections: &format!("[log]\nformat = \"json\"\n[snapshots]\nevery = \"1s\"\n{sections}"),
+            name,
+            topic: &format!("{name}.in"),
+            stream: "horizon = 3\nwindow = 64\nmodel = { hidden = 4 }\ntraining = { enabled = false }",
+        }
+        .text();
+        write(dir.path(), "tidecast.toml", &config);
+        let (name, bootstrap) = (name.to_owned(), bootstrap.to_owned());
+        Self { dir, name, http, bootstrap }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.path().join("tidecast.toml")
+    }
+
+    fn daemon(&self) -> Daemon {
+        let mut daemon = Daemon::spawn(&self.config(), &[]);
+        daemon.wait_ready(&self.http, LIMIT);
+        daemon
+    }
+
+    fn topic(&self, kind: &str) -> String {
+        format!("{}.{kind}", self.name)
+    }
+
+    /// One reading at each of these hours for each of these partitions.
+    fn produce(&self, partitions: std::ops::Range<i32>, hours: std::ops::Range<i64>) {
+        let record = |partition: i32, hour: i64| {
+            let kw = 5.0 + f64::from(partition) + (hour as f64 / 24.0 * std::f64::consts::TAU).sin();
+            let (id, ts) = (format!("meter-{partition}"), 1_700_000_000 + hour * 3_600);
+            let value = format!("{{\"id\":\"{id}\",\"ts\":{ts},\"kw\":{kw:.3}}}");
+            (id, value, partition)
+        };
+        // A client of its own: one that has seen the topic before may take what it has seen for true.
+        let settings = [("enable.idempotence", "true"), ("linger.ms", "5")];
+        let mut config = client(&self.bootstrap);
+        for (key, value) in settings {
+            config.set(key, value);
+        }
+        let producer: BaseProducer = config.create().unwrap();
+        for (id, value, partition) in hours.flat_map(|hour| partitions.clone().map(move |p| record(p, hour)))
+        {
+            let topic = self.topic("in");
+            producer.send(BaseRecord::to(&topic).key(&id).payload(&value).partition(partition)).unwrap();
+        }
+        producer.flush(LIMIT).unwrap();
+        assert_eq!(producer.in_flight_count(), 0);
+    }
+
+    fn read(&self, kind: &str) -> Vec<Record> {
+        read_committed(&self.bootstrap, &self.topic(kind))
+    }
+
+    /// The hours of all forecasts' origins, by partition and offset of their readings, in their order.
+    fn answers(&self) -> BTreeMap<(i32, i64), Vec<i64>> {
+        let mut answers = BTreeMap::<_, Vec<i64>>::new();
+        for record in self.read("forecasts") {
+            let value: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+            let origin: jiff::Timestamp = value["origin"].as_str().unwrap().parse().unwrap();
+            let number = |name| header(&record, name).parse::<i64>().unwrap();
+            let at = (number("tidecast-source-partition") as i32, number("tidecast-source-offset"));
+            answers.entry(at).or_default().push(origin.as_second() / 3_600 - 1_700_000_000 / 3_600);
+        }
+        answers
+    }
+
+    /// Waits until there are so many forecasts, and then for whatever comes besides.
+    fn wait_answered(&self, daemon: &mut Daemon, count: usize) {
+        let until = Instant::now() + LIMIT;
+        let mut found = 0;
+        while found < count {
+            found = self.read("forecasts").len();
+            assert!(daemon.is_running(), "the daemon has ended:\n{}", daemon.log());
+            assert!(Instant::now() < until, "{found} of {count} answered:\n{}", daemon.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    }
+
+    /// The sum of a metric's series whose labels have this text.
+    fn metric(&self, name: &str, label: &str) -> f64 {
+        let (_, page) = get(&self.http, "/metrics").expect("the admin server answers");
+        let found = page.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        found.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
+    }
+
+    fn make_anew(&self, between: Duration) {
+        self.make_anew_with(between, PARTITIONS);
+    }
+
+    fn make_anew_with(&self, between: Duration, partitions: i32) {
+        delete_topic(&self.bootstrap, &self.topic("in"));
+        std::thread::sleep(between);
+        create_topic(&self.bootstrap, &self.topic("in"), partitions, &[]);
+    }
+
+    /// Each of the first `old` hours was answered in the former topic, and each of `new` in the new one:
+    /// once, at its offset.
+    fn assert_answered(&self, old: i64, new: i64, daemon: &Daemon) {
+        let answers = self.answers();
+        let mut wrong = Vec::new();
+        for at in (0..PARTITIONS).flat_map(|p| (0..old.max(new)).map(move |offset| (p, offset))) {
+            let wanted: Vec<i64> = [(at.1 < old).then_some(at.1), (at.1 < new).then_some(ANEW + at.1)]
+                .into_iter()
+                .flatten()
+                .collect();
+            let found = answers.get(&at).cloned().unwrap_or_default();
+            if found != wanted {
+                wrong.push((at, found, wanted));
+            }
+        }
+        let log = if wrong.is_empty() { String::new() } else { daemon.log() };
+        assert!(wrong.is_empty(), "source, hours found, hours wanted: {wrong:?}\n{log}");
+        let all = PARTITIONS as i64 * (old + new);
+        assert_eq!(answers.values().map(Vec::len).sum::<usize>() as i64, all);
+    }
+}
+
+fn header<'a>(record: &'a Record, name: &str) -> &'a str {
+    let found = record.headers.iter().find(|(key, _)| key == name);
+    let value = found.and_then(|(_, value)| value.as_deref()).unwrap_or_else(|| panic!("no header {name}"));
+    std::str::from_utf8(value).unwrap()
+}
+
+fn events(daemon: &Daemon, name: &str) -> Vec<Value> {
+    let log = daemon.log();
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["event"] == name).collect()
+}
+
+#[test]
+fn tombstones_are_counted_and_stay_tombstones() {
+    let case = Case::new("tombstones", "", 1);
+    case.produce(0..1, 0..5);
+    let producer: BaseProducer = client(&Broker::shared().bootstrap()).create().unwrap();
+    let topic = case.topic("in");
+    producer.send(BaseRecord::<str, [u8]>::to(&topic).key("gone").partition(0)).unwrap();
+    producer.send(BaseRecord::to(&topic).key("empty").payload("").partition(0)).unwrap();
+    producer.flush(LIMIT).unwrap();
+    case.produce(0..1, 5..10);
+    let mut daemon = case.daemon();
+    case.wait_answered(&mut daemon, 10);
+    let letters = case.read("dead-letters");
+    let found: Vec<_> = letters
+        .iter()
+        .map(|l| (l.key.as_deref().unwrap(), l.value.as_deref(), header(l, "tidecast-reason")))
+        .collect();
+    assert_eq!(found, [(&b"gone"[..], None, "empty"), (&b"empty"[..], Some(&b""[..]), "empty")]);
+    assert_eq!(case.metric("tidecast_dead_letters_total", "reason=\"empty\""), 2.0);
+    assert_eq!(daemon.terminate(LIMIT), 0);
+}
+
+fn new_partitions_are_found(name: &str, kafka: &str) {
+    let case = Case::new(name, kafka, 1);
+    let mut daemon = case.daemon();
+    case.produce(0..1, 0..5);
+    case.wait_answered(&mut daemon, 5);
+    add_partitions(&Broker::shared().bootstrap(), &case.topic("in"), 3);
+    case.produce(1..3, 0..5);
+    case.wait_answered(&mut daemon, 15);
+    assert_eq!(case.answers().len(), 15, "each once");
+    assert_eq!(daemon.terminate(LIMIT), 0);
+}
+
+/// The shipped default, with the time that it takes.
+#[test]
+fn new_partitions_are_found_within_a_minute() {
+    new_partitions_are_found("grows", "");
+}
+
+/// The broker finds them.
+#[test]
+fn new_partitions_are_found_under_kip_848() {
+    new_partitions_are_found("grows848", "group_protocol = \"consumer\"");
+}
+
+const CLASSIC: &str = "properties = { \"session.timeout.ms\" = \"6000\" }";
+const KIP_848: &str = "group_protocol = \"consumer\"";
+
+/// The topic is made anew beside a running daemon that has read 100 hours of three partitions; the new one
+/// gets `new` hours at once, and some later.
+fn made_anew(name: &str, kafka: &str, new: i64, between: Duration) {
+    let case = Case::new(name, kafka, PARTITIONS);
+    let mut daemon = case.daemon();
+    case.produce(0..PARTITIONS, 0..100);
+    let mut count = 100 * PARTITIONS as usize;
+    case.wait_answered(&mut daemon, count);
+    case.make_anew(between);
+    for (from, to) in [(0, new), (new, new + 10)] {
+        case.produce(0..PARTITIONS, ANEW + from..ANEW + to);
+        count += (to - from) as usize * PARTITIONS as usize;
+        case.wait_answered(&mut daemon, count);
+    }
+    case.assert_answered(100, new + 10, &daemon);
+    let told = events(&daemon, "topic_recreated");
+    assert_eq!(told.len(), PARTITIONS as usize, "{}", daemon.log());
+    for event in &told {
+        assert_ne!(event["former"], event["now"]);
+        assert_eq!(event["low"], 0);
+    }
+    let reset = case.metric("tidecast_log_resets_total", "reason=\"recreated\"");
+    assert_eq!(reset, f64::from(PARTITIONS));
+    assert_eq!(case.metric("tidecast_log_resets_total", ""), reset, "and nothing else is told");
+    // Who comes next knows which log is read; snapshots of the former one are of no use to it.
+    daemon.kill9();
+    let mut daemon = case.daemon();
+    case.produce(0..PARTITIONS, ANEW + new + 10..ANEW + new + 20);
+    case.wait_answered(&mut daemon, count + 10 * PARTITIONS as usize);
+    case.assert_answered(100, new + 20, &daemon);
+    assert_eq!(case.metric("tidecast_log_resets_total", ""), 0.0, "{}", daemon.log());
+    assert_eq!(daemon.terminate(LIMIT), 0);
+}
+
+#[test]
+fn a_topic_that_is_made_anew_and_shorter_is_read_from_its_beginning() {
+    made_anew("shorter", CLASSIC, 30, Duration::ZERO);
+}
+
+#[test]
+fn a_topic_that_is_made_anew_and_longer_is_read_from_its_beginning() {
+    made_anew("longer", CLASSIC, 150, Duration::ZERO);
+}
+
+#[test]
+fn a_topic_that_is_made_anew_and_equally_long_is_read_from_its_beginning() {
+    made_anew("equal", CLASSIC, 100, Duration::ZERO);
+}
+
+#[test]
+fn a_topic_that_is_made_anew_is_read_under_kip_848_too() {
+    made_anew("shorter848", KIP_848, 30, Duration::ZERO);
+    made_anew("longer848", KIP_848, 150, Duration::ZERO);
+}
+
+#[test]
+fn a_topic_that_is_gone_for_a_while_is_waited_for() {
+    made_anew("pause", CLASSIC, 30, Duration::from_secs(8));
+    made_anew("pause848", KIP_848, 150, Duration::from_secs(8));
+}
+
+/// Between two replicas of two workers each; partitions move with the topic's end and with its return.
+#[test]
+fn a_topic_that_is_made_anew_is_read_by_whoever_has_its_partitions() {
+    for (name, kafka, new) in [("shared", CLASSIC, 150), ("shared848", KIP_848, 30)] {
+        let case = Case::with(name, kafka, "[daemon]\nworkers = 2", PARTITIONS);
+        let mut daemon = case.daemon();
+        let other = std::fs::read_to_string(case.config()).unwrap();
+        let other = other.replace(&case.http, &format!("127.0.0.1:{}", free_port()));
+        let mut other = Daemon::spawn(&write(case.dir.path(), "other.toml", &other), &[]);
+        case.produce(0..PARTITIONS, 0..100);
+        case.wait_answered(&mut daemon, 100 * PARTITIONS as usize);
+        case.make_anew(Duration::from_secs(1));
+        case.produce(0..PARTITIONS, ANEW..ANEW + new);
+        case.wait_answered(&mut daemon, (100 + new as usize) * PARTITIONS as usize);
+        case.assert_answered(100, new, &daemon);
+        let told = events(&daemon, "topic_recreated").len() + events(&other, "topic_recreated").len();
+        assert!(told >= PARTITIONS as usize, "{}\n{}", daemon.log(), other.log());
+        assert_eq!(daemon.terminate(LIMIT), 0);
+        assert_eq!(other.terminate(LIMIT), 0);
+    }
+}
+
+/// Nobody is there when it is made anew, and the broker deletes the group's offsets with it.
+#[test]
+fn a_topic_that_was_made_anew_meanwhile_is_told_at_the_start() {
+    let case = Case::new("meanwhile", CLASSIC, PARTITIONS);
+    let mut daemon = case.daemon();
+    case.produce(0..PARTITIONS, 0..100);
+    case.wait_answered(&mut daemon, 100 * PARTITIONS as usize);
+    assert_eq!(daemon.terminate(LIMIT), 0);
+    case.make_anew(Duration::ZERO);
+    case.produce(0..PARTITIONS, ANEW..ANEW + 150);
+    let mut daemon = case.daemon();
+    case.wait_answered(&mut daemon, 250 * PARTITIONS as usize);
+    case.assert_answered(100, 150, &daemon);
+    assert_eq!(events(&daemon, "topic_recreated").len(), PARTITIONS as usize, "{}", daemon.log());
+    let reset = case.metric("tidecast_log_resets_total", "reason=\"recreated\"");
+    assert_eq!(reset, f64::from(PARTITIONS));
+    assert_eq!(daemon.terminate(LIMIT), 0);
+}
+
+/// What it had read and not committed of the former one can't be answered any more, and is counted.
+#[test]
+fn a_topic_that_is_deleted_in_the_midst_of_its_records_costs_nothing_of_the_new_one() {
+    for (name, kafka) in [("midst", CLASSIC), ("midst848", KIP_848)] {
+        let case = Case::new(name, kafka, PARTITIONS);
+        let mut daemon = case.daemon();
+        case.produce(0..PARTITIONS, 0..3_000);
+        case.wait_answered(&mut daemon, 1);
+        case.make_anew(Duration::ZERO);
+        case.produce(0..PARTITIONS, ANEW..ANEW + 150);
+        let until = Instant::now() + LIMIT;
+        let of_new = || {
+            let all =
+                case.answers().into_iter().flat_map(|(at, hours)| hours.into_iter().map(move |h| (at, h)));
+            let mut found: Vec<_> = all.filter(|(_, hour)| *hour >= ANEW).collect();
+            found.sort_unstable();
+            found
+        };
+        while of_new().len() < 150 * PARTITIONS as usize {
+            assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let wanted: Vec<_> =
+            (0..PARTITIONS).flat_map(|p| (0..150).map(move |offset| ((p, offset), ANEW + offset))).collect();
+        assert_eq!(of_new(), wanted, "{}", daemon.log());
+        let answers = case.answers();
+        let old = |at: &(i32, i64), hours: &Vec<i64>| hours.iter().filter(|h| **h == at.1).count();
+        assert!(answers.iter().all(|(at, hours)| old(at, hours) <= 1), "the former one's at most once");
+        assert_eq!(events(&daemon, "topic_recreated").len(), PARTITIONS as usize, "{}", daemon.log());
+        assert_eq!(daemon.terminate(LIMIT), 0);
+    }
+}
+
+/// Partitions that are no more wait, and those that are more are found.
+#[test]
+fn a_topic_that_is_made_anew_with_other_partitions_is_read() {
+    for (name, kafka, partitions) in [
+        ("fewer", CLASSIC, 1),
+        ("fewer848", KIP_848, 1),
+        ("more", "properties = { \"topic.metadata.refresh.interval.ms\" = \"2000\" }", 5),
+        ("more848", KIP_848, 5),
+    ] {
+        let case = Case::new(name, kafka, PARTITIONS);
+        let mut daemon = case.daemon();
+        case.produce(0..PARTITIONS, 0..100);
+        case.wait_answered(&mut daemon, 100 * PARTITIONS as usize);
+        case.make_anew_with(Duration::ZERO, partitions);
+        case.produce(0..partitions, ANEW..ANEW + 150);
+        case.wait_answered(&mut daemon, 100 * PARTITIONS as usize + 150 * partitions as usize);
+        let mut new: Vec<_> = case
+            .answers()
+            .into_iter()
+            .flat_map(|(at, hours)| {
+                hours.into_iter().filter(|hour| *hour >= ANEW).map(move |hour| (at, hour))
+            })
+            .collect();
+        new.sort_unstable();
+        let wanted: Vec<_> =
+            (0..partitions).flat_map(|p| (0..150).map(move |offset| ((p, offset), ANEW + offset))).collect();
+        assert_eq!(new, wanted, "{}", daemon.log());
+        assert_eq!(daemon.terminate(LIMIT), 0);
+    }
+}
+
+/// The same topic, whose broker has lost all that it had.
+#[test]
+fn a_log_that_has_lost_its_end_is_told_and_read_on() {
+    let mut broker = Broker::start();
+    let case = Case::on(&broker.bootstrap(), "truncated", CLASSIC, "", 1);
+    let mut daemon = case.daemon();
+    case.produce(0..1, 0..100);
+    case.wait_answered(&mut daemon, 100);
+    broker.lose_log(&case.topic("in"), 0);
+    case.produce(0..1, ANEW..ANEW + 30);
+    let until = Instant::now() + LIMIT;
+    while events(&daemon, "log_truncated").is_empty() {
+        assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let told = &events(&daemon, "log_truncated")[0];
+    assert_eq!((&told["committed"], &told["low"]), (&100.into(), &0.into()));
+    assert_eq!(case.metric("tidecast_log_resets_total", "reason=\"truncated\""), 1.0);
+    case.produce(0..1, ANEW + 30..ANEW + 60);
+    let later =
+        || -> Vec<i64> { case.answers().into_values().flatten().filter(|hour| *hour >= ANEW + 30).collect() };
+    while later().len() < 30 {
+        assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(later(), (ANEW + 30..ANEW + 60).collect::<Vec<_>>(), "{}", daemon.log());
+    assert!(events(&daemon, "topic_recreated").is_empty());
+    assert_eq!(daemon.terminate(LIMIT), 0);
+}
