@@ -561,6 +561,8 @@ fn a_wrong_field_is_told_with_what_is_allowed() {
         assert!(found.iter().any(|f| f.starts_with(wanted)), "no {wanted:?} in\n{}", found.join("\n"));
     }
     assert_eq!(found.len(), expected.len(), "{}", found.join("\n"));
+    let found = faults(&format!("{LEAST}fields = {{ time = [\"/date\", \"@timestamp\"] }}"));
+    assert!(found.len() == 1 && found[0].contains("has \"@timestamp\" in a list"), "{found:?}");
     let formats =
         |format: &str| faults(&format!("{LEAST}fields = {{ time_format = \"{format}\" }}")).join("\n");
     assert!(formats("iso").contains(

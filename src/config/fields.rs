@@ -144,7 +144,12 @@ fn sources(s: &mut Section<'_>, name: &str, default: &str, levels: usize) -> Vec
     };
     let all = || items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
     match all().filter(|texts| (1..=PLACES_MAX).contains(&texts.len())) {
-        Some(texts) => texts.into_iter().map(|text| parse(s, name, text.trim(), levels)).collect(),
+        Some(texts) => {
+            if texts.len() > 1 && texts.iter().any(|text| text.trim() == "@timestamp") {
+                s.fault(name, "has \"@timestamp\" in a list, which is a whole time and no part of anything");
+            }
+            texts.into_iter().map(|text| parse(s, name, text.trim(), levels)).collect()
+        }
         None => {
             s.fault(
                 name,
