@@ -18,10 +18,10 @@ const AGREE: f32 = 0.75;
 const MOST: u8 = 3;
 /// A step is that of a season ago within this share of the distance from the forecast.
 const SAME_STEP: f32 = 0.5;
-/// Of an outlier so many intervals' widths count; of one that lies further away than the first number of
-/// widths less and less, and of one beyond the second the least.
-const COUNTS: [f32; 2] = [1.0, 0.6];
-const FURTHER: [f32; 2] = [2.0, 4.0];
+/// Of an outlier one interval's width counts, of one that lies further away less and less, and of one that
+/// lies so many widths away, or further, this much of it.
+const FURTHEST: f32 = 4.0;
+const COUNTS: f32 = 0.5;
 
 /// What is believed of a reading. The words are those of Chen and Liu (1993), "Joint Estimation of Model
 /// Parameters and Outlier Effects in Time Series"; the clip is that of Gelper, Fried and Croux (2010),
@@ -77,7 +77,7 @@ pub struct Expected {
 /// | the reading | what is believed |
 /// | --- | --- |
 /// | lies within its interval's width of the forecast | the reading |
-/// | lies further away, alone | the forecast, moved towards it by the interval's width, or by 0.6 of it where it lies four widths away: [`Belief::Clipped`] |
+/// | lies further away, alone | the forecast, moved towards it by the interval's width, or by half of it where it lies four widths away: [`Belief::Clipped`] |
 /// | the same, and the series made the same step a season ago | the reading |
 /// | the second in a row, and it agrees with the first; or the third in a row | the reading; where the series has not been lately it is a level shift: [`Belief::Shift`] |
 /// | follows a shift within 8 readings, and lies where the series came from | the former level: [`Belief::Back`] |
@@ -185,8 +185,8 @@ impl Row {
             return Belief::Whole;
         }
         // Without a width everything lies at the far end.
-        let beyond = ((far / expected.width - FURTHER[0]) / (FURTHER[1] - FURTHER[0])).clamp(0.0, 1.0);
-        let most = (COUNTS[0] + beyond * (COUNTS[1] - COUNTS[0])) * expected.width;
+        let beyond = ((far / expected.width - 1.0) / (FURTHEST - 1.0)).clamp(0.0, 1.0);
+        let most = (1.0 - beyond * (1.0 - COUNTS)) * expected.width;
         Belief::Clipped(expected.point + distance.clamp(-most, most))
     }
 }

@@ -64,6 +64,8 @@ catalogue! {
         "Readings that were not stepped: duplicate, late, time_ahead, not_selected; or, in offsets, deleted before they were read (retention), or before their answers were committed (topic_deleted).";
     VALUES_MISSING = "values_missing_total", Counter, ["stream", "reason"],
         "Values that are missing though something stands in their field, replayed ones not counted: marker, not_finite, unreadable.";
+    VALUES_DOUBTED = "values_doubted_total", Counter, ["stream", "reason"],
+        "Targets of readings that were not taken as they came, replayed ones not counted: outlier, level_shift.";
     FORECASTS = "forecasts_total", Counter, ["stream"],
         "Forecasts handed to the producer.";
     THINNED = "readings_thinned_total", Counter, ["stream"],

@@ -2,7 +2,7 @@
 //! rarer; nothing logs per reading.
 
 use super::discards::DiscardedReading;
-use super::reason::{Ahead, Discard, Invariant, MissingValue};
+use super::reason::{Ahead, Discard, Doubt, Invariant, MissingValue};
 use crate::domain::{EventTime, ModelVersion, Offset, RoundScores, StreamName, TopicId, TopicPartition};
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -258,6 +258,22 @@ pub fn discarded(stream: &StreamName, why: Discard, count: u64, first: &Discarde
         Discard::NotSelected => tell!(info),
         _ => tell!(warn),
     }
+}
+
+/// Targets of readings that were not taken as they came: how many since this was last told of, and one of them.
+pub fn values_doubted(
+    stream: &StreamName,
+    reason: Doubt,
+    count: u64,
+    (series, target, time): (&str, &str, EventTime),
+    [value, expected]: [f64; 2],
+) {
+    let (word, what) = match reason {
+        Doubt::Outlier => (reason.as_str(), "lay far from their forecasts and count for less"),
+        Doubt::LevelShift => (reason.as_str(), "showed that a series has moved to another level"),
+    };
+    event!(info, "values_doubted", { %stream, count, reason = word, series, target, %time, value, expected, },
+        "{count} values {what}, as {target} of {series} at {time}: {value} for {expected}");
 }
 
 /// Values that are missing though something stands in their fields: how many since this was last told of,

@@ -4,7 +4,7 @@ use super::events;
 use super::metrics::{counters, gauges, histograms, reals};
 use super::shard::Owners;
 use super::{
-    Ahead, Discard, DiscardedReading, Eviction, Invariant, LogReset, MissingValue, Pace, RoundOutcome,
+    Ahead, Discard, DiscardedReading, Doubt, Eviction, Invariant, LogReset, MissingValue, Pace, RoundOutcome,
     ShardMetrics, StreamShape,
 };
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
@@ -46,6 +46,8 @@ struct Rest {
     missing: Vec<IntCounter>,
     /// How often the log tells of missing values, by reason.
     missing_told: Vec<Pace>,
+    doubted: Vec<IntCounter>,
+    doubted_told: Vec<Pace>,
     evicted: Vec<IntCounter>,
     violations: Vec<IntCounter>,
     log_resets: Vec<IntCounter>,
@@ -73,6 +75,7 @@ pub(super) struct StreamFamilies {
     discarded: IntCounterVec,
     ahead: IntCounterVec,
     missing: IntCounterVec,
+    doubted: IntCounterVec,
     forecasts: IntCounterVec,
     thinned: IntCounterVec,
     aggregated: IntCounterVec,
@@ -120,6 +123,7 @@ impl StreamFamilies {
             discarded: counters(r, &c::DISCARDED),
             ahead: counters(r, &c::AHEAD),
             missing: counters(r, &c::VALUES_MISSING),
+            doubted: counters(r, &c::VALUES_DOUBTED),
             forecasts: counters(r, &c::FORECASTS),
             thinned: counters(r, &c::THINNED),
             aggregated: counters(r, &c::AGGREGATED),
@@ -191,6 +195,8 @@ impl StreamMetrics {
             discards: Discards::default(),
             ahead: words(&families.ahead, Ahead::ALL.iter().map(|a| a.as_str()).collect()),
             missing: words(&families.missing, MissingValue::ALL.iter().map(|m| m.as_str()).collect()),
+            doubted: words(&families.doubted, Doubt::ALL.iter().map(|d| d.as_str()).collect()),
+            doubted_told: Doubt::ALL.iter().map(|_| Pace::default()).collect(),
             missing_told: MissingValue::ALL.iter().map(|_| Pace::default()).collect(),
             evicted: words(&families.evicted, Eviction::ALL.iter().map(|e| e.as_str()).collect()),
             violations: words(&families.violations, Invariant::ALL.iter().map(|i| i.as_str()).collect()),
@@ -260,6 +266,15 @@ impl StreamMetrics {
 
     pub fn missing(&self, reason: MissingValue) -> &IntCounter {
         &self.rest.missing[reason as usize]
+    }
+
+    pub fn doubted(&self, reason: Doubt) -> &IntCounter {
+        &self.rest.doubted[reason as usize]
+    }
+
+    /// Holds the log back from telling of each value that is doubted.
+    pub fn doubted_told(&self, reason: Doubt) -> &Pace {
+        &self.rest.doubted_told[reason as usize]
     }
 
     /// Holds the log back from telling of each missing value.

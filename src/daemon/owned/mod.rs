@@ -1,3 +1,5 @@
+mod accounts;
+
 use super::Error;
 use super::dead_letter::DeadLetters;
 use super::loader::{Loaded, Wanted};
@@ -5,16 +7,12 @@ use super::models::Standing;
 use crate::checkpoint::SnapshotId;
 use crate::codec::{Decoder, Encoder, headers};
 use crate::config::Stream;
-use crate::domain::{
-    AnomalyKind, EventTime, Forecast, ModelVersion, Offset, StreamName, TopicId, TopicPartition,
-};
-use crate::engine::{Accounts, Discarded, Offered, RanAhead, Shard};
+use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, TopicId, TopicPartition};
+use crate::engine::{Offered, RanAhead, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::series::{Holding, Slot};
-use crate::telemetry::{
-    Ahead, Discard, DiscardedReading, Eviction, MissingValue, ShardMetrics, ShardState, StreamMetrics,
-    Violations, events,
-};
+use crate::telemetry::{Discard, ShardMetrics, ShardState, StreamMetrics, events};
+use accounts::note_violations;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -301,76 +299,6 @@ impl Owned {
         Ok(taken as usize)
     }
 
-    /// Counts the values that were missing, and tells of them once in a while.
-    fn note_missing(&mut self) {
-        let Some(missing) = self.decoder.take_missing() else { return };
-        for why in MissingValue::ALL.iter().copied() {
-            let count = missing.count(why);
-            self.metrics.missing(why).inc_by(count);
-            if let Some(example) = missing.example(why)
-                && let Some(count) = self.metrics.missing_told(why).let_through(count, Instant::now())
-            {
-                let example = (&*example.field, &*example.series, &*example.text);
-                events::values_missing(&self.shard.stream().name, why, count, example);
-            }
-        }
-    }
-
-    /// Moves what became of the readings into the metrics.
-    fn account(&mut self) {
-        let accounts = self.shard.take_accounts();
-        self.metrics.thinned.inc_by(accounts.thinned);
-        self.metrics.aggregated.inc_by(accounts.aggregated);
-        if Discard::ALL.iter().any(|why| accounts.discarded(*why) > 0) {
-            self.note_discards(&accounts);
-        }
-        for why in Eviction::ALL {
-            self.metrics.evicted(*why).inc_by(accounts.evicted(*why));
-        }
-        for what in Ahead::ALL {
-            self.metrics.ahead(*what).inc_by(accounts.was_ahead(*what));
-        }
-        self.tell_ahead(&accounts);
-        if let Some(found) = self.shard.take_drift()
-            && self.restoring.is_none()
-        {
-            self.drifted = true;
-            self.metrics.drifts(found.kind.name()).inc();
-            events::drift(&self.shard.stream().name, &self.at, found.kind.name(), found.change);
-        }
-        let violations = self.shard.take_violations();
-        note_violations(&self.shard.stream().name, &self.at, &self.metrics, &violations);
-    }
-
-    /// Counts what was discarded, and has the log tell of it.
-    fn note_discards(&self, accounts: &Accounts) {
-        for why in Discard::ALL {
-            self.metrics.discard(*why, accounts.discarded(*why), || {
-                let Discarded { series, time, offset } = accounts.example(*why)?.clone();
-                let (series, shard, offset) = (series.into(), self.at.clone(), Offset(offset));
-                Some(DiscardedReading { series, time, shard, offset })
-            });
-        }
-        self.metrics.tell_discards(Instant::now());
-    }
-
-    /// Tells of readings that ran ahead, now and then.
-    fn tell_ahead(&mut self, accounts: &Accounts) {
-        if let Some(first) = accounts.first_ahead() {
-            let count = Ahead::ALL.iter().map(|what| accounts.was_ahead(*what)).sum::<u64>();
-            self.ahead.get_or_insert_with(|| (0, first.clone())).0 += count;
-        }
-        if self.told_ahead.is_some_and(|told| told.elapsed() < TELL_AHEAD) {
-            return;
-        }
-        if let Some((count, first)) = self.ahead.take() {
-            self.told_ahead = Some(Instant::now());
-            let RanAhead { what, series, time, agreed } = first;
-            let name = &self.shard.stream().name;
-            events::time_ahead(name, &self.at, count, what, &series, (time, agreed));
-        }
-    }
-
     /// Brings in the model that should serve, when it isn't the one that does, or lets the experts serve
     /// alone. A shard without readings has nothing to warm from and takes it at once.
     pub fn follow(&mut self, standing: &Standing) -> Result<(), Error> {
@@ -380,12 +308,5 @@ impl Owned {
             _ => {}
         }
         Ok(())
-    }
-}
-
-fn note_violations(stream: &StreamName, at: &TopicPartition, metrics: &StreamMetrics, found: &Violations) {
-    for (invariant, times) in found.iter() {
-        metrics.violated(invariant, times);
-        events::invariant_violated(stream, at, invariant, times);
     }
 }
