@@ -11,6 +11,7 @@ mod alarms;
 mod cells;
 mod cut;
 mod intake;
+mod learn;
 mod mixture;
 mod network;
 mod rounds;

@@ -215,3 +215,65 @@ impl Rows for Outliers {
 
 const UNSEEN: Row =
     Row { doubted: 0.0, last: 0.0, shift: 0.0, since_shift: u16::MAX, in_a_row: 0, trusted: 0 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expected(value: f32, width: f32) -> Expected {
+        Expected { point: 0.0, width, is_new: value.abs() > 5.0, back: None, readings: 100 }
+    }
+
+    fn judge(outliers: &mut Outliers, value: f32) -> Belief {
+        outliers.judge(0, 0, value, &expected(value, 1.0), |_| false)
+    }
+
+    fn outliers() -> Outliers {
+        let mut outliers = Outliers::new(1);
+        outliers.grow(1);
+        outliers
+    }
+
+    #[test]
+    fn one_is_doubted_and_a_second_that_agrees_is_a_shift() {
+        let mut outliers = outliers();
+        assert_eq!(judge(&mut outliers, 0.9), Belief::Whole);
+        assert_eq!(judge(&mut outliers, 100.0), Belief::Clipped(0.5));
+        assert_eq!(judge(&mut outliers, 0.0), Belief::Whole);
+        assert_eq!(judge(&mut outliers, 100.0), Belief::Clipped(0.5));
+        assert_eq!(judge(&mut outliers, 90.0), Belief::Shift);
+    }
+
+    #[test]
+    fn where_a_series_has_been_the_second_is_believed_as_it_is() {
+        let mut outliers = outliers();
+        assert!(matches!(judge(&mut outliers, 4.0), Belief::Clipped(_)));
+        assert_eq!(judge(&mut outliers, 3.5), Belief::Whole);
+    }
+
+    #[test]
+    fn of_three_in_a_row_one_is_believed() {
+        let mut outliers = outliers();
+        assert!(matches!(judge(&mut outliers, 1e15), Belief::Clipped(_)));
+        assert!(matches!(judge(&mut outliers, -1e3), Belief::Clipped(_)));
+        assert_eq!(judge(&mut outliers, 1e9), Belief::Shift);
+    }
+
+    #[test]
+    fn a_shift_is_taken_back_at_once() {
+        let mut outliers = outliers();
+        judge(&mut outliers, 100.0);
+        judge(&mut outliers, 100.0);
+        let back = Expected { back: Some(100.0), ..expected(-99.0, 1.0) };
+        assert_eq!(outliers.judge(0, 0, -99.0, &back, |_| false), Belief::Back);
+    }
+
+    #[test]
+    fn a_step_of_a_season_ago_is_believed_alone() {
+        let mut outliers = outliers();
+        assert_eq!(
+            outliers.judge(0, 0, 100.0, &expected(100.0, 1.0), |distance| distance > 40.0),
+            Belief::Whole
+        );
+    }
+}

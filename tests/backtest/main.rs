@@ -3,6 +3,7 @@
 
 mod discards;
 mod files;
+mod levels;
 mod tables;
 
 use serde_json::Value;
@@ -108,7 +109,7 @@ fn errors(path: &Path) -> (HashMap<(usize, usize), Vec<f64>>, f64) {
         let number = |at: usize| row[at].parse::<f64>().unwrap();
         let value: f64 = format!("{:.4}", value(series, hour)).parse().unwrap();
         errors.entry((series, lead)).or_default().push((value - number(5)).abs());
-        inside += f64::from(u8::from(number(6) < value && value <= number(8)));
+        inside += f64::from(u8::from(number(6) <= value && value <= number(8)));
         n += 1.0;
     }
     (errors, inside / n)

@@ -68,3 +68,16 @@ fn what_all_series_share_drifts_and_one_broken_sensor_does_not() {
     assert!(!found(&readings(12, |s, h, v| if s == 3 && h > 600 { 40.0 * noise(1, h as u64) } else { v })));
     assert!(found(&readings(12, |s, h, v| if h > 600 { v + 2.0 * noise(s as u64, h as u64) } else { v })));
 }
+
+/// The reading that begins it is a spike, and the third after it says that it was a shift: nothing else.
+#[test]
+fn a_step_after_a_long_calm_is_told_once() {
+    let steps = readings(1, |_, h, _| if h < 300 { 5.0 } else { 25.0 });
+    let bench = run(&steps, "horizon = 5\nseasons = []\ncalendar = []\ntraining = { enabled = false }");
+    let alarms: Vec<_> = (0..HOURS as usize)
+        .filter(|h| bench.answers[*h].2.anomaly.is_above(0.99))
+        .map(|h| (h, bench.answers[h].2.anomaly.kind))
+        .collect();
+    assert_eq!(alarms, [(300, Some(AnomalyKind::Spike)), (303, Some(AnomalyKind::Shift))]);
+    assert!((302..HOURS as usize).all(|h| (bench.answers[h].2.targets[0].yhat[0] - 25.0).abs() < 0.1));
+}

@@ -1,10 +1,11 @@
 //! What of a reading is believed: no series is ever stuck, a lone wild reading harms nothing, and a second
 //! one that agrees with it is a new level. Over generated histories, through the whole engine.
 
-use crate::support::stream::{Bench, Sensed, hour, noise, stream};
+use crate::support::stream::{Bench, Sensed, hour, noise, restored, stream};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidecast::domain::Transform;
+use tidecast::telemetry::Doubt;
 
 const SEASON: usize = 24;
 /// What every stream of these tests has, with 90 % intervals.
@@ -312,5 +313,111 @@ fn show(setup: &Setup, table: &Table) {
             found.later / found.histories,
             found.example
         );
+    }
+}
+
+/// The widths of a constant series' intervals are nothing beside what it does next, and not there for ever.
+#[test]
+fn a_constant_series_has_a_tight_interval_and_no_frozen_one() {
+    let mut rng = ChaCha8Rng::seed_from_u64(201);
+    for _ in 0..200 {
+        let before = KINDS[rng.random_range(0..3)];
+        let (noisy, calm) = (rng.random_range(24..200), rng.random_range(100..1_500));
+        let (scale, seed) = (10f64.powi(rng.random_range(-9..=9)), rng.random());
+        let shape = |i: usize| match before {
+            Kind::Constant => 0.0,
+            Kind::Noise => noise(seed, i as u64),
+            _ => 3.0 * (std::f64::consts::TAU * i as f64 / SEASON as f64).sin(),
+        };
+        let value = |i: usize| match i {
+            i if i < noisy => shape(i),
+            i if i < noisy + calm => 0.0,
+            i => noise(seed, i as u64),
+        };
+        let values: Vec<f64> = (0..noisy + calm + 72).map(|i| scale * (50.0 + value(i))).collect();
+        let history = History {
+            before,
+            after: Kind::Noise,
+            scale,
+            level: 50.0,
+            at: 0,
+            by: 0.0,
+            lasts: 0,
+            readings: values.len(),
+            gaps: false,
+            seed,
+        };
+        let said = run(&history, &PLAIN, &values);
+        let last = noisy + calm - 1;
+        let width = said.width(last) / scale;
+        assert!(width < 0.25, "{width} after {calm} readings of a calm: {history:?}");
+        let covered = said.coverage(&values, last + 4..values.len());
+        assert!(covered > 0.6, "{covered} after {calm} readings of a calm: {history:?}");
+    }
+}
+
+/// What a series that has stood still does next, told by the forecast of lead 1: ramps, and levels of another
+/// sign.
+#[test]
+fn what_stood_still_is_followed_when_it_moves() {
+    let mut rng = ChaCha8Rng::seed_from_u64(202);
+    for _ in 0..300 {
+        let (still, scale) = (rng.random_range(8..200), 10f64.powi(rng.random_range(-9..=9)));
+        let level = *[0.0, 7.0, -3.0].get(rng.random_range(0..3)).unwrap();
+        let is_ramp = rng.random_bool(0.5);
+        let value = |i: usize| match i {
+            i if i < still => level,
+            i if is_ramp => level + (i - still + 1) as f64,
+            _ => -level - 20.0,
+        };
+        let values: Vec<f64> = (0..still + 40).map(|i| scale * value(i)).collect();
+        let readings: Vec<Sensed> = (0..values.len())
+            .map(|i| Sensed { series: "s".into(), time: hour(i as i64), value: Some(values[i]) })
+            .collect();
+        let bench = Bench::after(&stream(&format!("{LINES}{ALONE}")), &readings);
+        for i in still + 3..values.len() - 1 {
+            let off = (bench.answers[i].2.targets[0].yhat[0] - values[i + 1]).abs() / scale;
+            // A ramp has gone on by a step, or a few while it is young.
+            let most = if is_ramp { 0.35 * (i - still + 1) as f64 + 2.0 } else { 0.01 };
+            assert!(off <= most, "off by {off} at {} of {still}, {level}, ramp {is_ramp}", i - still);
+        }
+    }
+}
+
+/// A shard that comes back in the middle of a doubt goes on as if it had never gone.
+#[test]
+fn what_is_doubted_survives_a_snapshot() {
+    let stream = stream(&format!("{LINES}{ALONE}"));
+    let value = |i: i64| match i {
+        100 | 160.. => 1e6 + noise(3, i as u64),
+        _ => noise(3, i as u64),
+    };
+    let reading = |i: i64| Sensed { series: "s".into(), time: hour(i), value: Some(value(i)) };
+    let mut whole = Bench::new(&stream);
+    for i in 0..220 {
+        whole.offer(&reading(i), i);
+        whole.step();
+    }
+    for cut in [101, 102, 160, 161, 162, 165] {
+        let mut first = Bench::new(&stream);
+        (0..cut).for_each(|i| {
+            first.offer(&reading(i), i);
+            first.step();
+        });
+        let mut second = Bench::new(&stream);
+        second.shard = restored(&mut first.shard, None, 4_096);
+        (cut..220).for_each(|i| {
+            second.offer(&reading(i), i);
+            second.step();
+        });
+        assert_eq!(whole.answers[cut as usize..], second.answers, "cut at {cut}");
+    }
+    let accounts = whole.shard.take_accounts();
+    assert_eq!((accounts.doubted(Doubt::Outlier), accounts.doubted(Doubt::LevelShift)), (2, 1));
+    // What is shown are the readings as they came, whatever the level.
+    let slot = whole.shard.find("s").unwrap();
+    let shown = whole.shard.recent(slot, 0, 100);
+    for (i, (_, shown)) in (120..).zip(&shown) {
+        assert!((shown.unwrap() - value(i)).abs() < 1e-3, "{i}: {shown:?}");
     }
 }
