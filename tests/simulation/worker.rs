@@ -240,7 +240,8 @@ fn take(shard: &mut Shard, sent: &Sent, offset: i64) -> bool {
     }
     let values = Values::from_iter([sent.value]);
     let reading = Reading { series: &sent.series, time: sent.time, later: None, values: &values };
-    shard.offer(&reading, offset, Some(sent.series.as_bytes())) != Offered::Discarded(Discard::Late)
+    let offered = shard.offer_of(&reading, offset, Some(sent.series.as_bytes()), sent.record);
+    !matches!(offered, Offered::Discarded(Discard::Late | Discard::TimeAhead))
 }
 
 fn step(partition: usize, owned: &mut Owned, pending: &mut Vec<(usize, i64, Output)>) {

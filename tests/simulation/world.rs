@@ -34,6 +34,8 @@ const KINDS: [&str; 12] = [
 pub struct Sent {
     pub series: String,
     pub time: EventTime,
+    /// The record's own.
+    pub record: Option<EventTime>,
     /// `None` for a missing value.
     pub value: Option<f64>,
     /// It can't be decoded.
@@ -89,13 +91,16 @@ impl Plan {
     }
 }
 
-/// Readings of a few series: disorder, duplicates, gaps, silences, missing values, bad records.
+/// Readings of a few series: disorder, duplicates, gaps, silences, missing values, bad records, and clocks
+/// that run ahead.
 /// At whole hours, or anywhere in them.
 fn sent(rng: &mut ChaCha8Rng, anywhere: bool) -> Vec<Sent> {
     // Few with long histories, or more than the tables have room for at first.
     let series = if rng.random_bool(0.7) { rng.random_range(1..8) } else { rng.random_range(17..40) };
     let mut hour = 472_000;
     let mut records: Vec<Sent> = Vec::new();
+    let timed = rng.random_bool(0.7);
+    let mut wrong = None;
     for _ in 0..rng.random_range(20..240) {
         if rng.random_bool(0.04)
             && let Some(again) = records.choose(rng).cloned()
@@ -111,9 +116,19 @@ fn sent(rng: &mut ChaCha8Rng, anywhere: bool) -> Vec<Sent> {
         let s = rng.random_range(0..series);
         let at = hour - if rng.random_bool(0.2) { rng.random_range(0..5) } else { 0 };
         let within_us = if anywhere { rng.random_range(0..60) * 60_000_000 } else { 0 };
+        // For a reading, or for a while.
+        if rng.random_bool(0.03) {
+            wrong = Some((s, rng.random_range(1..60)));
+        }
+        let ahead = wrong.filter(|(of, _)| *of == s).map_or(0, |(_, ahead)| ahead);
+        if rng.random_bool(0.7) {
+            wrong = wrong.filter(|(of, _)| *of != s);
+        }
+        let time = |hour: i64| EventTime::from_micros(hour * 3_600_000_000 + within_us).unwrap();
         records.push(Sent {
             series: format!("s{s}"),
-            time: EventTime::from_micros(at * 3_600_000_000 + within_us).unwrap(),
+            time: time(at + ahead),
+            record: timed.then(|| time(hour + if rng.random_bool(0.2) { ahead } else { 0 })),
             value: rng.random_bool(0.95).then(|| 10.0 * f64::from(s) + rng.random_range(-1.0..1.0)),
             bad: rng.random_bool(0.03),
         });
