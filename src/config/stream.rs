@@ -121,7 +121,7 @@ pub(super) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Option<Stream>
     let transform = s.choice("transform", &transforms);
     let difference = s.flag("difference", false);
     let (position, nowhere) = position(&mut s, &targets, transform);
-    let ranges = ranges(&mut s, &targets, position);
+    let ranges = ranges(&mut s, &targets, position, difference);
     let covariates = s.texts("covariates").unwrap_or_default();
     let known_ahead = of_covariates(&mut s, "known_ahead", &covariates);
     let attributes = of_covariates(&mut s, "attributes", &covariates);

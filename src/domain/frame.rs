@@ -31,6 +31,16 @@ impl Frame {
         f64::from(held) / self.per_unit + self.anchor
     }
 
+    /// The anchor by which a value, which was held as `from`, is held as `to`.
+    pub fn anchor_between(self, value: f64, [from, to]: [f32; 2]) -> f64 {
+        let bent = self.transform.apply(value);
+        let bent = match self.coordinate {
+            Some(Coordinate::Longitude) => next_to(bent, self.bent(from)),
+            _ => bent,
+        };
+        bent - f64::from(to) / self.per_unit
+    }
+
     /// The anchor by which a value is held as `held`.
     pub fn anchor_of(self, value: f64, held: f32) -> f64 {
         self.transform.apply(value) - f64::from(held) / self.per_unit
@@ -41,9 +51,9 @@ impl Frame {
         Self { anchor, ..self }
     }
 
-    /// By how much higher everything is held from another anchor.
-    pub fn higher_from(self, anchor: f64) -> f32 {
-        ((self.anchor - anchor) * self.per_unit) as f32
+    /// By how much higher everything is held in another frame of the same target.
+    pub fn higher_in(self, other: Self) -> f32 {
+        ((self.anchor - other.anchor) * self.per_unit) as f32
     }
 
     /// A value as it is held. `near`: where the series was, as it is held, which says how often a longitude

@@ -23,10 +23,11 @@ impl Shard {
         self.outlook.advance(slot.index(), &mut self.buffers.foretold);
         for column in 0..self.stream.width() {
             let recent = self.recent.view(slot);
-            let previous = (!recent.is_empty()).then(|| match column < targets {
-                true => self.mixture.last_believed(slot.index(), column),
-                false => recent.value(0, column),
-            });
+            let previous =
+                (!recent.is_empty()).then(|| match column < targets && recent.observed(0, column) {
+                    true => self.mixture.last_believed(slot.index(), column),
+                    false => recent.value(0, column),
+                });
             let previous = previous.or(self.scaler.stood(slot, column));
             let mut value = turn.observed.as_ref().map_or(f32::NAN, |observed| {
                 let values = self.rounds.values(observed);
@@ -46,6 +47,7 @@ impl Shard {
                     self.scaler.update(slot, column, actual.believed);
                     value = actual.held;
                 } else {
+                    self.note_out_of_range(turn, at);
                     let expected = match self.stream.fill {
                         Fill::Forecast => self.mixture.expected(at),
                         Fill::Hold | Fill::Mask => f32::NAN,
@@ -74,48 +76,62 @@ impl Shard {
     /// How a target's value is held, and what of it is believed.
     fn believe(&mut self, at: At, turn: &Turn, value: f32) -> Actual {
         let (slot, target, now) = (turn.slot, at.target, at.now);
-        let (back, recent) = (self.scaler.back(slot, target), self.recent.view(slot));
+        let recent = self.recent.view(slot);
         let step = value - self.mixture.last_believed(at.slot, target);
         let stepped_before = |distance: f32| {
             let seasons = self.stream.seasons.iter().filter(|season| recent.observed(**season, target));
             let mut steps = seasons.map(|m| recent.value(m - 1, target) - recent.value(*m, target));
             steps.any(|then| (step - then).abs() <= distance)
         };
-        let belief = self.mixture.believe(at, value, back, stepped_before);
         let expected = self.mixture.expected(at);
         let raw = turn.observed.as_ref().map_or(f64::NAN, |o| self.rounds.values(o)[target]);
+        let former = self.scaler.former(slot, target, raw, expected);
+        let belief = self.mixture.believe(at, value, former, stepped_before);
         if !matches!(belief, Belief::Clipped(_)) {
             self.support.learn(slot, target, raw);
         }
-        self.account_for(turn, target, belief, (raw, expected));
-        let (by, held) = match belief {
+        let (by, actual) = match belief {
             Belief::Whole => return Actual::whole(value),
-            Belief::Clipped(believed) => return Actual { believed, ..Actual::whole(value) },
-            Belief::Shift => (self.scaler.shift(slot, target, now, raw, [value, expected]), expected),
-            Belief::Back => {
-                let by = self.scaler.shift_back(slot, target, now);
-                (by, self.scaler.frame(slot, target).hold(raw, expected) as f32)
+            Belief::Clipped(believed) => {
+                self.doubt(turn, at, Doubt::Outlier, expected);
+                return Actual { held: value, believed };
+            }
+            Belief::Shift => {
+                self.doubt(turn, at, Doubt::LevelShift, expected);
+                let by = self.scaler.shift(slot, target, now, raw, [value, expected]);
+                (by, Actual::whole(expected))
+            }
+            Belief::Back(believed) => {
+                self.doubt(turn, at, Doubt::LevelShift, expected);
+                let held = former.map_or(believed, |[held, _]| held);
+                (self.scaler.shift_back(slot, target, now), Actual { held, believed })
             }
         };
         self.alarms.shift(at, by);
-        Actual { told: value, held, believed: held }
+        actual
+    }
+
+    /// Accounts for a target that has a value and can't be held.
+    fn note_out_of_range(&mut self, turn: &Turn, at: At) {
+        let Some(observed) = turn.observed.as_ref() else { return };
+        let value = self.rounds.values(observed)[at.target];
+        let coordinate = self.stream.position.and_then(|position| position.coordinate(at.target));
+        if value.is_finite() && coordinate.is_none_or(|coordinate| !coordinate.has(value)) {
+            let expected = self.mixture.expected(at);
+            self.doubt(turn, at, Doubt::OutOfRange, expected);
+        }
     }
 
     /// Accounts for a target that is not taken as it came.
-    fn account_for(&mut self, turn: &Turn, target: usize, belief: Belief, (value, expected): (f64, f32)) {
-        let why = match belief {
-            Belief::Whole => return,
-            Belief::Clipped(_) => Doubt::Outlier,
-            Belief::Shift | Belief::Back => Doubt::LevelShift,
-        };
+    fn doubt(&mut self, turn: &Turn, at: At, why: Doubt, expected: f32) {
         let Some(observed) = turn.observed.as_ref().filter(|o| o.answer != Answer::Silent) else { return };
         let (rounds, grid, scaler) = (&self.rounds, &self.stream.grid, &self.scaler);
         self.accounts.doubt(why, || Doubted {
             series: rounds.name(observed).to_owned(),
-            target,
+            target: at.target,
             time: grid.start_of(turn.cell),
-            value,
-            expected: scaler.frame(turn.slot, target).tell(expected),
+            value: rounds.values(observed)[at.target],
+            expected: scaler.frame(turn.slot, at.target).tell(expected),
         });
     }
 
@@ -141,6 +157,16 @@ impl Shard {
             &mut self.buffers.expected[(tile_at * self.stream.targets.len() + at.target) * each..][..each];
         let lanes = self.mixture.lanes;
         let deviation = self.mixture.deviation(at.slot, at.target);
+        // A forecast that was made before the level shifted was told without the shift.
+        let (scaler, slot) = (&self.scaler, Slot(at.slot as u32));
+        let moved_at = scaler.moved_at(slot, at.target);
+        let told = |steps: u64| match at.now.saturating_sub(steps) {
+            made if made < moved_at => {
+                let frame = scaler.frame(slot, at.target);
+                actual.held + frame.higher_in(scaler.frame_at(slot, at.target, made))
+            }
+            _ => actual.held,
+        };
         alarms.begin_target();
         let errors = self.mixture.learn(at, actual, &scale, |matured, lead, bounds, error_scale| {
             let point = matured.said(lanes.point(), lead);
@@ -148,13 +174,16 @@ impl Shard {
                 expected[0] = point;
                 expected[1..].copy_from_slice(bounds);
             }
-            alarms.said(at, lead, Arrived { value: actual.held, point, deviation, bounds }, error_scale);
+            // What follows a shift is no surprise, and still crosses limits.
+            let told = told(matured.steps(lead));
+            let value = if lead == 0 { actual.held } else { told };
+            alarms.said(at, lead, Arrived { value, point, deviation, bounds }, error_scale);
             let Some(bucket) = buckets[lead] else { return };
             for (judged, lane) in lanes.judged().enumerate() {
-                let error = (matured.said(lane, lead) - actual.told).abs();
+                let error = (matured.said(lane, lead) - told).abs();
                 summary.add_error(judged, bucket, error * per_deviation);
             }
-            summary.add_coverage(bucket, actual.told, bounds);
+            summary.add_coverage(bucket, told, bounds);
         });
         self.alarms
             .end_target(at, self.scaler.standardised(Slot(at.slot as u32), at.target, actual.believed));

@@ -132,18 +132,23 @@ fn unit(typical: f32, deviation: f32) -> f32 {
 /// One target's forecast that has matured, at the learnt leads.
 pub(super) struct Matured<'a> {
     lanes: Lanes,
-    leads: usize,
+    leads: &'a [usize],
     values: &'a [f32],
 }
 
 impl Matured<'_> {
     /// What a lane said; not a number where nothing was.
     pub fn said(&self, lane: usize, lead: usize) -> f32 {
-        self.values[lane * self.leads + lead]
+        self.values[lane * self.leads.len() + lead]
+    }
+
+    /// How many steps ago it was said.
+    pub fn steps(&self, lead: usize) -> u64 {
+        self.leads[lead] as u64
     }
 
     fn lane(&self, lane: usize) -> &[f32] {
-        &self.values[lane * self.leads..][..self.leads]
+        &self.values[lane * self.leads.len()..][..self.leads.len()]
     }
 }
 
@@ -274,13 +279,14 @@ impl Mixture {
         self.waiting.prefetch(slot, target, now);
     }
 
-    /// What of a value is believed. `back`: by how much it would be held higher if the last level shift were
-    /// taken back; `stepped_before`: whether the series made this step a season ago, to within a distance.
+    /// What of a value is believed. `former`: how it would be held if the last level shift were taken back, and
+    /// by how much higher that is; `stepped_before`: whether the series made this step a season ago, to within a
+    /// distance.
     pub fn believe(
         &mut self,
         at: At,
         value: f32,
-        back: Option<f32>,
+        former: Option<[f32; 2]>,
         stepped_before: impl FnOnce(f32) -> bool,
     ) -> Belief {
         let At { slot, target, clock, .. } = at;
@@ -288,15 +294,11 @@ impl Mixture {
         let expected = Expected {
             point: self.expected(at),
             width: self.intervals.width(slot, target, phase, deviation).max(LEAST_WIDTH * deviation),
-            is_new: self.panel.is_new(slot, target, value),
-            back,
+            nearest: self.panel.nearest(slot, target, value),
+            former,
             readings: self.panel.readings(slot, target),
         };
-        let belief = self.outliers.judge(slot, target, value, &expected, stepped_before);
-        if belief == Belief::Back {
-            self.panel.reach_out(slot, target, back.unwrap_or(0.0));
-        }
-        belief
+        self.outliers.judge(slot, target, value, &expected, stepped_before)
     }
 
     /// What was believed of a target last.
@@ -314,9 +316,10 @@ impl Mixture {
         self.waiting.next(at.slot, at.target, at.now, self.lanes.point())
     }
 
-    /// Learns from a value that has arrived, of all that was said of it: `judge` gets that, the
-    /// bounds that were given with it, and the error scale that these were made with, by learnt lead. Gives by how much a network's base was wrong, in
-    /// its units; not a number where there was none. Learns from what is believed of it.
+    /// Learns from a value that has arrived, of all that was said of it: from what is believed of it. `judge`
+    /// gets all that was said, the bounds that were given with it, and the error scale that these were made with,
+    /// by learnt lead. Gives by how much a network's base was wrong, in its units; not a number where there was
+    /// none.
     pub fn learn(
         &mut self,
         at: At,
@@ -328,9 +331,9 @@ impl Mixture {
         let n = self.leads.len();
         self.waiting.matured(slot, target, now, &mut self.matured);
         let deviation = self.panel.deviation(slot, target);
-        let Self { lanes, mixer, outer, base_errors, intervals, bounds, errors, .. } = self;
+        let Self { lanes, leads, mixer, outer, base_errors, intervals, bounds, errors, .. } = self;
         let (lanes, values) = (*lanes, &*self.matured);
-        let matured = Matured { lanes, leads: n, values };
+        let matured = Matured { lanes, leads: leads.learnt(), values };
         let some = |from: usize, lanes: usize| &values[from * n..(from + lanes) * n];
         mixer.learn(slot, target, value, some(0, lanes.experts), some(lanes.copies(), MIXED));
         outer.learn(slot, target, value, some(0, lanes.all()), some(lanes.all_copies(), MIXED));

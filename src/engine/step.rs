@@ -336,8 +336,10 @@ impl Shard {
             let expected = &b.expected[(tile_at * targets + target) * each..][..each];
             out.expected.clear();
             if expected[0].is_finite() {
-                let told = expected[1..].iter().map(|bound| frame.tell_around(*bound, expected[0]));
-                out.expected.push(frame.tell(expected[0]));
+                // As it was told, whatever this reading has shifted.
+                let then = self.scaler.frame_at(slot, target, place.now.saturating_sub(1));
+                let told = expected[1..].iter().map(|bound| then.tell_around(*bound, expected[0]));
+                out.expected.push(then.tell(expected[0]));
                 out.expected.extend(told);
                 out.expected.iter_mut().for_each(|value| *value = value.clamp(lowest, highest));
             }

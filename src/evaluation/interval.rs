@@ -10,13 +10,13 @@ const RECENT_RATE: f32 = 0.01;
 /// A recent error counts as at most this many scales, and all of them as at least so many.
 const RECENT_MAX: f32 = 8.0;
 const RECENT_LEAST: f32 = 0.05;
-/// Two errors in a row beyond so many times what was given are a new scale: at lead 1, and at longer ones,
+/// Three errors in a row beyond so many times what was given are a new scale: at lead 1, and at longer ones,
 /// whose errors come in rows.
 const OUT_OF_SCALE: [f32; 2] = [5.0, 12.0];
-/// Beyond so many nothing is known of the errors any more.
+/// Two beyond so many say that nothing is known of the errors any more.
 const UNKNOWN: f32 = 32.0;
-/// The mean of absolute errors over the mean of the smaller of two, of a normal.
-const OF_SMALLER: f32 = 1.7;
+/// The mean of absolute errors over the mean of the smallest of three, of a normal.
+const OF_SMALLEST: f32 = 2.4;
 /// How fast a new scale is followed.
 const QUICK_RATE: f32 = 0.1;
 /// The share of a normal within so many deviations of its width.
@@ -62,8 +62,8 @@ struct Lead {
     error: f32,
     /// Recent errors over the scale that they were given.
     recent: f32,
-    /// The last error over what was given; as it is while there is no scale.
-    before: f32,
+    /// The last two errors over what was given, the newest first; as they are while there is no scale.
+    before: [f32; 2],
     count: u32,
 }
 
@@ -134,10 +134,10 @@ impl Intervals {
     }
 
     /// Learns from a target that has arrived: `phase` is the target's, `scale` and `bounds` are what
-    /// [`Self::quantiles`] gave when `point` was made. Bounds learn from the reading as it was told, scales
-    /// from what is believed of it.
+    /// [`Self::quantiles`] gave when `point` was made. Bounds learn from the reading, scales from what
+    /// is believed of it.
     ///
-    /// Two errors in a row that are out of all proportion to what was given are a new scale, as after a long
+    /// Errors in a row that are out of all proportion to what was given are a new scale, as after a long
     /// calm: the interval follows them at once, and forgets them as fast when they are over.
     #[expect(clippy::too_many_arguments, reason = "a matured forecast is all of these")]
     pub fn update(
@@ -161,7 +161,7 @@ impl Intervals {
         let mut unknown = false;
         if state.count > 0 && scale > 0.0 {
             for (l, multiplier) in multipliers.iter_mut().enumerate() {
-                let below = if actual.told <= bounds[l] { 1.0 } else { 0.0 };
+                let below = if actual.held <= bounds[l] { 1.0 } else { 0.0 };
                 *multiplier += MULTIPLIER_RATE * self.factors[l] * (self.levels[l] - below);
                 let side = self.normal[l].signum() * MULTIPLIER_MAX;
                 *multiplier = multiplier.clamp(side.min(0.0), side.max(0.0));
@@ -175,23 +175,24 @@ impl Intervals {
                 state.recent += RECENT_RATE * (ratio.min(RECENT_MAX) - state.recent);
             }
             let surprise = seen / (scale * state.recent.max(RECENT_LEAST).sqrt());
-            let both = surprise.min(state.before);
-            unknown = both > UNKNOWN;
-            if both > OUT_OF_SCALE[usize::from(lead > 1)] && !unknown {
-                state.recent = state.recent.max(RECENT_LEAST) * (OF_SMALLER * both).powi(2);
+            let [last, before] = state.before;
+            unknown = surprise.min(last) > UNKNOWN;
+            let all = surprise.min(last).min(before);
+            if all > OUT_OF_SCALE[usize::from(lead > 1)] && !unknown {
+                state.recent = state.recent.max(RECENT_LEAST) * (OF_SMALLEST * all).powi(2);
                 for (multiplier, normal) in multipliers.iter_mut().zip(&self.normal) {
                     *multiplier = if multiplier.abs() < normal.abs() { *normal } else { *multiplier };
                 }
             }
-            state.before = surprise;
+            state.before = [surprise, last];
         } else if state.count > 0 && seen > 0.0 {
             // Every forecast so far was right. Without a scale there is no proportion; the second error that
             // is about as large as the first gives one.
-            unknown = seen.min(state.before) * UNKNOWN > seen.max(state.before);
-            state.before = seen;
+            unknown = seen.min(state.before[0]) * UNKNOWN > seen.max(state.before[0]);
+            state.before[0] = seen;
         }
         if unknown {
-            (state.recent, state.before, state.count) = (1.0, 0.0, 0);
+            (state.recent, state.before, state.count) = (1.0, [0.0; 2], 0);
             multipliers.copy_from_slice(&self.normal);
             let of_lead = phase % self.horizon;
             let row = phase - phase % (self.horizon * self.phases) + of_lead;
@@ -262,7 +263,7 @@ impl Intervals {
     }
 }
 
-const UNSEEN: Lead = Lead { error: 0.0, recent: 1.0, before: 0.0, count: 0 };
+const UNSEEN: Lead = Lead { error: 0.0, recent: 1.0, before: [0.0; 2], count: 0 };
 
 impl Rows for Intervals {
     fn grow(&mut self, slots: usize) {

@@ -16,10 +16,15 @@ const BACK_SHARE: f32 = 0.25;
 const AGREE: f32 = 0.75;
 /// The outliers in a row of which the last is believed, whether they agree or not.
 const MOST: u8 = 3;
+/// How fast the share of outliers follows them, and the share from which on they are what the series does.
+const SHARE_RATE: f32 = 0.02;
+const USUAL_SHARE: f32 = 0.04;
+/// Then one is believed that lies no further away than so many times the one before it.
+const USUAL_REACH: f32 = 4.0;
 /// A step is that of a season ago within this share of the distance from the forecast.
 const SAME_STEP: f32 = 0.5;
-/// Of an outlier one interval's width counts, of one that lies further away less and less, and of one that
-/// lies so many widths away, or further, this much of it.
+/// An outlier counts for the interval's width. It counts for less the further away it lies, and from so many
+/// widths on for this share of one.
 const FURTHEST: f32 = 4.0;
 const COUNTS: f32 = 0.5;
 
@@ -34,16 +39,14 @@ pub enum Belief {
     Clipped(f32),
     /// A level shift: the series goes on as expected, at another level.
     Shift,
-    /// A level shift that takes the last one back.
-    Back,
+    /// A level shift that takes the last one back, and what is believed of the reading at the former level.
+    Back(f32),
 }
 
-/// A target of a reading, in the three ways in which it is learnt from.
+/// A target of a reading, in the two ways in which it is learnt from.
 #[derive(Clone, Copy, Debug)]
 pub struct Actual {
-    /// As it was held when it was forecast.
-    pub told: f32,
-    /// As it is held from now on: another number only where it shifts the level.
+    /// As it is held from now on.
     pub held: f32,
     /// What is believed of it.
     pub believed: f32,
@@ -52,7 +55,7 @@ pub struct Actual {
 impl Actual {
     /// One that is believed.
     pub fn whole(value: f32) -> Self {
-        Self { told: value, held: value, believed: value }
+        Self { held: value, believed: value }
     }
 }
 
@@ -63,27 +66,18 @@ pub struct Expected {
     pub point: f32,
     /// The width of the interval around it.
     pub width: f32,
-    /// Whether the reading lies where the series has not been lately.
-    pub is_new: bool,
-    /// By how much the reading would be held higher if the last level shift were taken back.
-    pub back: Option<f32>,
+    /// The reading, or the end of where the series has been lately that lies next to it.
+    pub nearest: f32,
+    /// How the reading would be held if the last level shift were taken back, and by how much higher that is.
+    pub former: Option<[f32; 2]>,
     /// Readings of the series before it.
     pub readings: u32,
 }
 
 /// Which readings are believed, so that a single wild one harms neither states nor forecasts, and a second
-/// one that agrees with it is a new level.
+/// one that agrees with it is a new level. `docs/architecture.md` has the rules as a table. Of three readings in
+/// a row one is believed, whatever they are, so no series is ever stuck.
 ///
-/// | the reading | what is believed |
-/// | --- | --- |
-/// | lies within its interval's width of the forecast | the reading |
-/// | lies further away, alone | the forecast, moved towards it by the interval's width, or by half of it where it lies four widths away: [`Belief::Clipped`] |
-/// | the same, and the series made the same step a season ago | the reading |
-/// | the second in a row, and it agrees with the first; or the third in a row | the reading; where the series has not been lately it is a level shift: [`Belief::Shift`] |
-/// | follows a shift within 8 readings, and lies where the series came from | the former level: [`Belief::Back`] |
-/// | is among the first 8 of its series, or of the 8 after a shift | the reading |
-///
-/// So of three readings in a row one is believed, whatever they are, and no series is ever stuck.
 /// O(1) memory and time per series and target.
 #[derive(Debug)]
 pub struct Outliers {
@@ -95,13 +89,16 @@ pub struct Outliers {
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 struct Row {
-    /// The newest outlier.
+    /// The newest outlier, and how far it lay from its forecast.
     doubted: f32,
+    distance: f32,
     /// What was believed last.
     last: f32,
     /// How large the last shift was.
     shift: f32,
-    /// Readings since then, saturating.
+    /// The share of outliers lately.
+    share: f32,
+    /// Readings since the last shift, saturating.
     since_shift: u16,
     /// Outliers in a row.
     in_a_row: u8,
@@ -114,7 +111,8 @@ impl Outliers {
         Self { targets, rows: Vec::new() }
     }
 
-    /// Judges a reading; `stepped_before` says whether the series made its step a season ago, to within a distance.
+    /// Judges a reading; `stepped_before` says whether the series made its step a season ago, to within a
+    /// distance.
     pub fn judge(
         &mut self,
         slot: usize,
@@ -125,21 +123,23 @@ impl Outliers {
     ) -> Belief {
         let row = &mut self.rows[slot * self.targets + target];
         let belief = row.judge(value, expected, stepped_before);
+        let far = (value - expected.point).abs();
+        row.share += SHARE_RATE * (f32::from(u8::from(far > expected.width)) - row.share);
         row.since_shift = row.since_shift.saturating_add(1);
         row.trusted = row.trusted.saturating_sub(1);
         match belief {
             Belief::Whole => (row.in_a_row, row.last) = (0, value),
             Belief::Clipped(believed) => {
                 (row.in_a_row, row.doubted, row.last) = (row.in_a_row.saturating_add(1), value, believed);
+                row.distance = if far.is_finite() { far } else { (value - believed).abs() };
             }
-            Belief::Shift | Belief::Back => {
-                *row = Row {
-                    shift: (value - expected.point).abs(),
-                    last: expected.point,
-                    since_shift: if belief == Belief::Shift { 0 } else { u16::MAX },
-                    trusted: TRUSTED,
-                    ..Row::zeroed()
-                };
+            Belief::Shift => {
+                (row.in_a_row, row.last, row.shift) = (0, expected.point, far);
+                (row.since_shift, row.trusted) = (0, TRUSTED);
+            }
+            Belief::Back(believed) => {
+                (row.in_a_row, row.last) = (0, believed);
+                (row.since_shift, row.trusted) = (u16::MAX, 0);
             }
         }
         belief
@@ -153,42 +153,58 @@ impl Outliers {
     /// A series goes on after a break that nothing fills: what was doubted before it confirms nothing.
     pub fn interrupt(&mut self, slot: usize) {
         for row in &mut self.rows[slot * self.targets..][..self.targets] {
-            (row.in_a_row, row.since_shift) = (0, u16::MAX);
+            (row.in_a_row, row.since_shift, row.trusted) = (0, u16::MAX, 0);
         }
     }
 }
 
 impl Row {
     fn judge(&self, value: f32, expected: &Expected, stepped_before: impl FnOnce(f32) -> bool) -> Belief {
-        let distance = value - expected.point;
-        let far = distance.abs();
-        // A forecast that is not a number expects everything.
-        if expected.readings < YOUNG || !(far > expected.width) {
+        let Expected { point, nearest, .. } = *expected;
+        if expected.readings < YOUNG {
             return Belief::Whole;
         }
-        let is_back = expected.back.is_some_and(|back| (distance + back).abs() <= BACK_SHARE * back.abs());
-        if is_back && self.since_shift <= BACK {
-            return Belief::Back;
+        let is_new = nearest != value;
+        if !point.is_finite() {
+            // The first after a break: nothing is known but where the series was before it.
+            return if is_new { Belief::Clipped(nearest) } else { Belief::Whole };
+        }
+        let far = (value - point).abs();
+        if far <= expected.width {
+            return Belief::Whole;
+        }
+        let back = expected.former.filter(|[former, by]| (former - point).abs() <= BACK_SHARE * by.abs());
+        let back = back.map(|[former, _]| Belief::Back(clipped(former, expected)));
+        if let Some(back) = back
+            && self.since_shift < BACK
+        {
+            return back;
         }
         if self.trusted > 0 && far <= TRUSTED_REACH * self.shift {
             return Belief::Whole;
         }
         let agrees = self.in_a_row > 0 && (value - self.doubted).abs() <= AGREE * far;
         if agrees || self.in_a_row + 1 >= MOST {
-            return match (expected.is_new, is_back) {
-                (true, true) => Belief::Back,
-                (true, false) => Belief::Shift,
-                (false, _) => Belief::Whole,
-            };
+            return if is_new { back.unwrap_or(Belief::Shift) } else { Belief::Whole };
         }
-        if stepped_before(SAME_STEP * far) {
+        let is_usual = self.share > USUAL_SHARE && far <= USUAL_REACH * self.distance;
+        if is_usual || stepped_before(SAME_STEP * far) {
             return Belief::Whole;
         }
-        // Without a width everything lies at the far end.
-        let beyond = ((far / expected.width - 1.0) / (FURTHEST - 1.0)).clamp(0.0, 1.0);
-        let most = (1.0 - beyond * (1.0 - COUNTS)) * expected.width;
-        Belief::Clipped(expected.point + distance.clamp(-most, most))
+        Belief::Clipped(clipped(value, expected))
     }
+}
+
+/// A value as far from the forecast as an outlier counts; one within the interval's width as it is.
+fn clipped(value: f32, expected: &Expected) -> f32 {
+    let distance = value - expected.point;
+    if distance.abs() <= expected.width {
+        return value;
+    }
+    // Without a width everything lies at the far end.
+    let beyond = ((distance.abs() / expected.width - 1.0) / (FURTHEST - 1.0)).clamp(0.0, 1.0);
+    let most = (1.0 - beyond * (1.0 - COUNTS)) * expected.width;
+    expected.point + distance.clamp(-most, most)
 }
 
 impl Rows for Outliers {
@@ -213,15 +229,23 @@ impl Rows for Outliers {
     }
 }
 
-const UNSEEN: Row =
-    Row { doubted: 0.0, last: 0.0, shift: 0.0, since_shift: u16::MAX, in_a_row: 0, trusted: 0 };
+const UNSEEN: Row = Row {
+    doubted: 0.0,
+    distance: 0.0,
+    last: 0.0,
+    shift: 0.0,
+    share: 0.0,
+    since_shift: u16::MAX,
+    in_a_row: 0,
+    trusted: 0,
+};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn expected(value: f32, width: f32) -> Expected {
-        Expected { point: 0.0, width, is_new: value.abs() > 5.0, back: None, readings: 100 }
+        Expected { point: 0.0, width, nearest: value.clamp(-5.0, 5.0), former: None, readings: 100 }
     }
 
     fn judge(outliers: &mut Outliers, value: f32) -> Belief {
@@ -264,8 +288,11 @@ mod tests {
         let mut outliers = outliers();
         judge(&mut outliers, 100.0);
         judge(&mut outliers, 100.0);
-        let back = Expected { back: Some(100.0), ..expected(-99.0, 1.0) };
-        assert_eq!(outliers.judge(0, 0, -99.0, &back, |_| false), Belief::Back);
+        let back = |former: f32| Expected { former: Some([former, 100.0]), ..expected(-99.0, 1.0) };
+        let mut other = Outliers { rows: outliers.rows.clone(), ..Outliers::new(1) };
+        assert_eq!(outliers.judge(0, 0, -99.2, &back(0.8), |_| false), Belief::Back(0.8));
+        assert_eq!(other.judge(0, 0, -80.0, &back(20.0), |_| false), Belief::Back(0.5), "near it, and wild");
+        assert!(matches!(judge(&mut outliers, 100.0), Belief::Clipped(_)), "and then one is doubted again");
     }
 
     #[test]
@@ -275,5 +302,30 @@ mod tests {
             outliers.judge(0, 0, 100.0, &expected(100.0, 1.0), |distance| distance > 40.0),
             Belief::Whole
         );
+    }
+
+    #[test]
+    fn what_comes_again_and_again_is_what_the_series_does() {
+        let mut outliers = outliers();
+        let mut believed = Vec::new();
+        for i in 0..200 {
+            let value = if i % 12 == 0 { 10.0 } else { 0.0 };
+            if judge(&mut outliers, value) == Belief::Whole && value > 0.0 {
+                believed.push(i);
+            }
+        }
+        assert_eq!(believed[0], 36, "the fourth");
+        assert_eq!(believed.len(), 14);
+        assert!(matches!(judge(&mut outliers, 1e6), Belief::Clipped(_)), "not whatever comes");
+    }
+
+    #[test]
+    fn after_a_break_a_level_that_is_new_is_doubted_once() {
+        let mut outliers = outliers();
+        let alone = |value| Expected { point: f32::NAN, ..expected(value, 1.0) };
+        assert_eq!(outliers.judge(0, 0, 4.0, &alone(4.0), |_| false), Belief::Whole);
+        outliers.interrupt(0);
+        assert_eq!(outliers.judge(0, 0, 90.0, &alone(90.0), |_| false), Belief::Clipped(5.0));
+        assert_eq!(judge(&mut outliers, 91.0), Belief::Shift);
     }
 }

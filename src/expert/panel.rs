@@ -51,19 +51,14 @@ impl Panel {
         }
     }
 
-    /// As [`Pool::is_new`].
-    pub fn is_new(&self, slot: usize, target: usize, value: f32) -> bool {
-        self.pool.is_new(slot, target, value)
+    /// As [`Pool::nearest`].
+    pub fn nearest(&self, slot: usize, target: usize, value: f32) -> f32 {
+        self.pool.nearest(slot, target, value)
     }
 
     /// As [`Pool::readings`].
     pub fn readings(&self, slot: usize, target: usize) -> u32 {
         self.pool.readings(slot, target)
-    }
-
-    /// As [`Pool::reach_out`].
-    pub fn reach_out(&mut self, slot: usize, target: usize, distance: f32) {
-        self.pool.reach_out(slot, target, distance);
     }
 
     /// As [`Pool::deviation`].

@@ -141,19 +141,14 @@ impl Pool {
         self.table.bytes_each()
     }
 
-    /// Whether a value lies where the series has not been lately.
-    pub fn is_new(&self, slot: usize, target: usize, value: f32) -> bool {
-        self.table.head(slot, target).range.is_new(value)
+    /// A value, or the end of where the series has been lately that lies next to it.
+    pub fn nearest(&self, slot: usize, target: usize, value: f32) -> f32 {
+        self.table.head(slot, target).range.nearest(value)
     }
 
     /// Readings of a target that were learnt from.
     pub fn readings(&self, slot: usize, target: usize) -> u32 {
         self.table.head(slot, target).readings
-    }
-
-    /// A series has been so far from where it is now, and what is as far is not new to it.
-    pub fn reach_out(&mut self, slot: usize, target: usize, distance: f32) {
-        self.table.row(slot, target).head.range.reach_out(distance);
     }
 
     /// How far the values of a series lie from their slow mean, as the deviation of a normal; 0 while

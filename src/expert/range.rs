@@ -32,9 +32,10 @@ impl Range {
         value.max(self.centre - width).min(self.centre + width)
     }
 
-    /// Whether a value lies where the series has not been lately.
-    pub fn is_new(&self, value: f32) -> bool {
-        (value - self.centre).abs() > (NEW_SPREADS * self.spread).max(NEW_REACHES * self.reach)
+    /// A value, or the end of where the series has been lately that lies next to it.
+    pub fn nearest(&self, value: f32) -> f32 {
+        let width = (NEW_SPREADS * self.spread).max(NEW_REACHES * self.reach);
+        value.max(self.centre - width).min(self.centre + width)
     }
 
     /// Learns from what was believed of a reading, `readings` having been seen before it. `rate` is that of
@@ -48,11 +49,6 @@ impl Range {
         let young = 1.0 / (readings as f32 + 1.0);
         self.spread += SPREAD_RATE.max(young) * (distance - self.spread);
         self.centre += rate.max(young) * (value - self.centre);
-    }
-
-    /// The series has been so far from where it is now.
-    pub fn reach_out(&mut self, distance: f32) {
-        self.reach = self.reach.max(distance.abs());
     }
 
     /// The deviation that a normal of this spread has.
@@ -71,19 +67,22 @@ mod tests {
         for i in 0..1_000u32 {
             range.update((i as f32 * 0.7).sin(), i, 0.01);
         }
-        assert!(!range.is_new(1.0) && range.is_new(4.0) && range.is_new(-4.0), "{range:?}");
+        assert!(
+            range.nearest(1.0) == 1.0 && range.nearest(4.0) < 4.0 && range.nearest(-4.0) > -4.0,
+            "{range:?}"
+        );
         assert!(range.clamp(1e15) < 100.0, "{range:?}");
         range.update(5_000.0, 1_000, 0.01);
         assert_eq!(range.clamp(5_000.0), 5_000.0);
-        assert!(!range.is_new(5_000.0));
+        assert_eq!(range.nearest(5_000.0), 5_000.0);
     }
 
     #[test]
     fn a_series_that_never_moved_finds_everything_else_new() {
         let mut range = Range::default();
         (0..50).for_each(|i| range.update(3.0, i, 0.01));
-        assert!(!range.is_new(3.0) && range.is_new(3.000_001) && range.clamp(9.0) == 3.0);
+        assert!(range.nearest(3.0) == 3.0 && range.nearest(3.000_001) == 3.0 && range.clamp(9.0) == 3.0);
         range.update(9.0, 50, 0.01);
-        assert!(range.clamp(9.0) == 9.0 && !range.is_new(9.0));
+        assert!(range.clamp(9.0) == 9.0 && range.nearest(9.0) == 9.0);
     }
 }

@@ -6,7 +6,9 @@ use crate::domain::{Damaged, Frame, Position, Rows, Take, Transform, put};
 const RATE: f32 = 0.003_46;
 
 /// The largest distance from an anchor: its square and the sums of it stay finite in f32.
-const LARGEST: f64 = 1e18;
+const LARGEST: f64 = 1e15;
+/// What lies further from an anchor is no number of the series: its distance is none of f32's.
+const BEYOND: f64 = 1e30;
 
 /// Location and spread of one value of one series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
@@ -47,6 +49,11 @@ struct Stand {
     /// What was believed of it last.
     last: f32,
     state: u32,
+}
+
+/// A distance from an anchor as it is held; NaN where it is none.
+fn held(distance: f64) -> f32 {
+    if distance.abs() <= BEYOND { distance.clamp(-LARGEST, LARGEST) as f32 } else { f32::NAN }
 }
 
 /// There was a value; a break came after it.
@@ -136,29 +143,34 @@ impl Scaler {
 
     /// Moves a target's anchor at a step of its series such that a value, which was held as `from`, is held as
     /// `to`. Gives by how much everything is held higher from now on.
-    pub fn shift(&mut self, slot: Slot, target: usize, step: u64, value: f64, [from, to]: [f32; 2]) -> f32 {
-        let frame = self.frame(slot, target);
-        // What can't be held as it is moves no further than what can.
-        let value = if f64::from(from.abs()) < LARGEST { value } else { frame.tell(from) };
-        self.move_anchor(slot, target, step, frame.anchor_of(value, to))
+    pub fn shift(&mut self, slot: Slot, target: usize, step: u64, value: f64, between: [f32; 2]) -> f32 {
+        let anchor = self.frame(slot, target).anchor_between(value, between);
+        self.move_anchor(slot, target, step, anchor)
     }
 
-    /// By how much a target would be held higher if its anchor's last move were taken back; `None` when there
-    /// was none.
-    pub fn back(&self, slot: Slot, target: usize) -> Option<f32> {
+    /// How a value would be held if the last move of a target's anchor were taken back, and by how much higher
+    /// that is; `None` when there was none. `near` as in [`Frame::hold`].
+    pub fn former(&self, slot: Slot, target: usize, value: f64, near: f32) -> Option<[f32; 2]> {
         let [last, _] = self.moved[slot.index() * self.targets + target];
         let frame = self.frame(slot, target);
-        (last.step > 0).then(|| frame.higher_from(last.anchor))
+        let former = frame.with_anchor(last.anchor);
+        (last.step > 0).then(|| [held(former.hold(value, near)), frame.higher_in(former)])
     }
 
-    /// Takes the last move of a target's anchor back at a step of its series; gives what [`Self::back`] did.
+    /// The step at which a target's anchor was moved last; 0 when it never was.
+    pub fn moved_at(&self, slot: Slot, target: usize) -> u64 {
+        self.moved[slot.index() * self.targets + target][0].step
+    }
+
+    /// Takes the last move of a target's anchor back at a step of its series; gives what [`Self::shift`] does.
     pub fn shift_back(&mut self, slot: Slot, target: usize, step: u64) -> f32 {
         let [last, _] = self.moved[slot.index() * self.targets + target];
         self.move_anchor(slot, target, step, last.anchor)
     }
 
     fn move_anchor(&mut self, slot: Slot, target: usize, step: u64, anchor: f64) -> f32 {
-        let by = self.frame(slot, target).higher_from(anchor);
+        let frame = self.frame(slot, target);
+        let by = frame.higher_in(frame.with_anchor(anchor));
         let old = std::mem::replace(&mut self.anchors[slot.index() * self.width + target], anchor);
         let [last, older] = &mut self.moved[slot.index() * self.targets + target];
         *older = std::mem::replace(last, Moved { step, anchor: old });
@@ -190,7 +202,7 @@ impl Scaler {
         !self.blank[column].0.is_nan()
     }
 
-    /// A target of a reading as it is held, NaN where it is missing. The first sets its anchor, and the
+    /// A target of a reading as it is held, NaN where it is missing or too far away to be held. The first sets its anchor, and the
     /// first position both of its anchors. `previous`: the value before it, where there is one.
     pub fn hold(&mut self, slot: Slot, target: usize, values: &[f64], previous: Option<f32>) -> f32 {
         let value = self.position.map_or(values[target], |position| position.of(values, target));
@@ -208,7 +220,7 @@ impl Scaler {
             }
         }
         let near = previous.unwrap_or(self.scales[at + target].mean);
-        self.frame(slot, target).hold(value, near).clamp(-LARGEST, LARGEST) as f32
+        held(self.frame(slot, target).hold(value, near))
     }
 
     /// How a target of a series is held.

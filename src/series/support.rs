@@ -2,9 +2,11 @@ use super::Slot;
 use crate::domain::{Damaged, Lowest, Rows, Take, Transform, ValueRange, put};
 
 /// A series that has never been below 0 in so many readings is not forecast there.
-const NEVER_BELOW: u64 = 200;
-/// Of a target that is bent it is known after so many readings how far it goes.
-const KNOWN: u64 = 2;
+const NEVER_BELOW: u32 = 200;
+/// Nor is one that has stood at 0 so often, and never been below.
+const ZEROS: u32 = 3;
+/// After so many readings it is known how far a bent target goes.
+const KNOWN: u32 = 2;
 /// A bent one is forecast no further beyond its readings than so many times what they span.
 const SPANS: f64 = 3.0;
 
@@ -13,12 +15,12 @@ const SPANS: f64 = 3.0;
 /// | what is known | lowest | highest |
 /// | --- | --- | --- |
 /// | `range` in the config | its `min`; none for `"none"` | its `max` |
-/// | no `min`, and a reading at 0 or 200 readings, none below 0 | 0 | |
+/// | no `min`, and 200 readings or three at 0, none below 0 | 0 | |
 /// | `transform`, and two readings | three times what the readings span below them | as far above them |
 ///
 /// A quantile that is wrong by a little as a logarithm is wrong by factors when it is told: hence the last
-/// row. Bounds move with the readings, so they never hold a series back that goes further. What learns and
-/// what is scored never sees them.
+/// row. Bounds move with the readings, so they never hold a series back that goes further. What learns never
+/// sees them.
 #[derive(Debug)]
 pub struct Support {
     ranges: Vec<ValueRange>,
@@ -32,11 +34,12 @@ pub struct Support {
 struct Row {
     lowest: f64,
     highest: f64,
-    /// Saturating.
-    readings: u64,
+    /// Both saturating.
+    readings: u32,
+    zeros: u32,
 }
 
-const UNSEEN: Row = Row { lowest: f64::INFINITY, highest: f64::NEG_INFINITY, readings: 0 };
+const UNSEEN: Row = Row { lowest: f64::INFINITY, highest: f64::NEG_INFINITY, readings: 0, zeros: 0 };
 
 impl Support {
     pub fn new(ranges: &[ValueRange], transform: Transform) -> Self {
@@ -48,12 +51,13 @@ impl Support {
         let row = &mut self.rows[slot.index() * self.ranges.len() + target];
         (row.lowest, row.highest) = (row.lowest.min(value), row.highest.max(value));
         row.readings = row.readings.saturating_add(1);
+        row.zeros = row.zeros.saturating_add(u32::from(value == 0.0));
     }
 
     /// The lowest and the highest value that is told of a target.
     pub fn of(&self, slot: Slot, target: usize) -> [f64; 2] {
         let (row, range) = (self.rows[slot.index() * self.ranges.len() + target], self.ranges[target]);
-        let never_below = row.lowest == 0.0 || row.lowest > 0.0 && row.readings >= NEVER_BELOW;
+        let never_below = row.lowest >= 0.0 && (row.readings >= NEVER_BELOW || row.zeros >= ZEROS);
         let reach = match self.is_bent && row.readings >= KNOWN {
             true => SPANS * (row.highest - row.lowest),
             false => f64::INFINITY,
@@ -117,7 +121,7 @@ mod tests {
         assert_eq!(after(seen, Transform::None, &[]), all);
         assert_eq!(after(seen, Transform::None, &[3.0; 199]), all);
         assert_eq!(after(seen, Transform::None, &[3.0; 200]), [0.0, f64::INFINITY]);
-        assert_eq!(after(seen, Transform::None, &[5.0, 0.0]), [0.0, f64::INFINITY]);
+        assert_eq!(after(seen, Transform::None, &[0.0, 5.0, 0.0, 0.0]), [0.0, f64::INFINITY]);
         let mut values = vec![3.0; 300];
         values.push(-0.5);
         assert_eq!(after(seen, Transform::None, &values), all);

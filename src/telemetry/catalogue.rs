@@ -65,7 +65,7 @@ catalogue! {
     VALUES_MISSING = "values_missing_total", Counter, ["stream", "reason"],
         "Values that are missing though something stands in their field, replayed ones not counted: marker, not_finite, unreadable.";
     VALUES_DOUBTED = "values_doubted_total", Counter, ["stream", "reason"],
-        "Targets of readings that were not taken as they came, replayed ones not counted: outlier, level_shift.";
+        "Targets of readings that were not taken as they came, replayed ones not counted: outlier, level_shift, out_of_range.";
     FORECASTS = "forecasts_total", Counter, ["stream"],
         "Forecasts handed to the producer.";
     THINNED = "readings_thinned_total", Counter, ["stream"],

@@ -271,6 +271,7 @@ pub fn values_doubted(
     let (word, what) = match reason {
         Doubt::Outlier => (reason.as_str(), "lay far from their forecasts and count for less"),
         Doubt::LevelShift => (reason.as_str(), "showed that a series has moved to another level"),
+        Doubt::OutOfRange => (reason.as_str(), "can't be values of their series and are missing"),
     };
     event!(info, "values_doubted", { %stream, count, reason = word, series, target, %time, value, expected, },
         "{count} values {what}, as {target} of {series} at {time}: {value} for {expected}");

@@ -72,6 +72,9 @@ words! {
         Outlier = "outlier",
         /// It confirmed that the series has moved to another level: its states go on from there.
         LevelShift = "level_shift",
+        /// It can't be held: it lies beyond 1e30 of where its series began, has no logarithm, or is no place on
+        /// earth. It counts as missing.
+        OutOfRange = "out_of_range",
     }
 }
 
