@@ -46,6 +46,12 @@ pub(super) struct AgreedTime {
     pauses: [u8; VOICES],
     /// How often one has spoken since another did. `[speaker, other]`
     since: [[u8; VOICES]; VOICES],
+    /// How often that may be before the other has fallen silent; so often it never is of one that has.
+    limits: [u8; VOICES],
+    /// How many are not silent, and how many of these have reached and passed the time.
+    speaking: usize,
+    reached: usize,
+    passed: usize,
     time: Option<EventTime>,
     /// How many voices there were when it was agreed on.
     quorum: usize,
@@ -63,6 +69,10 @@ impl Default for AgreedTime {
             heard: [0; VOICES],
             pauses: [PAUSE_AT_FIRST; VOICES],
             since: [[0; VOICES]; VOICES],
+            limits: [u8::MAX; VOICES],
+            speaking: 0,
+            reached: 0,
+            passed: 0,
             time: None,
             quorum: 0,
             unconfirmed: 0,
@@ -85,33 +95,58 @@ impl AgreedTime {
     pub fn hear(&mut self, series: &str, time: EventTime) {
         self.readings += 1;
         self.listen(xxh3_64(series.as_bytes()), time);
-        let now = self.time.map_or(NONE, EventTime::as_micros);
-        let (mut speaking, mut reached, mut passed) = (0, 0, 0);
-        for time in &self.times {
-            speaking += usize::from(*time != NONE);
-            reached += usize::from(*time >= now);
-            passed += usize::from(*time > now);
-        }
-        let rank = if speaking == 1 { 1 } else { 1 + speaking.div_ceil(SHARE) };
-        let is_confirmed = now != NONE && reached >= rank;
-        let is_old = self.unconfirmed >= ROUNDS * speaking as u64;
-        if !is_confirmed && speaking <= self.quorum && !is_old {
+        let rank = if self.speaking == 1 { 1 } else { 1 + self.speaking.div_ceil(SHARE) };
+        let is_confirmed = self.time.is_some() && self.reached >= rank;
+        let is_old = self.unconfirmed >= ROUNDS * self.speaking as u64;
+        if !is_confirmed && self.speaking <= self.quorum && !is_old {
             self.unconfirmed += 1;
             return;
         }
-        self.quorum = speaking;
+        self.quorum = self.speaking;
         self.unconfirmed = 0;
-        if !is_confirmed {
-            passed = speaking;
+        if is_confirmed && self.passed < rank {
+            return;
         }
         // On, from there or from the beginning, to the time that fewer have passed.
-        let mut agreed = if is_confirmed { now } else { NONE };
-        while passed >= rank {
-            let later = self.times.iter().filter(|time| **time > agreed);
-            agreed = later.copied().min().expect("so many have passed it");
-            passed = self.times.iter().filter(|time| **time > agreed).count();
+        let mut agreed = if is_confirmed { self.now() } else { NONE };
+        self.passed = rank;
+        while self.passed >= rank {
+            let later = |time: i64| if time > agreed { time } else { i64::MAX };
+            let next = self.times.iter().map(|time| later(*time)).fold(i64::MAX, i64::min);
+            (self.reached, self.passed) = (0, 0);
+            for time in &self.times {
+                self.reached += usize::from(*time >= next);
+                self.passed += usize::from(*time > next);
+            }
+            agreed = next;
         }
         self.time = EventTime::from_micros(agreed).ok();
+    }
+
+    fn now(&self) -> i64 {
+        self.time.map_or(NONE, EventTime::as_micros)
+    }
+
+    fn count(&mut self) {
+        let (now, times) = (self.now(), self.times.iter().filter(|time| **time != NONE));
+        self.speaking = times.clone().count();
+        self.reached = times.clone().filter(|time| **time >= now).count();
+        self.passed = times.filter(|time| **time > now).count();
+    }
+
+    /// Another time stands for a voice.
+    fn change(&mut self, at: usize, time: i64) {
+        let (now, before) = (self.now(), std::mem::replace(&mut self.times[at], time));
+        if before != NONE {
+            self.speaking -= 1;
+            self.reached -= usize::from(before >= now);
+            self.passed -= usize::from(before > now);
+        }
+        if time != NONE {
+            self.speaking += 1;
+            self.reached += usize::from(time >= now);
+            self.passed += usize::from(time > now);
+        }
     }
 
     /// Notes who spoke, and who has fallen silent meanwhile.
@@ -126,13 +161,22 @@ impl AgreedTime {
             let usual = self.pauses[at] - self.pauses[at].div_ceil(PARTS);
             self.pauses[at] = usual.max(PARTS * pause.clamp(1, PAUSE_MOST));
         }
+        self.limits[at] = limit(self.pauses[at]);
         self.heard[at] = self.readings;
-        self.times[at] = time.as_micros();
-        let others = self.since[at].iter_mut().zip(&self.pauses).zip(&mut self.times).enumerate();
-        for (other, ((since, pause), time)) in others {
-            let spoken = since.saturating_add(u8::from(other != at));
-            *since = spoken;
-            *time = if spoken > pause / (PARTS / PATIENCE) { NONE } else { *time };
+        self.change(at, time.as_micros());
+        let mut falls_silent = false;
+        for (since, limit) in self.since[at].iter_mut().zip(&self.limits) {
+            *since = since.saturating_add(1);
+            falls_silent |= *since > *limit;
+        }
+        self.since[at][at] = 0;
+        if falls_silent {
+            for other in 0..self.voices {
+                if self.since[at][other] > self.limits[other] {
+                    self.limits[other] = u8::MAX;
+                    self.change(other, NONE);
+                }
+            }
         }
     }
 
@@ -192,9 +236,19 @@ impl AgreedTime {
                 return Err(Damaged("a voice that is none"));
             }
         }
+        for at in 0..n {
+            let is_silent = loaded.times[at] == NONE;
+            loaded.limits[at] = if is_silent { u8::MAX } else { limit(loaded.pauses[at]) };
+        }
+        loaded.count();
         *self = loaded;
         Ok(())
     }
+}
+
+/// How often another series may speak, before one with this pause has fallen silent.
+fn limit(pause: u8) -> u8 {
+    pause / (PARTS / PATIENCE)
 }
 
 #[cfg(test)]
