@@ -13,7 +13,7 @@ const RECENT_LEAST: f32 = 0.05;
 /// Three errors in a row beyond so many times what was given are a new scale: at lead 1, and at longer ones,
 /// whose errors come in rows.
 const OUT_OF_SCALE: [f32; 2] = [5.0, 12.0];
-/// Two beyond so many say that nothing is known of the errors any more.
+/// Beyond so many nothing is known of the errors any more.
 const UNKNOWN: f32 = 32.0;
 /// The mean of absolute errors over the mean of the smallest of three, of a normal.
 const OF_SMALLEST: f32 = 2.4;
@@ -176,8 +176,8 @@ impl Intervals {
             }
             let surprise = seen / (scale * state.recent.max(RECENT_LEAST).sqrt());
             let [last, before] = state.before;
-            unknown = surprise.min(last) > UNKNOWN;
             let all = surprise.min(last).min(before);
+            unknown = all > UNKNOWN;
             if all > OUT_OF_SCALE[usize::from(lead > 1)] && !unknown {
                 state.recent = state.recent.max(RECENT_LEAST) * (OF_SMALLEST * all).powi(2);
                 for (multiplier, normal) in multipliers.iter_mut().zip(&self.normal) {

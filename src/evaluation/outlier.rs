@@ -16,7 +16,8 @@ const BACK_SHARE: f32 = 0.25;
 const AGREE: f32 = 0.75;
 /// The outliers in a row of which the last is believed, whether they agree or not.
 const MOST: u8 = 3;
-/// How fast the share of outliers follows them, and the share from which on they are what the series does.
+/// How fast the share of outliers follows them, and the share from which on they are what the series does: one
+/// in 20.
 const SHARE_RATE: f32 = 0.02;
 const USUAL_SHARE: f32 = 0.04;
 /// Then one is believed that lies no further away than so many times the one before it.
@@ -124,7 +125,13 @@ impl Outliers {
         let row = &mut self.rows[slot * self.targets + target];
         let belief = row.judge(value, expected, stepped_before);
         let far = (value - expected.point).abs();
-        row.share += SHARE_RATE * (f32::from(u8::from(far > expected.width)) - row.share);
+        // The first reading at another level was no outlier.
+        let outliers = match belief {
+            Belief::Clipped(_) => 1.0,
+            Belief::Whole => f32::from(u8::from(far > expected.width && row.trusted == 0)),
+            Belief::Shift | Belief::Back(_) => -f32::from(row.in_a_row),
+        };
+        row.share = (row.share + SHARE_RATE * (outliers - row.share)).max(0.0);
         row.since_shift = row.since_shift.saturating_add(1);
         row.trusted = row.trusted.saturating_sub(1);
         match belief {
@@ -314,8 +321,8 @@ mod tests {
                 believed.push(i);
             }
         }
-        assert_eq!(believed[0], 36, "the fourth");
-        assert_eq!(believed.len(), 14);
+        assert_eq!(believed[0], 48, "the fifth");
+        assert_eq!(believed.len(), 13);
         assert!(matches!(judge(&mut outliers, 1e6), Belief::Clipped(_)), "not whatever comes");
     }
 

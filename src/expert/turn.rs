@@ -19,6 +19,8 @@ const FEATURE_MAX: f32 = 50.0;
 const CORRECTION_MAX: f32 = 1_000.0;
 /// A block's unit is kept while the deviation stays within this factor of it.
 const UNIT_FIT: f32 = 8.0;
+/// A block that is younger than this, in readings, begins again when its unit has to change.
+const YOUNG: u64 = 96;
 /// And values within this, so that their squares are finite.
 const VALUE_MAX: f32 = 1e15;
 /// A spread below this is none: its square is no number of normal size.
@@ -147,7 +149,12 @@ impl Turn<'_> {
         if !(1.0 / UNIT_FIT..=UNIT_FIT).contains(&fit) {
             head.unit = deviation;
             for b in 0..self.plan.blocks.len() {
-                self.refit(b, now, 1.0 / fit);
+                // What little was learnt while features lay beyond their bounds is of no use within them.
+                if now.saturating_sub(self.row.head.since[b]) < YOUNG {
+                    self.restart(b, now);
+                } else {
+                    self.refit(b, now, 1.0 / fit);
+                }
             }
         }
     }

@@ -65,7 +65,7 @@ impl Support {
         let lowest = match range.lowest {
             Lowest::At(value) => value,
             Lowest::Seen if never_below => 0.0,
-            Lowest::Seen | Lowest::Any if reach.is_finite() => row.lowest - reach,
+            Lowest::Seen if reach.is_finite() => row.lowest - reach,
             Lowest::Seen | Lowest::Any => f64::NEG_INFINITY,
         };
         let highest = match range.highest {

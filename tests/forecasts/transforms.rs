@@ -26,8 +26,10 @@ fn a_transform_bends_what_is_learnt_and_nothing_else() {
     let readings = readings(3, 420);
     for transform in TRANSFORMS {
         let limit = |value: f64| format!("limits = [{{ target = \"kw\", above = {value:?} }}]");
-        let own = format!("{SMALL}\ntransform = \"{}\"\n{}", transform.as_str(), limit(30.0));
-        let by_hand = format!("{SMALL}\n{}", limit(transform.apply(30.0)));
+        // Bounds are in the target's own unit.
+        let range = "range = { kw = { min = \"none\", max = 1e300 } }";
+        let own = format!("{SMALL}\n{range}\ntransform = \"{}\"\n{}", transform.as_str(), limit(30.0));
+        let by_hand = format!("{SMALL}\n{range}\n{}", limit(transform.apply(30.0)));
         let bent: Vec<Sensed> = readings
             .iter()
             .map(|reading| Sensed { value: reading.value.map(|v| transform.apply(v)), ..reading.clone() })
