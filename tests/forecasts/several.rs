@@ -76,7 +76,10 @@ fn a_network_among_others_says_what_it_says_alone() {
         assert_eq!(own.len(), of_all.len());
         for ((own, _), (each, _)) in own.iter().zip(&of_all) {
             assert!(own.iter().all(|v| v.is_finite()), "{name}");
-            assert_eq!(own[..], each[n * 4..][..4], "{name}");
+            // What is emitted decides of an outlier what is believed, and so what each is shown next.
+            for (own, each) in own.iter().zip(&each[n * 4..]) {
+                assert!((own - each).abs() < 0.01 * own.abs(), "{name}: {own} and {each}");
+            }
         }
     }
 }
