@@ -278,7 +278,7 @@ fn a_lasting_change_is_a_new_level_after_three_readings() {
 }
 
 /// A spike of one reading moves the next forecast by no more than the width of its interval; after one of two
-/// or three readings the same holds from the second reading on that is back.
+/// or three readings twice that holds from the second reading on that is back.
 #[test]
 fn a_spike_harms_nothing() {
     for (seed, setup) in (101..).zip(&SETUPS) {
