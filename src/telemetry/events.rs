@@ -1,8 +1,8 @@
 //! Every log event: one function each, its name written once in the field `event`. Per batch or
 //! rarer; nothing logs per reading.
 
-use super::discards::DiscardedReading;
 use super::reason::{Ahead, Discard, Doubt, Invariant, MissingValue};
+use super::untold::{DiscardedReading, DoubtedTarget, MissingExample};
 use crate::domain::{EventTime, ModelVersion, Offset, RoundScores, StreamName, TopicId, TopicPartition};
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -204,8 +204,8 @@ pub fn committed(worker: usize, readings: usize, forecasts: usize, took: Duratio
     event!(debug, "committed", { worker, readings, forecasts, seconds, }, "transaction committed");
 }
 
-/// At most once a minute and shard: how many readings ran ahead of what the series of their partition agree
-/// on, or came back from there, since it was told last, and the first of them.
+/// At most once a minute, stream and outcome: how many readings ran ahead of what the series of their partition
+/// agree on, or came back from there, since it was told last, and the first of them.
 pub fn time_ahead(
     stream: &StreamName,
     shard: &TopicPartition,
@@ -260,14 +260,9 @@ pub fn discarded(stream: &StreamName, why: Discard, count: u64, first: &Discarde
     }
 }
 
-/// Targets of readings that were not taken as they came: how many since this was last told of, and one of them.
-pub fn values_doubted(
-    stream: &StreamName,
-    reason: Doubt,
-    count: u64,
-    (series, target, time): (&str, &str, EventTime),
-    [value, expected]: [f64; 2],
-) {
+/// Targets of readings that were not taken as they came: how many since this was last told of, and the first of them.
+pub fn values_doubted(stream: &StreamName, reason: Doubt, count: u64, first: &DoubtedTarget) {
+    let DoubtedTarget { series, target, time, value, expected } = first;
     let (word, what) = match reason {
         Doubt::Outlier => (reason.as_str(), "lay far from their forecasts and count for less"),
         Doubt::LevelShift => (reason.as_str(), "showed that a series has moved to another level"),
@@ -277,13 +272,9 @@ pub fn values_doubted(
 }
 
 /// Values that are missing though something stands in their fields: how many since this was last told of,
-/// and one of them. Those that can't be read may be a fault of the producer or of the config.
-pub fn values_missing(
-    stream: &StreamName,
-    reason: MissingValue,
-    count: u64,
-    (field, series, text): (&str, &str, &str),
-) {
+/// and the first of them. Those that can't be read may be a fault of the producer or of the config.
+pub fn values_missing(stream: &StreamName, reason: MissingValue, count: u64, first: &MissingExample) {
+    let MissingExample { field, series, text } = first;
     let word = reason.as_str();
     macro_rules! tell {
         ($level:ident, $what:literal) => {
