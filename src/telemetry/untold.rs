@@ -137,6 +137,8 @@ impl<T> ByReason<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Partition;
+    use std::sync::Arc;
 
     const DUPLICATE: usize = Discard::Duplicate as usize;
     const LATE: usize = Discard::Late as usize;
@@ -169,5 +171,85 @@ mod tests {
         add(DUPLICATE, 1, 'h');
         assert_eq!(untold.take(None), [(DUPLICATE, 1, 'h'), (NOT_SELECTED, 7, 'g')]);
         assert_eq!(untold.take(None), []);
+    }
+
+    #[test]
+    fn every_kind_is_told_once_and_the_rest_at_the_end() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let writer = Writer(Arc::clone(&lines));
+        let log = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());
+        tracing::subscriber::with_default(log.finish(), || {
+            let (stream, start, untold) = (StreamName::new("power").unwrap(), Instant::now(), Untold::new());
+            for (turn, count) in [1, 2, 40].into_iter().enumerate() {
+                add_each(&untold, count);
+                untold.tell(&stream, Some(start + Duration::from_secs(turn as u64)));
+            }
+            untold.tell(&stream, None);
+        });
+        let text = String::from_utf8(lines.lock().unwrap().clone()).unwrap();
+        let told: Vec<_> = text
+            .lines()
+            .map(|line| {
+                let event: serde_json::Value = serde_json::from_str(line).unwrap();
+                let reason = event.get("reason").or(event.get("outcome")).unwrap();
+                format!(
+                    "{} {} {}",
+                    event["event"].as_str().unwrap(),
+                    reason.as_str().unwrap(),
+                    event["count"]
+                )
+            })
+            .collect();
+        let each = |count| {
+            [
+                ("readings_discarded", "late"),
+                ("values_missing", "unreadable"),
+                ("values_doubted", "outlier"),
+                ("time_ahead", "kept"),
+                ("time_ahead", "returned"),
+            ]
+            .map(|(event, reason)| format!("{event} {reason} {count}"))
+        };
+        assert_eq!(told, [each(1), each(42)].concat());
+    }
+
+    fn add_each(untold: &Untold, count: u64) {
+        let (series, time) = ("m".to_owned(), EventTime::MIN);
+        let shard = TopicPartition { topic: "meters".into(), partition: Partition(0) };
+        let example = || series.clone();
+        untold.discarded.add(LATE, count, || {
+            Some(DiscardedReading { series: example(), time, shard: shard.clone(), offset: Offset(7) })
+        });
+        untold.missing.add(MissingValue::Unreadable as usize, count, || {
+            Some(MissingExample { field: "/kw".to_owned(), series: example(), text: "much".to_owned() })
+        });
+        untold.doubted.add(Doubt::Outlier as usize, count, || {
+            Some(DoubtedTarget {
+                series: example(),
+                target: "kw".to_owned(),
+                time,
+                value: 9.0,
+                expected: 1.0,
+            })
+        });
+        for what in [Ahead::Kept, Ahead::Returned] {
+            untold.ahead.add(what as usize, count, || {
+                Some(ReadingAhead { series: example(), time, agreed: time, shard: shard.clone() })
+            });
+        }
+    }
+
+    #[derive(Clone)]
+    struct Writer(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Writer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 }
