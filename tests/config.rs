@@ -600,6 +600,12 @@ fn a_batch_has_levels_and_places_above_its_elements() {
         ("records = \"/a\"\nseries = \"^^/x\"", "series: is \"^^/x\"; allowed are"),
         ("records = \"/a\"\nseries = \"^#\"", "of at most 1 levels above the element"),
         ("records = \"/a\"\nseries = \"^@key\"", "series: is \"^@key\""),
+        (
+            "records = \"/data/*\"\nseries = \"^/data/id\"",
+            "series: is \"^/data/id\", but at its level \"/data\" leads to the elements",
+        ),
+        ("records = \"/a/b/*/c/d\"\ntime = \"^^/a\"", "time: is \"^^/a\", but at its level \"/a/b\" leads"),
+        ("records = \"/a/b/*/c/d\"\ntime = \"^/c/d\"", "time: is \"^/c/d\", but at its level \"/c/d\" leads"),
     ] {
         let found = faults(&fields(lines));
         assert!(found.len() == 1 && found[0].contains(wanted), "{lines}: {found:?}");

@@ -1,4 +1,4 @@
-use crate::telemetry::MissingValue;
+use crate::telemetry::{MissingExample, MissingValue};
 use std::fmt;
 
 /// The values that were missing in readings though something stood in their fields.
@@ -7,16 +7,6 @@ pub struct MissingValues {
     /// By reason.
     counts: [u64; MissingValue::ALL.len()],
     examples: [Option<MissingExample>; MissingValue::ALL.len()],
-}
-
-/// One of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingExample {
-    /// Its place in the record, as the config names it.
-    pub field: String,
-    pub series: String,
-    /// What stands there, in quotes and cut to a length that fits into a line.
-    pub text: String,
 }
 
 impl MissingValues {

@@ -23,5 +23,5 @@ mod time;
 
 pub use bad::{BadRecord, Reason};
 pub use json::{JsonDecoder as Decoder, JsonEncoder as Encoder};
-pub use missing::{MissingExample, MissingValues};
+pub use missing::MissingValues;
 pub use record::{Headers, Record};

@@ -68,9 +68,9 @@ pub(super) fn fields(
 ) -> Fields {
     let mut f = s.section("fields");
     let records = records(&mut f);
-    let levels = records.as_ref().map_or(0, Records::levels);
-    let series = sources(&mut f, "series", "@key", levels);
-    let time = sources(&mut f, "time", "@timestamp", levels);
+    let ways = records.as_ref().map_or(&[][..], |records| &records.parts);
+    let series = sources(&mut f, "series", "@key", ways);
+    let time = sources(&mut f, "time", "@timestamp", ways);
     let time_format = time_format(&mut f);
     let time_zone = zone(&mut f, time_zone.clone());
     let missing = missing(&mut f);
@@ -80,12 +80,12 @@ pub(super) fn fields(
         if targets.iter().chain(covariates).take(i).any(|earlier| earlier == name) {
             s.fault("targets", format!("names \"{name}\" twice among targets and covariates"));
         }
-        values.push(source(&mut v, name, &pointer(name), levels));
+        values.push(source(&mut v, name, &pointer(name), ways));
     }
     v.finish();
     let mut a = f.section("ahead");
     let known = known_ahead.iter().map(|at| &covariates[*at]);
-    let ahead = known.map(|name| source(&mut a, name, &format!("{}_ahead", pointer(name)), levels)).collect();
+    let ahead = known.map(|name| source(&mut a, name, &format!("{}_ahead", pointer(name)), ways)).collect();
     a.finish();
     f.finish();
     Fields { records, series, time, time_format, time_zone, missing, values, ahead }
@@ -138,9 +138,9 @@ fn pointer(name: &str) -> String {
 }
 
 /// One place, or a list of them.
-fn sources(s: &mut Section<'_>, name: &str, default: &str, levels: usize) -> Vec<FieldSource> {
+fn sources(s: &mut Section<'_>, name: &str, default: &str, ways: &[Arc<[String]>]) -> Vec<FieldSource> {
     let Some(Value::Array(items)) = s.value(name) else {
-        return vec![source(s, name, default, levels)];
+        return vec![source(s, name, default, ways)];
     };
     let all = || items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
     match all().filter(|texts| (1..=PLACES_MAX).contains(&texts.len())) {
@@ -148,7 +148,7 @@ fn sources(s: &mut Section<'_>, name: &str, default: &str, levels: usize) -> Vec
             if texts.len() > 1 && texts.iter().any(|text| text.trim() == "@timestamp") {
                 s.fault(name, "has \"@timestamp\" in a list, which is a whole time and no part of anything");
             }
-            texts.into_iter().map(|text| parse(s, name, text.trim(), levels)).collect()
+            texts.into_iter().map(|text| parse(s, name, text.trim(), ways)).collect()
         }
         None => {
             s.fault(
@@ -160,13 +160,14 @@ fn sources(s: &mut Section<'_>, name: &str, default: &str, levels: usize) -> Vec
     }
 }
 
-fn source(s: &mut Section<'_>, name: &str, default: &str, levels: usize) -> FieldSource {
+fn source(s: &mut Section<'_>, name: &str, default: &str, ways: &[Arc<[String]>]) -> FieldSource {
     let text = s.text(name, default);
-    parse(s, name, &text, levels)
+    parse(s, name, &text, ways)
 }
 
-/// A place in a record whose elements lie so many levels deep.
-fn parse(s: &Section<'_>, name: &str, text: &str, levels: usize) -> FieldSource {
+/// A place in a record in which these ways lead to the elements, one from each level above them.
+fn parse(s: &Section<'_>, name: &str, text: &str, ways: &[Arc<[String]>]) -> FieldSource {
+    let levels = ways.len();
     let inner = text.trim_start_matches('^');
     let above = text.len() - inner.len();
     let place = match inner {
@@ -177,7 +178,20 @@ fn parse(s: &Section<'_>, name: &str, text: &str, levels: usize) -> FieldSource 
         _ if above > levels => None,
         _ => match (split(inner), inner.strip_prefix("@header:")) {
             (Some(path), _) if above == 0 => Some(FieldSource::Pointer(path.into())),
-            (Some(path), _) => Some(FieldSource::Above(above, path.into())),
+            (Some(path), _) => {
+                let way = &*ways[levels - above];
+                if !way.is_empty() && (path.starts_with(way) || way.starts_with(&path)) {
+                    let way: String = way.iter().map(|key| pointer(key)).collect();
+                    s.fault(
+                        name,
+                        format!(
+                            "is \"{text}\", but at its level \"{way}\" leads to the elements: no field can lie in \
+                             it or hold it"
+                        ),
+                    );
+                }
+                Some(FieldSource::Above(above, path.into()))
+            }
             (None, Some(header)) if above == 0 && !header.is_empty() => {
                 Some(FieldSource::Header(header.to_owned()))
             }

@@ -23,12 +23,14 @@ pub(super) struct Publisher {
     worker: usize,
     board: Board,
     next: Instant,
+    /// Of all streams: one whose last shard has gone may have something left to tell.
+    streams: Vec<StreamMetrics>,
     recent: BTreeMap<StreamName, Summary>,
 }
 
 impl Publisher {
-    pub fn new(worker: usize, board: Board) -> Self {
-        Self { worker, board, next: Instant::now(), recent: BTreeMap::new() }
+    pub fn new(worker: usize, board: Board, streams: Vec<StreamMetrics>) -> Self {
+        Self { worker, board, next: Instant::now(), streams, recent: BTreeMap::new() }
     }
 
     /// Publishes when it is time.
@@ -38,6 +40,7 @@ impl Publisher {
             return;
         }
         self.next = Instant::now() + EVERY;
+        self.streams.iter().for_each(StreamMetrics::tell_due);
         for owned in shards.iter_mut() {
             self.shard(owned, link);
         }
@@ -52,8 +55,12 @@ impl Publisher {
         }
     }
 
+    /// Tells the log of what it was not told of yet: at the end.
+    pub fn tell_all(&self) {
+        self.streams.iter().for_each(StreamMetrics::tell_all);
+    }
+
     fn shard(&mut self, owned: &mut Owned, link: &Link) {
-        owned.metrics.tell_discards(Instant::now());
         let lag = link.lag(&owned.at, owned.position).map(|lag| lag as i64);
         lag.iter().for_each(|lag| owned.shown.set_lag(*lag));
         owned.shown.set_series(owned.shard.series(), owned.shard.memory());

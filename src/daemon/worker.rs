@@ -80,7 +80,8 @@ impl Worker {
         let known = link.topics(&names)?;
         let client = |kind: &str| self.metrics.kafka_client(&format!("{kind}-{}", self.number));
         let clients = [client("consumer"), client("producer")];
-        let publisher = Publisher::new(self.number, self.board.clone());
+        let streams = self.config.streams.iter().map(|stream| self.metrics.stream(&stream.name)).collect();
+        let publisher = Publisher::new(self.number, self.board.clone(), streams);
         let desk = Desk {
             kafka: self.config.kafka.clone(),
             store: self.store.clone(),
@@ -114,6 +115,14 @@ impl Worker {
 
 impl Joined {
     fn run(mut self) -> Result<(), Error> {
+        let ended = self.work();
+        self.publisher.tell_all();
+        ended?;
+        Ok(self.link.leave()?)
+    }
+
+    /// Works until it is asked to stop, and commits and keeps what it has.
+    fn work(&mut self) -> Result<(), Error> {
         while !self.worker.stop.load(Ordering::Acquire) {
             self.turn()?;
         }
@@ -121,8 +130,7 @@ impl Joined {
         if self.commit()? {
             self.keep(|owned| owned.restoring.is_none(), until)?;
         }
-        self.shards.iter().for_each(|owned| owned.metrics.tell_all_discards());
-        Ok(self.link.leave()?)
+        Ok(())
     }
 
     /// One turn of the loop: poll, step, send, and what is due besides.

@@ -1,8 +1,8 @@
 //! Every log event: one function each, its name written once in the field `event`. Per batch or
 //! rarer; nothing logs per reading.
 
-use super::discards::DiscardedReading;
 use super::reason::{Ahead, Discard, Doubt, Invariant, MissingValue};
+use super::untold::{DiscardedReading, DoubtedTarget, MissingExample};
 use crate::domain::{EventTime, ModelVersion, Offset, RoundScores, StreamName, TopicId, TopicPartition};
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -204,8 +204,8 @@ pub fn committed(worker: usize, readings: usize, forecasts: usize, took: Duratio
     event!(debug, "committed", { worker, readings, forecasts, seconds, }, "transaction committed");
 }
 
-/// At most once a minute and shard: how many readings ran ahead of what the series of their partition agree
-/// on, or came back from there, since it was told last, and the first of them.
+/// At most once a minute, stream and outcome: how many readings ran ahead of what the series of their partition
+/// agree on, or came back from there, since it was told last, and the first of them.
 pub fn time_ahead(
     stream: &StreamName,
     shard: &TopicPartition,
@@ -247,11 +247,12 @@ pub fn dead_letters(
 pub fn discarded(stream: &StreamName, why: Discard, count: u64, first: &DiscardedReading) {
     let DiscardedReading { series, time, shard, offset } = first;
     let (reason, meaning) = (why.as_str(), why.meaning());
+    let were = if count == 1 { "reading was" } else { "readings were" };
     macro_rules! tell {
         ($level:ident) => {
             event!($level, "readings_discarded", {
                 %stream, reason, count, series, %time, %shard, offset = offset.0,
-            }, "{count} readings discarded ({reason}); of the first, of series {series} at {time}: {meaning}")
+            }, "{count} {were} discarded as {reason}, for example that of series {series} at {time}: {meaning}")
         };
     }
     match why {
@@ -260,42 +261,41 @@ pub fn discarded(stream: &StreamName, why: Discard, count: u64, first: &Discarde
     }
 }
 
-/// Targets of readings that were not taken as they came: how many since this was last told of, and one of them.
-pub fn values_doubted(
-    stream: &StreamName,
-    reason: Doubt,
-    count: u64,
-    (series, target, time): (&str, &str, EventTime),
-    [value, expected]: [f64; 2],
-) {
-    let (word, what) = match reason {
-        Doubt::Outlier => (reason.as_str(), "lay far from their forecasts and count for less"),
-        Doubt::LevelShift => (reason.as_str(), "showed that a series has moved to another level"),
-        Doubt::OutOfRange => (reason.as_str(), "can't be values of their series and are missing"),
+/// Targets of readings that were not taken as they came: how many since this was last told of, and the first of them.
+pub fn values_doubted(stream: &StreamName, reason: Doubt, count: u64, first: &DoubtedTarget) {
+    let DoubtedTarget { series, target, time, value, expected } = first;
+    let (word, what) = match (reason, count) {
+        (Doubt::Outlier, 1) => (reason.as_str(), "value lay far from its forecast and counts for less"),
+        (Doubt::Outlier, _) => (reason.as_str(), "values lay far from their forecasts and count for less"),
+        (Doubt::LevelShift, 1) => {
+            (reason.as_str(), "value showed that its series has moved to another level")
+        }
+        (Doubt::LevelShift, _) => {
+            (reason.as_str(), "values showed that their series have moved to other levels")
+        }
+        (Doubt::OutOfRange, 1) => (reason.as_str(), "value can't be one of its series and is missing"),
+        (Doubt::OutOfRange, _) => (reason.as_str(), "values can't be ones of their series and are missing"),
     };
     event!(info, "values_doubted", { %stream, count, reason = word, series, target, %time, value, expected, },
-        "{count} values {what}, as {target} of {series} at {time}: {value} for {expected}");
+        "{count} {what}, for example {target} of series {series} at {time}: {value}, where {expected} was forecast");
 }
 
 /// Values that are missing though something stands in their fields: how many since this was last told of,
-/// and one of them. Those that can't be read may be a fault of the producer or of the config.
-pub fn values_missing(
-    stream: &StreamName,
-    reason: MissingValue,
-    count: u64,
-    (field, series, text): (&str, &str, &str),
-) {
+/// and the first of them. Those that can't be read may be a fault of the producer or of the config.
+pub fn values_missing(stream: &StreamName, reason: MissingValue, count: u64, first: &MissingExample) {
+    let MissingExample { field, series, text } = first;
     let word = reason.as_str();
+    let are = if count == 1 { "value is" } else { "values are" };
     macro_rules! tell {
-        ($level:ident, $what:literal) => {
+        ($level:ident, $why:literal) => {
             event!($level, "values_missing", { %stream, count, reason = word, field, series, text, },
-                "{count} values {} and are missing, as {text} at {field} of {series}", $what)
+                "{count} {are} missing: {}, for example {text} at {field} of series {series}", $why)
         };
     }
     match reason {
-        MissingValue::Marker => tell!(info, "stand for none"),
-        MissingValue::NotFinite => tell!(info, "are not finite"),
-        MissingValue::Unreadable => tell!(warn, "can't be read"),
+        MissingValue::Marker => tell!(info, "what stands in the field means that there is no value"),
+        MissingValue::NotFinite => tell!(info, "what stands in the field is not finite"),
+        MissingValue::Unreadable => tell!(warn, "what stands in the field can't be read as a number"),
     }
 }
 

@@ -9,27 +9,24 @@
 mod board;
 pub mod catalogue;
 mod client;
-mod discards;
 pub mod events;
 mod health;
 mod invariant;
 mod logging;
 mod metrics;
-mod pace;
 mod rate;
 mod reason;
 mod shard;
 mod showcase;
 mod stream;
+mod untold;
 
 pub use board::{Board, BoardOptions, ShardStatus, ShardView, StreamView, View};
 pub use client::{ClientMetrics, ClientStatistics};
-pub use discards::DiscardedReading;
 pub use health::{Readiness, Stalled};
 pub use invariant::Violations;
 pub use logging::init_logging;
 pub use metrics::{Metrics, StreamShape};
-pub use pace::Pace;
 pub use reason::{
     Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MissingValue, RoundOutcome, ShardState,
     TransactionOutcome,
@@ -37,6 +34,7 @@ pub use reason::{
 pub use shard::ShardMetrics;
 pub use showcase::{ExpertScore, Round, Scores, Showcase, ShownForecast, ShownTarget};
 pub use stream::{Accuracy, StreamMetrics};
+pub use untold::{DiscardedReading, DoubtedTarget, MissingExample, ReadingAhead};
 
 #[cfg(test)]
 mod tests;

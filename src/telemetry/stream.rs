@@ -1,11 +1,10 @@
 use super::catalogue as c;
-use super::discards::Discards;
-use super::events;
 use super::metrics::{counters, gauges, histograms, reals};
 use super::shard::Owners;
+use super::untold::Untold;
 use super::{
-    Ahead, Discard, DiscardedReading, Doubt, Eviction, Invariant, LogReset, MissingValue, Pace, RoundOutcome,
-    ShardMetrics, StreamShape,
+    Ahead, Discard, DiscardedReading, Doubt, DoubtedTarget, Eviction, Invariant, LogReset, MissingExample,
+    MissingValue, ReadingAhead, RoundOutcome, ShardMetrics, StreamShape,
 };
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
 use prometheus::{
@@ -41,13 +40,10 @@ struct Rest {
     name: StreamName,
     families: Arc<StreamFamilies>,
     discarded: Vec<IntCounter>,
-    discards: Discards,
     ahead: Vec<IntCounter>,
     missing: Vec<IntCounter>,
-    /// How often the log tells of missing values, by reason.
-    missing_told: Vec<Pace>,
     doubted: Vec<IntCounter>,
-    doubted_told: Vec<Pace>,
+    untold: Untold,
     evicted: Vec<IntCounter>,
     violations: Vec<IntCounter>,
     log_resets: Vec<IntCounter>,
@@ -192,12 +188,10 @@ impl StreamMetrics {
         let rest = Rest {
             name: shape.name.clone(),
             discarded: words(&families.discarded, Discard::ALL.iter().map(|d| d.as_str()).collect()),
-            discards: Discards::default(),
             ahead: words(&families.ahead, Ahead::ALL.iter().map(|a| a.as_str()).collect()),
             missing: words(&families.missing, MissingValue::ALL.iter().map(|m| m.as_str()).collect()),
             doubted: words(&families.doubted, Doubt::ALL.iter().map(|d| d.as_str()).collect()),
-            doubted_told: Doubt::ALL.iter().map(|_| Pace::default()).collect(),
-            missing_told: MissingValue::ALL.iter().map(|_| Pace::default()).collect(),
+            untold: Untold::new(),
             evicted: words(&families.evicted, Eviction::ALL.iter().map(|e| e.as_str()).collect()),
             violations: words(&families.violations, Invariant::ALL.iter().map(|i| i.as_str()).collect()),
             log_resets: words(&families.log_resets, LogReset::ALL.iter().map(|l| l.as_str()).collect()),
@@ -244,42 +238,42 @@ impl StreamMetrics {
     pub fn discard(&self, why: Discard, count: u64, first: impl FnOnce() -> Option<DiscardedReading>) {
         if count > 0 {
             self.discarded(why).inc_by(count);
-            self.rest.discards.add(why, count, first);
+            self.rest.untold.discarded.add(why as usize, count, first);
         }
     }
 
-    /// Tells the log of discarded readings that it was not told of, whenever it was told last: at the end.
-    pub fn tell_all_discards(&self) {
-        self.tell_discards(Instant::now() + Discards::PAUSE_MAX);
-    }
-
-    /// Tells the log of discarded readings, where it is time.
-    pub fn tell_discards(&self, now: Instant) {
-        for (why, count, first) in self.rest.discards.take_due(now) {
-            events::discarded(&self.rest.name, why, count, &first);
+    /// As [`Self::discard`], for values that are missing though something stands in their fields.
+    pub fn miss(&self, why: MissingValue, count: u64, first: impl FnOnce() -> Option<MissingExample>) {
+        if count > 0 {
+            self.rest.missing[why as usize].inc_by(count);
+            self.rest.untold.missing.add(why as usize, count, first);
         }
     }
 
-    pub fn ahead(&self, outcome: Ahead) -> &IntCounter {
-        &self.rest.ahead[outcome as usize]
+    /// As [`Self::discard`], for targets that were not taken as they came.
+    pub fn doubt(&self, why: Doubt, count: u64, first: impl FnOnce() -> Option<DoubtedTarget>) {
+        if count > 0 {
+            self.rest.doubted[why as usize].inc_by(count);
+            self.rest.untold.doubted.add(why as usize, count, first);
+        }
     }
 
-    pub fn missing(&self, reason: MissingValue) -> &IntCounter {
-        &self.rest.missing[reason as usize]
+    /// As [`Self::discard`], for readings whose time was ahead of that of their partition.
+    pub fn run_ahead(&self, what: Ahead, count: u64, first: impl FnOnce() -> Option<ReadingAhead>) {
+        if count > 0 {
+            self.rest.ahead[what as usize].inc_by(count);
+            self.rest.untold.ahead.add(what as usize, count, first);
+        }
     }
 
-    pub fn doubted(&self, reason: Doubt) -> &IntCounter {
-        &self.rest.doubted[reason as usize]
+    /// Tells the log of what was discarded, missing, doubted or ahead, where it is time.
+    pub fn tell_due(&self) {
+        self.rest.untold.tell(&self.rest.name, Some(Instant::now()));
     }
 
-    /// Holds the log back from telling of each value that is doubted.
-    pub fn doubted_told(&self, reason: Doubt) -> &Pace {
-        &self.rest.doubted_told[reason as usize]
-    }
-
-    /// Holds the log back from telling of each missing value.
-    pub fn missing_told(&self, reason: MissingValue) -> &Pace {
-        &self.rest.missing_told[reason as usize]
+    /// As [`Self::tell_due`], of all that is left, whenever it was told last: at the end.
+    pub fn tell_all(&self) {
+        self.rest.untold.tell(&self.rest.name, None);
     }
 
     pub fn evicted(&self, reason: Eviction) -> &IntCounter {

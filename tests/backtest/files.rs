@@ -256,6 +256,26 @@ fn rows_that_lack_fields_are_told() {
 }
 
 #[test]
+fn a_quote_that_is_never_closed_is_refused_with_its_line() {
+    let plain = hours("meter,time,kw,note\n", ",", |v| format!("{v},"));
+    let long = hours("meter,time,kw,note\n\n", ",", |v| format!("{v},\"two\nlines\""));
+    let row = |note: &str| format!("m0,{},7,{note}", super::time(99));
+    for end in ["", "\n", "\n\n"] {
+        let last = plain.clone() + &row("\"\"\"a note") + end;
+        Made::new(last.as_bytes()).refused(&[], &["line 32 has a quote that is never closed"]);
+        let last = long.clone() + &row("\"a note") + end;
+        Made::new(last.as_bytes()).refused(&[], &["line 63 has a quote that is never closed"]);
+    }
+    let (head, tail) = plain.split_at(plain.match_indices("m0").nth(5).unwrap().0);
+    let amid = format!("{head}{}\n{tail}", row("\"a note"));
+    Made::new(amid.as_bytes()).refused(&[], &["line 7 has a quote that is never closed"]);
+    // A last field that ends with a line of its own is as good as any.
+    let closed = long + &row("\"a note\n\"");
+    let (got, said) = Made::new(closed.as_bytes()).backtest(&[]);
+    assert_eq!(got.unwrap_or_else(|| panic!("{said}"))["readings"].as_u64(), Some(31));
+}
+
+#[test]
 fn a_comma_that_comes_late_is_told() {
     let rows: String = (0..300).map(|h| format!("m0,{},{}\n", super::time(h), h % 5)).collect();
     let text = format!("meter,time,kw\n{rows}m0,{},\"1,5\"\n", super::time(300));

@@ -114,3 +114,20 @@ fn no_column_runs_into_the_next() {
     let tiny = said.split("\n\n").find(|table| table.starts_with("s: tiny")).unwrap();
     assert!(!tiny.contains("0.0000 ") && tiny.contains("e-"), "{tiny}");
 }
+
+/// Readings of each hour in a grid of half hours: nothing is ever judged at lead 1.
+#[test]
+fn what_was_not_judged_is_a_dash() {
+    let folder = tempfile::tempdir().unwrap();
+    track(folder.path(), |h| (59.65 + 0.01 * noise(1, h), 10.0 + 0.01 * noise(2, h)));
+    let text = std::fs::read_to_string(folder.path().join("degrees.toml")).unwrap();
+    std::fs::write(folder.path().join("half.toml"), text.replace("\"1h\"", "\"30m\"")).unwrap();
+    let arguments = ["--config", "half.toml", "--data", "track.csv", "--report", "r.html"];
+    let table = String::from_utf8(done(folder.path(), &arguments).stdout).unwrap();
+    let last = table.lines().find(|line| line.trim_start().starts_with("last ")).unwrap();
+    let cells: Vec<&str> = last.split_whitespace().collect();
+    assert_eq!(cells[1], "–", "{table}");
+    assert!(cells[2].parse::<f64>().unwrap() > 0.0, "{table}");
+    let page = std::fs::read_to_string(folder.path().join("r.html")).unwrap();
+    assert!(!table.contains("NaN") && !page.contains("NaN"), "{table}");
+}

@@ -1,12 +1,12 @@
 use super::path::{Node, Span};
 use crate::codec::bad::quote;
-use crate::codec::missing::{Lacks, MissingExample};
+use crate::codec::missing::Lacks;
 use crate::codec::scalar::{WrongType, string_of_json, value_of_json, value_of_text};
 use crate::codec::time::{Stamp, TimeFault, TimeReader};
 use crate::codec::{BadRecord, Reason, Record};
 use crate::config::{FieldSource, Missing, Stream};
 use crate::domain::{EventTime, Position, Values};
-use crate::telemetry::MissingValue;
+use crate::telemetry::{MissingExample, MissingValue};
 use std::sync::Arc;
 use std::time::Duration;
 

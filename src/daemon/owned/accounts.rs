@@ -1,26 +1,19 @@
 //! What became of a shard's readings, into the metrics and the log: counted per batch, told once in a while.
 
-use super::{Owned, TELL_AHEAD};
+use super::Owned;
 use crate::domain::{Offset, StreamName, TopicPartition};
 use crate::engine::{Accounts, Discarded, Doubted, RanAhead};
 use crate::telemetry::{
-    Ahead, Discard, DiscardedReading, Doubt, Eviction, MissingValue, StreamMetrics, Violations, events,
+    Ahead, Discard, DiscardedReading, Doubt, DoubtedTarget, Eviction, MissingValue, ReadingAhead,
+    StreamMetrics, Violations, events,
 };
-use std::time::Instant;
 
 impl Owned {
-    /// Counts the values that were missing, and tells of them once in a while.
+    /// Counts the values that were missing, and has the log tell of them.
     pub(super) fn note_missing(&mut self) {
         let Some(missing) = self.decoder.take_missing() else { return };
-        for why in MissingValue::ALL.iter().copied() {
-            let count = missing.count(why);
-            self.metrics.missing(why).inc_by(count);
-            if let Some(example) = missing.example(why)
-                && let Some(count) = self.metrics.missing_told(why).let_through(count, Instant::now())
-            {
-                let example = (&*example.field, &*example.series, &*example.text);
-                events::values_missing(&self.shard.stream().name, why, count, example);
-            }
+        for why in MissingValue::ALL {
+            self.metrics.miss(*why, missing.count(*why), || missing.example(*why).cloned());
         }
     }
 
@@ -29,17 +22,13 @@ impl Owned {
         let accounts = self.shard.take_accounts();
         self.metrics.thinned.inc_by(accounts.thinned);
         self.metrics.aggregated.inc_by(accounts.aggregated);
-        if Discard::ALL.iter().any(|why| accounts.discarded(*why) > 0) {
-            self.note_discards(&accounts);
-        }
         for why in Eviction::ALL {
             self.metrics.evicted(*why).inc_by(accounts.evicted(*why));
         }
-        for what in Ahead::ALL {
-            self.metrics.ahead(*what).inc_by(accounts.was_ahead(*what));
-        }
-        self.tell_ahead(&accounts);
+        self.note_discards(&accounts);
+        self.note_ahead(&accounts);
         self.note_doubts(&accounts);
+        self.metrics.tell_due();
         if let Some(found) = self.shard.take_drift()
             && self.restoring.is_none()
         {
@@ -60,44 +49,26 @@ impl Owned {
                 Some(DiscardedReading { series, time, shard, offset })
             });
         }
-        self.metrics.tell_discards(Instant::now());
     }
 
-    /// Tells of readings that ran ahead, now and then.
-    fn tell_ahead(&mut self, accounts: &Accounts) {
-        if let Some(first) = accounts.first_ahead() {
-            let count = Ahead::ALL.iter().map(|what| accounts.was_ahead(*what)).sum::<u64>();
-            self.ahead.get_or_insert_with(|| (0, first.clone())).0 += count;
-        }
-        if self.told_ahead.is_some_and(|told| told.elapsed() < TELL_AHEAD) {
-            return;
-        }
-        if let Some((count, first)) = self.ahead.take() {
-            self.told_ahead = Some(Instant::now());
-            let RanAhead { what, series, time, agreed } = first;
-            let name = &self.shard.stream().name;
-            events::time_ahead(name, &self.at, count, what, &series, (time, agreed));
+    /// Counts what ran ahead, and has the log tell of it.
+    fn note_ahead(&self, accounts: &Accounts) {
+        for what in Ahead::ALL {
+            self.metrics.run_ahead(*what, accounts.was_ahead(*what), || {
+                let RanAhead { series, time, agreed, .. } = accounts.first_ahead(*what)?.clone();
+                Some(ReadingAhead { series: series.into(), time, agreed, shard: self.at.clone() })
+            });
         }
     }
 
-    /// Counts the targets that were not taken as they came, and tells of them once in a while.
+    /// Counts the targets that were not taken as they came, and has the log tell of them.
     fn note_doubts(&self, accounts: &Accounts) {
-        let stream = self.shard.stream();
-        for why in Doubt::ALL.iter().copied() {
-            let count = accounts.doubted(why);
-            self.metrics.doubted(why).inc_by(count);
-            if let Some(Doubted { series, target, time, value, expected }) = accounts.doubt_of(why)
-                && let Some(count) = self.metrics.doubted_told(why).let_through(count, Instant::now())
-            {
-                let target = &*stream.targets[*target];
-                events::values_doubted(
-                    &stream.name,
-                    why,
-                    count,
-                    (series, target, *time),
-                    [*value, *expected],
-                );
-            }
+        let targets = &self.shard.stream().targets;
+        for why in Doubt::ALL {
+            self.metrics.doubt(*why, accounts.doubted(*why), || {
+                let Doubted { series, target, time, value, expected } = accounts.doubt_of(*why)?.clone();
+                Some(DoubtedTarget { series, target: targets[target].clone(), time, value, expected })
+            });
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::checkpoint::SnapshotId;
 use crate::codec::{Decoder, Encoder, headers};
 use crate::config::Stream;
 use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, TopicId, TopicPartition};
-use crate::engine::{Offered, RanAhead, Shard};
+use crate::engine::{Offered, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::series::{Holding, Slot};
 use crate::telemetry::{Discard, ShardMetrics, ShardState, StreamMetrics, events};
@@ -51,9 +51,6 @@ pub(super) struct Owned {
     /// How readings are held back from records on that are still to come.
     holdings: VecDeque<(Offset, Holding)>,
     taken_at: Instant,
-    /// What ran ahead and was not told yet: how many readings, and the first.
-    ahead: Option<(u64, RanAhead)>,
-    told_ahead: Option<Instant>,
     decoder: Decoder,
     encoder: Encoder,
     dead_letters: DeadLetters,
@@ -80,8 +77,6 @@ pub(super) struct Restoring {
 
 /// How long a silent partition keeps a shard restoring: what is left are transaction markers.
 const IDLE: Duration = Duration::from_secs(5);
-/// Between two events that tell of readings which ran ahead.
-const TELL_AHEAD: Duration = Duration::from_secs(60);
 
 impl Owned {
     /// A shard that has come back; it answers from what is committed on. `since` is when its partition
@@ -112,8 +107,6 @@ impl Owned {
             reached: Offset(0),
             holdings: holdings.after(from).collect(),
             taken_at: now,
-            ahead: None,
-            told_ahead: None,
             decoder: Decoder::new(&stream),
             encoder: Encoder::new(&stream),
             dead_letters: DeadLetters::default(),

@@ -39,7 +39,7 @@ pub(super) fn open(path: &Path, encoding: Option<&'static Encoding>) -> Result<L
         .bom_override(true)
         .build(unzipped(path)?);
     let inner: Box<dyn BufRead> = Box::new(BufReader::with_capacity(BUFFER, utf8));
-    Ok(Lines { inner, after_return: false, is_line_over: true })
+    Ok(Lines { inner, after_return: false, is_line_over: true, is_over: false })
 }
 
 /// Bytes in which each line, the last one too, ends with `\n`, whoever wrote them: so that lines can be counted.
@@ -47,9 +47,15 @@ pub(in super::super) struct Lines {
     inner: Box<dyn BufRead>,
     after_return: bool,
     is_line_over: bool,
+    is_over: bool,
 }
 
 impl Lines {
+    /// Whether somebody has asked for more than there is.
+    pub fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// Passes over so many lines.
     pub fn skip(&mut self, lines: u64) -> io::Result<()> {
         let (mut byte, mut left) = ([0], lines);
@@ -66,6 +72,7 @@ impl Read for Lines {
             let from = self.inner.fill_buf()?;
             if from.is_empty() {
                 if self.is_line_over || to.is_empty() {
+                    self.is_over |= !to.is_empty();
                     return Ok(0);
                 }
                 self.is_line_over = true;

@@ -103,9 +103,29 @@ impl Layout {
         lines.skip(self.skip).map_err(|e| failed(&self.path, &e))?;
         let mut reader = reader(lines, self.delimiter, self.comment);
         if self.has_header {
-            reader.read_byte_record(&mut csv::ByteRecord::new()).map_err(|e| failed(&self.path, &e))?;
+            self.read(&mut reader, &mut csv::ByteRecord::new())?;
         }
         Ok(reader)
+    }
+
+    /// Reads the next row; false when there is none.
+    ///
+    /// # Errors
+    /// When it can't be read, or has a quote that is never closed: all lines behind it would be of one field.
+    pub fn read(&self, reader: &mut csv::Reader<Lines>, row: &mut csv::ByteRecord) -> Result<bool, Failure> {
+        let is_row = reader.read_byte_record(row).map_err(|e| failed(&self.path, &e))?;
+        // Each line ends with `\n`, and that ends a row unless it stands in quotes.
+        if is_row && reader.get_ref().is_over() {
+            let line = self.line(reader, row) + 1;
+            return Err(failed(
+                &self.path,
+                &format!(
+                    "the row that begins in line {line} has a quote that is never closed, and takes in all up to the \
+                     end of the file: close it; a quote that belongs to a text is written twice"
+                ),
+            ));
+        }
+        Ok(is_row)
     }
 
     pub fn line(&self, reader: &csv::Reader<Lines>, row: &csv::ByteRecord) -> u64 {

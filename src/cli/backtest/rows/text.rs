@@ -45,7 +45,7 @@ impl Text {
 
     pub fn next(&mut self) -> Result<Option<Row<'_>>, Failure> {
         let Self { layout, reader, columns, row, json, short, commas } = self;
-        if !reader.read_byte_record(row).map_err(|e| failed(&layout.path, &e))? {
+        if !layout.read(reader, row)? {
             return Ok(None);
         }
         let number = layout.line(reader, row);
@@ -163,7 +163,7 @@ impl Layout {
 
 pub(super) fn count(layout: &Layout) -> Result<u64, Failure> {
     let (mut reader, mut row, mut n) = (layout.open()?, csv::ByteRecord::new(), 0);
-    while reader.read_byte_record(&mut row).map_err(|e| failed(&layout.path, &e))? {
+    while layout.read(&mut reader, &mut row)? {
         n += 1;
     }
     Ok(n)
