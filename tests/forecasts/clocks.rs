@@ -26,6 +26,14 @@ fn every_minutes(minutes: usize, lines: &str) -> Arc<Stream> {
     tidecast::config::from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
 }
 
+fn irregular() -> Arc<Stream> {
+    let text = format!(
+        "[kafka]\nbrokers = \"localhost:9092\"\n[streams.test]\ntopics = [\"in\"]\ninterval = \"irregular\"\n\
+         targets = [\"kw\"]\n{PLAIN}"
+    );
+    tidecast::config::from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
+}
+
 fn second(s: i64) -> EventTime {
     EventTime::from_micros(hour(0).as_micros() + s * 1_000_000).unwrap()
 }
@@ -370,4 +378,19 @@ fn a_stamp_ahead_evicts_nobody() {
     let accounts = bench.shard.take_accounts();
     assert_eq!(accounts.evicted(tidecast::telemetry::Eviction::Idle), 0);
     assert_eq!([Ahead::Kept, Ahead::Returned].map(|what| accounts.was_ahead(what)), [20, 19]);
+}
+
+/// A series that reports every other hour is ahead with each of its readings: what comes again of it is
+/// answered once all the same.
+#[test]
+fn what_comes_again_of_a_series_that_reports_seldom_is_answered_once() {
+    for stream in [every_minutes(60, ""), irregular()] {
+        let of = |series: &str, h| Sent { series: series.into(), time: hour(h), record: None };
+        let [a, b] = ["a", "b"];
+        let sent = [(a, 0), (b, 0), (a, 2), (b, 2), (a, 4), (a, 2), (a, 4), (a, 0), (b, 4), (a, 2), (a, 6)];
+        let sent = sent.map(|(series, h)| of(series, h));
+        let (bench, discarded) = after(&stream, &sent, 1);
+        assert_eq!(discarded.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [5, 6, 7, 9]);
+        assert_eq!((origins(&bench, a), origins(&bench, b)), (vec![0, 2, 4, 6], vec![0, 2, 4]));
+    }
 }

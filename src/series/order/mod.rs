@@ -57,7 +57,8 @@ pub struct Order<T> {
     /// Series that have run ahead, and where they stood before, or [`NOWHERE`].
     ahead: BTreeMap<u32, i64>,
     agreed: AgreedTime,
-    /// What the time of the partition was before the last reading.
+    /// What the time of the partition was before the reading whose turn it is. Of one that was held back: what
+    /// it is as it lets it go.
     agreed_before: Option<EventTime>,
     held: BTreeMap<HeldAt, T>,
     arrivals: u64,
@@ -188,6 +189,7 @@ impl<T> Order<T> {
 
     /// Lets a reading go.
     pub fn let_go(&mut self, at: HeldAt) -> Option<T> {
+        self.agreed_before = self.agreed();
         self.held.remove(&at)
     }
 
@@ -219,9 +221,14 @@ impl<T> Order<T> {
             };
         }
         self.last[slot.index()] = cell;
-        // As long as the others don't agree it may have to go back.
-        if self.agreed_before.is_none_or(|agreed| self.is_ahead_of(agreed, time)) {
-            self.ahead.entry(slot.0).or_insert(last);
+        let is_ahead = |time| self.agreed_before.is_none_or(|agreed| self.is_ahead_of(agreed, time));
+        // As long as the others don't agree it may have to go back, but never to where it has been with them.
+        if is_ahead(time) {
+            if last != NOWHERE && is_ahead(self.grid.start_of(last)) {
+                self.ahead.entry(slot.0).or_insert(last);
+            } else {
+                self.ahead.insert(slot.0, last);
+            }
         } else if !self.ahead.is_empty() {
             self.ahead.remove(&slot.0);
         }
@@ -341,6 +348,7 @@ impl<T> Order<T> {
     pub fn memory(&self) -> usize {
         self.last.capacity() * size_of::<i64>()
             + self.borne_out.capacity()
+            + self.ahead.len() * size_of::<(u32, i64)>()
             + self.held.len() * size_of::<(HeldAt, T)>()
     }
 }
