@@ -55,8 +55,8 @@ pub struct Accounts {
     evicted: [u64; Eviction::ALL.len()],
     /// By [`Ahead`].
     ahead: [u64; Ahead::ALL.len()],
-    /// The first of those.
-    first_ahead: Option<RanAhead>,
+    /// The first of each.
+    first_ahead: [Option<RanAhead>; Ahead::ALL.len()],
     /// Readings that were held back when the accounts were opened.
     held: u64,
 }
@@ -94,7 +94,8 @@ impl Accounts {
 
     pub(super) fn ahead(&mut self, what: Ahead, series: &str, time: EventTime, agreed: EventTime) {
         self.ahead[what as usize] += 1;
-        self.first_ahead.get_or_insert_with(|| RanAhead { what, series: series.into(), time, agreed });
+        let first = &mut self.first_ahead[what as usize];
+        first.get_or_insert_with(|| RanAhead { what, series: series.into(), time, agreed });
     }
 
     pub(super) fn evict(&mut self, why: Eviction, series: u64) {
@@ -123,8 +124,9 @@ impl Accounts {
         self.ahead[what as usize]
     }
 
-    pub fn first_ahead(&self) -> Option<&RanAhead> {
-        self.first_ahead.as_ref()
+    /// The first reading of which this became.
+    pub fn first_ahead(&self, what: Ahead) -> Option<&RanAhead> {
+        self.first_ahead[what as usize].as_ref()
     }
 
     pub fn evicted(&self, why: Eviction) -> u64 {

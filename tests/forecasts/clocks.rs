@@ -142,7 +142,7 @@ fn one_stamp_ahead_harms_its_meter_alone() {
             let accounts = bad.shard.take_accounts();
             let what = if timed { Ahead::Discarded } else { Ahead::Kept };
             assert_eq!(accounts.was_ahead(what), 1, "{lines}, timed {timed}");
-            let told = accounts.first_ahead().unwrap();
+            let told = accounts.first_ahead(what).unwrap();
             assert_eq!((&*told.series, told.time), ("B", stamp));
             let back = u64::from(!timed && lines.is_empty());
             assert_eq!(accounts.was_ahead(Ahead::Returned), back, "{lines}");

@@ -65,14 +65,16 @@ impl Owned {
 
     /// Tells of readings that ran ahead, now and then.
     fn tell_ahead(&mut self, accounts: &Accounts) {
-        if let Some(first) = accounts.first_ahead() {
-            let count = Ahead::ALL.iter().map(|what| accounts.was_ahead(*what)).sum::<u64>();
-            self.ahead.get_or_insert_with(|| (0, first.clone())).0 += count;
+        for what in Ahead::ALL {
+            if let Some(first) = accounts.first_ahead(*what) {
+                let untold = &mut self.ahead[*what as usize];
+                untold.get_or_insert_with(|| (0, first.clone())).0 += accounts.was_ahead(*what);
+            }
         }
         if self.told_ahead.is_some_and(|told| told.elapsed() < TELL_AHEAD) {
             return;
         }
-        if let Some((count, first)) = self.ahead.take() {
+        for (count, first) in std::mem::take(&mut self.ahead).into_iter().flatten() {
             self.told_ahead = Some(Instant::now());
             let RanAhead { what, series, time, agreed } = first;
             let name = &self.shard.stream().name;

@@ -11,7 +11,7 @@ use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, Topi
 use crate::engine::{Offered, RanAhead, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::series::{Holding, Slot};
-use crate::telemetry::{Discard, ShardMetrics, ShardState, StreamMetrics, events};
+use crate::telemetry::{Ahead, Discard, ShardMetrics, ShardState, StreamMetrics, events};
 use accounts::note_violations;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -51,8 +51,8 @@ pub(super) struct Owned {
     /// How readings are held back from records on that are still to come.
     holdings: VecDeque<(Offset, Holding)>,
     taken_at: Instant,
-    /// What ran ahead and was not told yet: how many readings, and the first.
-    ahead: Option<(u64, RanAhead)>,
+    /// What ran ahead and was not told yet, by outcome: how many readings, and the first.
+    ahead: [Option<(u64, RanAhead)>; Ahead::ALL.len()],
     told_ahead: Option<Instant>,
     decoder: Decoder,
     encoder: Encoder,
@@ -112,7 +112,7 @@ impl Owned {
             reached: Offset(0),
             holdings: holdings.after(from).collect(),
             taken_at: now,
-            ahead: None,
+            ahead: Default::default(),
             told_ahead: None,
             decoder: Decoder::new(&stream),
             encoder: Encoder::new(&stream),
