@@ -1,6 +1,5 @@
 use super::*;
 use crate::domain::Interval;
-use std::time::Duration;
 
 fn at(minutes: i64) -> EventTime {
     EventTime::from_micros(minutes * 60_000_000).unwrap()
@@ -8,7 +7,13 @@ fn at(minutes: i64) -> EventTime {
 
 fn order(lateness_minutes: u64) -> Order<i64> {
     let hour = Interval::new(Duration::from_secs(3600)).unwrap();
-    Order::new(Grid::Fixed(hour), Duration::from_secs(60 * lateness_minutes), 3, 4)
+    Order::new(
+        Grid::Fixed(hour),
+        Duration::from_secs(60 * lateness_minutes),
+        3,
+        4,
+        24 * Duration::from_secs(3600),
+    )
 }
 
 #[test]
