@@ -88,7 +88,13 @@ impl Shard {
         let (learnt, others) = windows(&stream);
         Self {
             directory: Directory::new(stream.bounds.max_series),
-            order: Order::new(stream.grid, stream.lateness, stream.max_gap, stream.bounds.max_held),
+            order: Order::new(
+                stream.grid,
+                stream.lateness,
+                stream.max_gap,
+                stream.bounds.max_held,
+                stream.bounds.max_ahead,
+            ),
             cells: Cells::new(&stream),
             rounds: Rounds::new(stream.row()),
             scaler: Scaler::new(width, |column| {

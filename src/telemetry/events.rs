@@ -214,9 +214,20 @@ pub fn time_ahead(
     series: &str,
     (time, agreed): (EventTime, EventTime),
 ) {
-    let (outcome, seconds) = (outcome.as_str(), time.seconds_since(agreed));
-    event!(warn, "time_ahead", { %stream, %shard, count, outcome, series, %time, %agreed, seconds, },
-        "the clock of {series} was ahead: {time}, where its partition is at {agreed}; {outcome}");
+    let (word, seconds) = (outcome.as_str(), time.seconds_since(agreed));
+    macro_rules! tell {
+        ($level:ident, $what:literal) => {
+            event!($level, "time_ahead",
+                { %stream, %shard, count, outcome = word, series, %time, %agreed, seconds, },
+                "{count} readings {} what the partition's series agree on; the first: {series}, {time} at {agreed}",
+                $what)
+        };
+    }
+    match outcome {
+        Ahead::Discarded => tell!(warn, "discarded: their time was ahead of"),
+        Ahead::Kept => tell!(info, "kept: their time was ahead of"),
+        Ahead::Returned => tell!(info, "whose series had been ahead are back at"),
+    }
 }
 
 /// The worker drops its shards and recovers them from what is committed.

@@ -26,6 +26,14 @@ fn every_minutes(minutes: usize, lines: &str) -> Arc<Stream> {
     tidecast::config::from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
 }
 
+fn irregular() -> Arc<Stream> {
+    let text = format!(
+        "[kafka]\nbrokers = \"localhost:9092\"\n[streams.test]\ntopics = [\"in\"]\ninterval = \"irregular\"\n\
+         targets = [\"kw\"]\n{PLAIN}"
+    );
+    tidecast::config::from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
+}
+
 fn second(s: i64) -> EventTime {
     EventTime::from_micros(hour(0).as_micros() + s * 1_000_000).unwrap()
 }
@@ -370,4 +378,58 @@ fn a_stamp_ahead_evicts_nobody() {
     let accounts = bench.shard.take_accounts();
     assert_eq!(accounts.evicted(tidecast::telemetry::Eviction::Idle), 0);
     assert_eq!([Ahead::Kept, Ahead::Returned].map(|what| accounts.was_ahead(what)), [20, 19]);
+}
+
+/// A series that reports every other hour is ahead with each of its readings: what comes again of it is
+/// answered once all the same.
+#[test]
+fn what_comes_again_of_a_series_that_reports_seldom_is_answered_once() {
+    for stream in [every_minutes(60, ""), irregular()] {
+        let of = |series: &str, h| Sent { series: series.into(), time: hour(h), record: None };
+        let [a, b] = ["a", "b"];
+        let sent = [(a, 0), (b, 0), (a, 2), (b, 2), (a, 4), (a, 2), (a, 4), (a, 0), (b, 4), (a, 2), (a, 6)];
+        let sent = sent.map(|(series, h)| of(series, h));
+        let (bench, discarded) = after(&stream, &sent, 1);
+        assert_eq!(discarded.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [5, 6, 7, 9]);
+        assert_eq!((origins(&bench, a), origins(&bench, b)), (vec![0, 2, 4, 6], vec![0, 2, 4]));
+    }
+}
+
+/// The one series of a partition, with a single stamp that its record speaks against.
+#[test]
+fn a_wrong_stamp_makes_nobody_late_where_one_series_is_alone() {
+    let of = |minute: i64, record: i64| Sent {
+        series: "a".into(),
+        time: second(60 * minute),
+        record: Some(second(60 * record)),
+    };
+    let right: Vec<Sent> = (0..14 * 60).map(|minute| of(minute, minute)).collect();
+    let mut wrong = right.clone();
+    wrong.insert(10 * 60 + 10, of(30 * 60, 10 * 60 + 10));
+    let (one, discarded) = after(&gathered(""), &wrong, 1);
+    assert_eq!(discarded, [(10 * 60 + 10, Discard::TimeAhead)]);
+    let (other, _) = after(&gathered(""), &right, 1);
+    assert_eq!(by_series(&one.answers), by_series(&other.answers));
+    assert_eq!(origins(&one, "a"), (0..13).collect::<Vec<_>>());
+}
+
+/// One of two devices has a clock that starts at 1970 or 2000; the other is answered as if it were alone.
+#[test]
+fn a_clock_in_the_past_holds_nobody_up() {
+    for start in [0, 946_684_800] {
+        for lines in ["aggregate = \"mean\"", "lateness = \"2h\"", "aggregate = \"last\"\nlateness = \"2h\""]
+        {
+            let stopped = |h: i64| EventTime::from_micros((start + h * 3_600) * 1_000_000).unwrap();
+            let of = |series: &str, time, h| Sent { series: series.into(), time, record: Some(hour(h)) };
+            let alone: Vec<Sent> = (0..100).map(|h| of("right", hour(h), h)).collect();
+            let both: Vec<Sent> =
+                (0..100).flat_map(|h| [of("stopped", stopped(h), h), of("right", hour(h), h)]).collect();
+            let stream = every_minutes(60, lines);
+            let ((one, discarded), (other, _)) = (after(&stream, &both, 1), after(&stream, &alone, 1));
+            let (got, wanted) = (by_series(&one.answers), by_series(&other.answers));
+            assert!(wanted["right"].len() >= 97, "{lines}: {}", wanted["right"].len());
+            assert_eq!(got["right"], wanted["right"], "{lines}, from {start}");
+            assert!(discarded.is_empty(), "{lines}, from {start}: {discarded:?}");
+        }
+    }
 }

@@ -275,7 +275,9 @@ fn a_stamp_that_is_ahead_is_a_dead_letter_and_is_told() {
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
-    assert_eq!(daemon.log().matches("the clock of meter-1 was ahead").count(), 1, "{}", daemon.log());
+    let told = "1 readings discarded: their time was ahead of what the partition's series agree on; \
+                the first: meter-1,";
+    assert_eq!(daemon.log().matches(told).count(), 1, "{}", daemon.log());
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
 

@@ -3,32 +3,46 @@
 use crate::domain::{Damaged, EventTime, Take, put};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Series that are listened to: those that spoke last.
+/// How many series are listened to: those that spoke last.
 const VOICES: usize = 32;
-/// One of so many may run ahead, and one of two.
+/// One of so many series may run ahead. Of two and of three series one may, too.
 const SHARE: usize = 4;
-/// A series has fallen silent when another one has spoken more than so many times as often since as it
-/// usually does between two readings of it.
+/// When a series has fallen silent. Another one usually speaks some number of times between two readings of it.
+/// The series is silent once another one has spoken more than so many times that number since.
 const PATIENCE: u8 = 4;
-/// Parts of a reading in which pauses are kept; one of so many parts of a pause is forgotten at each reading.
+/// Pauses are kept in so many parts of a reading. At each reading one of so many parts of a pause is forgotten.
 const PARTS: u8 = 16;
-/// How often another one speaks between two readings of a series, until it is known. In parts.
+/// What is taken for how often another series speaks between two readings of one, until it is known. In parts.
 const PAUSE_AT_FIRST: u8 = 4 * PARTS;
-/// The most of it that is believed. Slower series count as silent for a part of their pauses, or the fast
-/// ones of a partition would wait for them. In readings.
+/// The longest pause that is believed, in readings. A slower series counts as silent for a part of its pauses.
+/// Else the fast series of a partition would wait for it.
 const PAUSE_MOST: u8 = 12;
-/// A time that was not agreed on again while each series had so many readings is given up.
+/// A time is given up when each series has had so many readings and it was not agreed on again.
 const ROUNDS: u64 = 8;
 
 /// No time.
 const NONE: i64 = i64::MIN;
 
+/// What a reading's time is against its record's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamp {
+    /// The record has no time of its own, or the reading is ahead of it.
+    Alone,
+    /// The record bears it out.
+    BorneOut,
+    /// Far behind: the clock has stopped, or the reading is an old one.
+    Behind,
+}
+
 /// The time of a partition by the last readings of its series.
 ///
-/// Of the series that were heard lately more than a quarter, and of two or three both or two, have reached
-/// it. A series that has fallen silent has no voice, so the last one that still speaks moves the time alone.
-/// The time moves forward, with two exceptions: what fewer have agreed on gives way to what more agree on,
-/// and what nobody has agreed on for long is given up. So a wrong time passes.
+/// A time is agreed on when 2 of 2, 2 of 3, or more than a quarter of 4 or more series have reached it. Only
+/// series that were heard lately count. A series that has fallen silent has no voice, so the last one that
+/// still speaks moves the time alone. A series that lies far behind its records has no voice either while
+/// there is one whose record bears it out.
+///
+/// The time moves forward. There are two exceptions: a time gives way to one that more series agree on, and a
+/// time that nobody has agreed on for long is given up. So a wrong time passes.
 ///
 /// It depends on the readings of the last rounds alone, whatever the batches. A reading costs the same
 /// however many series there are.
@@ -40,18 +54,16 @@ pub(super) struct AgreedTime {
     names: [u64; VOICES],
     /// The event time of the last reading of each, in microseconds; [`NONE`] of one that has fallen silent.
     times: [i64; VOICES],
+    /// A bit for each whose last reading is [`Stamp::BorneOut`].
+    borne_out: u32,
+    /// A bit for each whose last reading is [`Stamp::Behind`].
+    behind: u32,
     /// When each spoke last, counted in readings of the partition.
     heard: [u64; VOICES],
     /// How often another one speaks between two readings of each, at most, lately. In parts of a reading.
     pauses: [u8; VOICES],
     /// How often one has spoken since another did. `[speaker, other]`
     since: [[u8; VOICES]; VOICES],
-    /// How often that may be before the other has fallen silent; so often it never is of one that has.
-    limits: [u8; VOICES],
-    /// How many are not silent, and how many of these have reached and passed the time.
-    speaking: usize,
-    reached: usize,
-    passed: usize,
     time: Option<EventTime>,
     /// How many voices there were when it was agreed on.
     quorum: usize,
@@ -66,13 +78,11 @@ impl Default for AgreedTime {
             voices: 0,
             names: [0; VOICES],
             times: [NONE; VOICES],
+            borne_out: 0,
+            behind: 0,
             heard: [0; VOICES],
             pauses: [PAUSE_AT_FIRST; VOICES],
             since: [[0; VOICES]; VOICES],
-            limits: [u8::MAX; VOICES],
-            speaking: 0,
-            reached: 0,
-            passed: 0,
             time: None,
             quorum: 0,
             unconfirmed: 0,
@@ -92,96 +102,96 @@ impl AgreedTime {
     }
 
     /// A series has a reading of this time.
-    pub fn hear(&mut self, series: &str, time: EventTime) {
-        self.readings += 1;
-        self.listen(xxh3_64(series.as_bytes()), time);
-        let rank = if self.speaking == 1 { 1 } else { 1 + self.speaking.div_ceil(SHARE) };
-        let is_confirmed = self.time.is_some() && self.reached >= rank;
-        let is_old = self.unconfirmed >= ROUNDS * self.speaking as u64;
-        if !is_confirmed && self.speaking <= self.quorum && !is_old {
+    pub fn hear(&mut self, series: &str, time: EventTime, stamp: Stamp) {
+        let name = xxh3_64(series.as_bytes());
+        let at = self.place_of(name).unwrap_or_else(|| self.welcome(name));
+        let bit = |of, mask: u32| mask & !(1 << at) | u32::from(stamp == of) << at;
+        (self.borne_out, self.behind) =
+            (bit(Stamp::BorneOut, self.borne_out), bit(Stamp::Behind, self.behind));
+        self.listen(at, time.as_micros());
+        self.agree();
+    }
+
+    /// A series has a reading whose time is wrong: it is alive, and stays at the time of its last one.
+    pub fn hear_no_time(&mut self, series: &str) {
+        let at = self.place_of(xxh3_64(series.as_bytes()));
+        if let Some(at) = at.filter(|at| self.times[*at] != NONE) {
+            self.listen(at, self.times[at]);
+            self.agree();
+        }
+    }
+
+    /// The times that count: those far behind their records do not, where there is one that is borne out.
+    fn counted(&self) -> [i64; VOICES] {
+        let mut times = self.times;
+        let speaks = |mask: u32| (0..VOICES).any(|at| mask >> at & 1 == 1 && self.times[at] != NONE);
+        if self.behind != 0 && speaks(self.borne_out) {
+            for (at, time) in times.iter_mut().enumerate() {
+                *time = if self.behind >> at & 1 == 1 { NONE } else { *time };
+            }
+        }
+        times
+    }
+
+    /// Moves the time to what is agreed on now.
+    fn agree(&mut self) {
+        let times = self.counted();
+        let now = self.time.map_or(NONE, EventTime::as_micros);
+        let (mut speaking, mut reached, mut passed) = (0, 0, 0);
+        for time in &times {
+            speaking += usize::from(*time != NONE);
+            reached += usize::from(*time >= now);
+            passed += usize::from(*time > now);
+        }
+        let rank = if speaking == 1 { 1 } else { 1 + speaking.div_ceil(SHARE) };
+        let is_confirmed = now != NONE && reached >= rank;
+        let is_old = self.unconfirmed >= ROUNDS * speaking as u64;
+        if !is_confirmed && speaking <= self.quorum && !is_old {
             self.unconfirmed += 1;
             return;
         }
-        self.quorum = self.speaking;
+        self.quorum = speaking;
         self.unconfirmed = 0;
-        if is_confirmed && self.passed < rank {
-            return;
+        if !is_confirmed {
+            passed = speaking;
         }
         // On, from there or from the beginning, to the time that fewer have passed.
-        let mut agreed = if is_confirmed { self.now() } else { NONE };
-        self.passed = rank;
-        while self.passed >= rank {
-            let later = |time: i64| if time > agreed { time } else { i64::MAX };
-            let next = self.times.iter().map(|time| later(*time)).fold(i64::MAX, i64::min);
-            (self.reached, self.passed) = (0, 0);
-            for time in &self.times {
-                self.reached += usize::from(*time >= next);
-                self.passed += usize::from(*time > next);
-            }
-            agreed = next;
+        let mut agreed = if is_confirmed { now } else { NONE };
+        while passed >= rank {
+            let later = times.iter().filter(|time| **time > agreed);
+            agreed = later.copied().min().expect("so many have passed it");
+            passed = times.iter().filter(|time| **time > agreed).count();
         }
         self.time = EventTime::from_micros(agreed).ok();
     }
 
-    fn now(&self) -> i64 {
-        self.time.map_or(NONE, EventTime::as_micros)
-    }
-
-    fn count(&mut self) {
-        let (now, times) = (self.now(), self.times.iter().filter(|time| **time != NONE));
-        self.speaking = times.clone().count();
-        self.reached = times.clone().filter(|time| **time >= now).count();
-        self.passed = times.filter(|time| **time > now).count();
-    }
-
-    /// Another time stands for a voice.
-    fn change(&mut self, at: usize, time: i64) {
-        let (now, before) = (self.now(), std::mem::replace(&mut self.times[at], time));
-        if before != NONE {
-            self.speaking -= 1;
-            self.reached -= usize::from(before >= now);
-            self.passed -= usize::from(before > now);
-        }
-        if time != NONE {
-            self.speaking += 1;
-            self.reached += usize::from(time >= now);
-            self.passed += usize::from(time > now);
-        }
-    }
-
     /// Notes who spoke, and who has fallen silent meanwhile.
-    fn listen(&mut self, name: u64, time: EventTime) {
-        let known = self.names[..self.voices].iter().position(|known| *known == name);
-        let at = known.unwrap_or_else(|| self.welcome(name));
+    fn listen(&mut self, at: usize, time: i64) {
+        self.readings += 1;
         let mut pause = 0;
         for speaker in &mut self.since {
             pause = pause.max(std::mem::take(&mut speaker[at]));
         }
-        if known.is_some() {
+        if self.heard[at] > 0 {
             let usual = self.pauses[at] - self.pauses[at].div_ceil(PARTS);
             self.pauses[at] = usual.max(PARTS * pause.clamp(1, PAUSE_MOST));
         }
-        self.limits[at] = limit(self.pauses[at]);
         self.heard[at] = self.readings;
-        self.change(at, time.as_micros());
-        let mut falls_silent = false;
-        for (since, limit) in self.since[at].iter_mut().zip(&self.limits) {
-            *since = since.saturating_add(1);
-            falls_silent |= *since > *limit;
-        }
-        self.since[at][at] = 0;
-        if falls_silent {
-            for other in 0..self.voices {
-                if self.since[at][other] > self.limits[other] {
-                    self.limits[other] = u8::MAX;
-                    self.change(other, NONE);
-                }
-            }
+        self.times[at] = time;
+        let others = self.since[at].iter_mut().zip(&self.pauses).zip(&mut self.times).enumerate();
+        for (other, ((since, pause), time)) in others {
+            let spoken = since.saturating_add(u8::from(other != at));
+            *since = spoken;
+            *time = if spoken > pause / (PARTS / PATIENCE) { NONE } else { *time };
         }
     }
 
-    /// A place for a series that was not heard lately: that of the one which was heard the longest ago, if
-    /// there is no other.
+    fn place_of(&self, name: u64) -> Option<usize> {
+        self.names[..self.voices].iter().position(|known| *known == name)
+    }
+
+    /// A place for a series that was not heard lately. When all are taken it is that of the series which was
+    /// heard the longest ago.
     fn welcome(&mut self, name: u64) -> usize {
         let at = if self.voices < VOICES {
             self.voices += 1;
@@ -191,6 +201,7 @@ impl AgreedTime {
             oldest.map_or(0, |(at, _)| at)
         };
         self.names[at] = name;
+        self.heard[at] = 0;
         self.pauses[at] = PAUSE_AT_FIRST;
         self.since[at] = [0; VOICES];
         at
@@ -200,7 +211,7 @@ impl AgreedTime {
         let n = self.voices;
         put(out, &[self.time.map_or(NONE, EventTime::as_micros)]);
         put(out, &[self.readings, self.unconfirmed]);
-        put(out, &[self.quorum as u32, n as u32]);
+        put(out, &[self.quorum as u32, n as u32, self.borne_out, self.behind]);
         for at in 0..n {
             put(out, &[self.names[at], self.heard[at]]);
             put(out, &[self.times[at]]);
@@ -218,7 +229,13 @@ impl AgreedTime {
         };
         let mut loaded = Self { time: time(from.one()?)?, ..Self::default() };
         [loaded.readings, loaded.unconfirmed] = from.one()?;
-        let [quorum, n] = from.one::<[u32; 2]>()?.map(|count| count as usize);
+        let [quorum, n, borne_out, behind] = from.one::<[u32; 4]>()?;
+        let [quorum, n] = [quorum, n].map(|count| count as usize);
+        let marked = u64::from(borne_out | behind) >> n.min(VOICES);
+        if marked != 0 || borne_out & behind != 0 {
+            return Err(Damaged("a voice that its record can't bear out"));
+        }
+        (loaded.borne_out, loaded.behind) = (borne_out, behind);
         let is_sane = n <= VOICES && quorum <= n && loaded.readings <= i64::MAX as u64;
         let is_none = loaded.time.is_none();
         if !is_sane || is_none != (n == 0) || is_none != (quorum == 0) {
@@ -236,19 +253,9 @@ impl AgreedTime {
                 return Err(Damaged("a voice that is none"));
             }
         }
-        for at in 0..n {
-            let is_silent = loaded.times[at] == NONE;
-            loaded.limits[at] = if is_silent { u8::MAX } else { limit(loaded.pauses[at]) };
-        }
-        loaded.count();
         *self = loaded;
         Ok(())
     }
-}
-
-/// How often another series may speak, before one with this pause has fallen silent.
-fn limit(pause: u8) -> u8 {
-    pause / (PARTS / PATIENCE)
 }
 
 #[cfg(test)]
@@ -267,7 +274,7 @@ mod tests {
     fn after(series: &[&str], times: std::ops::Range<i64>) -> AgreedTime {
         let mut agreed = AgreedTime::default();
         for time in times {
-            series.iter().for_each(|name| agreed.hear(name, at(time)));
+            series.iter().for_each(|name| agreed.hear(name, at(time), Stamp::Alone));
         }
         agreed
     }
@@ -278,7 +285,7 @@ mod tests {
     fn one_series_alone_is_its_own_time() {
         let mut agreed = AgreedTime::default();
         for time in [5, 7, 6, 1_000, 999] {
-            agreed.hear("a", at(time));
+            agreed.hear("a", at(time), Stamp::Alone);
         }
         assert_eq!(seconds(&agreed), 1_000);
     }
@@ -290,9 +297,9 @@ mod tests {
             let mut agreed = AgreedTime::default();
             for time in 0..200 {
                 for voice in 0..often * ahead {
-                    agreed.hear(&format!("ahead {}", voice % ahead), at(90_000 + time));
+                    agreed.hear(&format!("ahead {}", voice % ahead), at(90_000 + time), Stamp::Alone);
                 }
-                (0..honest).for_each(|voice| agreed.hear(&format!("{voice}"), at(time)));
+                (0..honest).for_each(|voice| agreed.hear(&format!("{voice}"), at(time), Stamp::Alone));
                 assert!((time - 1..=time).contains(&seconds(&agreed)), "{honest} {ahead} {often}: {time}");
             }
         }
@@ -303,13 +310,13 @@ mod tests {
         let mut agreed = after(&FOUR, 0..50);
         let heard: Vec<i64> = (50..60)
             .map(|time| {
-                agreed.hear("d", at(1_000 + time));
+                agreed.hear("d", at(1_000 + time), Stamp::Alone);
                 seconds(&agreed)
             })
             .collect();
         let alone = heard.iter().position(|time| *time > 50).unwrap();
         assert!((3..6).contains(&alone), "{heard:?}");
-        agreed.hear("a", at(60));
+        agreed.hear("a", at(60), Stamp::Alone);
         assert_eq!(seconds(&agreed), 60);
     }
 
@@ -317,12 +324,46 @@ mod tests {
     fn a_time_that_nobody_agrees_on_any_more_is_given_up() {
         let mut agreed = after(&FOUR, 0..50);
         // Three of four have been ahead once, one after the other.
-        FOUR[..3].iter().for_each(|name| agreed.hear(name, at(90_000)));
+        FOUR[..3].iter().for_each(|name| agreed.hear(name, at(90_000), Stamp::Alone));
         assert_eq!(seconds(&agreed), 90_000);
         for time in 50..70 {
-            FOUR.iter().for_each(|name| agreed.hear(name, at(time)));
+            FOUR.iter().for_each(|name| agreed.hear(name, at(time), Stamp::Alone));
         }
         assert_eq!(seconds(&agreed), 69);
+    }
+
+    #[test]
+    fn a_clock_that_has_stopped_is_not_waited_for() {
+        for stamp in [Stamp::BorneOut, Stamp::Alone] {
+            let mut agreed = AgreedTime::default();
+            for time in 10_000..10_050 {
+                agreed.hear("stopped", at(time % 7), Stamp::Behind);
+                agreed.hear("right", at(time), stamp);
+                // Where no record bears the other out nobody knows which of the two is right.
+                assert_eq!(seconds(&agreed) == time, stamp == Stamp::BorneOut, "{stamp:?}: {time}");
+            }
+        }
+        // Where all of a partition is old it has a time as ever, also after one that was borne out.
+        let mut agreed = AgreedTime::default();
+        agreed.hear("right", at(10_000), Stamp::BorneOut);
+        for time in 0..100 {
+            FOUR.iter().for_each(|name| agreed.hear(name, at(time), Stamp::Behind));
+        }
+        assert_eq!(seconds(&agreed), 99);
+    }
+
+    #[test]
+    fn a_series_that_says_no_time_is_alive_and_moves_nothing() {
+        let mut agreed = after(&["a", "b"], 0..50);
+        for _ in 0..50 {
+            agreed.hear_no_time("a");
+            agreed.hear("b", at(90_000), Stamp::Alone);
+            assert_eq!(seconds(&agreed), 49);
+        }
+        // One that nobody knows is not heard.
+        let before = agreed.readings;
+        agreed.hear_no_time("c");
+        assert_eq!((agreed.readings, agreed.voices), (before, 2));
     }
 
     #[test]
@@ -331,7 +372,7 @@ mod tests {
         for time in 0..40 {
             for voice in 0..500 {
                 let is_ahead = voice % 20 == 7;
-                agreed.hear(&format!("{voice}"), at(time + if is_ahead { 90_000 } else { 0 }));
+                agreed.hear(&format!("{voice}"), at(time + if is_ahead { 90_000 } else { 0 }), Stamp::Alone);
             }
             assert_eq!(seconds(&agreed), time);
         }
@@ -340,7 +381,7 @@ mod tests {
     #[test]
     fn it_comes_back_from_bytes_and_goes_on() {
         let mut agreed = after(&FOUR, 0..5);
-        (0..40).for_each(|voice| agreed.hear(&format!("{voice}"), at(10)));
+        (0..40).for_each(|voice| agreed.hear(&format!("{voice}"), at(10), Stamp::Alone));
         let mut bytes = Vec::new();
         agreed.save(&mut bytes);
         let mut back = AgreedTime::default();
@@ -352,7 +393,7 @@ mod tests {
         };
         for time in 0..90 {
             for agreed in [&mut agreed, &mut back] {
-                agreed.hear(&format!("{}", time % 7), at(20 + time));
+                agreed.hear(&format!("{}", time % 7), at(20 + time), Stamp::Alone);
             }
             assert_eq!(twice(&agreed), twice(&back));
         }
@@ -362,9 +403,9 @@ mod tests {
         bent[24] = 200;
         assert!(back.load(&mut Take::new(&bent)).is_err(), "more agree than there are");
         let mut bent = bytes;
-        let voice = 32 + 25 + VOICES;
+        let voice = 40 + 25 + VOICES;
         let (first, second) = bent.split_at_mut(voice);
-        first[32..40].copy_from_slice(&second[..8]);
+        first[40..48].copy_from_slice(&second[..8]);
         assert!(back.load(&mut Take::new(&bent)).is_err(), "a voice twice");
     }
 }

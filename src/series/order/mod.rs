@@ -5,9 +5,10 @@ mod agreed;
 use super::{Holding, Slot};
 use crate::domain::{Damaged, EventTime, Grid, Take, put};
 use crate::telemetry::Discard;
-use agreed::AgreedTime;
+use agreed::{AgreedTime, Stamp};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// What becomes of a reading whose turn it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Order<T> {
     lateness_us: i64,
     max_gap: usize,
     max_held: usize,
+    /// How far behind its record's own time a reading may be.
+    max_behind_us: i64,
     /// The cell where each series stands, or [`NOWHERE`].
     last: Vec<i64>,
     /// For how many of a series' readings in a row their records bear their times out, up to
@@ -57,7 +60,8 @@ pub struct Order<T> {
     /// Series that have run ahead, and where they stood before, or [`NOWHERE`].
     ahead: BTreeMap<u32, i64>,
     agreed: AgreedTime,
-    /// What the time of the partition was before the last reading.
+    /// What the time of the partition was before the reading whose turn it is. Of one that was held back: what
+    /// it is as it lets it go.
     agreed_before: Option<EventTime>,
     held: BTreeMap<HeldAt, T>,
     arrivals: u64,
@@ -73,13 +77,22 @@ const TRUSTED_AFTER: u8 = 8;
 const TOLERANCE_LEAST_US: i64 = 300_000_000;
 
 impl<T> Order<T> {
-    /// Holds at most `max_held` readings back: one more lets the earliest go.
-    pub fn new(grid: Grid, lateness: std::time::Duration, max_gap: usize, max_held: usize) -> Self {
+    /// Holds at most `max_held` readings back: one more lets the earliest go. A reading that lies further
+    /// behind its record's own time than `max_behind`, which is at least what lateness allows, is of a clock
+    /// that has stopped if others are not.
+    pub fn new(
+        grid: Grid,
+        lateness: Duration,
+        max_gap: usize,
+        max_held: usize,
+        max_behind: Duration,
+    ) -> Self {
         Self {
             grid,
             lateness_us: i64::try_from(lateness.as_micros()).unwrap_or(i64::MAX),
             max_gap,
             max_held,
+            max_behind_us: i64::try_from(max_behind.as_micros()).unwrap_or(i64::MAX),
             last: Vec::new(),
             borne_out: Vec::new(),
             ahead: BTreeMap::new(),
@@ -140,13 +153,19 @@ impl<T> Order<T> {
             *times = if is_borne_out { (*times + 1).min(TRUSTED_AFTER) } else { 0 };
         }
         match (before, bearable) {
-            (Some(agreed), Some(bearable)) if is_trusted && !is_borne_out => {
-                self.agreed.hear(series, bearable);
+            (Some(agreed), Some(_)) if is_trusted && !is_borne_out => {
+                self.agreed.hear_no_time(series);
                 Heard::Wrong(agreed)
             }
             (before, _) => {
                 let quorum = self.agreed.quorum();
-                self.agreed.hear(series, time);
+                let behind_us = self.max_behind_us.max(tolerance_us);
+                let stamp = match record {
+                    Some(record) if time < record.offset_by(-behind_us) => Stamp::Behind,
+                    Some(_) if is_borne_out => Stamp::BorneOut,
+                    _ => Stamp::Alone,
+                };
+                self.agreed.hear(series, time, stamp);
                 before.filter(|_| quorum > 1).map_or(Heard::InTime, Heard::Ahead)
             }
         }
@@ -188,6 +207,7 @@ impl<T> Order<T> {
 
     /// Lets a reading go.
     pub fn let_go(&mut self, at: HeldAt) -> Option<T> {
+        self.agreed_before = self.agreed();
         self.held.remove(&at)
     }
 
@@ -219,9 +239,14 @@ impl<T> Order<T> {
             };
         }
         self.last[slot.index()] = cell;
-        // As long as the others don't agree it may have to go back.
-        if self.agreed_before.is_none_or(|agreed| self.is_ahead_of(agreed, time)) {
-            self.ahead.entry(slot.0).or_insert(last);
+        let is_ahead = |time| self.agreed_before.is_none_or(|agreed| self.is_ahead_of(agreed, time));
+        // As long as the others don't agree it may have to go back, but never to where it has been with them.
+        if is_ahead(time) {
+            if last != NOWHERE && is_ahead(self.grid.start_of(last)) {
+                self.ahead.entry(slot.0).or_insert(last);
+            } else {
+                self.ahead.insert(slot.0, last);
+            }
         } else if !self.ahead.is_empty() {
             self.ahead.remove(&slot.0);
         }
@@ -341,6 +366,7 @@ impl<T> Order<T> {
     pub fn memory(&self) -> usize {
         self.last.capacity() * size_of::<i64>()
             + self.borne_out.capacity()
+            + self.ahead.len() * size_of::<(u32, i64)>()
             + self.held.len() * size_of::<(HeldAt, T)>()
     }
 }

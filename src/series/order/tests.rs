@@ -1,6 +1,5 @@
 use super::*;
 use crate::domain::Interval;
-use std::time::Duration;
 
 fn at(minutes: i64) -> EventTime {
     EventTime::from_micros(minutes * 60_000_000).unwrap()
@@ -8,7 +7,13 @@ fn at(minutes: i64) -> EventTime {
 
 fn order(lateness_minutes: u64) -> Order<i64> {
     let hour = Interval::new(Duration::from_secs(3600)).unwrap();
-    Order::new(Grid::Fixed(hour), Duration::from_secs(60 * lateness_minutes), 3, 4)
+    Order::new(
+        Grid::Fixed(hour),
+        Duration::from_secs(60 * lateness_minutes),
+        3,
+        4,
+        24 * Duration::from_secs(3600),
+    )
 }
 
 #[test]
@@ -145,4 +150,44 @@ fn a_series_that_steps_forward_with_its_partition_does_not_go_back() {
         take(&mut order, slot, 101 * HOUR, None).unwrap();
     }
     assert_eq!(take(&mut order, 0, 50 * HOUR, None), Ok(Admission::Discarded(Discard::Late)));
+}
+
+/// Hours of two series that report every other hour: each of the second's readings is ahead when it comes.
+#[test]
+fn a_series_that_reports_seldom_does_not_go_back_to_where_it_was_with_its_partition() {
+    let mut order = order(0);
+    for (slot, hour) in [(0, 0), (1, 0), (0, 2), (1, 2), (0, 4)] {
+        assert!(matches!(take(&mut order, slot, hour * HOUR, None), Ok(Admission::Step { .. })), "{hour}");
+    }
+    assert_eq!(order.agreed(), Some(at(2 * HOUR)));
+    assert_eq!(take(&mut order, 0, 2 * HOUR, None), Ok(Admission::Discarded(Discard::Duplicate)));
+    assert_eq!(take(&mut order, 0, 4 * HOUR, None), Ok(Admission::Discarded(Discard::Duplicate)));
+    assert_eq!(take(&mut order, 0, 0, None), Ok(Admission::Discarded(Discard::Late)));
+    assert!(order.memory() > self::order(0).memory(), "where it stood before takes room");
+}
+
+/// A jump of the partition's time lets several readings of one series go: it has been there with the others.
+#[test]
+fn what_a_jump_lets_go_is_not_let_go_twice() {
+    let mut order = order(60);
+    let hear = |order: &mut Order<i64>, slot: u32, hour: i64| {
+        order.hear(Some(Slot(slot)), &slot.to_string(), at(hour * HOUR), None);
+        order.hold(at(hour * HOUR), hour);
+        while let Some(place) = order.due() {
+            let hour = order.let_go(place).unwrap();
+            order.admit(Slot(0), at(hour * HOUR));
+        }
+    };
+    for (slot, hour) in [(0, 0), (1, 0), (0, 4), (0, 8), (1, 12)] {
+        hear(&mut order, slot, hour);
+    }
+    assert_eq!(order.agreed(), Some(at(8 * HOUR)));
+    // More of them agree on an earlier time.
+    for slot in 2..8 {
+        order.hear(Some(Slot(slot)), &slot.to_string(), at(2 * HOUR), None);
+    }
+    assert_eq!(order.agreed(), Some(at(2 * HOUR)));
+    assert!(order.has_passed(Slot(0), at(4 * HOUR)));
+    assert_eq!(order.admit(Slot(0), at(4 * HOUR)), Admission::Discarded(Discard::Duplicate));
+    assert_eq!(order.admit(Slot(0), at(3 * HOUR)), Admission::Discarded(Discard::Late));
 }
