@@ -119,6 +119,7 @@ impl Joined {
         }
         let until = Instant::now() + self.worker.config.daemon.stop_timeout.mul_f64(SNAPSHOT_SHARE);
         if self.commit()? {
+            self.count_overtaken()?;
             self.keep(|owned| owned.restoring.is_none(), until)?;
         }
         self.shards.iter().for_each(|owned| owned.metrics.tell_all_discards());
@@ -164,7 +165,6 @@ impl Joined {
         }
         self.take_loaded()?;
         self.look_at_logs()?;
-        self.count_overtaken()?;
         if self.loader.has_panicked() || self.archive.has_panicked() {
             return Err(Error::Panicked);
         }
@@ -172,6 +172,7 @@ impl Joined {
         let due = self.uncommitted >= delivery.commit_readings
             || self.committed_at.elapsed() >= delivery.commit_interval;
         let just_committed = due && self.commit()?;
+        self.count_overtaken()?;
         self.snapshot(just_committed)?;
         self.restored();
         self.bring_models()?;
