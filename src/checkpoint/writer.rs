@@ -69,11 +69,12 @@ impl Writer {
         self.store.put(&path, part, PutMode::Overwrite)
     }
 
-    /// Writes the manifest: from now on there is a snapshot.
+    /// Writes the manifest: from now on there is a snapshot. It takes the place of one of the same id that
+    /// is damaged, of another topic or of another shape.
     ///
     /// # Errors
-    /// [`Error::Store`], and [`Error::Exists`] when somebody has finished this very snapshot with
-    /// another content.
+    /// [`Error::Store`], and [`Error::Exists`] when somebody has finished this very snapshot, of the same
+    /// topic and shape, with another content.
     pub fn finish(mut self, facts: Facts) -> Result<Manifest, Error> {
         if !self.part.is_empty() {
             self.flush()?;
@@ -91,7 +92,7 @@ impl Writer {
         };
         let bytes = manifest.encode();
         assert!(bytes.len() as u64 <= MANIFEST_BYTES_MAX, "the shape has its place in a chunk, not here");
-        let outcome = self.put_manifest(bytes);
+        let outcome = self.put_manifest(&manifest.facts, bytes);
         self.parts.clone_from(&manifest.parts);
         self.finished = outcome.is_ok();
         outcome.map(|()| manifest)
@@ -99,25 +100,30 @@ impl Writer {
 
     /// A store that can't refuse to overwrite overwrites: the parts bear their content in their names,
     /// so the last manifest is as good as the first.
-    fn put_manifest(&self, bytes: Vec<u8>) -> Result<(), Error> {
+    fn put_manifest(&self, facts: &Facts, bytes: Vec<u8>) -> Result<(), Error> {
         let path = self.folder.clone().join(manifest::NAME);
         if self.store.create(&path, &bytes)? {
             return Ok(());
         }
-        match self.is_whole() {
-            // It would stand in the way of every later one.
+        match self.is_as_good(facts) {
+            Ok(true) => Err(Error::Exists { path: path.to_string() }),
+            // It would stand in the way of every later one, as its shard's offset may stay what it is.
+            Ok(false) => self.store.put(&path, bytes, PutMode::Overwrite),
             Err(damage) if damage.is_damage() => self.store.put(&path, bytes, PutMode::Overwrite),
-            other => other.and(Err(Error::Exists { path: path.to_string() })),
+            Err(cause) => Err(cause),
         }
     }
-}
 
-impl Writer {
-    /// Reads the snapshot that is there under this name.
-    fn is_whole(&self) -> Result<(), Error> {
+    /// Reads the snapshot that is there under this name. One of a topic that had the name before, or of
+    /// another config, is of no use to whoever wants this one.
+    fn is_as_good(&self, facts: &Facts) -> Result<bool, Error> {
         let mut there = Reader::open(&self.store, &self.stream, &self.at, self.folder.clone(), self.id)?;
+        let found = &there.manifest().facts;
+        if (found.topic_id, &found.shape) != (facts.topic_id, &facts.shape) {
+            return Ok(false);
+        }
         while there.next_chunk()?.is_some() {}
-        Ok(())
+        Ok(true)
     }
 }
 

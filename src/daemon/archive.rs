@@ -166,13 +166,10 @@ impl Open {
 
     fn end(self) -> Written {
         let Self { title, snapshots, facts, writer, began } = self;
-        let topic = facts.topic_id;
         let outcome = match writer.and_then(|writer| writer.finish(facts)) {
-            // A whole one of the same offset is as good: the state is what the log makes of it.
-            Err(cause @ checkpoint::Error::Exists { .. }) => {
-                let there = snapshots.reader(title.id).map(|there| there.manifest().clone());
-                // But not of a topic that had the name before: the next one lies at another offset.
-                there.and_then(|there| if there.facts.topic_id == topic { Ok(there) } else { Err(cause) })
+            // A whole one of the same topic, shape and offset is as good: the state is what the log makes of it.
+            Err(checkpoint::Error::Exists { .. }) => {
+                snapshots.reader(title.id).map(|there| there.manifest().clone())
             }
             done => done,
         };

@@ -1,9 +1,9 @@
-//! Which log each partition is read from, and what a worker does when it is not the one that the group's
-//! offsets are of: a topic was made anew under its name, a log has lost its end, a tool has moved the group.
+//! Which log each partition is read from, and what a worker does when the group's offsets are of another one:
+//! a topic was made anew under its name, a log has lost its end, a tool has moved the group.
 //!
 //! The topic's id stands in the note beside each committed offset. So whoever comes next, be it after a
-//! restart, knows of which log the offset is; and nothing is committed before a broker has said, after the
-//! last poll, that the id is still the same (`kafka/topics.rs`).
+//! restart, knows of which log the offset is. Nothing is committed before a broker has said, after the last
+//! poll, that the id is still the same (`kafka/topics.rs`, which says how far that holds).
 
 use super::Error;
 use super::loader::Loaded;
@@ -100,7 +100,7 @@ pub(super) fn note(id: Option<TopicId>) -> String {
     id.map_or_else(String::new, |id| format!("{MARK}{id};"))
 }
 
-pub(super) fn topics(parts: &[TopicPartition]) -> BTreeSet<Arc<str>> {
+fn topics(parts: &[TopicPartition]) -> BTreeSet<Arc<str>> {
     parts.iter().map(|at| at.topic.clone()).collect()
 }
 

@@ -84,9 +84,13 @@ impl Joined {
     }
 
     /// Counts what retention took before it was read, from a worker that was too slow or stood still:
-    /// librdkafka goes on at the first record that is left, and says nothing.
+    /// librdkafka goes on at the first record that is left, and says nothing. To be called after each
+    /// commit: the ends are asked of topics alone of which a broker has just said that they are there.
+    /// Brokers would be asked for the ends of one that is gone until they know it again.
     pub(super) fn count_overtaken(&mut self) -> Result<(), Error> {
-        let passed = self.shards.iter().filter(|owned| owned.passed.is_some());
+        let topics = self.link.newest_topics();
+        let is_there = |at: &TopicPartition| matches!(topics.of(at), Some(Topic::Present(_)));
+        let passed = self.shards.iter().filter(|owned| owned.passed.is_some() && is_there(&owned.at));
         let mut parts: Vec<TopicPartition> = passed.map(|owned| owned.at.clone()).collect();
         if parts.is_empty() || self.asked_at.elapsed() < ASK_EVERY {
             return Ok(());
@@ -94,9 +98,6 @@ impl Joined {
         self.asked_at = Instant::now();
         parts.sort_unstable();
         parts.dedup();
-        // Brokers would be asked for the ends of one that is gone until they know it again.
-        let topics = self.link.topics(&logs::topics(&parts))?;
-        parts.retain(|at| topics.of(at) != Some(Topic::Absent));
         for (at, (low, high)) in self.link.ends(&parts)? {
             let mut is_told = false;
             for owned in self.shards.iter_mut().filter(|owned| owned.at == at) {

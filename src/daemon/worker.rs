@@ -128,6 +128,7 @@ impl Joined {
         }
         let until = Instant::now() + self.worker.config.daemon.stop_timeout.mul_f64(SNAPSHOT_SHARE);
         if self.commit()? {
+            self.count_overtaken()?;
             self.keep(|owned| owned.restoring.is_none(), until)?;
         }
         Ok(())
@@ -172,7 +173,6 @@ impl Joined {
         }
         self.take_loaded()?;
         self.look_at_logs()?;
-        self.count_overtaken()?;
         if self.loader.has_panicked() || self.archive.has_panicked() {
             return Err(Error::Panicked);
         }
@@ -180,6 +180,7 @@ impl Joined {
         let due = self.uncommitted >= delivery.commit_readings
             || self.committed_at.elapsed() >= delivery.commit_interval;
         let just_committed = due && self.commit()?;
+        self.count_overtaken()?;
         self.snapshot(just_committed)?;
         self.restored();
         self.bring_models()?;

@@ -151,16 +151,23 @@ impl Link {
         self.member.topics(names)
     }
 
-    /// Says what a partition's topic is, from now on and until it is released. With another one under its
-    /// name [`commit`](Self::commit) aborts, so that nothing of one log is committed for the other.
+    /// Says what a partition's topic is, from now on and until the partition is released. When the broker that
+    /// is asked knows another topic under its name, [`commit`](Self::commit) aborts. So nothing of one log is
+    /// committed for the other, as long as this broker does not lag behind the partition's leader.
     pub fn reads(&mut self, at: TopicPartition, topic: Topic) {
         self.member.reads(at, topic);
     }
 
-    /// Partitions whose topic was found to be gone, another one, or there again, since the last call. A broker is asked
-    /// every few seconds; this never waits.
+    /// Partitions whose topic was found to be gone, to be another one or to be there again, since the last call.
+    /// A broker is asked every few seconds; this never waits.
     pub fn remade(&mut self) -> Vec<TopicPartition> {
         self.member.remade()
+    }
+
+    /// What brokers have said of the topics that are read since the last call: with each
+    /// [`commit`](Self::commit), and every few seconds for [`remade`](Self::remade). Nothing is asked.
+    pub fn newest_topics(&self) -> Topics {
+        self.member.newest_topics()
     }
 
     /// The ends of many partitions, asked from the brokers: two requests to each.

@@ -1,11 +1,20 @@
 //! Which log each topic's name stands for now.
 //!
-//! A topic that is deleted and made anew under its name has another id, and offsets alone don't tell: a
-//! consumer whose position the new log holds already goes on there without a word, past all that lies
-//! before (librdkafka 2.12 knows the id and leaves "an offset reset must be triggered" as a note to itself).
-//! So a broker is asked, through the consumer's own connections and beside its polls: every few seconds, and
-//! with each commit, while the commit waits for its acknowledgements. An answer that was asked for after a
-//! poll and names the old id says that all that was polled is of the old log.
+//! A topic that is deleted and made anew under its name has another id. Offsets alone don't tell the two
+//! apart: where the new log holds a consumer's position already, librdkafka goes on there without a word and
+//! passes over all that lies before (2.12 knows the id, and leaves "an offset reset must be triggered" as a
+//! note to itself).
+//!
+//! So a broker is asked for the ids, over the consumer's own connections and beside its polls: every few
+//! seconds, and with each commit, while the commit waits for its acknowledgements. When an answer to a
+//! question that was asked after a poll names the old id, all that was polled is taken to be of the old log.
+//!
+//! That is right as long as the broker that is asked does not lag behind the partitions' leaders. Brokers hear
+//! of a change one after the other, commonly within milliseconds. While this one lags, records of the new log
+//! can be committed under offsets of the old one. The note beside these offsets still bears the old id, so the
+//! new log is read from its beginning once the broker knows it: those records are answered twice, and none is
+//! passed over. To ask the leader of each partition would close this, at one request to each broker for each
+//! commit. docs/architecture.md says what happens where a leader lags instead.
 
 use super::error::{Error, is_refused};
 use super::member::Member;
@@ -30,39 +39,39 @@ use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often it is asked of what lies still: a topic without records commits nothing.
+/// How often a broker is asked without a commit: a topic without new records has none.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// After so long a question is asked again, of another broker perhaps.
+/// A question without an answer is asked again after this time, perhaps of another broker.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long it is asked before there is no answer.
+/// A question is given up after this time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a broker says of a topic's name, or of a partition under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
-    /// No topic has it, or none with such a partition.
+    /// There is no topic of this name, or it has no such partition.
     Absent,
-    /// One has it; brokers before 2.8 know no ids.
+    /// There is one. Brokers before 2.8 know no ids.
     Present(Option<TopicId>),
 }
 
 /// What a broker says of some topics.
 #[derive(Debug, Default)]
 pub struct Topics {
-    /// With how many partitions each has.
+    /// By name: the topic, and how many partitions it has.
     found: BTreeMap<Arc<str>, (Topic, usize)>,
 }
 
 impl Topics {
-    /// A partition's topic; `None` where nothing was said of it.
+    /// A partition's topic; `None` where the answer does not name it.
     pub fn of(&self, at: &TopicPartition) -> Option<Topic> {
         let (topic, partitions) = *self.found.get(&at.topic)?;
         let is_there = usize::try_from(at.partition.0).is_ok_and(|partition| partition < partitions);
         Some(if is_there { topic } else { Topic::Absent })
     }
 
-    /// The ids of those that are there.
+    /// The ids of the topics that are there.
     pub fn ids(&self) -> impl Iterator<Item = (&Arc<str>, TopicId)> {
         self.found.iter().filter_map(|(name, (topic, _))| match topic {
             Topic::Present(Some(id)) => Some((name, *id)),
@@ -76,12 +85,14 @@ impl Topics {
 pub(super) struct Logs {
     /// What each partition's topic was when it was begun.
     read: BTreeMap<TopicPartition, Topic>,
-    /// Whom to ask: always the same one, as brokers don't hear of a change at once. It leads a partition
-    /// where one could be found; until one is known librdkafka asks the controller.
+    /// The broker that is asked: always the same one, as brokers hear of a change one after the other. It leads
+    /// a partition if such a broker could be found. While none is known, librdkafka asks the controller.
     broker: Option<i32>,
-    /// What is asked now and then.
+    /// The question of now and then that is on its way.
     look: Option<Question>,
     looked_at: Option<Instant>,
+    /// The answers since [`Member::newest_topics`] was last called.
+    newest: Topics,
 }
 
 impl Logs {
@@ -90,25 +101,29 @@ impl Logs {
     }
 
     /// The partitions of which an answer says that their topic is another one than they are read from.
-    fn changed(&self, answer: &Topics) -> Vec<TopicPartition> {
+    fn changed(&mut self, answer: Topics) -> Vec<TopicPartition> {
         let same = |at: &TopicPartition, then: Topic| match (then, answer.of(at)) {
             (_, None) | (Topic::Absent, Some(Topic::Absent)) => true,
             (Topic::Absent, Some(_)) | (_, Some(Topic::Absent)) => false,
-            // What a broker that knows no ids says is no news.
+            // A broker that knows no ids can't say whether the topic is another one.
             (Topic::Present(then), Some(Topic::Present(now))) => {
                 then.is_none() || now.is_none() || then == now
             }
         };
-        self.read.iter().filter(|(at, then)| !same(at, **then)).map(|(at, _)| at.clone()).collect()
+        let changed = self.read.iter().filter(|(at, then)| !same(at, **then));
+        let changed = changed.map(|(at, _)| at.clone()).collect();
+        self.newest.found.extend(answer.found);
+        changed
     }
 }
 
 impl Member {
-    /// What each of these names stands for; asked again while brokers come and go.
+    /// What each of these names stands for. The question is asked again while brokers come and go.
     pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error> {
         let deadline = Instant::now() + ANSWER_TIMEOUT;
-        loop {
-            self.choose_broker(names);
+        // Each try may find its broker by another name, as some may be gone.
+        for by in names.iter().cycle() {
+            self.choose_broker(by);
             let left = deadline.saturating_duration_since(Instant::now());
             let reason = match self.ask_topics(names, self.logs.borrow().broker).wait(TRY_TIMEOUT.min(left)) {
                 Some(Ok(answer)) => return Ok(answer),
@@ -126,24 +141,27 @@ impl Member {
             }
             std::thread::sleep(RETRY_PAUSE);
         }
+        Ok(Topics::default())
     }
 
-    fn choose_broker(&self, names: &BTreeSet<Arc<str>>) {
+    /// Finds a broker that leads a partition of this topic, or else any.
+    fn choose_broker(&self, by: &str) {
         if self.logs.borrow().broker.is_some() {
             return;
         }
-        let Ok(metadata) = self.consumer.fetch_metadata(None, TRY_TIMEOUT) else { return };
-        let mine = metadata.topics().iter().filter(|topic| names.contains(topic.name()));
-        let leader = mine.flat_map(|topic| topic.partitions()).map(|p| p.leader()).find(|id| *id >= 0);
+        // Of one topic: without a name the answer would hold every topic of the cluster.
+        let Ok(metadata) = self.consumer.fetch_metadata(Some(by), TRY_TIMEOUT) else { return };
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let leader = partitions.map(|p| p.leader()).find(|id| *id >= 0);
         let any = metadata.brokers().first().map(|broker| broker.id());
         self.logs.borrow_mut().broker = leader.or(any);
     }
 
-    /// What a partition's topic is, from now on and until it is released.
+    /// Notes what a partition's topic is, from now on and until the partition is released.
     pub fn reads(&self, at: TopicPartition, topic: Topic) {
         let mut logs = self.logs.borrow_mut();
         logs.read.insert(at, topic);
-        // What was asked before may be answered with what was before.
+        // The answer to an earlier question may describe an earlier state.
         logs.look = None;
     }
 
@@ -151,8 +169,8 @@ impl Member {
         self.logs.borrow_mut().read.retain(|at, _| !parts.contains(at));
     }
 
-    /// Partitions whose topic is gone, another one or there again, as of an answer that has come since the last call.
-    /// Never waits.
+    /// Partitions whose topic is gone, is another one or is there again, by an answer that has come since the
+    /// last call. Never waits.
     pub fn remade(&self) -> Vec<TopicPartition> {
         let mut logs = self.logs.borrow_mut();
         if let Some(look) = &mut logs.look {
@@ -164,14 +182,20 @@ impl Member {
             if is_over && !matches!(answer, Some(Ok(_))) {
                 logs.broker = None;
             }
-            // A broker that knows nothing now is asked again.
-            return answer.and_then(Result::ok).map(|answer| logs.changed(&answer)).unwrap_or_default();
+            // Without an answer the question is asked again later.
+            return answer.and_then(Result::ok).map(|answer| logs.changed(answer)).unwrap_or_default();
         }
         if !logs.read.is_empty() && logs.looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
             logs.looked_at = Some(Instant::now());
             logs.look = Some(self.ask_topics(&logs.topics(), logs.broker));
         }
         Vec::new()
+    }
+
+    /// What brokers have said of the topics that are read, with commits and looks since the last call. Nothing
+    /// is asked.
+    pub fn newest_topics(&self) -> Topics {
+        std::mem::take(&mut self.logs.borrow_mut().newest)
     }
 
     /// Asks which logs these positions are of; [`Self::same_logs`] hears the answer.
@@ -182,14 +206,15 @@ impl Member {
         (!topics.is_empty()).then(|| self.ask_topics(&topics, logs.broker))
     }
 
-    /// Whether all that is read is of the logs that it was begun in, or why it can't be said.
+    /// Whether all partitions are still read from the logs in which they were begun; else, or where nobody can
+    /// say, the reason.
     pub fn same_logs(&self, question: Option<Question>, deadline: Instant) -> Result<(), String> {
         let Some(mut question) = question else { return Ok(()) };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match question.wait(TRY_TIMEOUT.min(left)) {
                 Some(Ok(answer)) => {
-                    return match self.logs.borrow().changed(&answer).first() {
+                    return match self.logs.borrow_mut().changed(answer).first() {
                         Some(at) => Err(format!("the topic of {at} is gone or another one")),
                         None => Ok(()),
                     };
@@ -198,7 +223,7 @@ impl Member {
                 None if left.is_zero() => return Err("no answer about topics".to_owned()),
                 Some(Err(_)) | None => {
                     std::thread::sleep(RETRY_PAUSE.min(left));
-                    // Another one may know more.
+                    // Another broker may know more.
                     self.logs.borrow_mut().broker = None;
                     question = self.ask_topics(&question.names, None);
                 }
@@ -245,7 +270,7 @@ impl Question {
         Self { queue, names }
     }
 
-    /// The answer, once: `None` when it has not come within this time.
+    /// The answer; `None` when it has not come within this time. There is one answer to a question.
     fn wait(&mut self, within: Duration) -> Option<Result<Topics, Code>> {
         let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the queue is this question's own, and its client lives.

@@ -274,6 +274,41 @@ fn a_topic_that_is_made_anew_and_equally_long_is_read_from_its_beginning() {
     made_anew("equal", CLASSIC, 100, Duration::ZERO);
 }
 
+/// In one generation the snapshot at the end of the new one has the id of that at the end of the former one.
+/// The partitions rest there, so no later snapshot has another offset.
+#[test]
+fn a_topic_that_is_made_anew_and_rests_where_the_former_one_did_gets_its_snapshots() {
+    let case = Case::new("rests", CLASSIC, PARTITIONS);
+    let mut daemon = case.daemon();
+    let wait_for_snapshots = |daemon: &mut Daemon, count: usize| {
+        let until = Instant::now() + LIMIT;
+        let at_end = |event: &Value| {
+            event["snapshot"].as_str().is_some_and(|id| id.ends_with("-00000000000000000100"))
+        };
+        while events(daemon, "snapshot_taken").iter().filter(|event| at_end(event)).count() < count {
+            assert!(events(daemon, "snapshot_failed").is_empty(), "{}", daemon.log());
+            assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    case.produce(0..PARTITIONS, 0..100);
+    wait_for_snapshots(&mut daemon, PARTITIONS as usize);
+    case.make_anew(Duration::ZERO);
+    case.produce(0..PARTITIONS, ANEW..ANEW + 100);
+    wait_for_snapshots(&mut daemon, 2 * PARTITIONS as usize);
+    case.assert_answered(100, 100, &daemon);
+    daemon.kill9();
+    let mut daemon = case.daemon();
+    let restored = events(&daemon, "restored");
+    assert_eq!(restored.len(), PARTITIONS as usize, "{}", daemon.log());
+    assert!(
+        restored.iter().all(|event| event["snapshot"] != "none" && event["from"] == 100),
+        "{}",
+        daemon.log()
+    );
+    assert_eq!(daemon.terminate(LIMIT), 0);
+}
+
 #[test]
 fn a_topic_that_is_made_anew_is_read_under_kip_848_too() {
     made_anew("shorter848", KIP_848, 30, Duration::ZERO);

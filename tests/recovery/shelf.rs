@@ -190,6 +190,28 @@ fn a_topic_that_was_made_anew_gets_no_snapshot_of_the_former_one() {
 }
 
 #[test]
+fn a_topic_that_was_made_anew_and_is_as_long_gets_a_snapshot_of_its_own() {
+    let mut shelf = Shelf::new(None);
+    shelf.topic_id = TopicId::new(7);
+    shelf.go_to(0, 100);
+    shelf.keep(100);
+    // The same generation has read as many records of the new one, and nothing comes after them.
+    let mut anew = Shelf { topic_id: TopicId::new(8), shard: Shard::new(shelf.stream.clone()), ..shelf };
+    anew.readings = sensed(3, 80, 2);
+    anew.go_to(0, 100);
+    let stream = anew.stream.clone();
+    let (found, log) = anew.recover(&stream, 100, None);
+    assert!(found.is_none() && log.contains("made anew since"), "{log}");
+    anew.keep(100);
+    let (found, log) = anew.recover(&stream, 100, None);
+    let mut found = found.unwrap_or_else(|| panic!("{log}"));
+    assert_eq!((found.id, log.as_str()), (id(100), ""));
+    let readings = anew.readings.clone();
+    let answers = feed(&mut anew.shard, &readings, 100, 160);
+    assert_eq!(feed(&mut found.shard, &readings, 100, 160), answers);
+}
+
+#[test]
 fn a_group_that_was_set_back_gets_an_older_snapshot_or_none() {
     let mut shelf = Shelf::new(None);
     shelf.go_to(0, 100);

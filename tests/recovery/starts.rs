@@ -178,6 +178,7 @@ fn readings_that_retention_took_from_a_running_daemon_are_counted_too() {
     case.wait_committed(&mut daemon, 80);
     case.assert_answered(80, |partition, offset| usize::from(partition != 0 || !(40..60).contains(&offset)));
     let counted = "tidecast_readings_discarded_total{reason=\"retention\",stream=\"overtaken\"}";
+    wait_for(&mut daemon, "log_was_cut", 1);
     assert_eq!(metric(&http, counted), 20.0);
     assert_eq!(events(&daemon, "log_was_cut").len(), 1);
     assert_eq!(daemon.terminate(LIMIT), 0);

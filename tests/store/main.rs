@@ -128,6 +128,38 @@ fn what_is_given_up_leaves_nothing() {
     });
 }
 
+/// A topic that was made anew and is as long as the former one, or a config with another shape, in one
+/// generation: the next snapshot has the id of one that is there and of no use.
+#[test]
+fn a_snapshot_of_another_topic_or_shape_is_replaced() {
+    each(|place| {
+        let snapshots = snapshots(&place.store);
+        keep(&snapshots, id(1, 5), &[vec![1; 99]]);
+        let other_topic = Facts { topic_id: tidecast::domain::TopicId::new(8), ..facts() };
+        let unknown_topic = Facts { topic_id: None, ..facts() };
+        let other_shape = Facts { shape: serde_json::json!({"cell": "gru"}), ..facts() };
+        for (content, facts) in (2..).zip([other_topic, unknown_topic, other_shape]) {
+            let mut writer = snapshots.writer(id(1, 5));
+            writer.push(&[content; 99]).unwrap();
+            let written = writer.finish(facts.clone()).unwrap();
+            assert_eq!(written.facts, facts);
+            assert_eq!(snapshots.list().unwrap(), [id(1, 5)]);
+            assert_eq!(*snapshots.reader(id(1, 5)).unwrap().manifest(), written);
+            assert_eq!(read(&snapshots, id(1, 5)).unwrap(), [vec![content; 99]]);
+            // From now on it is the one that is not written over.
+            let mut late = snapshots.writer(id(1, 5));
+            late.push(&[0; 99]).unwrap();
+            let refused = late.finish(facts).unwrap_err();
+            assert!(matches!(refused, Error::Exists { .. }), "{refused}");
+        }
+        // What the replaced ones have left goes with them.
+        keep(&snapshots, id(2, 6), &[vec![7]]);
+        keep(&snapshots, id(3, 7), &[vec![8]]);
+        snapshots.prune(id(3, 7)).unwrap();
+        assert!(place.objects().iter().all(|path| !path.contains(&id(1, 5).to_string())));
+    });
+}
+
 #[test]
 fn a_snapshot_is_never_written_over() {
     each(|place| {

@@ -45,7 +45,20 @@ fn a_commit_for_another_topic_of_the_same_name_is_aborted() {
         let found = worker.link.topics(&[source.as_str().into()].into()).unwrap();
         worker.link.reads(tp(&source, 0), found.of(&tp(&source, 0)).unwrap());
         worker.link.send(&target, None, None, b"of this one", &[]).unwrap();
+        worker.link.newest_topics();
         assert_eq!(worker.commit(), Commit::Committed);
+        // What the commit was told is there for others, once.
+        let told = worker.link.newest_topics();
+        assert_eq!(
+            (told.of(&tp(&source, 0)), told.of(&tp(&source, 1))),
+            (found.of(&tp(&source, 0)), Some(Topic::Absent))
+        );
+        assert_eq!(told.of(&tp(&target, 0)), None, "it is not read");
+        assert_eq!(worker.link.newest_topics().of(&tp(&source, 0)), None);
+        if ground.embedded.is_some() {
+            // It shows what was aborted to everybody.
+            return;
+        }
         let read: Vec<_> = read_all(ground, &target).into_iter().filter_map(|r| r.payload).collect();
         assert_eq!(read, [b"of this one".to_vec()]);
     });
