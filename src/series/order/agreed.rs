@@ -381,7 +381,10 @@ mod tests {
     #[test]
     fn it_comes_back_from_bytes_and_goes_on() {
         let mut agreed = after(&FOUR, 0..5);
-        (0..40).for_each(|voice| agreed.hear(&format!("{voice}"), at(10), Stamp::Alone));
+        let stamps = [Stamp::Alone, Stamp::BorneOut, Stamp::Behind];
+        (0..40)
+            .for_each(|voice| agreed.hear(&format!("{voice}"), at(10 + voice), stamps[voice as usize % 3]));
+        assert!(agreed.borne_out != 0 && agreed.behind != 0);
         let mut bytes = Vec::new();
         agreed.save(&mut bytes);
         let mut back = AgreedTime::default();
@@ -393,7 +396,7 @@ mod tests {
         };
         for time in 0..90 {
             for agreed in [&mut agreed, &mut back] {
-                agreed.hear(&format!("{}", time % 7), at(20 + time), Stamp::Alone);
+                agreed.hear(&format!("{}", time % 7), at(20 + time), stamps[time as usize % 3]);
             }
             assert_eq!(twice(&agreed), twice(&back));
         }
@@ -402,6 +405,9 @@ mod tests {
         let mut bent = bytes.clone();
         bent[24] = 200;
         assert!(back.load(&mut Take::new(&bent)).is_err(), "more agree than there are");
+        let mut bent = bytes.clone();
+        bent[32..36].fill(255);
+        assert!(back.load(&mut Take::new(&bent)).is_err(), "one both behind and borne out");
         let mut bent = bytes;
         let voice = 40 + 25 + VOICES;
         let (first, second) = bent.split_at_mut(voice);
