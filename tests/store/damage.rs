@@ -121,7 +121,7 @@ fn a_newer_format_names_both_versions() {
     let (snapshots, manifest, _) = small(&place);
     place.write(&manifest, br#"{"format":7,"layout":"of a later day"}"#);
     let newer = snapshots.reader(ONE()).err().unwrap();
-    assert!(newer.is_damage() && matches!(newer, Error::Newer { found: 7, known: 1, .. }));
+    assert!(newer.is_damage() && matches!(newer, Error::Newer { found: 7, known: 2, .. }));
     assert!(newer.to_string().contains("format 7") && newer.to_string().contains("up to 2"), "{newer}");
     place.write(&manifest, br#"{"format":0}"#);
     assert_damaged(&snapshots, "format 0");
