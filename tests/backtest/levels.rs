@@ -1,7 +1,7 @@
 //! What is forecast of files from the field: sensors that stand still and begin to move, meters that are
 //! replaced, counts that are often 0, positions that are wrong once.
 
-use super::done;
+use super::{done, json, score};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -157,4 +157,35 @@ fn counts_that_are_never_negative_are_not_forecast_below_zero() {
         let is_bent = lines.contains("log1p");
         assert!(is_bent || rows.iter().any(|row| number(row, "q0.05") < 0.0));
     }
+}
+
+/// Dew points at an airport: 421 readings above 0 °F in a row, and then the winter.
+#[test]
+fn what_goes_below_zero_after_hundreds_of_readings_is_forecast_there() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/nyc_airports_hourly.csv.gz");
+    let mut text = String::new();
+    let mut file = flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap());
+    std::io::Read::read_to_string(&mut file, &mut text).unwrap();
+    let header = text.lines().next().unwrap();
+    let rows: Vec<&str> = text.lines().filter(|row| row.starts_with("JFK,")).take(720).collect();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("d.csv"), format!("{header}\n{}\n", rows.join("\n"))).unwrap();
+    let config = "[kafka]\nbrokers = \"localhost:9092\"\n[streams.s]\ntopics = [\"t\"]\ninterval = \"1h\"\nhorizon = 6\n\
+        targets = [\"dewp\"]\ntime_zone = \"America/New_York\"\nfields = { series = \"/origin\", time = \"/time_hour\" }\n";
+    std::fs::write(folder.path().join("c.toml"), config).unwrap();
+    let fixed = ["--config", "c.toml", "--data", "d.csv", "--no-network"];
+    let run = |options: &[&str]| done(folder.path(), &[&fixed[..], options].concat());
+    run(&["--forecasts", "f.csv"]);
+    // From the first reading below 0 on.
+    run(&["--json", "s.json", "--score-from", "2013-01-18T20:00:00Z"]);
+    let scores = json(&folder.path().join("s.json"));
+    let coverage = score(&scores, "mixture", None)["coverage"]["0.9"].as_f64().unwrap();
+    assert!(coverage > 0.82, "{coverage}");
+    let of = |row: &Row, name: &str| row[name].parse::<f64>().unwrap();
+    let (before, after): (Vec<Row>, Vec<Row>) = records(&folder.path().join("f.csv"))
+        .into_iter()
+        .partition(|row| *row["origin"] < *"2013-01-18T20:00:00Z");
+    let known = before.iter().filter(|row| *row["origin"] > *"2013-01-10");
+    assert!(known.clone().count() > 500 && known.clone().all(|row| of(row, "q0.05") >= 0.0));
+    assert!(after.iter().any(|row| of(row, "yhat") < -3.0), "it is forecast where it goes");
 }
