@@ -5,8 +5,9 @@ use crate::domain::{Damaged, Frame, Position, Rows, Take, Transform, put};
 /// How fast a scale follows its series, at the slowest: a half-life of 200 readings.
 const RATE: f32 = 0.003_46;
 
-/// The largest distance from an anchor: its square and the sums of it stay finite in f32.
-const LARGEST: f64 = 1e15;
+/// The largest distance from an anchor: its square stays finite in f32. What is believed of a reading is far
+/// nearer.
+const LARGEST: f64 = 1e18;
 /// What lies further from an anchor is no number of the series: its distance is none of f32's.
 const BEYOND: f64 = 1e30;
 
