@@ -343,7 +343,7 @@ impl Mixture {
         let units = base_errors.of(slot).skip(target * n);
         for (i, (error, typical)) in errors.iter_mut().zip(units).enumerate() {
             let base = self.base_lane.map_or(scale.mean, |lane| matured.said(lane, i));
-            *error = ((actual.held - base) / unit(typical, scale.deviation())).clamp(-ERROR_MAX, ERROR_MAX);
+            *error = ((value - base) / unit(typical, scale.deviation())).clamp(-ERROR_MAX, ERROR_MAX);
         }
         if let Some(lane) = self.base_lane {
             base_errors.learn(slot, target, value, matured.lane(lane));

@@ -12,7 +12,7 @@ const RECENT_MAX: f32 = 8.0;
 const RECENT_LEAST: f32 = 0.05;
 /// Three errors in a row beyond so many times what was given are a new scale: at lead 1, and at longer ones,
 /// whose errors come in rows.
-const OUT_OF_SCALE: [f32; 2] = [5.0, 12.0];
+const OUT_OF_SCALE: [f32; 2] = [4.0, 12.0];
 /// Beyond so many nothing is known of the errors any more.
 const UNKNOWN: f32 = 32.0;
 /// The mean of absolute errors over the mean of the smallest of three, of a normal.
