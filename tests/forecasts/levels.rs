@@ -288,9 +288,10 @@ fn a_spike_harms_nothing() {
         for _ in 0..setup.histories {
             let lasts = rng.random_range(1..=3);
             let mut history = History::draw(setup, &mut rng, lasts, 24);
-            if lasts > 1 && history.before == Kind::Counter {
-                // Where the series has been it is a pattern.
-                history.by = history.by.signum() * history.by.abs().max(2_000.0);
+            if lasts > 1 {
+                // Where the series has been, two that agree are what it does.
+                let least = if history.before == Kind::Counter { 2_000.0 } else { 60.0 };
+                history.by = history.by.signum() * history.by.abs().max(least);
             }
             history.readings = history.at + SEASON;
             let (_, sent) = history.values(setup);
