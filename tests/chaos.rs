@@ -32,6 +32,9 @@ const TICK: Duration = Duration::from_millis(50);
 const HEALED_LIMIT: Duration = Duration::from_secs(120);
 /// A daemon that is asked to leave while its broker is away may wait for it so long.
 const LEAVE_LIMIT: Duration = Duration::from_secs(60);
+/// So long after its broker came back a daemon may still wait for a connection, or for what the broker makes of the
+/// transactions that it had open.
+const RECONNECTED: Duration = Duration::from_secs(15);
 const STORE_BYTES: usize = 16 << 20;
 /// The broker breaks once in so many seconds at most: whenever it does, it may leave a transaction open.
 const BROKER_EVERY: u64 = 15;
@@ -90,6 +93,8 @@ struct Scene {
     down: BTreeMap<usize, Instant>,
     stopped: BTreeMap<usize, Instant>,
     broker_down: Option<Instant>,
+    /// When the broker came back last.
+    broker_back: Option<Instant>,
     disk_full: Option<Instant>,
     counts: BTreeMap<Fault, usize>,
     /// The last words of daemons that ended by themselves.
@@ -163,7 +168,8 @@ impl Scene {
                 // One that starts, or waits for its broker, may end in another way.
                 let http = self.seats[i].http.clone();
                 let serves = get(&http, "/readyz").is_some_and(|(status, _)| status == 200);
-                let broker_is_up = self.broker_down.is_none();
+                let is_back = self.broker_back.is_none_or(|at| at.elapsed() > RECONNECTED);
+                let broker_is_up = self.broker_down.is_none() && is_back;
                 let down_until = after(0, 2_000);
                 let mut daemon = self.seats[i].daemon.take().expect("it runs");
                 daemon.signal(libc::SIGTERM);
@@ -207,6 +213,7 @@ impl Scene {
     fn mend(&mut self, now: Instant) {
         if self.broker_down.take_if(|due| *due <= now).is_some() {
             self.broker.restart();
+            self.broker_back = Some(Instant::now());
         }
         if self.disk_full.take_if(|due| *due <= now).is_some() {
             self.disk.iter().for_each(SmallDisk::free);
@@ -273,6 +280,7 @@ fn is_whole(seed: u64) -> bool {
         down: BTreeMap::new(),
         stopped: BTreeMap::new(),
         broker_down: None,
+        broker_back: None,
         disk_full: None,
         counts: BTreeMap::new(),
         ended: Vec::new(),
