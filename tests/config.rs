@@ -611,3 +611,13 @@ fn a_batch_has_levels_and_places_above_its_elements() {
         assert!(found.len() == 1 && found[0].contains(wanted), "{lines}: {found:?}");
     }
 }
+
+#[test]
+fn ranges_name_each_target_once_and_hold_no_nonsense() {
+    let text = "[kafka]\nbrokers = \"b\"\n[streams.s]\ntopics = [\"t\"]\ninterval = \"1h\"\ntargets = [\"kw\"]\n\
+        range = { kw = { min = 5, max = 1 }, kv = { min = 0 } }\n";
+    let faults = from_toml(text, &[]).unwrap_err().to_string();
+    assert!(faults.contains("streams.s.range.kw.max: is 1, which is not above min, 5"), "{faults}");
+    assert!(faults.contains("streams.s.range.kv: is not a known key"), "{faults}");
+    assert_eq!(faults.matches("\"kw\"").count(), 1, "{faults}");
+}

@@ -13,7 +13,7 @@ pub(super) fn ranges(
 ) -> Vec<ValueRange> {
     let mut all = s.section("range");
     let ranges = targets.iter().enumerate().map(|(at, target)| {
-        let is_given = all.value(target).is_some();
+        let is_given = all.names().contains(target);
         let is_coordinate = position.is_some_and(|position| position.coordinate(at).is_some());
         let mut r = all.section(target);
         let lowest = match r.text_or("min").as_deref() {
