@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tidecast::config;
 use tidecast::config::Limit;
 use tidecast::domain::{Grid, Interval, Level, Levels, Rows};
-use tidecast::evaluation::{Anomalies, Arrived, Drift, Limits};
+use tidecast::scoring::{Anomalies, Arrived, Drift, Limits};
 use tidecast::series::Calendar;
 
 const CALLS: usize = 200_000;

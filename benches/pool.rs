@@ -10,8 +10,8 @@ use std::time::Duration;
 use prequential::{HORIZON, Hourly, jfk, rte, run, shape};
 use tidecast::config::Accuracy;
 use tidecast::domain::Rows;
-use tidecast::evaluation::Waiting;
-use tidecast::expert::{Experts, MIXED, Mixer, Observation, Pool};
+use tidecast::experts::{Experts, MIXED, Mixer, Observation, Pool};
+use tidecast::scoring::Waiting;
 use yardstick::{Best, Report, seconds, threads};
 
 const ROUNDS: usize = 5;

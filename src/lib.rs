@@ -4,7 +4,7 @@
 //! Kafka partition
 //!   → decode      bytes to Reading                    codec/       bad ones → dead-letter topic
 //!   → admit       order, duplicates, gaps, lateness   series/      late ones → counted, dead-lettered
-//!   → score       ledger: matured forecasts → errors  evaluation/  → expert weights, calibration
+//!   → score       ledger: matured forecasts → errors  scoring/     → expert weights, calibration
 //!   → scale       per-series normaliser               series/
 //!   → batch       one reading per series, many series engine/
 //!   → step        gather → fused cell → scatter       nn/          the only hot loop
@@ -17,27 +17,35 @@
 //! | --- | --- |
 //! | 0 | [`domain`] |
 //! | 1 | [`config`], [`telemetry`] |
-//! | 2 | [`codec`], [`series`], [`expert`], [`nn`], [`evaluation`] |
-//! | 3 | [`engine`], [`training`] |
+//! | 2 | [`codec`], [`series`], [`experts`], [`nn`], [`scoring`], [`chart`], `console` |
+//! | 3 | [`engine`], [`training`], [`synthetic`] |
 //! | 4 | [`checkpoint`], [`kafka`], [`http`] |
-//! | 5 | [`daemon`] |
-//! | 6 | [`cli`] |
+//! | 5 | [`models`] |
+//! | 6 | [`worker`], [`backtest`] |
+//! | 7 | [`daemon`] |
+//! | 8 | [`cli`] |
 //!
 //! A room imports only from the layers below it; `tests/layers.rs` holds this table against the
 //! `use crate::` lines.
 
+pub mod backtest;
+pub mod chart;
 pub mod checkpoint;
 pub mod cli;
 pub mod codec;
 pub mod config;
+mod console;
 pub mod daemon;
 pub mod domain;
 pub mod engine;
-pub mod evaluation;
-pub mod expert;
+pub mod experts;
 pub mod http;
 pub mod kafka;
+pub mod models;
 pub mod nn;
+pub mod scoring;
 pub mod series;
+pub mod synthetic;
 pub mod telemetry;
 pub mod training;
+pub mod worker;

@@ -8,9 +8,9 @@ use std::cell::Cell as Slot;
 
 use tidecast::config::Accuracy;
 use tidecast::domain::{Leads, Rows};
-use tidecast::evaluation::Waiting;
-use tidecast::expert::{Arma, Experts, Lms, MIXED, Mixer, Observation, Pool, PoolShape, Velocity};
+use tidecast::experts::{Arma, Experts, Lms, MIXED, Mixer, Observation, Pool, PoolShape, Velocity};
 use tidecast::nn::{Arena, Chunk, Dropout, Loss, Network, Trainer, TrainerSettings, Weights};
+use tidecast::scoring::Waiting;
 
 thread_local! {
     static ALLOCATIONS: Slot<usize> = const { Slot::new(0) };

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tidecast::config::{self, Accuracy};
 use tidecast::domain::{Grid, Interval, Leads, Level, Levels, Rows};
-use tidecast::evaluation::{Actual, Intervals, Waiting};
-use tidecast::expert::{Experts, MIXED, Mixer, Observation, Pool, PoolShape};
+use tidecast::experts::{Experts, MIXED, Mixer, Observation, Pool, PoolShape};
+use tidecast::scoring::{Actual, Intervals, Waiting};
 use tidecast::series::Calendar;
 
 pub const HORIZON: usize = 24;

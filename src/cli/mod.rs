@@ -2,26 +2,18 @@
 //!
 //! 0: done; 1: the work failed; 2: wrong use. What went wrong stands on standard error.
 
-/// `println!` for all commands; see [`say::say`].
-macro_rules! say {
-    ($($words:tt)*) => { $crate::cli::say::say(format_args!($($words)*)) };
-}
-
-mod backtest;
-mod columns;
 mod demo;
-pub mod generate;
+mod generate;
 mod models;
-mod progress;
 mod run;
-mod say;
 mod state;
 mod topics;
 mod validate;
 
+use crate::backtest::{self, load};
 use crate::checkpoint::{KeptSeasons, Store};
-use crate::config::{self, Config};
-use crate::engine;
+use crate::config::Config;
+use crate::console::Failure;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -73,38 +65,11 @@ struct ConfigFile {
     config: PathBuf,
 }
 
-/// The work failed; the message says why and what to do.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Failure(String);
-
-impl Failure {
-    fn new(cause: impl std::fmt::Display) -> Self {
-        Self(cause.to_string())
-    }
-}
-
-/// The config of a file, of whose streams shards can be made.
-fn load(path: &Path) -> Result<Config, Failure> {
-    let config = config::load(path)?;
-    for stream in &config.streams {
-        let named = |cause| Failure(format!("{}: streams.{}: {cause}", path.display(), stream.name));
-        engine::check(stream).map_err(named)?;
-    }
-    Ok(config)
-}
-
 /// The config of a file as a daemon sees it, with the seasons that were settled, and its store.
 fn settled(path: &Path) -> Result<(Config, Store), Failure> {
     let config = load(path)?;
     let store = Store::open(&config.store).map_err(Failure::new)?;
     Ok((KeptSeasons::recall(config, &store).map_err(Failure::new)?, store))
-}
-
-impl From<config::LoadError> for Failure {
-    fn from(e: config::LoadError) -> Self {
-        Self::new(e)
-    }
 }
 
 /// Runs the command that the arguments name.

@@ -1,8 +1,9 @@
-use super::columns::print;
-use super::{ConfigFile, Failure, settled};
+use super::{ConfigFile, settled};
 use crate::config::{Config, Stream};
-use crate::daemon::{Entry, Registry};
+use crate::console::print_columns;
+use crate::console::{Failure, say};
 use crate::domain::ModelVersion;
+use crate::models::{Entry, Registry};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -109,7 +110,7 @@ fn list(options: &List) -> Result<(), Failure> {
     }
     let head = ["model", "serves", "round", "why", "parent", "loss", "champion", "base", "p", "time"];
     let rows = all.iter().map(|(stream, entry)| row(stream, entry));
-    print(&std::iter::once(head.map(str::to_owned).to_vec()).chain(rows).collect::<Vec<_>>());
+    print_columns(&std::iter::once(head.map(str::to_owned).to_vec()).chain(rows).collect::<Vec<_>>());
     Ok(())
 }
 
@@ -139,7 +140,7 @@ fn show(options: &Show) -> Result<(), Failure> {
     for line in told.get("lineage").map(String::as_str).unwrap_or_default().lines() {
         rows.push(vec!["lineage".to_owned(), line.to_owned()]);
     }
-    print(&rows);
+    print_columns(&rows);
     Ok(())
 }
 

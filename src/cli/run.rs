@@ -1,5 +1,5 @@
-use super::Failure;
 use crate::config::Config;
+use crate::console::Failure;
 use crate::daemon::Daemon;
 use crate::telemetry::init_logging;
 use std::path::Path;

@@ -1,7 +1,8 @@
-use super::columns::print;
-use super::{ConfigFile, Failure, settled};
+use super::{ConfigFile, settled};
 use crate::checkpoint::{Error, Manifest, Recovery, SnapshotId, Snapshots, Store, shards};
 use crate::config::{Config, Stream};
+use crate::console::print_columns;
+use crate::console::{Failure, say};
 use crate::domain::{EventTime, Offset, Partition, StreamName, TopicPartition};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -91,7 +92,7 @@ fn list(options: &List) -> Result<(), Failure> {
     }
     let head = ["stream", "shard", "generation", "offset", "series", "size", "ratio", "model", "age"];
     let rows = found.iter().map(Found::row);
-    print(&std::iter::once(head.map(str::to_owned).to_vec()).chain(rows).collect::<Vec<_>>());
+    print_columns(&std::iter::once(head.map(str::to_owned).to_vec()).chain(rows).collect::<Vec<_>>());
     Ok(())
 }
 
@@ -137,7 +138,7 @@ fn show(options: &Show) -> Result<(), Failure> {
     for (number, part) in manifest.parts.iter().enumerate() {
         rows.push(vec![format!("part {number}"), format!("{}, checked", size(part.bytes))]);
     }
-    print(&rows);
+    print_columns(&rows);
     say!("whole");
     Ok(())
 }
@@ -202,7 +203,7 @@ fn show_series(
             |state| state.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(" "),
         );
         rows.push(vec!["state".to_owned(), state]);
-        print(&rows);
+        print_columns(&rows);
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
-use super::{ConfigFile, Failure};
+use super::ConfigFile;
 use crate::config::{self, Config};
+use crate::console::{Failure, say};
 use crate::kafka::{Admin, Creation, TopicSpec};
 
 #[derive(Debug, clap::Subcommand)]

@@ -1,5 +1,5 @@
-use super::Failure;
 use crate::config::SeasonsFrom;
+use crate::console::{Failure, say};
 use std::path::Path;
 
 /// Checks a config and says what it makes of it.

@@ -6,61 +6,29 @@
 //! back, one writes their snapshots. One thread follows the models topic for all of them. Promises that a
 //! snapshot is cut only where the group's offset stands, and that what serves is what was announced last.
 
-mod announcement;
-mod archive;
-mod companion;
-mod dead_letter;
-mod desk;
-mod follower;
-mod herald;
-mod lineage;
-mod loader;
-mod logs;
-mod models;
-mod owned;
-mod publish;
-mod rebalance;
-mod registry;
+mod admin;
 mod seasons;
-mod snapshot;
-mod steward;
-mod trainer;
-mod worker;
 
 use crate::checkpoint::{self, Store};
 use crate::config::Config;
-use crate::domain::{EventTime, Leads, StreamName};
+use crate::domain::{Leads, StreamName};
 use crate::engine::Shard;
 use crate::http;
 use crate::kafka::{self, Admin};
+use crate::models::{self, BackgroundThread, Follower, Models, Registry, Trainer};
 use crate::nn;
 use crate::telemetry::{Board, BoardOptions, Metrics, StreamShape, events};
-use companion::Companion;
-use follower::Follower;
-use models::Models;
+use crate::worker::{self, Worker};
+use admin::AdminCommands;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use steward::Steward;
-use trainer::Trainer;
-use worker::Worker;
-
-pub use registry::{Entry, Refused, Registry};
+use std::time::{Duration, Instant};
 
 /// A worker that has not polled for so long is reported as hung. A commit may wait for the broker
 /// twice for a minute, and a question about offsets for half of one.
 const STALL_AFTER: Duration = Duration::from_secs(180);
-
-/// The longest that a thread beside the workers goes without a look at the stop sign.
-const NAP: Duration = Duration::from_millis(50);
-
-/// The time of the wall clock.
-fn now() -> EventTime {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    EventTime::from_micros(since_epoch.as_micros() as i64).unwrap_or(EventTime::MAX)
-}
 
 /// Why the daemon could not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +43,10 @@ pub enum Error {
     Network(#[from] nn::Error),
     #[error("can't start a thread: {0}")]
     Thread(#[from] std::io::Error),
-    #[error("bringing a shard back: {0}")]
-    Load(#[from] loader::LoadError),
+    #[error(transparent)]
+    Worker(#[from] worker::Error),
+    #[error(transparent)]
+    Models(#[from] models::Error),
     #[error("a thread panicked; its last words are above")]
     Panicked,
 }
@@ -87,7 +57,7 @@ pub struct Daemon {
     /// The workers, and the follower of the models topic.
     threads: Vec<JoinHandle<Result<(), Error>>>,
     trainer: Option<Trainer>,
-    steward: Companion,
+    steward: BackgroundThread,
     server: http::Server,
     board: Board,
 }
@@ -146,7 +116,7 @@ impl Daemon {
         let trainer = Trainer::start(&config, &store, &models, &metrics, &board)?;
         let (orders, asked) = http::Orders::new(config.http.token.clone());
         let server = http::Server::start(config.http.listen, metrics.clone(), board.clone(), orders)?;
-        let steward = Steward {
+        let steward = AdminCommands {
             config: config.clone(),
             registry: Registry::over(&config, &store, &models),
             door: trainer.door(),
@@ -154,7 +124,7 @@ impl Daemon {
             board: board.clone(),
         };
         let stopped = stop.clone();
-        let steward = Companion::start("steward".into(), move || steward.work(&asked, &stopped))?;
+        let steward = BackgroundThread::start("steward".into(), move || steward.work(&asked, &stopped))?;
         events::started(config.streams.len(), config.daemon.workers, server.address());
         let mut threads = (0..config.daemon.workers)
             .map(|number| {
@@ -170,14 +140,14 @@ impl Daemon {
                 };
                 std::thread::Builder::new()
                     .name(format!("worker-{number}"))
-                    .spawn(move || worker.run().inspect_err(|e| events::worker_failed(number, e)))
+                    .spawn(move || Ok(worker.run().inspect_err(|e| events::worker_failed(number, e))?))
             })
-            .collect::<Result<Vec<_>, _>>()?;
+            .collect::<Result<Vec<JoinHandle<Result<(), Error>>>, _>>()?;
         let stopped = stop.clone();
         threads.push(
             std::thread::Builder::new()
                 .name("follower".into())
-                .spawn(move || follower.run(&stopped).inspect_err(|e| events::follower_failed(e)))?,
+                .spawn(move || Ok(follower.run(&stopped).inspect_err(|e| events::follower_failed(e))?))?,
         );
         Ok(Self { stop, threads, trainer: Some(trainer), steward, server, board })
     }
@@ -217,7 +187,7 @@ impl Daemon {
         }
         self.steward.join();
         let carried_out = if self.steward.has_panicked() { Err(Error::Panicked) } else { Ok(()) };
-        let trained = self.trainer.take().map_or(Ok(()), Trainer::stop);
+        let trained = self.trainer.take().map_or(Ok(()), |trainer| trainer.stop().map_err(Error::from));
         self.server.stop();
         events::stopped(began.elapsed());
         outcome.and(carried_out).and(trained)

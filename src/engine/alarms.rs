@@ -4,7 +4,7 @@
 use super::mixture::At;
 use crate::config::Stream;
 use crate::domain::{AnomalyScore, Crossing, Damaged, Frame, Rows, Take};
-use crate::evaluation::{Anomalies, Arrived, Drift, DriftFound, Limits, Standing};
+use crate::scoring::{Anomalies, Arrived, Drift, DriftFound, Limits, Standing};
 
 /// Steps of a forecast that are held against a series that has jumped.
 const AHEAD: usize = 4;

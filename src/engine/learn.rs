@@ -6,7 +6,7 @@ use super::mixture::At;
 use super::rounds::{Answer, Observed, Turn};
 use super::shard::Shard;
 use crate::config::Fill;
-use crate::evaluation::{Actual, Arrived, Belief};
+use crate::scoring::{Actual, Arrived, Belief};
 use crate::series::Slot;
 use crate::telemetry::Doubt;
 

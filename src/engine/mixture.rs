@@ -3,8 +3,8 @@
 
 use crate::config::{Accuracy, Base, SeasonsFrom, Stream};
 use crate::domain::{Damaged, Leads, Rows, Take};
-use crate::evaluation::{Actual, Belief, Expected, Intervals, LeadErrors, Outliers, Waiting};
-use crate::expert::{Experts, MIXED, Mixer, Observation, Panel, TooManyExtras};
+use crate::experts::{Experts, MIXED, Mixer, Observation, Panel, TooManyExtras};
+use crate::scoring::{Actual, Belief, Expected, Intervals, LeadErrors, Outliers, Waiting};
 use crate::series::{Features, Scale};
 
 /// The name under which the experts' mixture is judged, which networks correct.

@@ -8,8 +8,8 @@ use super::rounds::Rounds;
 use super::step::Buffers;
 use crate::config::Stream;
 use crate::domain::{Degraded, EventTime, ModelVersion, Partial, Rows};
-use crate::evaluation::{DriftFound, Summary};
 use crate::nn::Error;
+use crate::scoring::{DriftFound, Summary};
 use crate::series::{
     Capacity, Directory, Features, Holding, Order, Outlook, Recent, Scaler, Slot, Support, WindowCopy,
     WindowView, Windows,

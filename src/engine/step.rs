@@ -8,7 +8,7 @@ use crate::config::Stream;
 use crate::domain::{
     AnomalyScore, Crossing, EventTime, Forecast, Frame, ModelVersion, Rows, TargetForecast, Transform,
 };
-use crate::expert::Observation;
+use crate::experts::Observation;
 use crate::nn::Error;
 use crate::series::{Features, Slot};
 use crate::telemetry::Invariant;

@@ -1,11 +1,10 @@
 //! `/`: the dashboard, rendered here as a whole; a small script fetches it anew.
 
-use super::chart::{FanChart, fan};
-use super::markup::{escape, grouped, shortened};
 use super::server::Shown;
+use crate::chart::{FanChart, escape, fan, grouped, shortened};
 use crate::domain::StreamName;
 use crate::engine::{EMITTED, EXPERTS};
-use crate::expert::NAIVE;
+use crate::experts::NAIVE;
 use crate::telemetry::{ExpertScore, Round, Scores, StreamView, View};
 use axum::extract::State;
 use axum::http::header;

@@ -1,8 +1,8 @@
 use super::batches::{Batches, Cut};
 use super::shape::loss;
 use crate::config::Stream;
-use crate::evaluation::{Promotion, Verdict};
 use crate::nn::{Error, Trainer};
+use crate::scoring::{Promotion, Verdict};
 
 /// The most series on which is judged.
 const JUDGES: usize = 256;

@@ -3,7 +3,7 @@
 use crate::allocator::{held, most};
 use tidecast::config::Limit;
 use tidecast::domain::{Level, Levels, Rows};
-use tidecast::evaluation::{Anomalies, Arrived, Drift, Limits};
+use tidecast::scoring::{Anomalies, Arrived, Drift, Limits};
 
 const SERIES: usize = 300;
 const LEADS: [usize; 6] = [1, 2, 4, 8, 16, 24];

@@ -4,7 +4,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidecast::config::Accuracy;
 use tidecast::domain::{Leads, Rows, Take};
-use tidecast::expert::{Arma, Experts, Lms, Observation, Pool, PoolShape, Velocity};
+use tidecast::experts::{Arma, Experts, Lms, Observation, Pool, PoolShape, Velocity};
 
 fn shape(accuracy: Accuracy, seasons: &[usize], horizon: usize) -> PoolShape {
     PoolShape {

@@ -1,9 +1,9 @@
 //! Anomalies and drift on made-up fleets, where it is known what happened.
 
 use std::convert::Infallible;
-use tidecast::cli::generate::fleet::{Fleet, Label, Reading, Settings, Sink};
 use tidecast::domain::{AnomalyKind, Level, Levels, Rows};
-use tidecast::evaluation::{Actual, Anomalies, Arrived, Drift, DriftFound, DriftKind, Intervals};
+use tidecast::scoring::{Actual, Anomalies, Arrived, Drift, DriftFound, DriftKind, Intervals};
+use tidecast::synthetic::{Fleet, Label, Reading, Settings, Sink};
 
 const SERIES: usize = 60;
 const DAY: usize = 24;

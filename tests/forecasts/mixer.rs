@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidecast::domain::{Leads, Rows, Take};
-use tidecast::expert::{MIXED, Mixer};
+use tidecast::experts::{MIXED, Mixer};
 
 /// Who chooses the experts' forecasts and the truth, knowing what the mixer has said.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! The sample data as the records that sensors would have sent.
 
-use crate::cli::Failure;
+use crate::console::Failure;
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use std::collections::HashMap;

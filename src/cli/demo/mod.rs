@@ -5,8 +5,9 @@ mod feeds;
 mod screen;
 
 use super::run::{self, Signals};
-use super::{Failure, topics};
+use super::topics;
 use crate::config;
+use crate::console::{Failure, say};
 use crate::daemon::Daemon;
 use crate::kafka::{EmbeddedBroker, Feeder};
 use crate::telemetry::init_logging;

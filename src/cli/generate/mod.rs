@@ -1,15 +1,14 @@
 //! `tidecast generate`: a seeded fleet of sensors, to a file or to Kafka, with the best forecast that
 //! anyone could have made of it.
 
-pub mod fleet;
 mod table;
 mod topic;
 
-use super::Failure;
-use super::progress::Progress;
 use crate::config::{self, Stream};
+use crate::console::Progress;
+use crate::console::{Failure, say};
 use crate::domain::{EventTime, Grid, Interval};
-use fleet::{Fleet, Reading, Settings, Sink, TARGETS_MAX};
+use crate::synthetic::{Fleet, Reading, Settings, Sink, TARGETS_MAX};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,8 +1,8 @@
 //! A fleet as CSV, and its best forecasts beside it.
 
-use super::fleet::{Fleet, Reading};
-use crate::cli::Failure;
+use crate::console::Failure;
 use crate::domain::EventTime;
+use crate::synthetic::{Fleet, Reading};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::fs::File;

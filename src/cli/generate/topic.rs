@@ -1,10 +1,10 @@
 //! A fleet as JSON records on Kafka, at a rate.
 
-use super::fleet::{Fleet, Reading};
-use crate::cli::Failure;
 use crate::config::{FieldSource, Fields, Kafka, Stream, TimeFormat};
+use crate::console::Failure;
 use crate::domain::EventTime;
 use crate::kafka::Feeder;
+use crate::synthetic::{Fleet, Reading};
 use serde_json::{Map, Value};
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -204,7 +204,7 @@ impl Topic {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fleet::{Covariates, Label};
+    use crate::synthetic::{Covariates, Label};
     use super::*;
     use crate::codec::{Decoder, Record};
     use crate::config::from_toml;

@@ -1,0 +1,82 @@
+//! What a file's later rows say of the leads: what a sensor's record would have known ahead.
+
+use super::rows::{Table, Wanted};
+use super::run::record;
+use crate::codec::Decoder;
+use crate::config::Stream;
+use crate::console::Failure;
+use crate::domain::{Grid, Reading, Values};
+use std::collections::HashMap;
+
+/// A cell, and a value for each covariate.
+type Told = (i64, Box<[f64]>);
+
+/// The values of the covariates that are known ahead, by series, in the order of their cells.
+pub(super) struct Outlook {
+    grid: Grid,
+    known: Vec<usize>,
+    width: usize,
+    horizon: usize,
+    series: HashMap<Box<str>, Vec<Told>>,
+    values: Values,
+}
+
+impl Outlook {
+    /// Reads the file once, if anything in it is known ahead.
+    pub fn read(table: &Table, key: &[u8], stream: &Stream) -> Result<Self, Failure> {
+        let known: Vec<usize> = stream.known_ahead.iter().map(|k| stream.targets.len() + k).collect();
+        let mut outlook = Self {
+            grid: stream.grid,
+            known,
+            width: stream.width(),
+            horizon: stream.horizon,
+            series: HashMap::new(),
+            values: Values::default(),
+        };
+        if outlook.known.is_empty() {
+            return Ok(outlook);
+        }
+        let (mut decoder, mut rows) = (Decoder::new(stream), table.rows(&Wanted::new([stream]))?);
+        while let Some(row) = rows.next()? {
+            // What is bad is told of when it is read again.
+            let _ = decoder.decode(&record("", key, 0, row.json), &mut |reading| outlook.note(&reading));
+        }
+        outlook.series.values_mut().for_each(|cells| cells.sort_by_key(|(cell, _)| *cell));
+        Ok(outlook)
+    }
+
+    fn note(&mut self, reading: &Reading<'_>) {
+        let values = reading.values.as_slice();
+        let told = self.known.iter().map(|column| values[*column]).collect();
+        let cell = self.grid.cell(reading.time);
+        self.series.entry(reading.series.into()).or_default().push((cell, told));
+    }
+
+    /// The reading's values, with what the file says of the leads where its record says nothing.
+    pub fn complete(&mut self, reading: &Reading<'_>) -> &Values {
+        let from = reading.values.as_slice();
+        let cells = self.series.get(reading.series).map_or(&[][..], Vec::as_slice);
+        let cell = self.grid.cell(reading.time);
+        let at = cells.partition_point(|(c, _)| *c <= cell);
+        let later = |lead: usize| match self.grid {
+            // Readings that follow, whenever.
+            Grid::Irregular => cells.get(at + lead - 1),
+            Grid::Fixed(_) => {
+                let wanted = cell + lead as i64;
+                let found = cells[at..].partition_point(|(c, _)| *c < wanted);
+                cells.get(at + found).filter(|(c, _)| *c == wanted)
+            }
+        };
+        self.values.clear();
+        from[..self.width].iter().for_each(|v| self.values.push(Some(*v)));
+        for known in 0..self.known.len() {
+            for lead in 1..=self.horizon {
+                let given = from[self.width + known * self.horizon + lead - 1];
+                let told =
+                    if given.is_nan() { later(lead).map(|(_, told)| told[known]) } else { Some(given) };
+                self.values.push(told);
+            }
+        }
+        &self.values
+    }
+}

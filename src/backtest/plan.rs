@@ -1,0 +1,94 @@
+use super::Options;
+use super::load;
+use super::rows::Table;
+use super::seasons;
+use crate::config::{Config, SeasonsFrom, Stream};
+use crate::console::Failure;
+use crate::domain::{EventTime, Position};
+use std::path::Path;
+
+/// A config, and which of its streams is run.
+pub(super) struct Plan {
+    config: Config,
+    at: usize,
+}
+
+impl Plan {
+    pub fn read(options: &Options, path: &Path) -> Result<Self, Failure> {
+        let config = load(path)?;
+        let at = which(options, path, &config)?;
+        Ok(Self { config, at })
+    }
+
+    pub fn stream(&self) -> &Stream {
+        &self.config.streams[self.at]
+    }
+
+    /// The names of the targets that are a position.
+    pub fn position(&self) -> Option<PositionNames> {
+        let stream = self.stream();
+        let position = stream.position?;
+        let name = |target: usize| stream.targets[target].clone();
+        Some(PositionNames { latitude: name(position.latitude), longitude: name(position.longitude) })
+    }
+
+    /// The stream, with the seasons of the rows before those that are scored where it seeks some.
+    pub fn settle(
+        self,
+        options: &Options,
+        table: &Table,
+        key: &str,
+        from: Option<EventTime>,
+    ) -> Result<Stream, Failure> {
+        let Self { mut config, at } = self;
+        if config.streams[at].seasons_from == SeasonsFrom::Sought {
+            let stream = config.streams[at].clone();
+            // What is scored must not say what it is forecast by.
+            let found = from.map(|from| seasons::find(table, key, &stream, from)).transpose()?;
+            match (from, found.flatten()) {
+                (_, Some(steps)) => config = config.with_seasons(&stream.name, &steps, SeasonsFrom::Past)?,
+                (Some(_), None) => eprintln!(
+                    "tidecast: what comes before --score-from is too short to say which seasons there are, so they are \
+                     the interval's"
+                ),
+                (None, None) => eprintln!(
+                    "tidecast: seasons = \"auto\" looks at what comes before --score-from; without it they are the \
+                     interval's"
+                ),
+            }
+        }
+        let mut stream = Stream::clone(&config.streams[at]);
+        if let Some(seed) = options.seed {
+            stream.training.seed = seed;
+        }
+        stream.training.enabled &= !options.no_network;
+        Ok(stream)
+    }
+}
+
+/// The targets that are a position.
+pub(super) struct PositionNames {
+    latitude: String,
+    longitude: String,
+}
+
+impl PositionNames {
+    /// Their places among the targets of a stream, when it has both.
+    pub fn among(&self, targets: &[String]) -> Option<Position> {
+        let place = |name: &String| targets.iter().position(|target| target == name);
+        Some(Position { latitude: place(&self.latitude)?, longitude: place(&self.longitude)? })
+    }
+}
+
+/// The place of the stream that is asked for.
+fn which(options: &Options, path: &Path, config: &Config) -> Result<usize, Failure> {
+    let names: Vec<&str> = config.streams.iter().map(|s| s.name.as_str()).collect();
+    match &options.stream {
+        _ if names.len() == 1 && options.against.is_some() => Ok(0),
+        Some(name) => names.iter().position(|n| n == name).ok_or_else(|| {
+            Failure::new(format!("{} has no stream \"{name}\"; it has {}", path.display(), names.join(", ")))
+        }),
+        None if names.len() == 1 => Ok(0),
+        None => Err(Failure::new(format!("say which --stream: {} has {}", path.display(), names.join(", ")))),
+    }
+}

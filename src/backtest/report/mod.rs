@@ -1,0 +1,149 @@
+//! A run as one page: no scripts, no network, light and dark.
+
+mod parts;
+mod shown;
+
+use super::comparison::Comparison;
+use super::run::Run;
+use crate::chart::escape;
+use crate::domain::{EventTime, Grid};
+use jiff::Timestamp;
+use parts::{compared, facts, scores_table, series_table, target_charts, told_table};
+pub(super) use shown::Shown;
+
+const STYLE: &str = include_str!("page.css");
+
+/// The page of the first config's run; `second` is what it was compared with.
+pub(super) fn page(
+    run: &Run,
+    shown: &Shown,
+    data: &str,
+    second: Option<&Run>,
+    comparison: Option<&Comparison>,
+    labels: &[String],
+) -> String {
+    let (frame, all) = (&run.judge.frame, run.judge.scores());
+    let title = escape(&format!("{} on {data}", run.stream.name));
+    let mut body =
+        format!("<header><h1>{title}</h1>\n<p>{}</p></header>\n<main>\n", escape(&summary(run, labels)));
+    let labels_of: Vec<String> = (0..frame.targets.len()).map(|t| frame.label(t)).collect();
+    for (t, target) in labels_of.iter().enumerate() {
+        body += &facts(frame, &all, t, target);
+    }
+    if let (Some(comparison), Some(second)) = (comparison, second) {
+        body += &compared(comparison, run, second, labels);
+    }
+    body += &section(
+        "Forecasts",
+        "What the last readings looked like, and what was said of them.",
+        &pairs(shown.fans()),
+    );
+    if !shown.missing().is_empty() {
+        body +=
+            &format!("<p class=\"note\">No series is called {}.</p>\n", escape(&shown.missing().join(", ")));
+    }
+    for (t, target) in labels_of.iter().enumerate() {
+        let charts = target_charts(frame, &all, t, target);
+        body += &section(
+            &format!("{target}: errors and calibration"),
+            "Of every forecast that was scored, before its target was learnt from.",
+            &charts,
+        );
+    }
+    body += &section(
+        "Who was trusted",
+        "The mixture weighs its experts anew with each reading, for each series and lead.",
+        &pairs(shown.weights(&run.judge)),
+    );
+    for (t, target) in labels_of.iter().enumerate() {
+        let tables = scores_table(frame, &all, t) + &told_table(frame, &all, t);
+        body += &section(&format!("{target}: all scores"), "", &tables);
+    }
+    if run.judge.series().len() > 1 {
+        body += &section("By series", "What was emitted, over all leads.", &series_table(run));
+    }
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>{title}: backtest</title>\n\
+         <style>{STYLE}</style></head>\n<body>\n{body}</main>\n\
+         <footer><p>tidecast {} backtest. MASE: absolute error over that of the \
+         seasonal naive in all readings before. \
+         Skill: by how much the mean absolute error lies \
+         below that of the best naive forecast. \
+         Pinball: the mean loss of the quantiles.</p></footer>\n</body></html>\n",
+        env!("CARGO_PKG_VERSION"),
+    )
+}
+
+/// What was run, in a line.
+fn summary(run: &Run, labels: &[String]) -> String {
+    let (stream, tally, counts) = (&run.stream, &run.tally, &run.learner.counts);
+    let series = run.judge.series().len();
+    let every = match stream.grid {
+        Grid::Fixed(interval) => format!("{} apart", span(interval.as_seconds())),
+        Grid::Irregular => "at any time".to_owned(),
+    };
+    let when =
+        tally.span.map_or_else(String::new, |(first, last)| format!(", {} to {}", day(first), day(last)));
+    let network = if stream.training.enabled {
+        format!(
+            "{} training rounds, {} promoted, seed {}",
+            counts.rounds, counts.promoted, stream.training.seed
+        )
+    } else {
+        "no network".to_owned()
+    };
+    format!(
+        "{} readings of {series} series, {every}{when}; {} leads ahead; {network}; {}",
+        grouped(tally.readings),
+        stream.horizon,
+        labels[0],
+    )
+}
+
+fn day(time: EventTime) -> String {
+    Timestamp::from(time).strftime("%Y-%m-%d").to_string()
+}
+
+/// `3600` seconds as `1 h`.
+fn span(seconds: f64) -> String {
+    let units = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "min")];
+    let unit = units.into_iter().find(|(length, _)| seconds % length == 0.0);
+    let (length, name) = unit.unwrap_or((1.0, "s"));
+    format!("{} {name}", seconds / length)
+}
+
+/// `1234567` as `1,234,567`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn section(title: &str, note: &str, inner: &str) -> String {
+    let note = if note.is_empty() { String::new() } else { format!("<p class=\"note\">{note}</p>\n") };
+    format!("<section><h2>{}</h2>\n{note}{inner}</section>\n", escape(title))
+}
+
+/// Charts side by side, where there is room.
+fn pairs(charts: Vec<String>) -> String {
+    let figures: String = charts.iter().map(|svg| format!("<figure>{svg}</figure>\n")).collect();
+    format!("<div class=\"pairs\">{figures}</div>\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_told_as_people_tell_them() {
+        assert_eq!([3_600.0, 86_400.0, 900.0, 1.5].map(span), ["1 h", "1 d", "15 min", "1.5 s"]);
+        assert_eq!([7, 1_234, 1_234_567].map(grouped), ["7", "1,234", "1,234,567"]);
+    }
+}

@@ -1,0 +1,336 @@
+//! The parts of a page.
+
+use super::{pairs, section};
+use crate::backtest::comparison::{CONFIDENCE, Comparison, LOSSES, p_value};
+use crate::backtest::run::Run;
+use crate::backtest::scores::{Frame, Scores};
+use crate::backtest::table::{self, or_dash};
+use crate::chart::{
+    CalibrationChart, DifferenceChart, ErrorChart, calibration, difference_by_lead, error_by_lead, escape,
+};
+use crate::domain::Leads;
+use crate::engine::EXPERTS;
+
+/// Experts that an error chart shows, what is emitted and the baselines included.
+const LINES: usize = 8;
+/// Series that a page lists.
+const SERIES: usize = 200;
+
+/// The few numbers that matter, of one target.
+pub(super) fn facts(frame: &Frame, all: &Scores, target: usize, name: &str) -> String {
+    let cell = all.cell(frame, frame.emitted(), target, None);
+    if cell.n == 0 {
+        return format!("<p class=\"note\">{}: no forecast was scored.</p>\n", escape(name));
+    }
+    let mut items = vec![
+        ("target".to_owned(), escape(name)),
+        ("mean absolute error".to_owned(), figure(cell.mae())),
+        ("root mean square".to_owned(), figure(cell.rmse())),
+        ("MASE".to_owned(), or_dash(cell.mase(), 3)),
+    ];
+    if let Some((naive, skill)) = cell.skill(frame) {
+        items.push((format!("skill over {}", naive_name(naive)), percent(Some(skill))));
+    }
+    for (nominal, realised) in all.coverage(frame, target, None) {
+        items.push((format!("coverage of {} %", 100.0 * nominal), percent(Some(realised))));
+    }
+    items.push(("scored".to_owned(), super::grouped(cell.n)));
+    let items: String =
+        items.iter().map(|(what, value)| format!("<div><dt>{what}</dt><dd>{value}</dd></div>")).collect();
+    format!("<dl class=\"facts\">{items}</dl>\n")
+}
+
+fn naive_name(name: &str) -> &str {
+    match name {
+        "last" => "the last value",
+        "seasonal" => "the seasonal naive",
+        other => other,
+    }
+}
+
+/// Error by lead, calibration, coverage by lead.
+pub(super) fn target_charts(frame: &Frame, all: &Scores, target: usize, name: &str) -> String {
+    let leads: Vec<usize> = (1..=frame.horizon).collect();
+    let mae = |expert: usize| leads.iter().map(|l| all.cell(frame, expert, target, Some(*l)).mae()).collect();
+    let experts: Vec<(String, Vec<f64>)> = drawn(frame, all, target)
+        .into_iter()
+        .map(|expert| (frame.names[expert].to_owned(), mae(expert)))
+        .collect();
+    let errors = error_by_lead(&ErrorChart {
+        title: &format!("{name}: error by lead"),
+        measure: "mean absolute error; what is emitted is \"mixture\"",
+        leads: &leads,
+        experts: &experts,
+        marks: &[],
+        shown: &[],
+    });
+    let intervals = frame.intervals();
+    let coverage: Vec<Vec<(f64, f64)>> =
+        leads.iter().map(|lead| all.coverage(frame, target, Some(*lead))).collect();
+    let lines: Vec<(String, Vec<f64>)> = intervals
+        .iter()
+        .enumerate()
+        .map(|(i, (nominal, ..))| {
+            let of = coverage.iter().map(|at| at.get(i).map_or(f64::NAN, |(_, realised)| *realised));
+            (format!("{} %", 100.0 * nominal), of.collect())
+        })
+        .collect();
+    let marks: Vec<f64> = intervals.iter().map(|(nominal, ..)| *nominal).collect();
+    // So that a small deviation looks like one.
+    let shown = [marks.iter().copied().fold(1.0, f64::min) - 0.1, 1.0];
+    let covered = error_by_lead(&ErrorChart {
+        title: &format!("{name}: coverage by lead"),
+        measure: "share of values inside each interval; dashed: nominal",
+        leads: &leads,
+        experts: &lines,
+        marks: &marks,
+        shown: &shown,
+    });
+    let square = calibration(&CalibrationChart {
+        title: &format!("{name}: calibration"),
+        lines: &shares(frame, all, target),
+    });
+    format!(
+        "<div class=\"parts\"><figure>{errors}</figure>\n<figure>{covered}</figure>\n\
+         <figure class=\"square\">{square}</figure></div>\n"
+    )
+}
+
+/// Who is drawn: what is emitted, the baselines, the networks, then the best of those that are better than
+/// the baselines.
+fn drawn(frame: &Frame, all: &Scores, target: usize) -> Vec<usize> {
+    let error = |expert: usize| {
+        let cell = all.cell(frame, expert, target, None);
+        (cell.n > 0).then(|| cell.mae())
+    };
+    let mut ranked: Vec<(f64, usize)> =
+        (0..frame.names.len()).filter_map(|expert| Some((error(expert)?, expert))).collect();
+    ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut chosen = vec![frame.emitted()];
+    chosen.extend(frame.naive());
+    chosen.extend(frame.networks());
+    chosen.retain(|expert| error(*expert).is_some());
+    let naive = frame.naive().iter().filter_map(|expert| error(*expert)).fold(f64::INFINITY, f64::min);
+    for (_, expert) in ranked.into_iter().filter(|(error, _)| *error < naive) {
+        if chosen.len() < LINES && !chosen.contains(&expert) && frame.names[expert] != EXPERTS {
+            chosen.push(expert);
+        }
+    }
+    chosen
+}
+
+/// Nominal and realised shares: over all leads, at the first, at the horizon.
+fn shares(frame: &Frame, all: &Scores, target: usize) -> Vec<(String, Vec<(f64, f64)>)> {
+    let mut lines = vec![("all leads".to_owned(), None), ("lead 1".to_owned(), Some(1))];
+    if frame.horizon > 1 {
+        lines.push((format!("lead {}", frame.horizon), Some(frame.horizon)));
+    }
+    let at = |lead: Option<usize>| {
+        let levels = frame.levels.iter().enumerate();
+        levels
+            .filter_map(move |(l, level)| Some((*level, all.band(frame, target, l, lead).share()?)))
+            .collect()
+    };
+    lines.into_iter().map(|(name, lead)| (name, at(lead))).collect()
+}
+
+/// Every expert's scores, by lead too.
+pub(super) fn scores_table(frame: &Frame, all: &Scores, target: usize) -> String {
+    let leads = Leads::buckets(frame.horizon).learnt().to_vec();
+    let judged: Vec<usize> =
+        (0..frame.names.len()).filter(|e| all.cell(frame, *e, target, None).n > 0).collect();
+    let value = |expert: usize, lead: Option<usize>| all.cell(frame, expert, target, lead).mae();
+    let least = |lead: Option<usize>| judged.iter().map(|e| value(*e, lead)).fold(f64::INFINITY, f64::min);
+    let heads: String = leads.iter().map(|lead| format!("<th>{lead}</th>")).collect();
+    let mut rows = String::new();
+    for expert in judged.iter().rev() {
+        let cell = all.cell(frame, *expert, target, None);
+        let mut tds = String::new();
+        for lead in leads.iter().map(|lead| Some(*lead)).chain([None]) {
+            let mae = value(*expert, lead);
+            let best = if mae <= least(lead) { " class=\"best\"" } else { "" };
+            tds += &format!("<td{best}>{}</td>", figure(mae));
+        }
+        let is_emitted = *expert == frame.emitted();
+        let class = if is_emitted { " class=\"emitted\"" } else { "" };
+        let name = &frame.names[*expert];
+        let label = match name.as_str() {
+            EXPERTS => "experts, mixed".to_owned(),
+            _ if is_emitted => format!("{name} (emitted)"),
+            _ if frame.naive().contains(expert) => format!("{name} (naive)"),
+            _ => name.to_owned(),
+        };
+        rows += &format!(
+            "<tr{class}><th>{label}</th>{tds}<td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+            figure(cell.rmse()),
+            or_dash(cell.mase(), 3),
+            percent(cell.skill(frame).map(|(_, skill)| skill)),
+            super::grouped(cell.n),
+        );
+    }
+    format!(
+        "<div class=\"scroll\"><table><caption>Mean absolute error by lead and over all leads, then over all \
+         leads; the best of each column is set in colour</caption>\n<thead><tr><th></th>{heads}<th>all</th><th>RMSE</th>\
+         <th>MASE</th><th>skill</th><th>n</th></tr></thead>\n<tbody>{rows}</tbody></table></div>\n"
+    )
+}
+
+/// What is emitted: losses of its quantiles and coverage by lead.
+pub(super) fn told_table(frame: &Frame, all: &Scores, target: usize) -> String {
+    let leads: Vec<Option<usize>> =
+        Leads::buckets(frame.horizon).learnt().iter().map(|lead| Some(*lead)).chain([None]).collect();
+    let heads: String =
+        leads.iter().map(|l| format!("<th>{}</th>", l.map_or("all".to_owned(), |l| l.to_string()))).collect();
+    let mut rows = String::new();
+    for (l, level) in frame.levels.iter().enumerate() {
+        let band = |lead: &Option<usize>| all.band(frame, target, l, *lead).pinball();
+        let tds: String = leads
+            .iter()
+            .map(|lead| format!("<td>{}</td>", band(lead).map_or("–".to_owned(), figure)))
+            .collect();
+        rows += &format!("<tr><th>pinball loss at {level}</th>{tds}</tr>\n");
+    }
+    for (i, (nominal, ..)) in frame.intervals().into_iter().enumerate() {
+        let covered =
+            |lead: &Option<usize>| all.coverage(frame, target, *lead).get(i).map(|(_, share)| *share);
+        let tds: String = leads.iter().map(|lead| format!("<td>{}</td>", percent(covered(lead)))).collect();
+        rows += &format!("<tr><th>coverage of {} %</th>{tds}</tr>\n", 100.0 * nominal);
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!(
+        "<div class=\"scroll\"><table><caption>Quantiles and intervals of what is emitted, by lead</caption>\n\
+         <thead><tr><th></th>{heads}</tr></thead>\n<tbody>{rows}</tbody></table></div>\n"
+    )
+}
+
+/// Scores of what is emitted, a row a series and target.
+pub(super) fn series_table(run: &Run) -> String {
+    let frame = &run.judge.frame;
+    let mut rows = String::new();
+    for (name, scores) in run.judge.series().take(SERIES) {
+        for t in 0..frame.targets.len() {
+            let cell = scores.cell(frame, frame.emitted(), t, None);
+            if cell.n == 0 {
+                continue;
+            }
+            let covered: String = scores
+                .coverage(frame, t, None)
+                .into_iter()
+                .map(|(_, share)| format!("<td>{}</td>", percent(Some(share))))
+                .collect();
+            rows += &format!(
+                "<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>{covered}<td>{}</td></tr>\n",
+                escape(name),
+                escape(&frame.label(t)),
+                figure(cell.mae()),
+                figure(cell.rmse()),
+                or_dash(cell.mase(), 3),
+                percent(cell.skill(frame).map(|(_, skill)| skill)),
+                super::grouped(cell.n),
+            );
+        }
+    }
+    let heads: String =
+        frame.intervals().iter().map(|(nominal, ..)| format!("<th>in {} %</th>", 100.0 * nominal)).collect();
+    let more = run.judge.series().len().saturating_sub(SERIES);
+    let more = if more > 0 { format!("<p class=\"note\">And {more} more.</p>\n") } else { String::new() };
+    format!(
+        "<div class=\"scroll\"><table><thead><tr><th>series</th><th>target</th><th>MAE</th><th>RMSE</th>\
+         <th>MASE</th><th>skill</th>{heads}<th>n</th></tr></thead>\n<tbody>{rows}</tbody></table></div>\n{more}"
+    )
+}
+
+/// The comparison with another config.
+pub(super) fn compared(comparison: &Comparison, run: &Run, second: &Run, labels: &[String]) -> String {
+    let (first_label, second_label) = (&labels[0], &labels[1]);
+    let verdicts: String = comparison
+        .verdicts(first_label, second_label)
+        .iter()
+        .map(|verdict| format!("<p class=\"verdict\">{}</p>\n", escape(verdict)))
+        .collect();
+    let lines = comparison.lines();
+    let mut charts = Vec::new();
+    for target in &run.judge.frame.targets {
+        let of = lines.iter().filter(|l| l.target == *target && l.loss == LOSSES[0]);
+        let leads: Vec<(usize, f64, (f64, f64))> = of
+            .filter_map(|l| {
+                let compared = l.compared.as_ref()?;
+                Some((l.lead?, compared.difference, compared.interval(CONFIDENCE)))
+            })
+            .collect();
+        if !leads.is_empty() {
+            charts.push(difference_by_lead(&DifferenceChart {
+                title: &format!("{target}: difference by lead"),
+                note: &format!(
+                    "mean absolute error of the first less that of the second, {} % interval",
+                    100.0 * CONFIDENCE
+                ),
+                leads: &leads,
+            }));
+        }
+    }
+    let shown = Leads::buckets(run.judge.frame.horizon.min(second.judge.frame.horizon));
+    let mut rows = String::new();
+    for line in lines
+        .iter()
+        .filter(|l| l.lead.is_none_or(|lead| l.loss == LOSSES[0] && shown.learnt().contains(&lead)))
+    {
+        // Differences have a digit more than what differs.
+        let unit = 0.1 * line.second.abs();
+        let (interval, p) = line.compared.as_ref().map_or_else(
+            || ("–".to_owned(), "–".to_owned()),
+            |c| {
+                let (low, high) = c.interval(CONFIDENCE);
+                (format!("{} to {}", fixed(low, unit), fixed(high, unit)), p_value(c.p_value))
+            },
+        );
+        let lead = line.lead.map_or("all".to_owned(), |lead| lead.to_string());
+        rows += &format!(
+            "<tr><th>{}, {}</th><td>{lead}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
+             <td>{interval}</td><td>{}</td><td>{}</td></tr>\n",
+            escape(&line.label),
+            line.loss,
+            figure(line.first),
+            figure(line.second),
+            fixed(line.first - line.second, unit),
+            percent(Some(line.relative())),
+            escape(&p),
+            super::grouped(line.n),
+        );
+    }
+    let table = format!(
+        "<div class=\"scroll\"><table><caption>Losses at the same targets (Diebold-Mariano, with the correction of \
+         Harvey, Leybourne and Newbold); negative where the first is better</caption>\n<thead><tr><th>loss</th>\
+         <th>lead</th><th>first</th><th>second</th><th>difference</th><th></th><th>{} % interval</th><th>p</th>\
+         <th>n</th></tr></thead>\n<tbody>{rows}</tbody></table></div>\n",
+        100.0 * CONFIDENCE
+    );
+    let title = format!("{first_label} against {second_label}");
+    section(&title, "", &format!("{verdicts}{}{table}", pairs(charts)))
+}
+
+/// `-0.123` as `−12.3 %`.
+fn percent(share: Option<f64>) -> String {
+    table::percent(share).replace('-', "−")
+}
+
+/// A number with as many digits as mean something.
+fn figure(value: f64) -> String {
+    fixed(value, value.abs())
+}
+
+/// A number with the decimals that one of the size of `unit` has.
+fn fixed(value: f64, unit: f64) -> String {
+    if !value.is_finite() || !unit.is_finite() {
+        return "–".to_owned();
+    }
+    let decimals = match unit {
+        v if v >= 1_000.0 => 1,
+        v if v >= 100.0 => 2,
+        v if v >= 1.0 || v == 0.0 => 3,
+        v => (3 - v.log10().floor() as i32).clamp(0, 12) as usize,
+    };
+    format!("{value:.decimals$}").replace('-', "−")
+}

@@ -1,0 +1,194 @@
+//! How a CSV is laid out: what its options say, and what its first lines show.
+
+use super::bytes::{self, Lines, failed};
+use super::form::Form;
+use super::guess::choose;
+use super::number::{Decimal, Evidence, evidence};
+use super::{Wanted, header};
+use crate::console::Failure;
+use encoding_rs::{Encoding, UTF_8};
+use std::cell::Cell;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Bytes at the beginning of a file by which it is judged.
+const HEAD: u64 = 1 << 20;
+
+/// All that has to be known to read a CSV.
+pub(in super::super) struct Layout {
+    pub path: PathBuf,
+    encoding: Option<&'static Encoding>,
+    /// Whether its bytes are turned into UTF-8, and are not UTF-8 as they stand.
+    pub is_transcoded: bool,
+    skip: u64,
+    pub delimiter: u8,
+    comment: Option<u8>,
+    /// `None`: numbers stand as programs write them.
+    pub decimal: Option<Decimal>,
+    /// Whether the decimal sign was seen and not said.
+    pub decimal_is_guessed: bool,
+    pub names: Vec<String>,
+    has_header: bool,
+    /// Whether it was told that thousands stand in groups.
+    pub told_groups: Cell<bool>,
+}
+
+pub(super) fn reader<R: Read>(from: R, delimiter: u8, comment: Option<u8>) -> csv::Reader<R> {
+    let mut builder = csv::ReaderBuilder::new();
+    builder.has_headers(false).flexible(true).delimiter(delimiter).comment(comment).from_reader(from)
+}
+
+/// The line on which the row begins that was read last, when every line ends with `\n`. Not that of its position,
+/// which is where the one before it has ended.
+pub(super) fn line<R: Read>(reader: &csv::Reader<R>, row: &csv::ByteRecord, skipped: u64) -> u64 {
+    let inside = row.as_slice().iter().filter(|b| **b == b'\n').count() as u64;
+    (skipped + reader.position().line()).saturating_sub(1 + inside)
+}
+
+impl Layout {
+    /// Finds out how a file is laid out, and tells what was guessed.
+    ///
+    /// # Errors
+    /// When it can't be read, lacks a column that is needed or has it twice, or can be read in several ways:
+    /// the message says what to set.
+    pub fn look(path: &Path, form: &Form, wanted: &Wanted) -> Result<Self, Failure> {
+        let mark = bytes::mark(path)?;
+        let encoding = mark.or(form.encoding);
+        if let (Some(mark), Some(said)) = (mark, form.encoding)
+            && mark != said
+        {
+            eprintln!(
+                "tidecast: {}: its byte order mark says {}; --encoding {} is passed over",
+                path.display(),
+                mark.name(),
+                said.name()
+            );
+        }
+        let is_transcoded = encoding.is_some_and(|e| e != UTF_8);
+        let head = head(path, encoding)?;
+        if head.iter().all(u8::is_ascii_whitespace) {
+            return Err(failed(path, &"the file is empty"));
+        }
+        let zeros = head.iter().filter(|b| **b == 0).count();
+        if !is_transcoded && zeros * 4 > head.len() {
+            let which = if head[0] == 0 { "utf-16be" } else { "utf-16le" };
+            let message = format!("every other byte of the file is 0, as in UTF-16: set --encoding {which}");
+            return Err(failed(path, &message));
+        }
+        let guess = choose(path, &head, form, wanted)?;
+        let mut layout = Self {
+            path: path.to_owned(),
+            encoding,
+            is_transcoded,
+            skip: guess.skip,
+            delimiter: guess.delimiter,
+            comment: form.comment,
+            decimal: form.decimal,
+            decimal_is_guessed: form.decimal.is_none(),
+            has_header: form.has_header(),
+            names: guess.names.clone(),
+            told_groups: Cell::new(false),
+        };
+        header::check(&layout, wanted, form, &guess.rows)?;
+        guess.tell(form);
+        if form.decimal.is_none() {
+            layout.decimal = layout.guess_decimal(wanted, &guess.rows)?;
+        }
+        Ok(layout)
+    }
+
+    /// Opens the file behind its header.
+    pub fn open(&self) -> Result<csv::Reader<Lines>, Failure> {
+        let mut lines = bytes::open(&self.path, self.encoding)?;
+        lines.skip(self.skip).map_err(|e| failed(&self.path, &e))?;
+        let mut reader = reader(lines, self.delimiter, self.comment);
+        if self.has_header {
+            self.read(&mut reader, &mut csv::ByteRecord::new())?;
+        }
+        Ok(reader)
+    }
+
+    /// Reads the next row; false when there is none.
+    ///
+    /// # Errors
+    /// When it can't be read, or has a quote that is never closed: all lines behind it would be of one field.
+    pub fn read(&self, reader: &mut csv::Reader<Lines>, row: &mut csv::ByteRecord) -> Result<bool, Failure> {
+        let is_row = reader.read_byte_record(row).map_err(|e| failed(&self.path, &e))?;
+        // Each line ends with `\n`, and that ends a row unless it stands in quotes.
+        if is_row && reader.get_ref().is_over() {
+            let line = self.line(reader, row) + 1;
+            return Err(failed(
+                &self.path,
+                &format!(
+                    "the row that begins in line {line} has a quote that is never closed, and takes in all up to the \
+                     end of the file: close it; a quote that belongs to a text is written twice"
+                ),
+            ));
+        }
+        Ok(is_row)
+    }
+
+    pub fn line(&self, reader: &csv::Reader<Lines>, row: &csv::ByteRecord) -> u64 {
+        line(reader, row, self.skip)
+    }
+
+    /// The decimal sign, where the first rows have one that programs do not write.
+    fn guess_decimal(
+        &self,
+        wanted: &Wanted,
+        rows: &[(u64, csv::ByteRecord)],
+    ) -> Result<Option<Decimal>, Failure> {
+        let (mut comma, mut point, mut either) = (None, None, None);
+        let places = wanted.values(&self.names);
+        for (line, row) in rows {
+            for text in places.iter().filter_map(|i| std::str::from_utf8(row.get(*i)?).ok()) {
+                let seen = evidence(text);
+                if seen == Evidence::Is(Decimal::Point) && text.contains(',') {
+                    either.get_or_insert((*line, text.trim().to_owned()));
+                }
+                let seen = match seen {
+                    Evidence::Is(Decimal::Comma) => &mut comma,
+                    Evidence::Is(Decimal::Point) => &mut point,
+                    Evidence::Either => &mut either,
+                    Evidence::None => continue,
+                };
+                seen.get_or_insert((*line, text.trim().to_owned()));
+            }
+        }
+        let failed = |message: String| Err(failed(&self.path, &message));
+        match (comma, point, either) {
+            (Some((a, comma)), Some((b, point)), _) => failed(format!(
+                "\"{comma}\" in line {a} has a decimal comma and \"{point}\" in line {b} a decimal point: set \
+                 --decimal, and leave out the columns or rows that have the other sign"
+            )),
+            (Some((line, text)), None, _) => {
+                eprintln!("decimal: ',' (guessed from \"{text}\" in line {line}; set with --decimal)");
+                Ok(Some(Decimal::Comma))
+            }
+            (None, Some((line, text)), Some((_, grouped))) => {
+                eprintln!(
+                    "decimal: '.' (guessed from \"{text}\" in line {line}, so that \"{grouped}\" has thousands in \
+                     groups; set with --decimal)"
+                );
+                Ok(Some(Decimal::Point))
+            }
+            (None, None, Some((line, text))) => failed(format!(
+                "\"{text}\" in line {line} may have a decimal comma, or thousands in groups: set --decimal ',' or \
+                 --decimal '.'"
+            )),
+            (None, _, None) => Ok(None),
+        }
+    }
+}
+
+fn head(path: &Path, encoding: Option<&'static Encoding>) -> Result<Vec<u8>, Failure> {
+    let mut head = Vec::new();
+    bytes::open(path, encoding)?.take(HEAD).read_to_end(&mut head).map_err(|e| failed(path, &e))?;
+    // The last line may be cut.
+    if head.len() as u64 == HEAD
+        && let Some(end) = head.iter().rposition(|b| *b == b'\n')
+    {
+        head.truncate(end + 1);
+    }
+    Ok(head)
+}

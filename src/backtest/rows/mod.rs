@@ -1,0 +1,216 @@
+//! A table's rows as the records that a sensor would have sent.
+//!
+//! Each row becomes a JSON object of the columns that the config names, so that it takes the way of a
+//! record from the decoder on.
+
+mod bytes;
+mod form;
+mod guess;
+mod header;
+mod layout;
+mod number;
+mod parquet;
+mod sorted;
+mod text;
+
+use self::parquet::Parquet;
+use crate::config::{FieldSource, Stream};
+use crate::console::Failure;
+pub(super) use form::Form;
+use layout::Layout;
+pub(super) use sorted::Sorted;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use text::Text;
+
+/// A file of which it is known how to read it.
+pub(super) enum Table {
+    /// A CSV, plain or gzipped.
+    Text(Rc<Layout>),
+    Parquet(PathBuf),
+}
+
+/// The rows of a file, in its order.
+pub(super) enum Rows {
+    Text(Text),
+    Parquet(Parquet),
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row<'a> {
+    /// Where it stands in its file, for people, counted from 1: a CSV's line, or a Parquet file's row.
+    pub number: u64,
+    pub json: &'a [u8],
+}
+
+/// Which columns are read.
+pub(super) struct Wanted {
+    /// Each once.
+    columns: Vec<Column>,
+}
+
+/// A column that the config's fields name.
+struct Column {
+    name: String,
+    /// The pointer that names it, without its first `/`.
+    whole: String,
+    /// It has to be there.
+    needed: bool,
+    /// It holds numbers.
+    is_value: bool,
+}
+
+impl Wanted {
+    /// What the fields of these streams name: time, series and targets have to be there.
+    pub fn new<'a>(streams: impl IntoIterator<Item = &'a Stream>) -> Self {
+        let mut columns: Vec<Column> = Vec::new();
+        for stream in streams {
+            let (fields, targets) = (&stream.fields, stream.targets.len());
+            let values = fields.values.iter().enumerate().map(|(i, source)| (source, i < targets, true));
+            let names = fields.series.iter().chain(&fields.time).map(|source| (source, true, false));
+            for (source, needed, is_value) in names.chain(values) {
+                let FieldSource::Pointer(path) = source else { continue };
+                let Some(name) = path.first() else { continue };
+                match columns.iter_mut().find(|column| column.name == *name) {
+                    Some(already) => {
+                        already.needed |= needed;
+                        already.is_value &= is_value;
+                    }
+                    None => {
+                        let (name, whole) = (name.clone(), path.join("/"));
+                        columns.push(Column { name, whole, needed, is_value });
+                    }
+                }
+            }
+        }
+        Self { columns }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.columns.iter().any(|column| column.name == name)
+    }
+
+    /// Those that are not among `found`.
+    fn missing(&self, found: &[String]) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| !found.contains(&column.name))
+    }
+
+    /// Tells of those that are not among `found`; `cause` may know why.
+    fn check(
+        &self,
+        path: &Path,
+        found: &[String],
+        cause: impl Fn(&Column) -> Option<String>,
+    ) -> Result<(), Failure> {
+        for column in self.missing(found) {
+            let names = found.iter().map(|f| format!("\"{f}\"")).collect::<Vec<_>>().join(", ");
+            let message = format!(
+                "{}: there is no column \"{}\", which the config's fields name; there are {names}",
+                path.display(),
+                column.name
+            );
+            if column.needed {
+                let cause = cause(column).map_or_else(String::new, |cause| format!(".\n{cause}"));
+                return Err(Failure::new(format!("{message}{cause}")));
+            }
+            eprintln!("tidecast: {message}; it is taken as missing in every row");
+        }
+        Ok(())
+    }
+
+    /// The places among `found` of the columns that are wanted, in the order of `found`.
+    fn places(&self, found: &[String]) -> Vec<usize> {
+        (0..found.len()).filter(|i| self.has(&found[*i])).collect()
+    }
+
+    /// As [`Self::places`], of those that hold numbers.
+    fn values(&self, found: &[String]) -> Vec<usize> {
+        let is_value = |name: &String| self.columns.iter().any(|c| c.is_value && c.name == *name);
+        (0..found.len()).filter(|i| is_value(&found[*i])).collect()
+    }
+}
+
+impl Table {
+    /// Looks at a file; its name says what it is: `.parquet`, or a CSV, gzipped when it ends in `.gz`. What was
+    /// guessed is told.
+    ///
+    /// # Errors
+    /// When it can't be read, or lacks a column that is needed; the message says why as far as is known.
+    pub fn look(path: &Path, form: &Form, wanted: &Wanted) -> Result<Self, Failure> {
+        let is_parquet = path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case("parquet") || e.eq_ignore_ascii_case("pq"));
+        if !is_parquet {
+            return Layout::look(path, form, wanted).map(|layout| Self::Text(Rc::new(layout)));
+        }
+        if form.is_said() {
+            return Err(Failure::new(format!(
+                "{} is a Parquet file: the options that say how a CSV is written are not for it",
+                path.display()
+            )));
+        }
+        wanted.check(path, &parquet::names(path)?, |_| None)?;
+        Ok(Self::Parquet(path.to_owned()))
+    }
+
+    /// Its rows, from the first on.
+    ///
+    /// # Errors
+    /// When it can't be read, or has a column of a kind that can't.
+    pub fn rows(&self, wanted: &Wanted) -> Result<Rows, Failure> {
+        match self {
+            Self::Text(layout) => Text::open(layout, wanted).map(Rows::Text),
+            Self::Parquet(path) => Parquet::open(path, wanted).map(Rows::Parquet),
+        }
+    }
+
+    /// What [`Row::number`] counts.
+    pub fn row(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "line",
+            Self::Parquet(_) => "row",
+        }
+    }
+
+    /// Counts its rows, for the progress bar.
+    pub fn count(&self) -> Result<u64, Failure> {
+        match self {
+            Self::Text(layout) => text::count(layout),
+            Self::Parquet(path) => parquet::count(path),
+        }
+    }
+}
+
+impl Rows {
+    /// The next row; `None` at the end.
+    ///
+    /// # Errors
+    /// When the file can't be read on; the message says where.
+    pub fn next(&mut self) -> Result<Option<Row<'_>>, Failure> {
+        match self {
+            Self::Text(rows) => rows.next(),
+            Self::Parquet(rows) => rows.next(),
+        }
+    }
+
+    /// What is to be told of the rows that were read.
+    pub fn notes(&self) -> Vec<String> {
+        match self {
+            Self::Text(rows) => rows.notes(),
+            Self::Parquet(_) => Vec::new(),
+        }
+    }
+}
+
+/// Appends `"name":` as JSON, after a comma when it is not the first.
+fn put_name(name: &str, json: &mut Vec<u8>) {
+    if json.len() > 1 {
+        json.push(b',');
+    }
+    serde_json::to_writer(&mut *json, name).expect("strings are always JSON");
+    json.push(b':');
+}
+
+#[cfg(test)]
+mod tests;

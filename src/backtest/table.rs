@@ -1,0 +1,142 @@
+//! The scores for people, as text.
+
+use super::scores::{Cell, Frame, Scores};
+use crate::console::right_aligned;
+use crate::domain::Leads;
+use std::fmt::Write;
+
+/// Series that are told one by one.
+const SERIES: usize = 20;
+
+/// How wide a table's columns are at the least: its first, those of leads, and those over all leads.
+const NAME: usize = 16;
+const LEAD: usize = 10;
+const ALL_LEADS: [usize; 5] = [12, 12, 8, 9, 9];
+const ALL_HEADS: [&str; 4] = ["RMSE", "MASE", "skill", "n"];
+
+/// Scores of every expert by lead, of what was emitted, and of the series.
+pub(super) fn table<'a>(
+    name: &str,
+    frame: &Frame,
+    all: &Scores,
+    series: impl ExactSizeIterator<Item = (&'a str, &'a Scores)>,
+) -> String {
+    let (mut out, leads) = (String::new(), Leads::buckets(frame.horizon).learnt().to_vec());
+    for (t, target) in frame.targets.iter().enumerate() {
+        let unit = frame.units[t].map_or_else(String::new, |unit| format!(", in {unit}"));
+        let _ = writeln!(out, "\n{name}: {target}, mean absolute error by lead{unit}");
+        let decimals = decimals(frame, all, t);
+        let heads = leads.iter().map(ToString::to_string).chain(["all leads".to_owned()]);
+        let heads = std::iter::once(String::new()).chain(heads).chain(ALL_HEADS.map(str::to_owned));
+        let mut rows = vec![heads.collect::<Vec<_>>()];
+        for (expert, name) in frame.names.iter().enumerate() {
+            let cell = all.cell(frame, expert, t, None);
+            if cell.n == 0 {
+                continue;
+            }
+            let mae = |lead: &usize| number(all.cell(frame, expert, t, Some(*lead)).mae(), decimals);
+            let row = std::iter::once(name.clone()).chain(leads.iter().map(mae));
+            rows.push(row.chain(all_leads(&cell, frame, decimals)).collect());
+        }
+        if rows.len() == 1 {
+            let _ = writeln!(out, "{:>NAME$} was scored: no reading came for what was forecast", "nothing");
+            continue;
+        }
+        let widths: Vec<usize> =
+            std::iter::once(NAME).chain(leads.iter().map(|_| LEAD)).chain(ALL_LEADS).collect();
+        out += &right_aligned(&rows, &widths);
+        told(&mut out, frame, all, t, decimals);
+    }
+    by_series(&mut out, frame, all, series);
+    out
+}
+
+/// What is emitted beside the best baseline, its quantiles and intervals.
+fn told(out: &mut String, frame: &Frame, all: &Scores, target: usize, decimals: usize) {
+    let emitted = all.cell(frame, frame.emitted(), target, None);
+    if let Some((naive, skill)) = emitted.skill(frame) {
+        let _ = writeln!(
+            out,
+            "{:>16} of what is emitted: {} over \"{naive}\", the best of the naive ones",
+            "skill",
+            percent(Some(skill))
+        );
+    }
+    if let Some(loss) = all.pinball(frame, target, None) {
+        let _ = writeln!(
+            out,
+            "{:>16} loss, mean over {} levels: {}",
+            "pinball",
+            frame.levels.len(),
+            number(loss, decimals)
+        );
+    }
+    for (nominal, realised) in all.coverage(frame, target, None) {
+        let _ = writeln!(out, "{:>16} of {nominal}: {realised:.3}", "coverage");
+    }
+}
+
+fn by_series<'a>(
+    out: &mut String,
+    frame: &Frame,
+    all: &Scores,
+    series: impl ExactSizeIterator<Item = (&'a str, &'a Scores)>,
+) {
+    let (n, emitted) = (series.len(), frame.emitted());
+    if n < 2 {
+        return;
+    }
+    let _ = writeln!(out, "\nby series, what is emitted over all leads");
+    let heads = ["", "target", "MAE"].into_iter().chain(ALL_HEADS).map(str::to_owned);
+    let mut rows = vec![heads.collect::<Vec<_>>()];
+    for (name, scores) in series.take(SERIES) {
+        for t in 0..frame.targets.len() {
+            let cell = scores.cell(frame, emitted, t, None);
+            if cell.n > 0 {
+                let scores = all_leads(&cell, frame, decimals(frame, all, t));
+                rows.push([name.to_owned(), frame.label(t)].into_iter().chain(scores).collect());
+            }
+        }
+    }
+    let widths: Vec<usize> = [24, NAME].into_iter().chain(ALL_LEADS).collect();
+    *out += &right_aligned(&rows, &widths);
+    if n > SERIES {
+        let _ = writeln!(out, "{:>24} and {} more: --json has them all", "", n - SERIES);
+    }
+}
+
+/// The columns of a score over all leads.
+fn all_leads(cell: &Cell, frame: &Frame, decimals: usize) -> [String; 5] {
+    let skill = percent(cell.skill(frame).map(|(_, skill)| skill));
+    let (mae, rmse) = (number(cell.mae(), decimals), number(cell.rmse(), decimals));
+    [mae, rmse, or_dash(cell.mase(), 3), skill, cell.n.to_string()]
+}
+
+/// Decimals by which a target's errors can be told apart.
+fn decimals(frame: &Frame, all: &Scores, target: usize) -> usize {
+    let error = |expert| all.cell(frame, expert, target, None).mae();
+    decimals_of((0..frame.names.len()).map(error).filter(|e| *e > 0.0).fold(f64::INFINITY, f64::min))
+}
+
+/// Decimals with which an error of this size has three digits that say something: four at the least.
+pub(super) fn decimals_of(error: f64) -> usize {
+    if error > 0.0 && error < 0.01 { (2.0 - error.log10().floor()).min(300.0) as usize } else { 4 }
+}
+
+/// A number with so many decimals; one that would take too much room with its power of ten.
+pub(super) fn number(value: f64, decimals: usize) -> String {
+    match value {
+        value if value.is_nan() => "–".to_owned(),
+        value if value != 0.0 && (value.abs() >= 1e12 || decimals > 9) => format!("{value:.4e}"),
+        value => format!("{value:.decimals$}"),
+    }
+}
+
+pub(super) fn or_dash(value: Option<f64>, decimals: usize) -> String {
+    value.map_or_else(|| "–".to_owned(), |v| format!("{v:.decimals$}"))
+}
+
+/// `0.123` as `12.3 %`.
+pub(super) fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "–".to_owned(), |s| format!("{:.1} %", 100.0 * s))
+}

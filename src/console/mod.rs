@@ -1,0 +1,20 @@
+//! What commands write on a terminal: lines, columns, a progress bar, and the failure that ends one.
+//!
+//! Results go to standard output, everything else to standard error. Promises that a reader who closes the
+//! pipe early, as `head` does, never ends a command.
+
+/// `println!` for all commands; see [`print_line`].
+macro_rules! say {
+    ($($words:tt)*) => { $crate::console::print_line(format_args!($($words)*)) };
+}
+pub(crate) use say;
+
+mod columns;
+mod failure;
+mod line;
+mod progress;
+
+pub(crate) use columns::{print_columns, right_aligned};
+pub(crate) use failure::Failure;
+pub(crate) use line::print_line;
+pub(crate) use progress::Progress;

@@ -1,0 +1,50 @@
+//! Which model serves: announcements on the models topic, the registry of bundles, lineage, and the thread
+//! that trains.
+//!
+//! Promises that what serves is what was announced last, in every process.
+
+mod announcement;
+mod announcer;
+mod follower;
+mod lineage;
+mod registry;
+mod round_runner;
+mod serving;
+mod thread;
+mod trainer;
+
+use crate::checkpoint;
+use crate::domain::EventTime;
+use crate::kafka;
+use crate::nn;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(crate) use follower::Follower;
+pub use registry::{Entry, Refused, Registry};
+pub(crate) use serving::{Models, Standing};
+pub(crate) use thread::BackgroundThread;
+pub(crate) use trainer::{Door, Trainer};
+
+/// The longest that a thread beside the workers goes without a look at the stop sign.
+pub(crate) const NAP: Duration = Duration::from_millis(50);
+
+/// The time of the wall clock.
+pub(crate) fn now() -> EventTime {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    EventTime::from_micros(since_epoch.as_micros() as i64).unwrap_or(EventTime::MAX)
+}
+
+/// Why a model can't be trained, announced or followed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("kafka: {0}")]
+    Kafka(#[from] kafka::Error),
+    #[error("the store: {0}")]
+    Store(#[from] checkpoint::Error),
+    #[error("the network: {0}")]
+    Network(#[from] nn::Error),
+    #[error("can't start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    #[error("a thread panicked; its last words are above")]
+    Panicked,
+}

@@ -1,0 +1,175 @@
+use super::Error;
+use super::announcement::{Announcement, Decision, Named};
+use super::announcer::Announcer;
+use super::follower::Follower;
+use super::serving::Models;
+use crate::checkpoint::{self, Bundles, Champion, Store};
+use crate::config::{Config, Stream};
+use crate::domain::{ModelVersion, StreamName};
+use crate::kafka;
+use crate::nn;
+use crate::telemetry::{Metrics, events};
+use crate::training::Shapes;
+use std::collections::BTreeMap;
+
+/// The models that there are of a config's streams, and which one was announced; for whoever wants to see
+/// them, or wants another one to serve.
+pub struct Registry {
+    store: Store,
+    models: Models,
+    announcer: Announcer,
+}
+
+/// A model in the store.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub version: ModelVersion,
+    /// Whether it is the one that was announced last.
+    pub serves: bool,
+    /// What its bundle tells of it; or why it can't be read.
+    pub told: Result<BTreeMap<String, String>, String>,
+}
+
+/// Why another model can't serve.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error("the store has no {0}")]
+    Absent(String),
+    #[error("{0} has another shape than the config asks for")]
+    Shape(String),
+    #[error("{0} was announced already")]
+    Serves(String),
+    #[error("no network serves")]
+    Nothing,
+    #[error("there is nothing to go back to: what served before {0} is gone")]
+    NoFormer(String),
+    #[error(transparent)]
+    Store(#[from] checkpoint::Error),
+    #[error("the network: {0}")]
+    Network(#[from] nn::Error),
+    #[error("kafka: {0}")]
+    Kafka(#[from] kafka::Error),
+}
+
+impl Registry {
+    /// Beside whatever runs: opens the store, and reads the models topic to its end.
+    ///
+    /// # Errors
+    /// When Kafka or the store can't be read.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        let (store, models) = (Store::open(&config.store)?, Models::default());
+        Follower::open(config, &store, &models, &Metrics::new(&[]))?;
+        Ok(Self::over(config, &store, &models))
+    }
+
+    /// In a daemon, which follows the topic already.
+    pub(crate) fn over(config: &Config, store: &Store, models: &Models) -> Self {
+        Self { store: store.clone(), models: models.clone(), announcer: Announcer::new(config.kafka.clone()) }
+    }
+
+    /// The models of a stream, newest first.
+    ///
+    /// # Errors
+    /// [`Refused::Store`] when the store can't be read.
+    pub fn list(&self, stream: &StreamName) -> Result<Vec<Entry>, Refused> {
+        let bundles = Bundles::new(&self.store, stream);
+        let serves = self.serving(stream);
+        let entry = |version| {
+            let told = match bundles.load_version(version) {
+                Ok(Some(champion)) => Ok(champion.facts),
+                Ok(None) => Err("is gone".to_owned()),
+                Err(cause @ checkpoint::Error::Store { .. }) => return Err(cause),
+                Err(cause) => Err(cause.to_string()),
+            };
+            Ok(Entry { version, serves: serves == Some(version), told })
+        };
+        Ok(bundles.list()?.into_iter().map(entry).collect::<Result<_, _>>()?)
+    }
+
+    /// Announces that this model serves from now on, whatever a round has found.
+    ///
+    /// # Errors
+    /// [`Refused`]
+    pub fn promote(&mut self, stream: &Stream, version: ModelVersion) -> Result<(), Refused> {
+        let name = version.name(&stream.name);
+        if self.serving(&stream.name) == Some(version) {
+            return Err(Refused::Serves(name));
+        }
+        let bundles = Bundles::new(&self.store, &stream.name);
+        let champion = bundles.load_version(version)?.ok_or_else(|| Refused::Absent(name.clone()))?;
+        if Shapes::of(stream)?.fitting(&champion.networks).is_empty() {
+            return Err(Refused::Shape(name));
+        }
+        self.say(stream, Some(version), Decision::Requested)?;
+        events::model_requested(&stream.name, &name);
+        Ok(())
+    }
+
+    /// Announces that what served before the model that serves now does so again; `None` when these are
+    /// the experts alone.
+    ///
+    /// # Errors
+    /// [`Refused`]
+    pub fn roll_back(&mut self, stream: &Stream) -> Result<Option<ModelVersion>, Refused> {
+        let from = self.serving(&stream.name).ok_or(Refused::Nothing)?;
+        let to = self.former(stream, from)?;
+        self.say(stream, to, Decision::RolledBack)?;
+        let name = to.map_or_else(|| "experts".to_owned(), |version| version.name(&stream.name));
+        events::model_requested(&stream.name, &name);
+        Ok(to)
+    }
+
+    /// What served before a model: what its bundle says or, when that is gone, the next older one that fits.
+    fn former(&self, stream: &Stream, of: ModelVersion) -> Result<Option<ModelVersion>, Refused> {
+        let bundles = Bundles::new(&self.store, &stream.name);
+        let shapes = Shapes::of(stream)?;
+        let fits = |champion: &Champion| !shapes.fitting(&champion.networks).is_empty();
+        let load = |version| match bundles.load_version(version) {
+            Err(cause @ checkpoint::Error::Store { .. }) => Err(cause),
+            found => Ok(found.ok().flatten().filter(fits)),
+        };
+        if let Some(parent) = load(of)?.and_then(|champion| champion.facts.get("parent").cloned()) {
+            if parent.is_empty() {
+                return Ok(None);
+            }
+            let parent = ModelVersion::named(&parent, &stream.name);
+            if let Some(version) = parent
+                && load(version)?.is_some()
+            {
+                return Ok(Some(version));
+            }
+        }
+        for version in bundles.list()?.into_iter().filter(|version| *version < of) {
+            if load(version)?.is_some() {
+                return Ok(Some(version));
+            }
+        }
+        Err(Refused::NoFormer(of.name(&stream.name)))
+    }
+
+    fn say(
+        &mut self,
+        stream: &Stream,
+        version: Option<ModelVersion>,
+        decision: Decision,
+    ) -> Result<(), Refused> {
+        let bundles = Bundles::new(&self.store, &stream.name);
+        let named = |version: ModelVersion| -> Result<Named, Refused> {
+            let checksum = bundles.checksum(version)?;
+            let checksum = checksum.ok_or_else(|| Refused::Absent(version.name(&stream.name)))?;
+            Ok(Named { version, checksum })
+        };
+        let champion = version.map(named).transpose()?;
+        let rounds = self.models.standing(&stream.name).rounds;
+        let said = Announcement { champion, rounds, decision };
+        self.announcer.say(&stream.name, &said, &bundles)?;
+        self.models.note(&stream.name, &said);
+        Ok(())
+    }
+
+    /// What was announced last or, while nothing was, what serves.
+    fn serving(&self, stream: &StreamName) -> Option<ModelVersion> {
+        let standing = self.models.standing(stream);
+        standing.announced.map(|named| named.version).or(standing.version())
+    }
+}

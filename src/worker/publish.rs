@@ -1,0 +1,154 @@
+use super::now;
+use super::owned::Owned;
+use crate::domain::{Degraded, Forecast, Grid, Level, ModelVersion, StreamName};
+use crate::kafka::Link;
+use crate::scoring::Summary;
+use crate::series::Slot;
+use crate::telemetry::{
+    Accuracy, Board, ExpertScore, Scores, ShardState, ShardStatus, Showcase, ShownForecast, ShownTarget,
+    StreamMetrics,
+};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How often a worker publishes.
+const EVERY: Duration = Duration::from_millis(500);
+/// Older errors weigh less by this much each time: what is shown is recent.
+const KEEP: f64 = 0.97;
+/// Readings that a showcase shows.
+const SHOWN: usize = 160;
+
+/// What one worker shows of its shards, in the metrics and on the board.
+pub(crate) struct Publisher {
+    worker: usize,
+    board: Board,
+    next: Instant,
+    /// Of all streams: one whose last shard has gone may have something left to tell.
+    streams: Vec<StreamMetrics>,
+    recent: BTreeMap<StreamName, Summary>,
+}
+
+impl Publisher {
+    pub fn new(worker: usize, board: Board, streams: Vec<StreamMetrics>) -> Self {
+        Self { worker, board, next: Instant::now(), streams, recent: BTreeMap::new() }
+    }
+
+    /// Publishes when it is time.
+    pub fn publish(&mut self, shards: &mut [Owned], link: &Link) {
+        self.board.beat(self.worker);
+        if Instant::now() < self.next {
+            return;
+        }
+        self.next = Instant::now() + EVERY;
+        self.streams.iter().for_each(StreamMetrics::tell_due);
+        for owned in shards.iter_mut() {
+            self.shard(owned, link);
+        }
+        for owned in shards {
+            if let Some(summary) = self.recent.get_mut(&owned.stream().name) {
+                accuracy(summary, &owned.metrics);
+            }
+        }
+        for (stream, summary) in &mut self.recent {
+            self.board.scores(self.worker, stream, scores(summary));
+            summary.fade(KEEP);
+        }
+    }
+
+    /// Tells the log of what it was not told of yet: at the end.
+    pub fn tell_all(&self) {
+        self.streams.iter().for_each(StreamMetrics::tell_all);
+    }
+
+    fn shard(&mut self, owned: &mut Owned, link: &Link) {
+        let lag = link.lag(&owned.at, owned.position).map(|lag| lag as i64);
+        lag.iter().for_each(|lag| owned.shown.set_lag(*lag));
+        owned.shown.set_series(owned.shard.series(), owned.shard.memory());
+        let age = owned.kept.map(|kept| Duration::from_secs_f64(now().seconds_since(kept.created).max(0.0)));
+        owned.shown.set_snapshot_age(age);
+        let name = owned.stream().name.clone();
+        let summary = owned.shard.take_summary();
+        match self.recent.get_mut(&name) {
+            Some(recent) => recent.merge(&summary),
+            None => drop(self.recent.insert(name.clone(), summary)),
+        }
+        let state = if owned.restoring.is_some() { ShardState::Restoring } else { ShardState::Running };
+        let status =
+            ShardStatus { state, series: owned.shard.series(), last_offset: Some(owned.position), lag };
+        self.board.shard(self.worker, &name, &owned.at, status);
+        self.model(owned, owned.shard.model(), owned.shard.degraded());
+        if let Some(forecast) = owned.latest.as_ref()
+            && self.board.wants_showcase(&name, owned.shard.name(Slot(0)))
+        {
+            self.board.showcase(&name, showcase(owned, forecast));
+        }
+    }
+
+    fn model(&self, owned: &Owned, version: Option<ModelVersion>, degraded: Option<Degraded>) {
+        owned.metrics.set_model(version);
+        self.board.model(&owned.stream().name, version, degraded);
+    }
+}
+
+/// Recent errors, skill over the seasonal naive and coverage, into the metrics.
+fn accuracy(summary: &Summary, metrics: &StreamMetrics) {
+    let named = |name: &str| summary.names().iter().position(|n| *n == name);
+    let reference = named("seasonal").or(named("last")).expect("the last value is always one");
+    for bucket in 0..summary.buckets().len() {
+        let naive = summary.error(reference, bucket);
+        for expert in 0..summary.names().len() {
+            if let Some(error) = summary.error(expert, bucket) {
+                let skill = naive.filter(|n| *n > 0.0).map(|n| 1.0 - error / n);
+                metrics.set_accuracy(expert, bucket, Accuracy { error, skill });
+            }
+        }
+        for level in 0..summary.levels() {
+            summary.coverage(level, bucket).into_iter().for_each(|s| metrics.set_coverage(level, bucket, s));
+        }
+    }
+}
+
+fn scores(summary: &Summary) -> Scores {
+    let experts = summary
+        .names()
+        .iter()
+        .enumerate()
+        .map(|(i, expert)| ExpertScore {
+            expert: (*expert).to_owned(),
+            error: (0..summary.buckets().len()).map(|b| summary.error(i, b).unwrap_or(f64::NAN)).collect(),
+        })
+        .collect();
+    Scores { leads: summary.buckets().to_vec(), experts, scored: summary.scored() }
+}
+
+fn showcase(owned: &Owned, forecast: &Forecast) -> Showcase {
+    let stream = owned.stream();
+    // An irregular stream's leads have no times of their own; one second stands for each.
+    let step = match stream.grid {
+        Grid::Fixed(interval) => interval.as_micros(),
+        Grid::Irregular => 1_000_000,
+    };
+    let targets = stream
+        .targets
+        .iter()
+        .zip(&forecast.targets)
+        .enumerate()
+        .map(|(t, (name, target))| ShownTarget {
+            name: name.clone(),
+            readings: owned
+                .shard
+                .recent(Slot(0), t, SHOWN)
+                .into_iter()
+                .map(|(time, value)| (time, value.unwrap_or(f64::NAN)))
+                .collect(),
+            forecast: Some(ShownForecast {
+                origin: forecast.origin,
+                times: (1..=stream.horizon as i64).map(|l| forecast.origin.offset_by(l * step)).collect(),
+                yhat: target.yhat.clone(),
+                levels: stream.levels.iter().map(Level::get).collect(),
+                quantiles: target.quantiles.clone(),
+            }),
+        })
+        .collect();
+    Showcase { series: owned.shard.name(Slot(0)).to_owned(), targets }
+}
