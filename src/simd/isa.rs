@@ -24,7 +24,8 @@ enum Set {
 pub(crate) trait Kernel {
     type Output;
 
-    /// Implementations are `#[inline(always)]`, so that they are compiled with the features of `V`.
+    /// Implementations are `#[inline(always)]`, so that they are compiled with the features of `V`. The
+    /// same goes for what they call with vectors: `for` loops instead of closures, which stand alone.
     fn run<V: Vector>(self) -> Self::Output;
 }
 
@@ -32,7 +33,7 @@ pub(crate) trait Kernel {
 pub(crate) trait KernelByEight {
     type Output;
 
-    /// Implementations are `#[inline(always)]`, so that they are compiled with the features of `V`.
+    /// As in [`Kernel`], implementations are `#[inline(always)]`.
     fn run<V: Vector8>(self) -> Self::Output;
 }
 

@@ -29,7 +29,9 @@ impl<T: Copy, const CAP: usize> Registers<T, CAP> {
     #[inline(always)]
     pub fn extend<const N: usize>(&mut self, values: [T; N]) {
         let room = &mut self.values[self.len..][..N];
-        room.iter_mut().zip(values).for_each(|(to, value)| *to = MaybeUninit::new(value));
+        for (to, value) in room.iter_mut().zip(values) {
+            to.write(value);
+        }
         self.len += N;
     }
 }

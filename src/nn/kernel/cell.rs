@@ -205,7 +205,7 @@ pub(in crate::nn) struct CellPack {
     x: Aligned,
     /// `[width / lanes][hidden][gates][lanes]`, scaled as the sums.
     h: Aligned,
-    /// `[4, width]`, scaled as the sums.
+    /// `[width / lanes][4][lanes]`, scaled as the sums.
     bias: Aligned,
 }
 
@@ -228,9 +228,13 @@ impl CellPack {
             out
         };
         let (x_order, h_order) = gate_orders(layout.cell);
-        let mut bias = sum_biases(layout, values, width);
-        for (bias, scale) in bias.chunks_exact_mut(width).zip(scales) {
-            bias.iter_mut().for_each(|b| *b *= scale);
+        let mut bias = Aligned::zeros(4 * width);
+        for (sum, (from, scale)) in
+            sum_biases(layout, values, width).chunks_exact(width).zip(scales).enumerate()
+        {
+            for (unit, v) in from.iter().enumerate() {
+                bias[(unit / lanes * 4 + sum) * lanes + unit % lanes] = v * scale;
+            }
         }
         Self {
             isa,
@@ -292,8 +296,9 @@ impl CellTile<'_> {
         let mut acc = [[V::splat(0.0); 4]; R];
         for (r, acc) in acc.iter_mut().enumerate() {
             let unit = if ACROSS { unit + r * V::N } else { unit };
-            for (s, acc) in acc.iter_mut().enumerate() {
-                *acc = V::load_at(&pack.bias, s * pack.width + unit);
+            let bias = &pack.bias[4 * unit..][..4 * V::N];
+            for (acc, bias) in acc.iter_mut().zip(bias.chunks_exact(V::N)) {
+                *acc = V::load(bias);
             }
         }
         for (operand, panels, first) in [(self.x, &pack.x, C::X_FIRST), (self.h, &pack.h, C::H_FIRST)] {

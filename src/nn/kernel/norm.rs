@@ -119,6 +119,12 @@ impl NormRows<'_> {
         let scale_x = norm.normalise::<V>(x, C::GATES);
         let scale_h = norm.normalise::<V>(h, C::GATES);
         let out = &mut self.out[row * width..][..width];
+        let (gain_x, gain_h) = (&norm.gain_x[..stack], &norm.gain_h[..stack]);
+        let (c, held): (&mut [f32], &[f32]) = if norm.cell == Cell::Lstm {
+            (&mut self.c[row * width..][..width], &[])
+        } else {
+            (&mut [], &self.held.from(row, 0)[..width])
+        };
         for unit in (0..width).step_by(V::N) {
             let mut sums = [V::splat(0.0); 4];
             for (s, sum) in sums.iter_mut().enumerate().take(C::SUMS) {
@@ -126,23 +132,19 @@ impl NormRows<'_> {
             }
             for g in 0..C::GATES {
                 let at = g * width + unit;
-                let gain = V::load_at(&norm.gain_x, at);
+                let gain = V::load_at(gain_x, at);
                 sums[C::X_FIRST + g] = V::load_at(x, at).mul_add(gain, sums[C::X_FIRST + g]);
-                let gain = V::load_at(&norm.gain_h, at);
+                let gain = V::load_at(gain_h, at);
                 sums[C::H_FIRST + g] = V::load_at(h, at).mul_add(gain, sums[C::H_FIRST + g]);
             }
-            let held = if norm.cell == Cell::Lstm {
-                V::load_at(self.c, row * width + unit)
-            } else {
-                V::load_at(self.held.values, row * self.held.stride + unit)
-            };
+            let held = if norm.cell == Cell::Lstm { V::load_at(c, unit) } else { V::load_at(held, unit) };
             for (sum, scale) in sums.iter_mut().zip(C::SCALES) {
                 *sum = sum.mul(V::splat(scale));
             }
             C::raise(&mut sums);
             let (parts, mut late, next) = C::first(sums, held);
             if norm.cell == Cell::Lstm {
-                next.store_at(self.c, row * width + unit);
+                next.store_at(c, unit);
                 // What `o` is made of waits here until `c` is whole and can be normalised.
                 sums[C::GATE].store_at(out, unit);
             } else {
@@ -158,14 +160,14 @@ impl NormRows<'_> {
         }
         let mut scale_c = 1.0;
         if norm.cell == Cell::Lstm {
-            let c = &self.c[row * width..][..width];
+            let (gain_c, bias_c) = (&norm.gain_c[..width], &norm.bias_c[..width]);
             let (mean, scale) = norm.moments::<V>(c, 1);
             scale_c = scale;
             let (mean, scale) = (V::splat(mean), V::splat(scale));
             for unit in (0..width).step_by(V::N) {
                 let normed = V::load_at(c, unit).sub(mean).mul(scale);
-                let gain = V::load_at(&norm.gain_c, unit);
-                let u = normed.mul_add(gain, V::load_at(&norm.bias_c, unit));
+                let gain = V::load_at(gain_c, unit);
+                let u = normed.mul_add(gain, V::load_at(bias_c, unit));
                 gated(V::load_at(out, unit), power(u.mul(V::splat(TANH)))).store_at(out, unit);
                 if let Some(saved) = &mut self.saved {
                     normed.store_at(saved.c, row * width + unit);
@@ -185,15 +187,14 @@ impl LayerNorm {
     fn moments<V: Vector>(&self, rows: &[f32], stacks: usize) -> (f32, f32) {
         let (len, count) = (stacks * self.width, (stacks * self.hidden) as f32);
         let mut sum = V::splat(0.0);
-        for at in (0..len).step_by(V::N) {
-            sum = sum.add(V::load_at(rows, at));
+        for values in rows[..len].chunks_exact(V::N) {
+            sum = sum.add(V::load(values));
         }
         let mean = sum.sum() / count;
         let (m, mut squares) = (V::splat(mean), V::splat(0.0));
-        for stack in 0..stacks {
-            for unit in (0..self.width).step_by(V::N) {
-                let is = V::load_at(&self.units, unit);
-                let d = V::load_at(rows, stack * self.width + unit).sub(m).mul(is);
+        for row in rows[..len].chunks_exact(self.width) {
+            for (values, is) in row.chunks_exact(V::N).zip(self.units.chunks_exact(V::N)) {
+                let d = V::load(values).sub(m).mul(V::load(is));
                 squares = d.mul_add(d, squares);
             }
         }
@@ -205,10 +206,9 @@ impl LayerNorm {
     pub(super) fn normalise<V: Vector>(&self, rows: &mut [f32], stacks: usize) -> f32 {
         let (mean, scale) = self.moments::<V>(rows, stacks);
         let (m, s) = (V::splat(mean), V::splat(scale));
-        for stack in 0..stacks {
-            for unit in (0..self.width).step_by(V::N) {
-                let (is, at) = (V::load_at(&self.units, unit), stack * self.width + unit);
-                V::load_at(rows, at).sub(m).mul(s).mul(is).store_at(rows, at);
+        for row in rows[..stacks * self.width].chunks_exact_mut(self.width) {
+            for (values, is) in row.chunks_exact_mut(V::N).zip(self.units.chunks_exact(V::N)) {
+                V::load(values).sub(m).mul(s).mul(V::load(is)).store(values);
             }
         }
         scale

@@ -123,7 +123,7 @@ impl Product<'_> {
         }
         let (b_next, panel) = (4 * V::N, 4 * V::N * self.weights.depth);
         let mut b = &self.weights.panels[first * self.weights.depth..];
-        for a in self.a {
+        for a in self.a.iter().filter(|a| a.width > 0) {
             let (row, depth) = (a.from(at, 0), a.width);
             acc = accumulate_across::<V, P, 4>(
                 acc,
@@ -150,7 +150,7 @@ impl Product<'_> {
             }
         }
         let mut panel = &self.weights.panels[first * self.weights.depth..];
-        for a in self.a {
+        for a in self.a.iter().filter(|a| a.width > 0) {
             let rows = a.from(at, 0);
             let (b_next, depth) = (G * V::N, a.width);
             let walk = Walk { a: rows, row: a.stride, next: 1, b: panel, b_next, depth };

@@ -128,18 +128,21 @@ impl Reverse<'_> {
 
     #[inline(always)]
     fn rnn_row<V: Vector, const RELU: bool>(&mut self, row: usize) {
-        for at in (row * self.width..(row + 1) * self.width).step_by(V::N) {
-            let slope = slope(RnnGates::<RELU>::ACTIVATION, V::load_at(self.gates, at));
-            V::load_at(self.dh, at).mul(slope).store_at(self.gates, at);
+        let (from, len) = (row * self.width, self.width);
+        let dh = self.dh[from..][..len].chunks_exact(V::N);
+        for (sum, dh) in self.gates[from..][..len].chunks_exact_mut(V::N).zip(dh) {
+            let slope = slope(RnnGates::<RELU>::ACTIVATION, V::load(sum));
+            V::load(dh).mul(slope).store(sum);
         }
     }
 
     /// What every cell does with a row's gradient of the sums.
     #[inline(always)]
     fn finish_row<V: Vector, C: Gates>(&mut self, row: usize) {
-        let sums = &self.gates[row * C::SUMS * self.width..][..C::SUMS * self.width];
-        for at in (0..C::SUMS * self.width).step_by(V::N) {
-            V::load_at(self.bias, at).add(V::load_at(sums, at)).store_at(self.bias, at);
+        let len = C::SUMS * self.width;
+        let sums = &self.gates[row * len..][..len];
+        for (bias, sums) in self.bias[..len].chunks_exact_mut(V::N).zip(sums.chunks_exact(V::N)) {
+            V::load(bias).add(V::load(sums)).store(bias);
         }
         let Some(n) = &mut self.norm else { return };
         let stack = C::GATES * self.width;
@@ -170,7 +173,8 @@ impl Reverse<'_> {
 fn gate_rows(gates: &mut [f32], row: usize, width: usize) -> [&mut [f32]; 4] {
     let (first, second) = gates[row * 4 * width..][..4 * width].split_at_mut(2 * width);
     let ((a, b), (c, d)) = (first.split_at_mut(width), second.split_at_mut(width));
-    [a, b, c, d]
+    // All of one length, so that a loop over them checks one index for all.
+    [&mut a[..width], &mut b[..width], &mut c[..width], &mut d[..width]]
 }
 
 impl NormReverse<'_> {
@@ -179,15 +183,17 @@ impl NormReverse<'_> {
     fn c_row<V: Vector>(&mut self, row: usize, o: &mut [f32], dh: &[f32], carry: &mut [f32]) {
         let (width, one) = (self.norm.width, V::splat(1.0));
         let c = &self.c[row * width..][..width];
+        let (gain, shift) = (&self.norm.gain_c[..width], &self.norm.bias_c[..width]);
+        let (gain_to, bias_to) = (&mut self.gains.c[..width], &mut self.gains.c_bias[..width]);
+        let (o, dh, carry) = (&mut o[..width], &dh[..width], &mut carry[..width]);
         let scale = self.scales[3 * row + 2];
         let (mut sum, mut dot) = (V::splat(0.0), V::splat(0.0));
         for unit in (0..width).step_by(V::N) {
-            let (c_v, gain) = (V::load_at(c, unit), V::load_at(&self.norm.gain_c, unit));
-            let t = tanh(c_v.mul_add(gain, V::load_at(&self.norm.bias_c, unit)));
+            let (c_v, gain) = (V::load_at(c, unit), V::load_at(gain, unit));
+            let t = tanh(c_v.mul_add(gain, V::load_at(shift, unit)));
             let (dh, o_v) = (V::load_at(dh, unit), V::load_at(o, unit));
             dh.mul(t).mul(o_v.neg_mul_add(o_v, o_v)).store_at(o, unit);
             let du = dh.mul(o_v).mul(t.neg_mul_add(t, one));
-            let (gain_to, bias_to) = (&mut self.gains.c, &mut self.gains.c_bias);
             du.mul_add(c_v, V::load_at(gain_to, unit)).store_at(gain_to, unit);
             du.add(V::load_at(bias_to, unit)).store_at(bias_to, unit);
             let d = du.mul(gain);
@@ -216,6 +222,8 @@ pub(super) fn reverse_norm<V: Vector>(
     len: usize,
     count: usize,
 ) {
+    let (dy, x) = (&dy[..len], &mut x[..len]);
+    let (gain, gain_gradient) = (&gain[..len], &mut gain_gradient[..len]);
     let (mut sum, mut dot) = (V::splat(0.0), V::splat(0.0));
     for at in (0..len).step_by(V::N) {
         let (dy, x) = (V::load_at(dy, at), V::load_at(x, at));

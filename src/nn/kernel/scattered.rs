@@ -54,11 +54,12 @@ impl Scatter<'_> {
 /// `to = from`: a library's copy is called for, and of a few vectors the call would be the most of it.
 #[inline(always)]
 fn copy<V: Vector>(from: &[f32], to: &mut [f32]) {
-    let whole = from.len() / V::N * V::N;
-    for i in (0..whole).step_by(V::N) {
-        V::load_at(from, i).store_at(to, i);
+    let (mut to, from) = (to.chunks_exact_mut(V::N), from.chunks_exact(V::N));
+    let rest = from.remainder();
+    for (to, from) in to.by_ref().zip(from) {
+        V::load(from).store(to);
     }
-    for (to, from) in to[whole..].iter_mut().zip(&from[whole..]) {
+    for (to, from) in to.into_remainder().iter_mut().zip(rest) {
         *to = *from;
     }
 }

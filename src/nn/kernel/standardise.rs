@@ -61,7 +61,7 @@ impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         let Standardise { hidden, width, units, .. } = self.norm;
-        let count = *hidden as f32;
+        let (count, units) = (*hidden as f32, &units[..*width]);
         for row in 0..self.rows {
             let out = &mut self.out[row * width..][..*width];
             let mut sum = V::splat(0.0);
@@ -100,7 +100,7 @@ impl Kernel for Backward<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         let Standardise { hidden, width, units, .. } = self.norm;
-        let count = *hidden as f32;
+        let (count, units) = (*hidden as f32, &units[..*width]);
         for row in 0..self.rows {
             let gradient = &mut self.gradient[row * width..][..*width];
             let x = &self.normed[row * width..][..*width];
