@@ -10,7 +10,6 @@
 mod arma;
 mod covariance;
 mod holt;
-mod lanes;
 mod lms;
 mod mixer;
 mod panel;

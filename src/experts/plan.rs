@@ -1,10 +1,10 @@
 use super::covariance::Covariance;
 use super::holt::{Holt, QUICK, SLOW};
-use super::lanes::padded;
 use super::profile::Profile;
 use super::weights::FEATURES_MAX;
 use crate::config::Accuracy;
 use crate::domain::Leads;
+use crate::simd::padded;
 
 /// Rates of the profiles of the short and of the long season.
 const PROFILE_RATES: [f32; 2] = [0.1, 0.25];

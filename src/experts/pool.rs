@@ -1,4 +1,3 @@
-use super::lanes::Isa;
 use super::plan::{Base, Plan, PoolShape, TooManyExtras};
 use super::pooled::Pooled;
 use super::range::Range;
@@ -6,6 +5,7 @@ use super::table::{Row, Table};
 use super::turn::Turn;
 use super::{Experts, Observation};
 use crate::domain::{Damaged, Rows, Take};
+use crate::simd::Isa;
 use bytemuck::{Pod, Zeroable};
 
 /// The most blocks of a pool.

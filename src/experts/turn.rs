@@ -3,12 +3,12 @@
 use super::Observation;
 use super::covariance::Gain;
 use super::holt::Place;
-use super::lanes::Isa;
 use super::plan::{Base, Block, Feature, Plan};
 use super::pool::{BLOCKS, Head, Work};
 use super::table::Row;
 use super::weights::{GAIN_UNIT, LearnAndForecast, Round};
 use crate::domain::seasonal_age;
+use crate::simd::Isa;
 
 /// The covariance that a young series starts with is this many times a mature one's: what others have
 /// learnt counts as an eighth of what it took them.
@@ -278,7 +278,7 @@ impl Turn<'_> {
         for (x, extra) in rest.iter_mut().zip(extras) {
             *x = if extra.is_finite() { extra.clamp(-FEATURE_MAX, FEATURE_MAX) } else { 0.0 };
         }
-        self.isa.run(Round { x: &mut self.work.x, kept: &mut self.work.kept, unit: 1.0 });
+        self.isa.run_by_eight(Round { x: &mut self.work.x, kept: &mut self.work.kept, unit: 1.0 });
     }
 
     /// Learns from what has arrived and forecasts, block by block; then keeps features and gains of this
@@ -315,7 +315,7 @@ impl Turn<'_> {
                 }
                 let nb = block.bases.len() * leads;
                 let (before, after) = self.row.floats.split_at_mut(block.p);
-                self.isa.run(LearnAndForecast {
+                self.isa.run_by_eight(LearnAndForecast {
                     weights: &mut before[block.weights..][..block.bases.len() * leads * n],
                     errors: &mut after[block.errors - block.p..][..nb],
                     targets: &self.work.targets[..nb],
@@ -375,7 +375,7 @@ impl Row<'_, Head> {
     ) {
         let p = &mut self.floats[block.p..][..block.covariance.floats()];
         let forgetting = block.covariance.forgetting(self.head.traces[b]);
-        let told = isa.run(Gain { p, x, forgetting, k });
+        let told = isa.run_by_eight(Gain { p, x, forgetting, k });
         let (trace, least) = block.covariance.trace(p);
         if told.is_finite() && trace.is_finite() && least > 0.0 {
             self.head.traces[b] = trace;
@@ -384,6 +384,6 @@ impl Row<'_, Head> {
             self.head.traces[b] = block.features as f32;
             k.fill(0.0);
         }
-        isa.run(Round { x: k, kept, unit: GAIN_UNIT });
+        isa.run_by_eight(Round { x: k, kept, unit: GAIN_UNIT });
     }
 }

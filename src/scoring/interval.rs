@@ -1,5 +1,6 @@
 use super::Actual;
 use crate::domain::{Damaged, Levels, Rows, Take, put};
+use crate::simd::prefetch_first;
 
 /// Half-life of about 500 matured forecasts.
 const SCALE_RATE: f32 = 1.0 - 0.998_614_6;
@@ -113,24 +114,12 @@ impl Intervals {
 
     /// Asks for a series' memory while another is worked on.
     pub fn prefetch(&self, slot: usize, target: usize) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            fn lines<T>(of: &[T]) {
-                for line in of.chunks(64 / size_of::<T>()) {
-                    // SAFETY: a hint; the address lies within the slice.
-                    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-                }
-            }
-            let row = slot * self.targets + target;
-            let (each, levels) = (self.horizon * self.phases, self.horizon * self.levels.len());
-            lines(&self.by_phase[row * each..][..each]);
-            lines(&self.counts[row * each..][..each]);
-            lines(&self.by_lead[row * self.horizon..][..self.horizon]);
-            lines(&self.multipliers[row * levels..][..levels]);
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (slot, target);
+        let row = slot * self.targets + target;
+        let (each, levels) = (self.horizon * self.phases, self.horizon * self.levels.len());
+        prefetch_first(&self.by_phase[row * each..][..each]);
+        prefetch_first(&self.counts[row * each..][..each]);
+        prefetch_first(&self.by_lead[row * self.horizon..][..self.horizon]);
+        prefetch_first(&self.multipliers[row * levels..][..levels]);
     }
 
     /// Learns from a target that has arrived: `phase` is the target's, `scale` and `bounds` are what

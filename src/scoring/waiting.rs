@@ -1,4 +1,5 @@
 use crate::domain::{Damaged, Rows, Take, put};
+use crate::simd::prefetch_first;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 /// The largest 16-bit float.
@@ -79,20 +80,14 @@ impl Waiting {
 
     /// Asks for what [`Self::matured`] will read, while another series is worked on.
     pub fn prefetch(&self, slot: usize, target: usize, now: u64) {
-        #[cfg(target_arch = "x86_64")]
         for (lead, start) in self.leads.iter().zip(&self.starts) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             let place = start + (now % *lead as u64) as usize;
             let entry = ((slot * self.targets + target) * self.entries + place) * self.lanes;
             let entry = &self.said[entry..][..self.lanes];
-            // SAFETY: hints; both addresses lie within the entry.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(entry.as_ptr().cast());
-                _mm_prefetch::<_MM_HINT_T0>(entry.as_ptr().add(self.lanes - 1).cast());
-            }
+            // An entry is shorter than a cache line, but may lie in two.
+            prefetch_first(&entry[..1]);
+            prefetch_first(&entry[self.lanes - 1..]);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (slot, target, now);
     }
 
     /// What was said of step `now`, at each lead; not a number where nothing was. Each step must take

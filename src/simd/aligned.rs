@@ -7,7 +7,7 @@ struct Line([f32; 16]);
 
 /// Zero-filled floats that begin on a cache line.
 #[derive(Clone)]
-pub(in crate::nn) struct Aligned {
+pub(crate) struct Aligned {
     lines: Vec<Line>,
     len: usize,
 }
