@@ -15,7 +15,7 @@
 //!
 //! | layer | rooms |
 //! | --- | --- |
-//! | 0 | [`domain`] |
+//! | 0 | [`domain`], `simd` |
 //! | 1 | [`config`], [`telemetry`] |
 //! | 2 | [`codec`], [`series`], [`experts`], [`nn`], [`scoring`], [`chart`], `console` |
 //! | 3 | [`engine`], [`training`], [`synthetic`] |
@@ -45,6 +45,7 @@ pub mod models;
 pub mod nn;
 pub mod scoring;
 pub mod series;
+mod simd;
 pub mod synthetic;
 pub mod telemetry;
 pub mod training;

@@ -63,6 +63,13 @@ impl Topics {
     }
 }
 
+/// By name: the topic, and how many partitions it has.
+impl FromIterator<(Arc<str>, (Topic, usize))> for Topics {
+    fn from_iter<T: IntoIterator<Item = (Arc<str>, (Topic, usize))>>(found: T) -> Self {
+        Self { found: found.into_iter().collect() }
+    }
+}
+
 /// A DescribeTopics request that was sent. Dropping it discards the answer.
 pub(super) struct DescribeRequest {
     queue: *mut rd_kafka_queue_t,
