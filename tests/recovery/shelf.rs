@@ -183,7 +183,7 @@ fn a_topic_that_was_made_anew_gets_no_snapshot_of_the_former_one() {
         let (found, log) = found(&shelf, committed);
         assert_eq!(found, Some(50), "what says nothing of its topic may be of this one");
         let said = log.matches("\"event\":\"snapshot_passed_over\"").count();
-        assert!(said == 1 && log.contains("made anew since"), "{log}");
+        assert!(said == 1 && log.contains("created again since"), "{log}");
     }
     shelf.topic_id = None;
     assert_eq!(found(&shelf, 200).0, Some(100));
@@ -201,7 +201,7 @@ fn a_topic_that_was_made_anew_and_is_as_long_gets_a_snapshot_of_its_own() {
     anew.go_to(0, 100);
     let stream = anew.stream.clone();
     let (found, log) = anew.recover(&stream, 100, None);
-    assert!(found.is_none() && log.contains("made anew since"), "{log}");
+    assert!(found.is_none() && log.contains("created again since"), "{log}");
     anew.keep(100);
     let (found, log) = anew.recover(&stream, 100, None);
     let mut found = found.unwrap_or_else(|| panic!("{log}"));

@@ -279,9 +279,12 @@ fn a_store_that_cannot_be_used_says_why() {
     let wrong_secret = refusal(&server.store(BUCKET, "wrong"));
     let begins = "s3://models/some/prefix can't be used: refused (SignatureDoesNotMatch";
     assert!(wrong_secret.starts_with(begins), "{wrong_secret}");
-    assert!(wrong_secret.contains("are the key and its secret right"), "{wrong_secret}");
+    assert!(wrong_secret.contains("check the key and its secret"), "{wrong_secret}");
     let no_bucket = refusal(&server.store("nobodys", SECRET));
-    assert!(no_bucket.contains("NoSuchBucket") && no_bucket.contains("is the bucket there"), "{no_bucket}");
+    assert!(
+        no_bucket.contains("NoSuchBucket") && no_bucket.contains("check that the bucket exists"),
+        "{no_bucket}"
+    );
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
