@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use support::daemon::get;
-use support::fleet::{Load, Membership, SESSION, Seat, Site, origin, settle};
+use support::fleet::{Load, Membership, SESSION, Seat, Site, settle};
 use support::kafka::{Broker, read_committed};
 
 const DAEMONS: usize = 3;
@@ -351,7 +351,7 @@ fn equals_a_quiet_run(site: &Site, chaotic: &Seat) {
     let answers = |prefix: &str| -> BTreeMap<(i32, i64), serde_json::Value> {
         let records = read_committed(&site.bootstrap, &site.topic(&format!("{prefix}forecasts")));
         let answer = |r| serde_json::from_slice(r).expect("a forecast is JSON");
-        records.iter().map(|r| (origin(r), answer(r.value.as_deref().unwrap_or_default()))).collect()
+        records.iter().map(|r| (r.source(), answer(r.value.as_deref().unwrap_or_default()))).collect()
     };
     let (here, there) = (answers(""), answers("quiet."));
     assert_eq!(here.len(), there.len());

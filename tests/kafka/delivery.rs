@@ -102,24 +102,12 @@ impl Case {
     }
 }
 
-fn header<'a>(record: &'a Record, name: &str) -> &'a str {
-    let found = record.headers.iter().find(|(key, _)| key == name);
-    let value = found.and_then(|(_, value)| value.as_deref()).unwrap_or_else(|| panic!("no header {name}"));
-    std::str::from_utf8(value).unwrap()
-}
-
-/// The source of a forecast or a dead letter.
-fn source(record: &Record) -> (i32, i64) {
-    let number = |name| header(record, name).parse::<i64>().unwrap();
-    (number("tidecast-source-partition") as i32, number("tidecast-source-offset"))
-}
-
 /// Every source record of `in` is answered exactly once, by a forecast or a dead letter.
 fn assert_each_answered_once(case: &Case) {
     let all: BTreeSet<(i32, i64)> = case.read("in").iter().map(|r| (r.partition, r.offset)).collect();
     let mut answers: BTreeMap<(i32, i64), usize> = BTreeMap::new();
     for record in case.read("forecasts").iter().chain(&case.read("dead-letters")) {
-        *answers.entry(source(record)).or_default() += 1;
+        *answers.entry(record.source()).or_default() += 1;
     }
     let doubled: Vec<_> = answers.iter().filter(|(_, n)| **n != 1).collect();
     assert!(doubled.is_empty(), "answered more than once: {doubled:?}");
@@ -152,7 +140,7 @@ fn each_reading_has_one_forecast_though_the_daemon_is_killed() {
         let value: serde_json::Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
         assert_eq!(value["series"].as_str().map(str::as_bytes), record.key.as_deref());
         assert_eq!(value["stream"], "killed");
-        assert_eq!(header(record, "tidecast-source-topic"), "killed.in");
+        assert_eq!(record.header("tidecast-source-topic").unwrap(), "killed.in");
         assert_eq!(value["targets"]["kw"]["yhat"].as_array().unwrap().len(), 6);
     }
 }
@@ -199,7 +187,7 @@ fn it_learns_serves_and_finds_its_network_again() {
     records += case.produce(12, records as i64 / 12..records as i64 / 12 + 1);
     case.wait_committed(&mut daemon, records);
     let newest = case.read("forecasts").pop().unwrap();
-    assert!(header(&newest, "tidecast-model").starts_with("learns-"), "the bundle is loaded at start");
+    assert!(newest.header("tidecast-model").unwrap().starts_with("learns-"), "the bundle is loaded at start");
     assert_each_answered_once(&case);
 }
 
@@ -230,14 +218,14 @@ fn bad_records_are_dead_letters_with_their_reason_and_stop_nothing() {
     let empty: Vec<_> = letters.iter().filter(|l| l.value.as_ref().is_none_or(Vec::is_empty)).collect();
     let keys: Vec<_> = empty.iter().map(|l| l.key.as_deref()).collect();
     assert_eq!(keys, [None, Some("meter-0".as_bytes())], "where they came from and why still arrives");
-    assert!(empty.iter().all(|l| header(l, "tidecast-reason") == "not_json"));
+    assert!(empty.iter().all(|l| l.header("tidecast-reason").unwrap() == "not_json"));
     for (value, reason, field) in bad.into_iter().chain([(late, "late", "")]) {
         let letter = letters.iter().find(|l| l.value.as_deref() == Some(value.as_bytes())).unwrap();
-        assert_eq!(header(letter, "tidecast-reason"), reason);
-        assert_eq!(header(letter, "tidecast-source-topic"), "bad.in");
+        assert_eq!(letter.header("tidecast-reason").unwrap(), reason);
+        assert_eq!(letter.header("tidecast-source-topic").unwrap(), "bad.in");
         assert_eq!(letter.key.as_deref(), Some("meter-0".as_bytes()));
         if !field.is_empty() {
-            assert_eq!(header(letter, "tidecast-field"), field);
+            assert_eq!(letter.header("tidecast-field").unwrap(), field);
         }
     }
     assert_each_answered_once(&case);
@@ -262,7 +250,7 @@ fn a_stamp_that_is_ahead_is_a_dead_letter_and_is_told() {
     let mut daemon = case.daemon();
     case.wait_committed(&mut daemon, count);
     let letters = case.read("dead-letters");
-    let found: Vec<_> = letters.iter().map(|l| (source(l), header(l, "tidecast-reason"))).collect();
+    let found: Vec<_> = letters.iter().map(|l| (l.source(), l.header("tidecast-reason").unwrap())).collect();
     assert_eq!(found, [((0, 75), "time_ahead")]);
     assert_eq!(letters[0].value.as_deref(), Some(ahead.1.as_bytes()));
     assert_eq!(case.read("forecasts").len(), count - 1);
@@ -482,12 +470,7 @@ fn discarded_readings_are_told_in_the_log() {
     records += case.produce(3, 0..10);
     let mut daemon = case.daemon();
     case.wait_committed(&mut daemon, records);
-    let events = |daemon: &Daemon| -> Vec<serde_json::Value> {
-        let log = daemon.log();
-        let all = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        all.filter(|event| event["event"] == "readings_discarded").collect()
-    };
-    let all = events(&daemon);
+    let all = daemon.events("readings_discarded");
     // Once a reason, however many batches brought them.
     assert_eq!(all.len(), 2, "{all:?}");
     for (reason, time) in [("duplicate", "2023-11-15T07:13:20Z"), ("late", "2023-11-14T22:13:20Z")] {
@@ -502,7 +485,7 @@ fn discarded_readings_are_told_in_the_log() {
     }
     // What was not told of yet is told at the end.
     assert_eq!(daemon.terminate(LIMIT), 0);
-    let all = events(&daemon);
+    let all = daemon.events("readings_discarded");
     let of = |reason: &str| {
         let told = all.iter().filter(|event| event["reason"] == reason);
         told.map(|event| event["count"].as_u64().unwrap()).sum::<u64>()

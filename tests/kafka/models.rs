@@ -1,8 +1,7 @@
 //! Two processes and the models topic, on a real Kafka: one trains, both serve what was announced last, and
 //! whichever is killed comes back to it.
 
-use crate::support::daemon::{Daemon, Settings, TOKEN, get, post};
-use crate::support::fleet::origin;
+use crate::support::daemon::{Daemon, Settings, TOKEN, get, metric, post};
 use crate::support::kafka::{
     Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
@@ -57,9 +56,7 @@ impl Seat {
 
     /// The fields of an event in the log since its last start.
     fn events(&self, name: &str) -> Vec<Value> {
-        let log = self.daemon.as_ref().map(Daemon::log).unwrap_or_default();
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["event"] == name).collect()
+        self.daemon.as_ref().map(|daemon| daemon.events(name)).unwrap_or_default()
     }
 
     /// What `/api/v1` says of the stream.
@@ -69,9 +66,7 @@ impl Seat {
     }
 
     fn metric(&self, line: &str) -> f64 {
-        let (_, metrics) = get(&self.http, "/metrics").expect("an answer");
-        let value = metrics.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {line} in\n{metrics}")).parse().expect("a number")
+        metric(&self.http, line).unwrap_or_else(|| panic!("no {line}"))
     }
 }
 
@@ -227,7 +222,7 @@ impl Case {
             let mut models = BTreeMap::new();
             for record in self.read("forecasts") {
                 let value: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
-                let model = header(&record, "tidecast-model").unwrap_or_default();
+                let model = record.header("tidecast-model").unwrap_or_default();
                 assert_eq!(value["model"].as_str().unwrap_or_default(), model);
                 models.insert(record.key, model);
             }
@@ -261,7 +256,7 @@ impl Case {
         for daemon in self.seats.iter_mut().filter_map(|seat| seat.daemon.as_mut()) {
             assert_eq!(daemon.terminate(LIMIT), 0, "{}", daemon.log());
         }
-        let origins: Vec<_> = self.read("forecasts").iter().map(origin).collect();
+        let origins: Vec<_> = self.read("forecasts").iter().map(Record::source).collect();
         let once: BTreeSet<_> = origins.iter().collect();
         assert_eq!((origins.len(), once.len() as i64), (once.len(), self.hours * SERIES));
     }
@@ -273,11 +268,6 @@ fn record(hour: i64, series: i64) -> (String, String, Option<i32>) {
     let kw = 5.0 + series as f64 + 3.0 * wave(8.0) + wave(17.0);
     let value = format!("{{\"id\":\"{id}\",\"ts\":{},\"kw\":{kw:.3}}}", 1_700_000_000 + hour * 3_600);
     (id, value, Some((series % i64::from(PARTITIONS)) as i32))
-}
-
-fn header(record: &Record, name: &str) -> Option<String> {
-    let (_, value) = record.headers.iter().find(|(key, _)| key == name)?;
-    Some(String::from_utf8_lossy(value.as_deref()?).into_owned())
 }
 
 #[test]

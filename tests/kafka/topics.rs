@@ -105,9 +105,10 @@ impl Case {
         for record in self.read("forecasts") {
             let value: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
             let origin: jiff::Timestamp = value["origin"].as_str().unwrap().parse().unwrap();
-            let number = |name| header(&record, name).parse::<i64>().unwrap();
-            let at = (number("tidecast-source-partition") as i32, number("tidecast-source-offset"));
-            answers.entry(at).or_default().push(origin.as_second() / 3_600 - 1_700_000_000 / 3_600);
+            answers
+                .entry(record.source())
+                .or_default()
+                .push(origin.as_second() / 3_600 - 1_700_000_000 / 3_600);
         }
         answers
     }
@@ -164,18 +165,6 @@ impl Case {
     }
 }
 
-fn header<'a>(record: &'a Record, name: &str) -> &'a str {
-    let found = record.headers.iter().find(|(key, _)| key == name);
-    let value = found.and_then(|(_, value)| value.as_deref()).unwrap_or_else(|| panic!("no header {name}"));
-    std::str::from_utf8(value).unwrap()
-}
-
-fn events(daemon: &Daemon, name: &str) -> Vec<Value> {
-    let log = daemon.log();
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter(|line| line["event"] == name).collect()
-}
-
 #[test]
 fn tombstones_are_counted_and_stay_tombstones() {
     let case = Case::new("tombstones", "", 1);
@@ -191,7 +180,7 @@ fn tombstones_are_counted_and_stay_tombstones() {
     let letters = case.read("dead-letters");
     let found: Vec<_> = letters
         .iter()
-        .map(|l| (l.key.as_deref().unwrap(), l.value.as_deref(), header(l, "tidecast-reason")))
+        .map(|l| (l.key.as_deref().unwrap(), l.value.as_deref(), l.header("tidecast-reason").unwrap()))
         .collect();
     assert_eq!(found, [(&b"gone"[..], None, "empty"), (&b"empty"[..], Some(&b""[..]), "empty")]);
     assert_eq!(case.metric("tidecast_dead_letters_total", "reason=\"empty\""), 2.0);
@@ -240,7 +229,7 @@ fn made_anew(name: &str, kafka: &str, new: i64, between: Duration) {
         case.wait_answered(&mut daemon, count);
     }
     case.assert_answered(100, new + 10, &daemon);
-    let told = events(&daemon, "topic_recreated");
+    let told = daemon.events("topic_recreated");
     assert_eq!(told.len(), PARTITIONS as usize, "{}", daemon.log());
     for event in &told {
         assert_ne!(event["former"], event["now"]);
@@ -285,8 +274,8 @@ fn a_topic_that_is_made_anew_and_rests_where_the_former_one_did_gets_its_snapsho
         let at_end = |event: &Value| {
             event["snapshot"].as_str().is_some_and(|id| id.ends_with("-00000000000000000100"))
         };
-        while events(daemon, "snapshot_taken").iter().filter(|event| at_end(event)).count() < count {
-            assert!(events(daemon, "snapshot_failed").is_empty(), "{}", daemon.log());
+        while daemon.events("snapshot_taken").iter().filter(|event| at_end(event)).count() < count {
+            assert!(daemon.events("snapshot_failed").is_empty(), "{}", daemon.log());
             assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -299,7 +288,7 @@ fn a_topic_that_is_made_anew_and_rests_where_the_former_one_did_gets_its_snapsho
     case.assert_answered(100, 100, &daemon);
     daemon.kill9();
     let mut daemon = case.daemon();
-    let restored = events(&daemon, "restored");
+    let restored = daemon.events("restored");
     assert_eq!(restored.len(), PARTITIONS as usize, "{}", daemon.log());
     assert!(
         restored.iter().all(|event| event["snapshot"] != "none" && event["from"] == 100),
@@ -336,7 +325,7 @@ fn a_topic_that_is_made_anew_is_read_by_whoever_has_its_partitions() {
         case.produce(0..PARTITIONS, ANEW..ANEW + new);
         case.wait_answered(&mut daemon, (100 + new as usize) * PARTITIONS as usize);
         case.assert_answered(100, new, &daemon);
-        let told = events(&daemon, "topic_recreated").len() + events(&other, "topic_recreated").len();
+        let told = daemon.events("topic_recreated").len() + other.events("topic_recreated").len();
         assert!(told >= PARTITIONS as usize, "{}\n{}", daemon.log(), other.log());
         assert_eq!(daemon.terminate(LIMIT), 0);
         assert_eq!(other.terminate(LIMIT), 0);
@@ -356,7 +345,7 @@ fn a_topic_that_was_made_anew_meanwhile_is_told_at_the_start() {
     let mut daemon = case.daemon();
     case.wait_answered(&mut daemon, 250 * PARTITIONS as usize);
     case.assert_answered(100, 150, &daemon);
-    assert_eq!(events(&daemon, "topic_recreated").len(), PARTITIONS as usize, "{}", daemon.log());
+    assert_eq!(daemon.events("topic_recreated").len(), PARTITIONS as usize, "{}", daemon.log());
     let reset = case.metric("tidecast_log_resets_total", "reason=\"recreated\"");
     assert_eq!(reset, f64::from(PARTITIONS));
     assert_eq!(daemon.terminate(LIMIT), 0);
@@ -391,7 +380,7 @@ fn a_topic_that_is_deleted_in_the_midst_of_its_records_costs_nothing_of_the_new_
         let answers = case.answers();
         let old = |at: &(i32, i64), hours: &Vec<i64>| hours.iter().filter(|h| **h == at.1).count();
         assert!(answers.iter().all(|(at, hours)| old(at, hours) <= 1), "the former one's at most once");
-        assert_eq!(events(&daemon, "topic_recreated").len(), PARTITIONS as usize, "{}", daemon.log());
+        assert_eq!(daemon.events("topic_recreated").len(), PARTITIONS as usize, "{}", daemon.log());
         assert_eq!(daemon.terminate(LIMIT), 0);
     }
 }
@@ -438,11 +427,11 @@ fn a_log_that_has_lost_its_end_is_told_and_read_on() {
     broker.lose_log(&case.topic("in"), 0);
     case.produce(0..1, ANEW..ANEW + 30);
     let until = Instant::now() + LIMIT;
-    while events(&daemon, "log_truncated").is_empty() {
+    while daemon.events("log_truncated").is_empty() {
         assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
         std::thread::sleep(Duration::from_millis(50));
     }
-    let told = &events(&daemon, "log_truncated")[0];
+    let told = &daemon.events("log_truncated")[0];
     assert_eq!((&told["committed"], &told["low"]), (&100.into(), &0.into()));
     assert_eq!(case.metric("tidecast_log_resets_total", "reason=\"truncated\""), 1.0);
     case.produce(0..1, ANEW + 30..ANEW + 60);
@@ -453,6 +442,6 @@ fn a_log_that_has_lost_its_end_is_told_and_read_on() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(later(), (ANEW + 30..ANEW + 60).collect::<Vec<_>>(), "{}", daemon.log());
-    assert!(events(&daemon, "topic_recreated").is_empty());
+    assert!(daemon.events("topic_recreated").is_empty());
     assert_eq!(daemon.terminate(LIMIT), 0);
 }

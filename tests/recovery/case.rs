@@ -1,7 +1,6 @@
 //! Topics, group and configs of one test, and what became of its readings.
 
-use super::log::LIMIT;
-use super::support::daemon::{Daemon, Settings, get};
+use super::support::daemon::{Daemon, Settings};
 use super::support::kafka::{
     Broker, Record, client, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
@@ -10,10 +9,12 @@ use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+pub const LIMIT: Duration = Duration::from_secs(60);
 pub const PARTITIONS: i32 = 3;
 /// Two to a partition, so that an hour is two offsets there.
 const SERIES: i64 = 6;
@@ -147,9 +148,9 @@ impl Case {
         assert_eq!(read_committed(&bootstrap, &self.topic("dead-letters")), []);
         let mut answers = Answers::new();
         for record in read_committed(&bootstrap, &self.topic("forecasts")) {
-            let value: serde_json::Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+            let value: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
             let next = value["targets"]["kw"]["yhat"][0].as_f64().unwrap();
-            answers.entry(source(&record)).or_default().push(next);
+            answers.entry(record.source()).or_default().push(next);
         }
         answers
     }
@@ -171,18 +172,9 @@ impl Case {
     }
 }
 
-fn source(record: &Record) -> (i32, i64) {
-    let number = |name: &str| -> i64 {
-        let found =
-            record.headers.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.as_deref());
-        std::str::from_utf8(found.unwrap_or_else(|| panic!("no header {name}"))).unwrap().parse().unwrap()
-    };
-    (number("tidecast-source-partition") as i32, number("tidecast-source-offset"))
-}
-
-/// A metric's value at `http`; 0 before it is there.
-pub fn metric(http: &str, series: &str) -> f64 {
-    let (_, page) = get(http, "/metrics").expect("the admin server answers");
-    let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.map_or(0.0, |value| value.trim().parse().unwrap())
+/// The newest event of this partition.
+pub fn by_partition(events: &[Value], partition: i32) -> &Value {
+    let ending = format!("[{partition}]");
+    let is_its = |event: &&Value| event["shard"].as_str().is_some_and(|shard| shard.ends_with(&ending));
+    events.iter().rfind(is_its).unwrap_or_else(|| panic!("none of partition {partition} in {events:?}"))
 }

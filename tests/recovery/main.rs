@@ -3,7 +3,6 @@
 
 mod case;
 mod lateness;
-mod log;
 mod outages;
 mod shelf;
 mod starts;

@@ -1,7 +1,7 @@
 //! What a daemon finds when it starts: a log, a group and a store that others have been at.
 
-use super::case::{Case, PARTITIONS, metric};
-use super::log::{LIMIT, by_partition, events, wait_for};
+use super::case::{Case, LIMIT, PARTITIONS, by_partition};
+use super::support::daemon::metric;
 
 /// A daemon that was killed is back at once under its own name.
 const STABLE: &str = "instance = \"0\"\nproperties = { \"session.timeout.ms\" = \"6000\" }";
@@ -28,7 +28,7 @@ fn readings_held_back_are_answered_after_a_kill_without_a_snapshot() {
         assert!(!answered.contains_key(&(0, end - 1)), "the last ones are held back");
         daemon.kill9();
         daemon = case.daemon().0;
-        for restored in wait_for(&mut daemon, "restored", ALL) {
+        for restored in daemon.wait_for_events("restored", ALL, LIMIT) {
             assert_eq!(restored["snapshot"], "none");
             assert!(restored["from"].as_i64() < restored["committed"].as_i64(), "{restored}");
         }
@@ -71,7 +71,7 @@ fn lateness_changes(name: &'static str, sections: &'static str) {
             case.produce(hours)
         }
         case.wait_committed(&mut daemon, end);
-        assert_eq!(events(&daemon, "snapshot_passed_over"), [serde_json::Value::Null; 0]);
+        assert_eq!(daemon.events("snapshot_passed_over"), [serde_json::Value::Null; 0]);
         daemon.kill9();
     }
     let mut daemon = case.daemon_with_lines("lateness = \"2h\"");
@@ -98,12 +98,12 @@ fn a_group_that_is_set_back_is_answered_again_from_there_and_nothing_else() {
         case.produce(hours);
         case.wait_committed(&mut daemon, end);
         assert_eq!(daemon.terminate(LIMIT), 0, "{}", daemon.log());
-        assert_eq!(events(&daemon, "snapshot_taken").len(), ALL);
+        assert_eq!(daemon.events("snapshot_taken").len(), ALL);
     }
     // Between the snapshots, before the first of them, and not at all.
     case.set_group(&[(0, 60), (1, 20)]);
     let (mut daemon, http) = case.daemon();
-    let restored = wait_for(&mut daemon, "restored", ALL);
+    let restored = daemon.wait_for_events("restored", ALL, LIMIT);
     let of = |partition| {
         let event = by_partition(&restored, partition);
         let snapshot = event["snapshot"].as_str().unwrap().to_owned();
@@ -113,11 +113,11 @@ fn a_group_that_is_set_back_is_answered_again_from_there_and_nothing_else() {
     assert!(snapshot.ends_with("-00000000000000000040") && (from, committed) == (40, 60), "{restored:?}");
     assert_eq!(of(1), ("none".to_owned(), 0, 20));
     assert_eq!((of(2).1, of(2).2), (80, 80));
-    let moved = events(&daemon, "offset_moved");
+    let moved = daemon.events("offset_moved");
     assert_eq!((moved.len(), &by_partition(&moved, 0)["committed"]), (2, &60.into()), "{moved:?}");
     let counted = "tidecast_log_resets_total{reason=\"moved\",stream=\"setback\"}";
-    assert_eq!(metric(&http, counted), 2.0);
-    let passed = events(&daemon, "snapshot_passed_over");
+    assert_eq!(metric(&http, counted), Some(2.0));
+    let passed = daemon.events("snapshot_passed_over");
     assert_eq!(passed.len(), 3, "one ahead of partition 0, two of partition 1: {passed:?}");
     case.produce(40..50);
     case.wait_committed(&mut daemon, 100);
@@ -146,18 +146,18 @@ fn readings_that_retention_took_are_counted_and_the_shard_goes_on_from_its_snaps
     case.delete_before(&[(0, 60), (1, 30)]);
     let (mut daemon, http) = case.daemon();
     case.wait_committed(&mut daemon, 80);
-    let restored = wait_for(&mut daemon, "restored", ALL);
+    let restored = daemon.wait_for_events("restored", ALL, LIMIT);
     for (partition, from) in [(0, 60), (1, 40), (2, 40)] {
         let event = by_partition(&restored, partition);
         assert!(event["snapshot"].as_str().unwrap().ends_with("-00000000000000000040"), "{event}");
         assert_eq!((&event["from"], &event["committed"]), (&from.into(), &from.into()), "{event}");
         assert_eq!(event["series"], 2);
     }
-    let cut = events(&daemon, "log_was_cut");
+    let cut = daemon.events("log_was_cut");
     assert_eq!(cut.len(), 1, "{cut:?}");
     assert_eq!((&cut[0]["committed"], &cut[0]["low"]), (&40.into(), &60.into()));
     let counted = "tidecast_readings_discarded_total{reason=\"retention\",stream=\"retention\"}";
-    assert_eq!(metric(&http, counted), 20.0);
+    assert_eq!(metric(&http, counted), Some(20.0));
     case.assert_answered(80, |partition, offset| usize::from(partition != 0 || !(40..60).contains(&offset)));
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
@@ -178,9 +178,9 @@ fn readings_that_retention_took_from_a_running_daemon_are_counted_too() {
     case.wait_committed(&mut daemon, 80);
     case.assert_answered(80, |partition, offset| usize::from(partition != 0 || !(40..60).contains(&offset)));
     let counted = "tidecast_readings_discarded_total{reason=\"retention\",stream=\"overtaken\"}";
-    wait_for(&mut daemon, "log_was_cut", 1);
-    assert_eq!(metric(&http, counted), 20.0);
-    assert_eq!(events(&daemon, "log_was_cut").len(), 1);
+    daemon.wait_for_events("log_was_cut", 1, LIMIT);
+    assert_eq!(metric(&http, counted), Some(20.0));
+    assert_eq!(daemon.events("log_was_cut").len(), 1);
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
 
@@ -195,7 +195,7 @@ fn a_daemon_that_was_asked_to_stop_replays_nothing_when_it_starts_again() {
     assert_eq!(daemon.terminate(LIMIT), 0, "{}", daemon.log());
     let committed = case.committed();
     let (mut daemon, _) = case.daemon();
-    let restored = wait_for(&mut daemon, "restored", ALL);
+    let restored = daemon.wait_for_events("restored", ALL, LIMIT);
     for partition in 0..PARTITIONS {
         let event = by_partition(&restored, partition);
         let offset = committed[partition as usize];

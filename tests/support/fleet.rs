@@ -139,7 +139,7 @@ impl Site {
         let mut counts = [0, 0];
         for (count, kind) in counts.iter_mut().zip(["forecasts", "dead-letters"]) {
             for record in read_committed(&self.bootstrap, &self.topic(&format!("{prefix}{kind}"))) {
-                *answers.entry(origin(&record)).or_default() += 1;
+                *answers.entry(record.source()).or_default() += 1;
                 *count += 1;
             }
         }
@@ -231,17 +231,6 @@ impl Audit {
             && self.doubled.is_empty()
             && self.readings == self.forecasts + self.dead_letters
     }
-}
-
-/// Where a forecast or a dead letter comes from.
-pub fn origin(record: &Record) -> (i32, i64) {
-    let number = |name: &str| -> i64 {
-        let found = record.headers.iter().find(|(key, _)| key == name);
-        let value =
-            found.and_then(|(_, value)| value.as_deref()).unwrap_or_else(|| panic!("no header {name}"));
-        std::str::from_utf8(value).unwrap().parse().unwrap()
-    };
-    (number("tidecast-source-partition") as i32, number("tidecast-source-offset"))
 }
 
 /// The number that the producer gave a record; bad ones have one too.

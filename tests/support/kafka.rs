@@ -1,4 +1,4 @@
-//! A real Kafka broker of one's own, and a few verbs on topics.
+//! A real Kafka broker for one test or for all tests of a process, and a few operations on topics.
 //!
 //! The jars are in `target/kafka/libs`; `tests/run` puts them there.
 
@@ -245,6 +245,23 @@ pub struct Record {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    /// A header's text; `None` where the record has no such header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(key, _)| key == name)?;
+        Some(std::str::from_utf8(value.as_deref()?).expect("a text"))
+    }
+
+    /// The partition and offset of the record that this forecast or dead letter answers.
+    pub fn source(&self) -> (i32, i64) {
+        let number = |name: &str| -> i64 {
+            let text = self.header(name).unwrap_or_else(|| panic!("no header {name}"));
+            text.parse().expect("a number")
+        };
+        (number("tidecast-source-partition") as i32, number("tidecast-source-offset"))
+    }
 }
 
 /// A client's config that reconnects to a restarted broker at once.
