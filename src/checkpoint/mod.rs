@@ -7,6 +7,8 @@
 //! allocate more than its limits. Never reads a clock, never deletes what a newer owner of the shard has
 //! written.
 
+#![forbid(unsafe_code)]
+
 mod bundles;
 mod error;
 mod manifest;

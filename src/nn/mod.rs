@@ -15,6 +15,8 @@
 //! bundle     weights, moments and metadata ↔ bytes
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod arena;
 mod blueprint;
 pub mod bundle;

@@ -6,6 +6,8 @@
 //! publishing never waits for a reader longer than a copy takes and that what is kept is bounded.
 //! Never knows Kafka, HTTP or a network: those above it fill in plain values.
 
+#![forbid(unsafe_code)]
+
 mod board;
 pub mod catalogue;
 mod client;

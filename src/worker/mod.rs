@@ -5,6 +5,8 @@
 //! rebalance can never race. Two threads beside each wait for the store in its place: one brings shards
 //! back, one writes their snapshots. Promises that a snapshot is cut only where the group's offset stands.
 
+#![forbid(unsafe_code)]
+
 mod archive;
 mod dead_letter;
 mod loader;
