@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod champions;
 mod comparison;
 mod discards;
 mod forecasts;

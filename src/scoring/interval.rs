@@ -51,14 +51,14 @@ pub struct Intervals {
     by_phase: Vec<f32>,
     counts: Vec<u16>,
     /// `[slots, targets, horizon]`
-    by_lead: Vec<Lead>,
+    by_lead: Vec<LeadState>,
     /// `[slots, targets, horizon, levels]`
     multipliers: Vec<f32>,
 }
 
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-struct Lead {
+struct LeadState {
     /// Mean absolute error at this lead, all phases.
     error: f32,
     /// Recent errors over the scale that they were given.
@@ -252,7 +252,7 @@ impl Intervals {
     }
 }
 
-const UNSEEN: Lead = Lead { error: 0.0, recent: 1.0, before: [0.0; 2], count: 0 };
+const UNSEEN: LeadState = LeadState { error: 0.0, recent: 1.0, before: [0.0; 2], count: 0 };
 
 impl Rows for Intervals {
     fn grow(&mut self, slots: usize) {
@@ -297,7 +297,7 @@ impl Rows for Intervals {
     fn memory(&self) -> usize {
         self.by_phase.capacity() * size_of::<f32>()
             + self.counts.capacity() * size_of::<u16>()
-            + self.by_lead.capacity() * size_of::<Lead>()
+            + self.by_lead.capacity() * size_of::<LeadState>()
             + self.multipliers.capacity() * size_of::<f32>()
     }
 }
@@ -319,7 +319,7 @@ mod tests {
             let mut bounds = [0.0; 2];
             let scale = intervals.quantiles(0, 0, 0, 1, 0.0, 1.0, &mut bounds);
             let value = if step < 10_000 { 0.0 } else { rng.random_range(-1.0..1.0f32) };
-            intervals.update(0, 0, 0, 1, Actual::whole(value), 0.0, scale, &bounds);
+            intervals.update(0, 0, 0, 1, Actual::accepted(value), 0.0, scale, &bounds);
             widest = bounds.iter().fold(widest, |w, b| w.max(b.abs()));
         }
         assert!(widest < 6.0, "{widest}");
@@ -344,7 +344,7 @@ mod tests {
                 n += 1.0;
                 bounds.iter().enumerate().for_each(|(l, b)| below[l] += f64::from(u8::from(value <= *b)));
             }
-            intervals.update(0, 0, phase, 1, Actual::whole(value), 0.0, scale, &bounds);
+            intervals.update(0, 0, phase, 1, Actual::accepted(value), 0.0, scale, &bounds);
         }
         for (l, want) in [(0, 0.1), (2, 0.9), (3, 0.975)] {
             let got = below[l] / n;

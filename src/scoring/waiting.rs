@@ -11,7 +11,7 @@ const LARGEST: f32 = 65_504.0;
 /// What is said at lead `l` waits `l` steps, so each lead has a ring of its own length and nothing
 /// stands empty: `Σ leads` entries. What matures at a step and what is said at it share their places.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct ForecastLedger {
     targets: usize,
     lanes: usize,
     leads: Vec<usize>,
@@ -30,7 +30,7 @@ pub struct Waiting {
     values: Vec<f32>,
 }
 
-impl Waiting {
+impl ForecastLedger {
     /// `leads` are ascending, from 1 on.
     pub fn new(targets: usize, lanes: usize, leads: &[usize]) -> Self {
         let starts = starts_of(leads).collect();
@@ -156,7 +156,7 @@ impl Waiting {
     }
 }
 
-impl Waiting {
+impl ForecastLedger {
     /// Takes over what waits of other lanes at the same targets and leads: `from` is where each stood
     /// there; of one that did not, nothing waits. `[lanes]`
     pub fn inherit(&mut self, other: Self, from: &[Option<usize>]) {
@@ -176,7 +176,7 @@ fn starts_of(leads: &[usize]) -> impl Iterator<Item = usize> {
     leads.iter().scan(0, |sum, lead| Some(std::mem::replace(sum, *sum + lead)))
 }
 
-impl Rows for Waiting {
+impl Rows for ForecastLedger {
     fn grow(&mut self, slots: usize) {
         let rows = slots * self.targets;
         self.said.resize(rows * self.entries * self.lanes, half::f16::NAN.to_bits());
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn what_was_said_matures_at_its_target_once() {
         let leads = [1, 2, 4, 5];
-        let mut waiting = Waiting::new(2, 3, &leads);
+        let mut waiting = ForecastLedger::new(2, 3, &leads);
         waiting.grow(2);
         let value =
             |origin: u64, lead: usize, lane: usize| 1e6 + (origin as f32) + 0.25 * (lead + 8 * lane) as f32;
@@ -241,7 +241,7 @@ mod tests {
         assert!(out.iter().all(|v| v.is_nan()));
         let mut row = Vec::new();
         waiting.save(1, &mut row);
-        let mut other = Waiting::new(2, 3, &leads);
+        let mut other = ForecastLedger::new(2, 3, &leads);
         other.grow(1);
         other.load(0, &mut Take::new(&row)).unwrap();
         let mut back = [0.0; 12];
@@ -253,7 +253,7 @@ mod tests {
         assert!(back.iter().all(|v| v.is_nan()));
 
         // One lane goes, one comes, and they change places.
-        let mut changed = Waiting::new(2, 3, &leads);
+        let mut changed = ForecastLedger::new(2, 3, &leads);
         changed.inherit(waiting, &[Some(2), None, Some(0)]);
         changed.matured(1, 1, 40, &mut back);
         let [back, out] = [back, out].map(|all| all.map(f32::to_bits));

@@ -8,7 +8,7 @@ use crate::kafka::{self, Tail};
 use crate::models::BackgroundThread;
 use crate::models::Models;
 use crate::nn;
-use crate::series::Holdings;
+use crate::series::ReorderHistory;
 use crate::telemetry::{Violations, events};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -35,7 +35,7 @@ pub(crate) struct Wanted {
     /// The group has committed nothing of it, and it isn't known why.
     pub is_unread: bool,
     /// How readings were held back, as far as it is known.
-    pub holdings: Holdings,
+    pub holdings: ReorderHistory,
 }
 
 /// A shard that is back.
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
     use crate::config::from_toml;
     use crate::domain::Partition;
-    use crate::series::Holding;
+    use crate::series::ReorderSettings;
 
     /// What a worker's loader has, over a store in a folder, and a partition of which nothing is committed.
     fn shard_loader(folder: &std::path::Path) -> (ShardLoader, Wanted) {
@@ -247,7 +247,12 @@ mod tests {
             low: Offset(0),
             is_unread: false,
             committed: Offset(0),
-            holdings: Holdings::of("", &config.streams[0].name, Offset(0), Holding::of(&config.streams[0])),
+            holdings: ReorderHistory::of(
+                "",
+                &config.streams[0].name,
+                Offset(0),
+                ReorderSettings::of(&config.streams[0]),
+            ),
         };
         (ShardLoader { kafka: config.kafka, store, settings: config.snapshots, models, stop }, wanted)
     }

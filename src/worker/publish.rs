@@ -2,7 +2,7 @@ use super::now;
 use super::owned::Owned;
 use crate::domain::{Degraded, Forecast, Grid, Level, ModelVersion, StreamName};
 use crate::kafka::Link;
-use crate::scoring::Summary;
+use crate::scoring::ScoreSummary;
 use crate::series::Slot;
 use crate::telemetry::{
     Accuracy, Board, ExpertScore, Scores, ShardState, ShardStatus, Showcase, ShownForecast, ShownTarget,
@@ -25,7 +25,7 @@ pub(crate) struct Publisher {
     next: Instant,
     /// Of all streams: one whose last shard has gone may have something left to tell.
     streams: Vec<StreamMetrics>,
-    recent: BTreeMap<StreamName, Summary>,
+    recent: BTreeMap<StreamName, ScoreSummary>,
 }
 
 impl Publisher {
@@ -91,7 +91,7 @@ impl Publisher {
 }
 
 /// Recent errors, skill over the seasonal naive and coverage, into the metrics.
-fn accuracy(summary: &Summary, metrics: &StreamMetrics) {
+fn accuracy(summary: &ScoreSummary, metrics: &StreamMetrics) {
     let named = |name: &str| summary.names().iter().position(|n| *n == name);
     let reference = named("seasonal").or(named("last")).expect("the last value is always one");
     for bucket in 0..summary.buckets().len() {
@@ -108,7 +108,7 @@ fn accuracy(summary: &Summary, metrics: &StreamMetrics) {
     }
 }
 
-fn scores(summary: &Summary) -> Scores {
+fn scores(summary: &ScoreSummary) -> Scores {
     let experts = summary
         .names()
         .iter()

@@ -8,7 +8,7 @@ use super::turn::Joined;
 use crate::config::Stream;
 use crate::domain::{Offset, Partition, TopicId, TopicPartition};
 use crate::kafka::{Event, Topic};
-use crate::series::{Holding, Holdings};
+use crate::series::{ReorderHistory, ReorderSettings};
 use crate::telemetry::{Discard, ShardMetrics, ShardState, ShardStatus, events};
 use crate::training::{Clock, Due};
 use std::sync::Arc;
@@ -124,7 +124,8 @@ impl Joined {
             for stream in streams {
                 self.tickets += 1;
                 let (low, committed, topic_id, is_unread) = (*low, *committed, *topic_id, *is_unread);
-                let holdings = Holdings::of(note, &stream.name, committed, Holding::of(&stream));
+                let holdings =
+                    ReorderHistory::of(note, &stream.name, committed, ReorderSettings::of(&stream));
                 holdings.note(&stream.name, &mut noted);
                 let (ticket, at) = (self.tickets, at.clone());
                 missing.push((ticket, self.worker.metrics.stream(&stream.name).shard(&at)));

@@ -10,7 +10,7 @@ use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, Topi
 use crate::engine::{Offered, Shard};
 use crate::kafka::{self, Link, Polled};
 use crate::models::Standing;
-use crate::series::{Holding, Slot};
+use crate::series::{ReorderSettings, Slot};
 use crate::telemetry::{Discard, ShardMetrics, ShardState, StreamMetrics, events};
 use accounts::note_violations;
 use std::collections::VecDeque;
@@ -49,7 +49,7 @@ pub(crate) struct Owned {
     /// The end of what has come; within one log offsets only grow.
     reached: Offset,
     /// How readings are held back from records on that are still to come.
-    holdings: VecDeque<(Offset, Holding)>,
+    holdings: VecDeque<(Offset, ReorderSettings)>,
     taken_at: Instant,
     decoder: Decoder,
     encoder: Encoder,

@@ -1,12 +1,12 @@
 //! One reading of one target: what it makes arrive is learnt from, states move, and it is forecast from.
 
-use super::Observation;
-use super::covariance::Gain;
-use super::holt::Place;
-use super::plan::{Base, Block, Feature, Plan};
-use super::pool::{BLOCKS, Head, Work};
-use super::table::Row;
-use super::weights::{GAIN_UNIT, LearnAndForecast, Round};
+use super::super::Observation;
+use super::super::covariance::Gain;
+use super::super::holt_winters::TimeIndex;
+use super::super::table::Row;
+use super::super::weights::{GAIN_UNIT, LearnAndForecast, Round};
+use super::plan::{Baseline, Feature, LinearPlan, RlsBlock};
+use super::state::{BLOCKS_MAX, LinearState, Scratch};
 use crate::domain::seasonal_age;
 use crate::simd::Isa;
 
@@ -28,7 +28,7 @@ const SPREAD_LEAST: f32 = 1e-15;
 /// The value `age` steps before step `now`; before the start it is that of a season later, and of the
 /// first step.
 #[inline(always)]
-fn value_at(ring: &[f32], place: usize, now: u64, season: Option<usize>, mut age: usize) -> f32 {
+fn value_at(ring: &[f32], newest: usize, now: u64, season: Option<usize>, mut age: usize) -> f32 {
     if age as u64 > now {
         if let Some(m) = season {
             while age as u64 > now && age > m {
@@ -37,20 +37,20 @@ fn value_at(ring: &[f32], place: usize, now: u64, season: Option<usize>, mut age
         }
         age = age.min(now as usize);
     }
-    ring[if age <= place { place - age } else { place + ring.len() - age }]
+    ring[if age <= newest { newest - age } else { newest + ring.len() - age }]
 }
 
 /// One reading of one target.
-pub(super) struct Turn<'a> {
-    pub plan: &'a Plan,
+pub(super) struct SeriesStep<'a> {
+    pub plan: &'a LinearPlan,
     pub isa: Isa,
-    pub work: &'a mut Work,
+    pub work: &'a mut Scratch,
     /// What a young series starts from.
     pub pooled: Option<&'a [f32]>,
-    pub row: Row<'a, Head>,
+    pub row: Row<'a, LinearState>,
 }
 
-impl Turn<'_> {
+impl SeriesStep<'_> {
     pub fn step(&mut self, reading: &Observation<'_>, out: &mut [f32]) {
         let ring = self.plan.ring;
         let now = self.row.head.steps;
@@ -62,15 +62,15 @@ impl Turn<'_> {
             self.row.floats[if at == 0 { ring - 1 } else { at - 1 }]
         };
         self.row.floats[at] = value;
-        let place = Place { steps: now, clock: reading.clock, readings: self.row.head.readings };
+        let time = TimeIndex { steps: now, clock: reading.clock, readings: self.row.head.readings };
         if observed {
-            self.fill_arrived(at, place, value);
+            self.fill_arrived(at, time, value);
         }
-        self.move_states(place, value, observed);
+        self.move_states(time, value, observed);
         self.begin_or_refit(now);
-        self.fill_bases(at, place, value);
-        self.forecast_plainly(value, place, out);
-        self.fill_features(at, place, value, reading.extras);
+        self.fill_bases(at, time, value);
+        self.forecast_plainly(value, time, out);
+        self.fill_features(at, time, value, reading.extras);
         self.forecast_blocks(now, observed, out);
         let range = &self.row.head.range;
         out.iter_mut().for_each(|f| *f = range.clamp(*f));
@@ -78,13 +78,13 @@ impl Turn<'_> {
     }
 
     /// The reading less what each base said of it at each learnt lead.
-    fn fill_arrived(&mut self, at: usize, place: Place, value: f32) {
+    fn fill_arrived(&mut self, at: usize, time: TimeIndex, value: f32) {
         let plan = self.plan;
         let leads = plan.leads.learnt();
         let n = leads.len();
         let floats = &*self.row.floats;
         let ring = &floats[..plan.ring];
-        let steps = place.steps;
+        let steps = time.steps;
         let waiting = leads.partition_point(|lead| *lead as u64 <= steps);
         let leads = &leads[..waiting];
         let (last, rest) = self.work.arrived.split_at_mut(n);
@@ -95,33 +95,33 @@ impl Turn<'_> {
         }
         if let Some(m) = plan.season {
             let values = &floats[plan.profile_floats[0]..];
-            let said = plan.profiles[0].said(values, &self.row.counts[plan.profile_counts[0]..], place.clock);
+            let said = plan.profiles[0].said(values, &self.row.counts[plan.profile_counts[0]..], time.clock);
             for (i, &lead) in leads.iter().enumerate() {
                 let age = if lead <= m { m } else { lead + seasonal_age(m, lead) };
                 seasonal[i] = value - value_at(ring, at, steps, Some(m), age);
                 profile[i] = value - said(lead).unwrap_or(last[i]);
             }
         }
-        let said = plan.holts[1].said(&floats[plan.holt_floats[1]..], place);
+        let said = plan.holts[1].said(&floats[plan.holt_floats[1]..], time);
         for (i, lead) in leads.iter().enumerate() {
             holt[i] = value - said(*lead, plan.carries[lead - 1]);
             last[i] = value - last[i];
         }
     }
 
-    fn move_states(&mut self, place: Place, value: f32, observed: bool) {
+    fn move_states(&mut self, time: TimeIndex, value: f32, observed: bool) {
         let plan = self.plan;
         let (floats, counts, head) = (&mut *self.row.floats, &mut *self.row.counts, &mut *self.row.head);
         for (k, holt) in plan.holts.iter().enumerate() {
             let (row, seen) = (&mut floats[plan.holt_floats[k]..], &mut counts[plan.holt_counts[k]..]);
-            holt.update(row, seen, place, observed.then_some(value));
+            holt.update(row, seen, time, observed.then_some(value));
         }
         if !observed {
             return;
         }
         for (k, profile) in plan.profiles.iter().enumerate() {
             let row = &mut floats[plan.profile_floats[k]..];
-            profile.update(row, &mut counts[plan.profile_counts[k]..], place.clock, value);
+            profile.update(row, &mut counts[plan.profile_counts[k]..], time.clock, value);
         }
         let young = 1.0 / (head.readings as f32 + 1.0);
         for (mean, rate) in head.means.iter_mut().zip(plan.mean_rates) {
@@ -141,7 +141,7 @@ impl Turn<'_> {
         }
         if head.unit == 0.0 {
             head.unit = deviation;
-            head.since = [now; BLOCKS];
+            head.since = [now; BLOCKS_MAX];
             self.start_from_pooled();
             return;
         }
@@ -203,7 +203,7 @@ impl Turn<'_> {
         self.refit(b, now, 1.0);
     }
 
-    fn fill_bases(&mut self, at: usize, place: Place, value: f32) {
+    fn fill_bases(&mut self, at: usize, time: TimeIndex, value: f32) {
         let plan = self.plan;
         let horizon = plan.leads.horizon();
         let floats = &*self.row.floats;
@@ -215,17 +215,17 @@ impl Turn<'_> {
             let ring = &floats[..plan.ring];
             for (i, point) in seasonal.iter_mut().enumerate() {
                 let age = if i < m { m - 1 - i } else { seasonal_age(m, i + 1) };
-                *point = value_at(ring, at, place.steps, Some(m), age);
+                *point = value_at(ring, at, time.steps, Some(m), age);
             }
             let values = &floats[plan.profile_floats[0]..];
             let counts = &self.row.counts[plan.profile_counts[0]..];
-            plan.profiles[0].fill(values, counts, place.clock, value, profile);
+            plan.profiles[0].fill(values, counts, time.clock, value, profile);
         }
-        plan.holts[1].fill(&floats[plan.holt_floats[1]..], place, &plan.carries, holt);
+        plan.holts[1].fill(&floats[plan.holt_floats[1]..], time, &plan.carries, holt);
     }
 
     /// The experts that are no block.
-    fn forecast_plainly(&mut self, value: f32, place: Place, out: &mut [f32]) {
+    fn forecast_plainly(&mut self, value: f32, time: TimeIndex, out: &mut [f32]) {
         let plan = self.plan;
         let horizon = plan.leads.horizon();
         let (last, rest) = out.split_at_mut(horizon);
@@ -234,17 +234,17 @@ impl Turn<'_> {
             return;
         }
         let (seasonal, rest) = rest.split_at_mut(horizon);
-        seasonal.copy_from_slice(&self.work.bases[Base::Seasonal as usize * horizon..][..horizon]);
+        seasonal.copy_from_slice(&self.work.bases[Baseline::Seasonal as usize * horizon..][..horizon]);
         if !plan.profile_speaks() {
             return;
         }
         let k = plan.profiles.len() - 1;
         let values = &self.row.floats[plan.profile_floats[k]..];
         let counts = &self.row.counts[plan.profile_counts[k]..];
-        plan.profiles[k].fill(values, counts, place.clock, value, &mut rest[..horizon]);
+        plan.profiles[k].fill(values, counts, time.clock, value, &mut rest[..horizon]);
     }
 
-    fn fill_features(&mut self, at: usize, place: Place, value: f32, extras: &[f32]) {
+    fn fill_features(&mut self, at: usize, time: TimeIndex, value: f32, extras: &[f32]) {
         let plan = self.plan;
         assert_eq!(extras.len(), plan.extras);
         let unit = self.row.head.unit;
@@ -254,7 +254,7 @@ impl Turn<'_> {
         let (floats, counts, head) = (&*self.row.floats, &*self.row.counts, &*self.row.head);
         let ring = &floats[..plan.ring];
         let per_unit = 1.0 / unit;
-        let back = |age: usize| value_at(ring, at, place.steps, plan.season, age);
+        let back = |age: usize| value_at(ring, at, time.steps, plan.season, age);
         let (x, rest) = self.work.x.split_at_mut(plan.features.len());
         for (x, feature) in x.iter_mut().zip(&plan.features) {
             let difference = match *feature {
@@ -265,11 +265,11 @@ impl Turn<'_> {
                 Feature::Profile(k, lead) => {
                     let (values, seen) =
                         (&floats[plan.profile_floats[k]..], &counts[plan.profile_counts[k]..]);
-                    plan.profiles[k].forecast(values, seen, place.clock, lead, value) - value
+                    plan.profiles[k].forecast(values, seen, time.clock, lead, value) - value
                 }
                 Feature::Holt(k, lead) => {
                     let row = &floats[plan.holt_floats[k]..];
-                    plan.holts[k].forecast(row, place, lead, plan.holt_carries[k][usize::from(lead > 1)])
+                    plan.holts[k].forecast(row, time, lead, plan.holt_carries[k][usize::from(lead > 1)])
                         - value
                 }
             };
@@ -362,12 +362,12 @@ impl Turn<'_> {
     }
 }
 
-impl Row<'_, Head> {
+impl Row<'_, LinearState> {
     /// Takes the features of now into a block's covariance, and gives the gain as it is kept.
     fn move_covariance(
         &mut self,
         isa: Isa,
-        block: &Block,
+        block: &RlsBlock,
         b: usize,
         x: &[f32],
         k: &mut [f32],

@@ -17,7 +17,7 @@ const PAUSE_AT_FIRST: u8 = 4 * PARTS;
 /// The longest pause that is believed, in readings. A slower series counts as silent for a part of its pauses.
 /// Else the fast series of a partition would wait for it.
 const PAUSE_MOST: u8 = 12;
-/// A time is given up when each series has had so many readings and it was not agreed on again.
+/// A time is given up when each series has had so many readings and it was not partition_time on again.
 const ROUNDS: u64 = 8;
 
 /// No time.
@@ -36,18 +36,18 @@ pub(super) enum Stamp {
 
 /// The time of a partition by the last readings of its series.
 ///
-/// A time is agreed on when 2 of 2, 2 of 3, or more than a quarter of 4 or more series have reached it. Only
+/// A time is partition_time on when 2 of 2, 2 of 3, or more than a quarter of 4 or more series have reached it. Only
 /// series that were heard lately count. A series that has fallen silent has no voice, so the last one that
 /// still speaks moves the time alone. A series that lies far behind its records has no voice either while
 /// there is one whose record bears it out.
 ///
 /// The time moves forward. There are two exceptions: a time gives way to one that more series agree on, and a
-/// time that nobody has agreed on for long is given up. So a wrong time passes.
+/// time that nobody has partition_time on for long is given up. So a wrong time passes.
 ///
 /// It depends on the readings of the last rounds alone, whatever the batches. A reading costs the same
 /// however many series there are.
 #[derive(Debug)]
-pub(super) struct AgreedTime {
+pub(super) struct PartitionTime {
     /// How many series have a voice.
     voices: usize,
     /// Hashes of their names.
@@ -65,14 +65,14 @@ pub(super) struct AgreedTime {
     /// How often one has spoken since another did. `[speaker, other]`
     since: [[u8; VOICES]; VOICES],
     time: Option<EventTime>,
-    /// How many voices there were when it was agreed on.
+    /// How many voices there were when it was partition_time on.
     quorum: usize,
     /// Readings since then.
     unconfirmed: u64,
     readings: u64,
 }
 
-impl Default for AgreedTime {
+impl Default for PartitionTime {
     fn default() -> Self {
         Self {
             voices: 0,
@@ -91,18 +91,18 @@ impl Default for AgreedTime {
     }
 }
 
-impl AgreedTime {
+impl PartitionTime {
     pub fn get(&self) -> Option<EventTime> {
         self.time
     }
 
-    /// How many series agreed on it.
+    /// How many series partition_time on it.
     pub fn quorum(&self) -> usize {
         self.quorum
     }
 
     /// A series has a reading of this time.
-    pub fn hear(&mut self, series: &str, time: EventTime, stamp: Stamp) {
+    pub fn observe(&mut self, series: &str, time: EventTime, stamp: Stamp) {
         let name = xxh3_64(series.as_bytes());
         let at = self.place_of(name).unwrap_or_else(|| self.welcome(name));
         let bit = |of, mask: u32| mask & !(1 << at) | u32::from(stamp == of) << at;
@@ -113,7 +113,7 @@ impl AgreedTime {
     }
 
     /// A series has a reading whose time is wrong: it is alive, and stays at the time of its last one.
-    pub fn hear_no_time(&mut self, series: &str) {
+    pub fn keep_alive(&mut self, series: &str) {
         let at = self.place_of(xxh3_64(series.as_bytes()));
         if let Some(at) = at.filter(|at| self.times[*at] != NONE) {
             self.listen(at, self.times[at]);
@@ -133,7 +133,7 @@ impl AgreedTime {
         times
     }
 
-    /// Moves the time to what is agreed on now.
+    /// Moves the time to what is partition_time on now.
     fn agree(&mut self) {
         let times = self.counted();
         let now = self.time.map_or(NONE, EventTime::as_micros);
@@ -156,13 +156,13 @@ impl AgreedTime {
             passed = speaking;
         }
         // On, from there or from the beginning, to the time that fewer have passed.
-        let mut agreed = if is_confirmed { now } else { NONE };
+        let mut reached_time = if is_confirmed { now } else { NONE };
         while passed >= rank {
-            let later = times.iter().filter(|time| **time > agreed);
-            agreed = later.copied().min().expect("so many have passed it");
-            passed = times.iter().filter(|time| **time > agreed).count();
+            let later = times.iter().filter(|time| **time > reached_time);
+            reached_time = later.copied().min().expect("so many have passed it");
+            passed = times.iter().filter(|time| **time > reached_time).count();
         }
-        self.time = EventTime::from_micros(agreed).ok();
+        self.time = EventTime::from_micros(reached_time).ok();
     }
 
     /// Notes who spoke, and who has fallen silent meanwhile.
@@ -239,7 +239,7 @@ impl AgreedTime {
         let is_sane = n <= VOICES && quorum <= n && loaded.readings <= i64::MAX as u64;
         let is_none = loaded.time.is_none();
         if !is_sane || is_none != (n == 0) || is_none != (quorum == 0) {
-            return Err(Damaged("a time that its series can't have agreed on"));
+            return Err(Damaged("a time that its series can't have partition_time on"));
         }
         (loaded.voices, loaded.quorum) = (n, quorum);
         for at in 0..n {
@@ -266,139 +266,152 @@ mod tests {
         EventTime::from_micros(seconds * 1_000_000).unwrap()
     }
 
-    fn seconds(agreed: &AgreedTime) -> i64 {
-        agreed.get().unwrap().as_micros() / 1_000_000
+    fn seconds(partition_time: &PartitionTime) -> i64 {
+        partition_time.get().unwrap().as_micros() / 1_000_000
     }
 
     /// One that has heard these series at each of these times.
-    fn after(series: &[&str], times: std::ops::Range<i64>) -> AgreedTime {
-        let mut agreed = AgreedTime::default();
+    fn after(series: &[&str], times: std::ops::Range<i64>) -> PartitionTime {
+        let mut partition_time = PartitionTime::default();
         for time in times {
-            series.iter().for_each(|name| agreed.hear(name, at(time), Stamp::Alone));
+            series.iter().for_each(|name| partition_time.observe(name, at(time), Stamp::Alone));
         }
-        agreed
+        partition_time
     }
 
     const FOUR: [&str; 4] = ["a", "b", "c", "d"];
 
     #[test]
     fn one_series_alone_is_its_own_time() {
-        let mut agreed = AgreedTime::default();
+        let mut partition_time = PartitionTime::default();
         for time in [5, 7, 6, 1_000, 999] {
-            agreed.hear("a", at(time), Stamp::Alone);
+            partition_time.observe("a", at(time), Stamp::Alone);
         }
-        assert_eq!(seconds(&agreed), 1_000);
+        assert_eq!(seconds(&partition_time), 1_000);
     }
 
     #[test]
     fn a_quarter_that_runs_ahead_moves_nothing() {
         // Also if it speaks ten times as often, and from the first reading on.
         for (honest, ahead, often) in [(1, 1, 1), (1, 1, 10), (2, 1, 1), (3, 1, 10), (8, 2, 1), (24, 8, 3)] {
-            let mut agreed = AgreedTime::default();
+            let mut partition_time = PartitionTime::default();
             for time in 0..200 {
                 for voice in 0..often * ahead {
-                    agreed.hear(&format!("ahead {}", voice % ahead), at(90_000 + time), Stamp::Alone);
+                    partition_time.observe(
+                        &format!("ahead {}", voice % ahead),
+                        at(90_000 + time),
+                        Stamp::Alone,
+                    );
                 }
-                (0..honest).for_each(|voice| agreed.hear(&format!("{voice}"), at(time), Stamp::Alone));
-                assert!((time - 1..=time).contains(&seconds(&agreed)), "{honest} {ahead} {often}: {time}");
+                (0..honest)
+                    .for_each(|voice| partition_time.observe(&format!("{voice}"), at(time), Stamp::Alone));
+                assert!(
+                    (time - 1..=time).contains(&seconds(&partition_time)),
+                    "{honest} {ahead} {often}: {time}"
+                );
             }
         }
     }
 
     #[test]
     fn the_last_that_speaks_moves_the_time_alone_and_gives_way_to_those_that_come_back() {
-        let mut agreed = after(&FOUR, 0..50);
+        let mut partition_time = after(&FOUR, 0..50);
         let heard: Vec<i64> = (50..60)
             .map(|time| {
-                agreed.hear("d", at(1_000 + time), Stamp::Alone);
-                seconds(&agreed)
+                partition_time.observe("d", at(1_000 + time), Stamp::Alone);
+                seconds(&partition_time)
             })
             .collect();
         let alone = heard.iter().position(|time| *time > 50).unwrap();
         assert!((3..6).contains(&alone), "{heard:?}");
-        agreed.hear("a", at(60), Stamp::Alone);
-        assert_eq!(seconds(&agreed), 60);
+        partition_time.observe("a", at(60), Stamp::Alone);
+        assert_eq!(seconds(&partition_time), 60);
     }
 
     #[test]
     fn a_time_that_nobody_agrees_on_any_more_is_given_up() {
-        let mut agreed = after(&FOUR, 0..50);
+        let mut partition_time = after(&FOUR, 0..50);
         // Three of four have been ahead once, one after the other.
-        FOUR[..3].iter().for_each(|name| agreed.hear(name, at(90_000), Stamp::Alone));
-        assert_eq!(seconds(&agreed), 90_000);
+        FOUR[..3].iter().for_each(|name| partition_time.observe(name, at(90_000), Stamp::Alone));
+        assert_eq!(seconds(&partition_time), 90_000);
         for time in 50..70 {
-            FOUR.iter().for_each(|name| agreed.hear(name, at(time), Stamp::Alone));
+            FOUR.iter().for_each(|name| partition_time.observe(name, at(time), Stamp::Alone));
         }
-        assert_eq!(seconds(&agreed), 69);
+        assert_eq!(seconds(&partition_time), 69);
     }
 
     #[test]
     fn a_clock_that_has_stopped_is_not_waited_for() {
         for stamp in [Stamp::BorneOut, Stamp::Alone] {
-            let mut agreed = AgreedTime::default();
+            let mut partition_time = PartitionTime::default();
             for time in 10_000..10_050 {
-                agreed.hear("stopped", at(time % 7), Stamp::Behind);
-                agreed.hear("right", at(time), stamp);
+                partition_time.observe("stopped", at(time % 7), Stamp::Behind);
+                partition_time.observe("right", at(time), stamp);
                 // Where no record bears the other out nobody knows which of the two is right.
-                assert_eq!(seconds(&agreed) == time, stamp == Stamp::BorneOut, "{stamp:?}: {time}");
+                assert_eq!(seconds(&partition_time) == time, stamp == Stamp::BorneOut, "{stamp:?}: {time}");
             }
         }
         // Where all of a partition is old it has a time as ever, also after one that was borne out.
-        let mut agreed = AgreedTime::default();
-        agreed.hear("right", at(10_000), Stamp::BorneOut);
+        let mut partition_time = PartitionTime::default();
+        partition_time.observe("right", at(10_000), Stamp::BorneOut);
         for time in 0..100 {
-            FOUR.iter().for_each(|name| agreed.hear(name, at(time), Stamp::Behind));
+            FOUR.iter().for_each(|name| partition_time.observe(name, at(time), Stamp::Behind));
         }
-        assert_eq!(seconds(&agreed), 99);
+        assert_eq!(seconds(&partition_time), 99);
     }
 
     #[test]
     fn a_series_that_says_no_time_is_alive_and_moves_nothing() {
-        let mut agreed = after(&["a", "b"], 0..50);
+        let mut partition_time = after(&["a", "b"], 0..50);
         for _ in 0..50 {
-            agreed.hear_no_time("a");
-            agreed.hear("b", at(90_000), Stamp::Alone);
-            assert_eq!(seconds(&agreed), 49);
+            partition_time.keep_alive("a");
+            partition_time.observe("b", at(90_000), Stamp::Alone);
+            assert_eq!(seconds(&partition_time), 49);
         }
         // One that nobody knows is not heard.
-        let before = agreed.readings;
-        agreed.hear_no_time("c");
-        assert_eq!((agreed.readings, agreed.voices), (before, 2));
+        let before = partition_time.readings;
+        partition_time.keep_alive("c");
+        assert_eq!((partition_time.readings, partition_time.voices), (before, 2));
     }
 
     #[test]
     fn more_series_than_are_listened_to_agree_too() {
-        let mut agreed = AgreedTime::default();
+        let mut partition_time = PartitionTime::default();
         for time in 0..40 {
             for voice in 0..500 {
                 let is_ahead = voice % 20 == 7;
-                agreed.hear(&format!("{voice}"), at(time + if is_ahead { 90_000 } else { 0 }), Stamp::Alone);
+                partition_time.observe(
+                    &format!("{voice}"),
+                    at(time + if is_ahead { 90_000 } else { 0 }),
+                    Stamp::Alone,
+                );
             }
-            assert_eq!(seconds(&agreed), time);
+            assert_eq!(seconds(&partition_time), time);
         }
     }
 
     #[test]
     fn it_comes_back_from_bytes_and_goes_on() {
-        let mut agreed = after(&FOUR, 0..5);
+        let mut partition_time = after(&FOUR, 0..5);
         let stamps = [Stamp::Alone, Stamp::BorneOut, Stamp::Behind];
-        (0..40)
-            .for_each(|voice| agreed.hear(&format!("{voice}"), at(10 + voice), stamps[voice as usize % 3]));
-        assert!(agreed.borne_out != 0 && agreed.behind != 0);
+        (0..40).for_each(|voice| {
+            partition_time.observe(&format!("{voice}"), at(10 + voice), stamps[voice as usize % 3])
+        });
+        assert!(partition_time.borne_out != 0 && partition_time.behind != 0);
         let mut bytes = Vec::new();
-        agreed.save(&mut bytes);
-        let mut back = AgreedTime::default();
+        partition_time.save(&mut bytes);
+        let mut back = PartitionTime::default();
         back.load(&mut Take::new(&bytes)).unwrap();
-        let twice = |agreed: &AgreedTime| {
+        let twice = |partition_time: &PartitionTime| {
             let mut bytes = Vec::new();
-            agreed.save(&mut bytes);
+            partition_time.save(&mut bytes);
             bytes
         };
         for time in 0..90 {
-            for agreed in [&mut agreed, &mut back] {
-                agreed.hear(&format!("{}", time % 7), at(20 + time), stamps[time as usize % 3]);
+            for partition_time in [&mut partition_time, &mut back] {
+                partition_time.observe(&format!("{}", time % 7), at(20 + time), stamps[time as usize % 3]);
             }
-            assert_eq!(twice(&agreed), twice(&back));
+            assert_eq!(twice(&partition_time), twice(&back));
         }
         // No prefix of it is one, and what can't be is refused.
         (0..bytes.len()).for_each(|n| assert!(back.load(&mut Take::new(&bytes[..n])).is_err(), "{n}"));

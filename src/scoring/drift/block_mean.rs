@@ -10,7 +10,7 @@ const TRIMMED: usize = 5;
 /// Values of distinct series, over as many readings as there are series: about one step of each. Each
 /// value has `N` parts.
 #[derive(Debug)]
-pub struct Block<const N: usize> {
+pub struct BlockMean<const N: usize> {
     /// Stamps those who have spoken; never 0.
     number: u32,
     readings: u64,
@@ -18,7 +18,7 @@ pub struct Block<const N: usize> {
     values: [Vec<f32>; N],
 }
 
-impl<const N: usize> Block<N> {
+impl<const N: usize> BlockMean<N> {
     pub fn new() -> Self {
         Self { number: 1, readings: 0, values: std::array::from_fn(|_| Vec::with_capacity(MOST)) }
     }
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn who_speaks_more_often_is_heard_once() {
-        let (mut block, mut stamps) = (Block::<1>::new(), [0u32; 100]);
+        let (mut block, mut stamps) = (BlockMean::<1>::new(), [0u32; 100]);
         let mut means = Vec::new();
         for reading in 0..100_000usize {
             // The first sends nine of ten readings.

@@ -39,13 +39,13 @@ const COUNTS: f32 = 0.5;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Belief {
     /// The reading as it is.
-    Whole,
+    Accepted,
     /// An additive outlier: no more of it than this.
     Clipped(f32),
     /// A level shift: the series goes on as expected, at another level.
-    Shift,
+    LevelShift,
     /// A level shift that takes the last one back, and what is believed of the reading at the former level.
-    Back(f32),
+    LevelReturn(f32),
 }
 
 /// A target of a reading, in the two ways in which it is learnt from.
@@ -59,7 +59,7 @@ pub struct Actual {
 
 impl Actual {
     /// One that is believed.
-    pub fn whole(value: f32) -> Self {
+    pub fn accepted(value: f32) -> Self {
         Self { held: value, believed: value }
     }
 }
@@ -85,15 +85,15 @@ pub struct Expected {
 ///
 /// O(1) memory and time per series and target.
 #[derive(Debug)]
-pub struct Outliers {
+pub struct OutlierFilter {
     targets: usize,
     /// `[slots, targets]`
-    rows: Vec<Row>,
+    rows: Vec<OutlierState>,
 }
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-struct Row {
+struct OutlierState {
     /// The newest outlier, and how far it lay from its forecast.
     doubted: f32,
     distance: f32,
@@ -107,13 +107,13 @@ struct Row {
     share: f32,
     /// Readings since the last shift, saturating.
     since_shift: u16,
-    /// Outliers in a row.
+    /// OutlierFilter in a row.
     in_a_row: u8,
     /// Readings that are still taken as they are.
     trusted: u8,
 }
 
-impl Outliers {
+impl OutlierFilter {
     pub fn new(targets: usize) -> Self {
         Self { targets, rows: Vec::new() }
     }
@@ -134,24 +134,24 @@ impl Outliers {
         // The first reading at another level was no outlier.
         let outliers = match belief {
             Belief::Clipped(_) => 1.0,
-            Belief::Whole => f32::from(u8::from(far > expected.width && row.trusted == 0)),
-            Belief::Shift | Belief::Back(_) => -f32::from(row.in_a_row),
+            Belief::Accepted => f32::from(u8::from(far > expected.width && row.trusted == 0)),
+            Belief::LevelShift | Belief::LevelReturn(_) => -f32::from(row.in_a_row),
         };
         row.share = (row.share + SHARE_RATE * (outliers - row.share)).max(0.0);
         row.shifts *= SHIFTS_LEFT;
         row.since_shift = row.since_shift.saturating_add(1);
         row.trusted = row.trusted.saturating_sub(1);
         match belief {
-            Belief::Whole => (row.in_a_row, row.last) = (0, value),
+            Belief::Accepted => (row.in_a_row, row.last) = (0, value),
             Belief::Clipped(believed) => {
                 (row.in_a_row, row.doubted, row.last) = (row.in_a_row.saturating_add(1), value, believed);
                 row.distance = if far.is_finite() { far } else { (value - believed).abs() };
             }
-            Belief::Shift => {
+            Belief::LevelShift => {
                 (row.in_a_row, row.last, row.shift) = (0, expected.point, far);
                 (row.since_shift, row.trusted, row.shifts) = (0, TRUSTED, row.shifts + 1.0);
             }
-            Belief::Back(believed) => {
+            Belief::LevelReturn(believed) => {
                 (row.in_a_row, row.last) = (0, believed);
                 (row.since_shift, row.trusted) = (u16::MAX, 0);
             }
@@ -172,39 +172,39 @@ impl Outliers {
     }
 }
 
-impl Row {
+impl OutlierState {
     fn judge(&self, value: f32, expected: &Expected, stepped_before: impl FnOnce(f32) -> bool) -> Belief {
         let Expected { point, nearest, .. } = *expected;
         if expected.readings < YOUNG {
-            return Belief::Whole;
+            return Belief::Accepted;
         }
         let is_new = nearest != value;
         if !point.is_finite() {
             // The first after a break: nothing is known but where the series was before it.
-            return if is_new { Belief::Clipped(nearest) } else { Belief::Whole };
+            return if is_new { Belief::Clipped(nearest) } else { Belief::Accepted };
         }
         let far = (value - point).abs();
         if far <= expected.width {
-            return Belief::Whole;
+            return Belief::Accepted;
         }
         let back = expected.former.filter(|[former, by]| (former - point).abs() <= BACK_SHARE * by.abs());
-        let back = back.map(|[former, _]| Belief::Back(clipped(former, expected)));
+        let back = back.map(|[former, _]| Belief::LevelReturn(clipped(former, expected)));
         if let Some(back) = back
             && self.since_shift < BACK
         {
             return back;
         }
         if self.trusted > 0 && far <= TRUSTED_REACH * self.shift {
-            return Belief::Whole;
+            return Belief::Accepted;
         }
         let agrees = self.in_a_row > 0 && (value - self.doubted).abs() <= AGREE * far;
         if agrees || self.in_a_row + 1 >= MOST {
             let is_known = !is_new || (self.shifts > SHIFTS && far <= TRUSTED_REACH * self.shift);
-            return if is_known { Belief::Whole } else { back.unwrap_or(Belief::Shift) };
+            return if is_known { Belief::Accepted } else { back.unwrap_or(Belief::LevelShift) };
         }
         let is_usual = self.share > USUAL_SHARE && far <= USUAL_REACH * self.distance;
         if is_usual || stepped_before(SAME_STEP * far) {
-            return Belief::Whole;
+            return Belief::Accepted;
         }
         Belief::Clipped(clipped(value, expected))
     }
@@ -222,7 +222,7 @@ fn clipped(value: f32, expected: &Expected) -> f32 {
     expected.point + distance.clamp(-most, most)
 }
 
-impl Rows for Outliers {
+impl Rows for OutlierFilter {
     fn grow(&mut self, slots: usize) {
         self.rows.resize(slots * self.targets, UNSEEN);
     }
@@ -240,11 +240,11 @@ impl Rows for Outliers {
     }
 
     fn memory(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>()
+        self.rows.capacity() * size_of::<OutlierState>()
     }
 }
 
-const UNSEEN: Row = Row {
+const UNSEEN: OutlierState = OutlierState {
     doubted: 0.0,
     distance: 0.0,
     last: 0.0,
@@ -264,12 +264,12 @@ mod tests {
         Expected { point: 0.0, width, nearest: value.clamp(-5.0, 5.0), former: None, readings: 100 }
     }
 
-    fn judge(outliers: &mut Outliers, value: f32) -> Belief {
+    fn judge(outliers: &mut OutlierFilter, value: f32) -> Belief {
         outliers.judge(0, 0, value, &expected(value, 1.0), |_| false)
     }
 
-    fn outliers() -> Outliers {
-        let mut outliers = Outliers::new(1);
+    fn outliers() -> OutlierFilter {
+        let mut outliers = OutlierFilter::new(1);
         outliers.grow(1);
         outliers
     }
@@ -277,18 +277,18 @@ mod tests {
     #[test]
     fn one_is_doubted_and_a_second_that_agrees_is_a_shift() {
         let mut outliers = outliers();
-        assert_eq!(judge(&mut outliers, 0.9), Belief::Whole);
+        assert_eq!(judge(&mut outliers, 0.9), Belief::Accepted);
         assert_eq!(judge(&mut outliers, 100.0), Belief::Clipped(0.5));
-        assert_eq!(judge(&mut outliers, 0.0), Belief::Whole);
+        assert_eq!(judge(&mut outliers, 0.0), Belief::Accepted);
         assert_eq!(judge(&mut outliers, 100.0), Belief::Clipped(0.5));
-        assert_eq!(judge(&mut outliers, 90.0), Belief::Shift);
+        assert_eq!(judge(&mut outliers, 90.0), Belief::LevelShift);
     }
 
     #[test]
     fn where_a_series_has_been_the_second_is_believed_as_it_is() {
         let mut outliers = outliers();
         assert!(matches!(judge(&mut outliers, 4.0), Belief::Clipped(_)));
-        assert_eq!(judge(&mut outliers, 3.5), Belief::Whole);
+        assert_eq!(judge(&mut outliers, 3.5), Belief::Accepted);
     }
 
     #[test]
@@ -296,7 +296,7 @@ mod tests {
         let mut outliers = outliers();
         assert!(matches!(judge(&mut outliers, 1e15), Belief::Clipped(_)));
         assert!(matches!(judge(&mut outliers, -1e3), Belief::Clipped(_)));
-        assert_eq!(judge(&mut outliers, 1e9), Belief::Shift);
+        assert_eq!(judge(&mut outliers, 1e9), Belief::LevelShift);
     }
 
     #[test]
@@ -305,9 +305,13 @@ mod tests {
         judge(&mut outliers, 100.0);
         judge(&mut outliers, 100.0);
         let back = |former: f32| Expected { former: Some([former, 100.0]), ..expected(-99.0, 1.0) };
-        let mut other = Outliers { rows: outliers.rows.clone(), ..Outliers::new(1) };
-        assert_eq!(outliers.judge(0, 0, -99.2, &back(0.8), |_| false), Belief::Back(0.8));
-        assert_eq!(other.judge(0, 0, -80.0, &back(20.0), |_| false), Belief::Back(0.5), "near it, and wild");
+        let mut other = OutlierFilter { rows: outliers.rows.clone(), ..OutlierFilter::new(1) };
+        assert_eq!(outliers.judge(0, 0, -99.2, &back(0.8), |_| false), Belief::LevelReturn(0.8));
+        assert_eq!(
+            other.judge(0, 0, -80.0, &back(20.0), |_| false),
+            Belief::LevelReturn(0.5),
+            "near it, and wild"
+        );
         assert!(matches!(judge(&mut outliers, 100.0), Belief::Clipped(_)), "and then one is doubted again");
     }
 
@@ -318,7 +322,7 @@ mod tests {
         for i in 0..100 {
             let (value, former) = if i % 20 < 5 { (100.0, None) } else { (0.0, Some([0.0, -100.0])) };
             let expected = Expected { former, ..expected(value, 1.0) };
-            if outliers.judge(0, 0, value, &expected, |_| false) == Belief::Shift {
+            if outliers.judge(0, 0, value, &expected, |_| false) == Belief::LevelShift {
                 shifts.push(i);
             }
         }
@@ -330,7 +334,7 @@ mod tests {
         let mut outliers = outliers();
         assert_eq!(
             outliers.judge(0, 0, 100.0, &expected(100.0, 1.0), |distance| distance > 40.0),
-            Belief::Whole
+            Belief::Accepted
         );
     }
 
@@ -340,7 +344,7 @@ mod tests {
         let mut believed = Vec::new();
         for i in 0..200 {
             let value = if i % 12 == 0 { 10.0 } else { 0.0 };
-            if judge(&mut outliers, value) == Belief::Whole && value > 0.0 {
+            if judge(&mut outliers, value) == Belief::Accepted && value > 0.0 {
                 believed.push(i);
             }
         }
@@ -353,9 +357,9 @@ mod tests {
     fn after_a_break_a_level_that_is_new_is_doubted_once() {
         let mut outliers = outliers();
         let alone = |value| Expected { point: f32::NAN, ..expected(value, 1.0) };
-        assert_eq!(outliers.judge(0, 0, 4.0, &alone(4.0), |_| false), Belief::Whole);
+        assert_eq!(outliers.judge(0, 0, 4.0, &alone(4.0), |_| false), Belief::Accepted);
         outliers.interrupt(0);
         assert_eq!(outliers.judge(0, 0, 90.0, &alone(90.0), |_| false), Belief::Clipped(5.0));
-        assert_eq!(judge(&mut outliers, 91.0), Belief::Shift);
+        assert_eq!(judge(&mut outliers, 91.0), Belief::LevelShift);
     }
 }

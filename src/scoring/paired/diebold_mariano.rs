@@ -2,7 +2,7 @@ use super::student::{student_quantile, student_upper};
 
 /// Two forecasts of the same targets, compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Compared {
+pub struct DieboldMariano {
     /// The mean loss of the first less that of the second.
     pub difference: f64,
     /// The standard deviation of that mean, corrected as the statistic is.
@@ -15,7 +15,7 @@ pub struct Compared {
     pub n: usize,
 }
 
-impl Compared {
+impl DieboldMariano {
     /// Where the difference lies with so much confidence: those that a test at `1 − confidence` would not
     /// refuse.
     pub fn interval(&self, confidence: f64) -> (f64, f64) {
@@ -29,7 +29,7 @@ impl Compared {
 /// variance has the autocovariances up to `lead − 1`, and Bartlett's weights on them where it would not
 /// be positive without, as R's `forecast::dm.test` has it. What is not a number on either side is left
 /// out. `None` for fewer than three targets, for as many as leads, or when nothing ever differs.
-pub fn diebold_mariano(first: &[f64], second: &[f64], lead: usize) -> Option<Compared> {
+pub fn diebold_mariano(first: &[f64], second: &[f64], lead: usize) -> Option<DieboldMariano> {
     let differences: Vec<f64> =
         first.iter().zip(second).map(|(a, b)| a - b).filter(|d| d.is_finite()).collect();
     let (n, lead) = (differences.len(), lead.max(1));
@@ -57,5 +57,5 @@ pub fn diebold_mariano(first: &[f64], second: &[f64], lead: usize) -> Option<Com
     let deviation = variance.sqrt() / few;
     let statistic = difference / deviation;
     let p_value = 2.0 * student_upper(statistic.abs(), count - 1.0);
-    Some(Compared { difference, deviation, statistic, p_value, n })
+    Some(DieboldMariano { difference, deviation, statistic, p_value, n })
 }

@@ -1,6 +1,8 @@
 //! The house rules that a program can check: who may import whom, how long a file is, which crate is
 //! known where.
 
+mod circles;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

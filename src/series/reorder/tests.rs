@@ -5,9 +5,9 @@ fn at(minutes: i64) -> EventTime {
     EventTime::from_micros(minutes * 60_000_000).unwrap()
 }
 
-fn order(lateness_minutes: u64) -> Order<i64> {
+fn order(lateness_minutes: u64) -> ReorderBuffer<i64> {
     let hour = Interval::new(Duration::from_secs(3600)).unwrap();
-    Order::new(
+    ReorderBuffer::new(
         Grid::Fixed(hour),
         Duration::from_secs(60 * lateness_minutes),
         3,
@@ -46,14 +46,14 @@ fn a_series_steps_forward_once_a_cell() {
 #[test]
 fn held_readings_come_out_in_order_once_the_watermark_passes() {
     let mut order = order(120);
-    let hold = |order: &mut Order<i64>, minutes| {
-        order.hear(None, "a", at(minutes), None);
+    let hold = |order: &mut ReorderBuffer<i64>, minutes| {
+        order.check_time(None, "a", at(minutes), None);
         order.hold(at(minutes), minutes);
     };
     for minutes in [60, 180, 120] {
         hold(&mut order, minutes);
     }
-    let release = |order: &mut Order<i64>| order.due().and_then(|at| order.let_go(at));
+    let release = |order: &mut ReorderBuffer<i64>| order.due().and_then(|at| order.release(at));
     let mut next = || release(&mut order);
     assert_eq!((next(), next()), (Some(60), None));
     hold(&mut order, 300);
@@ -72,15 +72,20 @@ fn held_readings_come_out_in_order_once_the_watermark_passes() {
 }
 
 /// Hears a reading of a series and gives it its place.
-fn take(order: &mut Order<i64>, slot: u32, minutes: i64, record: Option<i64>) -> Result<Admission, Heard> {
-    let heard = order.hear(Some(Slot(slot)), &slot.to_string(), at(minutes), record.map(at));
-    if let Heard::Wrong(_) = heard { Err(heard) } else { Ok(order.admit(Slot(slot), at(minutes))) }
+fn take(
+    order: &mut ReorderBuffer<i64>,
+    slot: u32,
+    minutes: i64,
+    record: Option<i64>,
+) -> Result<Admission, Timeliness> {
+    let heard = order.check_time(Some(Slot(slot)), &slot.to_string(), at(minutes), record.map(at));
+    if let Timeliness::Wrong(_) = heard { Err(heard) } else { Ok(order.admit(Slot(slot), at(minutes))) }
 }
 
 const HOUR: i64 = 60;
 
 /// Three series that have measured for ten hours.
-fn measured(with_records: bool) -> Order<i64> {
+fn measured(with_records: bool) -> ReorderBuffer<i64> {
     let mut order = order(0);
     for hour in 0..10 {
         for slot in 0..3 {
@@ -94,8 +99,8 @@ fn measured(with_records: bool) -> Order<i64> {
 #[test]
 fn a_time_that_its_record_does_not_bear_out_is_wrong_the_first_time() {
     let mut order = measured(true);
-    assert_eq!(take(&mut order, 1, 30 * HOUR, Some(10 * HOUR)), Err(Heard::Wrong(at(9 * HOUR))));
-    assert_eq!(order.agreed(), Some(at(9 * HOUR)));
+    assert_eq!(take(&mut order, 1, 30 * HOUR, Some(10 * HOUR)), Err(Timeliness::Wrong(at(9 * HOUR))));
+    assert_eq!(order.partition_time(), Some(at(9 * HOUR)));
     // A second one is believed: the series may foretell from here on.
     let step = |cell, before| Admission::Step { cell, before, gap: 0, cold: true, is_back: false };
     assert_eq!(take(&mut order, 1, 31 * HOUR, Some(11 * HOUR)), Ok(step(31, Some(9))));
@@ -106,7 +111,7 @@ fn a_time_that_its_record_does_not_bear_out_is_wrong_the_first_time() {
         for slot in 0..3 {
             take(&mut order, slot, hour * HOUR, Some(hour * HOUR)).unwrap();
         }
-        assert_eq!(order.agreed(), Some(at(hour * HOUR)));
+        assert_eq!(order.partition_time(), Some(at(hour * HOUR)));
     }
     for slot in 0..3 {
         assert_eq!(take(&mut order, slot, 100 * HOUR, Some(100 * HOUR)), Ok(step(100, Some(29))));
@@ -159,7 +164,7 @@ fn a_series_that_reports_seldom_does_not_go_back_to_where_it_was_with_its_partit
     for (slot, hour) in [(0, 0), (1, 0), (0, 2), (1, 2), (0, 4)] {
         assert!(matches!(take(&mut order, slot, hour * HOUR, None), Ok(Admission::Step { .. })), "{hour}");
     }
-    assert_eq!(order.agreed(), Some(at(2 * HOUR)));
+    assert_eq!(order.partition_time(), Some(at(2 * HOUR)));
     assert_eq!(take(&mut order, 0, 2 * HOUR, None), Ok(Admission::Discarded(Discard::Duplicate)));
     assert_eq!(take(&mut order, 0, 4 * HOUR, None), Ok(Admission::Discarded(Discard::Duplicate)));
     assert_eq!(take(&mut order, 0, 0, None), Ok(Admission::Discarded(Discard::Late)));
@@ -170,23 +175,23 @@ fn a_series_that_reports_seldom_does_not_go_back_to_where_it_was_with_its_partit
 #[test]
 fn what_a_jump_lets_go_is_not_let_go_twice() {
     let mut order = order(60);
-    let hear = |order: &mut Order<i64>, slot: u32, hour: i64| {
-        order.hear(Some(Slot(slot)), &slot.to_string(), at(hour * HOUR), None);
+    let hear = |order: &mut ReorderBuffer<i64>, slot: u32, hour: i64| {
+        order.check_time(Some(Slot(slot)), &slot.to_string(), at(hour * HOUR), None);
         order.hold(at(hour * HOUR), hour);
         while let Some(place) = order.due() {
-            let hour = order.let_go(place).unwrap();
+            let hour = order.release(place).unwrap();
             order.admit(Slot(0), at(hour * HOUR));
         }
     };
     for (slot, hour) in [(0, 0), (1, 0), (0, 4), (0, 8), (1, 12)] {
         hear(&mut order, slot, hour);
     }
-    assert_eq!(order.agreed(), Some(at(8 * HOUR)));
+    assert_eq!(order.partition_time(), Some(at(8 * HOUR)));
     // More of them agree on an earlier time.
     for slot in 2..8 {
-        order.hear(Some(Slot(slot)), &slot.to_string(), at(2 * HOUR), None);
+        order.check_time(Some(Slot(slot)), &slot.to_string(), at(2 * HOUR), None);
     }
-    assert_eq!(order.agreed(), Some(at(2 * HOUR)));
+    assert_eq!(order.partition_time(), Some(at(2 * HOUR)));
     assert!(order.has_passed(Slot(0), at(4 * HOUR)));
     assert_eq!(order.admit(Slot(0), at(4 * HOUR)), Admission::Discarded(Discard::Duplicate));
     assert_eq!(order.admit(Slot(0), at(3 * HOUR)), Admission::Discarded(Discard::Late));

@@ -16,7 +16,7 @@ const NEW_REACHES: f32 = 1.25;
 /// it. It learns from what was believed of a reading, so whatever a series has moved to lies within it.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
-pub(super) struct Range {
+pub(super) struct RecentRange {
     /// A slow mean.
     pub centre: f32,
     /// Mean absolute distance from the centre.
@@ -25,7 +25,7 @@ pub(super) struct Range {
     reach: f32,
 }
 
-impl Range {
+impl RecentRange {
     /// A forecast, or the end of the sane range that lies next to it.
     pub fn clamp(&self, value: f32) -> f32 {
         let width = (SPREADS * self.spread).max(REACHES * self.reach);
@@ -33,7 +33,7 @@ impl Range {
     }
 
     /// A value, or the end of where the series has been lately that lies next to it.
-    pub fn nearest(&self, value: f32) -> f32 {
+    pub fn nearest_seen(&self, value: f32) -> f32 {
         let width = (NEW_SPREADS * self.spread).max(NEW_REACHES * self.reach);
         value.max(self.centre - width).min(self.centre + width)
     }
@@ -63,26 +63,30 @@ mod tests {
 
     #[test]
     fn what_a_series_has_shown_lies_within_its_range_and_is_not_new() {
-        let mut range = Range::default();
+        let mut range = RecentRange::default();
         for i in 0..1_000u32 {
             range.update((i as f32 * 0.7).sin(), i, 0.01);
         }
         assert!(
-            range.nearest(1.0) == 1.0 && range.nearest(4.0) < 4.0 && range.nearest(-4.0) > -4.0,
+            range.nearest_seen(1.0) == 1.0
+                && range.nearest_seen(4.0) < 4.0
+                && range.nearest_seen(-4.0) > -4.0,
             "{range:?}"
         );
         assert!(range.clamp(1e15) < 100.0, "{range:?}");
         range.update(5_000.0, 1_000, 0.01);
         assert_eq!(range.clamp(5_000.0), 5_000.0);
-        assert_eq!(range.nearest(5_000.0), 5_000.0);
+        assert_eq!(range.nearest_seen(5_000.0), 5_000.0);
     }
 
     #[test]
     fn a_series_that_never_moved_finds_everything_else_new() {
-        let mut range = Range::default();
+        let mut range = RecentRange::default();
         (0..50).for_each(|i| range.update(3.0, i, 0.01));
-        assert!(range.nearest(3.0) == 3.0 && range.nearest(3.000_001) == 3.0 && range.clamp(9.0) == 3.0);
+        assert!(
+            range.nearest_seen(3.0) == 3.0 && range.nearest_seen(3.000_001) == 3.0 && range.clamp(9.0) == 3.0
+        );
         range.update(9.0, 50, 0.01);
-        assert!(range.clamp(9.0) == 9.0 && range.nearest(9.0) == 9.0);
+        assert!(range.clamp(9.0) == 9.0 && range.nearest_seen(9.0) == 9.0);
     }
 }

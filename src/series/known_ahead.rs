@@ -3,7 +3,7 @@ use crate::domain::{Damaged, Rows, Take, put};
 /// What is known ahead: values of covariates at the leads of each series' newest reading, as its record
 /// gave them, or one before it. NaN where nothing has been said.
 #[derive(Debug)]
-pub struct Outlook {
+pub struct KnownAhead {
     /// Covariates that are known ahead.
     known: usize,
     horizon: usize,
@@ -11,7 +11,7 @@ pub struct Outlook {
     values: Vec<f32>,
 }
 
-impl Outlook {
+impl KnownAhead {
     pub fn new(known: usize, horizon: usize) -> Self {
         Self { known, horizon, values: Vec::new() }
     }
@@ -28,7 +28,7 @@ impl Outlook {
     }
 
     /// Something new is said of a lead, counted from 0; what is NaN says nothing.
-    pub fn tell(&mut self, slot: usize, known: usize, lead: usize, value: f32) {
+    pub fn set(&mut self, slot: usize, known: usize, lead: usize, value: f32) {
         let at = known * self.horizon + lead;
         let told = &mut self.row_mut(slot)[at];
         *told = if value.is_nan() { *told } else { value };
@@ -46,7 +46,7 @@ impl Outlook {
     }
 }
 
-impl Rows for Outlook {
+impl Rows for KnownAhead {
     fn grow(&mut self, slots: usize) {
         self.values.resize(slots * self.known * self.horizon, f32::NAN);
     }
@@ -74,24 +74,24 @@ mod tests {
 
     #[test]
     fn what_was_said_of_a_lead_comes_nearer() {
-        let mut outlook = Outlook::new(2, 3);
-        outlook.grow(2);
+        let mut ahead = KnownAhead::new(2, 3);
+        ahead.grow(2);
         for (lead, value) in [(0, 1.0), (1, 2.0), (2, 3.0)] {
-            outlook.tell(1, 1, lead, value);
+            ahead.set(1, 1, lead, value);
         }
         let mut now = [0.0; 2];
-        outlook.advance(1, &mut now);
+        ahead.advance(1, &mut now);
         assert!(now[0].is_nan() && now[1] == 1.0);
-        assert_eq!(outlook.row(1)[3..5], [2.0, 3.0]);
-        assert!(outlook.row(1)[5].is_nan() && outlook.row(0).iter().all(|v| v.is_nan()));
-        outlook.tell(1, 1, 0, f32::NAN);
-        outlook.tell(1, 1, 1, 7.0);
-        assert_eq!(outlook.row(1)[3..5], [2.0, 7.0]);
+        assert_eq!(ahead.row(1)[3..5], [2.0, 3.0]);
+        assert!(ahead.row(1)[5].is_nan() && ahead.row(0).iter().all(|v| v.is_nan()));
+        ahead.set(1, 1, 0, f32::NAN);
+        ahead.set(1, 1, 1, 7.0);
+        assert_eq!(ahead.row(1)[3..5], [2.0, 7.0]);
         let mut saved = Vec::new();
-        outlook.save(1, &mut saved);
-        outlook.load(0, &mut Take::new(&saved)).unwrap();
-        assert_eq!(outlook.row(0)[3..5], [2.0, 7.0]);
-        outlook.reset(1);
-        assert!(outlook.row(1).iter().all(|v| v.is_nan()));
+        ahead.save(1, &mut saved);
+        ahead.load(0, &mut Take::new(&saved)).unwrap();
+        assert_eq!(ahead.row(0)[3..5], [2.0, 7.0]);
+        ahead.reset(1);
+        assert!(ahead.row(1).iter().all(|v| v.is_nan()));
     }
 }

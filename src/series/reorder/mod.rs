@@ -1,11 +1,14 @@
 //! Puts readings in order: each series' cells come once and only forward.
 
-mod agreed;
+mod partition_time;
+mod settings;
 
-use super::{Holding, Slot};
+pub use settings::{ReorderHistory, ReorderSettings};
+
+use super::Slot;
 use crate::domain::{Damaged, EventTime, Grid, Take, put};
 use crate::telemetry::Discard;
-use agreed::{AgreedTime, Stamp};
+use partition_time::{PartitionTime, Stamp};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +31,7 @@ pub enum Admission {
 
 /// What a reading's time is against that of its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum Timeliness {
     InTime,
     /// Well ahead of the time that the other series agree on, which is this.
     Ahead(EventTime),
@@ -38,14 +41,14 @@ pub enum Heard {
 
 /// The place of a held reading: the time that lets it go, and its arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HeldAt {
+pub struct HeldKey {
     time: EventTime,
     arrival: u64,
 }
 
 /// A partition's order: where each series stands, and the readings that are held back for lateness.
 #[derive(Debug)]
-pub struct Order<T> {
+pub struct ReorderBuffer<T> {
     grid: Grid,
     lateness_us: i64,
     max_gap: usize,
@@ -59,11 +62,11 @@ pub struct Order<T> {
     borne_out: Vec<u8>,
     /// Series that have run ahead, and where they stood before, or [`NOWHERE`].
     ahead: BTreeMap<u32, i64>,
-    agreed: AgreedTime,
+    partition_time: PartitionTime,
     /// What the time of the partition was before the reading whose turn it is. Of one that was held back: what
     /// it is as it lets it go.
-    agreed_before: Option<EventTime>,
-    held: BTreeMap<HeldAt, T>,
+    time_before: Option<EventTime>,
+    held: BTreeMap<HeldKey, T>,
     arrivals: u64,
     has_held: bool,
 }
@@ -76,7 +79,7 @@ const TRUSTED_AFTER: u8 = 8;
 /// What is ahead by less than this, beyond lateness, is nobody's fault.
 const TOLERANCE_LEAST_US: i64 = 300_000_000;
 
-impl<T> Order<T> {
+impl<T> ReorderBuffer<T> {
     /// Holds at most `max_held` readings back: one more lets the earliest go. A reading that lies further
     /// behind its record's own time than `max_behind`, which is at least what lateness allows, is of a clock
     /// that has stopped if others are not.
@@ -96,8 +99,8 @@ impl<T> Order<T> {
             last: Vec::new(),
             borne_out: Vec::new(),
             ahead: BTreeMap::new(),
-            agreed: AgreedTime::default(),
-            agreed_before: None,
+            partition_time: PartitionTime::default(),
+            time_before: None,
             held: BTreeMap::new(),
             arrivals: 0,
             has_held: false,
@@ -105,7 +108,7 @@ impl<T> Order<T> {
     }
 
     /// From the next reading on others are held back.
-    pub fn hold_back(&mut self, holding: Holding) {
+    pub fn hold_back(&mut self, holding: ReorderSettings) {
         self.lateness_us = i64::try_from(holding.lateness.as_micros()).unwrap_or(i64::MAX);
         self.max_held = holding.max_held;
     }
@@ -117,12 +120,12 @@ impl<T> Order<T> {
 
     /// The time that the partition's series agree on, less lateness.
     pub fn watermark(&self) -> Option<EventTime> {
-        self.agreed().map(|agreed| agreed.offset_by(-self.lateness_us))
+        self.partition_time().map(|agreed| agreed.offset_by(-self.lateness_us))
     }
 
     /// The time that the partition's series agree on.
-    pub fn agreed(&self) -> Option<EventTime> {
-        self.agreed.get()
+    pub fn partition_time(&self) -> Option<EventTime> {
+        self.partition_time.get()
     }
 
     /// How far ahead a time may be before anything is made of it.
@@ -133,16 +136,16 @@ impl<T> Order<T> {
 
     /// A reading has come, of a series that has this slot already, in a record that bears this time of its
     /// own: it has its say in the partition's time.
-    pub fn hear(
+    pub fn check_time(
         &mut self,
         slot: Option<Slot>,
         series: &str,
         time: EventTime,
         record: Option<EventTime>,
-    ) -> Heard {
+    ) -> Timeliness {
         let tolerance_us = self.tolerance_us();
-        self.agreed_before = self.agreed();
-        let before = self.agreed().filter(|agreed| self.is_ahead_of(*agreed, time));
+        self.time_before = self.partition_time();
+        let before = self.partition_time().filter(|agreed| self.is_ahead_of(*agreed, time));
         let bearable = record.map(|record| record.offset_by(tolerance_us));
         let is_borne_out = bearable.is_some_and(|bearable| time <= bearable);
         let mut is_trusted = false;
@@ -154,19 +157,19 @@ impl<T> Order<T> {
         }
         match (before, bearable) {
             (Some(agreed), Some(_)) if is_trusted && !is_borne_out => {
-                self.agreed.hear_no_time(series);
-                Heard::Wrong(agreed)
+                self.partition_time.keep_alive(series);
+                Timeliness::Wrong(agreed)
             }
             (before, _) => {
-                let quorum = self.agreed.quorum();
+                let quorum = self.partition_time.quorum();
                 let behind_us = self.max_behind_us.max(tolerance_us);
                 let stamp = match record {
                     Some(record) if time < record.offset_by(-behind_us) => Stamp::Behind,
                     Some(_) if is_borne_out => Stamp::BorneOut,
                     _ => Stamp::Alone,
                 };
-                self.agreed.hear(series, time, stamp);
-                before.filter(|_| quorum > 1).map_or(Heard::InTime, Heard::Ahead)
+                self.partition_time.observe(series, time, stamp);
+                before.filter(|_| quorum > 1).map_or(Timeliness::InTime, Timeliness::Ahead)
             }
         }
     }
@@ -180,34 +183,34 @@ impl<T> Order<T> {
 
     /// Holds a reading back until the watermark reaches a time; gives its place, by which
     /// [`Self::due`] names it.
-    pub fn hold(&mut self, time: EventTime, what: T) -> HeldAt {
+    pub fn hold(&mut self, time: EventTime, what: T) -> HeldKey {
         self.arrivals += 1;
         self.has_held = true;
-        let at = HeldAt { time, arrival: self.arrivals };
+        let at = HeldKey { time, arrival: self.arrivals };
         self.held.insert(at, what);
         at
     }
 
-    pub fn held_mut(&mut self, at: HeldAt) -> Option<&mut T> {
+    pub fn held_mut(&mut self, at: HeldKey) -> Option<&mut T> {
         self.held.get_mut(&at)
     }
 
     /// All that is held back, in the order in which it will be let go.
-    pub fn all_held(&self) -> impl Iterator<Item = (HeldAt, &T)> {
+    pub fn all_held(&self) -> impl Iterator<Item = (HeldKey, &T)> {
         self.held.iter().map(|(at, what)| (*at, what))
     }
 
     /// The place of the earliest held reading, if the watermark has reached its time or there are too many,
     /// in the order of these times, and among equals of arrival.
-    pub fn due(&self) -> Option<HeldAt> {
+    pub fn due(&self) -> Option<HeldKey> {
         let watermark = self.watermark()?;
         let (at, _) = self.held.first_key_value()?;
         (at.time <= watermark || self.held.len() > self.max_held).then_some(*at)
     }
 
     /// Lets a reading go.
-    pub fn let_go(&mut self, at: HeldAt) -> Option<T> {
-        self.agreed_before = self.agreed();
+    pub fn release(&mut self, at: HeldKey) -> Option<T> {
+        self.time_before = self.partition_time();
         self.held.remove(&at)
     }
 
@@ -239,7 +242,7 @@ impl<T> Order<T> {
             };
         }
         self.last[slot.index()] = cell;
-        let is_ahead = |time| self.agreed_before.is_none_or(|agreed| self.is_ahead_of(agreed, time));
+        let is_ahead = |time| self.time_before.is_none_or(|agreed| self.is_ahead_of(agreed, time));
         // As long as the others don't agree it may have to go back, but never to where it has been with them.
         if is_ahead(time) {
             if last != NOWHERE && is_ahead(self.grid.start_of(last)) {
@@ -268,7 +271,7 @@ impl<T> Order<T> {
     /// Where a series stood before it ran ahead, if it is still ahead and speaks again of the time that the
     /// others agree on: from there it goes on.
     fn way_back(&self, slot: Slot, time: EventTime) -> Option<i64> {
-        let (before, agreed) = (*self.ahead.get(&slot.0)?, self.agreed()?);
+        let (before, agreed) = (*self.ahead.get(&slot.0)?, self.partition_time()?);
         let last = self.grid.start_of(self.last[slot.index()]);
         let is_of_now = !self.is_ahead_of(agreed, time) && !self.is_ahead_of(time, agreed);
         (self.is_ahead_of(agreed, last) && is_of_now).then_some(before)
@@ -292,13 +295,13 @@ impl<T> Order<T> {
     /// Whether a series' last cell began more than `ttl_us` before the time of its partition.
     pub fn is_idle(&self, slot: Slot, ttl_us: i64) -> bool {
         let last = self.last.get(slot.index()).copied().unwrap_or(NOWHERE);
-        let Some(agreed) = self.agreed() else { return false };
+        let Some(agreed) = self.partition_time() else { return false };
         last != NOWHERE && agreed.as_micros().saturating_sub(self.grid.start_of(last).as_micros()) > ttl_us
     }
 
     /// Appends all of it but its settings; `put_held` writes what is kept of a held reading.
     pub fn save(&self, out: &mut Vec<u8>, mut put_held: impl FnMut(&T, &mut Vec<u8>)) {
-        self.agreed.save(out);
+        self.partition_time.save(out);
         put(out, &[self.arrivals, self.last.len() as u64, self.held.len() as u64, self.ahead.len() as u64]);
         put(out, &self.last);
         put(out, &self.borne_out);
@@ -322,7 +325,7 @@ impl<T> Order<T> {
         mut take_held: impl FnMut(&mut Take<'_>, EventTime) -> Result<T, Damaged>,
     ) -> Result<(), Damaged> {
         let time = |micros| EventTime::from_micros(micros).map_err(|_| Damaged("a time out of range"));
-        self.agreed.load(from)?;
+        self.partition_time.load(from)?;
         let [arrivals, last, held, ahead]: [u64; 4] = from.one()?;
         self.arrivals = arrivals;
         if last > slots as u64 {
@@ -357,7 +360,7 @@ impl<T> Order<T> {
         for _ in 0..held {
             let time = time(from.one()?)?;
             let arrival = from.one()?;
-            self.held.insert(HeldAt { time, arrival }, take_held(from, time)?);
+            self.held.insert(HeldKey { time, arrival }, take_held(from, time)?);
         }
         Ok(())
     }
@@ -367,7 +370,7 @@ impl<T> Order<T> {
         self.last.capacity() * size_of::<i64>()
             + self.borne_out.capacity()
             + self.ahead.len() * size_of::<(u32, i64)>()
-            + self.held.len() * size_of::<(HeldAt, T)>()
+            + self.held.len() * size_of::<(HeldKey, T)>()
     }
 }
 

@@ -1,7 +1,7 @@
-use super::covariance::Covariance;
-use super::holt::{Holt, QUICK, SLOW};
-use super::profile::Profile;
-use super::weights::FEATURES_MAX;
+use super::super::covariance::Covariance;
+use super::super::holt_winters::{HoltWinters, QUICK, SLOW};
+use super::super::profile::Profile;
+use super::super::weights::FEATURES_MAX;
 use crate::config::Accuracy;
 use crate::domain::Leads;
 use crate::simd::padded;
@@ -26,7 +26,7 @@ const START: usize = 48;
 
 /// What a stream's pool has to do with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PoolShape {
+pub struct LinearShape {
     pub targets: usize,
     pub horizon: usize,
     /// Season lengths in steps, ascending; the two shortest count.
@@ -76,23 +76,23 @@ impl Feature {
 
 /// What a block corrects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Base {
+pub(super) enum Baseline {
     Last,
     Seasonal,
     Profile,
     Holt,
 }
 
-impl Base {
+impl Baseline {
     /// In the order of the variants.
     pub const COUNT: usize = 4;
 }
 
 /// One covariance, and weights for each of its bases.
 #[derive(Clone, Debug)]
-pub(super) struct Block {
+pub(super) struct RlsBlock {
     pub features: usize,
-    pub bases: Vec<Base>,
+    pub bases: Vec<Baseline>,
     pub covariance: Covariance,
     /// Where its parts lie in a row: 32-bit, 32-bit, 32-bit and 16-bit floats.
     pub weights: usize,
@@ -101,7 +101,7 @@ pub(super) struct Block {
     pub gains: usize,
 }
 
-impl Block {
+impl RlsBlock {
     pub fn padded(&self) -> usize {
         padded(self.features)
     }
@@ -109,7 +109,7 @@ impl Block {
 
 /// How a pool's row is laid out and what is computed from it.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct LinearPlan {
     pub leads: Leads,
     compact: bool,
     difference: bool,
@@ -117,7 +117,7 @@ pub(super) struct Plan {
     pub season: Option<usize>,
     pub mean_rates: [f32; 2],
     pub profiles: Vec<Profile>,
-    pub holts: [Holt; 2],
+    pub holts: [HoltWinters; 2],
     /// What is left of an error of the second at each lead.
     pub carries: Vec<f32>,
     /// What is left of an error of each at lead 1 and at the horizon.
@@ -125,7 +125,7 @@ pub(super) struct Plan {
     /// All but the extras, which come after them. A block has the first so many.
     pub features: Vec<Feature>,
     pub extras: usize,
-    pub blocks: Vec<Block>,
+    pub blocks: Vec<RlsBlock>,
     pub start: usize,
     /// Values kept.
     pub ring: usize,
@@ -139,8 +139,8 @@ pub(super) struct Plan {
     pub counts: usize,
 }
 
-impl Plan {
-    pub fn try_new(shape: &PoolShape) -> Result<Self, TooManyExtras> {
+impl LinearPlan {
+    pub fn try_new(shape: &LinearShape) -> Result<Self, TooManyExtras> {
         let horizon = shape.horizon.max(1);
         let compact = shape.accuracy == Accuracy::Compact;
         let seasons: Vec<usize> =
@@ -150,7 +150,10 @@ impl Plan {
         let profiled = if compact { &seasons[..seasons.len().min(1)] } else { &seasons };
         let profiles: Vec<Profile> =
             profiled.iter().zip(PROFILE_RATES).map(|(m, rate)| Profile::new(*m, rate, horizon)).collect();
-        let holts = [Holt::new(QUICK, &seasons, horizon, false), Holt::new(SLOW, &seasons, horizon, true)];
+        let holts = [
+            HoltWinters::new(QUICK, &seasons, horizon, false),
+            HoltWinters::new(SLOW, &seasons, horizon, true),
+        ];
         let (mut features, mut fast) = features(&seasons, horizon, profiles.len(), compact);
         if shape.difference {
             fast = features[..fast].iter().filter(|feature| !feature.is_level()).count();
@@ -174,7 +177,7 @@ impl Plan {
             mean_rates: [rate(half_life(0)), rate(long)],
             carries: holts[1].carries(horizon),
             holt_carries: [0, 1].map(|k| {
-                let carries = Holt::carries(&holts[k], horizon);
+                let carries = HoltWinters::carries(&holts[k], horizon);
                 [carries[0], carries[horizon - 1]]
             }),
             start: season.map_or(START / 2, |m| (4 * m).min(START)),
@@ -211,22 +214,22 @@ impl Plan {
             self.holt_counts[k] = take(&mut self.counts, holt.counts());
         }
         let (own, all) = (self.features.len(), self.features.len() + self.extras);
-        let mut blocks: Vec<(usize, Vec<Base>, f32)> = match self.season {
-            None if self.difference => vec![(all, vec![Base::Last], FORGETTING)],
-            Some(_) if self.difference && compact => vec![(all, vec![Base::Seasonal], FORGETTING)],
-            Some(_) if self.difference => vec![(all, vec![Base::Last, Base::Seasonal], FORGETTING)],
-            None => vec![(all, vec![Base::Last, Base::Holt], FORGETTING)],
-            Some(_) if compact => vec![(all, vec![Base::Seasonal, Base::Holt], FORGETTING)],
+        let mut blocks: Vec<(usize, Vec<Baseline>, f32)> = match self.season {
+            None if self.difference => vec![(all, vec![Baseline::Last], FORGETTING)],
+            Some(_) if self.difference && compact => vec![(all, vec![Baseline::Seasonal], FORGETTING)],
+            Some(_) if self.difference => vec![(all, vec![Baseline::Last, Baseline::Seasonal], FORGETTING)],
+            None => vec![(all, vec![Baseline::Last, Baseline::Holt], FORGETTING)],
+            Some(_) if compact => vec![(all, vec![Baseline::Seasonal, Baseline::Holt], FORGETTING)],
             Some(_) if self.extras == 0 => {
-                vec![(own, vec![Base::Profile, Base::Seasonal, Base::Holt], FORGETTING)]
+                vec![(own, vec![Baseline::Profile, Baseline::Seasonal, Baseline::Holt], FORGETTING)]
             }
             Some(_) => vec![
-                (own, vec![Base::Profile], FORGETTING),
-                (all, vec![Base::Seasonal, Base::Holt], FORGETTING),
+                (own, vec![Baseline::Profile], FORGETTING),
+                (all, vec![Baseline::Seasonal, Baseline::Holt], FORGETTING),
             ],
         };
         if !compact {
-            let base = if self.season.is_some() { Base::Seasonal } else { Base::Last };
+            let base = if self.season.is_some() { Baseline::Seasonal } else { Baseline::Last };
             blocks.push((fast, vec![base], FORGETTING_FAST));
         }
         if !linear {
@@ -239,7 +242,7 @@ impl Plan {
             let covariance = Covariance::new(features, forgetting);
             let aligned = self.floats.next_multiple_of(16);
             self.floats = aligned;
-            let block = Block {
+            let block = RlsBlock {
                 features,
                 weights: take(&mut self.floats, bases.len() * leads * padded(features)),
                 p: take(&mut self.floats, covariance.floats()),
@@ -284,10 +287,10 @@ impl Plan {
             let fast = !self.compact && b + 1 == self.blocks.len();
             names.extend(block.bases.iter().map(|base| match base {
                 _ if fast => "linear_fast",
-                Base::Last => "linear_last",
-                Base::Seasonal => "linear_seasonal",
-                Base::Profile => "linear_profile",
-                Base::Holt => "linear_holt",
+                Baseline::Last => "linear_last",
+                Baseline::Seasonal => "linear_seasonal",
+                Baseline::Profile => "linear_profile",
+                Baseline::Holt => "linear_holt",
             }));
         }
         names
@@ -329,7 +332,7 @@ fn features(seasons: &[usize], horizon: usize, profiles: usize, compact: bool) -
     (features, fast)
 }
 
-/// Lags up to a season: all of them where they are few, else the nearest dozen and others ever further
+/// Lags up to a season: all of them where they are few, else the nearest_seen dozen and others ever further
 /// apart.
 fn short_lags(m: usize) -> Vec<usize> {
     let last = (m - 1).max(SHORT_LAGS.min(2 * m - 1));
@@ -352,7 +355,7 @@ mod tests {
 
     #[test]
     fn an_hourly_stream_has_the_features_of_the_study() {
-        let shape = PoolShape {
+        let shape = LinearShape {
             targets: 1,
             horizon: 24,
             seasons: vec![24, 168],
@@ -361,7 +364,7 @@ mod tests {
             difference: false,
             linear: true,
         };
-        let plan = Plan::try_new(&shape).unwrap();
+        let plan = LinearPlan::try_new(&shape).unwrap();
         let blocks: Vec<usize> = plan.blocks.iter().map(|b| b.features).collect();
         assert_eq!(blocks, [38, 68, 7]);
         let mut lags: Vec<usize> = plan
@@ -373,7 +376,7 @@ mod tests {
         assert_eq!(lags, (1..24).chain([144, 156, 167, 168]).collect::<Vec<_>>());
         assert_eq!((plan.start, plan.ring), (48, 169));
         assert_eq!(plan.names().len(), 7);
-        assert!(Plan::try_new(&PoolShape { extras: 1_000, ..shape }).is_err());
+        assert!(LinearPlan::try_new(&LinearShape { extras: 1_000, ..shape }).is_err());
     }
 
     #[test]
@@ -382,7 +385,7 @@ mod tests {
             [vec![], vec![2], vec![3, 4], vec![7, 28], vec![12], vec![24], vec![96, 672], vec![1440]]
         {
             for accuracy in [Accuracy::Full, Accuracy::Compact] {
-                let shape = PoolShape {
+                let shape = LinearShape {
                     targets: 1,
                     horizon: 10,
                     seasons: seasons.clone(),
@@ -391,7 +394,7 @@ mod tests {
                     difference: false,
                     linear: true,
                 };
-                let plan = Plan::try_new(&shape).unwrap();
+                let plan = LinearPlan::try_new(&shape).unwrap();
                 for (i, feature) in plan.features.iter().enumerate() {
                     assert!(!plan.features[..i].contains(feature), "{seasons:?}: {feature:?} twice");
                 }

@@ -1,17 +1,19 @@
-use super::plan::{Base, Plan, PoolShape, TooManyExtras};
+mod plan;
+mod state;
+mod step;
+
+pub use plan::{LinearShape, TooManyExtras};
+
 use super::pooled::Pooled;
-use super::range::Range;
 use super::table::{Row, Table};
-use super::turn::Turn;
-use super::{Experts, Observation};
+use super::{ExpertGroup, Observation};
 use crate::domain::{Damaged, Rows, Take};
 use crate::simd::Isa;
-use bytemuck::{Pod, Zeroable};
+use bytemuck::Zeroable;
+use plan::{Baseline, LinearPlan};
+use state::{BLOCKS_MAX, LinearState, Scratch};
+use step::SeriesStep;
 
-/// The most blocks of a pool.
-pub(super) const BLOCKS: usize = 3;
-/// A block hands its weights to the young after learning from this many readings.
-const MATURE: u64 = 500;
 /// Since when a block learns that has not begun.
 const NEVER: u64 = u64::MAX;
 
@@ -19,64 +21,24 @@ const NEVER: u64 = u64::MAX;
 /// seasonal naive, profile, and blocks of direct least squares for every lead whose gain all leads
 /// share (RECIPE.md, The pool). O(d² + leads · d) a reading, nothing allocated.
 #[derive(Debug)]
-pub struct Pool {
-    plan: Plan,
+pub struct LinearExperts {
+    plan: LinearPlan,
     names: Vec<&'static str>,
     isa: Isa,
-    table: Table<Head>,
+    table: Table<LinearState>,
     /// Weights and covariances of the stream's mature series.
     pooled: Pooled,
-    work: Work,
+    work: Scratch,
 }
 
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub(super) struct Head {
-    /// Steps so far.
-    pub steps: u64,
-    /// The first origin that each block learns from.
-    pub since: [u64; BLOCKS],
-    pub traces: [f32; BLOCKS],
-    /// Readings learnt from.
-    pub readings: u32,
-    pub range: Range,
-    pub means: [f32; 2],
-    /// What blocks divide by.
-    pub unit: f32,
-}
-
-impl Head {
-    /// Whether the blocks have learnt from so many readings that the young may start from them.
-    fn is_mature(&self) -> bool {
-        self.unit > 0.0 && self.steps.saturating_sub(self.since[0]) > MATURE
-    }
-}
-
-/// Scratch, the same for every series.
-#[derive(Debug)]
-pub(super) struct Work {
-    pub x: Vec<f32>,
-    /// Those of one block.
-    pub own: Vec<f32>,
-    pub kept: Vec<u16>,
-    pub k: Vec<f32>,
-    pub new_gains: Vec<u16>,
-    /// What each base said of what has arrived, in units and less the reading. `[Base::COUNT, leads]`
-    pub arrived: Vec<f32>,
-    /// What each base forecasts. `[Base::COUNT, horizon]`
-    pub bases: Vec<f32>,
-    pub targets: Vec<f32>,
-    pub corrections: Vec<f32>,
-}
-
-impl Pool {
+impl LinearExperts {
     /// # Errors
     /// [`TooManyExtras`] when a block can't carry the calendar and the covariates.
-    pub fn try_new(shape: &PoolShape) -> Result<Self, TooManyExtras> {
-        let plan = Plan::try_new(shape)?;
+    pub fn try_new(shape: &LinearShape) -> Result<Self, TooManyExtras> {
+        let plan = LinearPlan::try_new(shape)?;
         let mut floats = vec![0.0; plan.floats];
-        let mut head = Head::zeroed();
-        head.since = [NEVER; BLOCKS];
+        let mut head = LinearState::zeroed();
+        head.since = [NEVER; BLOCKS_MAX];
         for (b, block) in plan.blocks.iter().enumerate() {
             block.covariance.fill(&mut floats[block.p..][..block.covariance.floats()]);
             head.traces[b] = block.features as f32;
@@ -84,14 +46,14 @@ impl Pool {
         let (leads, horizon) = (plan.leads.len(), plan.leads.horizon());
         let gains = plan.blocks.iter().map(|b| b.padded()).sum();
         let bases = plan.blocks.iter().map(|b| b.bases.len()).max().unwrap_or(0);
-        let work = Work {
+        let work = Scratch {
             x: vec![0.0; plan.stride()],
             own: vec![0.0; plan.stride()],
             kept: vec![0; plan.stride()],
             k: vec![0.0; plan.stride()],
             new_gains: vec![0; gains],
-            arrived: vec![0.0; Base::COUNT * leads],
-            bases: vec![0.0; Base::COUNT * horizon],
+            arrived: vec![0.0; Baseline::COUNT * leads],
+            bases: vec![0.0; Baseline::COUNT * horizon],
             targets: vec![0.0; bases * leads],
             corrections: vec![0.0; bases * leads],
         };
@@ -111,7 +73,7 @@ impl Pool {
         for [slot, target] in self.pooled.take_ripe() {
             let (slot, target) = (slot as usize, target as usize);
             // Its slot may be another series' by now.
-            if self.table.get(slot, target).is_some_and(Head::is_mature) {
+            if self.table.get(slot, target).is_some_and(LinearState::is_mature) {
                 let row = self.table.row(slot, target);
                 self.pooled.take(target, &row.floats[self.plan.blocks_from()..self.plan.floats]);
             }
@@ -142,8 +104,8 @@ impl Pool {
     }
 
     /// A value, or the end of where the series has been lately that lies next to it.
-    pub fn nearest(&self, slot: usize, target: usize, value: f32) -> f32 {
-        self.table.head(slot, target).range.nearest(value)
+    pub fn nearest_seen(&self, slot: usize, target: usize, value: f32) -> f32 {
+        self.table.head(slot, target).range.nearest_seen(value)
     }
 
     /// Readings of a target that were learnt from.
@@ -158,7 +120,7 @@ impl Pool {
     }
 }
 
-impl Experts for Pool {
+impl ExpertGroup for LinearExperts {
     fn names(&self) -> &[&'static str] {
         &self.names
     }
@@ -167,8 +129,8 @@ impl Experts for Pool {
         let row = self.table.row(slot, target);
         let was_mature = row.head.is_mature();
         let pooled = self.pooled.mean(target);
-        let mut turn = Turn { plan: &self.plan, isa: self.isa, work: &mut self.work, pooled, row };
-        turn.step(reading, out);
+        let mut one = SeriesStep { plan: &self.plan, isa: self.isa, work: &mut self.work, pooled, row };
+        one.step(reading, out);
         if !was_mature && self.table.head(slot, target).is_mature() {
             self.pooled.ripen(slot, target);
         }
@@ -183,21 +145,21 @@ impl Experts for Pool {
             }
             head.steps = 0;
             if head.unit > 0.0 {
-                head.since = [0; BLOCKS];
+                head.since = [0; BLOCKS_MAX];
             }
         }
     }
 }
 
-super::table::rows_of_table!(Pool);
+super::table::rows_of_table!(LinearExperts);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Accuracy;
 
-    fn pool() -> Pool {
-        let shape = PoolShape {
+    fn pool() -> LinearExperts {
+        let shape = LinearShape {
             targets: 1,
             horizon: 6,
             seasons: vec![12],
@@ -206,7 +168,7 @@ mod tests {
             difference: false,
             linear: true,
         };
-        let mut pool = Pool::try_new(&shape).unwrap();
+        let mut pool = LinearExperts::try_new(&shape).unwrap();
         pool.grow(1);
         pool
     }
@@ -216,7 +178,7 @@ mod tests {
     }
 
     /// Errors at lead 1 over the steps of `t`.
-    fn errors(pool: &mut Pool, t: std::ops::Range<u64>) -> Vec<f32> {
+    fn errors(pool: &mut LinearExperts, t: std::ops::Range<u64>) -> Vec<f32> {
         let n = (t.end - t.start) as f32;
         let mut out = vec![0.0; pool.names().len() * 6];
         let mut errors = vec![0.0; pool.names().len()];

@@ -9,12 +9,12 @@ const LEAST_SHARE: f32 = 0.001;
 /// there. Linear between the quantiles, and beyond the outermost by their own distance from the point,
 /// so it is as calibrated as they are.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct NormalScore {
     /// Normal quantiles of the levels, ascending.
     normal: Vec<f32>,
 }
 
-impl Standing {
+impl NormalScore {
     pub fn new(levels: &Levels) -> Self {
         Self { normal: levels.iter().map(|l| l.normal_quantile() as f32).collect() }
     }
@@ -78,8 +78,8 @@ mod tests {
     use super::*;
     use crate::domain::Level;
 
-    fn standing(levels: &[f64]) -> Standing {
-        Standing::new(&Levels::new(levels.iter().map(|l| Level::try_new(*l).unwrap()).collect()))
+    fn standing(levels: &[f64]) -> NormalScore {
+        NormalScore::new(&Levels::new(levels.iter().map(|l| Level::try_new(*l).unwrap()).collect()))
     }
 
     #[test]

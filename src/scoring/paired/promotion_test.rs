@@ -15,14 +15,14 @@ const RESEMBLANCE_MAX: f64 = 0.7;
 /// and larger where neighbouring blocks resemble each other; Student's t has the degrees of freedom of
 /// the fewer. Of one series only blocks count. A lucky gain is clipped, a loss never.
 #[derive(Clone, Debug)]
-pub struct Promotion {
+pub struct PromotionTest {
     blocks: usize,
     /// `[series, blocks]`
-    cells: Vec<Cell>,
+    losses: Vec<BlockLosses>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Cell {
+struct BlockLosses {
     champion: f64,
     challenger: f64,
     n: f64,
@@ -47,34 +47,35 @@ impl Verdict {
     }
 }
 
-impl Promotion {
+impl PromotionTest {
     /// `blocks` of equal length, which together are the held-out readings: each at least as long as the
     /// horizon, and at least six or so, or little can be told.
     pub fn new(series: usize, blocks: usize) -> Self {
-        Self { blocks, cells: vec![Cell::default(); series * blocks] }
+        Self { blocks, losses: vec![BlockLosses::default(); series * blocks] }
     }
 
     /// Adds the losses of one forecast, in units that series have in common. What is not a number on
     /// either side counts for neither.
     pub fn add(&mut self, series: usize, block: usize, champion: f64, challenger: f64) {
         if champion.is_finite() && challenger.is_finite() {
-            let cell = &mut self.cells[series * self.blocks + block];
-            cell.champion += champion;
-            cell.challenger += challenger;
-            cell.n += 1.0;
+            let losses_here = &mut self.losses[series * self.blocks + block];
+            losses_here.champion += champion;
+            losses_here.challenger += challenger;
+            losses_here.n += 1.0;
         }
     }
 
     pub fn verdict(&self) -> Verdict {
-        let cells = self.cells.iter().enumerate().filter(|(_, cell)| cell.n > 0.0);
-        let gains: Vec<(usize, usize, f64)> = cells
+        let losses = self.losses.iter().enumerate().filter(|(_, losses_here)| losses_here.n > 0.0);
+        let gains: Vec<(usize, usize, f64)> = losses
             .clone()
             .map(|(at, c)| (at / self.blocks, at % self.blocks, (c.champion - c.challenger) / c.n))
             .collect();
-        let (champion, challenger) = cells
-            .fold((0.0, 0.0), |(a, b), (_, cell)| (a + cell.champion / cell.n, b + cell.challenger / cell.n));
+        let (champion, challenger) = losses.fold((0.0, 0.0), |(a, b), (_, losses_here)| {
+            (a + losses_here.champion / losses_here.n, b + losses_here.challenger / losses_here.n)
+        });
         let gain = if champion > 0.0 { 1.0 - challenger / champion } else { 0.0 };
-        let clustered = Clustered::of(&gains, self.cells.len() / self.blocks.max(1), self.blocks);
+        let clustered = Clustered::of(&gains, self.losses.len() / self.blocks.max(1), self.blocks);
         let Clustered { series, blocks, .. } = clustered;
         Verdict { p_value: clustered.p_value(), gain, series, blocks }
     }

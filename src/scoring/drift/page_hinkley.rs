@@ -17,7 +17,7 @@ const LONG_RUN_MAX: f64 = 64.0;
 /// both are learnt from all but the newest. Deviations are those of the long run, from the covariances
 /// of neighbours with Bartlett's weights (Newey and West 1987), so that shocks that last are no drift.
 #[derive(Clone, Debug)]
-pub struct Watch {
+pub struct PageHinkley {
     threshold: f64,
     /// The least change of the mean that counts, in the numbers' own unit.
     least: f64,
@@ -25,18 +25,18 @@ pub struct Watch {
     young: u64,
     /// What is usual is learnt at least this fast.
     rate: f64,
-    state: State,
+    state: TestState,
 }
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-struct State {
+struct TestState {
     mean: f64,
     variance: f64,
     /// Covariance with the weighted sum of the numbers that follow.
     covariance: f64,
-    rises: Run,
-    falls: Run,
+    rises: CumulativeSum,
+    falls: CumulativeSum,
     seen: u64,
     /// In a ring.
     recent: [f64; RECENT],
@@ -45,13 +45,13 @@ struct State {
 /// A cumulative sum since it last was 0, and the numbers behind it.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-struct Run {
+struct CumulativeSum {
     excess: f64,
     total: f64,
     numbers: f64,
 }
 
-impl Run {
+impl CumulativeSum {
     /// Takes a number in that lies so far `beyond` what is usual; whether the sum is at the threshold.
     fn add(&mut self, beyond: f64, number: f64, threshold: f64) -> bool {
         self.excess = (self.excess + beyond - SLACK).clamp(0.0, threshold);
@@ -69,12 +69,12 @@ impl Run {
     }
 }
 
-impl Watch {
+impl PageHinkley {
     /// `threshold`: of the cumulative sum, in long-run deviations. `least`: the least change of the mean
     /// that counts. `young`: so many numbers are learnt, beside the newest, before the test begins;
     /// `memory`: so many make what is usual.
     pub fn new(threshold: f64, least: f64, young: u64, memory: f64) -> Self {
-        Self { threshold, least, young, rate: 1.0 / memory, state: State::zeroed() }
+        Self { threshold, least, young, rate: 1.0 / memory, state: TestState::zeroed() }
     }
 
     /// Takes the next number. Gives by how much the mean has changed when it has; then all is learnt
@@ -98,7 +98,7 @@ impl Watch {
         if change.abs() < self.least {
             return None;
         }
-        self.state = State::zeroed();
+        self.state = TestState::zeroed();
         Some(change)
     }
 

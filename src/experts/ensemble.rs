@@ -1,24 +1,24 @@
-use super::{Arma, Experts, Lms, Observation, Pool, PoolShape, TooManyExtras, Velocity};
+use super::{Arma, ExpertGroup, LinearExperts, LinearShape, Lms, Observation, TooManyExtras, Velocity};
 use crate::config::{Base, Stream};
 use crate::domain::{Damaged, Rows, Take};
 
 /// All experts of a stream, stepped as one: the pool first, then those that the config adds.
-pub struct Panel {
-    pool: Pool,
-    others: Vec<Box<dyn Experts + Send>>,
+pub struct Ensemble {
+    pool: LinearExperts,
+    others: Vec<Box<dyn ExpertGroup + Send>>,
     names: Vec<&'static str>,
     horizon: usize,
 }
 
-impl Panel {
+impl Ensemble {
     /// `extras` are the calendar's features and the covariates that the experts are shown.
     ///
     /// # Errors
     /// [`TooManyExtras`] for the linear experts.
     pub fn try_new(stream: &Stream, extras: usize) -> Result<Self, TooManyExtras> {
         let (targets, horizon, season) = (stream.targets.len(), stream.horizon, stream.season());
-        let pool = Pool::try_new(&shape(stream, extras))?;
-        let mut others: Vec<Box<dyn Experts + Send>> = Vec::new();
+        let pool = LinearExperts::try_new(&shape(stream, extras))?;
+        let mut others: Vec<Box<dyn ExpertGroup + Send>> = Vec::new();
         if stream.experts.arma {
             others.push(Box::new(Arma::new(targets, horizon, season)));
         }
@@ -51,17 +51,17 @@ impl Panel {
         }
     }
 
-    /// As [`Pool::nearest`].
-    pub fn nearest(&self, slot: usize, target: usize, value: f32) -> f32 {
-        self.pool.nearest(slot, target, value)
+    /// As [`LinearExperts::nearest_seen`].
+    pub fn nearest_seen(&self, slot: usize, target: usize, value: f32) -> f32 {
+        self.pool.nearest_seen(slot, target, value)
     }
 
-    /// As [`Pool::readings`].
+    /// As [`LinearExperts::readings`].
     pub fn readings(&self, slot: usize, target: usize) -> u32 {
         self.pool.readings(slot, target)
     }
 
-    /// As [`Pool::deviation`].
+    /// As [`LinearExperts::deviation`].
     pub fn deviation(&self, slot: usize, target: usize) -> f32 {
         self.pool.deviation(slot, target)
     }
@@ -71,7 +71,7 @@ impl Panel {
         self.pool.prefetch(slot, target);
     }
 
-    /// As [`Pool::publish`].
+    /// As [`LinearExperts::publish`].
     pub fn publish(&mut self) {
         self.pool.publish();
     }
@@ -94,15 +94,15 @@ impl Panel {
         std::iter::once(&self.pool as &dyn Rows).chain(others)
     }
 
-    fn each_mut(&mut self) -> impl Iterator<Item = &mut (dyn Experts + Send + 'static)> {
+    fn each_mut(&mut self) -> impl Iterator<Item = &mut (dyn ExpertGroup + Send + 'static)> {
         let others = self.others.iter_mut().map(|other| &mut **other);
-        std::iter::once(&mut self.pool as &mut (dyn Experts + Send)).chain(others)
+        std::iter::once(&mut self.pool as &mut (dyn ExpertGroup + Send)).chain(others)
     }
 }
 
 /// What a stream's pool has to do with.
-fn shape(stream: &Stream, extras: usize) -> PoolShape {
-    PoolShape {
+fn shape(stream: &Stream, extras: usize) -> LinearShape {
+    LinearShape {
         targets: stream.targets.len(),
         horizon: stream.horizon,
         seasons: stream.seasons.clone(),
@@ -113,7 +113,7 @@ fn shape(stream: &Stream, extras: usize) -> PoolShape {
     }
 }
 
-impl Experts for Panel {
+impl ExpertGroup for Ensemble {
     fn names(&self) -> &[&'static str] {
         &self.names
     }
@@ -134,7 +134,7 @@ impl Experts for Panel {
     }
 }
 
-impl Rows for Panel {
+impl Rows for Ensemble {
     fn grow(&mut self, slots: usize) {
         self.each_mut().for_each(|experts| experts.grow(slots));
     }
