@@ -3,6 +3,8 @@
 //! The dashboard, the backtest's report and the README use them. Each chart is a pure function from values to a
 //! picture with its own light and dark style. Every name in it is escaped.
 
+#![forbid(unsafe_code)]
+
 mod axis;
 mod calibration;
 mod difference;

@@ -6,6 +6,8 @@
 //! Damage is recognised. Nothing that is read from a store makes the process allocate more than the limits here.
 //! The room never reads a clock, and never deletes what a newer owner of the shard has written.
 
+#![forbid(unsafe_code)]
+
 mod bundles;
 mod error;
 mod manifest;

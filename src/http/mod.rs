@@ -8,6 +8,8 @@
 //! [`Board`]: crate::telemetry::Board
 //! [`Metrics`]: crate::telemetry::Metrics
 
+#![forbid(unsafe_code)]
+
 mod api;
 mod connection;
 mod health;

@@ -6,6 +6,8 @@
 //! longer than a copy takes, and what is kept is bounded. The room knows neither Kafka nor HTTP: the rooms above
 //! it fill in plain values.
 
+#![forbid(unsafe_code)]
+
 mod board;
 #[cfg(test)]
 mod captured;
