@@ -1,8 +1,8 @@
-//! Topics, group and configs of one test, and what became of its readings.
+//! Topics, group and configs of one test, and the answers to its readings.
 
 use super::support::daemon::{Daemon, Settings};
 use super::support::kafka::{
-    Broker, Record, client, committed_offsets, create_models_topic, create_topic, produce, read_committed,
+    Broker, client, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
 use super::support::process::{free_port, fresh_dir, write};
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -16,17 +16,17 @@ use std::time::{Duration, Instant};
 
 pub const LIMIT: Duration = Duration::from_secs(60);
 pub const PARTITIONS: i32 = 3;
-/// Two to a partition, so that an hour is two offsets there.
+/// Two for each partition, so that an hour is two offsets.
 const SERIES: i64 = 6;
 
 pub struct Case {
     dir: tempfile::TempDir,
     name: &'static str,
-    /// Lines of the section `kafka`, of sections besides, and of the stream.
+    /// More lines of the section `kafka`, more sections, and more lines of the stream.
     lines: [&'static str; 3],
 }
 
-/// How often each source record, by partition and offset, was answered; and the nearest values.
+/// The forecasts for the next hour that answer each source record, by its partition and offset.
 pub type Answers = BTreeMap<(i32, i64), Vec<f64>>;
 
 impl Case {
@@ -48,7 +48,7 @@ impl Case {
         self.daemon_of(url, self.lines[2])
     }
 
-    /// One whose stream has these lines instead of the case's own.
+    /// A process whose stream has these lines instead of the case's.
     pub fn daemon_with_lines(&self, stream: &str) -> Daemon {
         self.daemon_of(&format!("file://{}", self.store().display()), stream).0
     }
@@ -114,7 +114,7 @@ impl Case {
         }
     }
 
-    /// What somebody does with Kafka's own tools while no member is there.
+    /// Sets the group's offsets, as Kafka's tools do while the group has no member.
     pub fn set_group(&self, offsets: &[(i32, i64)]) {
         let bootstrap = Broker::shared().bootstrap();
         let group: BaseConsumer = client(&bootstrap).set("group.id", self.name).create().unwrap();
@@ -125,7 +125,7 @@ impl Case {
         }
     }
 
-    /// What retention does: the partitions begin at these offsets.
+    /// Deletes records, as retention does: the partitions begin at these offsets afterwards.
     pub fn delete_before(&self, offsets: &[(i32, i64)]) {
         let admin: AdminClient<DefaultClientContext> =
             client(&Broker::shared().bootstrap()).create().unwrap();
@@ -155,7 +155,7 @@ impl Case {
         answers
     }
 
-    /// Each record below `ends` is answered as often as `times` says, and no other.
+    /// Checks that each record below `ends` has as many answers as `times` gives, and no other record has any.
     pub fn assert_answered(&self, ends: i64, times: impl Fn(i32, i64) -> usize) -> Answers {
         let answers = self.answers();
         let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! A store that goes away while a daemon works.
+//! A store that fails while a daemon works.
 
 use super::case::{Case, LIMIT, PARTITIONS};
 use super::support::daemon::metric;
@@ -50,7 +50,7 @@ fn snapshots_that_fail_are_counted_and_stop_no_forecast() {
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
 
-/// One of two daemons leaves, and the other one can't get at the snapshots.
+/// One of two daemons leaves, and the other one can't read the snapshots.
 fn handed_over(name: &'static str, lines: &'static str, heals: bool) {
     let case = Case::new(name, ["", lines, ""]);
     let (mut first, _) = case.daemon();
@@ -58,7 +58,7 @@ fn handed_over(name: &'static str, lines: &'static str, heals: bool) {
     case.wait_committed(&mut first, 40);
     let (mut second, http) = case.daemon();
     second.wait_for_events("restored", 1, LIMIT);
-    // Every shard has a snapshot at 40: the one that moved from its handover, the others here.
+    // Every shard has a snapshot at 40: one from the handover, the others taken here.
     let until = Instant::now() + LIMIT;
     while first.events("snapshot_taken").len() + second.events("snapshot_taken").len() < PARTITIONS as usize {
         assert!(Instant::now() < until, "{}{}", first.log(), second.log());

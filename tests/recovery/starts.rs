@@ -1,20 +1,19 @@
-//! What a daemon finds when it starts: a log, a group and a store that others have been at.
+//! Starts of a daemon with a log, a group and a store that others have changed.
 
 use super::case::{Case, LIMIT, PARTITIONS, by_partition};
 use super::support::daemon::metric;
 
-/// A daemon that was killed is back at once under its own name.
+/// With a stable name, a killed daemon can come back at once.
 const STABLE: &str = "instance = \"0\"\nproperties = { \"session.timeout.ms\" = \"6000\" }";
 const ALL: usize = PARTITIONS as usize;
 
-/// Hours in an order that wanders by up to three.
+/// Hours out of order by up to three.
 fn wandering(hours: std::ops::Range<i64>) -> impl Iterator<Item = i64> {
     let first = hours.start;
     hours.map(move |hour| first + (hour - first) / 4 * 4 + [2, 0, 3, 1][((hour - first) % 4) as usize])
 }
 
-/// What was read but not answered yet, as it waited for its order, is in no snapshot and below the
-/// committed offset.
+/// Readings that were read and are held back for order are in no snapshot and lie below the committed offset.
 #[test]
 fn readings_held_back_are_answered_after_a_kill_without_a_snapshot() {
     let case = Case::new("held", [STABLE, "[snapshots]\nenabled = false", "lateness = \"4h\""]);
@@ -33,20 +32,20 @@ fn readings_held_back_are_answered_after_a_kill_without_a_snapshot() {
             assert!(restored["from"].as_i64() < restored["committed"].as_i64(), "{restored}");
         }
     }
-    // A kill while it replays and reads.
+    // Killed while it replays and reads.
     case.produce(wandering(60..100));
     end += 80;
     std::thread::sleep(std::time::Duration::from_millis(120));
     daemon.kill9();
     let (mut daemon, _) = case.daemon();
-    // These let all before them go, and are held back themselves.
+    // These release all readings before them, and are held back themselves.
     case.produce([120]);
     case.wait_committed(&mut daemon, end + 2);
     case.assert_answered(end, |_, _| 1);
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
 
-/// Each life begins from a snapshot that is older than the settings before its own, or from none.
+/// Each daemon begins from a snapshot that is older than the previous settings, or without a snapshot.
 fn lateness_changes(name: &'static str, sections: &'static str) {
     let case = Case::new(name, [STABLE, sections, ""]);
     let mut daemon = case.daemon_with_lines("lateness = \"4h\"");
@@ -54,7 +53,7 @@ fn lateness_changes(name: &'static str, sections: &'static str) {
     case.wait_committed(&mut daemon, 80);
     assert_eq!(daemon.terminate(LIMIT), 0, "{}", daemon.log());
     let mut end = 80;
-    // What is out of order by more than it is waited for would be late.
+    // Readings out of order by more than `lateness` would be late.
     let lives = [
         ("lateness = \"6h\"", 40..60, true),
         ("lateness = \"0s\"", 60..64, false),
@@ -75,7 +74,7 @@ fn lateness_changes(name: &'static str, sections: &'static str) {
         daemon.kill9();
     }
     let mut daemon = case.daemon_with_lines("lateness = \"2h\"");
-    // These let all before them go, and are held back themselves.
+    // These release all readings before them, and are held back themselves.
     case.produce([140]);
     case.wait_committed(&mut daemon, end + 2);
     case.assert_answered(end, |_, _| 1);
@@ -100,7 +99,7 @@ fn a_group_that_is_set_back_is_answered_again_from_there_and_nothing_else() {
         assert_eq!(daemon.terminate(LIMIT), 0, "{}", daemon.log());
         assert_eq!(daemon.events("snapshot_taken").len(), ALL);
     }
-    // Between the snapshots, before the first of them, and not at all.
+    // Between the snapshots, before the first of them, and unchanged.
     case.set_group(&[(0, 60), (1, 20)]);
     let (mut daemon, http) = case.daemon();
     let restored = daemon.wait_for_events("restored", ALL, LIMIT);
@@ -142,7 +141,7 @@ fn readings_that_retention_took_are_counted_and_the_shard_goes_on_from_its_snaps
     case.wait_committed(&mut daemon, 40);
     assert_eq!(daemon.terminate(LIMIT), 0);
     case.produce(20..40);
-    // Below what is committed nobody misses it.
+    // Below the committed offset nothing is lost.
     case.delete_before(&[(0, 60), (1, 30)]);
     let (mut daemon, http) = case.daemon();
     case.wait_committed(&mut daemon, 80);
@@ -162,7 +161,7 @@ fn readings_that_retention_took_are_counted_and_the_shard_goes_on_from_its_snaps
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
 
-/// As above, while the daemon stands still instead of being away.
+/// As above, but the daemon is stopped instead of absent.
 #[test]
 fn readings_that_retention_took_from_a_running_daemon_are_counted_too() {
     let case = Case::new("overtaken", ["", "", ""]);
@@ -170,7 +169,7 @@ fn readings_that_retention_took_from_a_running_daemon_are_counted_too() {
     case.produce(0..20);
     case.wait_committed(&mut daemon, 40);
     daemon.signal(libc::SIGSTOP);
-    // What it has asked for already is answered with nothing.
+    // The fetch that is already under way returns nothing.
     std::thread::sleep(std::time::Duration::from_millis(500));
     case.produce(20..40);
     case.delete_before(&[(0, 60)]);
@@ -201,7 +200,7 @@ fn a_daemon_that_was_asked_to_stop_replays_nothing_when_it_starts_again() {
         let offset = committed[partition as usize];
         assert_eq!((&event["from"], &event["committed"]), (&offset.into(), &offset.into()), "{event}");
         let snapshot = event["snapshot"].as_str().unwrap();
-        // Before the first record there is nothing to be kept.
+        // Before the first record there is no state to store.
         let is_right = snapshot.ends_with(&format!("-{offset:020}")) || (offset == 0 && snapshot == "none");
         assert!(is_right, "{event}");
     }
@@ -212,7 +211,7 @@ fn a_daemon_that_was_asked_to_stop_replays_nothing_when_it_starts_again() {
 }
 
 #[test]
-fn a_store_that_can_not_be_used_at_start_ends_the_process_with_what_to_do() {
+fn an_unusable_store_ends_the_start_with_advice() {
     let case = Case::new("nostore", ["", "", ""]);
     let place = super::support::process::fresh_dir("nostore");
     std::fs::write(place.path().join("file"), "no folder").unwrap();

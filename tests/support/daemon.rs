@@ -1,4 +1,4 @@
-//! The built binary as a process, as an orchestrator sees it.
+//! The built binary as a process, driven as an orchestrator does.
 
 use super::process::{Frozen, Process, fresh_dir};
 use serde_json::Value;
