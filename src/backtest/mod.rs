@@ -32,7 +32,7 @@ use outlook::Outlook;
 use plan::{Plan, PositionNames};
 use report::Shown;
 use rows::{Form, Row, Rows, Sorted, Table, Wanted};
-use run::{Place, Run, record};
+use run::{Place, Run};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -142,7 +142,7 @@ fn begin(
     let stream = Arc::new(plan.settle(options, table, name, from)?);
     let position = position.and_then(|names| names.among(&stream.targets));
     let judge = Judge::new(stream.clone(), position, from, options.score_every);
-    let outlook = Outlook::read(table, name.as_bytes(), &stream)?;
+    let outlook = Outlook::read(table, name, &stream)?;
     let place = Place { topic: options.data.display().to_string(), key: name.to_owned(), row: table.row() };
     Ok(Run::new(stream, judge, outlook, place))
 }
@@ -168,10 +168,10 @@ impl Source {
             return Ok(Self::AsTheyStand(rows));
         }
         let mut decoder = Decoder::new(&runs[0].stream);
-        let time = |json: &[u8]| {
+        let time = |row: &Row<'_>| {
             let mut time = None;
             // A bad row is told when it is taken in.
-            let _ = decoder.decode(&record("", b"key", 0, json), &mut |reading| time = Some(reading.time));
+            let _ = decoder.decode(&row.record("", "key", 0), &mut |reading| time = Some(reading.time));
             time
         };
         Ok(Self::Sorted(Sorted::new(&mut rows, time)?))

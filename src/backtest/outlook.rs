@@ -1,7 +1,6 @@
 //! What a file's later rows say of the leads: what a sensor's record would have known ahead.
 
 use super::rows::{Table, Wanted};
-use super::run::record;
 use crate::codec::Decoder;
 use crate::config::Stream;
 use crate::console::Failure;
@@ -23,7 +22,7 @@ pub(super) struct Outlook {
 
 impl Outlook {
     /// Reads the file once, if anything in it is known ahead.
-    pub fn read(table: &Table, key: &[u8], stream: &Stream) -> Result<Self, Failure> {
+    pub fn read(table: &Table, key: &str, stream: &Stream) -> Result<Self, Failure> {
         let known: Vec<usize> = stream.known_ahead.iter().map(|k| stream.targets.len() + k).collect();
         let mut outlook = Self {
             grid: stream.grid,
@@ -39,7 +38,7 @@ impl Outlook {
         let (mut decoder, mut rows) = (Decoder::new(stream), table.rows(&Wanted::new([stream]))?);
         while let Some(row) = rows.next()? {
             // What is bad is told of when it is read again.
-            let _ = decoder.decode(&record("", key, 0, row.json), &mut |reading| outlook.note(&reading));
+            let _ = decoder.decode(&row.record("", key, 0), &mut |reading| outlook.note(&reading));
         }
         outlook.series.values_mut().for_each(|cells| cells.sort_by_key(|(cell, _)| *cell));
         Ok(outlook)

@@ -5,10 +5,10 @@ use super::learner::Learner;
 use super::outlook::Outlook;
 use super::report::Shown;
 use super::rows::Row;
-use crate::codec::{Decoder, MissingValues, Record};
+use crate::codec::{Decoder, MissingValues};
 use crate::config::Stream;
 use crate::console::Failure;
-use crate::domain::{EventTime, Offset, Partition, Reading};
+use crate::domain::{EventTime, Reading};
 use crate::engine::{Offered, Shard};
 use crate::telemetry::Discard;
 use std::sync::Arc;
@@ -73,9 +73,9 @@ impl Run {
     /// One row, from bytes to forecasts.
     pub fn record(&mut self, row: &Row<'_>) -> Result<(), Failure> {
         let Place { topic, key, row: word } = &self.place;
-        let (offset, key, number) = (self.offset, key.as_bytes(), row.number);
+        let (offset, number) = (self.offset, row.number);
         self.offset += 1;
-        let record = record(topic, key, offset, row.json);
+        let record = row.record(topic, key, offset);
         let Self { decoder, outlook, shard, judge, tally, newest, stream, .. } = self;
         judge.begin_row();
         let decoded = decoder.decode(&record, &mut |reading| {
@@ -88,7 +88,7 @@ impl Run {
                 *newest = (*newest).max(reading.time);
             }
             let reading = Reading { values: outlook.complete(&reading), ..reading };
-            match shard.offer(&reading, offset, Some(key)) {
+            match shard.offer(&reading, offset, Some(key.as_bytes())) {
                 Offered::Queued | Offered::Held => {
                     tally.readings += 1;
                     let (first, last) = tally.span.unwrap_or((reading.time, reading.time));
@@ -185,17 +185,4 @@ impl Run {
 /// Why a reading was discarded, and which it was.
 fn why_not(why: Discard, series: &str, time: EventTime) -> String {
     format!("series \"{series}\" at {time}: {}", why.meaning())
-}
-
-/// A row as a record of a topic.
-pub(super) fn record<'a>(topic: &'a str, key: &'a [u8], offset: i64, json: &'a [u8]) -> Record<'a> {
-    Record {
-        topic,
-        partition: Partition(0),
-        offset: Offset(offset),
-        key: Some(key),
-        timestamp: None,
-        payload: Some(json),
-        headers: &(),
-    }
 }

@@ -1,7 +1,6 @@
 //! The seasons that a file shows before its forecasts are scored.
 
 use super::rows::{Table, Wanted};
-use super::run::record;
 use crate::codec::Decoder;
 use crate::config::Stream;
 use crate::console::Failure;
@@ -19,7 +18,7 @@ pub(super) fn find(
     let mut rows = table.rows(&Wanted::new([stream]))?;
     while let Some(row) = rows.next()? {
         // What is bad is told of when it is read again.
-        let _ = decoder.decode(&record("", key.as_bytes(), 0, row.json), &mut |reading| {
+        let _ = decoder.decode(&row.record("", key, 0), &mut |reading| {
             if stream.selects(reading.series) && reading.time < until {
                 sample.add(&reading);
             }

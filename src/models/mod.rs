@@ -5,6 +5,7 @@
 
 mod announcement;
 mod announcer;
+mod cpu_share;
 mod follower;
 mod lineage;
 mod registry;

@@ -1,16 +1,19 @@
 use super::announcement::{Announcement, Decision, Named};
 use super::announcer::Announcer;
+use super::cpu_share::CpuShare;
 use super::lineage::{Lineage, facts};
 use super::serving::{Models, Standing};
-use super::trainer::{Job, Pace};
 use super::{NAP, now};
 use crate::checkpoint::{self, Bundles, Champion, Store};
 use crate::config::{Config, Stream};
 use crate::domain::{ModelVersion, RoundScores, StreamName};
 use crate::kafka;
 use crate::nn::{self, Networks};
+use crate::series::WindowCopy;
 use crate::telemetry::{self, Board, Metrics, RoundOutcome, StreamMetrics, events};
-use crate::training::{Incumbent, Outcome, Predecessor, Round, Shapes, Tenure, Transition, Trial, Why};
+use crate::training::{
+    Incumbent, Outcome, Predecessor, Round, Shapes, Start, Tenure, Transition, Trial, Why,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +22,15 @@ use std::time::{Duration, Instant};
 /// How long a decision may take to be followed in this process before the next round begins without it.
 const HEARD_LIMIT: Duration = Duration::from_secs(10);
 
-/// What the trainer's thread works with: runs rounds, and carries out what comes of them.
+/// A round to be run.
+pub(crate) struct RoundRequest {
+    pub stream: Arc<Stream>,
+    pub start: Start,
+    pub why: Why,
+    pub samples: Vec<WindowCopy>,
+}
+
+/// Runs rounds, and carries out what follows from them: it writes bundles and announces models.
 pub(crate) struct RoundRunner {
     store: Store,
     shapes: BTreeMap<StreamName, Shapes>,
@@ -91,8 +102,8 @@ impl RoundRunner {
         })
     }
 
-    pub fn run(&mut self, job: &Job) {
-        let (stream, name) = (&*job.stream, &job.stream.name);
+    pub fn run(&mut self, request: &RoundRequest) {
+        let (stream, name) = (&*request.stream, &request.stream.name);
         let before = self.models.standing(name);
         let metrics = self.metrics.stream(name);
         let (champion, former, trial) = match self.begin(stream, &before) {
@@ -103,27 +114,28 @@ impl RoundRunner {
             }
         };
         let number = trial.number;
-        let readings = job.samples.iter().map(|s| s.view().len()).sum();
-        events::round_started(name, number, job.samples.len(), readings, job.why.as_str());
-        if job.why != Why::Schedule {
-            metrics.hastened(job.why.as_str()).inc();
+        let readings = request.samples.iter().map(|s| s.view().len()).sum();
+        events::round_started(name, number, request.samples.len(), readings, request.why.as_str());
+        if request.why != Why::Schedule {
+            metrics.hastened(request.why.as_str()).inc();
         }
         let shadow = self.tenure(name).take_shadow();
         let began = Instant::now();
-        let mut pace = Pace::new(stream.training.budget.cpu_share, &self.stop);
+        let mut share = CpuShare::new(stream.training.budget.cpu_share, &self.stop);
         let round = Round {
             stream,
-            samples: &job.samples,
+            samples: &request.samples,
             champion: champion.as_ref().map(|c| &c.networks),
             former: trial.hold_against(former.as_ref()),
             shadow: shadow.as_ref(),
-            start: job.start,
+            start: request.start,
             number,
         };
-        let outcome = round.run(&mut || pace.go_on());
-        let (steps, took) = (pace.steps, began.elapsed());
+        let outcome = round.run(&mut || share.go_on());
+        let (steps, took) = (share.steps, began.elapsed());
         metrics.training_seconds.observe(took.as_secs_f64());
-        let case = Case { stream, trial, why: job.why, announced: before.announced, readings, steps, took };
+        let case =
+            Case { stream, trial, why: request.why, announced: before.announced, readings, steps, took };
         let ended = match outcome {
             Ok(outcome) => self.carry_out(&case, outcome, &metrics),
             Err(cause) => {

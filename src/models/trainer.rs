@@ -1,4 +1,4 @@
-use super::round_runner::RoundRunner;
+use super::round_runner::{RoundRequest, RoundRunner};
 use super::serving::Models;
 use super::thread::BackgroundThread;
 use super::{Error, NAP};
@@ -12,17 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 const POISONED: &str = "no holder of this lock panics";
-
-/// A round to be run.
-pub(crate) struct Job {
-    pub stream: Arc<Stream>,
-    pub start: Start,
-    pub why: Why,
-    pub samples: Vec<WindowCopy>,
-}
 
 /// The thread that trains, one round at a time, at low priority and within its share of a core.
 pub(crate) struct Trainer {
@@ -34,7 +25,7 @@ pub(crate) struct Trainer {
 /// Where a worker hands in jobs. Bounded: one job a stream.
 #[derive(Clone)]
 pub(crate) struct Door {
-    jobs: SyncSender<Job>,
+    requests: SyncSender<RoundRequest>,
     busy: Arc<Mutex<BTreeMap<StreamName, bool>>>,
     hastened: Arc<Mutex<BTreeMap<StreamName, Why>>>,
 }
@@ -52,8 +43,8 @@ impl Door {
         if busy.get(&stream.name).copied().unwrap_or(false) {
             return false;
         }
-        let job = Job { stream: stream.clone(), start, why, samples: samples() };
-        match self.jobs.try_send(job) {
+        let request = RoundRequest { stream: stream.clone(), start, why, samples: samples() };
+        match self.requests.try_send(request) {
             Ok(()) => {
                 busy.insert(stream.name.clone(), true);
                 true
@@ -86,8 +77,8 @@ impl Trainer {
         metrics: &Metrics,
         board: &Board,
     ) -> Result<Self, Error> {
-        let (jobs, inbox) = sync_channel(config.streams.len());
-        let door = Door { jobs, busy: Arc::default(), hastened: Arc::default() };
+        let (requests, inbox) = sync_channel(config.streams.len());
+        let door = Door { requests, busy: Arc::default(), hastened: Arc::default() };
         let stop = Arc::new(AtomicBool::new(false));
         let runner = RoundRunner::new(config, store, models, metrics, board, &stop)?;
         let busy = door.busy.clone();
@@ -118,38 +109,12 @@ impl Trainer {
     }
 }
 
-fn work(mut runner: RoundRunner, inbox: &Receiver<Job>, busy: &Mutex<BTreeMap<StreamName, bool>>) {
+fn work(mut runner: RoundRunner, inbox: &Receiver<RoundRequest>, busy: &Mutex<BTreeMap<StreamName, bool>>) {
     yield_to_serving();
     while !runner.stop.load(Ordering::Acquire) {
-        let Ok(job) = inbox.recv_timeout(NAP) else { continue };
-        runner.run(&job);
-        busy.lock().expect(POISONED).insert(job.stream.name.clone(), false);
-    }
-}
-
-/// Works for a share of the time and rests for the others.
-pub(crate) struct Pace<'a> {
-    rest_per_work: f64,
-    since: Instant,
-    stop: &'a AtomicBool,
-    pub steps: usize,
-}
-
-impl<'a> Pace<'a> {
-    pub fn new(cpu_share: f64, stop: &'a AtomicBool) -> Self {
-        Self { rest_per_work: 1.0 / cpu_share - 1.0, since: Instant::now(), stop, steps: 0 }
-    }
-
-    pub fn go_on(&mut self) -> bool {
-        self.steps += 1;
-        let mut rest = self.since.elapsed().mul_f64(self.rest_per_work);
-        while !rest.is_zero() && !self.stop.load(Ordering::Acquire) {
-            let nap = rest.min(NAP);
-            std::thread::sleep(nap);
-            rest -= nap;
-        }
-        self.since = Instant::now();
-        !self.stop.load(Ordering::Acquire)
+        let Ok(request) = inbox.recv_timeout(NAP) else { continue };
+        runner.run(&request);
+        busy.lock().expect(POISONED).insert(request.stream.name.clone(), false);
     }
 }
 

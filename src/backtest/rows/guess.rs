@@ -2,7 +2,7 @@
 
 use super::bytes::failed;
 use super::form::{Form, named};
-use super::layout::{line, reader};
+use super::reader::{line, reader};
 use super::{Wanted, header};
 use crate::console::Failure;
 use std::io::Cursor;

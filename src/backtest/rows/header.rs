@@ -2,9 +2,9 @@
 
 use super::bytes::failed;
 use super::form::{Form, named};
-use super::layout::Layout;
 use super::{Column, Wanted};
 use crate::console::Failure;
+use std::path::Path;
 
 /// The name that a cell of the header gives: as it stands, when somebody asks for just that, or without the spaces
 /// around it. Bytes that are no UTF-8 become U+FFFD.
@@ -14,94 +14,106 @@ pub(super) fn name(cell: &[u8], is_bare: bool, wanted: &Wanted) -> String {
     if wanted.has(text) { text.to_owned() } else { text.trim().to_owned() }
 }
 
-/// Whether all that is needed is there, and what is read is there once.
-pub(super) fn check(
-    layout: &Layout,
-    wanted: &Wanted,
-    form: &Form,
-    rows: &[(u64, csv::ByteRecord)],
-) -> Result<(), Failure> {
-    let names = &layout.names;
-    wanted.check(&layout.path, names, |column| cause(layout, wanted, form, rows, column))?;
-    for (i, name) in names.iter().enumerate().filter(|(_, name)| wanted.has(name)) {
-        if let Some(again) = names[i + 1..].iter().position(|other| other == name) {
-            let (first, second) = (i + 1, i + again + 2);
-            return Err(failed(
-                &layout.path,
-                &format!(
-                    "the columns {first} and {second} are both called \"{name}\", which the config's fields name: \
-                     rename one of them, or name all with --skip-lines 1 --columns …"
-                ),
-            ));
-        }
-    }
-    Ok(())
+/// The header of a CSV, and how it was read.
+pub(super) struct Header<'a> {
+    pub path: &'a Path,
+    pub names: &'a [String],
+    pub delimiter: u8,
+    /// Whether its bytes were turned into UTF-8, and are not UTF-8 as they stand.
+    pub is_transcoded: bool,
 }
 
-/// Why a column that is needed is not there, as far as the file shows.
-fn cause(
-    layout: &Layout,
-    wanted: &Wanted,
-    form: &Form,
-    rows: &[(u64, csv::ByteRecord)],
-    column: &Column,
-) -> Option<String> {
-    let names = &layout.names;
-    if !form.has_header() {
-        let width = rows.first().map_or(0, |(_, row)| row.len());
-        return Some(format!(
-            "the first row has {width} field(s) apart by {}: set --columns, or --delimiter if it is another one",
-            named(layout.delimiter)
-        ));
+impl Header<'_> {
+    /// Whether all that is needed is there, and what is read is there once.
+    pub fn check(
+        &self,
+        wanted: &Wanted,
+        form: &Form,
+        rows: &[(u64, csv::ByteRecord)],
+    ) -> Result<(), Failure> {
+        let names = self.names;
+        wanted.check(self.path, names, |column| self.cause(wanted, form, rows, column))?;
+        for (i, name) in names.iter().enumerate().filter(|(_, name)| wanted.has(name)) {
+            if let Some(again) = names[i + 1..].iter().position(|other| other == name) {
+                let (first, second) = (i + 1, i + again + 2);
+                return Err(failed(
+                    self.path,
+                    &format!(
+                        "the columns {first} and {second} are both called \"{name}\", which the config's fields name: \
+                     rename one of them, or name all with --skip-lines 1 --columns …"
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
-    if let [one] = &names[..]
-        && let Some(other) = [b';', b'\t', b'|', b',']
-            .into_iter()
-            .find(|d| *d != layout.delimiter && one.contains(char::from(*d)))
-    {
-        let (other, option) = (named(other), if other == b'\t' { "tab".to_owned() } else { named(other) });
-        return Some(format!(
-            "the header looks like one column with {other} in it: set --delimiter {option}"
-        ));
-    }
-    if names.len() > 1 && names.iter().any(|name| is_data(name)) {
-        return Some(
+
+    /// Why a column that is needed is not there, as far as the file shows.
+    fn cause(
+        &self,
+        wanted: &Wanted,
+        form: &Form,
+        rows: &[(u64, csv::ByteRecord)],
+        column: &Column,
+    ) -> Option<String> {
+        let names = self.names;
+        if !form.has_header() {
+            let width = rows.first().map_or(0, |(_, row)| row.len());
+            return Some(format!(
+                "the first row has {width} field(s) apart by {}: set --columns, or --delimiter if it is another one",
+                named(self.delimiter)
+            ));
+        }
+        if let [one] = &names[..]
+            && let Some(other) = [b';', b'\t', b'|', b',']
+                .into_iter()
+                .find(|d| *d != self.delimiter && one.contains(char::from(*d)))
+        {
+            let (other, option) =
+                (named(other), if other == b'\t' { "tab".to_owned() } else { named(other) });
+            return Some(format!(
+                "the header looks like one column with {other} in it: set --delimiter {option}"
+            ));
+        }
+        if names.len() > 1 && names.iter().any(|name| is_data(name)) {
+            return Some(
             "the first line looks like a row and not like a header: set --no-header (the columns are then c1, c2, \
              …) or --columns with their names"
                 .to_owned(),
         );
+        }
+        if names.contains(&column.whole) {
+            let written = escaped(&column.whole);
+            return Some(format!(
+                "in a pointer a / inside a name is written ~1: \"/{written}\" names the column \"{}\"",
+                column.whole
+            ));
+        }
+        let loosely = |name: &&String| name.eq_ignore_ascii_case(&column.name);
+        if let Some(near) = names.iter().find(loosely) {
+            return Some(format!("did you mean \"{near}\"? Small and capital letters differ"));
+        }
+        if names.iter().any(|name| name.contains('\u{fffd}')) {
+            return Some(if self.is_transcoded {
+                "the header has bytes that are not of this encoding: set another --encoding".to_owned()
+            } else {
+                "the header has bytes that are not UTF-8: set --encoding, latin1 for example".to_owned()
+            });
+        }
+        let width = rows.iter().map(|(_, row)| row.len()).max().unwrap_or(0);
+        if width > names.len() {
+            return Some(format!(
+                "the first line has {} field(s), the rows below have {width}: set --skip-lines if the header comes later",
+                names.len()
+            ));
+        }
+        let free = names.iter().rev().find(|name| column.is_value && !wanted.has(name))?;
+        Some(format!(
+            "a value whose column has another name is named in the config: fields.values = {{ {} = \"/{}\" }}, for example",
+            column.name,
+            escaped(free)
+        ))
     }
-    if names.contains(&column.whole) {
-        let written = escaped(&column.whole);
-        return Some(format!(
-            "in a pointer a / inside a name is written ~1: \"/{written}\" names the column \"{}\"",
-            column.whole
-        ));
-    }
-    let loosely = |name: &&String| name.eq_ignore_ascii_case(&column.name);
-    if let Some(near) = names.iter().find(loosely) {
-        return Some(format!("did you mean \"{near}\"? Small and capital letters differ"));
-    }
-    if names.iter().any(|name| name.contains('\u{fffd}')) {
-        return Some(if layout.is_transcoded {
-            "the header has bytes that are not of this encoding: set another --encoding".to_owned()
-        } else {
-            "the header has bytes that are not UTF-8: set --encoding, latin1 for example".to_owned()
-        });
-    }
-    let width = rows.iter().map(|(_, row)| row.len()).max().unwrap_or(0);
-    if width > names.len() {
-        return Some(format!(
-            "the first line has {} field(s), the rows below have {width}: set --skip-lines if the header comes later",
-            names.len()
-        ));
-    }
-    let free = names.iter().rev().find(|name| column.is_value && !wanted.has(name))?;
-    Some(format!(
-        "a value whose column has another name is named in the config: fields.values = {{ {} = \"/{}\" }}, for example",
-        column.name,
-        escaped(free)
-    ))
 }
 
 /// A name as a JSON pointer has it.

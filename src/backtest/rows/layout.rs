@@ -1,10 +1,12 @@
 //! How a CSV is laid out: what its options say, and what its first lines show.
 
+use super::Wanted;
 use super::bytes::{self, Lines, failed};
 use super::form::Form;
 use super::guess::choose;
+use super::header::Header;
 use super::number::{Decimal, Evidence, evidence};
-use super::{Wanted, header};
+use super::reader::{line, reader};
 use crate::console::Failure;
 use encoding_rs::{Encoding, UTF_8};
 use std::cell::Cell;
@@ -31,18 +33,6 @@ pub(in super::super) struct Layout {
     has_header: bool,
     /// Whether it was told that thousands stand in groups.
     pub told_groups: Cell<bool>,
-}
-
-pub(super) fn reader<R: Read>(from: R, delimiter: u8, comment: Option<u8>) -> csv::Reader<R> {
-    let mut builder = csv::ReaderBuilder::new();
-    builder.has_headers(false).flexible(true).delimiter(delimiter).comment(comment).from_reader(from)
-}
-
-/// The line on which the row begins that was read last, when every line ends with `\n`. Not that of its position,
-/// which is where the one before it has ended.
-pub(super) fn line<R: Read>(reader: &csv::Reader<R>, row: &csv::ByteRecord, skipped: u64) -> u64 {
-    let inside = row.as_slice().iter().filter(|b| **b == b'\n').count() as u64;
-    (skipped + reader.position().line()).saturating_sub(1 + inside)
 }
 
 impl Layout {
@@ -89,12 +79,17 @@ impl Layout {
             names: guess.names.clone(),
             told_groups: Cell::new(false),
         };
-        header::check(&layout, wanted, form, &guess.rows)?;
+        layout.header().check(wanted, form, &guess.rows)?;
         guess.tell(form);
         if form.decimal.is_none() {
             layout.decimal = layout.guess_decimal(wanted, &guess.rows)?;
         }
         Ok(layout)
+    }
+
+    fn header(&self) -> Header<'_> {
+        let Self { path, names, delimiter, is_transcoded, .. } = self;
+        Header { path, names, delimiter: *delimiter, is_transcoded: *is_transcoded }
     }
 
     /// Opens the file behind its header.

@@ -10,12 +10,15 @@ mod header;
 mod layout;
 mod number;
 mod parquet;
+mod reader;
 mod sorted;
 mod text;
 
 use self::parquet::Parquet;
+use crate::codec::Record;
 use crate::config::{FieldSource, Stream};
 use crate::console::Failure;
+use crate::domain::{Offset, Partition};
 pub(super) use form::Form;
 use layout::Layout;
 pub(super) use sorted::Sorted;
@@ -42,6 +45,21 @@ pub(super) struct Row<'a> {
     /// Where it stands in its file, for people, counted from 1: a CSV's line, or a Parquet file's row.
     pub number: u64,
     pub json: &'a [u8],
+}
+
+impl<'a> Row<'a> {
+    /// The row as the record of a topic with one partition.
+    pub fn record(&self, topic: &'a str, key: &'a str, offset: i64) -> Record<'a> {
+        Record {
+            topic,
+            partition: Partition(0),
+            offset: Offset(offset),
+            key: Some(key.as_bytes()),
+            timestamp: None,
+            payload: Some(self.json),
+            headers: &(),
+        }
+    }
 }
 
 /// Which columns are read.

@@ -15,10 +15,13 @@ pub(in super::super) struct Sorted {
 impl Sorted {
     /// Reads all rows and sorts them by their time, those of one time as they stood. `time` reads a row's; a
     /// row that has none stays behind the one before it.
-    pub fn new(rows: &mut Rows, mut time: impl FnMut(&[u8]) -> Option<EventTime>) -> Result<Self, Failure> {
+    pub fn new(
+        rows: &mut Rows,
+        mut time: impl FnMut(&Row<'_>) -> Option<EventTime>,
+    ) -> Result<Self, Failure> {
         let (mut sorted, mut last) = (Self::default(), EventTime::MIN);
         while let Some(row) = rows.next()? {
-            last = time(row.json).unwrap_or(last);
+            last = time(&row).unwrap_or(last);
             let start = sorted.bytes.len();
             sorted.bytes.extend_from_slice(row.json);
             sorted.rows.push((last, row.number, start..sorted.bytes.len()));
