@@ -4,8 +4,8 @@
 //! (the panel test of Timmermann and Zhu, 2019): what moves them together, weather or a holiday, then
 //! counts once and not as often as there are series.
 
-use super::judge::{Judge, Loss};
-use super::table::{decimals_of, number, percent};
+use super::auditor::{Auditor, ForecastLoss};
+use super::score_table::{decimals_of, number, percent};
 use crate::console::right_aligned;
 use crate::domain::Leads;
 use crate::scoring::{DieboldMariano, diebold_mariano};
@@ -43,7 +43,7 @@ pub(super) struct Comparison {
     /// Sums of absolute errors of either, by series. `[targets]`
     series: FxHashMap<String, Vec<(f64, f64)>>,
     /// The second's losses at the reading at hand.
-    others: FxHashMap<(usize, i64, usize), Loss>,
+    others: FxHashMap<(usize, i64, usize), ForecastLoss>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -53,7 +53,7 @@ struct Difference {
 }
 
 /// What came of it, for a target, a loss, and a lead or all of them.
-pub(super) struct Line {
+pub(super) struct ComparedLoss {
     pub target: String,
     /// The target with the unit of its errors.
     pub label: String,
@@ -69,8 +69,8 @@ pub(super) struct Line {
 }
 
 impl Comparison {
-    pub fn new(first: &Judge, second: &Judge) -> Self {
-        let (a, b) = (&first.frame, &second.frame);
+    pub fn new(first: &Auditor, second: &Auditor) -> Self {
+        let (a, b) = (&first.axes, &second.axes);
         let places = a.targets.iter().enumerate();
         let targets: Vec<_> = places
             .filter_map(|(i, name)| Some((name.clone(), i, b.targets.iter().position(|t| t == name)?)))
@@ -96,7 +96,7 @@ impl Comparison {
     }
 
     /// Takes what the last row has matured of either.
-    pub fn add(&mut self, first: &Judge, second: &Judge) {
+    pub fn add(&mut self, first: &Auditor, second: &Auditor) {
         let (Some((series, losses)), Some((same, others))) = (first.matured(), second.matured()) else {
             return;
         };
@@ -146,7 +146,7 @@ impl Comparison {
     }
 
     /// What came of it: for each target and loss over all leads, then by lead.
-    pub fn lines(&self) -> Vec<Line> {
+    pub fn lines(&self) -> Vec<ComparedLoss> {
         let losses = LOSSES.len() - usize::from(!self.has_pinball);
         let mut lines = Vec::new();
         for t in 0..self.targets.len() {
@@ -167,7 +167,7 @@ impl Comparison {
         loss: &'static str,
         lead: Option<usize>,
         at: std::ops::Range<usize>,
-    ) -> Option<Line> {
+    ) -> Option<ComparedLoss> {
         let (mut differences, mut n) = (Vec::new(), 0);
         let (mut last, mut spacing) = (None, i64::MAX);
         for (block, row) in &self.blocks {
@@ -193,7 +193,7 @@ impl Comparison {
         let (first, second) = (total.0 / n as f64, total.1 / n as f64);
         let (name, label) = (self.targets[target].0.clone(), self.labels[target].clone());
         let unit = self.units[target];
-        Some(Line { target: name, label, unit, loss, lead, n, first, second, compared })
+        Some(ComparedLoss { target: name, label, unit, loss, lead, n, first, second, compared })
     }
 
     /// On how many series the first has the lower absolute error, and of how many in which they differ, by
@@ -285,7 +285,7 @@ impl Comparison {
 
     /// One object for each of [`Self::lines`].
     pub fn to_json(&self) -> Value {
-        let line = |line: Line| {
+        let line = |line: ComparedLoss| {
             let interval = line.compared.as_ref().map(|c| c.interval(CONFIDENCE));
             json!({
                 "target": line.target, "unit": line.unit, "loss": line.loss, "lead": line.lead, "n": line.n,
@@ -298,14 +298,14 @@ impl Comparison {
     }
 }
 
-impl Line {
+impl ComparedLoss {
     /// The difference as a share of the second's loss.
     pub fn relative(&self) -> f64 {
         if self.second == 0.0 { 0.0 } else { (self.first - self.second) / self.second }
     }
 }
 
-fn losses_of(loss: &Loss) -> [f64; LOSSES.len()] {
+fn losses_of(loss: &ForecastLoss) -> [f64; LOSSES.len()] {
     [loss.error.abs(), loss.error * loss.error, loss.pinball]
 }
 

@@ -8,12 +8,12 @@ use crate::training::{Clock, Due, Round, Shapes, Why, device};
 pub(super) struct Learner {
     due: Due,
     champions: Champions,
-    pub counts: Counts,
+    pub counts: RoundCounts,
 }
 
 /// What became of the rounds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct RoundCounts {
     pub rounds: u64,
     pub hastened: u64,
     pub promoted: u64,
@@ -22,7 +22,7 @@ pub(super) struct Counts {
 
 impl Learner {
     pub fn new(stream: &Stream) -> Self {
-        Self { due: Due::new(stream, false), champions: Champions::default(), counts: Counts::default() }
+        Self { due: Due::new(stream, false), champions: Champions::default(), counts: RoundCounts::default() }
     }
 
     /// Trains when a round is due.

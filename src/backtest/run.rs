@@ -1,11 +1,11 @@
+use super::auditor::Auditor;
 use super::discards::Discards;
 use super::forecasts::ForecastFile;
-use super::judge::Judge;
+use super::known_ahead::KnownAhead;
 use super::learner::Learner;
-use super::outlook::Outlook;
-use super::report::Shown;
-use super::rows::Row;
-use crate::codec::{Decoder, MissingValues};
+use super::report::ReportCharts;
+use super::rows::TableRow;
+use crate::codec::Decoder;
 use crate::config::Stream;
 use crate::console::Failure;
 use crate::domain::{EventTime, Reading};
@@ -16,13 +16,13 @@ use std::sync::Arc;
 /// One config over the rows of a file: from bytes to judged forecasts.
 pub(super) struct Run {
     pub stream: Arc<Stream>,
-    pub judge: Judge,
+    pub auditor: Auditor,
     pub tally: Tally,
-    pub shown: Option<Shown>,
+    pub charts: Option<ReportCharts>,
     pub file: Option<ForecastFile>,
-    pub place: Place,
+    pub labels: FileLabels,
     decoder: Decoder,
-    outlook: Outlook,
+    known_ahead: KnownAhead,
     shard: Shard,
     pub learner: Learner,
     offset: i64,
@@ -30,7 +30,7 @@ pub(super) struct Run {
 }
 
 /// Under what the rows come.
-pub(super) struct Place {
+pub(super) struct FileLabels {
     /// The file.
     pub topic: String,
     /// Of every row: the file's name.
@@ -53,41 +53,41 @@ pub(super) struct Tally {
 }
 
 impl Run {
-    pub fn new(stream: Arc<Stream>, judge: Judge, outlook: Outlook, place: Place) -> Self {
+    pub fn new(stream: Arc<Stream>, auditor: Auditor, known_ahead: KnownAhead, labels: FileLabels) -> Self {
         Self {
-            outlook,
+            known_ahead,
             decoder: Decoder::new(&stream),
             shard: Shard::new(stream.clone()),
             learner: Learner::new(&stream),
             tally: Tally::default(),
-            shown: None,
+            charts: None,
             file: None,
             offset: 0,
             newest: EventTime::MIN,
-            judge,
-            place,
+            auditor,
+            labels,
             stream,
         }
     }
 
     /// One row, from bytes to forecasts.
-    pub fn record(&mut self, row: &Row<'_>) -> Result<(), Failure> {
-        let Place { topic, key, row: word } = &self.place;
+    pub fn record(&mut self, row: &TableRow<'_>) -> Result<(), Failure> {
+        let FileLabels { topic, key, row: word } = &self.labels;
         let (offset, number) = (self.offset, row.number);
         self.offset += 1;
         let record = row.record(topic, key, offset);
-        let Self { decoder, outlook, shard, judge, tally, newest, stream, .. } = self;
-        judge.begin_row();
+        let Self { decoder, known_ahead, shard, auditor, tally, newest, stream, .. } = self;
+        auditor.begin_row();
         let decoded = decoder.decode(&record, &mut |reading| {
             let reading = Reading { time: shard.time_of(&reading), later: None, ..reading };
-            judge.reading(reading.series, reading.time, reading.values);
+            auditor.reading(reading.series, reading.time, reading.values);
             if stream.selects(reading.series) {
                 if reading.time.seconds_since(*newest) < -stream.lateness.as_secs_f64() {
                     tally.back.get_or_insert((0, number)).0 += 1;
                 }
                 *newest = (*newest).max(reading.time);
             }
-            let reading = Reading { values: outlook.complete(&reading), ..reading };
+            let reading = Reading { values: known_ahead.complete(&reading), ..reading };
             match shard.offer(&reading, offset, Some(key.as_bytes())) {
                 Offered::Queued | Offered::Held => {
                     tally.readings += 1;
@@ -108,18 +108,18 @@ impl Run {
     }
 
     fn step(&mut self) -> Result<(), Failure> {
-        let Self { judge, file, shown, .. } = self;
+        let Self { auditor, file, charts, .. } = self;
         let mut failed = Ok(());
         while self
             .shard
             .run_round(&mut |emitted| {
-                if let Some(shown) = shown {
-                    shown.keep(&emitted);
+                if let Some(charts) = charts {
+                    charts.keep(&emitted);
                 }
                 if emitted.is_thinned {
                     return;
                 }
-                if judge.forecast(&emitted)
+                if auditor.forecast(&emitted)
                     && let Some(file) = file
                     && failed.is_ok()
                 {
@@ -132,7 +132,7 @@ impl Run {
         failed
     }
 
-    /// Counts the readings, too, that were held back for order and discarded later.
+    /// RoundCounts the readings, too, that were held back for order and discarded later.
     pub fn close(&mut self) {
         let accounts = self.shard.take_accounts();
         for why in Discard::ALL {
@@ -159,25 +159,59 @@ impl Run {
             let rows = self.offset;
             return Err(format!("no reading was taken from {rows} row(s){discarded}"));
         }
-        if self.judge.scored() == 0 {
+        if self.auditor.scored() == 0 {
             return Err(format!(
                 "no forecast was scored: {readings} reading(s) of {} series were taken, and either none came for a time that \
                  was forecast, or none of those was to be scored (--score-from, --score-every, emit_every){discarded}",
-                self.judge.series().len()
+                self.auditor.series().len()
             ));
         }
         Ok(())
     }
 
-    /// What was missing in the readings though something stands in its column.
-    pub fn take_missing(&mut self) -> Option<MissingValues> {
-        self.decoder.take_missing()
+    /// What may be wrong with the file.
+    pub fn warnings(&mut self, is_sorted: bool) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Some(missing) = self.decoder.take_missing() {
+            warnings
+                .push(format!("values that are missing though something stands in their column: {missing}"));
+        }
+        if let Some((n, first)) = self.tally.back
+            && !is_sorted
+        {
+            warnings.push(format!(
+                "{n} row(s) go back in time, the first is {} {first}: if the file holds one series after \
+                 the other, say --sort",
+                self.labels.row
+            ));
+        }
+        warnings
+    }
+
+    /// What was run, for people.
+    pub fn summary(&self) -> String {
+        let (tally, counts) = (&self.tally, &self.learner.counts);
+        format!(
+            "seasons of {:?} steps, from the {}\n{} readings of {} series; {} discarded; {} training rounds, {} promoted, {} rolled back{}",
+            self.stream.seasons,
+            self.stream.seasons_from.as_str(),
+            tally.readings,
+            self.auditor.series().len(),
+            tally.discards.total(),
+            counts.rounds,
+            counts.promoted,
+            counts.rolled_back,
+            match tally.discards.text() {
+                none if none.is_empty() => none,
+                text => format!("\ndiscarded, by reason:{text}"),
+            }
+        )
     }
 
     /// Notes what the experts weigh now, for the report.
     pub fn note_weights(&mut self) {
-        if let Some(shown) = &mut self.shown {
-            shown.note_weights(&mut self.shard, &self.judge);
+        if let Some(charts) = &mut self.charts {
+            charts.note_weights(&mut self.shard, &self.auditor);
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! 0: done; 1: the work failed; 2: wrong use. What went wrong stands on standard error.
 
+mod backtest;
 mod demo;
 mod generate;
 mod models;
@@ -10,10 +11,10 @@ mod state;
 mod topics;
 mod validate;
 
-use crate::backtest::{self, load};
 use crate::checkpoint::{KeptSeasons, Store};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::console::Failure;
+use crate::engine;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -63,6 +64,16 @@ struct ConfigFile {
     /// A TOML or YAML file.
     #[arg(long, short, value_name = "FILE", env = "TIDECAST_CONFIG")]
     config: PathBuf,
+}
+
+/// The config of a file, of whose streams shards can be made.
+fn load(path: &Path) -> Result<Config, Failure> {
+    let config = config::load(path)?;
+    for stream in &config.streams {
+        let named = |cause| Failure::new(format!("{}: streams.{}: {cause}", path.display(), stream.name));
+        engine::check(stream).map_err(named)?;
+    }
+    Ok(config)
 }
 
 /// The config of a file as a daemon sees it, with the seasons that were settled, and its store.

@@ -1,7 +1,7 @@
 //! The first lines of a CSV, and the ways in which they can be read.
 
 use super::bytes::failed;
-use super::form::{Form, named};
+use super::options::{CsvOptions, named};
 use super::reader::{line, reader};
 use super::{Wanted, header};
 use crate::console::Failure;
@@ -28,7 +28,7 @@ pub(super) struct Guess {
 }
 
 /// The way in which the first lines give the columns that are wanted.
-pub(super) fn choose(path: &Path, head: &[u8], form: &Form, wanted: &Wanted) -> Result<Guess, Failure> {
+pub(super) fn choose(path: &Path, head: &[u8], form: &CsvOptions, wanted: &Wanted) -> Result<Guess, Failure> {
     let lines = || head.split_inclusive(|b| *b == b'\n');
     let is_comment = |line: &&[u8]| line.first() == Some(&b'#');
     let told = lines().nth(form.skip_lines as usize).and_then(told_delimiter);
@@ -84,7 +84,7 @@ fn guess(
     skip: u64,
     delimiter: u8,
     is_bare: bool,
-    form: &Form,
+    form: &CsvOptions,
     wanted: &Wanted,
 ) -> Result<Guess, Failure> {
     let mut reader = reader(Cursor::new(head), delimiter, form.comment);
@@ -116,14 +116,14 @@ fn told_delimiter(line: &[u8]) -> Option<u8> {
 impl Guess {
     /// Whether it gives the columns that are needed; without a header also whether nearly all rows have one
     /// number of fields.
-    fn fits(&self, form: &Form, wanted: &Wanted) -> bool {
+    fn fits(&self, form: &CsvOptions, wanted: &Wanted) -> bool {
         let has_all = wanted.missing(&self.names).all(|column| !column.needed);
         let right = self.rows.iter().filter(|(_, row)| row.len() == self.names.len()).count();
         has_all && (form.has_header() || right * 10 >= self.rows.len() * 9)
     }
 
     /// Tells on standard error what was guessed.
-    pub fn tell(&self, form: &Form) {
+    pub fn tell(&self, form: &CsvOptions) {
         let delimiter = named(self.delimiter);
         if self.is_told {
             eprintln!("delimiter: {delimiter} (line {} says so)", form.skip_lines + 1);

@@ -1,7 +1,7 @@
 //! The names of a CSV's columns, and what is wrong with them.
 
 use super::bytes::failed;
-use super::form::{Form, named};
+use super::options::{CsvOptions, named};
 use super::{Column, Wanted};
 use crate::console::Failure;
 use std::path::Path;
@@ -28,7 +28,7 @@ impl Header<'_> {
     pub fn check(
         &self,
         wanted: &Wanted,
-        form: &Form,
+        form: &CsvOptions,
         rows: &[(u64, csv::ByteRecord)],
     ) -> Result<(), Failure> {
         let names = self.names;
@@ -52,7 +52,7 @@ impl Header<'_> {
     fn cause(
         &self,
         wanted: &Wanted,
-        form: &Form,
+        form: &CsvOptions,
         rows: &[(u64, csv::ByteRecord)],
         column: &Column,
     ) -> Option<String> {

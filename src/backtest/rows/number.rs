@@ -2,7 +2,7 @@
 
 /// The sign before a number's fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Decimal {
+pub(crate) enum Decimal {
     Point,
     Comma,
 }

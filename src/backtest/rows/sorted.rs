@@ -1,4 +1,4 @@
-use super::{Row, Rows};
+use super::{Rows, TableRow};
 use crate::console::Failure;
 use crate::domain::EventTime;
 use std::ops::Range;
@@ -17,7 +17,7 @@ impl Sorted {
     /// row that has none stays behind the one before it.
     pub fn new(
         rows: &mut Rows,
-        mut time: impl FnMut(&Row<'_>) -> Option<EventTime>,
+        mut time: impl FnMut(&TableRow<'_>) -> Option<EventTime>,
     ) -> Result<Self, Failure> {
         let (mut sorted, mut last) = (Self::default(), EventTime::MIN);
         while let Some(row) = rows.next()? {
@@ -31,10 +31,10 @@ impl Sorted {
         Ok(sorted)
     }
 
-    pub fn next(&mut self) -> Option<Row<'_>> {
+    pub fn next(&mut self) -> Option<TableRow<'_>> {
         let (_, number, range) = self.rows.get(self.next)?;
         self.next += 1;
-        Some(Row { number: *number, json: &self.bytes[range.clone()] })
+        Some(TableRow { number: *number, json: &self.bytes[range.clone()] })
     }
 
     /// What is to be told of the rows that were read.

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 type Told = (i64, Box<[f64]>);
 
 /// The values of the covariates that are known ahead, by series, in the order of their cells.
-pub(super) struct Outlook {
+pub(super) struct KnownAhead {
     grid: Grid,
     known: Vec<usize>,
     width: usize,
@@ -20,11 +20,11 @@ pub(super) struct Outlook {
     values: Values,
 }
 
-impl Outlook {
+impl KnownAhead {
     /// Reads the file once, if anything in it is known ahead.
     pub fn read(table: &Table, key: &str, stream: &Stream) -> Result<Self, Failure> {
         let known: Vec<usize> = stream.known_ahead.iter().map(|k| stream.targets.len() + k).collect();
-        let mut outlook = Self {
+        let mut known_ahead = Self {
             grid: stream.grid,
             known,
             width: stream.width(),
@@ -32,16 +32,16 @@ impl Outlook {
             series: HashMap::new(),
             values: Values::default(),
         };
-        if outlook.known.is_empty() {
-            return Ok(outlook);
+        if known_ahead.known.is_empty() {
+            return Ok(known_ahead);
         }
         let (mut decoder, mut rows) = (Decoder::new(stream), table.rows(&Wanted::new([stream]))?);
         while let Some(row) = rows.next()? {
             // What is bad is told of when it is read again.
-            let _ = decoder.decode(&row.record("", key, 0), &mut |reading| outlook.note(&reading));
+            let _ = decoder.decode(&row.record("", key, 0), &mut |reading| known_ahead.note(&reading));
         }
-        outlook.series.values_mut().for_each(|cells| cells.sort_by_key(|(cell, _)| *cell));
-        Ok(outlook)
+        known_ahead.series.values_mut().for_each(|cells| cells.sort_by_key(|(cell, _)| *cell));
+        Ok(known_ahead)
     }
 
     fn note(&mut self, reading: &Reading<'_>) {

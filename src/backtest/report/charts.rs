@@ -1,7 +1,7 @@
 //! What is kept of a run for its report.
 
+use crate::backtest::auditor::Auditor;
 use crate::backtest::forecasts::due;
-use crate::backtest::judge::Judge;
 use crate::chart::{FanChart, WeightChart, fan, weights_over_time};
 use crate::config::Stream;
 use crate::domain::{EventTime, Forecast, Leads, Level};
@@ -19,7 +19,7 @@ const HORIZONS: usize = 6;
 const SHOWN_READINGS: std::ops::RangeInclusive<usize> = 40..=160;
 
 /// The last readings and forecasts of some series, and what experts weighed over time.
-pub(in super::super) struct Shown {
+pub(in super::super) struct ReportCharts {
     stream: Arc<Stream>,
     /// Those that were asked for; empty for the first few.
     wanted: Vec<String>,
@@ -29,7 +29,7 @@ pub(in super::super) struct Shown {
     weights: Vec<Vec<f32>>,
 }
 
-impl Shown {
+impl ReportCharts {
     pub fn new(stream: &Arc<Stream>, wanted: &[String]) -> Self {
         Self {
             stream: stream.clone(),
@@ -70,13 +70,13 @@ impl Shown {
     }
 
     /// Notes what experts weigh in the forecasts of the first series, on average.
-    pub fn note_weights(&mut self, shard: &mut Shard, judge: &Judge) {
+    pub fn note_weights(&mut self, shard: &mut Shard, auditor: &Auditor) {
         let Some(now) = shard.agreed_time() else { return };
         if self.moments.last().is_some_and(|last| *last >= now) {
             return;
         }
         let slots: Vec<_> =
-            judge.series().take(WEIGHED_SERIES).filter_map(|(name, _)| shard.find(name)).collect();
+            auditor.series().take(WEIGHED_SERIES).filter_map(|(name, _)| shard.find(name)).collect();
         let mut sums: Vec<f32> = Vec::new();
         for slot in &slots {
             let all: Vec<f32> =
@@ -128,9 +128,9 @@ impl Shown {
     }
 
     /// For each target what experts weigh at lead 1, and at the horizon.
-    pub fn weights(&self, judge: &Judge) -> Vec<String> {
+    pub fn weights(&self, auditor: &Auditor) -> Vec<String> {
         let leads: Leads = self.stream.leads();
-        let (learnt, names) = (leads.learnt(), &judge.frame.names);
+        let (learnt, names) = (leads.learnt(), &auditor.axes.names);
         // Of those that are judged all but the two mixtures are weighed.
         let experts: Vec<&str> =
             names.iter().map(String::as_str).filter(|name| !matches!(*name, EXPERTS | EMITTED)).collect();
@@ -145,7 +145,7 @@ impl Shown {
                 };
                 let bands: Vec<(String, Vec<f64>)> =
                     experts.iter().enumerate().map(|(e, name)| ((*name).to_owned(), weight(e))).collect();
-                let many = judge.series().len();
+                let many = auditor.series().len();
                 let of = if many > 1 {
                     format!(", mean of {} series", many.min(WEIGHED_SERIES))
                 } else {

@@ -23,8 +23,8 @@ pub(super) fn json(runs: &[Run], comparison: Option<&Comparison>, labels: &[Stri
 }
 
 fn of_run(run: &Run, label: &str) -> Map<String, Value> {
-    let (frame, tally) = (&run.judge.frame, &run.tally);
-    let series = run.judge.series().flat_map(|(name, scores)| scores.series_to_json(frame, name));
+    let (axes, tally) = (&run.auditor.axes, &run.tally);
+    let series = run.auditor.series().flat_map(|(name, scores)| scores.series_to_json(axes, name));
     let fields = [
         ("config", json!(label)),
         ("stream", json!(run.stream.name.as_str())),
@@ -35,11 +35,11 @@ fn of_run(run: &Run, label: &str) -> Map<String, Value> {
         ("readings", json!(tally.readings)),
         ("discarded", tally.discards.to_json()),
         ("bad_rows", json!(tally.bad)),
-        ("series", json!(run.judge.series().len())),
-        ("horizon", json!(frame.horizon)),
+        ("series", json!(run.auditor.series().len())),
+        ("horizon", json!(axes.horizon)),
         ("training_rounds", json!(run.learner.counts.rounds)),
         ("promoted", json!(run.learner.counts.promoted)),
-        ("scores", run.judge.scores().to_json(frame)),
+        ("scores", run.auditor.scores().to_json(axes)),
         ("series_scores", series.collect()),
     ];
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

@@ -2,10 +2,10 @@
 
 use super::Wanted;
 use super::bytes::{self, Lines, failed};
-use super::form::Form;
 use super::guess::choose;
 use super::header::Header;
 use super::number::{Decimal, Evidence, evidence};
+use super::options::CsvOptions;
 use super::reader::{line, reader};
 use crate::console::Failure;
 use encoding_rs::{Encoding, UTF_8};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const HEAD: u64 = 1 << 20;
 
 /// All that has to be known to read a CSV.
-pub(in super::super) struct Layout {
+pub(in super::super) struct CsvLayout {
     pub path: PathBuf,
     encoding: Option<&'static Encoding>,
     /// Whether its bytes are turned into UTF-8, and are not UTF-8 as they stand.
@@ -35,13 +35,13 @@ pub(in super::super) struct Layout {
     pub told_groups: Cell<bool>,
 }
 
-impl Layout {
+impl CsvLayout {
     /// Finds out how a file is laid out, and tells what was guessed.
     ///
     /// # Errors
     /// When it can't be read, lacks a column that is needed or has it twice, or can be read in several ways:
     /// the message says what to set.
-    pub fn look(path: &Path, form: &Form, wanted: &Wanted) -> Result<Self, Failure> {
+    pub fn look(path: &Path, form: &CsvOptions, wanted: &Wanted) -> Result<Self, Failure> {
         let mark = bytes::mark(path)?;
         let encoding = mark.or(form.encoding);
         if let (Some(mark), Some(said)) = (mark, form.encoding)

@@ -1,6 +1,6 @@
 //! Judges forecasts by what came: an auditor that shares nothing with the engine's own scores.
 
-use super::scores::{Errors, Frame, Scores};
+use super::scores::{Errors, ScoreAxes, Scores};
 use crate::config::Stream;
 use crate::domain::{Aggregate, EventTime, Grid, Level, Partial, Position, Values};
 use crate::engine::{Emitted, Shard};
@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Forecasts that wait for what they speak of, and the sums of those that were judged.
-pub(super) struct Judge {
-    pub frame: Frame,
+pub(super) struct Auditor {
+    pub axes: ScoreAxes,
     stream: Arc<Stream>,
     position: Option<Position>,
     from: EventTime,
@@ -21,13 +21,13 @@ pub(super) struct Judge {
     /// `[experts]`
     errors: Vec<f64>,
     /// What became of the emitted forecasts that the last row has matured, and of which series.
-    losses: Vec<Loss>,
+    losses: Vec<ForecastLoss>,
     last: usize,
 }
 
 /// What became of one emitted forecast of one target and lead.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Loss {
+pub(super) struct ForecastLoss {
     pub target: usize,
     pub lead: usize,
     /// The cell, or the count of readings, that it was made at.
@@ -41,7 +41,7 @@ pub(super) struct Loss {
 struct Series {
     name: String,
     scores: Scores,
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingForecast>,
     /// Readings seen, and those from `from` on.
     seen: i64,
     due: u64,
@@ -65,7 +65,7 @@ fn worth(position: Option<Position>, targets: &[f64], target: usize) -> f64 {
     position.and_then(of).unwrap_or(1.0)
 }
 
-struct Pending {
+struct PendingForecast {
     step: i64,
     /// `[targets, horizon, experts]`
     points: Vec<f64>,
@@ -73,14 +73,14 @@ struct Pending {
     quantiles: Vec<f64>,
 }
 
-impl Judge {
+impl Auditor {
     /// Errors of the targets that are a `position` are taken in metres.
     pub fn new(stream: Arc<Stream>, position: Option<Position>, from: Option<EventTime>, every: u64) -> Self {
         let names = Shard::judged(&stream);
         let levels = stream.levels.iter().map(Level::get).collect();
         Self {
             errors: vec![f64::NAN; names.len()],
-            frame: Frame::new(names, stream.targets.clone(), levels, stream.horizon)
+            axes: ScoreAxes::new(names, stream.targets.clone(), levels, stream.horizon)
                 .with_units(|target| unit(position, target)),
             position,
             from: from.unwrap_or(EventTime::MIN),
@@ -108,7 +108,7 @@ impl Judge {
         self.places.insert(series.to_owned(), at);
         self.series.push(Series {
             name: series.to_owned(),
-            scores: Scores::new(&self.frame),
+            scores: Scores::new(&self.axes),
             pending: VecDeque::new(),
             seen: 0,
             due: 0,
@@ -149,9 +149,9 @@ impl Judge {
     }
 
     fn score(&mut self, at: usize, step: i64, targets: &[f64]) {
-        let Self { frame, stream, position, series, errors, losses, .. } = self;
+        let Self { axes, stream, position, series, errors, losses, .. } = self;
         let Series { scores, pending, naive, .. } = &mut series[at];
-        let (h, experts, levels) = (frame.horizon, frame.names.len(), frame.levels.len());
+        let (h, experts, levels) = (axes.horizon, axes.names.len(), axes.levels.len());
         while pending.front().is_some_and(|p| step - p.step > h as i64) {
             pending.pop_front();
         }
@@ -168,20 +168,20 @@ impl Judge {
                 }
                 let (sum, n) = naive[target];
                 let naive = (n > 0 && sum > 0.0).then(|| sum / n as f64);
-                scores.add(frame, &Errors { target, lead, errors, naive });
-                let error = errors[frame.emitted()];
+                scores.add(axes, &Errors { target, lead, errors, naive });
+                let error = errors[axes.emitted()];
                 if !error.is_finite() {
                     continue;
                 }
                 // Quantiles go around the point.
-                let value = stream.around(target, *value, points[frame.emitted()]);
+                let value = stream.around(target, *value, points[axes.emitted()]);
                 let mut pinball = 0.0;
                 for level in 0..levels {
                     let quantile = pending.quantiles[(target * levels + level) * h + lead - 1];
-                    pinball += scores.add_quantile(frame, (target, level, lead), worth * (value - quantile));
+                    pinball += scores.add_quantile(axes, (target, level, lead), worth * (value - quantile));
                 }
                 let pinball = pinball / levels.max(1) as f64;
-                losses.push(Loss { target, lead, origin: pending.step, error, pinball });
+                losses.push(ForecastLoss { target, lead, origin: pending.step, error, pinball });
             }
         }
     }
@@ -189,7 +189,7 @@ impl Judge {
     /// Keeps a forecast until its targets come, when it is to be judged; says whether it is.
     pub fn forecast(&mut self, emitted: &Emitted<'_>) -> bool {
         let (t, h) = (self.stream.targets.len(), self.stream.horizon);
-        let experts = self.frame.emitted();
+        let experts = self.axes.emitted();
         let Some(at) = self.places.get(emitted.series) else { return false };
         let state = &mut self.series[*at];
         let origin = emitted.forecast.origin;
@@ -214,12 +214,12 @@ impl Judge {
         }
         let quantiles =
             emitted.forecast.targets.iter().flat_map(|target| target.quantiles.iter().copied()).collect();
-        state.pending.push_back(Pending { step, points, quantiles });
+        state.pending.push_back(PendingForecast { step, points, quantiles });
         true
     }
 
     /// The series of the last row, and what became of the emitted forecasts that it has matured.
-    pub fn matured(&self) -> Option<(&str, &[Loss])> {
+    pub fn matured(&self) -> Option<(&str, &[ForecastLoss])> {
         self.series.get(self.last).map(|series| (series.name.as_str(), self.losses.as_slice()))
     }
 
@@ -231,13 +231,13 @@ impl Judge {
     /// How many forecasts of what is emitted were scored, each target and lead by itself.
     pub fn scored(&self) -> u64 {
         let all = self.scores();
-        let emitted = self.frame.emitted();
-        (0..self.frame.targets.len()).map(|t| all.cell(&self.frame, emitted, t, None).n).sum()
+        let emitted = self.axes.emitted();
+        (0..self.axes.targets.len()).map(|t| all.error_sums(&self.axes, emitted, t, None).n).sum()
     }
 
     /// The sums over all series.
     pub fn scores(&self) -> Scores {
-        let mut all = Scores::new(&self.frame);
+        let mut all = Scores::new(&self.axes);
         self.series.iter().for_each(|series| all.merge(&series.scores));
         all
     }

@@ -1,14 +1,14 @@
 use super::bytes::{Lines, failed};
-use super::layout::Layout;
+use super::csv_layout::CsvLayout;
 use super::number::{Decimal, spelled};
-use super::{Row, Wanted, put_name};
+use super::{TableRow, Wanted, put_name};
 use crate::console::Failure;
 use std::borrow::Cow;
 use std::rc::Rc;
 
 /// A CSV, row by row.
-pub(in super::super) struct Text {
-    layout: Rc<Layout>,
+pub(in super::super) struct CsvRows {
+    layout: Rc<CsvLayout>,
     reader: csv::Reader<Lines>,
     columns: Vec<Column>,
     row: csv::ByteRecord,
@@ -26,8 +26,8 @@ struct Column {
     is_value: bool,
 }
 
-impl Text {
-    pub fn open(layout: &Rc<Layout>, wanted: &Wanted) -> Result<Self, Failure> {
+impl CsvRows {
+    pub fn open(layout: &Rc<CsvLayout>, wanted: &Wanted) -> Result<Self, Failure> {
         let (names, values) = (&layout.names, wanted.values(&layout.names));
         let places = wanted.places(names).into_iter();
         let columns =
@@ -43,7 +43,7 @@ impl Text {
         })
     }
 
-    pub fn next(&mut self) -> Result<Option<Row<'_>>, Failure> {
+    pub fn next(&mut self) -> Result<Option<TableRow<'_>>, Failure> {
         let Self { layout, reader, columns, row, json, short, commas } = self;
         if !layout.read(reader, row)? {
             return Ok(None);
@@ -77,7 +77,7 @@ impl Text {
         if is_short {
             short.get_or_insert((0, number)).0 += 1;
         }
-        Ok(Some(Row { number, json }))
+        Ok(Some(TableRow { number, json }))
     }
 
     /// What is to be told of the rows that were read.
@@ -97,7 +97,7 @@ impl Text {
     }
 }
 
-impl Layout {
+impl CsvLayout {
     fn too_many(&self, line: u64, fields: usize) -> String {
         let delimiter = char::from(self.delimiter);
         let comma = match delimiter {
@@ -161,7 +161,7 @@ impl Layout {
     }
 }
 
-pub(super) fn count(layout: &Layout) -> Result<u64, Failure> {
+pub(super) fn count(layout: &CsvLayout) -> Result<u64, Failure> {
     let (mut reader, mut row, mut n) = (layout.open()?, csv::ByteRecord::new(), 0);
     while layout.read(&mut reader, &mut row)? {
         n += 1;

@@ -4,7 +4,7 @@ use encoding_rs::Encoding;
 /// How a CSV is written. What is not said is found in its first lines, and told on standard error.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "How a CSV is written")]
-pub(in super::super) struct Form {
+pub(crate) struct CsvOptions {
     /// What stands between two fields: one character, or `tab`. Default: the one of , ; tab | that gives the
     /// columns which the config names. Example: --delimiter ';'
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
@@ -33,7 +33,7 @@ pub(in super::super) struct Form {
     pub skip_lines: u64,
 }
 
-impl Form {
+impl CsvOptions {
     pub fn has_header(&self) -> bool {
         !self.no_header && self.columns.is_empty()
     }
