@@ -1,6 +1,7 @@
-//! What became of a shard's readings, into the metrics and the log: counted per batch, told once in a while.
+//! Moves the accounts of a shard's readings into the metrics and the log: counted with every batch, logged now
+//! and then.
 
-use super::Owned;
+use super::OwnedShard;
 use crate::domain::{Offset, StreamName, TopicPartition};
 use crate::engine::{Accounts, Discarded, Doubted, RanAhead};
 use crate::telemetry::{
@@ -8,17 +9,17 @@ use crate::telemetry::{
     StreamMetrics, Violations, events,
 };
 
-impl Owned {
-    /// Counts the values that were missing, and has the log tell of them.
-    pub(crate) fn note_missing(&mut self) {
+impl OwnedShard {
+    /// Counts the values that were missing, for the log too.
+    pub(super) fn note_missing(&mut self) {
         let Some(missing) = self.decoder.take_missing() else { return };
         for why in MissingValue::ALL {
             self.metrics.miss(*why, missing.count(*why), || missing.example(*why).cloned());
         }
     }
 
-    /// Moves what became of the readings into the metrics.
-    pub(crate) fn account(&mut self) {
+    /// Counts what became of the readings.
+    pub(super) fn account(&mut self) {
         let accounts = self.shard.take_accounts();
         self.metrics.thinned.inc_by(accounts.thinned);
         self.metrics.aggregated.inc_by(accounts.aggregated);
@@ -30,7 +31,7 @@ impl Owned {
         self.note_doubts(&accounts);
         self.metrics.tell_due();
         if let Some(found) = self.shard.take_drift()
-            && self.restoring.is_none()
+            && self.replay.is_none()
         {
             self.drifted = true;
             self.metrics.drifts(found.kind.name()).inc();
@@ -40,7 +41,7 @@ impl Owned {
         note_violations(&self.shard.stream().name, &self.at, &self.metrics, &violations);
     }
 
-    /// Counts what was discarded, and has the log tell of it.
+    /// Counts what was discarded, for the log too.
     fn note_discards(&self, accounts: &Accounts) {
         for why in Discard::ALL {
             self.metrics.discard(*why, accounts.discarded(*why), || {
@@ -51,7 +52,7 @@ impl Owned {
         }
     }
 
-    /// Counts what ran ahead, and has the log tell of it.
+    /// Counts what ran ahead, for the log too.
     fn note_ahead(&self, accounts: &Accounts) {
         for what in Ahead::ALL {
             self.metrics.run_ahead(*what, accounts.was_ahead(*what), || {
@@ -61,7 +62,7 @@ impl Owned {
         }
     }
 
-    /// Counts the targets that were not taken as they came, and has the log tell of them.
+    /// Counts the targets that were doubted, for the log too.
     fn note_doubts(&self, accounts: &Accounts) {
         let targets = &self.shard.stream().targets;
         for why in Doubt::ALL {
@@ -73,7 +74,8 @@ impl Owned {
     }
 }
 
-pub(crate) fn note_violations(
+/// Counts and logs invariants that did not hold.
+pub(super) fn note_violations(
     stream: &StreamName,
     at: &TopicPartition,
     metrics: &StreamMetrics,

@@ -1,55 +1,70 @@
+//! A shard, with what its partition needs on the way in and out: records are decoded and offered to the shard,
+//! what the shard emits is encoded and sent.
+
 mod accounts;
+mod dead_letter;
 
 use super::Error;
-use super::dead_letter::DeadLetters;
-use super::loader::{Loaded, Wanted};
+use super::loading::{LoadRequest, LoadedShard};
+use super::ports::{Outgoing, Outlet, Serving, TimeSource};
+use super::rare_paths::{RarePath, RarePaths};
 use crate::checkpoint::SnapshotId;
-use crate::codec::{Decoder, Encoder, headers};
+use crate::codec::{Decoder, Encoder, Record, headers};
 use crate::config::Stream;
 use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, TopicId, TopicPartition};
 use crate::engine::{Offered, Shard};
-use crate::kafka::{self, Link, Polled};
-use crate::models::Standing;
+use crate::kafka;
 use crate::series::{ReorderSettings, Slot};
 use crate::telemetry::{Discard, ShardMetrics, ShardState, StreamMetrics, events};
 use accounts::note_violations;
+use dead_letter::DeadLetters;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A shard with what its partition needs on the way in and out.
-pub(crate) struct Owned {
+/// How long a silent partition keeps a shard restoring: what is left are transaction markers.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// A shard of a partition that this worker owns.
+pub(super) struct OwnedShard {
     pub at: TopicPartition,
     pub topic_id: Option<TopicId>,
     pub shard: Shard,
-    /// The next offset to read; all below is in the shard.
+    /// The next offset to read; the shard has seen everything below.
     pub position: Offset,
     /// What the group has committed: nothing below is answered again.
     pub committed: Offset,
     pub metrics: StreamMetrics,
     pub shown: ShardMetrics,
-    pub restoring: Option<Restoring>,
+    /// The silent replay that is under way.
+    pub replay: Option<Replay>,
     /// The newest forecast of the first series, for the dashboard.
     pub latest: Option<Forecast>,
+    /// Forecasts that were sent and not committed.
     pub forecasts: usize,
-    /// What its series have in common has changed since this was last taken.
+    /// The shard has found drift since this was last reset.
     pub drifted: bool,
-    /// The snapshot that it came back from.
-    pub snapshot: Option<SnapshotId>,
+    /// The snapshot that it came from.
+    pub restored_from: Option<SnapshotId>,
     /// The newest snapshot that is known to be whole.
-    pub kept: Option<Kept>,
+    pub newest_snapshot: Option<WholeSnapshot>,
     /// When the last snapshot was begun.
-    pub kept_at: Instant,
-    /// The widest run of offsets without a record that was passed since this was last taken: of a
-    /// transaction's marker, of compaction, or of what retention took.
+    pub snapshot_begun_at: Instant,
+    /// The widest run of offsets without a record since this was last taken: of transaction markers, of
+    /// compaction, or of what retention deleted.
     pub passed: Option<Range<Offset>>,
     /// A record has come with an offset that had come before: the log is not what it was.
     pub went_back: bool,
+    /// Rare paths that were taken since this was last emptied.
+    pub rare_paths: RarePaths,
     /// The end of what has come; within one log offsets only grow.
     reached: Offset,
-    /// How readings are held back from records on that are still to come.
+    /// How readings are held back from these offsets on, which are still to come.
     holdings: VecDeque<(Offset, ReorderSettings)>,
+    /// A record was taken since the last step.
+    has_taken: bool,
+    /// When the last record was taken.
     taken_at: Instant,
     decoder: Decoder,
     encoder: Encoder,
@@ -60,34 +75,35 @@ pub(crate) struct Owned {
     readings: u64,
 }
 
-/// A snapshot of the shard.
+/// A snapshot that is known to be whole.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kept {
+pub(super) struct WholeSnapshot {
     pub offset: Offset,
     pub created: EventTime,
 }
 
-/// A silent replay that is under way.
-pub(crate) struct Restoring {
+/// A silent replay: records that were answered before the shard was loaded are taken in without an answer.
+pub(super) struct Replay {
     pub from: Offset,
-    /// What was committed when it began: it may be passed before it is seen that it is over.
+    /// What was committed when it began. The position may pass it before the end is noticed.
     pub to: Offset,
     since: Instant,
 }
 
-/// How long a silent partition keeps a shard restoring: what is left are transaction markers.
-const IDLE: Duration = Duration::from_secs(5);
-
-impl Owned {
-    /// A shard that has come back; it answers from what is committed on. `since` is when its partition
-    /// was assigned.
-    pub fn new(loaded: Loaded, metrics: StreamMetrics, shown: ShardMetrics, since: Instant) -> Self {
-        let Loaded { wanted, mut shard, from, snapshot, violations, .. } = loaded;
-        let Wanted { stream, at, topic_id, committed, holdings, .. } = wanted;
+impl OwnedShard {
+    /// A shard that was loaded; it answers from what is committed on. Its partition was assigned at `since`.
+    pub fn new(
+        loaded: LoadedShard,
+        metrics: StreamMetrics,
+        shown: ShardMetrics,
+        since: Instant,
+        now: Instant,
+    ) -> Self {
+        let LoadedShard { request, mut shard, from, snapshot, violations, rare_paths, .. } = loaded;
+        let LoadRequest { stream, at, topic_id, committed, holdings, .. } = request;
         note_violations(&stream.name, &at, &metrics, &violations);
         shard.emit_from(committed.0);
         shard.hold_back(holdings.at(from));
-        let now = Instant::now();
         Self {
             topic_id,
             shard,
@@ -95,17 +111,20 @@ impl Owned {
             committed,
             metrics,
             shown,
-            restoring: Some(Restoring { from, to: committed, since }),
+            replay: Some(Replay { from, to: committed, since }),
             latest: None,
             forecasts: 0,
             drifted: false,
-            snapshot: snapshot.map(|found| found.id),
-            kept: snapshot.map(|found| Kept { offset: found.id.offset, created: found.created }),
-            kept_at: now,
+            restored_from: snapshot.map(|used| used.id),
+            newest_snapshot: snapshot
+                .map(|used| WholeSnapshot { offset: used.id.offset, created: used.created }),
+            snapshot_begun_at: now,
             passed: None,
             went_back: false,
+            rare_paths,
             reached: Offset(0),
             holdings: holdings.after(from).collect(),
+            has_taken: false,
             taken_at: now,
             decoder: Decoder::new(&stream),
             encoder: Encoder::new(&stream),
@@ -118,63 +137,68 @@ impl Owned {
         }
     }
 
-    /// The worker was busy elsewhere: that nothing came says nothing.
-    pub fn was_kept_waiting(&mut self) {
-        self.taken_at = Instant::now();
+    /// The worker was busy elsewhere until `now`: that nothing came says nothing.
+    pub fn was_kept_waiting(&mut self, now: Instant) {
+        self.taken_at = now;
     }
 
-    /// Ends the silent replay once all of it has come; gives what it was and how long it took.
-    pub fn end_restoring(&mut self) -> Option<(Restoring, Duration)> {
-        let is_over = self.position >= self.committed || self.taken_at.elapsed() >= IDLE;
-        let restoring = self.restoring.take_if(|_| is_over)?;
-        let took = restoring.since.elapsed();
+    /// Ends the silent replay once all of it has come; returns it and how long it took.
+    pub fn end_replay(&mut self, now: Instant) -> Option<(Replay, Duration)> {
+        let is_complete = self.position >= self.committed;
+        let is_over = is_complete || now.saturating_duration_since(self.taken_at) >= IDLE;
+        let replay = self.replay.take_if(|_| is_over)?;
+        self.rare_paths.mark_if(!is_complete, RarePath::ReplayEndedIdle);
+        let took = now.saturating_duration_since(replay.since);
         self.metrics.restore_seconds.observe(took.as_secs_f64());
         self.shown.set_state(ShardState::Running);
-        Some((restoring, took))
+        Some((replay, took))
     }
 
-    /// Whether the shard has gone on since its last snapshot, and that is `every` ago.
-    pub fn snapshot_is_due(&self, every: Duration) -> bool {
-        self.restoring.is_none()
+    /// Whether the shard has gone on since its last snapshot, and that was begun at least `every` ago.
+    pub fn snapshot_is_due(&self, every: Duration, now: Instant) -> bool {
+        self.replay.is_none()
             && self.position == self.committed
-            && self.kept.is_none_or(|kept| kept.offset != self.committed)
-            && self.kept_at.elapsed() >= every
+            && self.newest_snapshot.is_none_or(|whole| whole.offset != self.committed)
+            && now.saturating_duration_since(self.snapshot_begun_at) >= every
     }
 
+    /// The stream that the shard serves.
     pub fn stream(&self) -> &Arc<Stream> {
         self.shard.stream()
     }
 
     /// Takes a record in: decodes it and offers its readings to the shard. Nothing is sent yet.
-    pub fn take(&mut self, polled: &Polled<'_>) {
-        self.went_back |= polled.offset < self.reached;
-        self.reached = polled.offset.next();
+    pub fn take(&mut self, record: &Record<'_>) {
+        self.went_back |= record.offset < self.reached;
+        self.reached = record.offset.next();
         // Another stream's shard of this partition may have come back from an older snapshot.
-        if polled.offset < self.position {
+        if record.offset < self.position {
+            self.rare_paths.mark(RarePath::RecordAlreadyTaken);
             return;
         }
         let next = self.position.max(self.committed);
-        let width = polled.offset.0 - next.0;
+        let width = record.offset.0 - next.0;
         if width > self.passed.as_ref().map_or(0, |passed| passed.end.0 - passed.start.0) {
-            self.passed = Some(next..polled.offset);
+            self.passed = Some(next..record.offset);
         }
-        while let Some((_, holding)) = self.holdings.pop_front_if(|(since, _)| *since <= polled.offset) {
+        while let Some((_, holding)) = self.holdings.pop_front_if(|(since, _)| *since <= record.offset) {
             self.shard.hold_back(holding);
         }
-        self.position = polled.offset.next();
-        self.taken_at = Instant::now();
-        let answered = polled.offset < self.committed;
+        self.position = record.offset.next();
+        self.has_taken = true;
+        let answered = record.offset < self.committed;
         let Self { shard, decoder, readings, .. } = self;
         let mut refused = None;
-        let outcome = decoder.decode(&polled.as_source(), &mut |reading| {
+        let outcome = decoder.decode(record, &mut |reading| {
             *readings += u64::from(!answered);
             if let Offered::Discarded(why @ (Discard::Late | Discard::TimeAhead)) =
-                shard.offer_of(&reading, polled.offset.0, polled.key, polled.time)
+                shard.offer_of(&reading, record.offset.0, record.key, record.timestamp)
             {
                 refused.get_or_insert(why);
             }
         });
         if answered {
+            self.rare_paths.mark(RarePath::ReplayedRecord);
             drop(decoder.take_missing());
             return;
         }
@@ -182,7 +206,7 @@ impl Owned {
         match outcome {
             Err(bad) => {
                 let reason = bad.reason.as_str();
-                self.dead_letters.push(&stream.name, polled, reason, bad.field, &bad.detail);
+                self.dead_letters.push(&stream.name, record, reason, bad.field, &bad.detail);
             }
             Ok(()) => {
                 let detail = match refused {
@@ -190,23 +214,27 @@ impl Owned {
                     _ => "its series has stepped past its time",
                 };
                 if let Some(why) = refused {
-                    self.dead_letters.push(&stream.name, polled, why.as_str(), None, detail);
+                    self.dead_letters.push(&stream.name, record, why.as_str(), None, detail);
                 }
             }
         }
     }
 
-    /// Steps all that waits, sends the answers and the dead letters into the open transaction, and says
-    /// how many readings were taken in since the last call.
-    pub fn step(&mut self, link: &mut Link) -> Result<usize, Error> {
+    /// Steps all readings that are waiting, sends forecasts, anomalies and dead letters into the open transaction,
+    /// and returns the number of readings that were taken in since the last call.
+    pub fn step(&mut self, outlet: &mut impl Outlet, time: &impl TimeSource) -> Result<usize, Error> {
+        if std::mem::take(&mut self.has_taken) {
+            self.taken_at = time.now();
+        }
         let stream = self.shard.stream().clone();
         let topic = &stream.forecast_topic;
         self.dead_letters.send(
-            link,
+            outlet,
             &stream.name,
             &stream.dead_letter_topic,
-            &self.at.topic,
+            &self.at,
             &self.metrics,
+            &mut self.rare_paths,
         )?;
         self.note_missing();
         let taken = std::mem::take(&mut self.readings);
@@ -214,7 +242,7 @@ impl Owned {
         let before = self.forecasts;
         let mut failed = Ok(());
         loop {
-            let began = Instant::now();
+            let began = time.now();
             let Self {
                 shard,
                 metrics,
@@ -225,6 +253,7 @@ impl Owned {
                 at,
                 partition_text,
                 forecasts,
+                rare_paths,
                 ..
             } = self;
             let stepped = shard.run_round(&mut |emitted| {
@@ -248,10 +277,12 @@ impl Owned {
                 let sent = if model.is_some() { &sent[..] } else { &sent[..4] };
                 if !emitted.is_thinned {
                     encoder.encode(emitted.series, emitted.forecast, model, payload);
-                    match link.send(topic, None, emitted.key, payload, sent) {
+                    let record = Outgoing { topic, key: emitted.key, payload: Some(payload), headers: sent };
+                    match outlet.send_forecast(record, &emitted) {
                         Ok(()) => *forecasts += 1,
-                        // This answer alone can't be had; the stream goes on.
+                        // This forecast alone is left out; the stream goes on.
                         Err(cause @ kafka::Error::TooLarge { .. }) => {
+                            rare_paths.mark(RarePath::ForecastTooLarge);
                             metrics.dead_letters("forecast_too_large").inc();
                             events::kafka_error("producer", &cause);
                         }
@@ -265,8 +296,10 @@ impl Owned {
                     let kind = emitted.forecast.anomaly.kind.map_or("none", AnomalyKind::name);
                     metrics.anomalies(kind).inc();
                     if failed.is_ok() {
-                        failed = match link.send(topic, None, emitted.key, payload, sent) {
-                            // As its forecast, which has the same key.
+                        let record =
+                            Outgoing { topic, key: emitted.key, payload: Some(payload), headers: sent };
+                        failed = match outlet.send(record) {
+                            // Its forecast was left out as well, as it has the same key.
                             Err(cause @ kafka::Error::TooLarge { .. }) => {
                                 events::kafka_error("producer", &cause);
                                 Ok(())
@@ -284,7 +317,8 @@ impl Owned {
             })?;
             let Some(stepped) = stepped else { break };
             self.metrics.batch_size.observe(stepped as f64);
-            self.metrics.step_seconds.observe(began.elapsed().as_secs_f64());
+            let took = time.now().saturating_duration_since(began);
+            self.metrics.step_seconds.observe(took.as_secs_f64());
         }
         self.account();
         self.metrics.forecasts.inc_by((self.forecasts - before) as u64);
@@ -292,13 +326,21 @@ impl Owned {
         Ok(taken as usize)
     }
 
-    /// Brings in the model that should serve, when it isn't the one that does, or lets the experts serve
-    /// alone. A shard without readings has nothing to warm from and takes it at once.
-    pub fn follow(&mut self, standing: &Standing) -> Result<(), Error> {
-        match &standing.model {
-            Some(model) if self.shard.wants(model.version) => self.shard.bring(model)?,
-            None if standing.dismissed => self.shard.dismiss(),
-            _ => {}
+    /// Brings in the model that serves, when the shard has another one, or lets the experts serve alone. A shard
+    /// without readings has nothing to warm from and takes the model at once.
+    pub fn follow(&mut self, serving: &Serving) -> Result<(), Error> {
+        match serving {
+            Serving::Model(model) if self.shard.wants(model.version) => {
+                self.rare_paths.mark(RarePath::ModelBrought);
+                let is_older = self.shard.model().is_some_and(|version| version > model.version);
+                self.rare_paths.mark_if(is_older, RarePath::ModelRolledBack);
+                self.shard.bring(model)?;
+            }
+            Serving::ExpertsAlone => {
+                self.rare_paths.mark_if(self.shard.model().is_some(), RarePath::ModelDismissed);
+                self.shard.dismiss();
+            }
+            Serving::Model(_) | Serving::Unknown => {}
         }
         Ok(())
     }
