@@ -3,7 +3,7 @@ use crate::config::{Config, Stream};
 use crate::console::print_columns;
 use crate::console::{Failure, say};
 use crate::domain::ModelVersion;
-use crate::models::{Entry, Registry};
+use crate::models::{Registry, StoredModel};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -161,7 +161,7 @@ fn version(stream: &Stream, text: &str) -> Result<ModelVersion, Failure> {
         .ok_or_else(|| Failure::new(format!("\"{text}\" is no model of {}", stream.name)))
 }
 
-fn row(stream: &Stream, entry: &Entry) -> Vec<String> {
+fn row(stream: &Stream, entry: &StoredModel) -> Vec<String> {
     let mark = if entry.serves { "serves" } else { "" };
     let mut row = vec![entry.version.name(&stream.name), mark.to_owned()];
     match &entry.told {

@@ -25,12 +25,17 @@ impl Announcer {
     ///
     /// # Errors
     /// As [`Feeder::flush`]. It may be in the topic all the same: what the follower hears holds.
-    pub fn say(&mut self, stream: &StreamName, said: &Announcement, bundles: &Bundles) -> Result<(), Error> {
+    pub fn announce(
+        &mut self,
+        stream: &StreamName,
+        announcement: &Announcement,
+        bundles: &Bundles,
+    ) -> Result<(), Error> {
         let mut feeder = match self.feeder.take() {
             Some(feeder) => feeder,
             None => Feeder::connect(&self.kafka)?,
         };
-        let (key, value) = (stream.as_str().as_bytes(), said.write(bundles, now()));
+        let (key, value) = (stream.as_str().as_bytes(), announcement.write(bundles, now()));
         feeder.send(&self.kafka.models_topic, None, Some(key), &value, None)?;
         feeder.flush(PATIENCE)?;
         // One that has failed is given up, with what it still holds.

@@ -2,8 +2,8 @@
 //! newer than the one before. On a thread beside the workers, which look at a counter alone.
 
 use super::Error;
-use super::announcement::{Announcement, Named};
-use super::serving::{Models, Standing};
+use super::announcement::{Announcement, BundleRef};
+use super::serving::{ModelState, Models};
 use crate::checkpoint::{self, Bundles, Store};
 use crate::config::{Config, Kafka, Stream};
 use crate::domain::{ModelVersion, StreamName};
@@ -35,18 +35,18 @@ pub(crate) struct Follower {
     models: Models,
     metrics: Metrics,
     /// Announced bundles that could not be loaded yet.
-    missing: BTreeMap<StreamName, Missing>,
+    missing: BTreeMap<StreamName, MissingBundle>,
 }
 
-struct Missing {
-    named: Named,
+struct MissingBundle {
+    named: BundleRef,
     pause: Duration,
     next: Instant,
 }
 
 /// Why an announced model does not serve here.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum FollowError {
     #[error("the config asks for another shape")]
     Shape,
     #[error("the store does not have it: do all replicas have one store?")]
@@ -94,11 +94,11 @@ impl Follower {
     pub fn start(config: &Config, store: &Store, models: &Models, metrics: &Metrics) -> Result<Self, Error> {
         let mut follower = Self::open(config, store, models, metrics)?;
         for stream in config.streams.clone() {
-            let standing = follower.models.standing(&stream.name);
-            if let Some(named) = standing.announced {
+            let state = follower.models.state(&stream.name);
+            if let Some(named) = state.announced {
                 follower.follow(&stream, named);
             }
-            if !standing.dismissed
+            if !state.dismissed
                 && follower.models.current(&stream.name).is_none()
                 && let Some(champion) = Bundles::new(store, &stream.name).newest(&Shapes::of(&stream)?)?
             {
@@ -119,9 +119,9 @@ impl Follower {
             news.extend(self.missing.iter().filter(|(_, m)| m.next <= now).map(|(name, _)| name.clone()));
             for name in news {
                 let Some(stream) = self.streams.iter().find(|s| s.name == name).cloned() else { continue };
-                match self.models.standing(&name) {
-                    Standing { announced: Some(named), .. } => self.follow(&stream, named),
-                    Standing { dismissed: true, .. } => self.dismiss(&name),
+                match self.models.state(&name) {
+                    ModelState { announced: Some(named), .. } => self.follow(&stream, named),
+                    ModelState { dismissed: true, .. } => self.dismiss(&name),
                     _ => {}
                 }
             }
@@ -140,10 +140,10 @@ impl Follower {
     }
 
     /// Lets an announced model serve, unless it does or its bundle can't be had; then it is tried again.
-    fn follow(&mut self, stream: &Stream, named: Named) {
+    fn follow(&mut self, stream: &Stream, named: BundleRef) {
         let name = &stream.name;
         let missing = self.missing.remove(name).filter(|missing| missing.named == named);
-        if self.models.standing(name).version() == Some(named.version) {
+        if self.models.state(name).version() == Some(named.version) {
             return;
         }
         match self.load(stream, named) {
@@ -152,10 +152,10 @@ impl Follower {
                 events::model_not_followed(name, named.version, &cause);
                 self.metrics.stream(name).model_failures.inc();
                 // Another shape stays another one until the config changes.
-                if !matches!(cause, Refusal::Shape) {
+                if !matches!(cause, FollowError::Shape) {
                     let pause = missing.map_or(PAUSE_FIRST, |m| (2 * m.pause).min(PAUSE_LONGEST));
                     let next = Instant::now() + pause;
-                    self.missing.insert(name.clone(), Missing { named, pause, next });
+                    self.missing.insert(name.clone(), MissingBundle { named, pause, next });
                 }
             }
         }
@@ -169,12 +169,12 @@ impl Follower {
         }
     }
 
-    fn load(&self, stream: &Stream, named: Named) -> Result<Model, Refusal> {
+    fn load(&self, stream: &Stream, named: BundleRef) -> Result<Model, FollowError> {
         let bundles = Bundles::new(&self.store, &stream.name);
-        let champion = bundles.load_exactly(named.version, named.checksum)?.ok_or(Refusal::Gone)?;
+        let champion = bundles.load_exactly(named.version, named.checksum)?.ok_or(FollowError::Gone)?;
         let networks = Shapes::of(stream)?.fitting(&champion.networks);
         if networks.is_empty() {
-            return Err(Refusal::Shape);
+            return Err(FollowError::Shape);
         }
         Ok(model(stream, named.version, &networks)?)
     }
@@ -193,10 +193,10 @@ fn model(stream: &Stream, version: ModelVersion, networks: &Networks) -> Result<
 fn note(record: &Polled<'_>, streams: &[Arc<Stream>], store: &Store, models: &Models) -> Option<StreamName> {
     let stream = streams.iter().find(|s| Some(s.name.as_str().as_bytes()) == record.key)?;
     // A tombstone says nothing.
-    let said = Announcement::read(record.payload?, &Bundles::new(store, &stream.name));
-    match said {
-        Ok(said) => {
-            models.note(&stream.name, &said);
+    let announcement = Announcement::read(record.payload?, &Bundles::new(store, &stream.name));
+    match announcement {
+        Ok(announcement) => {
+            models.note(&stream.name, &announcement);
             Some(stream.name.clone())
         }
         Err(cause) => {

@@ -21,10 +21,10 @@ use crate::nn;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) use follower::Follower;
-pub use registry::{Entry, Refused, Registry};
-pub(crate) use serving::{Models, Standing};
+pub use registry::{Registry, RegistryError, StoredModel};
+pub(crate) use serving::{ModelState, Models};
 pub(crate) use thread::BackgroundThread;
-pub(crate) use trainer::{Door, Trainer};
+pub(crate) use trainer::{RoundQueue, TrainerThread};
 
 /// The longest that a thread beside the workers goes without a look at the stop sign.
 pub(crate) const NAP: Duration = Duration::from_millis(50);

@@ -1,5 +1,5 @@
 use super::Error;
-use super::announcement::{Announcement, Decision, Named};
+use super::announcement::{Announcement, BundleRef, Decision};
 use super::announcer::Announcer;
 use super::follower::Follower;
 use super::serving::Models;
@@ -22,7 +22,7 @@ pub struct Registry {
 
 /// A model in the store.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct StoredModel {
     pub version: ModelVersion,
     /// Whether it is the one that was announced last.
     pub serves: bool,
@@ -32,7 +32,7 @@ pub struct Entry {
 
 /// Why another model can't serve.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum RegistryError {
     #[error("the store has no {0}")]
     Absent(String),
     #[error("{0} has another shape than the config asks for")]
@@ -70,8 +70,8 @@ impl Registry {
     /// The models of a stream, newest first.
     ///
     /// # Errors
-    /// [`Refused::Store`] when the store can't be read.
-    pub fn list(&self, stream: &StreamName) -> Result<Vec<Entry>, Refused> {
+    /// [`RegistryError::Store`] when the store can't be read.
+    pub fn list(&self, stream: &StreamName) -> Result<Vec<StoredModel>, RegistryError> {
         let bundles = Bundles::new(&self.store, stream);
         let serves = self.serving(stream);
         let entry = |version| {
@@ -81,7 +81,7 @@ impl Registry {
                 Err(cause @ checkpoint::Error::Store { .. }) => return Err(cause),
                 Err(cause) => Err(cause.to_string()),
             };
-            Ok(Entry { version, serves: serves == Some(version), told })
+            Ok(StoredModel { version, serves: serves == Some(version), told })
         };
         Ok(bundles.list()?.into_iter().map(entry).collect::<Result<_, _>>()?)
     }
@@ -89,16 +89,16 @@ impl Registry {
     /// Announces that this model serves from now on, whatever a round has found.
     ///
     /// # Errors
-    /// [`Refused`]
-    pub fn promote(&mut self, stream: &Stream, version: ModelVersion) -> Result<(), Refused> {
+    /// [`RegistryError`]
+    pub fn promote(&mut self, stream: &Stream, version: ModelVersion) -> Result<(), RegistryError> {
         let name = version.name(&stream.name);
         if self.serving(&stream.name) == Some(version) {
-            return Err(Refused::Serves(name));
+            return Err(RegistryError::Serves(name));
         }
         let bundles = Bundles::new(&self.store, &stream.name);
-        let champion = bundles.load_version(version)?.ok_or_else(|| Refused::Absent(name.clone()))?;
+        let champion = bundles.load_version(version)?.ok_or_else(|| RegistryError::Absent(name.clone()))?;
         if Shapes::of(stream)?.fitting(&champion.networks).is_empty() {
-            return Err(Refused::Shape(name));
+            return Err(RegistryError::Shape(name));
         }
         self.say(stream, Some(version), Decision::Requested)?;
         events::model_requested(&stream.name, &name);
@@ -109,9 +109,9 @@ impl Registry {
     /// the experts alone.
     ///
     /// # Errors
-    /// [`Refused`]
-    pub fn roll_back(&mut self, stream: &Stream) -> Result<Option<ModelVersion>, Refused> {
-        let from = self.serving(&stream.name).ok_or(Refused::Nothing)?;
+    /// [`RegistryError`]
+    pub fn roll_back(&mut self, stream: &Stream) -> Result<Option<ModelVersion>, RegistryError> {
+        let from = self.serving(&stream.name).ok_or(RegistryError::Nothing)?;
         let to = self.former(stream, from)?;
         self.say(stream, to, Decision::RolledBack)?;
         let name = to.map_or_else(|| "experts".to_owned(), |version| version.name(&stream.name));
@@ -120,7 +120,7 @@ impl Registry {
     }
 
     /// What served before a model: what its bundle says or, when that is gone, the next older one that fits.
-    fn former(&self, stream: &Stream, of: ModelVersion) -> Result<Option<ModelVersion>, Refused> {
+    fn former(&self, stream: &Stream, of: ModelVersion) -> Result<Option<ModelVersion>, RegistryError> {
         let bundles = Bundles::new(&self.store, &stream.name);
         let shapes = Shapes::of(stream)?;
         let fits = |champion: &Champion| !shapes.fitting(&champion.networks).is_empty();
@@ -144,7 +144,7 @@ impl Registry {
                 return Ok(Some(version));
             }
         }
-        Err(Refused::NoFormer(of.name(&stream.name)))
+        Err(RegistryError::NoFormer(of.name(&stream.name)))
     }
 
     fn say(
@@ -152,24 +152,24 @@ impl Registry {
         stream: &Stream,
         version: Option<ModelVersion>,
         decision: Decision,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RegistryError> {
         let bundles = Bundles::new(&self.store, &stream.name);
-        let named = |version: ModelVersion| -> Result<Named, Refused> {
+        let named = |version: ModelVersion| -> Result<BundleRef, RegistryError> {
             let checksum = bundles.checksum(version)?;
-            let checksum = checksum.ok_or_else(|| Refused::Absent(version.name(&stream.name)))?;
-            Ok(Named { version, checksum })
+            let checksum = checksum.ok_or_else(|| RegistryError::Absent(version.name(&stream.name)))?;
+            Ok(BundleRef { version, checksum })
         };
         let champion = version.map(named).transpose()?;
-        let rounds = self.models.standing(&stream.name).rounds;
-        let said = Announcement { champion, rounds, decision };
-        self.announcer.say(&stream.name, &said, &bundles)?;
-        self.models.note(&stream.name, &said);
+        let rounds = self.models.state(&stream.name).rounds;
+        let announcement = Announcement { champion, rounds, decision };
+        self.announcer.announce(&stream.name, &announcement, &bundles)?;
+        self.models.note(&stream.name, &announcement);
         Ok(())
     }
 
     /// What was announced last or, while nothing was, what serves.
     fn serving(&self, stream: &StreamName) -> Option<ModelVersion> {
-        let standing = self.models.standing(stream);
-        standing.announced.map(|named| named.version).or(standing.version())
+        let state = self.models.state(stream);
+        state.announced.map(|named| named.version).or(state.version())
     }
 }

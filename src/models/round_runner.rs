@@ -1,8 +1,8 @@
-use super::announcement::{Announcement, Decision, Named};
+use super::announcement::{Announcement, BundleRef, Decision};
 use super::announcer::Announcer;
 use super::cpu_share::CpuShare;
 use super::lineage::{Lineage, facts};
-use super::serving::{Models, Standing};
+use super::serving::{ModelState, Models};
 use super::{NAP, now};
 use crate::checkpoint::{self, Bundles, Champion, Store};
 use crate::config::{Config, Stream};
@@ -48,7 +48,7 @@ pub(crate) struct RoundRunner {
 
 /// Why what was decided is not so.
 #[derive(Debug, thiserror::Error)]
-enum Unkept {
+enum DecisionError {
     #[error("another model was announced meanwhile")]
     Superseded,
     #[error("the bundle of {0} is gone")]
@@ -60,18 +60,18 @@ enum Unkept {
 }
 
 /// A round that is being decided on.
-struct Case<'a> {
+struct FinishedRound<'a> {
     stream: &'a Stream,
     trial: Trial,
     why: Why,
     /// What was announced last when the round began.
-    announced: Option<Named>,
+    announced: Option<BundleRef>,
     readings: usize,
     steps: usize,
     took: Duration,
 }
 
-impl Case<'_> {
+impl FinishedRound<'_> {
     /// The champion's name; nothing when there is none.
     fn champion(&self) -> String {
         Predecessor::from(self.trial.serving()).to_fact(&self.stream.name)
@@ -104,7 +104,7 @@ impl RoundRunner {
 
     pub fn run(&mut self, request: &RoundRequest) {
         let (stream, name) = (&*request.stream, &request.stream.name);
-        let before = self.models.standing(name);
+        let before = self.models.state(name);
         let metrics = self.metrics.stream(name);
         let (champion, former, trial) = match self.begin(stream, &before) {
             Ok(begun) => begun,
@@ -134,8 +134,15 @@ impl RoundRunner {
         let outcome = round.run(&mut || share.go_on());
         let (steps, took) = (share.steps, began.elapsed());
         metrics.training_seconds.observe(took.as_secs_f64());
-        let case =
-            Case { stream, trial, why: request.why, announced: before.announced, readings, steps, took };
+        let case = FinishedRound {
+            stream,
+            trial,
+            why: request.why,
+            announced: before.announced,
+            readings,
+            steps,
+            took,
+        };
         let ended = match outcome {
             Ok(outcome) => self.carry_out(&case, outcome, &metrics),
             Err(cause) => {
@@ -150,7 +157,12 @@ impl RoundRunner {
     }
 
     /// Carries out what follows from a round; `None` where nothing does.
-    fn carry_out(&mut self, case: &Case<'_>, outcome: Outcome, metrics: &StreamMetrics) -> Option<Ended> {
+    fn carry_out(
+        &mut self,
+        case: &FinishedRound<'_>,
+        outcome: Outcome,
+        metrics: &StreamMetrics,
+    ) -> Option<Ended> {
         let (name, number) = (&case.stream.name, case.trial.number);
         let scores = outcome.scores()?;
         found(case, &scores, metrics);
@@ -182,7 +194,7 @@ impl RoundRunner {
         };
         let (outcome, model) = match done {
             Ok(done) => done,
-            Err(cause @ Unkept::Superseded) => {
+            Err(cause @ DecisionError::Superseded) => {
                 events::round_superseded(name, number, &cause);
                 (RoundOutcome::Rejected, None)
             }
@@ -200,7 +212,7 @@ impl RoundRunner {
     }
 
     /// Begins a round, with the champion's networks and those that it is held against.
-    fn begin(&mut self, stream: &Stream, before: &Standing) -> Result<Begun, checkpoint::Error> {
+    fn begin(&mut self, stream: &Stream, before: &ModelState) -> Result<Begun, checkpoint::Error> {
         let champion = self.champion(stream, before)?;
         let incumbent =
             champion.as_ref().map(|c| Incumbent::new(c.version, c.rounds, &c.facts, &stream.name));
@@ -216,9 +228,9 @@ impl RoundRunner {
     fn champion(
         &mut self,
         stream: &Stream,
-        standing: &Standing,
+        state: &ModelState,
     ) -> Result<Option<Champion>, checkpoint::Error> {
-        let Some(model) = &standing.model else { return Ok(None) };
+        let Some(model) = &state.model else { return Ok(None) };
         if let Some(champion) = self.champions.get(&stream.name).filter(|c| c.version == model.version) {
             return Ok(Some(champion.clone()));
         }
@@ -230,7 +242,7 @@ impl RoundRunner {
             Ok(None) | Err(_) => Champion {
                 version: model.version,
                 networks: shapes.networks(&model.networks),
-                rounds: standing.rounds,
+                rounds: state.rounds,
                 facts: BTreeMap::new(),
             },
         };
@@ -254,16 +266,16 @@ impl RoundRunner {
     /// Writes a new champion's bundle and announces it; the follower lets it serve, here as everywhere.
     fn promote(
         &mut self,
-        case: &Case<'_>,
+        case: &FinishedRound<'_>,
         networks: Networks,
         predecessor: Predecessor,
         scores: &RoundScores,
-    ) -> Result<ModelVersion, Unkept> {
-        let Case { stream, trial, announced, .. } = case;
+    ) -> Result<ModelVersion, DecisionError> {
+        let FinishedRound { stream, trial, announced, .. } = case;
         let number = trial.number;
         let name = &stream.name;
         if self.is_superseded(case) {
-            return Err(Unkept::Superseded);
+            return Err(DecisionError::Superseded);
         }
         let bundles = Bundles::new(&self.store, name);
         // Bundles of another shape count too.
@@ -290,9 +302,10 @@ impl RoundRunner {
             facts.insert("networks".to_owned(), names.join(", "));
         }
         let champion = Champion { version, networks, rounds: number, facts };
-        let named = Named { version, checksum: bundles.keep(&champion)? };
-        let said = Announcement { champion: Some(named), rounds: number, decision: Decision::Promoted };
-        self.announcer.say(name, &said, &bundles)?;
+        let named = BundleRef { version, checksum: bundles.keep(&champion)? };
+        let announcement =
+            Announcement { champion: Some(named), rounds: number, decision: Decision::Promoted };
+        self.announcer.announce(name, &announcement, &bundles)?;
         self.lineages.remove(name);
         self.champions.insert(name.clone(), champion);
         self.wait_until_heard(case);
@@ -305,21 +318,27 @@ impl RoundRunner {
     }
 
     /// Lets what served before the champion serve again: another network, or the experts alone.
-    fn roll_back(&mut self, case: &Case<'_>, to: Predecessor, scores: &RoundScores) -> Result<(), Unkept> {
+    fn roll_back(
+        &mut self,
+        case: &FinishedRound<'_>,
+        to: Predecessor,
+        scores: &RoundScores,
+    ) -> Result<(), DecisionError> {
         let name = &case.stream.name;
         let to = to.version();
         let bundles = Bundles::new(&self.store, name);
-        let gone = |version: ModelVersion| Unkept::Gone(version.name(name));
+        let gone = |version: ModelVersion| DecisionError::Gone(version.name(name));
         let checked = |version| {
             let checksum = bundles.checksum(version)?.ok_or_else(|| gone(version))?;
-            Ok::<_, Unkept>(Named { version, checksum })
+            Ok::<_, DecisionError>(BundleRef { version, checksum })
         };
         let champion = to.map(checked).transpose()?;
         if self.is_superseded(case) {
-            return Err(Unkept::Superseded);
+            return Err(DecisionError::Superseded);
         }
-        let said = Announcement { champion, rounds: case.trial.number, decision: Decision::RolledBack };
-        self.announcer.say(name, &said, &bundles)?;
+        let announcement =
+            Announcement { champion, rounds: case.trial.number, decision: Decision::RolledBack };
+        self.announcer.announce(name, &announcement, &bundles)?;
         let (from, to_name) = (case.champion(), to.map_or_else(|| "experts".to_owned(), |v| v.name(name)));
         events::rolled_back(name, case.trial.number, &from, &to_name, scores);
         let lineage = self.lineages.entry(name.clone()).or_default();
@@ -329,7 +348,7 @@ impl RoundRunner {
     }
 
     /// Announces that the champion serves on, so that whoever trains next counts this round too.
-    fn confirm(&mut self, case: &Case<'_>, decision: Decision) {
+    fn confirm(&mut self, case: &FinishedRound<'_>, decision: Decision) {
         let name = &case.stream.name;
         let bundles = Bundles::new(&self.store, name);
         let champion = match (case.announced, case.trial.serving()) {
@@ -337,7 +356,7 @@ impl RoundRunner {
             (None, None) => None,
             // The newest bundle, which nobody has announced.
             (None, Some(version)) => match bundles.checksum(version) {
-                Ok(Some(checksum)) => Some(Named { version, checksum }),
+                Ok(Some(checksum)) => Some(BundleRef { version, checksum }),
                 // Then it can't be announced, and this round's number is used again.
                 Ok(None) => return,
                 Err(cause) => return events::bundle_passed_over(name, version, &cause),
@@ -346,18 +365,18 @@ impl RoundRunner {
         if self.is_superseded(case) {
             return;
         }
-        let said = Announcement { champion, rounds: case.trial.number, decision };
-        if let Err(cause) = self.announcer.say(name, &said, &bundles) {
+        let announcement = Announcement { champion, rounds: case.trial.number, decision };
+        if let Err(cause) = self.announcer.announce(name, &announcement, &bundles) {
             events::kafka_error("trainer", &cause);
         }
     }
 
-    fn is_superseded(&self, case: &Case<'_>) -> bool {
-        self.models.standing(&case.stream.name).announced != case.announced
+    fn is_superseded(&self, case: &FinishedRound<'_>) -> bool {
+        self.models.state(&case.stream.name).announced != case.announced
     }
 
     /// A round that began before what was decided serves would begin from the former champion.
-    fn wait_until_heard(&self, case: &Case<'_>) {
+    fn wait_until_heard(&self, case: &FinishedRound<'_>) {
         let until = Instant::now() + HEARD_LIMIT;
         while !self.is_superseded(case) && Instant::now() < until && !self.stop.load(Ordering::Acquire) {
             std::thread::sleep(NAP);
@@ -372,7 +391,7 @@ type Begun = (Option<Champion>, Option<Networks>, Trial);
 type Ended = (RoundOutcome, f64, Option<ModelVersion>);
 
 /// Shows what a round has found.
-fn found(case: &Case<'_>, scores: &RoundScores, metrics: &StreamMetrics) {
+fn found(case: &FinishedRound<'_>, scores: &RoundScores, metrics: &StreamMetrics) {
     let RoundScores { challenger, champion, former, base, p_value, .. } = *scores;
     for (of, loss) in
         [("challenger", challenger), ("champion", champion), ("former", former), ("base", Some(base))]

@@ -1,4 +1,4 @@
-use super::announcement::{Announcement, Named};
+use super::announcement::{Announcement, BundleRef};
 use crate::domain::{ModelVersion, StreamName};
 use crate::engine::Model;
 use std::collections::BTreeMap;
@@ -12,23 +12,23 @@ pub(crate) struct Models(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     changes: AtomicU64,
-    streams: Mutex<BTreeMap<StreamName, Standing>>,
+    streams: Mutex<BTreeMap<StreamName, ModelState>>,
 }
 
 /// What is known of a stream's models.
 #[derive(Clone, Default)]
-pub(crate) struct Standing {
+pub(crate) struct ModelState {
     /// The one that serves here, or is being brought in.
     pub model: Option<Model>,
     /// What was announced last: the model that ought to serve.
-    pub announced: Option<Named>,
+    pub announced: Option<BundleRef>,
     /// It was announced that no network serves.
     pub dismissed: bool,
     /// Rounds that the stream has seen, as far as they were announced.
     pub rounds: u64,
 }
 
-impl Standing {
+impl ModelState {
     pub fn version(&self) -> Option<ModelVersion> {
         self.model.as_ref().map(|model| model.version)
     }
@@ -49,19 +49,19 @@ impl Models {
     }
 
     /// Notes what was announced, whether or not its bundle is to be had.
-    pub fn note(&self, stream: &StreamName, said: &Announcement) {
+    pub fn note(&self, stream: &StreamName, announcement: &Announcement) {
         let mut streams = self.lock();
-        let standing = streams.entry(stream.clone()).or_default();
-        standing.announced = said.champion;
-        standing.dismissed = said.champion.is_none();
-        standing.rounds = said.rounds;
+        let state = streams.entry(stream.clone()).or_default();
+        state.announced = announcement.champion;
+        state.dismissed = announcement.champion.is_none();
+        state.rounds = announcement.rounds;
     }
 
     pub fn current(&self, stream: &StreamName) -> Option<Model> {
         self.lock().get(stream)?.model.clone()
     }
 
-    pub fn standing(&self, stream: &StreamName) -> Standing {
+    pub fn state(&self, stream: &StreamName) -> ModelState {
         self.lock().get(stream).cloned().unwrap_or_default()
     }
 
@@ -70,7 +70,7 @@ impl Models {
         self.0.changes.load(Ordering::Acquire)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<StreamName, Standing>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<StreamName, ModelState>> {
         self.0.streams.lock().expect("no holder of this lock panics")
     }
 }

@@ -16,21 +16,21 @@ use std::sync::{Arc, Mutex};
 const POISONED: &str = "no holder of this lock panics";
 
 /// The thread that trains, one round at a time, at low priority and within its share of a core.
-pub(crate) struct Trainer {
-    door: Door,
+pub(crate) struct TrainerThread {
+    queue: RoundQueue,
     stop: Arc<AtomicBool>,
     thread: BackgroundThread,
 }
 
 /// Where a worker hands in jobs. Bounded: one job a stream.
 #[derive(Clone)]
-pub(crate) struct Door {
+pub(crate) struct RoundQueue {
     requests: SyncSender<RoundRequest>,
     busy: Arc<Mutex<BTreeMap<StreamName, bool>>>,
     hastened: Arc<Mutex<BTreeMap<StreamName, Why>>>,
 }
 
-impl Door {
+impl RoundQueue {
     /// Hands in a job, unless one of the stream is waiting or running already; says whether it did.
     pub fn hand_in(
         &self,
@@ -69,7 +69,7 @@ impl Door {
     }
 }
 
-impl Trainer {
+impl TrainerThread {
     pub fn start(
         config: &Config,
         store: &Store,
@@ -78,16 +78,16 @@ impl Trainer {
         board: &Board,
     ) -> Result<Self, Error> {
         let (requests, inbox) = sync_channel(config.streams.len());
-        let door = Door { requests, busy: Arc::default(), hastened: Arc::default() };
+        let queue = RoundQueue { requests, busy: Arc::default(), hastened: Arc::default() };
         let stop = Arc::new(AtomicBool::new(false));
         let runner = RoundRunner::new(config, store, models, metrics, board, &stop)?;
-        let busy = door.busy.clone();
+        let busy = queue.busy.clone();
         let thread = BackgroundThread::start("trainer".into(), move || work(runner, &inbox, &busy))?;
-        Ok(Self { door, stop, thread })
+        Ok(Self { queue, stop, thread })
     }
 
-    pub fn door(&self) -> Door {
-        self.door.clone()
+    pub fn queue(&self) -> RoundQueue {
+        self.queue.clone()
     }
 
     pub fn has_panicked(&mut self) -> bool {
