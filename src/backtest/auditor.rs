@@ -1,4 +1,4 @@
-//! Judges forecasts by what came: an auditor that shares nothing with the engine's own scores.
+//! Judges forecasts by the readings that follow. The auditor shares nothing with the engine's own scores.
 
 use super::scores::{Errors, ScoreAxes, Scores};
 use crate::config::Stream;
@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Forecasts that wait for what they speak of, and the sums of those that were judged.
+/// Forecasts that wait for their targets, and the sums of those that were judged.
 pub(super) struct Auditor {
     pub axes: ScoreAxes,
     stream: Arc<Stream>,
@@ -20,21 +20,21 @@ pub(super) struct Auditor {
     places: FxHashMap<String, usize>,
     /// `[experts]`
     errors: Vec<f64>,
-    /// What became of the emitted forecasts that the last row has matured, and of which series.
+    /// The losses of the emitted forecasts that the last row has matured, and their series.
     losses: Vec<ForecastLoss>,
     last: usize,
 }
 
-/// What became of one emitted forecast of one target and lead.
+/// The losses of one emitted forecast at one target and lead.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ForecastLoss {
     pub target: usize,
     pub lead: usize,
-    /// The cell, or the count of readings, that it was made at.
+    /// The cell, or the count of readings, at which it was made.
     pub origin: i64,
     /// In the unit of the target's errors.
     pub error: f64,
-    /// The mean over the levels.
+    /// The mean pinball loss over the levels.
     pub pinball: f64,
 }
 
@@ -42,10 +42,10 @@ struct Series {
     name: String,
     scores: Scores,
     pending: VecDeque<PendingForecast>,
-    /// Readings seen, and those from `from` on.
+    /// Readings seen, and forecasts that were due to be judged.
     seen: i64,
     due: u64,
-    /// The cell that is gathered, where readings are, and what has come of it. `[targets]`
+    /// With `aggregate`: the cell that is gathered, and its readings so far. `[targets]`
     open: Option<(i64, Vec<Partial>)>,
     /// Past values by cell, for the seasonal naive's in-sample error. `[targets]` each
     past: VecDeque<(i64, Vec<f64>)>,
@@ -53,13 +53,13 @@ struct Series {
     naive: Vec<(f64, u64)>,
 }
 
-/// The unit of a target's errors, where it is another one than its own: those of a position are taken in metres, as
-/// a degree of longitude is another length at each latitude.
+/// The unit of a target's errors, if it is not the target's own. Errors of a position are in metres, because the
+/// length of a degree of longitude depends on the latitude.
 fn unit(position: Option<Position>, target: usize) -> Option<&'static str> {
     position.and_then(|p| p.coordinate(target)).map(|_| "m")
 }
 
-/// What one of a target's units is worth in the unit of its errors, by the values of a reading.
+/// The length of a target's unit in the unit of its errors, at the values of a reading.
 fn worth(position: Option<Position>, targets: &[f64], target: usize) -> f64 {
     let of = |p: Position| Some(p.coordinate(target)?.metres_per_degree(targets[p.latitude]));
     position.and_then(of).unwrap_or(1.0)
@@ -119,12 +119,12 @@ impl Auditor {
         at
     }
 
-    /// Another row is read: what the last one has matured is gone.
+    /// Begins a row: forgets the losses of the last one.
     pub fn begin_row(&mut self) {
         self.losses.clear();
     }
 
-    /// A reading has come: judges what was forecast of it. Before the engine answers it.
+    /// Judges the forecasts of a reading, before the engine answers it.
     pub fn reading(&mut self, series: &str, time: EventTime, values: &Values) {
         if !self.stream.selects(series) {
             return;
@@ -173,7 +173,7 @@ impl Auditor {
                 if !error.is_finite() {
                     continue;
                 }
-                // Quantiles go around the point.
+                // On a circular target quantiles lie around the point.
                 let value = stream.around(target, *value, points[axes.emitted()]);
                 let mut pinball = 0.0;
                 for level in 0..levels {
@@ -186,7 +186,7 @@ impl Auditor {
         }
     }
 
-    /// Keeps a forecast until its targets come, when it is to be judged; says whether it is.
+    /// Keeps a forecast until its targets come, if it is to be judged. Returns whether it is.
     pub fn forecast(&mut self, emitted: &Emitted<'_>) -> bool {
         let (t, h) = (self.stream.targets.len(), self.stream.horizon);
         let experts = self.axes.emitted();
@@ -208,7 +208,7 @@ impl Auditor {
         for (target, forecast) in emitted.forecast.targets.iter().enumerate() {
             for lead in 1..=h {
                 points.extend((0..experts).map(|expert| emitted.said(expert, target, lead)));
-                // What is emitted is taken as it went out.
+                // Emitted values are judged as they were emitted: rounded.
                 points.push(forecast.yhat[lead - 1]);
             }
         }
@@ -218,7 +218,7 @@ impl Auditor {
         true
     }
 
-    /// The series of the last row, and what became of the emitted forecasts that it has matured.
+    /// The series of the last row, and the losses of the emitted forecasts that it has matured.
     pub fn matured(&self) -> Option<(&str, &[ForecastLoss])> {
         self.series.get(self.last).map(|series| (series.name.as_str(), self.losses.as_slice()))
     }
@@ -228,7 +228,7 @@ impl Auditor {
         self.series.iter().map(|series| (series.name.as_str(), &series.scores))
     }
 
-    /// How many forecasts of what is emitted were scored, each target and lead by itself.
+    /// How many emitted forecasts were scored, each target and lead counted by itself.
     pub fn scored(&self) -> u64 {
         let all = self.scores();
         let emitted = self.axes.emitted();
@@ -244,7 +244,7 @@ impl Auditor {
 }
 
 impl Series {
-    /// Gathers a reading, and gives the cell before it, with its values, once that is over.
+    /// Gathers a reading. Returns the cell before it with its values, when that cell is over.
     fn gather(
         &mut self,
         how: Aggregate,
@@ -255,7 +255,7 @@ impl Series {
         let is_next = self.open.as_ref().is_none_or(|(open, _)| cell > *open);
         let begun = || (cell, vec![how.empty(); targets.len()]);
         let over = is_next.then(|| self.open.replace(begun())).flatten();
-        // What comes for a cell that is over is too late for the engine, too.
+        // A reading for a cell that is over is too late, for the engine too.
         if let Some((_, partial)) = self.open.as_mut().filter(|(open, _)| *open == cell) {
             partial.iter_mut().zip(targets).for_each(|(to, value)| how.add(to, time, *value));
         }

@@ -69,7 +69,7 @@ impl Finished {
         self.runs[0].file.take().map_or(Ok(()), ForecastFile::finish)
     }
 
-    /// The scores for machines. But for `seconds`, the bytes are determined by file, configs and seed.
+    /// The scores for machines. Except for `seconds`, file, configs and seed determine the bytes.
     pub fn json(&self, seconds: f64) -> String {
         json::json(&self.runs, self.comparison.as_ref(), &self.labels, seconds)
     }

@@ -1,10 +1,10 @@
-//! The scores for machines. `docs/backtest.md` says what each field is.
+//! The scores for machines. `docs/backtest.md` describes each field.
 
 use super::comparison::Comparison;
 use super::run::Run;
 use serde_json::{Map, Value, json};
 
-/// One JSON object; but for `seconds`, its bytes are determined by file, configs and seed.
+/// One JSON object. Except for `seconds`, file, configs and seed determine its bytes.
 pub(super) fn json(runs: &[Run], comparison: Option<&Comparison>, labels: &[String], seconds: f64) -> String {
     let mut all = of_run(&runs[0], &labels[0]);
     all.insert("seconds".to_owned(), json!(seconds));

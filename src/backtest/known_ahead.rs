@@ -1,4 +1,4 @@
-//! What a file's later rows say of the leads: what a sensor's record would have known ahead.
+//! Covariates that are known ahead, taken from a file's later rows. In Kafka a sensor's record carries them.
 
 use super::rows::{Table, Wanted};
 use crate::codec::Decoder;
@@ -7,8 +7,8 @@ use crate::console::Failure;
 use crate::domain::{Grid, Reading, Values};
 use std::collections::HashMap;
 
-/// A cell, and a value for each covariate.
-type Told = (i64, Box<[f64]>);
+/// A cell, and the value of each covariate.
+type CovariatesAt = (i64, Box<[f64]>);
 
 /// The values of the covariates that are known ahead, by series, in the order of their cells.
 pub(super) struct KnownAhead {
@@ -16,12 +16,12 @@ pub(super) struct KnownAhead {
     known: Vec<usize>,
     width: usize,
     horizon: usize,
-    series: HashMap<Box<str>, Vec<Told>>,
+    series: HashMap<Box<str>, Vec<CovariatesAt>>,
     values: Values,
 }
 
 impl KnownAhead {
-    /// Reads the file once, if anything in it is known ahead.
+    /// Reads the file once, if any covariate is known ahead.
     pub fn read(table: &Table, key: &str, stream: &Stream) -> Result<Self, Failure> {
         let known: Vec<usize> = stream.known_ahead.iter().map(|k| stream.targets.len() + k).collect();
         let mut known_ahead = Self {
@@ -37,7 +37,7 @@ impl KnownAhead {
         }
         let (mut decoder, mut rows) = (Decoder::new(stream), table.rows(&Wanted::new([stream]))?);
         while let Some(row) = rows.next()? {
-            // What is bad is told of when it is read again.
+            // The run reports bad rows.
             let _ = decoder.decode(&row.record("", key, 0), &mut |reading| known_ahead.note(&reading));
         }
         known_ahead.series.values_mut().for_each(|cells| cells.sort_by_key(|(cell, _)| *cell));
@@ -51,14 +51,14 @@ impl KnownAhead {
         self.series.entry(reading.series.into()).or_default().push((cell, told));
     }
 
-    /// The reading's values, with what the file says of the leads where its record says nothing.
+    /// The reading's values. Where its record says nothing of a lead, the value comes from the file's later rows.
     pub fn complete(&mut self, reading: &Reading<'_>) -> &Values {
         let from = reading.values.as_slice();
         let cells = self.series.get(reading.series).map_or(&[][..], Vec::as_slice);
         let cell = self.grid.cell(reading.time);
         let at = cells.partition_point(|(c, _)| *c <= cell);
         let later = |lead: usize| match self.grid {
-            // Readings that follow, whenever.
+            // The readings that follow, at whatever times.
             Grid::Irregular => cells.get(at + lead - 1),
             Grid::Fixed(_) => {
                 let wanted = cell + lead as i64;

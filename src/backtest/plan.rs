@@ -5,7 +5,7 @@ use crate::config::{Config, SeasonsFrom, Stream};
 use crate::console::Failure;
 use crate::domain::Position;
 
-/// A config, and which of its streams is run.
+/// A config, and the stream of it that is run.
 pub(super) struct Plan {
     config: Config,
     at: usize,
@@ -31,13 +31,13 @@ impl Plan {
         Some(PositionNames { latitude: name(position.latitude), longitude: name(position.longitude) })
     }
 
-    /// The stream, with the seasons of the rows before those that are scored where it seeks some.
+    /// The stream. With `seasons = "auto"` its seasons are found in the rows that are not scored.
     pub fn settle(self, settings: &Settings, table: &Table, key: &str) -> Result<Stream, Failure> {
         let Self { mut config, at } = self;
         let from = settings.score_from;
         if config.streams[at].seasons_from == SeasonsFrom::Sought {
             let stream = config.streams[at].clone();
-            // What is scored must not say what it is forecast by.
+            // The seasons must not come from what is scored.
             let found = from.map(|from| seasons::find(table, key, &stream, from)).transpose()?;
             match (from, found.flatten()) {
                 (_, Some(steps)) => config = config.with_seasons(&stream.name, &steps, SeasonsFrom::Past)?,
@@ -67,14 +67,14 @@ pub(super) struct PositionNames {
 }
 
 impl PositionNames {
-    /// Their places among the targets of a stream, when it has both.
+    /// Their places among a stream's targets, when it has both.
     pub fn among(&self, targets: &[String]) -> Option<Position> {
         let place = |name: &String| targets.iter().position(|target| target == name);
         Some(Position { latitude: place(&self.latitude)?, longitude: place(&self.longitude)? })
     }
 }
 
-/// The place of the stream that is asked for.
+/// The place of the stream that was asked for.
 fn which(settings: &Settings, label: &str, config: &Config, is_compared: bool) -> Result<usize, Failure> {
     let names: Vec<&str> = config.streams.iter().map(|s| s.name.as_str()).collect();
     match &settings.stream {

@@ -13,7 +13,7 @@ use crate::engine::{Offered, Shard};
 use crate::telemetry::Discard;
 use std::sync::Arc;
 
-/// One config over the rows of a file: from bytes to judged forecasts.
+/// One config over the rows of a file, from bytes to judged forecasts.
 pub(super) struct Run {
     pub stream: Arc<Stream>,
     pub auditor: Auditor,
@@ -29,13 +29,13 @@ pub(super) struct Run {
     newest: EventTime,
 }
 
-/// Under what the rows come.
+/// What the rows of a file are called.
 pub(super) struct FileLabels {
-    /// The file.
+    /// The topic of every row: the path of the file.
     pub topic: String,
-    /// Of every row: the file's name.
+    /// The key of every row: the name of the file.
     pub key: String,
-    /// What a row's number counts.
+    /// The unit of a row's number.
     pub row: &'static str,
 }
 
@@ -44,11 +44,11 @@ pub(super) struct FileLabels {
 pub(super) struct Tally {
     pub readings: u64,
     pub discards: Discards,
-    /// First and newest event time.
+    /// The first and the newest event time.
     pub span: Option<(EventTime, EventTime)>,
-    /// Rows that would be dead letters.
+    /// How many rows would be dead letters.
     pub bad: u64,
-    /// How many rows go back in time by more than the lateness, and where the first stands.
+    /// How many rows go back in time by more than the lateness, and where the first of them is.
     pub back: Option<(u64, u64)>,
 }
 
@@ -132,7 +132,7 @@ impl Run {
         failed
     }
 
-    /// RoundCounts the readings, too, that were held back for order and discarded later.
+    /// Counts the readings that were held back for order and discarded later.
     pub fn close(&mut self) {
         let accounts = self.shard.take_accounts();
         for why in Discard::ALL {
@@ -145,10 +145,10 @@ impl Run {
         }
     }
 
-    /// Whether there is anything to tell.
+    /// Checks that there is a score.
     ///
     /// # Errors
-    /// When no reading was taken, or no forecast scored: what became of the rows.
+    /// When no reading was taken, or no forecast was scored. The message says what happened to the rows.
     pub fn check(&self) -> Result<(), String> {
         let Tally { readings, discards, .. } = &self.tally;
         let discarded = match discards.text() {
@@ -208,7 +208,7 @@ impl Run {
         )
     }
 
-    /// Notes what the experts weigh now, for the report.
+    /// Records the experts' weights, for the report.
     pub fn note_weights(&mut self) {
         if let Some(charts) = &mut self.charts {
             charts.note_weights(&mut self.shard, &self.auditor);
@@ -216,7 +216,7 @@ impl Run {
     }
 }
 
-/// Why a reading was discarded, and which it was.
+/// Which reading was discarded, and why.
 fn why_not(why: Discard, series: &str, time: EventTime) -> String {
     format!("series \"{series}\" at {time}: {}", why.meaning())
 }

@@ -5,16 +5,16 @@ use crate::console::right_aligned;
 use crate::domain::Leads;
 use std::fmt::Write;
 
-/// Series that are told one by one.
+/// The most series that the table lists one by one.
 const SERIES: usize = 20;
 
-/// How wide a table's columns are at the least: its first, those of leads, and those over all leads.
+/// The least widths of columns: the first one, those of leads, and those over all leads.
 const NAME: usize = 16;
 const LEAD: usize = 10;
 const ALL_LEADS: [usize; 5] = [12, 12, 8, 9, 9];
 const ALL_HEADS: [&str; 4] = ["RMSE", "MASE", "skill", "n"];
 
-/// Scores of every expert by lead, of what was emitted, and of the series.
+/// The scores of every expert by lead, of the emitted forecasts, and of each series.
 pub(super) fn text<'a>(
     name: &str,
     axes: &ScoreAxes,
@@ -45,14 +45,14 @@ pub(super) fn text<'a>(
         let widths: Vec<usize> =
             std::iter::once(NAME).chain(leads.iter().map(|_| LEAD)).chain(ALL_LEADS).collect();
         out += &right_aligned(&rows, &widths);
-        told(&mut out, axes, all, t, decimals);
+        emitted_scores(&mut out, axes, all, t, decimals);
     }
     by_series(&mut out, axes, all, series);
     out
 }
 
-/// What is emitted beside the best baseline, its quantiles and intervals.
-fn told(out: &mut String, axes: &ScoreAxes, all: &Scores, target: usize, decimals: usize) {
+/// The emitted forecasts against the best baseline, their quantiles and intervals.
+fn emitted_scores(out: &mut String, axes: &ScoreAxes, all: &Scores, target: usize, decimals: usize) {
     let emitted = all.error_sums(axes, axes.emitted(), target, None);
     if let Some((naive, skill)) = emitted.skill(axes) {
         let _ = writeln!(
@@ -112,18 +112,18 @@ fn all_leads(sums: &ErrorSums, axes: &ScoreAxes, decimals: usize) -> [String; 5]
     [mae, rmse, or_dash(sums.mase(), 3), skill, sums.n.to_string()]
 }
 
-/// Decimals by which a target's errors can be told apart.
+/// As many decimals as distinguish a target's errors.
 fn decimals(axes: &ScoreAxes, all: &Scores, target: usize) -> usize {
     let error = |expert| all.error_sums(axes, expert, target, None).mae();
     decimals_of((0..axes.names.len()).map(error).filter(|e| *e > 0.0).fold(f64::INFINITY, f64::min))
 }
 
-/// Decimals with which an error of this size has three digits that say something: four at the least.
+/// As many decimals as give an error of this size three significant digits; at least four.
 pub(super) fn decimals_of(error: f64) -> usize {
     if error > 0.0 && error < 0.01 { (2.0 - error.log10().floor()).min(300.0) as usize } else { 4 }
 }
 
-/// A number with so many decimals; one that would take too much room with its power of ten.
+/// A number with this many decimals, or in scientific notation where that would be too long.
 pub(super) fn number(value: f64, decimals: usize) -> String {
     match value {
         value if value.is_nan() => "–".to_owned(),

@@ -4,32 +4,33 @@ use crate::engine::EXPERTS;
 use crate::experts::NAIVE;
 use serde_json::{Value, json};
 
-/// Who is judged on what.
+/// What scores are counted for.
 #[derive(Clone, Debug)]
 pub(super) struct ScoreAxes {
-    /// Who is judged; what is emitted is the last.
+    /// The experts that are judged, then the emitted forecasts.
     pub names: Vec<String>,
     pub targets: Vec<String>,
-    /// Of each target's errors, where that is not the target's own.
+    /// The unit of each target's errors, if it is not the target's own.
     pub units: Vec<Option<&'static str>>,
     pub levels: Vec<f64>,
     pub horizon: usize,
-    /// The baselines among the names.
+    /// The places of the baselines among the names.
     naive: Vec<usize>,
 }
 
-/// Errors of one expert, target and lead.
+/// Sums of the errors of one expert, target and lead.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ErrorSums {
     pub n: u64,
     absolute: f64,
     squared: f64,
     scaled: (f64, u64),
-    /// Where every baseline has a forecast too: the expert's absolute errors, then each baseline's.
+    /// Over the targets that every baseline has forecast: the sum of the expert's absolute errors, then each
+    /// baseline's.
     beside: [f64; 1 + NAIVE.len()],
 }
 
-/// How the values of a target lay about one quantile of what was emitted.
+/// Sums over the values of a target against one emitted quantile.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct QuantileSums {
     pub n: u64,
@@ -38,7 +39,7 @@ pub(super) struct QuantileSums {
     under: u64,
 }
 
-/// All sums of a series, or of all of them.
+/// All sums of one series, or of all series.
 #[derive(Clone, Debug)]
 pub(super) struct Scores {
     /// `[experts, targets, horizon]`
@@ -47,14 +48,14 @@ pub(super) struct Scores {
     quantiles: Vec<QuantileSums>,
 }
 
-/// What became of one forecast of all experts: where it belongs, and its errors.
+/// The errors of all experts' forecasts of one target and lead.
 pub(super) struct Errors<'a> {
     pub target: usize,
-    /// From 1.
+    /// Counted from 1.
     pub lead: usize,
-    /// By expert; not a number where nothing was said. `[experts]`
+    /// Not a number where an expert had no forecast. `[experts]`
     pub errors: &'a [f64],
-    /// The seasonal naive's mean absolute error until then, where it is known.
+    /// The seasonal naive's mean absolute error so far; `None` when it is unknown.
     pub naive: Option<f64>,
 }
 
@@ -65,7 +66,7 @@ impl ScoreAxes {
         Self { names, targets, units, levels, horizon, naive }
     }
 
-    /// The same with other units of the errors, by target.
+    /// Sets the units of the errors, by target.
     pub fn with_units(mut self, unit: impl Fn(usize) -> Option<&'static str>) -> Self {
         self.units.iter_mut().enumerate().for_each(|(target, to)| *to = unit(target));
         self
@@ -79,18 +80,18 @@ impl ScoreAxes {
         }
     }
 
-    /// What is emitted, among the names.
+    /// The place of the emitted forecasts among the names.
     pub fn emitted(&self) -> usize {
         self.names.len() - 1
     }
 
-    /// The networks, among the names: they follow the experts' mixture.
+    /// The places of the networks among the names: they follow the experts' mixture.
     pub fn networks(&self) -> std::ops::Range<usize> {
         let first = self.names.iter().position(|name| name == EXPERTS).map_or(self.emitted(), |at| at + 1);
         first..self.emitted()
     }
 
-    /// The baselines, among the names.
+    /// The places of the baselines among the names.
     pub fn naive(&self) -> &[usize] {
         &self.naive
     }
@@ -103,7 +104,7 @@ impl ScoreAxes {
         (target * self.levels.len() + level) * self.horizon
     }
 
-    /// The central intervals that the levels make, the widest first: nominal share, lower and upper level.
+    /// The central intervals between levels, the widest first: nominal share, lower and upper level.
     pub fn intervals(&self) -> Vec<(f64, usize, usize)> {
         let levels = self.levels.iter().enumerate().take_while(|(_, level)| **level < 0.5);
         let opposite = |level: f64| self.levels.iter().position(|l| (l - (1.0 - level)).abs() < 1e-9);
@@ -147,7 +148,7 @@ impl Scores {
         }
     }
 
-    /// Adds by how much a value lies over an emitted quantile; gives the pinball loss.
+    /// Adds the distance `over` of a value above an emitted quantile. Returns the pinball loss.
     pub fn add_quantile(
         &mut self,
         axes: &ScoreAxes,
@@ -298,8 +299,8 @@ impl ErrorSums {
         (self.scaled.1 > 0).then(|| self.scaled.0 / self.scaled.1 as f64)
     }
 
-    /// The best baseline, and by what share of its mean absolute error this one's is lower: 0 is as good, 1
-    /// without any error. Both on the targets that every baseline has forecast too.
+    /// The best baseline, and the share of its mean absolute error that this expert saves: 0 is as good, 1 is
+    /// without error. Both are taken over the targets that every baseline has forecast.
     pub fn skill<'f>(&self, axes: &'f ScoreAxes) -> Option<(&'f str, f64)> {
         let (own, others) = self.beside.split_first()?;
         let all = axes.naive.iter().zip(others);

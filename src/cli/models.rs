@@ -129,7 +129,7 @@ fn show(options: &Show) -> Result<(), Failure> {
         say!("{}", entry.json(&stream));
         return Ok(());
     }
-    let told = entry.told.as_ref().map_err(Failure::new)?;
+    let told = entry.facts.as_ref().map_err(Failure::new)?;
     let serves = if entry.serves { "yes" } else { "no" };
     let mut rows = vec![
         vec!["model".to_owned(), entry.version.name(&stream.name)],
@@ -164,7 +164,7 @@ fn version(stream: &Stream, text: &str) -> Result<ModelVersion, Failure> {
 fn row(stream: &Stream, entry: &StoredModel) -> Vec<String> {
     let mark = if entry.serves { "serves" } else { "" };
     let mut row = vec![entry.version.name(&stream.name), mark.to_owned()];
-    match &entry.told {
+    match &entry.facts {
         Ok(told) => {
             let text = |key: &str| told.get(key).filter(|v| !v.is_empty()).map_or("-", String::as_str);
             row.extend(["rounds", "why", "parent"].map(|key| text(key).to_owned()));

@@ -95,8 +95,8 @@ impl StoredModel {
     /// For machines: numbers as numbers, the lineage as a list of its lines.
     pub fn json(&self, stream: &Stream) -> Value {
         let mut all = json!({ "model": self.version.name(&stream.name), "version": self.version.0,
-            "serves": self.serves, "damage": self.told.as_ref().err() });
-        for (key, value) in self.told.iter().flatten() {
+            "serves": self.serves, "damage": self.facts.as_ref().err() });
+        for (key, value) in self.facts.iter().flatten() {
             all[key] = match (key.as_str(), value.parse::<u64>(), value.parse::<f64>()) {
                 ("stream" | "version", ..) => continue,
                 ("lineage", ..) => value.lines().collect(),

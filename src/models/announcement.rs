@@ -1,32 +1,31 @@
-//! What is announcement of a stream's models on the models topic: the key is the stream's name, the value a small
-//! JSON object.
+//! Announcements on the models topic. A record's key is the stream's name, its value a small JSON object.
 //!
 //! ```text
 //! {"version":12,"bundle":"power-000012.safetensors","checksum":"xxh3:0123456789abcdef",
 //!  "round":14,"decision":"promoted","time":"2026-11-23T10:00:00Z"}
 //! ```
-//! Of a stream's announcements the last in the topic holds, whatever its version. `version`, `bundle` and
-//! `checksum` are absent while no network serves. What is not known here is passed over, so that a newer
-//! Tidecast may say more.
+//! A stream's last announcement in the topic holds, whatever its version. `version`, `bundle` and `checksum`
+//! are absent while no network serves. Unknown fields and decisions are ignored, so that a newer Tidecast
+//! may add some.
 
 use crate::checkpoint::Bundles;
 use crate::domain::{EventTime, ModelVersion};
 use serde::{Deserialize, Serialize};
 
-/// Why a model was announced.
+/// Why a model is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// It has won its round.
+    /// The model has won its round.
     Promoted,
-    /// It serves on: the round's challenger was not better.
+    /// The model goes on serving: the round's challenger was not better.
     Rejected,
-    /// It serves on: the round's challenger was better, and has to be so once more.
+    /// The model goes on serving: the round's challenger was better, and has to be better once more.
     Shadowed,
-    /// It serves again: what took its place was worse. Without a model the experts serve alone again.
+    /// The model serves again, because its successor was worse. Without a model the experts serve alone again.
     RolledBack,
-    /// Somebody has asked for it.
+    /// An operator has asked for the model.
     Requested,
-    /// What a newer program has decided.
+    /// A decision that this program does not know.
     Other,
 }
 
@@ -48,7 +47,7 @@ impl Decision {
     }
 }
 
-/// A bundle in the store, by its checksum too: no other one of its name is meant.
+/// A bundle in the store. The checksum tells it from another bundle of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BundleRef {
     pub version: ModelVersion,
@@ -64,7 +63,7 @@ pub(crate) struct Announcement {
     pub decision: Decision,
 }
 
-/// What can't be followed, and why.
+/// Why a record is no announcement.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct AnnouncementError(String);

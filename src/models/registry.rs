@@ -12,8 +12,7 @@ use crate::telemetry::{Metrics, events};
 use crate::training::Shapes;
 use std::collections::BTreeMap;
 
-/// The models that there are of a config's streams, and which one was announced; for whoever wants to see
-/// them, or wants another one to serve.
+/// The stored models of a config's streams: lists them, and announces another one at an operator's request.
 pub struct Registry {
     store: Store,
     models: Models,
@@ -24,10 +23,10 @@ pub struct Registry {
 #[derive(Clone, Debug)]
 pub struct StoredModel {
     pub version: ModelVersion,
-    /// Whether it is the one that was announced last.
+    /// Whether it was announced last.
     pub serves: bool,
-    /// What its bundle tells of it; or why it can't be read.
-    pub told: Result<BTreeMap<String, String>, String>,
+    /// The facts of its bundle, or why the bundle can't be read.
+    pub facts: Result<BTreeMap<String, String>, String>,
 }
 
 /// Why another model can't serve.
@@ -52,7 +51,7 @@ pub enum RegistryError {
 }
 
 impl Registry {
-    /// Beside whatever runs: opens the store, and reads the models topic to its end.
+    /// Opens the store and reads the models topic to its end. A daemon may be running.
     ///
     /// # Errors
     /// When Kafka or the store can't be read.
@@ -62,7 +61,7 @@ impl Registry {
         Ok(Self::over(config, &store, &models))
     }
 
-    /// In a daemon, which follows the topic already.
+    /// For a daemon, which follows the topic already.
     pub(crate) fn over(config: &Config, store: &Store, models: &Models) -> Self {
         Self { store: store.clone(), models: models.clone(), announcer: Announcer::new(config.kafka.clone()) }
     }
@@ -75,18 +74,18 @@ impl Registry {
         let bundles = Bundles::new(&self.store, stream);
         let serves = self.serving(stream);
         let entry = |version| {
-            let told = match bundles.load_version(version) {
+            let facts = match bundles.load_version(version) {
                 Ok(Some(champion)) => Ok(champion.facts),
                 Ok(None) => Err("is gone".to_owned()),
                 Err(cause @ checkpoint::Error::Store { .. }) => return Err(cause),
                 Err(cause) => Err(cause.to_string()),
             };
-            Ok(StoredModel { version, serves: serves == Some(version), told })
+            Ok(StoredModel { version, serves: serves == Some(version), facts })
         };
         Ok(bundles.list()?.into_iter().map(entry).collect::<Result<_, _>>()?)
     }
 
-    /// Announces that this model serves from now on, whatever a round has found.
+    /// Announces that this model serves from now on, whatever rounds have found.
     ///
     /// # Errors
     /// [`RegistryError`]
@@ -100,26 +99,27 @@ impl Registry {
         if Shapes::of(stream)?.fitting(&champion.networks).is_empty() {
             return Err(RegistryError::Shape(name));
         }
-        self.say(stream, Some(version), Decision::Requested)?;
+        self.announce(stream, Some(version), Decision::Requested)?;
         events::model_requested(&stream.name, &name);
         Ok(())
     }
 
-    /// Announces that what served before the model that serves now does so again; `None` when these are
-    /// the experts alone.
+    /// Announces that the predecessor of the serving model serves again, and returns it. `None` stands for the
+    /// experts alone.
     ///
     /// # Errors
     /// [`RegistryError`]
     pub fn roll_back(&mut self, stream: &Stream) -> Result<Option<ModelVersion>, RegistryError> {
         let from = self.serving(&stream.name).ok_or(RegistryError::Nothing)?;
         let to = self.former(stream, from)?;
-        self.say(stream, to, Decision::RolledBack)?;
+        self.announce(stream, to, Decision::RolledBack)?;
         let name = to.map_or_else(|| "experts".to_owned(), |version| version.name(&stream.name));
         events::model_requested(&stream.name, &name);
         Ok(to)
     }
 
-    /// What served before a model: what its bundle says or, when that is gone, the next older one that fits.
+    /// The predecessor of a model: the one that its bundle names or, when that is gone, the next older model
+    /// that fits the config.
     fn former(&self, stream: &Stream, of: ModelVersion) -> Result<Option<ModelVersion>, RegistryError> {
         let bundles = Bundles::new(&self.store, &stream.name);
         let shapes = Shapes::of(stream)?;
@@ -147,7 +147,7 @@ impl Registry {
         Err(RegistryError::NoFormer(of.name(&stream.name)))
     }
 
-    fn say(
+    fn announce(
         &mut self,
         stream: &Stream,
         version: Option<ModelVersion>,
@@ -163,11 +163,11 @@ impl Registry {
         let rounds = self.models.state(&stream.name).rounds;
         let announcement = Announcement { champion, rounds, decision };
         self.announcer.announce(&stream.name, &announcement, &bundles)?;
-        self.models.note(&stream.name, &announcement);
+        self.models.announced(&stream.name, &announcement);
         Ok(())
     }
 
-    /// What was announced last or, while nothing was, what serves.
+    /// The model that was announced last. While none was announced, the one that serves.
     fn serving(&self, stream: &StreamName) -> Option<ModelVersion> {
         let state = self.models.state(stream);
         state.announced.map(|named| named.version).or(state.version())

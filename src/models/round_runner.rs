@@ -12,15 +12,15 @@ use crate::nn::{self, Networks};
 use crate::series::WindowCopy;
 use crate::telemetry::{self, Board, Metrics, RoundOutcome, StreamMetrics, events};
 use crate::training::{
-    Incumbent, Outcome, Predecessor, Round, Shapes, Start, Tenure, Transition, Trial, Why,
+    Incumbent, Outcome, Predecessor, Shapes, Start, Tenure, TrainingRound, Transition, Trial, Why,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a decision may take to be followed in this process before the next round begins without it.
-const HEARD_LIMIT: Duration = Duration::from_secs(10);
+/// How long the next round waits until this process follows the last decision.
+const FOLLOW_LIMIT: Duration = Duration::from_secs(10);
 
 /// A round to be run.
 pub(crate) struct RoundRequest {
@@ -34,10 +34,10 @@ pub(crate) struct RoundRequest {
 pub(crate) struct RoundRunner {
     store: Store,
     shapes: BTreeMap<StreamName, Shapes>,
-    /// The networks that rounds begin from, as they were loaded or made here.
+    /// The champions as they were last loaded or promoted here.
     champions: BTreeMap<StreamName, Champion>,
     tenures: BTreeMap<StreamName, Tenure>,
-    /// Decisions of each stream that no bundle bears yet.
+    /// Decisions that are in no bundle yet.
     lineages: BTreeMap<StreamName, Lineage>,
     models: Models,
     announcer: Announcer,
@@ -46,7 +46,7 @@ pub(crate) struct RoundRunner {
     pub stop: Arc<AtomicBool>,
 }
 
-/// Why what was decided is not so.
+/// Why a decision was not carried out.
 #[derive(Debug, thiserror::Error)]
 enum DecisionError {
     #[error("another model was announced meanwhile")]
@@ -59,7 +59,7 @@ enum DecisionError {
     Kafka(#[from] kafka::Error),
 }
 
-/// A round that is being decided on.
+/// A round that has run, and is being decided on.
 struct FinishedRound<'a> {
     stream: &'a Stream,
     trial: Trial,
@@ -72,7 +72,7 @@ struct FinishedRound<'a> {
 }
 
 impl FinishedRound<'_> {
-    /// The champion's name; nothing when there is none.
+    /// The champion's name; empty while there is none.
     fn champion(&self) -> String {
         Predecessor::from(self.trial.serving()).to_fact(&self.stream.name)
     }
@@ -122,7 +122,7 @@ impl RoundRunner {
         let shadow = self.tenure(name).take_shadow();
         let began = Instant::now();
         let mut share = CpuShare::new(stream.training.budget.cpu_share, &self.stop);
-        let round = Round {
+        let round = TrainingRound {
             stream,
             samples: &request.samples,
             champion: champion.as_ref().map(|c| &c.networks),
@@ -156,7 +156,7 @@ impl RoundRunner {
         self.board.round(name, telemetry::Round { round: number, outcome, loss, took, model });
     }
 
-    /// Carries out what follows from a round; `None` where nothing does.
+    /// Carries out what follows from a round; `None` when the round came to no end.
     fn carry_out(
         &mut self,
         case: &FinishedRound<'_>,
@@ -165,7 +165,7 @@ impl RoundRunner {
     ) -> Option<Ended> {
         let (name, number) = (&case.stream.name, case.trial.number);
         let scores = outcome.scores()?;
-        found(case, &scores, metrics);
+        publish_scores(case, &scores, metrics);
         let done = match self.tenure(name).conclude(&case.trial, outcome) {
             Transition::Promote { networks, predecessor, .. } => {
                 self.promote(case, networks, predecessor, &scores).map(|version| {
@@ -198,7 +198,7 @@ impl RoundRunner {
                 events::round_superseded(name, number, &cause);
                 (RoundOutcome::Rejected, None)
             }
-            // Snapshots name their model: one that no restart could find never serves.
+            // A model without a bundle never serves: snapshots name their model, and a restart must find it.
             Err(cause) => {
                 events::bundle_not_kept(name, number, &cause);
                 (RoundOutcome::Failed, None)
@@ -224,7 +224,7 @@ impl RoundRunner {
         Ok((champion, former, trial))
     }
 
-    /// The networks that serve, with their optimisers, whoever has made them.
+    /// The networks that serve, with their optimisers. Another process may have trained them.
     fn champion(
         &mut self,
         stream: &Stream,
@@ -238,7 +238,7 @@ impl RoundRunner {
         let champion = match Bundles::new(&self.store, &stream.name).load_version(model.version) {
             Ok(Some(champion)) => Champion { networks: shapes.fitting(&champion.networks), ..champion },
             Err(cause @ checkpoint::Error::Store { .. }) => return Err(cause),
-            // What serves is all that is left of it.
+            // Its bundle is gone: the weights that serve are all that is left.
             Ok(None) | Err(_) => Champion {
                 version: model.version,
                 networks: shapes.networks(&model.networks),
@@ -263,7 +263,7 @@ impl RoundRunner {
         }
     }
 
-    /// Writes a new champion's bundle and announces it; the follower lets it serve, here as everywhere.
+    /// Writes a new champion's bundle and announces it. The follower lets it serve, in this process too.
     fn promote(
         &mut self,
         case: &FinishedRound<'_>,
@@ -308,8 +308,8 @@ impl RoundRunner {
         self.announcer.announce(name, &announcement, &bundles)?;
         self.lineages.remove(name);
         self.champions.insert(name.clone(), champion);
-        self.wait_until_heard(case);
-        // It serves; what could not be tidied away goes with the next one.
+        self.wait_until_followed(case);
+        // The champion serves. Bundles that could not be deleted now are deleted after the next promotion.
         let kept: Vec<_> = [Some(version), serving].into_iter().flatten().collect();
         if let Err(cause) = bundles.prune(&kept) {
             events::not_tidied(name, &cause);
@@ -317,7 +317,7 @@ impl RoundRunner {
         Ok(version)
     }
 
-    /// Lets what served before the champion serve again: another network, or the experts alone.
+    /// Announces that the champion's predecessor serves again.
     fn roll_back(
         &mut self,
         case: &FinishedRound<'_>,
@@ -343,21 +343,22 @@ impl RoundRunner {
         events::rolled_back(name, case.trial.number, &from, &to_name, scores);
         let lineage = self.lineages.entry(name.clone()).or_default();
         lineage.rolled_back(case.trial.number, &from, &to_name, scores);
-        self.wait_until_heard(case);
+        self.wait_until_followed(case);
         Ok(())
     }
 
-    /// Announces that the champion serves on, so that whoever trains next counts this round too.
+    /// Announces that the champion goes on serving, so that the next trainer counts this round too. Another
+    /// process may train next.
     fn confirm(&mut self, case: &FinishedRound<'_>, decision: Decision) {
         let name = &case.stream.name;
         let bundles = Bundles::new(&self.store, name);
         let champion = match (case.announced, case.trial.serving()) {
             (Some(named), _) => Some(named),
             (None, None) => None,
-            // The newest bundle, which nobody has announced.
+            // The newest bundle serves, and was never announced.
             (None, Some(version)) => match bundles.checksum(version) {
                 Ok(Some(checksum)) => Some(BundleRef { version, checksum }),
-                // Then it can't be announced, and this round's number is used again.
+                // Without a bundle it can't be announced. After a restart this round's number is used again.
                 Ok(None) => return,
                 Err(cause) => return events::bundle_passed_over(name, version, &cause),
             },
@@ -375,9 +376,9 @@ impl RoundRunner {
         self.models.state(&case.stream.name).announced != case.announced
     }
 
-    /// A round that began before what was decided serves would begin from the former champion.
-    fn wait_until_heard(&self, case: &FinishedRound<'_>) {
-        let until = Instant::now() + HEARD_LIMIT;
+    /// Waits until the decision is followed here: the next round has to begin from the new champion.
+    fn wait_until_followed(&self, case: &FinishedRound<'_>) {
+        let until = Instant::now() + FOLLOW_LIMIT;
         while !self.is_superseded(case) && Instant::now() < until && !self.stop.load(Ordering::Acquire) {
             std::thread::sleep(NAP);
         }
@@ -390,8 +391,8 @@ type Begun = (Option<Champion>, Option<Networks>, Trial);
 /// How a round ended, its loss, and the model that serves since.
 type Ended = (RoundOutcome, f64, Option<ModelVersion>);
 
-/// Shows what a round has found.
-fn found(case: &FinishedRound<'_>, scores: &RoundScores, metrics: &StreamMetrics) {
+/// Publishes what a round has found.
+fn publish_scores(case: &FinishedRound<'_>, scores: &RoundScores, metrics: &StreamMetrics) {
     let RoundScores { challenger, champion, former, base, p_value, .. } = *scores;
     for (of, loss) in
         [("challenger", challenger), ("champion", champion), ("former", former), ("base", Some(base))]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Which model serves each stream: the follower says, the workers and the trainer look.
+/// Which model serves each stream. The follower writes it; the workers and the trainer read it.
 #[derive(Clone, Default)]
 pub(crate) struct Models(Arc<Inner>);
 
@@ -18,13 +18,13 @@ struct Inner {
 /// What is known of a stream's models.
 #[derive(Clone, Default)]
 pub(crate) struct ModelState {
-    /// The one that serves here, or is being brought in.
+    /// The model that serves in this process, or is being brought in.
     pub model: Option<Model>,
-    /// What was announced last: the model that ought to serve.
+    /// The model that was announced last, and ought to serve.
     pub announced: Option<BundleRef>,
-    /// It was announced that no network serves.
+    /// Whether it was announced that no network serves.
     pub dismissed: bool,
-    /// Rounds that the stream has seen, as far as they were announced.
+    /// The newest round that was announced.
     pub rounds: u64,
 }
 
@@ -35,21 +35,21 @@ impl ModelState {
 }
 
 impl Models {
-    /// From now on this model serves, be it older or newer than the last.
+    /// From now on this model serves. It may be older or newer than the one before it.
     pub fn publish(&self, stream: &StreamName, model: Model) {
         self.lock().entry(stream.clone()).or_default().model = Some(model);
         self.0.changes.fetch_add(1, Ordering::Release);
     }
 
-    /// From now on the experts serve alone. Says whether a network did so far.
+    /// From now on the experts serve alone. Returns whether a network served until now.
     pub fn dismiss(&self, stream: &StreamName) -> bool {
         let served = self.lock().entry(stream.clone()).or_default().model.take().is_some();
         self.0.changes.fetch_add(u64::from(served), Ordering::Release);
         served
     }
 
-    /// Notes what was announced, whether or not its bundle is to be had.
-    pub fn note(&self, stream: &StreamName, announcement: &Announcement) {
+    /// Records an announcement, whether or not its bundle can be loaded.
+    pub fn announced(&self, stream: &StreamName, announcement: &Announcement) {
         let mut streams = self.lock();
         let state = streams.entry(stream.clone()).or_default();
         state.announced = announcement.champion;
@@ -65,7 +65,7 @@ impl Models {
         self.lock().get(stream).cloned().unwrap_or_default()
     }
 
-    /// Grows with every publication: cheap to look at in a loop.
+    /// Grows with every publication; cheap to read in a loop.
     pub fn changes(&self) -> u64 {
         self.0.changes.load(Ordering::Acquire)
     }

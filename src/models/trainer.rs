@@ -22,7 +22,7 @@ pub(crate) struct TrainerThread {
     thread: BackgroundThread,
 }
 
-/// Where a worker hands in jobs. Bounded: one job a stream.
+/// Where workers hand in rounds. It holds at most one round of each stream.
 #[derive(Clone)]
 pub(crate) struct RoundQueue {
     requests: SyncSender<RoundRequest>,
@@ -31,7 +31,7 @@ pub(crate) struct RoundQueue {
 }
 
 impl RoundQueue {
-    /// Hands in a job, unless one of the stream is waiting or running already; says whether it did.
+    /// Hands in a round, unless one of the stream is waiting or running. Returns whether it was handed in.
     pub fn hand_in(
         &self,
         stream: &Arc<Stream>,
@@ -53,8 +53,7 @@ impl RoundQueue {
         }
     }
 
-    /// Something else than the schedule asks for a round of the stream. A request counts for more than
-    /// drift.
+    /// Drift or an operator asks for a round of the stream. A request replaces drift.
     pub fn hasten(&self, stream: &StreamName, why: Why) {
         let mut hastened = self.hastened.lock().expect(POISONED);
         let kept = hastened.entry(stream.clone()).or_insert(why);
@@ -63,7 +62,7 @@ impl RoundQueue {
         }
     }
 
-    /// What has asked for a round since this was last taken.
+    /// What has asked for a round of the stream since the last call.
     pub fn take_hastened(&self, stream: &StreamName) -> Option<Why> {
         self.hastened.lock().expect(POISONED).remove(stream)
     }
@@ -94,10 +93,10 @@ impl TrainerThread {
         self.thread.has_panicked()
     }
 
-    /// Ends the round that runs, if one does, and the thread.
+    /// Stops the round that runs, if any, and the thread.
     ///
     /// # Errors
-    /// [`Error::Panicked`] when it had panicked.
+    /// [`Error::Panicked`] when the thread has panicked.
     pub fn stop(mut self) -> Result<(), Error> {
         self.stop.store(true, Ordering::Release);
         self.thread.join();
@@ -118,7 +117,7 @@ fn work(mut runner: RoundRunner, inbox: &Receiver<RoundRequest>, busy: &Mutex<BT
     }
 }
 
-/// The lowest priority that an ordinary thread can have; serving comes first.
+/// Gives this thread the lowest priority that an ordinary thread can have: serving comes first.
 fn yield_to_serving() {
     #[cfg(target_os = "linux")]
     // SAFETY: both calls take plain numbers; on Linux `PRIO_PROCESS` with a thread's id is that

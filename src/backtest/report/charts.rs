@@ -1,4 +1,4 @@
-//! What is kept of a run for its report.
+//! The data of a report's charts.
 
 use crate::backtest::auditor::Auditor;
 use crate::backtest::forecasts::due;
@@ -10,22 +10,22 @@ use crate::telemetry::ShownForecast;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Series that a report shows when none are named.
+/// How many series a report shows when none is named.
 const SHOWN_SERIES: usize = 4;
-/// Series whose weights are averaged.
+/// The most series whose weights are averaged.
 const WEIGHED_SERIES: usize = 32;
-/// Readings that a fan chart shows before its forecast: so many horizons, within these.
+/// A fan chart shows this many horizons of readings before its forecast, within these limits.
 const HORIZONS: usize = 6;
 const SHOWN_READINGS: std::ops::RangeInclusive<usize> = 40..=160;
 
-/// The last readings and forecasts of some series, and what experts weighed over time.
+/// The last readings and forecasts of some series, and the experts' weights over time.
 pub(in super::super) struct ReportCharts {
     stream: Arc<Stream>,
-    /// Those that were asked for; empty for the first few.
+    /// The series that were asked for; empty for the first few.
     wanted: Vec<String>,
     series: Vec<(String, VecDeque<Forecast>)>,
     moments: Vec<EventTime>,
-    /// At each moment. `[targets, experts + 1, learnt leads]`
+    /// The weights at each moment. `[targets, experts + 1, learnt leads]`
     weights: Vec<Vec<f32>>,
 }
 
@@ -40,7 +40,7 @@ impl ReportCharts {
         }
     }
 
-    /// Readings that a chart shows, those that came after the forecast left out.
+    /// How many readings a chart shows before its forecast.
     fn readings(&self) -> usize {
         (HORIZONS * self.stream.horizon).clamp(*SHOWN_READINGS.start(), *SHOWN_READINGS.end())
     }
@@ -69,7 +69,7 @@ impl ReportCharts {
         forecasts.push_back(emitted.forecast.clone());
     }
 
-    /// Notes what experts weigh in the forecasts of the first series, on average.
+    /// Records the experts' mean weights in the forecasts of the first series.
     pub fn note_weights(&mut self, shard: &mut Shard, auditor: &Auditor) {
         let Some(now) = shard.agreed_time() else { return };
         if self.moments.last().is_some_and(|last| *last >= now) {
@@ -90,13 +90,13 @@ impl ReportCharts {
         }
     }
 
-    /// The names that were asked for and never came.
+    /// The series that were asked for and never came.
     pub fn missing(&self) -> Vec<&str> {
         let came = |name: &str| self.series.iter().any(|(series, _)| series == name);
         self.wanted.iter().map(String::as_str).filter(|name| !came(name)).collect()
     }
 
-    /// For each series and target a forecast whose targets have all come, and the last one.
+    /// Two charts for each series and target: of a forecast whose targets have all come, and of the last one.
     pub fn fans(&self) -> Vec<String> {
         let (zone, horizon) = (&self.stream.time_zone, self.stream.horizon);
         let mut charts = Vec::new();
@@ -127,11 +127,11 @@ impl ReportCharts {
         charts
     }
 
-    /// For each target what experts weigh at lead 1, and at the horizon.
+    /// The experts' weights for each target, at lead 1 and at the horizon.
     pub fn weights(&self, auditor: &Auditor) -> Vec<String> {
         let leads: Leads = self.stream.leads();
         let (learnt, names) = (leads.learnt(), &auditor.axes.names);
-        // Of those that are judged all but the two mixtures are weighed.
+        // All that are judged have a weight, except the two mixtures.
         let experts: Vec<&str> =
             names.iter().map(String::as_str).filter(|name| !matches!(*name, EXPERTS | EMITTED)).collect();
         let mut ends = vec![0, learnt.len() - 1];

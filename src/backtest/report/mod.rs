@@ -1,4 +1,4 @@
-//! A run as one page: no scripts, no network, light and dark.
+//! A run as one page, without scripts or external files, for light and dark screens.
 
 mod charts;
 mod parts;
@@ -9,11 +9,11 @@ use crate::chart::escape;
 use crate::domain::{EventTime, Grid};
 pub(super) use charts::ReportCharts;
 use jiff::Timestamp;
-use parts::{compared, facts, scores_table, series_table, target_charts, told_table};
+use parts::{compared, emitted_table, facts, scores_table, series_table, target_charts};
 
 const STYLE: &str = include_str!("page.css");
 
-/// The page of the first config's run; `second` is what it was compared with.
+/// The page of the first config's run. `second` is the run that it was compared with.
 pub(super) fn page(
     run: &Run,
     charts: &ReportCharts,
@@ -56,7 +56,7 @@ pub(super) fn page(
         &pairs(charts.weights(&run.auditor)),
     );
     for (t, target) in labels_of.iter().enumerate() {
-        let tables = scores_table(axes, &all, t) + &told_table(axes, &all, t);
+        let tables = scores_table(axes, &all, t) + &emitted_table(axes, &all, t);
         body += &section(&format!("{target}: all scores"), "", &tables);
     }
     if run.auditor.series().len() > 1 {
@@ -75,7 +75,7 @@ pub(super) fn page(
     )
 }
 
-/// What was run, in a line.
+/// What was run, in one line.
 fn summary(run: &Run, labels: &[String]) -> String {
     let (stream, tally, counts) = (&run.stream, &run.tally, &run.learner.counts);
     let series = run.auditor.series().len();

@@ -11,12 +11,12 @@ use crate::chart::{
 use crate::domain::Leads;
 use crate::engine::EXPERTS;
 
-/// Experts that an error chart shows, what is emitted and the baselines included.
+/// The most lines of an error chart, with the emitted forecasts and the baselines.
 const LINES: usize = 8;
-/// Series that a page lists.
+/// The most series that a page lists.
 const SERIES: usize = 200;
 
-/// The few numbers that matter, of one target.
+/// The main scores of one target.
 pub(super) fn facts(axes: &ScoreAxes, all: &Scores, target: usize, name: &str) -> String {
     let sums = all.error_sums(axes, axes.emitted(), target, None);
     if sums.n == 0 {
@@ -77,7 +77,7 @@ pub(super) fn target_charts(axes: &ScoreAxes, all: &Scores, target: usize, name:
         })
         .collect();
     let marks: Vec<f64> = intervals.iter().map(|(nominal, ..)| *nominal).collect();
-    // So that a small deviation looks like one.
+    // A fixed scale, so that a small deviation looks small.
     let shown = [marks.iter().copied().fold(1.0, f64::min) - 0.1, 1.0];
     let covered = error_by_lead(&ErrorChart {
         title: &format!("{name}: coverage by lead"),
@@ -97,8 +97,8 @@ pub(super) fn target_charts(axes: &ScoreAxes, all: &Scores, target: usize, name:
     )
 }
 
-/// Who is drawn: what is emitted, the baselines, the networks, then the best of those that are better than
-/// the baselines.
+/// The experts that are drawn: the emitted forecasts, the baselines, the networks, then the best of those that
+/// are better than the baselines.
 fn drawn(axes: &ScoreAxes, all: &Scores, target: usize) -> Vec<usize> {
     let error = |expert: usize| {
         let sums = all.error_sums(axes, expert, target, None);
@@ -120,7 +120,7 @@ fn drawn(axes: &ScoreAxes, all: &Scores, target: usize) -> Vec<usize> {
     chosen
 }
 
-/// Nominal and realised shares: over all leads, at the first, at the horizon.
+/// Nominal and realised shares: over all leads, at the first lead, and at the horizon.
 fn shares(axes: &ScoreAxes, all: &Scores, target: usize) -> Vec<(String, Vec<(f64, f64)>)> {
     let mut lines = vec![("all leads".to_owned(), None), ("lead 1".to_owned(), Some(1))];
     if axes.horizon > 1 {
@@ -135,7 +135,7 @@ fn shares(axes: &ScoreAxes, all: &Scores, target: usize) -> Vec<(String, Vec<(f6
     lines.into_iter().map(|(name, lead)| (name, at(lead))).collect()
 }
 
-/// Every expert's scores, by lead too.
+/// The scores of every expert, over all leads and by lead.
 pub(super) fn scores_table(axes: &ScoreAxes, all: &Scores, target: usize) -> String {
     let leads = Leads::buckets(axes.horizon).learnt().to_vec();
     let judged: Vec<usize> =
@@ -176,8 +176,8 @@ pub(super) fn scores_table(axes: &ScoreAxes, all: &Scores, target: usize) -> Str
     )
 }
 
-/// What is emitted: losses of its quantiles and coverage by lead.
-pub(super) fn told_table(axes: &ScoreAxes, all: &Scores, target: usize) -> String {
+/// The emitted forecasts: losses of their quantiles, and coverage by lead.
+pub(super) fn emitted_table(axes: &ScoreAxes, all: &Scores, target: usize) -> String {
     let leads: Vec<Option<usize>> =
         Leads::buckets(axes.horizon).learnt().iter().map(|lead| Some(*lead)).chain([None]).collect();
     let heads: String =
@@ -206,7 +206,7 @@ pub(super) fn told_table(axes: &ScoreAxes, all: &Scores, target: usize) -> Strin
     )
 }
 
-/// Scores of what is emitted, a row a series and target.
+/// The scores of the emitted forecasts, a row for each series and target.
 pub(super) fn series_table(run: &Run) -> String {
     let axes = &run.auditor.axes;
     let mut rows = String::new();
@@ -278,7 +278,7 @@ pub(super) fn compared(comparison: &Comparison, run: &Run, second: &Run, labels:
         .iter()
         .filter(|l| l.lead.is_none_or(|lead| l.loss == LOSSES[0] && shown.learnt().contains(&lead)))
     {
-        // Differences have a digit more than what differs.
+        // A difference has one digit more than its two numbers.
         let unit = 0.1 * line.second.abs();
         let (interval, p) = line.compared.as_ref().map_or_else(
             || ("–".to_owned(), "–".to_owned()),
@@ -317,12 +317,12 @@ fn percent(share: Option<f64>) -> String {
     score_table::percent(share).replace('-', "−")
 }
 
-/// A number with as many digits as mean something.
+/// A number with its significant digits.
 fn figure(value: f64) -> String {
     fixed(value, value.abs())
 }
 
-/// A number with the decimals that one of the size of `unit` has.
+/// A number with as many decimals as one of the size of `unit`.
 fn fixed(value: f64, unit: f64) -> String {
     if !value.is_finite() || !unit.is_finite() {
         return "–".to_owned();

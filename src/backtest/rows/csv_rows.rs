@@ -13,13 +13,13 @@ pub(in super::super) struct CsvRows {
     columns: Vec<Column>,
     row: csv::ByteRecord,
     json: Vec<u8>,
-    /// Rows that lack a column which is read, and where the first of them is.
+    /// How many rows lack a column that is read, and where the first of them is.
     short: Option<(u64, u64)>,
-    /// Values with a decimal comma where none is expected, and the line of the first.
+    /// How many values have an unexpected decimal comma, and the line of the first.
     commas: Option<(u64, u64)>,
 }
 
-/// A column that is wanted, and its place.
+/// A wanted column, and its place.
 struct Column {
     name: String,
     at: usize,
@@ -80,7 +80,7 @@ impl CsvRows {
         Ok(Some(TableRow { number, json }))
     }
 
-    /// What is to be told of the rows that were read.
+    /// Warnings about the rows that were read.
     pub fn notes(&self) -> Vec<String> {
         let short = self.short.map(|(n, first)| {
             format!(
@@ -113,7 +113,7 @@ impl CsvLayout {
         )
     }
 
-    /// A cell that is read, as text.
+    /// A cell as text.
     fn text<'a>(&self, line: u64, column: &str, cell: &'a [u8]) -> Result<&'a str, Failure> {
         let failed = |message: String| failed(&self.path, &message);
         match std::str::from_utf8(cell) {
@@ -128,7 +128,7 @@ impl CsvLayout {
         }
     }
 
-    /// A value's text, as programs write numbers.
+    /// A value's text as programs write numbers.
     fn value<'a>(&self, line: u64, column: &str, text: &'a str) -> Result<Cow<'a, str>, Failure> {
         let Some(decimal) = self.decimal.filter(|_| !text.bytes().all(|b| b.is_ascii_digit())) else {
             return Ok(Cow::Borrowed(text));
@@ -149,7 +149,7 @@ impl CsvLayout {
                 ),
             ));
         };
-        if number.is_grouped && !self.told_groups.replace(true) {
+        if number.is_grouped && !self.noted_groups.replace(true) {
             eprintln!(
                 "thousands in groups: \"{}\" in line {line} is read as {} (the decimal sign is '{}'; set with --decimal)",
                 text.trim(),

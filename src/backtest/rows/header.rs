@@ -6,8 +6,8 @@ use super::{Column, Wanted};
 use crate::console::Failure;
 use std::path::Path;
 
-/// The name that a cell of the header gives: as it stands, when somebody asks for just that, or without the spaces
-/// around it. Bytes that are no UTF-8 become U+FFFD.
+/// The column name in a cell of the header. Spaces around it are dropped, unless the config names the column with
+/// them. Bytes that are not UTF-8 become U+FFFD.
 pub(super) fn name(cell: &[u8], is_bare: bool, wanted: &Wanted) -> String {
     let text = String::from_utf8_lossy(cell);
     let text = if is_bare { text.trim_start_matches('#') } else { &text };
@@ -19,20 +19,20 @@ pub(super) struct Header<'a> {
     pub path: &'a Path,
     pub names: &'a [String],
     pub delimiter: u8,
-    /// Whether its bytes were turned into UTF-8, and are not UTF-8 as they stand.
+    /// Whether the file was converted to UTF-8.
     pub is_transcoded: bool,
 }
 
 impl Header<'_> {
-    /// Whether all that is needed is there, and what is read is there once.
+    /// Checks that no needed column is absent, and that no column that is read is there twice.
     pub fn check(
         &self,
         wanted: &Wanted,
-        form: &CsvOptions,
+        options: &CsvOptions,
         rows: &[(u64, csv::ByteRecord)],
     ) -> Result<(), Failure> {
         let names = self.names;
-        wanted.check(self.path, names, |column| self.cause(wanted, form, rows, column))?;
+        wanted.check(self.path, names, |column| self.cause(wanted, options, rows, column))?;
         for (i, name) in names.iter().enumerate().filter(|(_, name)| wanted.has(name)) {
             if let Some(again) = names[i + 1..].iter().position(|other| other == name) {
                 let (first, second) = (i + 1, i + again + 2);
@@ -48,16 +48,16 @@ impl Header<'_> {
         Ok(())
     }
 
-    /// Why a column that is needed is not there, as far as the file shows.
+    /// Why a needed column is absent, as far as the file shows.
     fn cause(
         &self,
         wanted: &Wanted,
-        form: &CsvOptions,
+        options: &CsvOptions,
         rows: &[(u64, csv::ByteRecord)],
         column: &Column,
     ) -> Option<String> {
         let names = self.names;
-        if !form.has_header() {
+        if !options.has_header() {
             let width = rows.first().map_or(0, |(_, row)| row.len());
             return Some(format!(
                 "the first row has {width} field(s) apart by {}: set --columns, or --delimiter if it is another one",
@@ -116,7 +116,7 @@ impl Header<'_> {
     }
 }
 
-/// A name as a JSON pointer has it.
+/// A name, escaped for a JSON pointer.
 fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

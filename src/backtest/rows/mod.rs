@@ -1,7 +1,7 @@
 //! A table's rows as the records that a sensor would have sent.
 //!
-//! Each row becomes a JSON object of the columns that the config names, so that it takes the way of a
-//! record from the decoder on.
+//! Each row becomes a JSON object of the columns that the config names. From the decoder on it is treated as a
+//! record.
 
 mod bytes;
 mod csv_layout;
@@ -26,7 +26,7 @@ pub(super) use sorted::Sorted;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-/// A file of which it is known how to read it.
+/// A file whose layout is known.
 pub(super) enum Table {
     /// A CSV, plain or gzipped.
     Csv(Rc<CsvLayout>),
@@ -42,7 +42,7 @@ pub(super) enum Rows {
 /// One row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TableRow<'a> {
-    /// Where it stands in its file, for people, counted from 1: a CSV's line, or a Parquet file's row.
+    /// Its place in the file, counted from 1: the line of a CSV, or the row of a Parquet file.
     pub number: u64,
     pub json: &'a [u8],
 }
@@ -62,25 +62,25 @@ impl<'a> TableRow<'a> {
     }
 }
 
-/// Which columns are read.
+/// The columns that are read.
 pub(super) struct Wanted {
-    /// Each once.
+    /// Each column once.
     columns: Vec<Column>,
 }
 
 /// A column that the config's fields name.
 struct Column {
     name: String,
-    /// The pointer that names it, without its first `/`.
+    /// The pointer that names the column, without its first `/`.
     whole: String,
-    /// It has to be there.
+    /// The file must have it.
     needed: bool,
-    /// It holds numbers.
+    /// Whether it holds numbers.
     is_value: bool,
 }
 
 impl Wanted {
-    /// What the fields of these streams name: time, series and targets have to be there.
+    /// The columns that the fields of these streams name. Time, series and targets are needed.
     pub fn new<'a>(streams: impl IntoIterator<Item = &'a Stream>) -> Self {
         let mut columns: Vec<Column> = Vec::new();
         for stream in streams {
@@ -109,12 +109,12 @@ impl Wanted {
         self.columns.iter().any(|column| column.name == name)
     }
 
-    /// Those that are not among `found`.
+    /// The columns that are not among `found`.
     fn missing(&self, found: &[String]) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| !found.contains(&column.name))
     }
 
-    /// Tells of those that are not among `found`; `cause` may know why.
+    /// Reports the columns that are not among `found`. `cause` may know why.
     fn check(
         &self,
         path: &Path,
@@ -155,14 +155,14 @@ impl Table {
     ///
     /// # Errors
     /// When it can't be read, or lacks a column that is needed; the message says why as far as is known.
-    pub fn look(path: &Path, form: &CsvOptions, wanted: &Wanted) -> Result<Self, Failure> {
+    pub fn look(path: &Path, options: &CsvOptions, wanted: &Wanted) -> Result<Self, Failure> {
         let is_parquet = path
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("parquet") || e.eq_ignore_ascii_case("pq"));
         if !is_parquet {
-            return CsvLayout::look(path, form, wanted).map(|layout| Self::Csv(Rc::new(layout)));
+            return CsvLayout::look(path, options, wanted).map(|layout| Self::Csv(Rc::new(layout)));
         }
-        if form.is_said() {
+        if options.is_set() {
             return Err(Failure::new(format!(
                 "{} is a Parquet file: the options that say how a CSV is written are not for it",
                 path.display()

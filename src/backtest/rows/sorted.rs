@@ -37,7 +37,7 @@ impl Sorted {
         Some(TableRow { number: *number, json: &self.bytes[range.clone()] })
     }
 
-    /// What is to be told of the rows that were read.
+    /// Warnings about the rows that were read.
     pub fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }
