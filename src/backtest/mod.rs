@@ -3,6 +3,8 @@
 //! Prequential: each reading is forecast before it is learnt from. Training rounds run where the daemon would
 //! start them, and their outcome serves at once. File, config and seed determine everything.
 
+#![forbid(unsafe_code)]
+
 mod auditor;
 mod champions;
 mod comparison;

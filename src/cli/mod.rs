@@ -2,6 +2,8 @@
 //!
 //! 0: done; 1: the work failed; 2: wrong use. What went wrong stands on standard error.
 
+#![forbid(unsafe_code)]
+
 mod backtest;
 mod demo;
 mod generate;

@@ -4,6 +4,8 @@
 //! a right one, and that a wrong file is answered with all its faults at once, each with its key and
 //! what is allowed. Never global, never read twice.
 
+#![forbid(unsafe_code)]
+
 mod alarms;
 mod bounds;
 mod daemon;

@@ -7,6 +7,8 @@
 //! A draw depends on the seed, its series and its step only. So a larger fleet contains the smaller one, and a
 //! new setting changes no other draw. Memory is constant per series. No clock, no I/O.
 
+#![forbid(unsafe_code)]
+
 mod draw;
 mod series;
 mod sky;

@@ -4,6 +4,8 @@
 //! returns weights; it shares nothing with the serving model. It knows no thread and no clock: its caller
 //! paces it. [`tenure`] decides what follows from a round.
 
+#![forbid(unsafe_code)]
+
 mod batches;
 mod judge;
 mod round;
