@@ -10,8 +10,8 @@ use crate::domain::{Damaged, Leads, Rows, Take};
 use crate::engine::history::SeasonSteps;
 use crate::engine::serving::NetworkOutputs;
 use crate::engine::target_step::TargetStep;
-use crate::experts::{Experts, MIXED, Mixer, Observation, Panel, TooManyExtras};
-use crate::scoring::{Actual, Belief, Expected, Intervals, LeadErrors, Outliers, Waiting};
+use crate::experts::{Ensemble, ExpertGroup, MIXED, Mixer, Observation, TooManyExtras};
+use crate::scoring::{Actual, Belief, Expected, ForecastLedger, Intervals, LeadErrors, OutlierFilter};
 use crate::series::{Features, Scale};
 
 /// The name under which the mixture of the experts is judged, which networks correct.
@@ -36,7 +36,7 @@ pub fn check(stream: &Stream) -> Result<(), TooManyExtras> {
         // As many as may be found.
         stream.seasons = vec![24, 168];
     }
-    Panel::try_new(&stream, Features::new(&stream).extras()).map(drop)
+    Ensemble::try_new(&stream, Features::new(&stream).extras()).map(drop)
 }
 
 /// Everything that makes a forecast, except for the networks.
@@ -46,15 +46,15 @@ pub(super) struct Combination {
     horizon: usize,
     /// The row that a network corrects; `None` where it corrects the mean of the series.
     base_row: Option<usize>,
-    panel: Panel,
+    ensemble: Ensemble,
     networks: Vec<String>,
     mixer: Mixer,
     /// Weighs the experts and the networks.
     outer: Mixer,
-    waiting: Waiting,
+    ledger: ForecastLedger,
     base_errors: LeadErrors,
     intervals: Intervals,
-    outliers: Outliers,
+    outliers: OutlierFilter,
     /// Forecasts that have matured. `[rows, learnt leads]`
     matured: Vec<f32>,
     /// `[levels]`
@@ -78,26 +78,26 @@ impl Combination {
 
     /// With these networks instead of the stream's.
     pub fn of_networks(stream: &Stream, extras: usize, networks: Vec<String>) -> Self {
-        let panel = Panel::try_new(stream, extras).expect("what the experts are shown was checked");
+        let ensemble = Ensemble::try_new(stream, extras).expect("what the experts are shown was checked");
         let (targets, horizon, leads) = (stream.targets.len(), stream.horizon, stream.leads());
-        let experts = panel.names().len();
+        let experts = ensemble.names().len();
         let kept = if stream.experts.accuracy == Accuracy::Full { stream.levels.len() } else { 0 };
         let rows = CandidateRows { experts, networks: networks.len(), levels: kept };
         let base_row = match stream.model.base {
             Base::Mixture => Some(rows.mixture()),
-            base => panel.base(base),
+            base => ensemble.base(base),
         };
         // A network begins with no weight and has to prove itself.
         let beginning: Vec<f32> =
             (0..rows.all()).map(|e| if e < experts { 1.0 / experts as f32 } else { 0.0 }).collect();
         Self {
-            mixer: Mixer::new(targets, experts, leads.clone(), panel.mix_from()),
-            outer: Mixer::new(targets, rows.all(), leads.clone(), panel.mix_from()).begin_with(&beginning),
+            mixer: Mixer::new(targets, experts, leads.clone(), ensemble.mix_from()),
+            outer: Mixer::new(targets, rows.all(), leads.clone(), ensemble.mix_from()).begin_with(&beginning),
             networks,
-            waiting: Waiting::new(targets, rows.count(), leads.learnt()),
+            ledger: ForecastLedger::new(targets, rows.count(), leads.learnt()),
             base_errors: LeadErrors::new(targets, leads.len()),
             intervals: Intervals::new(targets, leads.len(), stream.season().unwrap_or(1), &stream.levels),
-            outliers: Outliers::new(targets),
+            outliers: OutlierFilter::new(targets),
             matured: vec![f32::NAN; rows.count() * leads.len()],
             bounds: vec![0.0; stream.levels.len()],
             corrections: vec![0.0; leads.len()],
@@ -106,7 +106,7 @@ impl Combination {
             horizon,
             rows,
             leads,
-            panel,
+            ensemble,
         }
     }
 
@@ -115,8 +115,8 @@ impl Combination {
     pub fn inherit(&mut self, other: Self) {
         let from = self.rows.from(&self.networks, other.rows, &other.networks);
         self.outer.inherit(other.outer, &from[..self.rows.all()]);
-        self.waiting.inherit(other.waiting, &from);
-        self.panel = other.panel;
+        self.ledger.inherit(other.ledger, &from);
+        self.ensemble = other.ensemble;
         self.mixer = other.mixer;
         self.base_errors = other.base_errors;
         self.intervals = other.intervals;
@@ -130,7 +130,7 @@ impl Combination {
 
     /// The names of the rows that are judged, in the order of [`CandidateRows::judged`].
     pub fn judged(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.panel.names().iter().map(|name| (*name).to_owned()).collect();
+        let mut names: Vec<String> = self.ensemble.names().iter().map(|name| (*name).to_owned()).collect();
         names.push(EXPERTS.to_owned());
         names.extend_from_slice(&self.networks);
         names.push(EMITTED.to_owned());
@@ -139,18 +139,18 @@ impl Combination {
 
     /// Everything that is kept per series, in the order of a snapshot.
     pub fn tables(&self) -> [&dyn Rows; 7] {
-        let Self { panel, mixer, outer, waiting, base_errors, intervals, outliers, .. } = self;
-        [panel, mixer, outer, waiting, base_errors, intervals, outliers]
+        let Self { ensemble, mixer, outer, ledger, base_errors, intervals, outliers, .. } = self;
+        [ensemble, mixer, outer, ledger, base_errors, intervals, outliers]
     }
 
     pub fn tables_mut(&mut self) -> [&mut dyn Rows; 7] {
-        let Self { panel, mixer, outer, waiting, base_errors, intervals, outliers, .. } = self;
-        [panel, mixer, outer, waiting, base_errors, intervals, outliers]
+        let Self { ensemble, mixer, outer, ledger, base_errors, intervals, outliers, .. } = self;
+        [ensemble, mixer, outer, ledger, base_errors, intervals, outliers]
     }
 
     /// Appends what is pooled over series.
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
-        self.panel.save_pooled(out);
+        self.ensemble.save_pooled(out);
         self.mixer.save_pooled(out);
         self.outer.save_pooled(out);
         self.base_errors.save_pooled(out);
@@ -158,7 +158,7 @@ impl Combination {
 
     /// Reads what [`Self::save_pooled`] has written.
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
-        self.panel.load_pooled(from)?;
+        self.ensemble.load_pooled(from)?;
         self.mixer.load_pooled(from)?;
         self.outer.load_pooled(from)?;
         self.base_errors.load_pooled(from)
@@ -166,7 +166,7 @@ impl Combination {
 
     /// Lets series that begin from now on start from what mature ones have learnt.
     pub fn publish(&mut self) {
-        self.panel.publish();
+        self.ensemble.publish();
         self.mixer.publish();
         self.outer.publish();
         self.base_errors.publish();
@@ -174,18 +174,18 @@ impl Combination {
 
     /// A series goes on after a gap too long to fill.
     pub fn interrupt(&mut self, slot: usize) {
-        self.panel.interrupt(slot);
-        self.waiting.reset(slot);
+        self.ensemble.interrupt(slot);
+        self.ledger.reset(slot);
         self.outliers.interrupt(slot);
     }
 
     /// Prefetches a series' memory while another series is worked on.
     pub fn prefetch(&self, slot: usize, target: usize, now: u64) {
-        self.panel.prefetch(slot, target);
+        self.ensemble.prefetch(slot, target);
         self.mixer.prefetch(slot, target);
         self.outer.prefetch(slot, target);
         self.intervals.prefetch(slot, target);
-        self.waiting.prefetch(slot, target, now);
+        self.ledger.prefetch(slot, target, now);
     }
 
     /// How much of a value is believed. `former` says how it would be held if the last level shift were taken
@@ -199,13 +199,13 @@ impl Combination {
     ) -> Belief {
         let TargetStep { slot, target, clock, .. } = at;
         let slot = slot.index();
-        let (deviation, phase) = (self.panel.deviation(slot, target), self.intervals.phase(clock));
+        let (deviation, phase) = (self.ensemble.deviation(slot, target), self.intervals.phase(clock));
         let expected = Expected {
             point: self.expected(at),
             width: self.intervals.width(slot, target, phase, deviation).max(LEAST_WIDTH * deviation),
-            nearest: self.panel.nearest(slot, target, value),
+            nearest: self.ensemble.nearest_seen(slot, target, value),
             former,
-            readings: self.panel.readings(slot, target),
+            readings: self.ensemble.readings(slot, target),
         };
         self.outliers.judge(slot, target, value, &expected, |distance| steps.has_one_within(distance))
     }
@@ -217,12 +217,12 @@ impl Combination {
 
     /// How far the values of a target typically lie from their slow mean.
     pub fn deviation(&self, slot: usize, target: usize) -> f32 {
-        self.panel.deviation(slot, target)
+        self.ensemble.deviation(slot, target)
     }
 
     /// What the last forecast said of this step; not a number where there was no forecast.
     pub fn expected(&self, at: TargetStep) -> f32 {
-        self.waiting.next(at.slot.index(), at.target, at.now, self.rows.point())
+        self.ledger.next(at.slot.index(), at.target, at.now, self.rows.point())
     }
 
     /// Learns from a value that has arrived: from what is believed of it, against all that was forecast of it.
@@ -238,8 +238,8 @@ impl Combination {
         let TargetStep { slot, target, now, clock } = at;
         let (slot, value) = (slot.index(), actual.believed);
         let n = self.leads.len();
-        self.waiting.matured(slot, target, now, &mut self.matured);
-        let deviation = self.panel.deviation(slot, target);
+        self.ledger.matured(slot, target, now, &mut self.matured);
+        let deviation = self.ensemble.deviation(slot, target);
         let Self { rows, leads, mixer, outer, base_errors, intervals, bounds, errors, .. } = self;
         let (rows, values) = (*rows, &*self.matured);
         let matured = Matured { rows, leads: leads.learnt(), values };
@@ -278,7 +278,7 @@ impl Combination {
         let (rows, h) = (self.rows, self.horizon);
         let (experts, rest) = candidates.split_at_mut(rows.experts * h);
         let slot = at.slot.index();
-        self.panel.step(slot, at.target, reading, experts);
+        self.ensemble.step(slot, at.target, reading, experts);
         self.mixer.mix(slot, at.target, experts, &mut rest[rows.networks * h..][..MIXED * h]);
     }
 
@@ -336,7 +336,7 @@ impl Combination {
     pub fn surround(&mut self, at: TargetStep, candidates: &mut [f32], output: &mut TargetOutput<'_>) {
         let slot = at.slot.index();
         let (h, rows) = (self.horizon, self.rows);
-        let guess = self.panel.deviation(slot, at.target);
+        let guess = self.ensemble.deviation(slot, at.target);
         let mut learnt = 0;
         for (lead, phase) in (1..=h).zip(self.intervals.phases_after(at.clock)) {
             // A lead between learnt ones takes its interval from the next learnt one.
@@ -358,7 +358,7 @@ impl Combination {
     /// `is_judged`.
     pub fn issue(&mut self, at: TargetStep, value: f32, is_judged: bool, candidates: &[f32]) {
         let slot = at.slot.index();
-        let unit = self.panel.deviation(slot, at.target);
-        self.waiting.issue(slot, at.target, at.now, (value, unit, is_judged), candidates);
+        let unit = self.ensemble.deviation(slot, at.target);
+        self.ledger.issue(slot, at.target, at.now, (value, unit, is_judged), candidates);
     }
 }

@@ -14,7 +14,7 @@ use super::serving::NetworkOutputs;
 use super::target_step::TargetStep;
 use crate::config::Stream;
 use crate::domain::{Damaged, Degraded, EventTime, Forecast, Rows, Take};
-use crate::scoring::{Actual, Belief, DriftFound, Summary};
+use crate::scoring::{Actual, Belief, DriftFound, ScoreSummary};
 use crate::series::Slot;
 use crate::telemetry::Violations;
 use alarms::Alarms;
@@ -32,7 +32,7 @@ const SHOWN_AFTER: u32 = 24;
 pub(crate) struct Forecaster {
     combination: Combination,
     alarms: Alarms,
-    summary: Summary,
+    summary: ScoreSummary,
     /// How many series there were when young ones were last given what others have learnt.
     known: u64,
     /// For each learnt lead its bucket in the summary.
@@ -45,7 +45,7 @@ impl Forecaster {
     /// series.
     pub fn new(stream: &Stream, extras: usize, tile: usize) -> Self {
         let combination = Combination::new(stream, extras);
-        let summary = Summary::new(stream.horizon, combination.judged(), stream.levels.len());
+        let summary = ScoreSummary::new(stream.horizon, combination.judged(), stream.levels.len());
         let buckets = |lead: &usize| summary.buckets().iter().position(|b| b == lead);
         Self {
             buckets: combination.leads.learnt().iter().map(buckets).collect(),
@@ -117,7 +117,7 @@ impl Forecaster {
     }
 
     /// Sums of errors since the last call.
-    pub fn take_summary(&mut self) -> Summary {
+    pub fn take_summary(&mut self) -> ScoreSummary {
         self.summary.take()
     }
 

@@ -3,7 +3,7 @@ use super::matured::Matured;
 use super::rows::CandidateRows;
 use crate::engine::history::ValueInFrames;
 use crate::engine::target_step::TargetStep;
-use crate::scoring::{Arrived, Summary};
+use crate::scoring::{MaturedForecast, ScoreSummary};
 
 /// Scores the forecasts of one target's new value, lead by lead.
 pub(super) struct LeadScores<'a> {
@@ -17,7 +17,7 @@ pub(super) struct LeadScores<'a> {
     pub per_deviation: f32,
     /// For each learnt lead its bucket in the summary.
     pub buckets: &'a [Option<usize>],
-    pub summary: &'a mut Summary,
+    pub summary: &'a mut ScoreSummary,
     pub alarms: &'a mut Alarms,
     /// Gets the point and the bounds that were forecast one step ahead. `[1 + levels]`
     pub expected: &'a mut [f32],
@@ -35,7 +35,7 @@ impl LeadScores<'_> {
         // A value after a shift is no surprise, and still crosses limits.
         let then = self.value.steps_ago(matured.steps(lead));
         let value = if lead == 0 { self.value.now() } else { then };
-        let arrived = Arrived { value, point, deviation: self.deviation, bounds };
+        let arrived = MaturedForecast { value, point, deviation: self.deviation, bounds };
         self.alarms.compare(self.at, lead, arrived, error_scale);
         let Some(bucket) = self.buckets[lead] else { return };
         for (judged, row) in self.rows.judged().enumerate() {

@@ -14,7 +14,7 @@ use crate::domain::{EventTime, Frame, Rows};
 use crate::experts::Observation;
 use crate::scoring::{Actual, Belief};
 use crate::series::{
-    Features, Outlook, Recent, Scale, Scaler, Slot, Support, WindowCopy, WindowView, Windows,
+    Features, KnownAhead, RecentReadings, Scale, Scaler, Slot, Support, WindowCopy, WindowView, Windows,
 };
 use row::Row;
 pub(crate) use shifts::{SeasonSteps, ValueInFrames};
@@ -25,8 +25,8 @@ pub(crate) struct History {
     stream: Arc<Stream>,
     scaler: Scaler,
     support: Support,
-    recent: Recent,
-    outlook: Outlook,
+    recent: RecentReadings,
+    outlook: KnownAhead,
     /// The windows of series that networks are trained on.
     learnt: Windows,
     /// Shorter windows of all other series, to warm a network's state over.
@@ -63,8 +63,8 @@ impl History {
             })
             .with_targets(stream),
             support: Support::new(&stream.ranges, stream.transform),
-            recent: Recent::new(lengths::recent(&features), targets, width, timed),
-            outlook: Outlook::new(stream.known_ahead.len(), stream.horizon),
+            recent: RecentReadings::new(lengths::recent(&features), targets, width, timed),
+            outlook: KnownAhead::new(stream.known_ahead.len(), stream.horizon),
             learnt: Windows::new(learnt, own, targets, stream.leads().learnt(), timed),
             others: Windows::new(others, own, targets, &[], timed),
             row: Row::new(stream, &features),
@@ -174,13 +174,13 @@ impl History {
             self.support.learn(slot, target, raw);
         }
         let (actual, shifted_by) = match belief {
-            Belief::Whole => (Actual::whole(value), None),
+            Belief::Accepted => (Actual::accepted(value), None),
             Belief::Clipped(believed) => (Actual { held: value, believed }, None),
-            Belief::Shift => {
+            Belief::LevelShift => {
                 let by = self.scaler.shift(slot, target, now, raw, [value, expected]);
-                (Actual::whole(expected), Some(by))
+                (Actual::accepted(expected), Some(by))
             }
-            Belief::Back(believed) => {
+            Belief::LevelReturn(believed) => {
                 let held = former.map_or(believed, |[held, _]| held);
                 let by = self.scaler.shift_back(slot, target, now);
                 (Actual { held, believed }, Some(by))
@@ -257,7 +257,7 @@ impl History {
         for (known, (at, leads)) in self.stream.known_ahead.iter().zip(ahead).enumerate() {
             for (lead, raw) in leads.iter().enumerate() {
                 let value = self.scaler.relative(slot, targets + at, *raw);
-                self.outlook.tell(slot.index(), known, lead, value);
+                self.outlook.set(slot.index(), known, lead, value);
             }
         }
     }

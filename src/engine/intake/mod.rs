@@ -11,7 +11,7 @@ mod queue;
 
 use crate::config::Stream;
 use crate::domain::{Damaged, EventTime, Reading, Take};
-use crate::series::{Admission, Directory, Heard, Holding, Order, Place, Slot};
+use crate::series::{Admission, Directory, Placement, ReorderBuffer, ReorderSettings, Slot, Timeliness};
 use crate::telemetry::{Ahead, Discard, Doubt, Eviction};
 pub use accounts::{Accounts, Discarded, Doubted, RanAhead};
 use held::HeldReading;
@@ -73,7 +73,7 @@ pub(crate) struct Progress {
 pub(crate) struct Intake {
     stream: Arc<Stream>,
     directory: Directory,
-    order: Order<HeldReading>,
+    order: ReorderBuffer<HeldReading>,
     /// `None` for a stream without `aggregate`.
     open: Option<OpenCells>,
     queue: RoundQueue,
@@ -89,7 +89,7 @@ impl Intake {
         let bounds = &stream.bounds;
         Self {
             directory: Directory::new(bounds.max_series),
-            order: Order::new(
+            order: ReorderBuffer::new(
                 stream.grid,
                 stream.lateness,
                 stream.max_gap,
@@ -117,13 +117,13 @@ impl Intake {
     }
 
     /// Holds later readings back by other settings.
-    pub fn hold_back(&mut self, holding: Holding) {
+    pub fn hold_back(&mut self, holding: ReorderSettings) {
         self.order.hold_back(holding);
     }
 
     /// The time that the partition's series agree on.
     pub fn agreed_time(&self) -> Option<EventTime> {
-        self.order.agreed()
+        self.order.partition_time()
     }
 
     /// Readings that are held back for order.
@@ -214,7 +214,7 @@ impl Intake {
         while let Some(at) = self.order.due()
             && let Some(held) = match &mut self.open {
                 Some(open) => open.close(&mut self.order, at),
-                None => self.order.let_go(at),
+                None => self.order.release(at),
             }
         {
             // The answer depends on the record that releases a reading: what a record below the commit released
@@ -241,10 +241,10 @@ impl Intake {
         record: Option<EventTime>,
         answer: bool,
     ) -> bool {
-        let (agreed, what) = match self.order.hear(slot, series, time, record) {
-            Heard::InTime => return true,
-            Heard::Ahead(agreed) => (agreed, Ahead::Kept),
-            Heard::Wrong(agreed) => (agreed, Ahead::Discarded),
+        let (agreed, what) = match self.order.check_time(slot, series, time, record) {
+            Timeliness::InTime => return true,
+            Timeliness::Ahead(agreed) => (agreed, Ahead::Kept),
+            Timeliness::Wrong(agreed) => (agreed, Ahead::Discarded),
         };
         if answer {
             self.accounts.ahead(what, series, time, agreed);
@@ -258,7 +258,7 @@ impl Intake {
         self.mark_publication(due.time);
         let place = self.directory.place(due.series);
         let slot = place.slot();
-        if let Place::Reused { slot, evicted } = place {
+        if let Placement::Reused { slot, evicted } = place {
             self.order.forget(slot);
             self.accounts.evict(Eviction::Capacity, u64::from(evicted && due.answer));
         }
@@ -272,7 +272,7 @@ impl Intake {
             Admission::Discarded(why) => Offered::Discarded(why),
             Admission::Step { cell, before, gap, cold, is_back } => {
                 if is_back && due.answer {
-                    let agreed = self.order.agreed().unwrap_or(due.time);
+                    let agreed = self.order.partition_time().unwrap_or(due.time);
                     self.accounts.ahead(Ahead::Returned, due.series, due.time, agreed);
                 }
                 for missing in (1..=gap as i64).rev() {
@@ -285,7 +285,7 @@ impl Intake {
                     true => Answer::Forecast,
                 };
                 let kept = self.queue.keep(due.offset, answer, due.values, due.key, due.series);
-                let fresh = matches!(place, Place::Reused { .. });
+                let fresh = matches!(place, Placement::Reused { .. });
                 self.queue.push(SeriesStep { slot, cell, cold, fresh, reading: Some(kept) });
                 Offered::Queued
             }

@@ -1,7 +1,7 @@
 use super::held::HeldReading;
 use crate::config::Stream;
 use crate::domain::{Aggregate, EventTime, Grid, Partial, Reading};
-use crate::series::{HeldAt, Order};
+use crate::series::{HeldKey, ReorderBuffer};
 use rustc_hash::FxHashMap;
 
 /// The cells that are still open. All readings of one series and cell become one reading here.
@@ -17,7 +17,7 @@ pub(super) struct OpenCells {
     /// The number of values of a reading.
     row: usize,
     /// By series: each open cell, and where the order holds it.
-    open: FxHashMap<Box<str>, Vec<(i64, HeldAt)>>,
+    open: FxHashMap<Box<str>, Vec<(i64, HeldKey)>>,
 }
 
 impl OpenCells {
@@ -31,7 +31,7 @@ impl OpenCells {
     pub fn take(
         &mut self,
         stream: &Stream,
-        order: &mut Order<HeldReading>,
+        order: &mut ReorderBuffer<HeldReading>,
         reading: &Reading<'_>,
         offset: i64,
         key: Option<&[u8]>,
@@ -74,14 +74,14 @@ impl OpenCells {
         self.find(series, self.grid.cell(time)).is_some()
     }
 
-    fn find(&self, series: &str, cell: i64) -> Option<HeldAt> {
+    fn find(&self, series: &str, cell: i64) -> Option<HeldKey> {
         let open = self.open.get(series)?;
         open.iter().find(|(of, _)| *of == cell).map(|(_, at)| *at)
     }
 
     /// Closes the earliest open cell of the series whose cell `due` is, and computes its values from all that
     /// went into it.
-    pub fn close(&mut self, order: &mut Order<HeldReading>, due: HeldAt) -> Option<HeldReading> {
+    pub fn close(&mut self, order: &mut ReorderBuffer<HeldReading>, due: HeldKey) -> Option<HeldReading> {
         let series = &order.held_mut(due)?.series;
         let mut at = due;
         if let Some(open) = self.open.get_mut(series) {
@@ -93,13 +93,13 @@ impl OpenCells {
                 self.open.remove(series);
             }
         }
-        let mut closed = order.let_go(at)?;
+        let mut closed = order.release(at)?;
         closed.values = closed.partial.iter().map(|partial| self.how.value(*partial)).collect();
         Some(closed)
     }
 
     /// Opens the cells that a snapshot brought back.
-    pub fn restore(&mut self, order: &Order<HeldReading>) {
+    pub fn restore(&mut self, order: &ReorderBuffer<HeldReading>) {
         for (at, held) in order.all_held() {
             let cell = self.grid.cell(held.time);
             self.open.entry(held.series.clone()).or_default().push((cell, at));
@@ -108,11 +108,11 @@ impl OpenCells {
 
     /// Bytes held, approximately, with what each open cell has gathered.
     pub fn memory(&self) -> usize {
-        let of = |name: &str, open: &Vec<(i64, HeldAt)>| {
+        let of = |name: &str, open: &Vec<(i64, HeldKey)>| {
             let gathered = open.len() * (self.row * size_of::<Partial>() + name.len());
-            name.len() + open.capacity() * size_of::<(i64, HeldAt)>() + gathered
+            name.len() + open.capacity() * size_of::<(i64, HeldKey)>() + gathered
         };
         let cells: usize = self.open.iter().map(|(name, open)| of(name, open)).sum();
-        cells + self.open.capacity() * (size_of::<Box<str>>() + size_of::<Vec<(i64, HeldAt)>>())
+        cells + self.open.capacity() * (size_of::<Box<str>>() + size_of::<Vec<(i64, HeldKey)>>())
     }
 }

@@ -11,8 +11,8 @@ use super::snapshot::{Snapshot, State, StateMut, shape};
 use crate::config::Stream;
 use crate::domain::{Degraded, EventTime, ModelVersion, Reading, Rows};
 use crate::nn::Error;
-use crate::scoring::{DriftFound, Summary};
-use crate::series::{Holding, Slot, WindowCopy};
+use crate::scoring::{DriftFound, ScoreSummary};
+use crate::series::{ReorderSettings, Slot, WindowCopy};
 use crate::telemetry::{Invariant, Violations};
 pub use restore::{Restore, RestoreError};
 use round::TILE;
@@ -95,7 +95,7 @@ impl Shard {
 
     /// From the next reading on, holds readings back by other settings: those of the config, or in a replay
     /// those of its time.
-    pub fn hold_back(&mut self, holding: Holding) {
+    pub fn hold_back(&mut self, holding: ReorderSettings) {
         self.intake.hold_back(holding);
     }
 
@@ -142,7 +142,7 @@ impl Shard {
     }
 
     /// Sums of errors since the last call.
-    pub fn take_summary(&mut self) -> Summary {
+    pub fn take_summary(&mut self) -> ScoreSummary {
         self.forecaster.take_summary()
     }
 

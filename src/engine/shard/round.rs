@@ -111,9 +111,9 @@ impl Shard {
         let steps = self.history.season_steps(at, value - self.forecaster.last_believed(at));
         let belief = self.forecaster.believe(at, value, former, &steps);
         match belief {
-            Belief::Whole => {}
+            Belief::Accepted => {}
             Belief::Clipped(_) => self.doubt(step, at, Doubt::Outlier, expected),
-            Belief::Shift | Belief::Back(_) => self.doubt(step, at, Doubt::LevelShift, expected),
+            Belief::LevelShift | Belief::LevelReturn(_) => self.doubt(step, at, Doubt::LevelShift, expected),
         }
         let settled = self.history.settle(at, raw, [value, expected], former, belief);
         if let Some(by) = settled.shifted_by {
