@@ -2,8 +2,8 @@
 //!
 //! Readings go in with [`Shard::offer`], rounds of one reading per series go through [`Shard::run_round`], and
 //! forecasts come out. The same readings give the same forecasts, in whatever batches they come.
-//! [`Shard::begin_cut`] takes the shard out as bytes while it goes on, and [`Restore`] brings it back. Each reading
-//! is accounted for once, and violations of invariants are counted. A shard knows no clock, no Kafka, no store and
+//! [`BetweenRounds::begin_cut`] takes the shard out as bytes while it goes on, and [`Restore`] brings it back. Each
+//! reading is accounted for once, and violations of invariants are counted. A shard knows no clock, no Kafka, no store and
 //! no thread.
 //!
 //! A shard is made of five parts, none of which can reach into another:
@@ -29,4 +29,4 @@ pub use emitted::Emitted;
 pub use forecaster::{EMITTED, EXPERTS, check};
 pub use intake::{Accounts, Discarded, Doubted, Offered, RanAhead};
 pub use serving::Model;
-pub use shard::{Restore, RestoreError, Shard};
+pub use shard::{BetweenRounds, Restore, RestoreError, Shard};

@@ -43,7 +43,7 @@ pub struct RanAhead {
 }
 
 /// What became of a shard's readings since the accounts were last taken. Each reading counts once: as
-/// `answered`, `thinned`, `aggregated`, `silent`, discarded, or as held back.
+/// `answered`, `thinned`, `aggregated`, `silent`, discarded, or as held back or waiting for its round.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Accounts {
     /// Readings that were offered.
@@ -70,12 +70,12 @@ pub struct Accounts {
     ahead: [u64; Ahead::ALL.len()],
     /// The first of each.
     first_ahead: [Option<RanAhead>; Ahead::ALL.len()],
-    /// Readings that were held back when the accounts were opened.
+    /// Readings that were held back, or waited for their round, when the accounts were opened.
     held: u64,
 }
 
 impl Accounts {
-    /// Empty accounts of a shard that holds `held` readings back.
+    /// Empty accounts of a shard with so many readings held back or waiting for their round.
     pub(super) fn opened(held: u64) -> Self {
         Self { held, ..Self::default() }
     }
@@ -153,7 +153,7 @@ impl Accounts {
         self.evicted[why as usize]
     }
 
-    /// Whether every reading is accounted for once, when `held` of them are held back now.
+    /// Whether every reading is accounted for once, when so many are held back or wait for their round now.
     pub(super) fn balance(&self, held: u64) -> bool {
         let discarded: u64 = self.discarded.iter().sum();
         let gone = self.answered + self.thinned + self.aggregated + self.silent + discarded;

@@ -136,14 +136,19 @@ impl Intake {
         self.queue.is_empty()
     }
 
+    /// Readings that have not been accounted for yet: held back for order, or waiting for their round.
+    fn unaccounted(&self) -> u64 {
+        self.order.held() as u64 + self.queue.unanswered()
+    }
+
     /// Whether each reading is accounted for once.
     pub fn is_balanced(&self) -> bool {
-        self.queue.is_empty() && self.accounts.balance(self.order.held() as u64)
+        self.accounts.balance(self.unaccounted())
     }
 
     /// Takes the accounts and opens new ones.
     pub fn take_accounts(&mut self) -> Accounts {
-        self.accounts.take(self.order.held() as u64)
+        self.accounts.take(self.unaccounted())
     }
 
     /// Bytes held.
@@ -363,6 +368,7 @@ impl Intake {
     /// Accounts for a reading that has been stepped. `None` where no answer is due.
     pub fn answer(&mut self, step: &SeriesStep) -> Option<Answered<'_>> {
         let reading: &QueuedReading = step.reading.as_ref()?;
+        self.queue.count_answer();
         match reading.answer {
             Answer::Silent => {
                 self.accounts.silent += 1;

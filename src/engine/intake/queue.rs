@@ -52,6 +52,8 @@ pub(super) struct RoundQueue {
     epoch: u64,
     values: Vec<f64>,
     bytes: Vec<u8>,
+    /// Readings that are kept and have not been answered yet.
+    unanswered: u64,
     done: usize,
     /// Rounds that have steps in this epoch.
     planned: usize,
@@ -75,6 +77,7 @@ impl RoundQueue {
         key: Option<&[u8]>,
         series: &str,
     ) -> QueuedReading {
+        self.unanswered += 1;
         let at = self.values.len();
         self.values.extend_from_slice(values);
         let mut store = |bytes: &[u8]| {
@@ -150,6 +153,16 @@ impl RoundQueue {
     /// The key of the reading's record; `None` when it had no key.
     pub fn key(&self, reading: &QueuedReading) -> Option<&[u8]> {
         reading.key.as_ref().map(|range| &self.bytes[range.clone()])
+    }
+
+    /// Counts a kept reading as answered.
+    pub fn count_answer(&mut self) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+    }
+
+    /// Readings that are kept and have not been answered yet.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered
     }
 
     /// Whether no step and no mark waits.

@@ -19,6 +19,46 @@ use round::TILE;
 use std::sync::Arc;
 
 /// All state of one partition of one stream.
+///
+/// Rounds run to their end within [`Self::run_round`], which borrows the shard: no other method can be called in
+/// the middle of one. What needs a shard without waiting readings is reached through [`Self::between_rounds`].
+///
+/// # Examples
+///
+/// Two days of hourly readings of one series, and the forecast of the next two hours:
+///
+/// ```
+/// use tidecast::config::from_toml;
+/// use tidecast::domain::{EventTime, Reading, Values};
+/// use tidecast::engine::{Offered, Shard};
+///
+/// let config = r#"
+///     kafka.brokers = "localhost:9092"
+///     [streams.power]
+///     topics = ["meters"]
+///     interval = "1h"
+///     targets = ["kw"]
+///     horizon = 2
+///     seasons = [24]
+/// "#;
+/// let stream = from_toml(config, &[])?.streams[0].clone();
+/// let mut shard = Shard::new(stream);
+///
+/// for hour in 0..48 {
+///     let kw = 10.0 + (std::f64::consts::TAU * hour as f64 / 24.0).sin();
+///     let values = Values::from_iter([Some(kw)]);
+///     let time = EventTime::from_micros(hour * 3_600_000_000)?;
+///     let reading = Reading { series: "meter-1", time, later: None, values: &values };
+///     assert_eq!(shard.offer(&reading, hour, None), Offered::Queued);
+/// }
+/// let mut newest = None;
+/// while shard.run_round(&mut |emitted| newest = Some(emitted.forecast.clone()))?.is_some() {}
+///
+/// let forecast = newest.expect("each reading is answered");
+/// println!("from {}: {:?} kW", forecast.origin, forecast.targets[0].yhat);
+/// assert!(forecast.targets[0].yhat.iter().all(|kw| (9.0..=11.0).contains(kw)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Shard {
     stream: Arc<Stream>,
     /// Which series there are, their order in time, and the account of every reading.
@@ -34,6 +74,19 @@ pub struct Shard {
     violations: Violations,
     /// Slots that every table has room for.
     room: usize,
+}
+
+/// A shard between two rounds: each reading that was let through has been stepped. Only such a state can be
+/// taken out.
+pub struct BetweenRounds<'a>(&'a mut Shard);
+
+impl BetweenRounds<'_> {
+    /// Begins a snapshot: the shard as it is now, whatever it steps from here on. [`Shard::cut`] returns its
+    /// chunks. A snapshot that was being taken is given up.
+    pub fn begin_cut(self) {
+        let (snapshot, state) = self.0.snapshot_and_state();
+        snapshot.begin(&state);
+    }
 }
 
 impl Shard {
@@ -125,7 +178,7 @@ impl Shard {
         self.intake.time_of(reading)
     }
 
-    /// What became of the readings since the last call. Between rounds only.
+    /// What became of the readings since the last call.
     pub fn take_accounts(&mut self) -> Accounts {
         self.violations.check(Invariant::ReadingsAccounted, self.intake.is_balanced());
         self.intake.take_accounts()
@@ -156,7 +209,7 @@ impl Shard {
     }
 
     /// Warms at most `budget` series of the model that is being brought in. Returns its version when it has
-    /// begun to serve. Between rounds only.
+    /// begun to serve.
     ///
     /// # Errors
     /// When the model can't run.
@@ -167,7 +220,7 @@ impl Shard {
         Ok(self.serving.version())
     }
 
-    /// Stops serving a model and bringing one in. The experts forecast alone. Between rounds only.
+    /// Stops serving a model and bringing one in. The experts forecast alone.
     pub fn dismiss(&mut self) {
         let replaced = self.serving.dismiss();
         self.snapshot.keep_states(replaced);
@@ -237,6 +290,7 @@ impl Shard {
     }
 
     /// Readings that are held back for order.
+    #[doc(hidden)]
     pub fn held(&self) -> usize {
         self.intake.held()
     }
@@ -251,6 +305,7 @@ impl Shard {
     ///
     /// # Errors
     /// When the device does not return its states.
+    #[doc(hidden)]
     pub fn state(&self, slot: Slot) -> Result<Option<Vec<f32>>, Error> {
         self.serving.active().map(|model: &LoadedModel| model.state(slot)).transpose()
     }
@@ -267,15 +322,12 @@ impl Shard {
         shape(stream)
     }
 
-    /// Begins a snapshot: the shard as it is now, whatever it steps from here on. [`Self::cut`] returns its
-    /// chunks. A snapshot that was being taken is given up. Between rounds only.
-    pub fn begin_cut(&mut self) {
-        assert!(self.intake.is_settled(), "a snapshot lies between two rounds");
-        let (snapshot, state) = self.snapshot_and_state();
-        snapshot.begin(&state);
+    /// The shard between two rounds; `None` while a reading waits for its round.
+    pub fn between_rounds(&mut self) -> Option<BetweenRounds<'_>> {
+        self.intake.is_settled().then_some(BetweenRounds(self))
     }
 
-    /// The next chunk: one that is ready, or at least `least` bytes of rows (the last chunk may be shorter).
+    /// The next chunk of the snapshot: one that is ready, or at least `least` bytes of rows (the last chunk may be shorter).
     /// `None` when the snapshot is complete, or none is being taken.
     ///
     /// # Errors
@@ -291,6 +343,7 @@ impl Shard {
     }
 
     /// Whether a snapshot is being taken.
+    #[doc(hidden)]
     pub fn is_cutting(&self) -> bool {
         self.snapshot.is_under_way()
     }
