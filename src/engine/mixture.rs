@@ -3,7 +3,7 @@
 
 use crate::config::{Accuracy, Base, SeasonsFrom, Stream};
 use crate::domain::{Damaged, Leads, Rows, Take};
-use crate::experts::{Ensemble, ExpertGroup, MIXED, Mixer, Observation, TooManyExtras};
+use crate::experts::{Ensemble, ExpertGroup, MIXTURES, Mixer, Observation, TooManyExtras};
 use crate::scoring::{Actual, Belief, Expected, ForecastLedger, Intervals, LeadErrors, OutlierFilter};
 use crate::series::{Features, Scale};
 
@@ -41,7 +41,7 @@ impl Lanes {
 
     /// The experts' mixture.
     pub fn mixture(self) -> usize {
-        self.copies() + MIXED - 1
+        self.copies() + MIXTURES - 1
     }
 
     fn all_copies(self) -> usize {
@@ -50,7 +50,7 @@ impl Lanes {
 
     /// What is emitted.
     pub fn point(self) -> usize {
-        self.all_copies() + MIXED - 1
+        self.all_copies() + MIXTURES - 1
     }
 
     fn scale(self) -> usize {
@@ -335,8 +335,8 @@ impl Mixture {
         let (lanes, values) = (*lanes, &*self.matured);
         let matured = Matured { lanes, leads: leads.learnt(), values };
         let some = |from: usize, lanes: usize| &values[from * n..(from + lanes) * n];
-        mixer.learn(slot, target, value, some(0, lanes.experts), some(lanes.copies(), MIXED));
-        outer.learn(slot, target, value, some(0, lanes.all()), some(lanes.all_copies(), MIXED));
+        mixer.learn(slot, target, value, some(0, lanes.experts), some(lanes.copies(), MIXTURES));
+        outer.learn(slot, target, value, some(0, lanes.all()), some(lanes.all_copies(), MIXTURES));
         let (mixed, emitted) = (matured.lane(lanes.mixture()), matured.lane(lanes.point()));
         mixer.learn_young(slot, target, value, deviation, some(0, lanes.experts), mixed);
         outer.learn_young(slot, target, value, deviation, some(0, lanes.all()), emitted);
@@ -369,7 +369,7 @@ impl Mixture {
         let (lanes, h) = (self.lanes, self.horizon);
         let (experts, rest) = said.split_at_mut(lanes.experts * h);
         self.panel.step(at.slot, at.target, reading, experts);
-        self.mixer.mix(at.slot, at.target, experts, &mut rest[lanes.networks * h..][..MIXED * h]);
+        self.mixer.mix(at.slot, at.target, experts, &mut rest[lanes.networks * h..][..MIXTURES * h]);
     }
 
     /// What a network corrects, at a lead. `mean` is the series' own.
@@ -410,7 +410,7 @@ impl Mixture {
             self.leads.add(&self.corrections, &mut said[lane * h..][..h]);
         }
         let (all, mixed) = said.split_at_mut(lanes.all() * h);
-        self.outer.mix(at.slot, at.target, all, &mut mixed[MIXED * h..][..MIXED * h]);
+        self.outer.mix(at.slot, at.target, all, &mut mixed[MIXTURES * h..][..MIXTURES * h]);
     }
 
     /// What experts and networks weigh in what is emitted. `[experts + networks, learnt leads]`
