@@ -4,6 +4,7 @@
 //! where the daemon would start it, and its outcome serves at once; everything is determined by the
 //! file, the config and the seed.
 
+mod champions;
 mod comparison;
 mod discards;
 mod forecasts;

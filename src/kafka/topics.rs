@@ -80,6 +80,13 @@ impl Topics {
     }
 }
 
+/// By name: the topic, and how many partitions it has.
+impl FromIterator<(Arc<str>, (Topic, usize))> for Topics {
+    fn from_iter<T: IntoIterator<Item = (Arc<str>, (Topic, usize))>>(found: T) -> Self {
+        Self { found: found.into_iter().collect() }
+    }
+}
+
 /// What a member knows of the logs that it reads.
 #[derive(Default)]
 pub(super) struct Logs {

@@ -5,9 +5,10 @@ use super::Activation;
 use super::Cell;
 use super::blueprint::LayerLayout;
 use super::kernel::{
-    Aligned, BeforePack, CandidateRows, CellPack, CellTile, Isa, LayerNorm, NormRows, NormSaved, Operand,
-    Packed, Product, ResetRows, gate_orders, sum_biases,
+    BeforePack, CandidateRows, CellPack, CellTile, LayerNorm, NormRows, NormSaved, Operand, Packed, Product,
+    ResetRows, gate_orders, sum_biases,
 };
+use crate::simd::{Aligned, Isa};
 
 /// How a layer is computed.
 pub(super) enum Layer {

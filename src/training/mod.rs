@@ -9,7 +9,9 @@ mod judge;
 mod round;
 mod schedule;
 mod shape;
+pub(crate) mod tenure;
 
 pub use round::{Former, Outcome, Round, RoundError};
 pub use schedule::{Clock, Due, Start, Why};
 pub use shape::{Shapes, blueprint, device};
+pub use tenure::{Incumbent, Predecessor, Tenure, Transition, Trial, outdated};

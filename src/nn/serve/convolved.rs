@@ -4,8 +4,9 @@
 use super::stack::Stack;
 use super::wavenet::stacked;
 use super::{Rows, TILE, kept};
-use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product};
+use crate::nn::kernel::{Operand, Packed, Product};
 use crate::nn::{Activation, Blueprint, Family};
+use crate::simd::{Aligned, Isa};
 
 pub(super) struct Convolved {
     inputs: usize,

@@ -1,9 +1,10 @@
 //! The decoder: a cell that unrolls the leads from the state that a reading left.
 
 use super::TILE;
-use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product};
+use crate::nn::kernel::{Operand, Packed, Product};
 use crate::nn::layer::{Layer, Scratch, Step};
 use crate::nn::{Activation, Blueprint, Head};
+use crate::simd::{Aligned, Isa};
 
 pub(super) struct Decoder {
     cell: Layer,

@@ -13,8 +13,9 @@ use super::{Rows, TILE};
 use crate::nn::arena::cpu_floats;
 use crate::nn::blueprint::{Family, Head};
 use crate::nn::fold::{folded, folded_head};
-use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product, Standardise, fetch};
+use crate::nn::kernel::{Operand, Packed, Product, Standardise, fetch};
 use crate::nn::{Activation, Blueprint, Weights};
+use crate::simd::{Aligned, Isa};
 
 pub(super) struct Fused {
     blueprint: Blueprint,

@@ -13,8 +13,8 @@ mod window;
 
 use super::composed::Served;
 use super::error::check_length;
-use super::kernel::Isa;
 use super::{Arena, Blueprint, Device, Error, Weights};
+use crate::simd::Isa;
 use fused::Fused;
 pub(super) use wavenet::stacked;
 
@@ -160,7 +160,7 @@ mod tests {
                     y
                 };
                 // A norm over one unit divides a rounding error by almost nothing.
-                let y = run(Isa::Portable);
+                let y = run(Isa::PORTABLE);
                 for isa in Isa::available() {
                     for (a, o) in y.iter().zip(run(isa)) {
                         assert!((a - o).abs() < 1e-4 * (1.0 + a.abs()), "{isa:?} {b:?}: {a} {o}");

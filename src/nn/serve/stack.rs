@@ -2,8 +2,9 @@
 
 use super::{Rows, TILE};
 use crate::nn::Blueprint;
-use crate::nn::kernel::{Aligned, Gather, Isa, Operand, Places, Scatter};
+use crate::nn::kernel::{Gather, Operand, Places, Scatter};
 use crate::nn::layer::{Layer, Scratch, Step};
+use crate::simd::{Aligned, Isa};
 
 /// Layers packed for serving. Their states lie in a series' row from `offset` on, `[h | c]` or `[h]`
 /// of every layer, the first layer first.

@@ -3,8 +3,9 @@
 //! entry stands at `turn` modulo its length, and the newest takes its place.
 
 use super::{Rows, TILE, kept};
-use crate::nn::kernel::{Aligned, GateRows, Isa, Operand, Packed, Product};
+use crate::nn::kernel::{GateRows, Operand, Packed, Product};
 use crate::nn::{Activation, Blueprint, Family};
+use crate::simd::{Aligned, Isa};
 
 pub(super) struct Wavenet {
     isa: Isa,

@@ -2,8 +2,9 @@
 //! the oldest first.
 
 use super::{Rows, TILE, kept};
-use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product};
+use crate::nn::kernel::{Operand, Packed, Product};
 use crate::nn::{Activation, Blueprint, Family};
+use crate::simd::{Aligned, Isa};
 
 pub(super) struct Window {
     layers: Vec<(Packed, Aligned)>,

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use crate::nn::blueprint::NORM_EPSILON;
-use crate::nn::kernel::{Aligned, Operand};
+use crate::nn::kernel::Operand;
+use crate::simd::Aligned;
 
 /// How far the running statistics move to those of a mini-batch, as in PyTorch.
 const MOMENTUM: f32 = 0.1;

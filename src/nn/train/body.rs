@@ -5,7 +5,8 @@ use super::stack::Stack;
 use super::tape::Masks;
 use crate::nn::Blueprint;
 use crate::nn::fold::folded;
-use crate::nn::kernel::{Aligned, Isa, Operand};
+use crate::nn::kernel::Operand;
+use crate::simd::{Aligned, Isa};
 
 /// A chunk on its way: rows are time-major.
 pub(super) struct Lap<'a> {

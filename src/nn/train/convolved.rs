@@ -6,9 +6,10 @@ use super::map::Map;
 use super::stack::Stack;
 use super::strides::{Past, Strides};
 use crate::nn::fold::folded;
-use crate::nn::kernel::{Aligned, Isa, Operand, Product, Slopes};
+use crate::nn::kernel::{Operand, Product, Slopes};
 use crate::nn::serve::stacked;
 use crate::nn::{Activation, Blueprint, Family};
+use crate::simd::{Aligned, Isa};
 
 pub(super) struct ConvolvedBody {
     isa: Isa,

@@ -2,8 +2,9 @@
 
 use super::reverse::outer_sum;
 use super::tape::Tape;
-use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product};
+use crate::nn::kernel::{Operand, Packed, Product};
 use crate::nn::{Activation, Blueprint, Head};
+use crate::simd::{Aligned, Isa};
 
 /// The buffers of a decoder; `rows` is `steps · batch`.
 pub(super) struct DecoderTape {

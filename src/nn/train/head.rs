@@ -3,8 +3,9 @@
 
 use super::reverse::outer_sum;
 use crate::nn::fold::folded_head;
-use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product, Standardise};
+use crate::nn::kernel::{Operand, Packed, Product, Standardise};
 use crate::nn::{Activation, Blueprint};
+use crate::simd::{Aligned, Isa};
 
 /// The buffers of the head.
 pub(super) struct HeadTape {

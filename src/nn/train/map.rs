@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::reverse::outer_sum;
 use crate::nn::Blueprint;
-use crate::nn::kernel::{Aligned, Isa, Operand};
+use crate::nn::kernel::Operand;
+use crate::simd::{Aligned, Isa};
 
 /// A matrix `[out, channels, taps]` with a bias, within the flat vector of all parameters.
 pub(super) struct Map {

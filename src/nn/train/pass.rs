@@ -14,8 +14,9 @@ use super::tape::Masks;
 use super::wavenet::WavenetBody;
 use super::window::WindowBody;
 use crate::nn::fold::folded;
-use crate::nn::kernel::{Aligned, Isa, Operand};
+use crate::nn::kernel::Operand;
 use crate::nn::{Blueprint, Cell, Family, Head};
+use crate::simd::{Aligned, Isa};
 
 /// The buffers of the whole network; `rows` is `steps · batch`, time-major.
 pub(super) struct Pass {
@@ -224,7 +225,7 @@ mod tests {
                     let y = pass.forecast(&chunk);
                     (y, pass.backward(values, &chunk, &Loss::Squared, count))
                 };
-                let (y, gradient) = run(Isa::Portable);
+                let (y, gradient) = run(Isa::PORTABLE);
                 for isa in Isa::available() {
                     let (other_y, other_gradient) = run(isa);
                     let pairs = y.iter().zip(&other_y).chain(gradient.iter().zip(&other_gradient));

@@ -5,10 +5,11 @@ use std::ops::Range;
 use super::tape::{Tape, part};
 use crate::nn::Cell;
 use crate::nn::kernel::{
-    Aligned, CandidateReverse, GainGradients, NormReverse, Operand, OuterSum, Packed, ResetReverse, Reverse,
+    CandidateReverse, GainGradients, NormReverse, Operand, OuterSum, Packed, ResetReverse, Reverse,
     gate_orders,
 };
 use crate::nn::layer::Layer;
+use crate::simd::{Aligned, Isa};
 
 /// Rows of `[T · B]` that go into the gradients of the weights together, so that they stay in the
 /// nearest caches while every weight is visited.
@@ -280,7 +281,7 @@ impl Tape {
 }
 
 /// [`OuterSum`] over any number of rows.
-pub(super) fn outer_sum(isa: crate::nn::kernel::Isa, rows: usize, a: Operand, b: Operand, out: &mut [f32]) {
+pub(super) fn outer_sum(isa: Isa, rows: usize, a: Operand, b: Operand, out: &mut [f32]) {
     for first in (0..rows).step_by(SUM_ROWS) {
         let from = |o: Operand<'_>| first * o.stride;
         let a = Operand { values: &a.values[from(a)..], ..a };

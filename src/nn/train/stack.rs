@@ -5,7 +5,8 @@ use std::ops::Range;
 use super::batch_norm::BatchNorm;
 use super::tape::{Masks, Tape};
 use crate::nn::Blueprint;
-use crate::nn::kernel::{Aligned, Isa, Operand};
+use crate::nn::kernel::Operand;
+use crate::simd::{Aligned, Isa};
 
 /// The buffers of a stack; `rows` is `T · B`.
 pub(super) struct Stack {

@@ -3,8 +3,9 @@
 
 use crate::nn::Cell;
 use crate::nn::blueprint::LayerLayout;
-use crate::nn::kernel::{Aligned, Isa, Operand};
+use crate::nn::kernel::Operand;
 use crate::nn::layer::{Layer, Step, Work};
+use crate::simd::{Aligned, Isa};
 
 /// The buffers of one layer. `T` steps, `B` rows, `W` hidden units in whole registers, `G` gates, `S`
 /// sums.

@@ -3,9 +3,10 @@
 
 use super::body::{Body, Lap};
 use super::map::Map;
-use crate::nn::kernel::{Aligned, GateReverse, GateRows, Isa, Operand, Packed, Product, Slopes};
+use crate::nn::kernel::{GateReverse, GateRows, Operand, Packed, Product, Slopes};
 use crate::nn::serve::stacked;
 use crate::nn::{Activation, Blueprint, Family};
+use crate::simd::{Aligned, Isa};
 
 pub(super) struct WavenetBody {
     isa: Isa,

@@ -4,8 +4,9 @@ use super::body::{Body, Lap};
 use super::chunk::Chunk;
 use super::map::Map;
 use super::tape::Masks;
-use crate::nn::kernel::{Aligned, Isa, Operand, Packed, Product, Slopes};
+use crate::nn::kernel::{Operand, Packed, Product, Slopes};
 use crate::nn::{Activation, Blueprint, Family};
+use crate::simd::{Aligned, Isa};
 
 pub(super) struct WindowBody {
     isa: Isa,
