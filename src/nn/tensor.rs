@@ -1,9 +1,9 @@
 //! What the paths on a device share: linear maps and activations over tensors.
 
-use crate::nn::{Activation, Blueprint};
-
 use candle_core::{Result, Tensor};
 use candle_nn::ops::sigmoid;
+
+use crate::nn::{Activation, Blueprint};
 
 /// A linear map or convolution, `y = x W + b`.
 pub(in crate::nn) struct Map {

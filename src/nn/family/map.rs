@@ -1,4 +1,4 @@
-//! A linear map or convolution in training: how its gradient is laid out.
+//! A linear map or convolution in training, and the layout of its gradient.
 
 use std::ops::Range;
 
@@ -28,8 +28,9 @@ impl Map {
         &values[self.bias.clone()]
     }
 
-    /// Sets the gradient of `units` of the map's outputs, which stand from `first` on in `d`: from the
-    /// gradient of the outputs, whole registers a row, and from what each tap multiplied.
+    /// Sets the gradient of the parameters of `units` of the map's outputs, from `to` on. `d` is
+    /// the gradient of the outputs, which begin at `first` in each row, and `a` is the input of
+    /// each tap.
     pub fn gradient(
         &self,
         isa: Isa,
