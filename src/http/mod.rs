@@ -13,10 +13,12 @@
 mod api;
 mod connection;
 mod health;
+mod models;
 mod orders;
 mod page;
 mod problem;
 mod server;
+mod state;
 
 pub use orders::{Asked, Order, Orders, Refusal};
 pub use server::{Error, Server};

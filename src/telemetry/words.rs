@@ -1,5 +1,16 @@
 //! The words that stand in labels and events where a set of them is fixed.
 
+/// One of a fixed set of words.
+pub trait Word: Copy + 'static {
+    /// All of the set, in order.
+    const WORDS: &'static [Self];
+
+    /// Its place in [`Self::WORDS`].
+    fn index(self) -> usize;
+    /// The word itself.
+    fn text(self) -> &'static str;
+}
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -7,10 +18,26 @@ macro_rules! words {
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
         impl $name {
+            /// All of them, in order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+            /// The words of [`Self::ALL`].
+            pub const TEXTS: &'static [&'static str] = &[$($word),+];
 
+            /// Its word in labels and events.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl Word for $name {
+            const WORDS: &'static [Self] = Self::ALL;
+
+            fn index(self) -> usize {
+                self as usize
+            }
+
+            fn text(self) -> &'static str {
+                self.as_str()
             }
         }
     };
