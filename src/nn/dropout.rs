@@ -26,6 +26,7 @@ pub(in crate::nn) struct Masks {
 }
 
 impl Dropout {
+    /// Drops nothing.
     pub const NONE: Self = Self { input: 0.0, recurrent: 0.0, between: 0.0 };
 
     pub(in crate::nn) fn check(&self) -> Result<(), Error> {

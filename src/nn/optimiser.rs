@@ -68,6 +68,7 @@ pub(in crate::nn) struct AdamW {
 }
 
 impl AdamW {
+    /// Goes on from `state`, which has a value for every parameter.
     pub fn new(blueprint: &Blueprint, state: OptimiserState, learning_rate: f64, weight_decay: f64) -> Self {
         let mut decays = vec![false; state.first.len()];
         for p in blueprint.parameters() {
@@ -76,6 +77,7 @@ impl AdamW {
         Self { state, decays, learning_rate, weight_decay }
     }
 
+    /// The moments and the number of updates.
     pub fn state(&self) -> &OptimiserState {
         &self.state
     }

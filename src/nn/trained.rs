@@ -17,6 +17,7 @@ pub struct Trained {
 pub struct Networks(BTreeMap<String, Trained>);
 
 impl Networks {
+    /// A network by its name.
     pub fn get(&self, name: &str) -> Option<&Trained> {
         self.0.get(name)
     }
@@ -26,10 +27,12 @@ impl Networks {
         self.get(NetworkKind::ALONE).filter(|_| self.0.len() == 1)
     }
 
+    /// Adds or replaces a network.
     pub fn insert(&mut self, name: &str, trained: Trained) {
         self.0.insert(name.to_owned(), trained);
     }
 
+    /// Whether no network serves yet.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

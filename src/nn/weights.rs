@@ -58,6 +58,7 @@ impl Weights {
         Ok(Self { blueprint, values })
     }
 
+    /// The shape of its network.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
     }

@@ -15,15 +15,18 @@ pub(in crate::nn) struct Map {
 }
 
 impl Map {
+    /// The map `name` of a network, with `channels` inputs for each of `taps` taps.
     pub fn new(b: &Blueprint, name: &str, channels: usize, taps: usize) -> Self {
         let range = |what: &str| b.range(&format!("{name}.{what}"));
         Self { weight: range("weight"), bias: range("bias"), channels, taps }
     }
 
+    /// `[out, channels, taps]`
     pub fn weight<'a>(&self, values: &'a [f32]) -> &'a [f32] {
         &values[self.weight.clone()]
     }
 
+    /// `[out]`
     pub fn bias<'a>(&self, values: &'a [f32]) -> &'a [f32] {
         &values[self.bias.clone()]
     }

@@ -11,6 +11,7 @@ pub(in crate::nn) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// The row of one series.
     pub fn row(&mut self, slot: u32) -> &mut [f32] {
         &mut self.values[slot as usize * self.width..][..self.width]
     }

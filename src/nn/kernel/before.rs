@@ -26,6 +26,7 @@ impl BeforePack {
         Self { isa, width, bias: sum_biases(layout, values, width), norm }
     }
 
+    /// Whether the layer has norms.
     pub fn normed(&self) -> bool {
         self.norm.is_some()
     }

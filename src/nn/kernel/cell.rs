@@ -52,6 +52,7 @@ pub(super) struct GruGates;
 pub(super) struct RnnGates<const RELU: bool>;
 
 impl<const RELU: bool> RnnGates<RELU> {
+    /// The cell's activation.
     pub const ACTIVATION: Activation = if RELU { Activation::Relu } else { Activation::Tanh };
 }
 

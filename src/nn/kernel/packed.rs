@@ -13,6 +13,7 @@ pub(in crate::nn) struct Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
+    /// Rows of `width` floats, `stride` apart.
     pub fn new(values: &'a [f32], stride: usize, width: usize) -> Self {
         Self { values, stride, width }
     }
@@ -22,6 +23,7 @@ impl<'a> Operand<'a> {
         Self { values, stride: width, width }
     }
 
+    /// Rows of no floats: the absent part of a [`Product`].
     pub const EMPTY: Operand<'static> = Operand { values: &[], stride: 0, width: 0 };
 
     /// The floats from column `column` of row `row` on; empty at the end.

@@ -52,6 +52,7 @@ pub(in crate::nn) struct GainGradients {
 }
 
 impl GainGradients {
+    /// Zeros, for a cell of `gates` gates of `width` padded units.
     pub fn zeros(gates: usize, width: usize) -> Self {
         let z = Aligned::zeros;
         Self { x: z(gates * width), h: z(gates * width), c: z(width), c_bias: z(width) }

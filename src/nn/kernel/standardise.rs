@@ -15,6 +15,7 @@ pub(in crate::nn) struct Standardise {
 }
 
 impl Standardise {
+    /// For rows of `hidden` units.
     pub fn new(isa: Isa, hidden: usize) -> Self {
         let width = isa.padded(hidden);
         let mut units = Aligned::zeros(width);

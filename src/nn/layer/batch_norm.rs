@@ -25,6 +25,7 @@ pub(in crate::nn) struct BatchNorm {
 }
 
 impl BatchNorm {
+    /// For `width` inputs; `ranges` are those of its parameters within the layer.
     pub fn new(ranges: [Range<usize>; 4], width: usize) -> Self {
         Self {
             ranges,

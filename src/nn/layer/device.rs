@@ -92,6 +92,7 @@ impl Layer {
         })
     }
 
+    /// Whether the layer has a batch norm on its input.
     pub fn has_batch_norm(&self) -> bool {
         self.batch_norm.is_some()
     }

@@ -98,6 +98,7 @@ impl Layer {
         Self::Simple { weights, bias: sum_biases(layout, values, width), activation }
     }
 
+    /// Computes one step of `step.rows` rows.
     pub fn step(&self, step: Step) {
         let Step { rows, x, h, held, c, out, work } = step;
         let width = h.stride;
@@ -160,6 +161,7 @@ impl Scratch {
         }
     }
 
+    /// Buffers for a step that keeps nothing.
     pub fn work(&mut self) -> Work<'_> {
         let Self { gates, x_sums, h_sums, reset, scales } = self;
         Work { gates, x_sums, h_sums, reset, c_normed: &mut [], scales, keep: false }

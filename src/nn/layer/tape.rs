@@ -42,6 +42,7 @@ pub(in crate::nn) struct Tape {
 }
 
 impl Tape {
+    /// Empty buffers for a layer; they grow with the first sequence.
     pub fn new(isa: Isa, layout: LayerLayout) -> Self {
         let empty = || Aligned::zeros(0);
         Self {
@@ -65,6 +66,7 @@ impl Tape {
         }
     }
 
+    /// Sets the dropout from the next sequence on.
     pub fn set_masks(&mut self, masks: Masks) {
         self.masks = masks;
     }

@@ -19,6 +19,7 @@ pub(in crate::nn) struct DeviceServing {
 }
 
 impl DeviceServing {
+    /// Copies a network's weights to a device.
     pub fn new(weights: &Weights, device: &Device) -> Result<Self> {
         let b = weights.blueprint();
         let values = folded(b, weights.values());

@@ -39,6 +39,7 @@ enum OutputHead {
 }
 
 impl KernelServing {
+    /// Packs a network's weights for an instruction set.
     pub fn new(isa: Isa, weights: &Weights) -> Self {
         let b = *weights.blueprint();
         let values = &folded(&b, weights.values())[..];

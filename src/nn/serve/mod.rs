@@ -57,6 +57,7 @@ impl Network {
         Self { blueprint: *weights.blueprint(), device, engine, seen: Vec::new(), step: 0 }
     }
 
+    /// Its shape.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
     }

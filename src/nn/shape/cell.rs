@@ -20,6 +20,7 @@ pub enum Cell {
 }
 
 impl Cell {
+    /// Every cell.
     pub const ALL: [Self; 5] = [Self::RnnTanh, Self::RnnRelu, Self::Lstm, Self::Gru, Self::GruBefore];
 
     /// The number of gates that are stacked in a weight matrix.
@@ -50,6 +51,7 @@ impl Cell {
         if self == Self::Lstm { 2 } else { 1 }
     }
 
+    /// Its name in the config and in bundles.
     pub fn name(self) -> &'static str {
         match self {
             Self::RnnTanh => "rnn_tanh",
@@ -93,6 +95,7 @@ pub enum Norm {
 }
 
 impl Norm {
+    /// Its name in the config and in bundles.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -120,8 +123,10 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// The largest result of a rectifier.
     pub const RELU_MAX: f32 = 1e6;
 
+    /// Its name in the config and in bundles.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",

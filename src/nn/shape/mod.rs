@@ -75,8 +75,11 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
+    /// The most hidden units, channels, outputs or readings in a window.
     pub const MAX_WIDTH: usize = 1 << 14;
+    /// The most features of a reading.
     pub const MAX_INPUTS: usize = 1 << 16;
+    /// The most layers, and stacks of layers.
     pub const MAX_LAYERS: usize = 16;
     /// The most floats that a series may carry.
     pub const MAX_ROW: usize = 1 << 24;
@@ -170,10 +173,12 @@ impl Blueprint {
         }
     }
 
+    /// The layers below the head.
     pub fn family(&self) -> Family {
         self.family
     }
 
+    /// The head.
     pub fn head(&self) -> Head {
         self.head
     }
@@ -183,6 +188,7 @@ impl Blueprint {
         self.inputs
     }
 
+    /// The number of outputs: quantile levels × targets × horizon.
     pub fn outputs(&self) -> usize {
         self.outputs
     }

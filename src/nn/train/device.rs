@@ -27,6 +27,7 @@ pub(in crate::nn) struct DevicePass {
 }
 
 impl DevicePass {
+    /// For networks of this shape, on a device.
     pub fn new(b: &Blueprint, device: &Device) -> Self {
         Self { blueprint: *b, device: device.clone(), moments: Vec::new(), rows: 0 }
     }

@@ -37,6 +37,7 @@ enum OutputHead {
 }
 
 impl KernelPass {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(blueprint: &Blueprint) -> Self {
         Self::on(Isa::best(), blueprint)
     }

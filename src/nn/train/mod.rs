@@ -120,6 +120,7 @@ impl Trainer {
         })
     }
 
+    /// The shape of its network.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
     }
@@ -137,6 +138,7 @@ impl Trainer {
         Weights::try_new(self.blueprint, self.values.clone()).expect("an update keeps count and finiteness")
     }
 
+    /// A copy of the optimiser's state.
     pub fn optimiser_state(&self) -> OptimiserState {
         self.optimiser.state().clone()
     }

@@ -36,6 +36,7 @@ struct Start {
 }
 
 impl ConvolvedBody {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         let Family::Convolved { kernel, stack, .. } = b.family() else {
             panic!("{b:?} has no convolution");

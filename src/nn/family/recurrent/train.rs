@@ -27,6 +27,7 @@ pub(in crate::nn) struct Stack {
 }
 
 impl Stack {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         let layers = b.stack().expect("the family has layers").layers;
         let layouts: Vec<_> = (0..layers).map(|l| b.layer_layout(l)).collect();
@@ -170,6 +171,7 @@ pub(in crate::nn) struct RecurrentBody {
 }
 
 impl RecurrentBody {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         Self { blueprint: *b, stack: Stack::new(isa, b) }
     }

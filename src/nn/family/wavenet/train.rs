@@ -45,6 +45,7 @@ struct WaveTape {
 }
 
 impl WavenetBody {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         let Family::Wavenet { channels: c, .. } = b.family() else {
             panic!("{b:?} has no dilated convolutions");

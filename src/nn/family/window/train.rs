@@ -24,6 +24,7 @@ pub(in crate::nn) struct WindowBody {
 }
 
 impl WindowBody {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         let Family::Window { readings, layers, hidden, activation } = b.family() else {
             panic!("{b:?} has no window");

@@ -46,6 +46,7 @@ impl Decoder {
         })
     }
 
+    /// The number of leads.
     pub fn leads(&self) -> usize {
         self.leads
     }

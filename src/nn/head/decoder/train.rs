@@ -29,6 +29,7 @@ pub(in crate::nn) struct DecoderTape {
 }
 
 impl DecoderTape {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         let (Some(layout), Head::Decoder { leads, known }) = (b.decoder_layout(), b.head()) else {
             panic!("{b:?} has no decoder");

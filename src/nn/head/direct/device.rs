@@ -16,6 +16,7 @@ pub(in crate::nn) struct Direct {
 }
 
 impl Direct {
+    /// `flat` is the flat vector of all parameters.
     pub fn new(b: &Blueprint, flat: &Tensor) -> Result<Self> {
         let part = |range: std::ops::Range<usize>| flat.narrow(0, range.start, range.len());
         let norm = b.head_norm().map(|[gain, bias]| -> Result<_> { Ok([part(gain)?, part(bias)?]) });

@@ -38,6 +38,7 @@ impl Direct {
         Self { norm, weights, bias, features, y }
     }
 
+    /// Forecasts `rows` rows from `top` and the features `x`. `y` becomes `[rows, outputs]`.
     pub fn run(&mut self, rows: usize, top: Operand, x: Operand, y: &mut [f32], outputs: usize) {
         let stride = self.weights.columns();
         let top = match &mut self.norm {

@@ -37,6 +37,7 @@ impl NormTape {
 }
 
 impl HeadTape {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         let ([hidden, inputs], outputs) = (b.head_inputs(), b.outputs());
         let norm = b.head_norm().map(|_| NormTape {
