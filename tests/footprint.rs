@@ -77,11 +77,11 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
         ];
         let n: usize = experts.iter().map(|e| e.names().len()).sum();
         let mut mixer = Mixer::new(2, n, leads.clone(), 50);
-        let mut waiting = ForecastLedger::new(2, n + MIXTURES, leads.learnt());
+        let mut ledger = ForecastLedger::new(2, n + MIXTURES, leads.learnt());
         experts.iter_mut().for_each(|e| e.grow(3));
         mixer.grow(3);
-        waiting.grow(3);
-        let mut said = vec![0.0; (n + MIXTURES) * 24];
+        ledger.grow(3);
+        let mut candidates = vec![0.0; (n + MIXTURES) * 24];
         let mut matured = vec![0.0; (n + MIXTURES) * leads.len()];
         let mut before = 0;
         for t in 0..800u64 {
