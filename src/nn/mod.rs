@@ -15,6 +15,15 @@
 //! Weights → Trainer::chunk(x, targets, mask) → loss → Trainer::weights()   training
 //! bundle     weights, moments and metadata ↔ bytes
 //! ```
+//!
+//! | folder | what |
+//! | --- | --- |
+//! | `shape` | families, heads, cells; names, shapes and ranges of all parameters |
+//! | `kernel` | the CPU's kernels, over the vectors of `simd` |
+//! | `layer` | one recurrent layer: a step, training over a sequence, the device path |
+//! | `family`, `head` | the parts of a network, each with `serve`, `train` and `device` |
+//! | `serve`, `train` | whole networks, with the kernels and on a device |
+//! | `device_network` | a whole network of the tensor library's operations |
 
 #![forbid(unsafe_code)]
 
