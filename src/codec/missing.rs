@@ -1,7 +1,7 @@
 use crate::telemetry::{MissingExample, MissingValue};
 use std::fmt;
 
-/// The values that were missing in readings though something stood in their fields.
+/// Counts of the missing values whose fields were not empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MissingValues {
     /// By reason.
@@ -10,10 +10,12 @@ pub struct MissingValues {
 }
 
 impl MissingValues {
+    /// Whether there were no such values.
     pub fn is_empty(&self) -> bool {
         self.counts.iter().all(|count| *count == 0)
     }
 
+    /// The number of values that were missing for this reason.
     pub fn count(&self, why: MissingValue) -> u64 {
         self.counts[why as usize]
     }

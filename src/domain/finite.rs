@@ -8,6 +8,7 @@ impl Finite {
         value.is_finite().then_some(Self(value))
     }
 
+    /// The number.
     pub fn get(self) -> f64 {
         self.0
     }

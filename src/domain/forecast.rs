@@ -8,6 +8,7 @@ pub enum Degraded {
 }
 
 impl Degraded {
+    /// The word on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Warming => "warming",
@@ -20,14 +21,14 @@ impl Degraded {
 pub struct TargetForecast {
     /// The reading from which the forecast was made; `None` where it was missing.
     pub last: Option<f64>,
-    /// What the forecast before said of this reading: the point, then its quantiles; empty where there
-    /// was none. `[1 + levels]`
+    /// What the forecast before expected of this reading: the point, then the quantiles; empty where there was no
+    /// forecast. `[1 + levels]`
     pub expected: Vec<f64>,
     /// The point forecast. `[horizon]`
     pub yhat: Vec<f64>,
     /// Quantiles, ascending in level. `[levels, horizon]`
     pub quantiles: Vec<f64>,
-    /// How many decimals of these values mean something.
+    /// The number of significant decimals of these values.
     pub decimals: u8,
 }
 
@@ -37,17 +38,18 @@ pub struct TargetForecast {
 pub struct Forecast {
     /// The start of the cell (or, on an irregular stream, the time) of the reading.
     pub origin: EventTime,
+    /// Why the forecast is weaker than it should be, if it is.
     pub degraded: Option<Degraded>,
     /// How surprising the reading was.
     pub anomaly: AnomalyScore,
-    /// What is said of the stream's limits, in the order of the config.
+    /// One crossing for each of the stream's limits, in the order of the config.
     pub limits: Vec<Crossing>,
     /// One for each target, in the order of the config.
     pub targets: Vec<TargetForecast>,
 }
 
 impl Forecast {
-    /// One without anything to say but its targets.
+    /// A forecast of these targets, without an anomaly and without limits.
     pub fn new(origin: EventTime, targets: Vec<TargetForecast>) -> Self {
         Self { origin, degraded: None, anomaly: AnomalyScore::default(), limits: Vec::new(), targets }
     }

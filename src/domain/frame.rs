@@ -1,12 +1,12 @@
 use super::position::{next_to, turn};
 use super::{Coordinate, Transform};
 
-/// How a target of a series is held, and how it is told.
+/// The scale on which a target of a series is kept, and the way back to its own unit.
 ///
-/// It is held bent by its transform and less an anchor; a coordinate of a position as metres to the north
-/// or to the east of its anchor, on the plane that touches the parallel there (equirectangular): a metre
-/// of longitude is that of the latitude where it was first seen, wherever the series goes. Longitudes are held unwound,
-/// so that a way around the earth makes no jump, and told in [−180, 180).
+/// A target is kept transformed, less an anchor. A coordinate of a position is kept in metres north or east of its
+/// anchor, in the equirectangular projection: the metre of a degree of longitude is that of the latitude where the
+/// series was first seen, wherever it goes. Longitudes are kept unwound, so that a way around the earth makes no jump,
+/// and are given back in [−180, 180).
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
     transform: Transform,
@@ -17,11 +17,12 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// The scale of a target that is no coordinate.
     pub fn new(transform: Transform, anchor: f64) -> Self {
         Self { transform, anchor, per_unit: 1.0, coordinate: None }
     }
 
-    /// Of a coordinate of a position; `latitude` is that of its metre of longitude.
+    /// The scale of a coordinate; `latitude` gives the metres of a degree of longitude.
     pub fn of_position(coordinate: Coordinate, anchor: f64, latitude: f64) -> Self {
         let per_unit = coordinate.metres_per_degree(latitude);
         Self { transform: Transform::None, anchor, per_unit, coordinate: Some(coordinate) }

@@ -1,10 +1,10 @@
-/// The leads that weights are learnt for: every one, or 1, 2, 4, 8, … and the horizon, where what
-/// lies between takes its place on the straight line.
+/// The leads that weights are learnt for: every lead, or 1, 2, 4, 8, … and the horizon. Leads in between are
+/// interpolated on straight lines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leads {
     horizon: usize,
     learnt: Vec<usize>,
-    /// How far each lead lies on the way from one learnt lead to the next. `[horizon]`
+    /// The position of each lead between its two learnt leads, from 0 to 1. `[horizon]`
     shares: Vec<f32>,
 }
 
@@ -33,6 +33,7 @@ impl Leads {
         Self { horizon, learnt, shares }
     }
 
+    /// The greatest lead.
     pub fn horizon(&self) -> usize {
         self.horizon
     }
@@ -42,10 +43,12 @@ impl Leads {
         &self.learnt
     }
 
+    /// The number of learnt leads.
     pub fn len(&self) -> usize {
         self.learnt.len()
     }
 
+    /// Whether there are no learnt leads; never so.
     pub fn is_empty(&self) -> bool {
         self.learnt.is_empty()
     }

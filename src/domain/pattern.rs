@@ -2,12 +2,12 @@ use jiff::civil::{DateTime, Time};
 use jiff::fmt::strtime::{self, BrokenDownTime};
 use std::sync::Arc;
 
-/// How a time is written, as `strptime` has it: `%Y%m%d%H`, `%d/%m/%Y %H.%M.%S`. It says at least which
-/// year; of what it leaves out the first is meant.
+/// How a time is written, as a pattern of `strptime`: `%Y%m%d%H`, `%d/%m/%Y %H.%M.%S`. It names the year at least.
+/// A part that it leaves out has its first value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimePattern(Arc<str>);
 
-/// What a text says under a pattern.
+/// The time that a text gives under a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WrittenTime {
     /// It has an offset or a zone of its own, or is a unix time.
@@ -19,15 +19,19 @@ pub enum WrittenTime {
 /// Why a pattern can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPattern {
+    /// A directive is unknown.
     #[error("which is no pattern: {0}")]
     Unknown(String),
+    /// The pattern names no year, or not what goes with the other parts.
     #[error("which names no year, or not what a time needs beside it (%Y, %m, %d, %H, %M, %S)")]
     Incomplete,
 }
 
 impl TimePattern {
+    /// Checks a pattern.
+    ///
     /// # Errors
-    /// [`NotAPattern`] for one that is not known, or by which no time can be told.
+    /// [`NotAPattern`] for one with an unknown directive, or one that determines no time.
     pub fn try_new(pattern: &str) -> Result<Self, NotAPattern> {
         let unknown = |e: jiff::Error| NotAPattern::Unknown(e.to_string());
         let sample = jiff::civil::date(2019, 10, 23).at(17, 8, 9, 250_000_000);
@@ -38,11 +42,12 @@ impl TimePattern {
         this.read(&text).map(|_| this).ok_or(NotAPattern::Incomplete)
     }
 
+    /// The pattern as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The time that a text spells; 24:00 is the end of its day. `None` when it is none.
+    /// The time that a text spells; 24:00 is the end of its day. `None` when the text does not fit the pattern.
     pub fn read(&self, text: &str) -> Option<WrittenTime> {
         let as_it_is = self.read_as_it_is(text).map(|(time, _)| time);
         as_it_is.or_else(|| end_of_day(text, |text| self.read_as_it_is(text)))
@@ -55,7 +60,7 @@ impl TimePattern {
             return Some((WrittenTime::Instant(instant), time));
         }
         if broken.to_date().is_err() {
-            // A month's or a year's.
+            // A month or a year: its first day.
             if broken.month().is_none() {
                 broken.set_month(Some(1)).ok()?;
             }
@@ -72,9 +77,9 @@ impl TimePattern {
     }
 }
 
-/// What `read` makes of a text that says 24:00, which it does not take: 00:00 of the next day. Of all that a
-/// time is made of the hour alone may not be 24 and may be 00, so that it needn't be known where it stands.
-/// `read` gives the time of day as it is written, too.
+/// Reads a text that says 24:00, which `read` refuses, as 00:00 of the next day. The hour is the only part of a time
+/// that may be 00 and not 24, so its place in the text need not be known. `read` also returns the time of day as
+/// it is written.
 pub fn end_of_day(text: &str, read: impl Fn(&str) -> Option<(WrittenTime, Time)>) -> Option<WrittenTime> {
     const DAY: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
     let (written, _) = text

@@ -1,27 +1,32 @@
-/// The longest way around the earth, in degrees.
+/// Once around the earth, in degrees.
 const TURN: f64 = 360.0;
 
 /// A degree of a meridian, in metres, on a sphere of the earth's mean radius of 6,371,008.8 m (R1 of
 /// Moritz 2000, "Geodetic Reference System 1980").
 const DEGREE: f64 = 6_371_008.8 * std::f64::consts::PI / 180.0;
-/// A degree of longitude is worth this much of one of latitude at the least: 89.94° and beyond.
+/// The least length of a degree of longitude, as a share of a degree of latitude; it holds from 89.94° on.
 const COSINE_LEAST: f64 = 1e-3;
 
-/// Two targets that are a position, by their places among the targets, in degrees.
+/// Two targets that are a position in degrees, as indices into the targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
+    /// The index of the latitude.
     pub latitude: usize,
+    /// The index of the longitude.
     pub longitude: usize,
 }
 
-/// What of a position a target is.
+/// One of the two coordinates of a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coordinate {
+    /// Degrees north of the equator.
     Latitude,
+    /// Degrees east of Greenwich.
     Longitude,
 }
 
 impl Position {
+    /// The coordinate that a target is, if it is one.
     pub fn coordinate(self, target: usize) -> Option<Coordinate> {
         match target {
             _ if target == self.latitude => Some(Coordinate::Latitude),
@@ -30,23 +35,22 @@ impl Position {
         }
     }
 
-    /// A target of a reading; NaN where it is missing. A position is there as a whole or not at all: of one
-    /// that lacks a coordinate or has one that the earth lacks nothing is believed, as of the 91° and 181°
-    /// with which ships say that they know neither.
+    /// The value of a target in a reading; NaN where it is missing. A position that lacks a coordinate, or has one
+    /// that is not on the earth, is missing as a whole: ships report 91° and 181° when they know neither.
     pub fn of(self, values: &[f64], target: usize) -> f64 {
         let is_whole = Coordinate::Latitude.has(values[self.latitude])
             && Coordinate::Longitude.has(values[self.longitude]);
         if is_whole || self.coordinate(target).is_none() { values[target] } else { f64::NAN }
     }
 
-    /// A target's value, the longitude that of its turns that lies next to `said`.
+    /// A target's value; a longitude is moved by whole turns until it is next to `said`.
     pub fn around(self, target: usize, value: f64, said: f64) -> f64 {
         if target == self.longitude { next_to(value, said) } else { value }
     }
 }
 
 impl Coordinate {
-    /// The metres of a degree, that of longitude at a latitude.
+    /// The length of a degree in metres; for a longitude, at a latitude.
     pub fn metres_per_degree(self, latitude: f64) -> f64 {
         match self {
             Self::Latitude => DEGREE,
@@ -54,7 +58,7 @@ impl Coordinate {
         }
     }
 
-    /// Whether there is such a one on earth; longitudes may be counted from −180 or from 0 on.
+    /// Whether this many degrees are on the earth; longitudes may go from −180 to 180 or from 0 to 360.
     pub fn has(self, degrees: f64) -> bool {
         match self {
             Self::Latitude => degrees.abs() <= 90.0,
@@ -63,12 +67,12 @@ impl Coordinate {
     }
 }
 
-/// That of a longitude's turns that lies next to another longitude.
+/// A longitude, moved by whole turns until it is next to another.
 pub(super) fn next_to(longitude: f64, other: f64) -> f64 {
     longitude + TURN * ((other - longitude) / TURN).round()
 }
 
-/// What is to be added to a longitude for it to lie in [−180, 180).
+/// The whole turns that bring a longitude into [−180, 180), in degrees.
 pub(super) fn turn(longitude: f64) -> f64 {
     let turn = -TURN * ((longitude + 180.0) / TURN).floor();
     // A hair beside ±180 the sum rounds to the other side.

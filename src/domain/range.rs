@@ -1,16 +1,19 @@
-/// Between which values a target lies, in its own unit: no forecast is told beyond them.
+/// The bounds of a target's values, in its own unit. No forecast lies beyond them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ValueRange {
+    /// The lower bound.
     pub lowest: Lowest,
+    /// The upper bound, if there is one.
     pub highest: Option<f64>,
 }
 
-/// Below what a target never lies.
+/// The lower bound of a target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Lowest {
-    /// As its readings say: not below 0 while a series has never been there.
+    /// Learnt from the readings: 0 while a series has never been below it.
     Seen,
-    /// It may be anything.
+    /// No bound.
     Any,
+    /// This value.
     At(f64),
 }

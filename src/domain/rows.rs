@@ -1,29 +1,29 @@
-//! Tables with one row a series, and rows as bytes: what a snapshot is made of.
+//! Tables with a row for each series, and rows as bytes, of which snapshots consist.
 
 use bytemuck::Pod;
 
 #[cfg(target_endian = "big")]
 compile_error!("rows are written as they lie in memory, which has to be little-endian");
 
-/// Everything that is kept per series is a table like this: so a shard can grow all of them at once,
-/// copy one series out before it changes, and come back from what was copied.
+/// A table with a row for each series. All state of series is in such tables, so that a shard can grow all of them
+/// at once, copy a series out before it changes, and be restored from the copies.
 pub trait Rows {
-    /// Makes room for `slots` rows; new ones are as [`Self::reset`] leaves them.
+    /// Makes room for `slots` rows. A new row is as [`Self::reset`] leaves it.
     fn grow(&mut self, slots: usize);
 
-    /// Makes a row as if its series had never been seen.
+    /// Resets a row to that of a series without readings.
     fn reset(&mut self, slot: usize);
 
-    /// Appends a row to `out`, lossless.
+    /// Appends a row to `out`, without loss.
     fn save(&self, slot: usize, out: &mut Vec<u8>);
 
-    /// Takes a row back that [`Self::save`] of a table of the same shape has written.
+    /// Reads a row that [`Self::save`] of a table of the same shape has written.
     ///
     /// # Errors
     /// [`Damaged`] for anything else; the row is then undefined but safe to use.
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged>;
 
-    /// Bytes held, room for growth included.
+    /// The bytes that the table takes, with its spare capacity.
     fn memory(&self) -> usize;
 }
 
@@ -43,11 +43,12 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Reads what [`put`] and [`put_bytes`] have written, and nothing beyond its end.
+/// Reads what [`put`] and [`put_bytes`] have written, and never beyond its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Take<'a>(&'a [u8]);
 
 impl<'a> Take<'a> {
+    /// Reads from the start of these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
@@ -80,7 +81,7 @@ impl<'a> Take<'a> {
         Ok(bytemuck::pod_read_unaligned(self.raw(size_of::<T>())?))
     }
 
-    /// What [`put_bytes`] has written.
+    /// The bytes that [`put_bytes`] has written.
     ///
     /// # Errors
     /// As [`Self::raw`].
@@ -89,11 +90,12 @@ impl<'a> Take<'a> {
         self.raw(n as usize)
     }
 
-    /// Bytes that are left.
+    /// The number of bytes that are left.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Whether no bytes are left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -16,6 +16,7 @@ impl StreamName {
         ok.then(|| Self(name.into()))
     }
 
+    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -31,11 +32,12 @@ impl fmt::Display for StreamName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition(pub i32);
 
-/// A record's place in its partition.
+/// The offset of a record in its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(pub i64);
 
 impl Offset {
+    /// The offset after this one.
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
@@ -53,17 +55,17 @@ impl fmt::Display for Offset {
     }
 }
 
-/// Which log a topic's name stands for: a topic that is deleted and made anew has another one.
+/// Kafka's id of a topic. A topic that is deleted and created again has another id under the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicId(u128);
 
 impl TopicId {
-    /// `None` for 0, with which Kafka says that there is none.
+    /// `None` for 0, which Kafka uses for a missing id.
     pub fn new(bits: u128) -> Option<Self> {
         (bits != 0).then_some(Self(bits))
     }
 
-    /// What [`Display`](fmt::Display) writes; of nothing else.
+    /// Reads what [`Display`](fmt::Display) writes; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         Self::new(u128::from_be_bytes(bytes.try_into().ok()?))
@@ -77,7 +79,7 @@ impl fmt::Display for TopicId {
     }
 }
 
-/// How often a consumer group has shared out its partitions anew; 0 is the first.
+/// The number of rebalances of a consumer group; 0 is the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
 
@@ -87,10 +89,12 @@ impl fmt::Display for Generation {
     }
 }
 
-/// One partition of one topic: what a shard owns.
+/// One partition of one topic, which one shard owns.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
+    /// The topic's name.
     pub topic: Arc<str>,
+    /// The partition's number.
     pub partition: Partition,
 }
 
@@ -100,11 +104,14 @@ impl fmt::Display for TopicPartition {
     }
 }
 
-/// Where a record came from; travels with its forecast.
+/// Where a record came from; its forecast carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourcePosition<'a> {
+    /// The topic's name.
     pub topic: &'a str,
+    /// The partition's number.
     pub partition: Partition,
+    /// The record's offset.
     pub offset: Offset,
 }
 
@@ -113,6 +120,7 @@ pub struct SourcePosition<'a> {
 pub struct ModelVersion(pub u64);
 
 impl ModelVersion {
+    /// The version after this one.
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
@@ -122,14 +130,14 @@ impl ModelVersion {
         format!("{stream}-{:06}", self.0)
     }
 
-    /// The version of that name; of nothing else.
+    /// The version with this name; `None` for any other text.
     pub fn named(name: &str, stream: &StreamName) -> Option<Self> {
         let number = name.strip_prefix(stream.as_str())?.strip_prefix('-')?;
         let version = Self(number.parse().ok()?);
         (version.name(stream) == name).then_some(version)
     }
 
-    /// What people write: the number or the name.
+    /// The version that a person writes, as its number or its name.
     pub fn parse(text: &str, stream: &StreamName) -> Option<Self> {
         text.parse().ok().map(Self).or_else(|| Self::named(text, stream))
     }

@@ -11,19 +11,25 @@ pub struct EventTime(i64);
 pub struct OutOfRange;
 
 impl EventTime {
+    /// 1900-01-01T00:00:00Z.
     pub const MIN: Self = Self(-2_208_988_800_000_000);
+    /// 2200-01-01T00:00:00Z.
     pub const MAX: Self = Self(7_258_118_400_000_000);
 
+    /// The time of this many microseconds since the Unix epoch.
+    ///
     /// # Errors
-    /// [`OutOfRange`] for a time before 1900 or after 2200: such a time is a producer's fault.
+    /// [`OutOfRange`] before 1900 or after 2200: such a time is a producer's fault.
     pub fn from_micros(micros: i64) -> Result<Self, OutOfRange> {
         if (Self::MIN.0..=Self::MAX.0).contains(&micros) { Ok(Self(micros)) } else { Err(OutOfRange) }
     }
 
+    /// Microseconds since the Unix epoch.
     pub fn as_micros(self) -> i64 {
         self.0
     }
 
+    /// Seconds since the Unix epoch.
     pub fn as_seconds(self) -> f64 {
         self.0 as f64 / 1e6
     }
@@ -56,7 +62,7 @@ impl fmt::Display for EventTime {
     }
 }
 
-/// The distance of two cells of a grid: a whole number of microseconds, at least one millisecond.
+/// The length of a cell of a grid: a whole number of microseconds, at least one millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Interval(i64);
 
@@ -67,10 +73,12 @@ impl Interval {
         (1_000..=400 * 86_400_000_000).contains(&micros).then_some(Self(micros))
     }
 
+    /// The length in microseconds.
     pub fn as_micros(self) -> i64 {
         self.0
     }
 
+    /// The length in seconds.
     pub fn as_seconds(self) -> f64 {
         self.0 as f64 / 1e6
     }
@@ -104,6 +112,7 @@ impl Grid {
         }
     }
 
+    /// The length of a cell; `None` on an irregular stream.
     pub fn interval(self) -> Option<Interval> {
         match self {
             Self::Fixed(interval) => Some(interval),

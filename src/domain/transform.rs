@@ -1,20 +1,21 @@
-/// What becomes of a target before anything learns it, and is undone in everything that is told of it.
-/// Quantiles and medians go through it as they are, means don't.
+/// The scale on which a target is learnt. It is undone in every forecast. Quantiles and medians keep their meaning
+/// through it, means do not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transform {
+    /// The target as it is.
     #[default]
     None,
-    /// `ln(1 + x)`, for what is never negative and grows by factors.
+    /// `ln(1 + x)`, for values that are never negative and vary by factors.
     Log1p,
-    /// `asinh x`: as a logarithm far from 0 on either side, as nothing near it.
+    /// `asinh x`: like a logarithm far from 0 on either side, linear near it.
     Asinh,
 }
 
-/// What is undone gets no larger than this power of e: it stays finite.
+/// The greatest power of e that the inverse takes, so that it stays finite.
 const POWER_MAX: f64 = 700.0;
 
 impl Transform {
-    /// NaN where the transform has no value: at and below −1 under a logarithm.
+    /// The transformed value; NaN where there is no such value, at and below −1 for a logarithm.
     pub fn apply(self, value: f64) -> f64 {
         match self {
             Self::None => value,
@@ -24,7 +25,7 @@ impl Transform {
         }
     }
 
-    /// The inverse: finite for all that is finite, and never falling; NaN stays NaN.
+    /// The inverse: finite for finite values, and never falling; NaN stays NaN.
     pub fn undo(self, value: f64) -> f64 {
         match self {
             Self::None => value,
@@ -33,7 +34,7 @@ impl Transform {
         }
     }
 
-    /// How many units a small step is worth once it is undone at a value.
+    /// The derivative of the inverse at a transformed value.
     pub fn slope(self, value: f64) -> f64 {
         match self {
             Self::None => 1.0,
@@ -42,6 +43,7 @@ impl Transform {
         }
     }
 
+    /// The word in the config.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",

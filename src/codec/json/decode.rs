@@ -13,7 +13,7 @@ use std::fmt;
 pub struct JsonDecoder {
     layout: Layout,
     buffers: Buffers,
-    /// A payload with `null` for the words that JSON does not have, and where these stand.
+    /// A payload with `null` for words that JSON does not have, such as `NaN`, and the places of these.
     mended: String,
     nulls: Vec<usize>,
 }
@@ -36,6 +36,7 @@ pub(super) struct Buffers {
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 impl JsonDecoder {
+    /// A decoder of the stream's records.
     pub fn new(stream: &Stream) -> Self {
         let layout = Layout::new(stream);
         let buffers = Buffers {
@@ -51,14 +52,14 @@ impl JsonDecoder {
         Self { layout, buffers, mended: String::new(), nulls: Vec::new() }
     }
 
-    /// The values that were missing in the readings handed out since the last call, if any were.
+    /// The values that were missing in the readings since the last call, if any were.
     pub fn take_missing(&mut self) -> Option<MissingValues> {
         let missing = &mut self.buffers.missing;
         (!missing.is_empty()).then(|| std::mem::take(missing))
     }
 
-    /// Hands each good reading of `record` to `sink`, in the record's order. In an array, those before
-    /// and after a bad element are good; so are those before the place where it stops being JSON.
+    /// Gives each good reading of `record` to `sink`, in the record's order. A bad element of an array does not
+    /// harm those before and after it. Where the payload stops being JSON, the elements before are good.
     ///
     /// # Errors
     /// The first [`BadRecord`].

@@ -21,6 +21,7 @@ pub struct JsonEncoder {
 }
 
 impl JsonEncoder {
+    /// An encoder of the stream's forecasts.
     pub fn new(stream: &Stream) -> Self {
         let quoted = |text: &str| serde_json::to_string(text).expect("a string can be written");
         let comma = |i: usize| if i == 0 { "" } else { "," };
