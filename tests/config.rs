@@ -427,7 +427,31 @@ fn a_model_knows_the_keys_of_its_family_alone() {
     assert!(found[1].contains("teacher_forcing: is not a known key"), "{found:?}");
 }
 
-/// What the experts can't carry is told before a shard is made.
+#[test]
+fn what_no_row_measures_is_experimental() {
+    let of = |lines: &str| from_toml(&format!("{LEAST}{lines}"), &[]).unwrap().streams[0].experimental();
+    assert!(of("").is_empty());
+    assert!(of("accuracy = \"compact\"\nexperts = [\"linear\", \"velocity\"]").is_empty());
+    assert_eq!(
+        of(
+            "experts = [\"arma\"]\nmodel = { family = \"rnn\", head = \"direct\", norm = \"none\", base = \"last\" }"
+        ),
+        [
+            "expert arma",
+            "network \"network\": family rnn",
+            "network \"network\": head direct",
+            "network \"network\": norm none",
+            "base last"
+        ]
+    );
+    assert_eq!(
+        of("models = [{ family = \"gru\", gru_reset = \"before\" }]\ntraining = { loss = \"pinball\" }"),
+        ["network \"gru\": gru_reset before", "loss pinball"]
+    );
+    assert!(of("model = { family = \"wavenet\" }\ntraining = { enabled = false }").is_empty());
+}
+
+/// What the experts can't carry is refused before a shard is made.
 #[test]
 fn more_covariates_than_least_squares_can_carry_are_refused() {
     let of = |covariates: usize, more: &str| {

@@ -8,9 +8,11 @@ use std::cell::Cell as Slot;
 
 use tidecast::config::Accuracy;
 use tidecast::domain::{Leads, Rows};
-use tidecast::experts::{Arma, Experts, Lms, MIXED, Mixer, Observation, Pool, PoolShape, Velocity};
+use tidecast::experts::{
+    Arma, ExpertGroup, LinearExperts, LinearShape, Lms, MIXED, Mixer, Observation, Velocity,
+};
 use tidecast::nn::{Arena, Chunk, Dropout, Loss, Network, Trainer, TrainerSettings, Weights};
-use tidecast::scoring::Waiting;
+use tidecast::scoring::ForecastLedger;
 
 thread_local! {
     static ALLOCATIONS: Slot<usize> = const { Slot::new(0) };
@@ -58,7 +60,7 @@ fn a_warm_step_allocates_nothing() {
 fn a_reading_of_a_warm_series_allocates_nothing() {
     for accuracy in [Accuracy::Full, Accuracy::Compact] {
         let leads = if accuracy == Accuracy::Full { Leads::every(24) } else { Leads::buckets(24) };
-        let shape = PoolShape {
+        let shape = LinearShape {
             targets: 2,
             horizon: 24,
             seasons: vec![24, 168],
@@ -67,15 +69,15 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
             difference: false,
             linear: true,
         };
-        let mut experts: Vec<Box<dyn Experts>> = vec![
-            Box::new(Pool::try_new(&shape).unwrap()),
+        let mut experts: Vec<Box<dyn ExpertGroup>> = vec![
+            Box::new(LinearExperts::try_new(&shape).unwrap()),
             Box::new(Arma::new(2, 24, Some(24))),
             Box::new(Lms::new(2, leads.clone(), Some(24))),
             Box::new(Velocity::new(2, 24)),
         ];
         let n: usize = experts.iter().map(|e| e.names().len()).sum();
         let mut mixer = Mixer::new(2, n, leads.clone(), 50);
-        let mut waiting = Waiting::new(2, n + MIXED, leads.learnt());
+        let mut waiting = ForecastLedger::new(2, n + MIXED, leads.learnt());
         experts.iter_mut().for_each(|e| e.grow(3));
         mixer.grow(3);
         waiting.grow(3);

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tidecast::config::{self, Accuracy};
 use tidecast::domain::{Grid, Interval, Leads, Level, Levels, Rows};
-use tidecast::experts::{Experts, MIXED, Mixer, Observation, Pool, PoolShape};
-use tidecast::scoring::{Actual, Intervals, Waiting};
+use tidecast::experts::{ExpertGroup, LinearExperts, LinearShape, MIXED, Mixer, Observation};
+use tidecast::scoring::{Actual, ForecastLedger, Intervals};
 use tidecast::series::Calendar;
 
 pub const HORIZON: usize = 24;
@@ -95,14 +95,14 @@ fn held(rows: &[(i64, f64)]) -> Hourly {
 }
 
 /// The pool of one target, with so many extras, and the leads that it learns.
-pub fn shape(accuracy: Accuracy, extras: usize) -> (PoolShape, Leads) {
+pub fn shape(accuracy: Accuracy, extras: usize) -> (LinearShape, Leads) {
     let leads = match accuracy {
         Accuracy::Full => Leads::every(HORIZON),
         Accuracy::Compact => Leads::buckets(HORIZON),
     };
     let seasons = SEASONS.to_vec();
     (
-        PoolShape {
+        LinearShape {
             targets: 1,
             horizon: HORIZON,
             seasons,
@@ -121,14 +121,14 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     let mut calendar = Calendar::new(which, grid, jiff::tz::TimeZone::UTC);
     let extras = if accuracy == Accuracy::Full { calendar.width() } else { 0 };
     let (shape, leads) = shape(accuracy, extras);
-    let mut pool = Pool::try_new(&shape).unwrap();
+    let mut pool = LinearExperts::try_new(&shape).unwrap();
     let experts = pool.names().len();
     let mut mixer = Mixer::new(1, experts, leads.clone(), pool.mix_from());
     let learnt = leads.len();
     // Compact keeps no bounds: it judges those that it would give now, before it learns.
     let keeps_bounds = accuracy == Accuracy::Full;
     let lanes = experts + MIXED + if keeps_bounds { 1 + LEVELS.len() } else { 0 };
-    let mut waiting = Waiting::new(1, lanes, leads.learnt());
+    let mut waiting = ForecastLedger::new(1, lanes, leads.learnt());
     let levels = Levels::new(LEVELS.map(|l| Level::try_new(l).unwrap()).to_vec());
     let mut intervals = Intervals::new(1, learnt, SEASONS[0], &levels);
     // A lead between learnt ones takes its interval from the next learnt one.
@@ -165,7 +165,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
                 intervals.quantiles(0, 0, intervals.phase(cell), i + 1, point, 0.0, &mut bounds)
             };
             let phase = intervals.phase(cell);
-            intervals.update(0, 0, phase, i + 1, Actual::whole(value), point, given, &bounds);
+            intervals.update(0, 0, phase, i + 1, Actual::accepted(value), point, given, &bounds);
         }
         let began_pool = Instant::now();
         let reading = Observation { value, observed: true, clock: cell, extras: features };

@@ -8,7 +8,7 @@ use super::judge::{Judge, Loss};
 use super::table::{decimals_of, number, percent};
 use crate::console::right_aligned;
 use crate::domain::Leads;
-use crate::scoring::{Compared, diebold_mariano};
+use crate::scoring::{DieboldMariano, diebold_mariano};
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ pub(super) struct Line {
     pub first: f64,
     pub second: f64,
     /// `None` where nothing ever differs, or too little is there.
-    pub compared: Option<Compared>,
+    pub compared: Option<DieboldMariano>,
 }
 
 impl Comparison {

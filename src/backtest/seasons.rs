@@ -6,7 +6,7 @@ use crate::codec::Decoder;
 use crate::config::Stream;
 use crate::console::Failure;
 use crate::domain::EventTime;
-use crate::series::Sample;
+use crate::series::SeasonSample;
 
 /// Looks at the readings before `until`; `None` when they are too few to tell.
 pub(super) fn find(
@@ -15,7 +15,7 @@ pub(super) fn find(
     stream: &Stream,
     until: EventTime,
 ) -> Result<Option<Vec<usize>>, Failure> {
-    let (mut sample, mut decoder) = (Sample::new(stream), Decoder::new(stream));
+    let (mut sample, mut decoder) = (SeasonSample::new(stream), Decoder::new(stream));
     let mut rows = table.rows(&Wanted::new([stream]))?;
     while let Some(row) = rows.next()? {
         // What is bad is told of when it is read again.

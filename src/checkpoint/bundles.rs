@@ -3,12 +3,10 @@ use super::{Damage, Error, Store};
 use crate::domain::{ModelVersion, StreamName};
 use crate::nn::{Networks, bundle};
 use crate::telemetry::events;
-use crate::training::Shapes;
+use crate::training::{Shapes, outdated};
 use object_store::path::Path;
 use std::collections::BTreeMap;
 
-/// How many bundles of a stream are kept.
-const KEEP: usize = 5;
 const ENDING: &str = "safetensors";
 /// Weights and two moments of the largest shape that the config allows take less.
 const BUNDLE_BYTES_MAX: u64 = 4 << 30;
@@ -74,8 +72,8 @@ impl Bundles {
     /// # Errors
     /// [`Error::Store`] when the store can't be read or written.
     pub fn prune(&self, spared: &[ModelVersion]) -> Result<(), Error> {
-        let old = self.list()?.into_iter().skip(KEEP).filter(|version| !spared.contains(version));
-        self.store.delete(old.map(|version| self.path(version)).collect())
+        let old = outdated(&self.list()?, spared);
+        self.store.delete(old.into_iter().map(|version| self.path(version)).collect())
     }
 
     /// The versions of all bundles, newest first.

@@ -2,6 +2,8 @@
 //!
 //! 0: done; 1: the work failed; 2: wrong use. The cause is on standard error.
 
+#![forbid(unsafe_code)]
+
 mod config;
 mod demo;
 mod generate;

@@ -15,6 +15,8 @@
 //!
 //! It never looks at the meaning of a reading: order, gaps and lateness are the concern of `series`.
 
+#![forbid(unsafe_code)]
+
 mod bad;
 mod civil;
 mod decimal;

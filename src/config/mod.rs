@@ -5,6 +5,8 @@
 //! that a wrong file is answered with all its faults at once, each with its key and what is allowed. A config is
 //! never global and never read twice.
 
+#![forbid(unsafe_code)]
+
 mod alarms;
 mod bounds;
 mod daemon;

@@ -6,8 +6,14 @@
 //! back, one writes their snapshots. One thread follows the models topic for all of them. Promises that a
 //! snapshot is cut only where the group's offset stands, and that what serves is what was announced last.
 
+#![forbid(unsafe_code)]
+
 mod admin;
+mod loader_thread;
+mod ports;
 mod seasons;
+mod snapshot_thread;
+mod worker_thread;
 
 use crate::checkpoint::{self, Store};
 use crate::config::Config;
@@ -18,13 +24,14 @@ use crate::kafka::{self, Admin};
 use crate::models::{self, BackgroundThread, Follower, Models, Registry, Trainer};
 use crate::nn;
 use crate::telemetry::{Board, BoardOptions, Metrics, StreamShape, events};
-use crate::worker::{self, Worker};
+use crate::worker::{self, Setup};
 use admin::AdminCommands;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use worker_thread::WorkerThread;
 
 /// A worker that has not polled for so long is reported as hung. A commit may wait for the broker
 /// twice for a minute, and a question about offsets for half of one.
@@ -128,19 +135,17 @@ impl Daemon {
         events::started(config.streams.len(), config.daemon.workers, server.address());
         let mut threads = (0..config.daemon.workers)
             .map(|number| {
-                let worker = Worker {
-                    number,
-                    config: config.clone(),
+                let (metrics, board) = (metrics.clone(), board.clone());
+                let worker = WorkerThread {
+                    setup: Setup { number, config: config.clone(), metrics, board },
                     store: store.clone(),
                     models: models.clone(),
                     door: trainer.door(),
-                    metrics: metrics.clone(),
-                    board: board.clone(),
                     stop: stop.clone(),
                 };
                 std::thread::Builder::new()
                     .name(format!("worker-{number}"))
-                    .spawn(move || Ok(worker.run().inspect_err(|e| events::worker_failed(number, e))?))
+                    .spawn(move || worker.run().inspect_err(|e| events::worker_failed(number, e)))
             })
             .collect::<Result<Vec<JoinHandle<Result<(), Error>>>, _>>()?;
         let stopped = stop.clone();

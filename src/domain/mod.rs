@@ -1,6 +1,8 @@
 //! The words of the field as types: time, reading, forecast, quantile. Values that cannot be wrong, and tables with
 //! a row for each series. No I/O, no clock, no randomness.
 
+#![forbid(unsafe_code)]
+
 mod aggregate;
 mod alarm;
 mod finite;

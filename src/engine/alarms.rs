@@ -4,7 +4,7 @@
 use super::mixture::At;
 use crate::config::Stream;
 use crate::domain::{AnomalyScore, Crossing, Damaged, Frame, Rows, Take};
-use crate::scoring::{Anomalies, Arrived, Drift, DriftFound, Limits, Standing};
+use crate::scoring::{Anomalies, Drift, DriftFound, Limits, MaturedForecast, NormalScore};
 
 /// Steps of a forecast that are held against a series that has jumped.
 const AHEAD: usize = 4;
@@ -13,7 +13,7 @@ pub(super) struct Alarms {
     anomalies: Anomalies,
     limits: Limits,
     drift: Option<Drift>,
-    standing: Standing,
+    standing: NormalScore,
     horizon: usize,
     /// Where what has come stands in the forecasts of it. `[learnt leads]`
     standings: Vec<f32>,
@@ -37,7 +37,7 @@ impl Alarms {
             places: vec![0.0; limits.len() * stream.horizon],
             limits: Limits::new(limits, targets, leads.learnt()),
             drift: stream.alarms.drift_threshold.map(|t| Drift::new(stream.season().unwrap_or(1), t)),
-            standing: Standing::new(&stream.levels),
+            standing: NormalScore::new(&stream.levels),
             horizon: stream.horizon,
             scores: Vec::with_capacity(targets),
             residual: (0.0, 0.0),
@@ -90,8 +90,8 @@ impl Alarms {
 
     /// What was said of the target that has come, at a learnt lead. `scale`: the mean absolute error that
     /// the bounds were made with.
-    pub fn said(&mut self, at: At, lead: usize, arrived: Arrived<'_>, scale: f32) {
-        let Arrived { value, point, deviation, bounds } = arrived;
+    pub fn said(&mut self, at: At, lead: usize, arrived: MaturedForecast<'_>, scale: f32) {
+        let MaturedForecast { value, point, deviation, bounds } = arrived;
         if lead == 0 {
             self.scores.push(self.anomalies.judge(at.slot, at.target, arrived));
             if scale > 0.0 {

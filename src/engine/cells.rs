@@ -1,7 +1,7 @@
 use super::shard::Waiting;
 use crate::config::Stream;
 use crate::domain::{Aggregate, EventTime, Grid, Partial, Reading};
-use crate::series::{HeldAt, Order};
+use crate::series::{HeldKey, ReorderBuffer};
 use rustc_hash::FxHashMap;
 
 /// The cells that are still open, where readings of one series and cell become one.
@@ -17,7 +17,7 @@ pub(super) struct Cells {
     /// Values of a reading.
     row: usize,
     /// Where each lies in the order's hold, by series.
-    open: FxHashMap<Box<str>, Vec<(i64, HeldAt)>>,
+    open: FxHashMap<Box<str>, Vec<(i64, HeldKey)>>,
 }
 
 impl Cells {
@@ -31,7 +31,7 @@ impl Cells {
     pub fn take(
         &mut self,
         stream: &Stream,
-        order: &mut Order<Waiting>,
+        order: &mut ReorderBuffer<Waiting>,
         reading: &Reading<'_>,
         offset: i64,
         key: Option<&[u8]>,
@@ -74,14 +74,14 @@ impl Cells {
         self.find(series, self.grid.cell(time)).is_some()
     }
 
-    fn find(&self, series: &str, cell: i64) -> Option<HeldAt> {
+    fn find(&self, series: &str, cell: i64) -> Option<HeldKey> {
         let open = self.open.get(series)?;
         open.iter().find(|(of, _)| *of == cell).map(|(_, at)| *at)
     }
 
     /// Closes a cell that is due or, before it, the earliest that its series has open: its values are made
     /// of all that came.
-    pub fn close(&mut self, order: &mut Order<Waiting>, due: HeldAt) -> Option<Waiting> {
+    pub fn close(&mut self, order: &mut ReorderBuffer<Waiting>, due: HeldKey) -> Option<Waiting> {
         let series = &order.held_mut(due)?.series;
         let mut at = due;
         if let Some(open) = self.open.get_mut(series) {
@@ -93,13 +93,13 @@ impl Cells {
                 self.open.remove(series);
             }
         }
-        let mut closed = order.let_go(at)?;
+        let mut closed = order.release(at)?;
         closed.values = closed.partial.iter().map(|partial| self.how.value(*partial)).collect();
         Some(closed)
     }
 
     /// Opens again what comes back.
-    pub fn restore(&mut self, order: &Order<Waiting>) {
+    pub fn restore(&mut self, order: &ReorderBuffer<Waiting>) {
         for (at, waiting) in order.all_held() {
             let cell = self.grid.cell(waiting.time);
             self.open.entry(waiting.series.clone()).or_default().push((cell, at));
@@ -108,11 +108,11 @@ impl Cells {
 
     /// Bytes held, about; what each open cell gathers included.
     pub fn memory(&self) -> usize {
-        let of = |name: &str, open: &Vec<(i64, HeldAt)>| {
+        let of = |name: &str, open: &Vec<(i64, HeldKey)>| {
             let gathered = open.len() * (self.row * size_of::<Partial>() + name.len());
-            name.len() + open.capacity() * size_of::<(i64, HeldAt)>() + gathered
+            name.len() + open.capacity() * size_of::<(i64, HeldKey)>() + gathered
         };
         let cells: usize = self.open.iter().map(|(name, open)| of(name, open)).sum();
-        cells + self.open.capacity() * (size_of::<Box<str>>() + size_of::<Vec<(i64, HeldAt)>>())
+        cells + self.open.capacity() * (size_of::<Box<str>>() + size_of::<Vec<(i64, HeldKey)>>())
     }
 }

@@ -4,7 +4,7 @@
 use super::rounds::{Answer, Turn};
 use super::shard::{Shard, Waiting};
 use crate::domain::{EventTime, Reading};
-use crate::series::{Admission, Heard, Place, Slot};
+use crate::series::{Admission, Placement, Slot, Timeliness};
 use crate::telemetry::{Ahead, Discard, Eviction, Invariant};
 
 /// Silent series are looked for once in as many readings as there are series, and no more often.
@@ -97,7 +97,7 @@ impl Shard {
         while let Some(at) = self.order.due()
             && let Some(what) = match &mut self.cells {
                 Some(cells) => cells.close(&mut self.order, at),
-                None => self.order.let_go(at),
+                None => self.order.release(at),
             }
         {
             // What a record below the commit let out was answered then; what still waited is now.
@@ -123,10 +123,10 @@ impl Shard {
         record: Option<EventTime>,
         answer: bool,
     ) -> bool {
-        let (agreed, what) = match self.order.hear(slot, series, time, record) {
-            Heard::InTime => return true,
-            Heard::Ahead(agreed) => (agreed, Ahead::Kept),
-            Heard::Wrong(agreed) => (agreed, Ahead::Discarded),
+        let (agreed, what) = match self.order.check_time(slot, series, time, record) {
+            Timeliness::InTime => return true,
+            Timeliness::Ahead(agreed) => (agreed, Ahead::Kept),
+            Timeliness::Wrong(agreed) => (agreed, Ahead::Discarded),
         };
         if answer {
             self.accounts.ahead(what, series, time, agreed);
@@ -141,9 +141,9 @@ impl Shard {
         let place = self.directory.place(due.series);
         let slot = place.slot();
         match place {
-            Place::Known(_) => {}
-            Place::New(slot) => self.make_room(slot.index() + 1),
-            Place::Reused { slot, evicted } => {
+            Placement::Known(_) => {}
+            Placement::New(slot) => self.make_room(slot.index() + 1),
+            Placement::Reused { slot, evicted } => {
                 self.order.forget(slot);
                 self.accounts.evict(Eviction::Capacity, u64::from(evicted && due.answer));
             }
@@ -158,7 +158,7 @@ impl Shard {
             Admission::Discarded(why) => Offered::Discarded(why),
             Admission::Step { cell, before, gap, cold, is_back } => {
                 if is_back && due.answer {
-                    let agreed = self.order.agreed().unwrap_or(due.time);
+                    let agreed = self.order.partition_time().unwrap_or(due.time);
                     self.accounts.ahead(Ahead::Returned, due.series, due.time, agreed);
                 }
                 for missing in (1..=gap as i64).rev() {
@@ -171,7 +171,7 @@ impl Shard {
                     true => Answer::Forecast,
                 };
                 let kept = self.rounds.keep(due.offset, answer, due.values, due.key, due.series);
-                let fresh = matches!(place, Place::Reused { .. });
+                let fresh = matches!(place, Placement::Reused { .. });
                 self.rounds.push(Turn { slot, cell, cold, fresh, observed: Some(kept) });
                 Offered::Queued
             }

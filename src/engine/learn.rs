@@ -6,7 +6,7 @@ use super::mixture::At;
 use super::rounds::{Answer, Observed, Turn};
 use super::shard::Shard;
 use crate::config::Fill;
-use crate::scoring::{Actual, Arrived, Belief};
+use crate::scoring::{Actual, Belief, MaturedForecast};
 use crate::series::Slot;
 use crate::telemetry::Doubt;
 
@@ -91,17 +91,17 @@ impl Shard {
             self.support.learn(slot, target, raw);
         }
         let (by, actual) = match belief {
-            Belief::Whole => return Actual::whole(value),
+            Belief::Accepted => return Actual::accepted(value),
             Belief::Clipped(believed) => {
                 self.doubt(turn, at, Doubt::Outlier, expected);
                 return Actual { held: value, believed };
             }
-            Belief::Shift => {
+            Belief::LevelShift => {
                 self.doubt(turn, at, Doubt::LevelShift, expected);
                 let by = self.scaler.shift(slot, target, now, raw, [value, expected]);
-                (by, Actual::whole(expected))
+                (by, Actual::accepted(expected))
             }
-            Belief::Back(believed) => {
+            Belief::LevelReturn(believed) => {
                 self.doubt(turn, at, Doubt::LevelShift, expected);
                 let held = former.map_or(believed, |[held, _]| held);
                 (self.scaler.shift_back(slot, target, now), Actual { held, believed })
@@ -142,7 +142,7 @@ impl Shard {
         for (known, (at, leads)) in self.stream.known_ahead.iter().zip(told.chunks_exact(h)).enumerate() {
             for (lead, raw) in leads.iter().enumerate() {
                 let value = self.scaler.relative(slot, targets + at, *raw);
-                self.outlook.tell(slot.index(), known, lead, value);
+                self.outlook.set(slot.index(), known, lead, value);
             }
         }
     }
@@ -177,7 +177,7 @@ impl Shard {
             // What follows a shift is no surprise, and still crosses limits.
             let told = told(matured.steps(lead));
             let value = if lead == 0 { actual.held } else { told };
-            alarms.said(at, lead, Arrived { value, point, deviation, bounds }, error_scale);
+            alarms.said(at, lead, MaturedForecast { value, point, deviation, bounds }, error_scale);
             let Some(bucket) = buckets[lead] else { return };
             for (judged, lane) in lanes.judged().enumerate() {
                 let error = (matured.said(lane, lead) - told).abs();

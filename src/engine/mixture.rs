@@ -3,8 +3,8 @@
 
 use crate::config::{Accuracy, Base, SeasonsFrom, Stream};
 use crate::domain::{Damaged, Leads, Rows, Take};
-use crate::experts::{Experts, MIXED, Mixer, Observation, Panel, TooManyExtras};
-use crate::scoring::{Actual, Belief, Expected, Intervals, LeadErrors, Outliers, Waiting};
+use crate::experts::{Ensemble, ExpertGroup, MIXED, Mixer, Observation, TooManyExtras};
+use crate::scoring::{Actual, Belief, Expected, ForecastLedger, Intervals, LeadErrors, OutlierFilter};
 use crate::series::{Features, Scale};
 
 /// The name under which the experts' mixture is judged, which networks correct.
@@ -96,7 +96,7 @@ pub fn check(stream: &Stream) -> Result<(), TooManyExtras> {
         // As many as may be found.
         stream.seasons = vec![24, 168];
     }
-    Panel::try_new(&stream, Features::new(&stream).extras()).map(drop)
+    Ensemble::try_new(&stream, Features::new(&stream).extras()).map(drop)
 }
 
 /// Everything of a shard that makes a forecast, but for the hidden states.
@@ -106,15 +106,15 @@ pub(super) struct Mixture {
     horizon: usize,
     /// The lane that a network corrects, where it is one.
     base_lane: Option<usize>,
-    panel: Panel,
+    panel: Ensemble,
     networks: Vec<String>,
     mixer: Mixer,
     /// Weighs the experts and the networks.
     outer: Mixer,
-    waiting: Waiting,
+    waiting: ForecastLedger,
     base_errors: LeadErrors,
     intervals: Intervals,
-    outliers: Outliers,
+    outliers: OutlierFilter,
     /// What has matured. `[lanes, learnt leads]`
     matured: Vec<f32>,
     /// `[levels]`
@@ -171,7 +171,7 @@ impl Mixture {
 
     /// With other networks than the stream's, by their names.
     pub fn of_networks(stream: &Stream, extras: usize, networks: Vec<String>) -> Self {
-        let panel = Panel::try_new(stream, extras).expect("what the experts are shown was checked");
+        let panel = Ensemble::try_new(stream, extras).expect("what the experts are shown was checked");
         let (targets, horizon, leads) = (stream.targets.len(), stream.horizon, stream.leads());
         let experts = panel.names().len();
         let kept = if stream.experts.accuracy == Accuracy::Full { stream.levels.len() } else { 0 };
@@ -187,10 +187,10 @@ impl Mixture {
             mixer: Mixer::new(targets, experts, leads.clone(), panel.mix_from()),
             outer: Mixer::new(targets, lanes.all(), leads.clone(), panel.mix_from()).begin_with(&beginning),
             networks,
-            waiting: Waiting::new(targets, lanes.count(), leads.learnt()),
+            waiting: ForecastLedger::new(targets, lanes.count(), leads.learnt()),
             base_errors: LeadErrors::new(targets, leads.len()),
             intervals: Intervals::new(targets, leads.len(), stream.season().unwrap_or(1), &stream.levels),
-            outliers: Outliers::new(targets),
+            outliers: OutlierFilter::new(targets),
             matured: vec![f32::NAN; lanes.count() * leads.len()],
             bounds: vec![0.0; stream.levels.len()],
             corrections: vec![0.0; leads.len()],
@@ -294,7 +294,7 @@ impl Mixture {
         let expected = Expected {
             point: self.expected(at),
             width: self.intervals.width(slot, target, phase, deviation).max(LEAST_WIDTH * deviation),
-            nearest: self.panel.nearest(slot, target, value),
+            nearest: self.panel.nearest_seen(slot, target, value),
             former,
             readings: self.panel.readings(slot, target),
         };

@@ -6,6 +6,8 @@
 //! it back. Promises that each reading is accounted for once, and counts what breaks an invariant. Knows
 //! no clock, no Kafka, no store, no thread.
 
+#![forbid(unsafe_code)]
+
 mod accounts;
 mod alarms;
 mod cells;

@@ -9,10 +9,10 @@ use super::step::Buffers;
 use crate::config::Stream;
 use crate::domain::{Degraded, EventTime, ModelVersion, Partial, Rows};
 use crate::nn::Error;
-use crate::scoring::{DriftFound, Summary};
+use crate::scoring::{DriftFound, ScoreSummary};
 use crate::series::{
-    Capacity, Directory, Features, Holding, Order, Outlook, Recent, Scaler, Slot, Support, WindowCopy,
-    WindowView, Windows,
+    Capacity, Directory, Features, KnownAhead, RecentReadings, ReorderBuffer, ReorderSettings, Scaler, Slot,
+    Support, WindowCopy, WindowView, Windows,
 };
 use crate::telemetry::{Invariant, Violations};
 use std::sync::Arc;
@@ -28,21 +28,21 @@ const HISTORIES: usize = 1 << 16;
 pub struct Shard {
     pub(super) stream: Arc<Stream>,
     pub(super) directory: Directory,
-    pub(super) order: Order<Waiting>,
+    pub(super) order: ReorderBuffer<Waiting>,
     /// Where readings are gathered by the cell.
     pub(super) cells: Option<Cells>,
     pub(super) rounds: Rounds,
     pub(super) scaler: Scaler,
     pub(super) support: Support,
-    pub(super) recent: Recent,
-    pub(super) outlook: Outlook,
+    pub(super) recent: RecentReadings,
+    pub(super) outlook: KnownAhead,
     /// The windows of series that are learnt from, and shorter ones of all others.
     pub(super) learnt: Windows,
     pub(super) others: Windows,
     pub(super) features: Features,
     pub(super) mixture: Mixture,
     pub(super) alarms: Alarms,
-    pub(super) summary: Summary,
+    pub(super) summary: ScoreSummary,
     pub(super) serving: Option<Stateful>,
     pub(super) incoming: Option<Incoming>,
     pub(super) buffers: Buffers,
@@ -82,13 +82,13 @@ impl Shard {
         let (targets, width) = (stream.targets.len(), stream.width());
         let features = Features::new(&stream);
         let mixture = Mixture::new(&stream, features.extras());
-        let summary = Summary::new(stream.horizon, mixture.judged(), stream.levels.len());
+        let summary = ScoreSummary::new(stream.horizon, mixture.judged(), stream.levels.len());
         let (timed, own) = (stream.grid.interval().is_none(), features.own());
         let leads = stream.leads();
         let (learnt, others) = windows(&stream);
         Self {
             directory: Directory::new(stream.bounds.max_series),
-            order: Order::new(
+            order: ReorderBuffer::new(
                 stream.grid,
                 stream.lateness,
                 stream.max_gap,
@@ -102,8 +102,8 @@ impl Shard {
             })
             .with_targets(&stream),
             support: Support::new(&stream.ranges, stream.transform),
-            recent: Recent::new(recent(&features), targets, width, timed),
-            outlook: Outlook::new(stream.known_ahead.len(), stream.horizon),
+            recent: RecentReadings::new(recent(&features), targets, width, timed),
+            outlook: KnownAhead::new(stream.known_ahead.len(), stream.horizon),
             learnt: Windows::new(learnt, own, targets, leads.learnt(), timed),
             others: Windows::new(others, own, targets, &[], timed),
             serving: None,
@@ -158,7 +158,7 @@ impl Shard {
 
     /// From the next reading on others are held back for order: by the config's settings or, in a replay,
     /// by those of its time.
-    pub fn hold_back(&mut self, holding: Holding) {
+    pub fn hold_back(&mut self, holding: ReorderSettings) {
         self.order.hold_back(holding);
     }
 
@@ -265,7 +265,7 @@ impl Shard {
     }
 
     /// Sums since the last call.
-    pub fn take_summary(&mut self) -> Summary {
+    pub fn take_summary(&mut self) -> ScoreSummary {
         self.summary.take()
     }
 
@@ -294,7 +294,7 @@ impl Shard {
 
     /// The time that the partition's series agree on.
     pub fn agreed_time(&self) -> Option<EventTime> {
-        self.order.agreed()
+        self.order.partition_time()
     }
 
     /// Readings that are held back for order.

@@ -1,6 +1,6 @@
-use super::range::Range;
+use super::recent_range::RecentRange;
 use super::table::{Row, Table, rows_of_table};
-use super::{Experts, Observation};
+use super::{ExpertGroup, Observation};
 use crate::domain::{Damaged, Rows, Take};
 use bytemuck::{Pod, Zeroable};
 
@@ -33,7 +33,7 @@ pub struct Arma {
     season: Option<usize>,
     features: usize,
     ring: usize,
-    table: Table<Head>,
+    table: Table<ArmaState>,
     x: Vec<f64>,
     px: Vec<f64>,
     /// What was and what will be: the newest `ORDER` values, then the forecasts.
@@ -42,7 +42,7 @@ pub struct Arma {
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-struct Head {
+struct ArmaState {
     steps: u64,
     residuals: [f64; RESIDUALS],
     /// Mean absolute residual.
@@ -50,7 +50,7 @@ struct Head {
     weights: [f64; FEATURES],
     /// Packed lower half.
     p: [f64; FEATURES * (FEATURES + 1) / 2],
-    range: Range,
+    range: RecentRange,
     readings: u32,
 }
 
@@ -60,7 +60,7 @@ const FEATURES: usize = 1 + ORDER + RESIDUALS + SEASONAL;
 impl Arma {
     pub fn new(targets: usize, horizon: usize, season: Option<usize>) -> Self {
         let season = season.filter(|m| *m > 1);
-        let mut head = Head::zeroed();
+        let mut head = ArmaState::zeroed();
         head.p = identity();
         let ring = season.unwrap_or(0) + ORDER + SEASONAL + 1;
         Self {
@@ -125,7 +125,7 @@ fn fill(
     x[2 + ORDER + RESIDUALS] = bounded(then - path[last]);
 }
 
-impl Experts for Arma {
+impl ExpertGroup for Arma {
     fn names(&self) -> &[&'static str] {
         &["arma"]
     }
@@ -191,7 +191,7 @@ impl Experts for Arma {
 }
 
 /// One step of recursive least squares; gives the residual after it, bounded.
-fn learn(head: &mut Head, x: &[f64], px: &mut [f64], step: f64) -> f64 {
+fn learn(head: &mut ArmaState, x: &[f64], px: &mut [f64], step: f64) -> f64 {
     let n = x.len();
     let said: f64 = head.weights.iter().zip(x).map(|(w, x)| w * x).sum();
     let mut error = step - said;

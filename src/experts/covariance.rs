@@ -1,4 +1,4 @@
-use super::lanes::{Kernel, LANES, Lanes, padded, registers, registers_mut};
+use crate::simd::{KernelByEight, LANES, Vector8, padded, registers, registers_mut};
 
 /// While the covariance's trace is above this many times its features, nothing is forgotten.
 const TRACE_MAX: f32 = 10.0;
@@ -63,80 +63,78 @@ pub(super) struct Gain<'a> {
     pub k: &'a mut [f32],
 }
 
-impl Kernel for Gain<'_> {
+impl KernelByEight for Gain<'_> {
     type Output = f32;
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) -> f32 {
-        unsafe {
-            let x = registers(self.x);
-            let n = x.len();
-            let k = registers_mut(self.k);
-            k.fill([0.0; LANES]);
-            let mut rest = registers(self.p);
-            for tile in 0..n {
-                let (rows, below) = rest.split_at(LANES * (tile + 1));
-                rest = below;
-                let mut sums = [V::splat(0.0); LANES];
-                for column in 0..tile {
-                    let (xc, mut kc) = (V::load(&x[column]), V::load(&k[column]));
-                    for r in 0..LANES {
-                        let p = V::load(&rows[r * (tile + 1) + column]);
-                        sums[r] = p.mul_add(xc, sums[r]);
-                        kc = p.mul_add(V::splat(x[tile][r]), kc);
-                    }
-                    kc.store(&mut k[column]);
-                }
-                let xt = V::load(&x[tile]);
-                for (r, sum) in sums.iter_mut().enumerate() {
-                    *sum = V::load(&rows[r * (tile + 1) + tile]).mul_add(xt, *sum);
-                }
-                V::sums(sums).add(V::load(&k[tile])).store(&mut k[tile]);
-            }
-            let mut q = V::splat(0.0);
-            for (k, x) in k.iter().zip(x) {
-                q = V::load(k).mul_add(V::load(x), q);
-            }
-            let q = q.sum();
-            let whole = self.forgetting + q;
-            if !(q > -0.5 * self.forgetting && whole.is_finite()) {
-                return f32::NAN;
-            }
-            // (P − u uᵀ) / λ with u = P x / √(λ + xᵀ P x): the same on both sides of the diagonal.
-            let root = V::splat(whole.sqrt().recip());
-            for k in k.iter_mut() {
-                V::load(k).mul(root).store(k);
-            }
-            let grown = V::splat(self.forgetting.recip());
-            let mut rest = registers_mut(self.p);
-            for tile in 0..n {
+    fn run<V: Vector8>(self) -> f32 {
+        let x = registers(self.x);
+        let n = x.len();
+        let k = registers_mut(self.k);
+        k.fill([0.0; LANES]);
+        let mut rest = registers(self.p);
+        for tile in 0..n {
+            let (rows, below) = rest.split_at(LANES * (tile + 1));
+            rest = below;
+            let mut sums = [V::splat(0.0); LANES];
+            for column in 0..tile {
+                let (xc, mut kc) = (V::load(&x[column]), V::load(&k[column]));
                 for r in 0..LANES {
-                    let (row, below) = rest.split_at_mut(tile + 1);
-                    rest = below;
-                    let u = V::splat(k[tile][r]);
-                    for (p, k) in row.iter_mut().zip(&*k) {
-                        u.neg_mul_add(V::load(k), V::load(p)).mul(grown).store(p);
-                    }
+                    let p = V::load(&rows[r * (tile + 1) + column]);
+                    sums[r] = p.mul_add(xc, sums[r]);
+                    kc = p.mul_add(V::splat(x[tile][r]), kc);
+                }
+                kc.store(&mut k[column]);
+            }
+            let xt = V::load(&x[tile]);
+            for (r, sum) in sums.iter_mut().enumerate() {
+                *sum = V::load(&rows[r * (tile + 1) + tile]).mul_add(xt, *sum);
+            }
+            V::sums(sums).add(V::load(&k[tile])).store(&mut k[tile]);
+        }
+        let mut q = V::splat(0.0);
+        for (k, x) in k.iter().zip(x) {
+            q = V::load(k).mul_add(V::load(x), q);
+        }
+        let q = q.sum();
+        let whole = self.forgetting + q;
+        if !(q > -0.5 * self.forgetting && whole.is_finite()) {
+            return f32::NAN;
+        }
+        // (P − u uᵀ) / λ with u = P x / √(λ + xᵀ P x): the same on both sides of the diagonal.
+        let root = V::splat(whole.sqrt().recip());
+        for k in k.iter_mut() {
+            V::load(k).mul(root).store(k);
+        }
+        let grown = V::splat(self.forgetting.recip());
+        let mut rest = registers_mut(self.p);
+        for tile in 0..n {
+            for r in 0..LANES {
+                let (row, below) = rest.split_at_mut(tile + 1);
+                rest = below;
+                let u = V::splat(k[tile][r]);
+                for (p, k) in row.iter_mut().zip(&*k) {
+                    u.neg_mul_add(V::load(k), V::load(p)).mul(grown).store(p);
                 }
             }
-            for k in k.iter_mut() {
-                V::load(k).mul(root).store(k);
-            }
-            q
         }
+        for k in k.iter_mut() {
+            V::load(k).mul(root).store(k);
+        }
+        q
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::Isa;
     use super::*;
+    use crate::simd::Isa;
     use rand::{Rng, SeedableRng};
 
     #[test]
     fn gain_and_covariance_agree_with_the_definition_in_double_precision() {
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(5);
-        for (d, isa) in [(1, Isa::best()), (8, Isa::best()), (21, Isa::best()), (21, Isa::Portable)] {
+        for (d, isa) in [(1, Isa::best()), (8, Isa::best()), (21, Isa::best()), (21, Isa::PORTABLE)] {
             let covariance = Covariance::new(d, 0.99);
             let mut p = vec![0.0; covariance.floats()];
             covariance.fill(&mut p);
@@ -146,7 +144,7 @@ mod tests {
                 let mut x = vec![0.0f32; padded(d)];
                 x[..d].iter_mut().for_each(|x| *x = rng.random_range(-1.0..1.0));
                 let mut k = vec![0.0; padded(d)];
-                Isa::run(isa, Gain { p: &mut p, x: &x, forgetting: 0.99, k: &mut k });
+                Isa::run_by_eight(isa, Gain { p: &mut p, x: &x, forgetting: 0.99, k: &mut k });
                 let px: Vec<f64> = exact
                     .iter()
                     .map(|row| row.iter().zip(&x).map(|(p, x)| p * f64::from(*x)).sum())
@@ -173,7 +171,7 @@ mod tests {
         p[0] = -5.0;
         let before = p.clone();
         let (x, mut k) = ([1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], [0.0; 8]);
-        assert!(Isa::best().run(Gain { p: &mut p, x: &x, forgetting: 0.99, k: &mut k }).is_nan());
+        assert!(Isa::best().run_by_eight(Gain { p: &mut p, x: &x, forgetting: 0.99, k: &mut k }).is_nan());
         assert_eq!(p, before);
     }
 }

@@ -1,6 +1,6 @@
-use super::range::Range;
+use super::recent_range::RecentRange;
 use super::table::{Row, Table, rows_of_table};
-use super::{Experts, Observation};
+use super::{ExpertGroup, Observation};
 use crate::domain::{Damaged, Leads, Rows, Take, seasonal_age};
 use bytemuck::{Pod, Zeroable};
 
@@ -24,7 +24,7 @@ pub struct Lms {
     season: Option<usize>,
     lags: Vec<usize>,
     ring: usize,
-    table: Table<Head>,
+    table: Table<LmsState>,
     /// Features now, and at the origin of what arrives. `[features]`
     x: Vec<f32>,
     then: Vec<f32>,
@@ -33,10 +33,10 @@ pub struct Lms {
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-struct Head {
+struct LmsState {
     steps: u64,
     readings: u32,
-    range: Range,
+    range: RecentRange,
 }
 
 impl Lms {
@@ -56,7 +56,7 @@ impl Lms {
         let features = lags.len() + 1;
         let floats = vec![0.0; ring + RATES.len() * leads.len() * features];
         Self {
-            table: Table::new(targets, Head::zeroed(), &floats, 0, 0),
+            table: Table::new(targets, LmsState::zeroed(), &floats, 0, 0),
             x: vec![0.0; features],
             then: vec![0.0; features],
             corrections: vec![0.0; leads.len()],
@@ -87,7 +87,7 @@ fn fill(x: &mut [f32], ring: &[f32], now: u64, age: usize, lags: &[usize], per_u
     }
 }
 
-impl Experts for Lms {
+impl ExpertGroup for Lms {
     fn names(&self) -> &[&'static str] {
         &["lms_slow", "lms", "lms_quick"]
     }

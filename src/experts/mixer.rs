@@ -1,8 +1,8 @@
-use super::lanes::{Isa, Kernel, LANES, Lanes, padded, registers, registers_mut};
 use super::pooled::Pooled;
 use super::table::{Row, Table};
 use super::young::Young;
 use crate::domain::{Damaged, Leads, Rows, Take};
+use crate::simd::{Isa, KernelByEight, LANES, Vector8, padded, registers, registers_mut};
 use bytemuck::{Pod, Zeroable};
 
 /// How much of a regret is left a reading later: of the two copies, and of what chooses among them.
@@ -223,7 +223,7 @@ impl Mixer {
             to[..n].copy_from_slice(from);
         }
         let Row { floats, counts, .. } = self.table.row(slot, target);
-        self.isa.run(Learn { layout: self.layout, floats, counts, matured: &self.matured, value });
+        self.isa.run_by_eight(Learn { layout: self.layout, floats, counts, matured: &self.matured, value });
     }
 
     /// As [`Self::learn`], for all young series together: while this one is young. `unit` is its
@@ -270,7 +270,7 @@ impl Mixer {
         let weights = if every { &self.weights } else { &self.spread };
         for (level, mixed) in mixed.chunks_exact_mut(horizon).enumerate() {
             let weights = &weights[level * self.experts * stride..][..self.experts * stride];
-            self.isa.run(Combine { forecasts: &self.said, weights, mixed: &mut self.mixed });
+            self.isa.run_by_eight(Combine { forecasts: &self.said, weights, mixed: &mut self.mixed });
             mixed.copy_from_slice(&self.mixed[..horizon]);
         }
         if young {
@@ -292,7 +292,7 @@ impl Mixer {
         let prior = self.young.weights(target).or_else(mature).unwrap_or(&self.beginning);
         let (weights, shares) = (&mut self.weights, &mut self.shares);
         let work = Weigh { layout: self.layout, floats, prior, weights, shares };
-        self.isa.run(work);
+        self.isa.run_by_eight(work);
     }
 }
 
@@ -304,60 +304,56 @@ struct Learn<'a> {
     value: f32,
 }
 
-impl Kernel for Learn<'_> {
+impl KernelByEight for Learn<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector8>(self) {
         let Layout { width, experts } = self.layout;
         let n = width / LANES;
         let matured = registers(self.matured);
         let floats = registers_mut(self.floats);
         for at in 0..n {
-            // SAFETY: the caller's CPU has the features of `V`.
-            unsafe {
-                let (zero, one, value) = (V::splat(0.0), V::splat(1.0), V::splat(self.value));
-                let read = |row: usize| V::load(&matured[row * n + at]);
-                let mixtures: [V; MIXED] = std::array::from_fn(|m| read(experts + m));
-                // What was mixed while the series was young has no copies: 0 · x is 0 but for those.
-                let said = mixtures.iter().fold(zero, |sum, m| m.mul_add(zero, sum));
-                let counted = one.if_above(said, one, zero);
-                let rates = rates(registers_mut(self.counts), at, counted);
-                let rates = V::load(&rates);
-                for level in 0..3 {
-                    let members = self.layout.members(level);
-                    let (regrets, rest) =
-                        floats[self.layout.regrets(level) / LANES..].split_at_mut(members * n);
-                    let (squares, rest) = rest.split_at_mut(members * n);
-                    let (largest, typical) = rest.split_at_mut(n);
-                    let mixture = mixtures[level];
-                    let error = mixture.sub(value);
-                    let size = error.max(zero.sub(error));
-                    let before = V::load(&typical[at]);
-                    let limited = size.min(before.mul(V::splat(ERROR_MAX)));
-                    let moved = limited.sub(before).mul_add(rates, before);
-                    let moved = before.if_above(zero, moved, size);
-                    let known = counted.if_above(zero, moved, before);
-                    known.store(&mut typical[at]);
-                    let sign = error.if_above(zero, one, zero.if_above(error, V::splat(-1.0), zero));
-                    let direction = known.if_above(V::splat(1e-30), sign.div(known), zero);
-                    let discount = V::splat(DISCOUNTS[level]);
-                    let mut most = V::load(&largest[at]);
-                    for member in 0..members {
-                        let said = if level < 2 { read(member) } else { mixtures[member] };
-                        let regret = mixture.sub(said).mul(direction);
-                        // One that sleeps is not a number, and comes out as the bound.
-                        let bounded = regret.max(V::splat(-REGRET_MAX)).min(V::splat(REGRET_MAX));
-                        let awake = one.if_above(said.mul_add(zero, zero), counted, zero);
-                        let square = bounded.mul(bounded);
-                        let (r, v) = (&mut regrets[member * n + at], &mut squares[member * n + at]);
-                        let (rest, sum) = (V::load(r), V::load(v));
-                        awake.if_above(zero, rest.mul_add(discount, bounded), rest).store(r);
-                        awake.if_above(zero, sum.mul_add(discount, square), sum).store(v);
-                        most = awake.if_above(zero, square.max(most), most);
-                    }
-                    most.store(&mut largest[at]);
+            let (zero, one, value) = (V::splat(0.0), V::splat(1.0), V::splat(self.value));
+            let read = |row: usize| V::load(&matured[row * n + at]);
+            let mixtures: [V; MIXED] = std::array::from_fn(|m| read(experts + m));
+            // What was mixed while the series was young has no copies: 0 · x is 0 but for those.
+            let said = mixtures.iter().fold(zero, |sum, m| m.mul_add(zero, sum));
+            let counted = one.if_above(said, one, zero);
+            let rates = rates(registers_mut(self.counts), at, counted);
+            let rates = V::load(&rates);
+            for level in 0..3 {
+                let members = self.layout.members(level);
+                let (regrets, rest) = floats[self.layout.regrets(level) / LANES..].split_at_mut(members * n);
+                let (squares, rest) = rest.split_at_mut(members * n);
+                let (largest, typical) = rest.split_at_mut(n);
+                let mixture = mixtures[level];
+                let error = mixture.sub(value);
+                let size = error.max(zero.sub(error));
+                let before = V::load(&typical[at]);
+                let limited = size.min(before.mul(V::splat(ERROR_MAX)));
+                let moved = limited.sub(before).mul_add(rates, before);
+                let moved = before.if_above(zero, moved, size);
+                let known = counted.if_above(zero, moved, before);
+                known.store(&mut typical[at]);
+                let sign = error.if_above(zero, one, zero.if_above(error, V::splat(-1.0), zero));
+                let direction = known.if_above(V::splat(1e-30), sign.div(known), zero);
+                let discount = V::splat(DISCOUNTS[level]);
+                let mut most = V::load(&largest[at]);
+                for member in 0..members {
+                    let said = if level < 2 { read(member) } else { mixtures[member] };
+                    let regret = mixture.sub(said).mul(direction);
+                    // One that sleeps is not a number, and comes out as the bound.
+                    let bounded = regret.max(V::splat(-REGRET_MAX)).min(V::splat(REGRET_MAX));
+                    let awake = one.if_above(said.mul_add(zero, zero), counted, zero);
+                    let square = bounded.mul(bounded);
+                    let (r, v) = (&mut regrets[member * n + at], &mut squares[member * n + at]);
+                    let (rest, sum) = (V::load(r), V::load(v));
+                    awake.if_above(zero, rest.mul_add(discount, bounded), rest).store(r);
+                    awake.if_above(zero, sum.mul_add(discount, square), sum).store(v);
+                    most = awake.if_above(zero, square.max(most), most);
                 }
+                most.store(&mut largest[at]);
             }
         }
     }
@@ -365,9 +361,9 @@ impl Kernel for Learn<'_> {
 
 /// How fast typical errors move at eight leads, after counting those that `counted` is 1 for.
 #[inline(always)]
-unsafe fn rates<V: Lanes>(counts: &mut [[u8; LANES]], at: usize, counted: V) -> [f32; LANES] {
+fn rates<V: Vector8>(counts: &mut [[u8; LANES]], at: usize, counted: V) -> [f32; LANES] {
     let mut rates = [0.0; LANES];
-    unsafe { counted.store(&mut rates) };
+    counted.store(&mut rates);
     for (rate, count) in rates.iter_mut().zip(&mut counts[at]) {
         *count = count.saturating_add(*rate as u8);
         *rate = ERROR_RATE.max(1.0 / f32::from((*count).max(1)));
@@ -386,32 +382,29 @@ struct Combine<'a> {
     mixed: &'a mut [f32],
 }
 
-impl Kernel for Combine<'_> {
+impl KernelByEight for Combine<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector8>(self) {
         let mixed = registers_mut(self.mixed);
         let n = mixed.len();
         let (forecasts, weights) = (registers(self.forecasts), registers(self.weights));
         for (at, mixed) in mixed.iter_mut().enumerate() {
-            // SAFETY: the caller's CPU has the features of `V`.
-            unsafe {
-                let (zero, one) = (V::splat(0.0), V::splat(1.0));
-                let (mut sum, mut whole, mut plain, mut awake) = (zero, zero, zero, zero);
-                let rows = forecasts[at..].iter().step_by(n).zip(weights[at..].iter().step_by(n));
-                for (forecast, weight) in rows {
-                    let forecast = V::load(forecast);
-                    let up = one.if_above(forecast.mul(zero), one, zero);
-                    let forecast = one.if_above(forecast.mul(zero), forecast, zero);
-                    let weight = V::load(weight).mul(up);
-                    sum = forecast.mul_add(weight, sum);
-                    whole = whole.add(weight);
-                    plain = plain.add(forecast);
-                    awake = awake.add(up);
-                }
-                whole.if_above(zero, sum.div(whole), plain.div(awake)).store(mixed);
+            let (zero, one) = (V::splat(0.0), V::splat(1.0));
+            let (mut sum, mut whole, mut plain, mut awake) = (zero, zero, zero, zero);
+            let rows = forecasts[at..].iter().step_by(n).zip(weights[at..].iter().step_by(n));
+            for (forecast, weight) in rows {
+                let forecast = V::load(forecast);
+                let up = one.if_above(forecast.mul(zero), one, zero);
+                let forecast = one.if_above(forecast.mul(zero), forecast, zero);
+                let weight = V::load(weight).mul(up);
+                sum = forecast.mul_add(weight, sum);
+                whole = whole.add(weight);
+                plain = plain.add(forecast);
+                awake = awake.add(up);
             }
+            whole.if_above(zero, sum.div(whole), plain.div(awake)).store(mixed);
         }
     }
 }
@@ -425,11 +418,11 @@ struct Weigh<'a> {
     shares: &'a mut [f32],
 }
 
-impl Kernel for Weigh<'_> {
+impl KernelByEight for Weigh<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector8>(self) {
         let Layout { width, experts } = self.layout;
         let n = width / LANES;
         let (floats, prior) = (registers(self.floats), registers(self.prior));
@@ -441,21 +434,18 @@ impl Kernel for Weigh<'_> {
             let (regrets, rest) = floats[self.layout.regrets(level) / LANES..].split_at(members * n);
             let (squares, rest) = rest.split_at(members * n);
             for at in 0..n {
-                // SAFETY: the caller's CPU has the features of `V`.
-                unsafe {
-                    let (zero, largest) = (V::splat(0.0), V::load(&rest[at]));
-                    let mut sum = zero;
-                    for member in 0..members {
-                        let i = member * n + at;
-                        let weight = V::load(&regrets[i]).max(zero).div(V::load(&squares[i]).add(largest));
-                        weight.store(&mut out[i]);
-                        sum = sum.add(weight);
-                    }
-                    let share = V::splat(1.0).div(sum);
-                    for (member, out) in out[at..].iter_mut().step_by(n).take(members).enumerate() {
-                        let prior = if level < 2 { V::load(&prior[member * n + at]) } else { V::splat(0.5) };
-                        sum.if_above(zero, V::load(out).mul(share), prior).store(out);
-                    }
+                let (zero, largest) = (V::splat(0.0), V::load(&rest[at]));
+                let mut sum = zero;
+                for member in 0..members {
+                    let i = member * n + at;
+                    let weight = V::load(&regrets[i]).max(zero).div(V::load(&squares[i]).add(largest));
+                    weight.store(&mut out[i]);
+                    sum = sum.add(weight);
+                }
+                let share = V::splat(1.0).div(sum);
+                for (member, out) in out[at..].iter_mut().step_by(n).take(members).enumerate() {
+                    let prior = if level < 2 { V::load(&prior[member * n + at]) } else { V::splat(0.5) };
+                    sum.if_above(zero, V::load(out).mul(share), prior).store(out);
                 }
             }
         }

@@ -1,4 +1,5 @@
 use crate::domain::{Damaged, Rows, Take, put};
+use crate::simd::prefetch_second;
 use bytemuck::{Pod, Zeroable};
 
 /// Floats of a cache line.
@@ -90,9 +91,9 @@ impl<H: Pod> Table<H> {
     pub fn prefetch(&self, slot: usize, target: usize, floats: usize) {
         let at = slot * self.targets + target;
         let lines = self.blank_floats.len();
-        prefetch(&self.heads[at..=at]);
-        prefetch(&self.floats[at * lines..][..floats.div_ceil(LINE)]);
-        prefetch(&self.counts[at * self.counts_each..][..self.counts_each]);
+        prefetch_second(&self.heads[at..=at]);
+        prefetch_second(&self.floats[at * lines..][..floats.div_ceil(LINE)]);
+        prefetch_second(&self.counts[at * self.counts_each..][..self.counts_each]);
     }
 
     /// Bytes of one series.
@@ -103,18 +104,6 @@ impl<H: Pod> Table<H> {
             + self.counts_each;
         row * self.targets
     }
-}
-
-/// Asks for memory into the second cache.
-fn prefetch<T>(memory: &[T]) {
-    #[cfg(target_arch = "x86_64")]
-    for offset in (0..size_of_val(memory)).step_by(size_of::<Line>()) {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: a hint; the address lies within the slice.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(memory.as_ptr().cast::<i8>().add(offset)) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = memory;
 }
 
 impl<H: Pod> Rows for Table<H> {

@@ -1,5 +1,5 @@
 use super::table::Table;
-use super::{Experts, Observation};
+use super::{ExpertGroup, Observation};
 use crate::domain::{Damaged, Rows, Take};
 use bytemuck::{Pod, Zeroable};
 
@@ -7,12 +7,12 @@ use bytemuck::{Pod, Zeroable};
 #[derive(Debug)]
 pub struct Velocity {
     horizon: usize,
-    table: Table<Head>,
+    table: Table<VelocityState>,
 }
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-struct Head {
+struct VelocityState {
     last: f32,
     /// Change a step.
     velocity: f32,
@@ -24,11 +24,11 @@ struct Head {
 
 impl Velocity {
     pub fn new(targets: usize, horizon: usize) -> Self {
-        Self { horizon: horizon.max(1), table: Table::new(targets, Head::zeroed(), &[], 0, 0) }
+        Self { horizon: horizon.max(1), table: Table::new(targets, VelocityState::zeroed(), &[], 0, 0) }
     }
 }
 
-impl Experts for Velocity {
+impl ExpertGroup for Velocity {
     fn names(&self) -> &[&'static str] {
         &["velocity"]
     }
@@ -51,7 +51,7 @@ impl Experts for Velocity {
     }
 
     fn interrupt(&mut self, slot: usize) {
-        self.table.heads(slot).for_each(|head| *head = Head::zeroed());
+        self.table.heads(slot).for_each(|head| *head = VelocityState::zeroed());
     }
 }
 

@@ -1,4 +1,4 @@
-use super::lanes::{Kernel, LANES, Lanes, registers, registers_mut};
+use crate::simd::{KernelByEight, LANES, Vector8, registers, registers_mut};
 
 /// Gains are kept as 16-bit floats this many times as large: a long memory makes them small, and the
 /// trace bounds them far below what such a float can hold.
@@ -45,12 +45,12 @@ pub(super) struct LearnAndForecast<'a> {
     pub corrections: &'a mut [f32],
 }
 
-impl Kernel for LearnAndForecast<'_> {
+impl KernelByEight for LearnAndForecast<'_> {
     type Output = ();
 
     /// Eight leads at a time, so that their sums are taken together.
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector8>(self) {
         let x = registers(self.x);
         let (n, leads) = (x.len(), self.leads.len());
         let (padded, stride) = (n * LANES, self.stride);
@@ -64,51 +64,45 @@ impl Kernel for LearnAndForecast<'_> {
                     if lead <= self.now { self.now - lead } else { self.now + self.origins - lead }
                 };
                 let mut errors = [0.0; LANES];
-                // SAFETY: the caller's CPU has the features of `V`.
-                unsafe {
-                    let mut sums = [V::splat(0.0); LANES];
-                    for (r, sum) in sums.iter_mut().enumerate().take(learning) {
-                        let past = registers(&self.past[origin(r) * stride..][..padded]);
-                        let weights = &weights[(at + group + r) * n..][..n];
-                        let mut dot = V::splat(0.0);
-                        for (w, x) in weights.iter().zip(past) {
-                            dot = V::load(w).mul_add(V::widen(x), dot);
-                        }
-                        *sum = dot;
+                let mut sums = [V::splat(0.0); LANES];
+                for (r, sum) in sums.iter_mut().enumerate().take(learning) {
+                    let past = registers(&self.past[origin(r) * stride..][..padded]);
+                    let weights = &weights[(at + group + r) * n..][..n];
+                    let mut dot = V::splat(0.0);
+                    for (w, x) in weights.iter().zip(past) {
+                        dot = V::load(w).mul_add(V::widen(x), dot);
                     }
-                    V::sums(sums).store(&mut errors);
+                    *sum = dot;
                 }
+                V::sums(sums).store(&mut errors);
                 for (r, error) in errors.iter_mut().enumerate().take(learning) {
                     let i = at + group + r;
                     let learnt = (self.learnt + 1).saturating_sub(self.leads[group + r] as u64);
                     let rate = ERROR_RATE.max(1.0 / learnt.max(1) as f32);
                     *error = clipped(self.targets[i] - *error, &mut self.errors[i], rate) / GAIN_UNIT;
                 }
-                // SAFETY: as above.
-                unsafe {
-                    let mut sums = [V::splat(0.0); LANES];
-                    for (r, sum) in sums.iter_mut().enumerate().take(count) {
-                        let weights = &mut weights[(at + group + r) * n..][..n];
-                        let mut dot = V::splat(0.0);
-                        if r < learning {
-                            let gains = registers(&self.gains[origin(r) * padded..][..padded]);
-                            let error = V::splat(errors[r]);
-                            for ((w, k), x) in weights.iter_mut().zip(gains).zip(x) {
-                                let moved = V::widen(k).mul_add(error, V::load(w));
-                                moved.store(w);
-                                dot = moved.mul_add(V::load(x), dot);
-                            }
-                        } else {
-                            for (w, x) in weights.iter().zip(x) {
-                                dot = V::load(w).mul_add(V::load(x), dot);
-                            }
+                let mut sums = [V::splat(0.0); LANES];
+                for (r, sum) in sums.iter_mut().enumerate().take(count) {
+                    let weights = &mut weights[(at + group + r) * n..][..n];
+                    let mut dot = V::splat(0.0);
+                    if r < learning {
+                        let gains = registers(&self.gains[origin(r) * padded..][..padded]);
+                        let error = V::splat(errors[r]);
+                        for ((w, k), x) in weights.iter_mut().zip(gains).zip(x) {
+                            let moved = V::widen(k).mul_add(error, V::load(w));
+                            moved.store(w);
+                            dot = moved.mul_add(V::load(x), dot);
                         }
-                        *sum = dot;
+                    } else {
+                        for (w, x) in weights.iter().zip(x) {
+                            dot = V::load(w).mul_add(V::load(x), dot);
+                        }
                     }
-                    let mut forecasts = [0.0; LANES];
-                    V::sums(sums).store(&mut forecasts);
-                    self.corrections[at + group..][..count].copy_from_slice(&forecasts[..count]);
+                    *sum = dot;
                 }
+                let mut forecasts = [0.0; LANES];
+                V::sums(sums).store(&mut forecasts);
+                self.corrections[at + group..][..count].copy_from_slice(&forecasts[..count]);
             }
         }
     }
@@ -140,17 +134,15 @@ pub(super) struct Round<'a> {
     pub unit: f32,
 }
 
-impl Kernel for Round<'_> {
+impl KernelByEight for Round<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
-        unsafe {
-            let (unit, one) = (V::splat(self.unit), V::splat(self.unit.recip()));
-            for (x, kept) in registers_mut(self.x).iter_mut().zip(registers_mut(self.kept)) {
-                V::load(x).mul(unit).narrow(kept);
-                V::widen(kept).mul(one).store(x);
-            }
+    fn run<V: Vector8>(self) {
+        let (unit, one) = (V::splat(self.unit), V::splat(self.unit.recip()));
+        for (x, kept) in registers_mut(self.x).iter_mut().zip(registers_mut(self.kept)) {
+            V::load(x).mul(unit).narrow(kept);
+            V::widen(kept).mul(one).store(x);
         }
     }
 }

@@ -1,4 +1,5 @@
 use crate::domain::{Damaged, Rows, Take, put};
+use crate::simd::prefetch_first;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 /// The largest 16-bit float.
@@ -10,7 +11,7 @@ const LARGEST: f32 = 65_504.0;
 /// What is said at lead `l` waits `l` steps, so each lead has a ring of its own length and nothing
 /// stands empty: `Σ leads` entries. What matures at a step and what is said at it share their places.
 #[derive(Debug)]
-pub struct Waiting {
+pub struct ForecastLedger {
     targets: usize,
     lanes: usize,
     leads: Vec<usize>,
@@ -29,7 +30,7 @@ pub struct Waiting {
     values: Vec<f32>,
 }
 
-impl Waiting {
+impl ForecastLedger {
     /// `leads` are ascending, from 1 on.
     pub fn new(targets: usize, lanes: usize, leads: &[usize]) -> Self {
         let starts = starts_of(leads).collect();
@@ -79,20 +80,14 @@ impl Waiting {
 
     /// Asks for what [`Self::matured`] will read, while another series is worked on.
     pub fn prefetch(&self, slot: usize, target: usize, now: u64) {
-        #[cfg(target_arch = "x86_64")]
         for (lead, start) in self.leads.iter().zip(&self.starts) {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
             let place = start + (now % *lead as u64) as usize;
             let entry = ((slot * self.targets + target) * self.entries + place) * self.lanes;
             let entry = &self.said[entry..][..self.lanes];
-            // SAFETY: hints; both addresses lie within the entry.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_T0>(entry.as_ptr().cast());
-                _mm_prefetch::<_MM_HINT_T0>(entry.as_ptr().add(self.lanes - 1).cast());
-            }
+            // An entry is shorter than a cache line, but may lie in two.
+            prefetch_first(&entry[..1]);
+            prefetch_first(&entry[self.lanes - 1..]);
         }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (slot, target, now);
     }
 
     /// What was said of step `now`, at each lead; not a number where nothing was. Each step must take
@@ -161,7 +156,7 @@ impl Waiting {
     }
 }
 
-impl Waiting {
+impl ForecastLedger {
     /// Takes over what waits of other lanes at the same targets and leads: `from` is where each stood
     /// there; of one that did not, nothing waits. `[lanes]`
     pub fn inherit(&mut self, other: Self, from: &[Option<usize>]) {
@@ -181,7 +176,7 @@ fn starts_of(leads: &[usize]) -> impl Iterator<Item = usize> {
     leads.iter().scan(0, |sum, lead| Some(std::mem::replace(sum, *sum + lead)))
 }
 
-impl Rows for Waiting {
+impl Rows for ForecastLedger {
     fn grow(&mut self, slots: usize) {
         let rows = slots * self.targets;
         self.said.resize(rows * self.entries * self.lanes, half::f16::NAN.to_bits());
@@ -218,7 +213,7 @@ mod tests {
     #[test]
     fn what_was_said_matures_at_its_target_once() {
         let leads = [1, 2, 4, 5];
-        let mut waiting = Waiting::new(2, 3, &leads);
+        let mut waiting = ForecastLedger::new(2, 3, &leads);
         waiting.grow(2);
         let value =
             |origin: u64, lead: usize, lane: usize| 1e6 + (origin as f32) + 0.25 * (lead + 8 * lane) as f32;
@@ -246,7 +241,7 @@ mod tests {
         assert!(out.iter().all(|v| v.is_nan()));
         let mut row = Vec::new();
         waiting.save(1, &mut row);
-        let mut other = Waiting::new(2, 3, &leads);
+        let mut other = ForecastLedger::new(2, 3, &leads);
         other.grow(1);
         other.load(0, &mut Take::new(&row)).unwrap();
         let mut back = [0.0; 12];
@@ -258,7 +253,7 @@ mod tests {
         assert!(back.iter().all(|v| v.is_nan()));
 
         // One lane goes, one comes, and they change places.
-        let mut changed = Waiting::new(2, 3, &leads);
+        let mut changed = ForecastLedger::new(2, 3, &leads);
         changed.inherit(waiting, &[Some(2), None, Some(0)]);
         changed.matured(1, 1, 40, &mut back);
         let [back, out] = [back, out].map(|all| all.map(f32::to_bits));

@@ -7,7 +7,7 @@ use crate::domain::{Damaged, Rows, Take, put};
 /// Values are relative to the series' anchors; a value that was missing holds what filled it and is
 /// marked as not observed.
 #[derive(Debug)]
-pub struct Recent {
+pub struct RecentReadings {
     capacity: Capacity,
     targets: usize,
     width: usize,
@@ -19,11 +19,11 @@ pub struct Recent {
     observed: Vec<bool>,
     /// `[readings]` where they are timed.
     cells: Vec<i64>,
-    heads: Vec<Head>,
+    heads: Vec<SeriesRing>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Head {
+struct SeriesRing {
     /// Readings ever pushed.
     total: u64,
     /// The newest reading's.
@@ -31,7 +31,7 @@ struct Head {
     ring: Ring,
 }
 
-impl Recent {
+impl RecentReadings {
     /// For readings of `width` values, the first `targets` of which are targets.
     pub fn new(capacity: Capacity, targets: usize, width: usize, timed: bool) -> Self {
         Self {
@@ -76,8 +76,8 @@ impl Recent {
 /// One series' last readings. Ages count back from the newest, whose age is 0.
 #[derive(Clone, Copy, Debug)]
 pub struct RecentView<'a> {
-    of: &'a Recent,
-    head: Head,
+    of: &'a RecentReadings,
+    head: SeriesRing,
 }
 
 impl RecentView<'_> {
@@ -107,11 +107,12 @@ impl RecentView<'_> {
 }
 
 /// A row is as long as its ring is full: the readings, the oldest first.
-impl Rows for Recent {
+impl Rows for RecentReadings {
     fn grow(&mut self, slots: usize) {
         let mut rings: Vec<Ring> = self.heads.iter().map(|head| head.ring).collect();
         let rows = grow(&mut rings, &self.capacity, slots);
-        let new = rings.into_iter().skip(self.heads.len()).map(|ring| Head { ring, ..Head::default() });
+        let new =
+            rings.into_iter().skip(self.heads.len()).map(|ring| SeriesRing { ring, ..SeriesRing::default() });
         self.heads.extend(new);
         self.values.resize(rows * self.width, 0.0);
         self.observed.resize(rows * self.targets, false);
@@ -120,11 +121,11 @@ impl Rows for Recent {
 
     fn reset(&mut self, slot: usize) {
         let ring = self.heads[slot].ring.filled(0);
-        self.heads[slot] = Head { ring, ..Head::default() };
+        self.heads[slot] = SeriesRing { ring, ..SeriesRing::default() };
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        let Head { total, cell, ring } = self.heads[slot];
+        let SeriesRing { total, cell, ring } = self.heads[slot];
         put(out, &[total, u64::from(ring.len)]);
         put(out, &[cell]);
         ring.oldest_first().for_each(|at| put(out, &self.values[at * self.width..][..self.width]));
@@ -144,7 +145,7 @@ impl Rows for Recent {
             return Err(Damaged("more readings than there may be"));
         }
         let (start, n) = (ring.start, len as usize);
-        self.heads[slot] = Head { total, cell, ring: ring.filled(len as u32) };
+        self.heads[slot] = SeriesRing { total, cell, ring: ring.filled(len as u32) };
         row.fill(&mut self.values[start * self.width..][..n * self.width])?;
         let observed = row.raw(n * self.targets)?;
         for (to, byte) in self.observed[start * self.targets..].iter_mut().zip(observed) {
@@ -160,7 +161,7 @@ impl Rows for Recent {
         self.values.capacity() * size_of::<f32>()
             + self.observed.capacity()
             + self.cells.capacity() * size_of::<i64>()
-            + self.heads.capacity() * size_of::<Head>()
+            + self.heads.capacity() * size_of::<SeriesRing>()
     }
 }
 
@@ -172,7 +173,7 @@ mod tests {
     fn the_newest_are_kept_and_come_back_from_bytes() {
         for timed in [false, true] {
             let capacity = Capacity { series: 0..9, shared: 0, least: 4, most: 4 };
-            let mut recent = Recent::new(capacity, 1, 2, timed);
+            let mut recent = RecentReadings::new(capacity, 1, 2, timed);
             recent.grow(1);
             recent.grow(2);
             for i in 0..6 {

@@ -23,11 +23,11 @@ pub struct Windows {
     errors: Vec<u16>,
     /// `[readings]` where they have times of their own.
     cells: Vec<i64>,
-    heads: Vec<Head>,
+    heads: Vec<SeriesRing>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Head {
+struct SeriesRing {
     /// The newest reading's.
     cell: i64,
     ring: Ring,
@@ -90,7 +90,7 @@ impl Windows {
     }
 
     pub fn view(&self, slot: Slot) -> WindowView<'_> {
-        let Head { cell, ring } = self.heads[slot.index()];
+        let SeriesRing { cell, ring } = self.heads[slot.index()];
         WindowView {
             inputs: self.inputs,
             outputs: self.outputs(),
@@ -108,7 +108,8 @@ impl Rows for Windows {
     fn grow(&mut self, slots: usize) {
         let mut rings: Vec<Ring> = self.heads.iter().map(|head| head.ring).collect();
         let rows = grow(&mut rings, &self.capacity, slots);
-        let new = rings.into_iter().skip(self.heads.len()).map(|ring| Head { ring, ..Head::default() });
+        let new =
+            rings.into_iter().skip(self.heads.len()).map(|ring| SeriesRing { ring, ..SeriesRing::default() });
         self.heads.extend(new);
         self.shown.resize(rows * self.inputs, 0);
         self.errors.resize(rows * self.outputs(), f16::NAN.to_bits());
@@ -116,11 +117,11 @@ impl Rows for Windows {
     }
 
     fn reset(&mut self, slot: usize) {
-        self.heads[slot] = Head { ring: self.heads[slot].ring.filled(0), ..Head::default() };
+        self.heads[slot] = SeriesRing { ring: self.heads[slot].ring.filled(0), ..SeriesRing::default() };
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        let (Head { cell, ring }, outputs) = (self.heads[slot], self.outputs());
+        let (SeriesRing { cell, ring }, outputs) = (self.heads[slot], self.outputs());
         put(out, &[u64::from(ring.len)]);
         put(out, &[cell]);
         ring.oldest_first().for_each(|at| put(out, &self.shown[at * self.inputs..][..self.inputs]));
@@ -138,7 +139,7 @@ impl Rows for Windows {
         let n = len.min(u64::from(ring.room));
         let gone = usize::try_from(len - n).map_err(|_| Damaged("a window that is too long"))?;
         let (start, n) = (ring.start, n as usize);
-        self.heads[slot] = Head { cell, ring: ring.filled(n as u32) };
+        self.heads[slot] = SeriesRing { cell, ring: ring.filled(n as u32) };
         row.raw(gone.saturating_mul(self.inputs * size_of::<u16>()))?;
         row.fill(&mut self.shown[start * self.inputs..][..n * self.inputs])?;
         row.raw(gone.saturating_mul(outputs * size_of::<u16>()))?;
@@ -153,7 +154,7 @@ impl Rows for Windows {
     fn memory(&self) -> usize {
         (self.shown.capacity() + self.errors.capacity()) * size_of::<u16>()
             + self.cells.capacity() * size_of::<i64>()
-            + self.heads.capacity() * size_of::<Head>()
+            + self.heads.capacity() * size_of::<SeriesRing>()
     }
 }
 

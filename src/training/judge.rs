@@ -2,7 +2,7 @@ use super::batches::{Batches, Cut};
 use super::shape::loss;
 use crate::config::Stream;
 use crate::nn::{Error, Trainer};
-use crate::scoring::{Promotion, Verdict};
+use crate::scoring::{PromotionTest, Verdict};
 
 /// The most series on which is judged.
 const JUDGES: usize = 256;
@@ -67,7 +67,7 @@ impl Losses {
     pub fn against(&self, other: &Self) -> Verdict {
         let series = self.steps.len() / self.holdout.max(1);
         let blocks = (self.holdout / self.horizon.max(1)).clamp(1, BLOCKS_MAX);
-        let mut test = Promotion::new(series, blocks);
+        let mut test = PromotionTest::new(series, blocks);
         for (at, (own, theirs)) in self.steps.iter().zip(&other.steps).enumerate() {
             let (series, step) = (at / self.holdout, at % self.holdout);
             let mean = |[sum, n]: &[f64; 2]| sum / n;

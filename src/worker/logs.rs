@@ -1,14 +1,15 @@
-//! Which log each partition is read from, and what a worker does when the group's offsets are of another one:
-//! a topic was made anew under its name, a log has lost its end, a tool has moved the group.
+//! Which log each partition is read from, and where to start when the group's offset belongs to another one: the
+//! topic was deleted and created again, the log has lost its end, or a tool has moved the group.
 //!
-//! The topic's id stands in the note beside each committed offset. So whoever comes next, be it after a
-//! restart, knows of which log the offset is. Nothing is committed before a broker has said, after the last
-//! poll, that the id is still the same (`kafka/topics.rs`, which says how far that holds).
+//! The topic's id stands in the note beside each committed offset. So the next owner of the partition knows which
+//! log the offset belongs to, also after a restart. Nothing is committed before a broker has said, after the last
+//! poll, that the id is still the same; `kafka/topics.rs` says how far that holds.
 
-use super::Error;
-use super::loader::Loaded;
-use super::rebalance::Begin;
-use super::turn::Joined;
+use super::loading::LoadedShard;
+use super::ports::{Broker, Ports, TimeSource};
+use super::rare_paths::RarePath;
+use super::{Error, Worker};
+use crate::config::Stream;
 use crate::domain::{Offset, TopicId, TopicPartition};
 use crate::kafka::{Ends, Mark, Topic, Topics};
 use crate::telemetry::{Discard, LogReset, ShardMetrics, ShardState, ShardStatus, events};
@@ -16,19 +17,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How the id of the topic stands in a note: no stream has this name.
-const MARK: &str = "@=";
-/// A log that seems to have lost its end, or to be another topic's, is looked at again after this: a broker
-/// hears of a change a little later than others, and the two answers may be of different ones.
+/// What stands before the topic's id in a note. No stream has this name.
+const PREFIX: &str = "@=";
+/// A log that seems to have lost its end, or to belong to another topic, is looked at again after this time.
+/// Brokers hear of a change one after the other, and two answers may come from different brokers.
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// What a worker knows of the logs behind the names of its topics.
 #[derive(Default)]
-pub(crate) struct Logs {
+pub(super) struct Logs {
     /// The id that each topic had when the worker started.
     first: BTreeMap<Arc<str>, TopicId>,
-    /// The one under which it last began each partition.
-    begun: BTreeMap<TopicPartition, TopicId>,
+    /// The id that the topic of each partition had when the worker last started to read it.
+    started: BTreeMap<TopicPartition, TopicId>,
     /// Partitions that are assigned and whose topic is gone; they are shown as restoring.
     absent: BTreeMap<TopicPartition, Vec<ShardMetrics>>,
     /// What was read and not committed when the shards were dropped: from where, to where.
@@ -37,21 +38,37 @@ pub(crate) struct Logs {
     went_back: BTreeSet<TopicPartition>,
 }
 
-/// What was found of a partition.
-struct Seen {
-    begin: Begin,
+/// Where a partition that was assigned is read from.
+pub(super) struct PartitionStart {
+    pub at: TopicPartition,
+    /// The first record that is kept.
+    pub low: Offset,
+    /// The offset after the last record.
+    pub high: Offset,
+    /// What the group has committed of this log, within what the log holds.
+    pub committed: Offset,
+    pub topic_id: Option<TopicId>,
+    /// The group has committed nothing of this log, and the reason is not known.
+    pub is_unread: bool,
+    /// The note beside the committed offset.
+    pub note: String,
+}
+
+/// What was found out about a partition.
+struct Finding {
+    start: PartitionStart,
     /// What the group has committed, of whichever log.
     next: Option<Offset>,
     reset: Option<Reset>,
 }
 
-impl Seen {
+impl Finding {
     fn is_doubtful(&self) -> bool {
         matches!(self.reset, Some(Reset::Truncated | Reset::Recreated { .. }))
     }
 }
 
-/// Why a partition is not read on where the group had left it.
+/// Why a partition is not read from where the group had left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reset {
     Recreated { former: TopicId },
@@ -60,8 +77,8 @@ enum Reset {
     Moved,
 }
 
-/// Where to read on, given what the group has committed, the topic's id now, the one under which it was
-/// last seen, what the log holds, and whether its offsets have gone back under our eyes.
+/// Where to start, given what the group has committed, the topic's id now, the id under which it was last seen,
+/// what the log holds, and whether its offsets have gone back while it was read.
 fn judge(
     mark: Option<&Mark>,
     now: Option<TopicId>,
@@ -70,7 +87,8 @@ fn judge(
     went_back: bool,
 ) -> (Offset, Option<Reset>) {
     let other = |then: TopicId| now.is_some_and(|now| now != then);
-    // Without a committed offset nobody has read the new one yet: who has seen the former one tells it.
+    // Without a committed offset nobody has read the new topic yet, and a worker that has seen the former one
+    // reports the change.
     let then = match mark {
         Some(mark) => noted(&mark.note),
         None => known,
@@ -79,7 +97,7 @@ fn judge(
         return (low, Some(Reset::Recreated { former }));
     }
     let Some(Mark { next, note }) = mark else { return (low, None) };
-    // Both ends were asked one after the other: a topic may have been made anew between.
+    // The two ends were asked for one after the other, and the topic may have been created again between.
     let at = (*next).clamp(low, high.max(low));
     let reset = match at.cmp(next) {
         std::cmp::Ordering::Less => Some(Reset::Truncated),
@@ -92,12 +110,12 @@ fn judge(
 
 /// The topic's id in a note.
 fn noted(note: &str) -> Option<TopicId> {
-    note.split(';').find_map(|part| part.strip_prefix(MARK)).and_then(TopicId::parse)
+    note.split(';').find_map(|part| part.strip_prefix(PREFIX)).and_then(TopicId::parse)
 }
 
 /// The beginning of a note.
-pub(crate) fn note(id: Option<TopicId>) -> String {
-    id.map_or_else(String::new, |id| format!("{MARK}{id};"))
+pub(super) fn note(id: Option<TopicId>) -> String {
+    id.map_or_else(String::new, |id| format!("{PREFIX}{id};"))
 }
 
 fn topics(parts: &[TopicPartition]) -> BTreeSet<Arc<str>> {
@@ -111,43 +129,54 @@ impl Logs {
         Self { first, ..Self::default() }
     }
 
-    /// Under which id a partition was last seen here.
+    /// The id under which a partition was last seen here.
     fn known(&self, at: &TopicPartition) -> Option<TopicId> {
-        self.begun.get(at).or(self.first.get(&at.topic)).copied()
+        self.started.get(at).or(self.first.get(&at.topic)).copied()
     }
 }
 
-impl Joined {
-    /// Where each of these partitions is to be read from. Those whose topic is gone are not among them: they
-    /// wait for it.
-    pub(crate) fn starts(&mut self, parts: &[TopicPartition]) -> Result<Vec<Begin>, Error> {
-        let mut seen = self.look(parts)?;
-        if seen.iter().any(Seen::is_doubtful) {
-            std::thread::sleep(SECOND_LOOK);
-            seen = self.look(parts)?;
-        }
-        seen.iter().for_each(|seen| self.tell(seen));
-        let begins: Vec<Begin> = seen.into_iter().map(|seen| seen.begin).collect();
-        for begin in &begins {
-            self.logs.unanswered.remove(&begin.at);
-            self.logs.went_back.remove(&begin.at);
-            self.logs.absent.remove(&begin.at);
-            begin.topic_id.map(|id| self.logs.begun.insert(begin.at.clone(), id));
-        }
-        Ok(begins)
+impl<P: Ports> Worker<P> {
+    /// The streams that read a partition.
+    pub(super) fn streams_of<'a>(
+        &'a self,
+        at: &'a TopicPartition,
+    ) -> impl Iterator<Item = &'a Arc<Stream>> + 'a {
+        self.setup.config.streams.iter().filter(|s| s.topics.iter().any(|t| **t == *at.topic))
     }
 
-    /// What is found of those whose topic is there.
-    fn look(&mut self, parts: &[TopicPartition]) -> Result<Vec<Seen>, Error> {
-        let found = self.link.topics(&topics(parts))?;
+    /// Where each of these partitions is to be read from. Those whose topic is gone are left out: they wait for it.
+    pub(super) fn starts(&mut self, parts: &[TopicPartition]) -> Result<Vec<PartitionStart>, Error> {
+        let mut found = self.find_starts(parts)?;
+        if found.iter().any(Finding::is_doubtful) {
+            self.rare_paths.mark(RarePath::SecondLook);
+            self.ports.time.sleep(SECOND_LOOK);
+            found = self.find_starts(parts)?;
+        }
+        for finding in &found {
+            self.report(finding);
+        }
+        let starts: Vec<PartitionStart> = found.into_iter().map(|finding| finding.start).collect();
+        for start in &starts {
+            self.logs.unanswered.remove(&start.at);
+            self.logs.went_back.remove(&start.at);
+            self.logs.absent.remove(&start.at);
+            start.topic_id.map(|id| self.logs.started.insert(start.at.clone(), id));
+        }
+        Ok(starts)
+    }
+
+    /// What is found out about those partitions whose topic is there.
+    fn find_starts(&mut self, parts: &[TopicPartition]) -> Result<Vec<Finding>, Error> {
+        let found = self.ports.broker.topics(&topics(parts))?;
         let is_gone = |at: &TopicPartition| found.of(at) == Some(Topic::Absent);
         let (gone, there): (Vec<_>, Vec<_>) = parts.iter().cloned().partition(is_gone);
-        self.wait_for(&gone)?;
-        // Asked after the id: what is of a topic that was made meanwhile is found out with the first commit.
-        let (marks, ends) = (self.link.marks(&there)?, self.link.ends(&there)?);
-        let seen = marks.into_iter().zip(ends).map(|((at, mark), (_, ends))| {
+        self.wait_for_topics(&gone);
+        // Asked after the id: if the topic is created again meanwhile, the first commit finds it out.
+        let broker = &mut self.ports.broker;
+        let (marks, ends) = (broker.marks(&there)?, broker.ends(&there)?);
+        let findings = marks.into_iter().zip(ends).map(|((at, mark), (_, ends))| {
             let topic = found.of(&at).unwrap_or(Topic::Present(None));
-            self.link.reads(at.clone(), topic);
+            broker.reads(at.clone(), topic);
             let topic_id = if let Topic::Present(id) = topic { id } else { None };
             let known = self.logs.known(&at);
             let went_back = self.logs.went_back.contains(&at);
@@ -157,92 +186,101 @@ impl Joined {
             let is_new = matches!(reset, Some(Reset::Recreated { .. }));
             let note = note.filter(|_| !is_new).unwrap_or_default();
             let (low, high) = ends;
-            Seen { begin: Begin { at, low, high, committed, topic_id, is_unread, note }, next, reset }
+            let start = PartitionStart { at, low, high, committed, topic_id, is_unread, note };
+            Finding { start, next, reset }
         });
-        Ok(seen.collect())
+        Ok(findings.collect())
     }
 
-    /// Logs and counts why a partition begins where it does.
-    fn tell(&self, seen: &Seen) {
-        let Seen { begin, next: read, reset } = seen;
-        let Begin { at, low, high, committed, .. } = begin;
-        let metrics = || self.streams_of(at).map(|stream| self.worker.metrics.stream(&stream.name));
+    /// Logs and counts why a partition starts where it does.
+    fn report(&mut self, finding: &Finding) {
+        let Finding { start, next: read, reset } = finding;
+        let PartitionStart { at, low, high, committed, .. } = start;
+        let metrics = || self.streams_of(at).map(|stream| self.setup.metrics.stream(&stream.name));
         let count = |reason| metrics().for_each(|metrics| metrics.log_resets(reason).inc());
+        let discard = |lost| metrics().for_each(|m| m.discarded(Discard::Retention).inc_by(lost));
         let next = read.unwrap_or(*committed);
-        match *reset {
-            None => {}
-            Some(Reset::Recreated { former }) => {
+        let Some(reset) = *reset else { return };
+        let path = match reset {
+            Reset::Recreated { former } => {
                 count(LogReset::Recreated);
                 let lost = self.count_unanswered(at);
-                events::topic_recreated(at, former, begin.topic_id, *read, *low, lost);
+                events::topic_recreated(at, former, start.topic_id, *read, *low, lost);
                 if *low > Offset(0) {
-                    metrics().for_each(|metrics| metrics.discarded(Discard::Retention).inc_by(low.0 as u64));
+                    discard(low.0 as u64);
                     events::log_was_cut(at, Offset(0), *low, *high);
                 }
+                RarePath::TopicRecreated
             }
-            Some(Reset::Truncated) => {
+            Reset::Truncated => {
                 count(LogReset::Truncated);
                 events::log_truncated(at, next, *low, *high);
+                RarePath::LogTruncated
             }
-            Some(Reset::Moved) => {
+            Reset::Moved => {
                 count(LogReset::Moved);
                 events::offset_moved(at, next);
+                RarePath::OffsetMoved
             }
-            Some(Reset::Retention { lost }) => {
-                metrics().for_each(|metrics| metrics.discarded(Discard::Retention).inc_by(lost));
+            Reset::Retention { lost } => {
+                discard(lost);
                 events::log_was_cut(at, next, *low, *high);
+                RarePath::RetentionAtStart
             }
-        }
+        };
+        self.rare_paths.mark(path);
     }
 
-    /// Tells of a topic that was made anew while nobody was there: the broker has deleted the group's offsets
-    /// with it, and the snapshots alone remember it.
-    pub(crate) fn tell_former(&self, loaded: &[(Loaded, ShardMetrics)]) {
-        let Some((first, former)) = loaded.iter().find_map(|(l, _)| Some((&l.wanted, l.former?))) else {
+    /// Reports a topic that was deleted and created again while no worker ran. The broker has deleted the group's
+    /// offsets with it, so only the snapshots know.
+    pub(super) fn report_former_topic(&mut self, loaded: &[(LoadedShard, ShardMetrics)]) {
+        let Some((first, former)) = loaded.iter().find_map(|(l, _)| Some((&l.request, l.former?))) else {
             return;
         };
+        self.rare_paths.mark(RarePath::TopicRecreatedBySnapshot);
         for (loaded, _) in loaded {
-            let metrics = self.worker.metrics.stream(&loaded.wanted.stream.name);
+            let metrics = self.setup.metrics.stream(&loaded.request.stream.name);
             metrics.log_resets(LogReset::Recreated).inc();
         }
         events::topic_recreated(&first.at, former, first.topic_id, None, first.low, 0);
     }
 
-    /// Counts what was read of a topic that is gone and has no answer; says how many offsets that are.
+    /// Counts what was read of a topic that is gone and was not answered; returns the number of offsets.
     fn count_unanswered(&self, at: &TopicPartition) -> u64 {
         let lost = self.logs.unanswered.get(at).map_or(0, |(from, to)| from.0.abs_diff(to.0));
         for stream in self.streams_of(at) {
-            self.worker.metrics.stream(&stream.name).discarded(Discard::TopicDeleted).inc_by(lost);
+            self.setup.metrics.stream(&stream.name).discarded(Discard::TopicDeleted).inc_by(lost);
         }
         lost
     }
 
-    /// Lets partitions whose topic is gone stand still until there is one of its name.
-    fn wait_for(&mut self, gone: &[TopicPartition]) -> Result<(), Error> {
+    /// Lets partitions whose topic is gone stand still until there is a topic of that name.
+    fn wait_for_topics(&mut self, gone: &[TopicPartition]) {
         let new: Vec<_> = gone.iter().filter(|at| !self.logs.absent.contains_key(at)).cloned().collect();
         if new.is_empty() {
-            return Ok(());
+            return;
         }
-        events::topic_gone(self.worker.number, &new);
+        self.rare_paths.mark(RarePath::TopicGone);
+        let number = self.setup.number;
+        events::topic_gone(number, &new);
         for at in new {
             let mut shown = Vec::new();
             for stream in self.streams_of(&at) {
-                shown.push(self.worker.metrics.stream(&stream.name).shard(&at));
+                shown.push(self.setup.metrics.stream(&stream.name).shard(&at));
                 let status =
                     ShardStatus { state: ShardState::Restoring, series: 0, last_offset: None, lag: None };
-                self.worker.board.shard(self.worker.number, &stream.name, &at, status);
+                self.setup.board.shard(number, &stream.name, &at, status);
             }
-            self.link.reads(at.clone(), Topic::Absent);
+            self.ports.broker.reads(at.clone(), Topic::Absent);
             self.logs.absent.insert(at, shown);
         }
-        Ok(())
     }
 
-    /// Finds out whether partitions are read from another log than they were begun in, and begins those anew.
-    pub(crate) fn look_at_logs(&mut self) -> Result<(), Error> {
-        let mut parts = self.link.remade();
+    /// Partitions that are read from another log than they were started in, as far as it is known by now.
+    pub(super) fn doubtful(&mut self) -> Vec<TopicPartition> {
+        let mut parts = self.ports.broker.remade();
         if !parts.is_empty() {
-            events::log_in_doubt(self.worker.number, &parts, "the topic is gone, or another one");
+            events::log_in_doubt(self.setup.number, &parts, "the topic is gone, or another one");
         }
         let mut back = BTreeSet::new();
         for owned in self.shards.iter_mut().filter(|owned| owned.went_back) {
@@ -250,45 +288,33 @@ impl Joined {
             back.insert(owned.at.clone());
         }
         if !back.is_empty() {
+            self.rare_paths.mark(RarePath::OffsetWentBack);
             let back: Vec<_> = back.into_iter().collect();
-            events::log_in_doubt(self.worker.number, &back, "its offsets have gone back");
+            events::log_in_doubt(self.setup.number, &back, "its offsets have gone back");
             self.logs.went_back.extend(back.iter().cloned());
             parts.extend(back);
         }
         parts.sort_unstable();
         parts.dedup();
-        // Where it can't be committed everything has begun anew already.
-        if parts.is_empty() || !self.commit()? {
-            return Ok(());
-        }
-        self.restart(&parts)
+        parts
     }
 
-    /// Drops the shards of some partitions, and starts each again from what is committed.
-    pub(crate) fn restart(&mut self, parts: &[TopicPartition]) -> Result<(), Error> {
-        self.give_up_snapshot_of(parts);
+    /// Notes what was read of a partition and will not be answered by its shard.
+    pub(super) fn note_unanswered(&mut self, parts: &[TopicPartition]) {
         for owned in self.shards.iter().filter(|o| parts.contains(&o.at) && o.position > o.committed) {
             self.logs.unanswered.insert(owned.at.clone(), (owned.committed, owned.position));
         }
-        self.shards.retain(|owned| !parts.contains(&owned.at));
-        self.opening.retain(|opening| !parts.contains(&opening.at));
-        if parts.is_empty() {
-            return Ok(());
-        }
-        let starts = self.starts(parts)?;
-        self.link.pause(parts)?;
-        self.open(&starts)
     }
 
     /// Partitions that wait for their topic.
-    pub(crate) fn absent(&self) -> impl Iterator<Item = &TopicPartition> {
+    pub(super) fn absent(&self) -> impl Iterator<Item = &TopicPartition> {
         self.logs.absent.keys()
     }
 
-    /// These are somebody else's now.
-    pub(crate) fn forget_logs(&mut self, parts: &[TopicPartition]) {
+    /// Forgets partitions that belong to another worker now.
+    pub(super) fn forget_logs(&mut self, parts: &[TopicPartition]) {
         for at in parts {
-            // Of a topic that is gone nobody will answer what was read.
+            // Nobody will answer what was read of a topic that is gone.
             if self.logs.absent.remove(at).is_some() {
                 self.count_unanswered(at);
             }
@@ -325,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn of_another_topic_everything_is_read_however_long_it_is() {
+    fn a_topic_that_was_created_again_is_read_from_its_start() {
         let former = id(7).unwrap();
         for high in [0, 90, 300, 450] {
             let judged = judge(Some(&mark(300, 7)), id(8), id(7), at(0, high), false);
@@ -342,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn of_the_same_topic_each_case_is_told_for_what_it_is() {
+    fn each_reset_within_one_topic_has_its_own_name() {
         let cases = [
             (300, at(0, 300), false, 300, None),
             (300, at(0, 250), false, 250, Some(Reset::Truncated)),

@@ -1,41 +1,168 @@
-//! The loop from a poll to a commit.
+//! The loop from a poll to a commit, as a state machine without I/O of its own.
 //!
-//! A worker is a thread that owns a consumer, a producer and the shards of the partitions that are
-//! assigned to it: it polls, steps, produces and commits by itself, so that a batch, a commit and a
-//! rebalance can never race. Two threads beside each wait for the store in its place: one brings shards
-//! back, one writes their snapshots. Promises that a snapshot is cut only where the group's offset stands.
+//! A [`Worker`] owns the shards of the partitions that are assigned to it. It polls, steps, sends and commits, one
+//! after the other, so that a batch, a commit and a rebalance can never race. Everything outside stands behind the
+//! traits of [`ports`]: the daemon carries them out over Kafka, the store, threads and the system's clock, and the
+//! simulation over simulated ones. So what the simulation proves holds for the shipped loop.
+//!
+//! Promises that a snapshot is taken only where the group's offset stands, and that after a commit that did not
+//! succeed every shard is loaded again from what the group has committed.
+//!
+//! | file | what | uses |
+//! | --- | --- | --- |
+//! | `ports` | what a worker needs from outside | |
+//! | `rare_paths` | marks on rare paths, for the simulation | |
+//! | `loading`, `snapshot_file` | how shards are loaded and snapshots written, beside the worker | |
+//! | `owned_shard` | a shard, its decoder and its encoder | |
+//! | `publish` | metrics and board | `owned_shard` |
+//! | `logs` | which log a partition is read from, and where it starts | |
+//! | `snapshots` | one snapshot at a time, in chunks | `owned_shard` |
+//! | `assignment` | shards come and go | `logs`, `snapshots` |
+//! | `commit` | commits, and recovers where a commit did not succeed | `assignment` |
+//! | `rebalance` | answers the group's events | `commit`, `assignment` |
+//! | `models` | brings models in, hands training rounds in | |
+//! | `turn` | one turn of the loop | all |
 
-mod archive;
-mod dead_letter;
-mod loader;
+#![forbid(unsafe_code)]
+
+mod assignment;
+mod commit;
+pub mod loading;
 mod logs;
-mod owned;
+mod models;
+mod owned_shard;
+pub mod ports;
 mod publish;
+mod rare_paths;
 mod rebalance;
-mod snapshot;
+pub mod snapshot_file;
+mod snapshots;
 mod turn;
 
-use crate::checkpoint;
+use crate::config::Config;
+use crate::domain::StreamName;
 use crate::kafka;
-use crate::models::now;
 use crate::nn;
+use crate::telemetry::{Board, ClientMetrics, Metrics};
+use crate::training::Due;
+use assignment::PendingPartition;
+use logs::Logs;
+use owned_shard::OwnedShard;
+use ports::{Broker, PortSet, Ports, TimeSource};
+use publish::Publisher;
+use snapshots::SnapshotInProgress;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 
-pub use loader::LoadError;
-pub(crate) use turn::Worker;
+pub use rare_paths::{RarePath, RarePaths};
 
-/// Why a worker could not start, or ended.
+/// Why a worker can't go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("kafka: {0}")]
     Kafka(#[from] kafka::Error),
-    #[error("the store: {0}")]
-    Store(#[from] checkpoint::Error),
     #[error("the network: {0}")]
     Network(#[from] nn::Error),
-    #[error("can't start a thread: {0}")]
-    Thread(#[from] std::io::Error),
-    #[error("bringing a shard back: {0}")]
-    Load(#[from] loader::LoadError),
-    #[error("a thread panicked; its last words are above")]
+    #[error("loading a shard: {0}")]
+    Load(#[from] loading::LoadError),
+    #[error("a thread panicked; its message is above")]
     Panicked,
+}
+
+/// What a worker is started with, besides its ports.
+pub struct Setup {
+    /// The worker's number in its process.
+    pub number: usize,
+    /// The whole config.
+    pub config: Arc<Config>,
+    /// The process's metrics.
+    pub metrics: Metrics,
+    /// The process's board.
+    pub board: Board,
+}
+
+/// Polls, steps, sends and commits: [`Worker::turn`] again and again, then [`Worker::finish`] and
+/// [`Worker::leave`].
+pub struct Worker<P: Ports> {
+    setup: Setup,
+    ports: PortSet<P>,
+    shards: Vec<OwnedShard>,
+    /// Partitions whose shards are being loaded.
+    pending: Vec<PendingPartition>,
+    logs: Logs,
+    /// The last ticket that was given to a request for a shard.
+    tickets: u64,
+    snapshot: Option<SnapshotInProgress>,
+    /// When the next training round of a stream is due, of streams whose first partition is owned here.
+    due: BTreeMap<StreamName, Due>,
+    /// Records that were polled since the last commit.
+    uncommitted: usize,
+    publisher: Publisher,
+    /// The change of the models that was followed last.
+    models_followed: u64,
+    /// A shard has ended its replay and may follow the models from now on.
+    has_restored: bool,
+    committed_at: Instant,
+    turned_at: Instant,
+    /// When the broker was last asked about offsets without records.
+    ends_asked_at: Instant,
+    clients: [ClientMetrics; 2],
+    rare_paths: RarePaths,
+}
+
+/// The topics that a worker subscribes to.
+pub fn topics(config: &Config) -> Vec<String> {
+    let mut topics: Vec<String> = config.streams.iter().flat_map(|s| s.topics.iter().cloned()).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    topics
+}
+
+impl<P: Ports> Worker<P> {
+    /// A worker whose broker is subscribed to [`topics`].
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub fn new(setup: Setup, ports: PortSet<P>) -> Result<Self, Error> {
+        let Setup { number, config, metrics, board } = &setup;
+        let names = topics(config).iter().map(|topic| topic.as_str().into()).collect();
+        let known = ports.broker.topics(&names)?;
+        let client = |kind: &str| metrics.kafka_client(&format!("{kind}-{number}"));
+        let clients = [client("consumer"), client("producer")];
+        let streams = config.streams.iter().map(|stream| metrics.stream(&stream.name)).collect();
+        let now = ports.time.now();
+        Ok(Self {
+            publisher: Publisher::new(*number, board.clone(), streams, now),
+            setup,
+            ports,
+            shards: Vec::new(),
+            pending: Vec::new(),
+            logs: Logs::new(&known),
+            tickets: 0,
+            snapshot: None,
+            due: BTreeMap::new(),
+            uncommitted: 0,
+            models_followed: 0,
+            has_restored: false,
+            committed_at: now,
+            turned_at: now,
+            ends_asked_at: now,
+            clients,
+            rare_paths: RarePaths::default(),
+        })
+    }
+
+    /// Leaves the group. What was not committed is aborted.
+    ///
+    /// # Errors
+    /// When the client can't be used any longer.
+    pub fn leave(self) -> Result<(), Error> {
+        Ok(self.ports.broker.leave()?)
+    }
+
+    /// The rare paths that were taken so far.
+    pub fn rare_paths(&self) -> RarePaths {
+        self.rare_paths
+    }
 }

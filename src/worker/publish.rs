@@ -1,8 +1,9 @@
-use super::now;
-use super::owned::Owned;
+//! What a worker shows of its shards, in the metrics and on the board.
+
+use super::owned_shard::OwnedShard;
+use super::ports::{Broker, TimeSource};
 use crate::domain::{Degraded, Forecast, Grid, Level, ModelVersion, StreamName};
-use crate::kafka::Link;
-use crate::scoring::Summary;
+use crate::scoring::ScoreSummary;
 use crate::series::Slot;
 use crate::telemetry::{
     Accuracy, Board, ExpertScore, Scores, ShardState, ShardStatus, Showcase, ShownForecast, ShownTarget,
@@ -18,31 +19,32 @@ const KEEP: f64 = 0.97;
 /// Readings that a showcase shows.
 const SHOWN: usize = 160;
 
-/// What one worker shows of its shards, in the metrics and on the board.
-pub(crate) struct Publisher {
+/// Publishes what a worker's shards do, now and then.
+pub(super) struct Publisher {
     worker: usize,
     board: Board,
     next: Instant,
-    /// Of all streams: one whose last shard has gone may have something left to tell.
+    /// Of all streams: one whose last shard is gone may have something left to log.
     streams: Vec<StreamMetrics>,
-    recent: BTreeMap<StreamName, Summary>,
+    recent: BTreeMap<StreamName, ScoreSummary>,
 }
 
 impl Publisher {
-    pub fn new(worker: usize, board: Board, streams: Vec<StreamMetrics>) -> Self {
-        Self { worker, board, next: Instant::now(), streams, recent: BTreeMap::new() }
+    pub fn new(worker: usize, board: Board, streams: Vec<StreamMetrics>, now: Instant) -> Self {
+        Self { worker, board, next: now, streams, recent: BTreeMap::new() }
     }
 
     /// Publishes when it is time.
-    pub fn publish(&mut self, shards: &mut [Owned], link: &Link) {
+    pub fn publish(&mut self, shards: &mut [OwnedShard], broker: &impl Broker, time: &impl TimeSource) {
         self.board.beat(self.worker);
-        if Instant::now() < self.next {
+        let now = time.now();
+        if now < self.next {
             return;
         }
-        self.next = Instant::now() + EVERY;
+        self.next = now + EVERY;
         self.streams.iter().for_each(StreamMetrics::tell_due);
         for owned in shards.iter_mut() {
-            self.shard(owned, link);
+            self.shard(owned, broker, time);
         }
         for owned in shards {
             if let Some(summary) = self.recent.get_mut(&owned.stream().name) {
@@ -55,16 +57,17 @@ impl Publisher {
         }
     }
 
-    /// Tells the log of what it was not told of yet: at the end.
+    /// Logs everything that was not logged yet: at the end.
     pub fn tell_all(&self) {
         self.streams.iter().for_each(StreamMetrics::tell_all);
     }
 
-    fn shard(&mut self, owned: &mut Owned, link: &Link) {
-        let lag = link.lag(&owned.at, owned.position).map(|lag| lag as i64);
+    fn shard(&mut self, owned: &mut OwnedShard, broker: &impl Broker, time: &impl TimeSource) {
+        let lag = broker.lag(&owned.at, owned.position).map(|lag| lag as i64);
         lag.iter().for_each(|lag| owned.shown.set_lag(*lag));
         owned.shown.set_series(owned.shard.series(), owned.shard.memory());
-        let age = owned.kept.map(|kept| Duration::from_secs_f64(now().seconds_since(kept.created).max(0.0)));
+        let since = |created| Duration::from_secs_f64(time.wall().seconds_since(created).max(0.0));
+        let age = owned.newest_snapshot.map(|whole| since(whole.created));
         owned.shown.set_snapshot_age(age);
         let name = owned.stream().name.clone();
         let summary = owned.shard.take_summary();
@@ -72,7 +75,7 @@ impl Publisher {
             Some(recent) => recent.merge(&summary),
             None => drop(self.recent.insert(name.clone(), summary)),
         }
-        let state = if owned.restoring.is_some() { ShardState::Restoring } else { ShardState::Running };
+        let state = if owned.replay.is_some() { ShardState::Restoring } else { ShardState::Running };
         let status =
             ShardStatus { state, series: owned.shard.series(), last_offset: Some(owned.position), lag };
         self.board.shard(self.worker, &name, &owned.at, status);
@@ -84,14 +87,14 @@ impl Publisher {
         }
     }
 
-    fn model(&self, owned: &Owned, version: Option<ModelVersion>, degraded: Option<Degraded>) {
+    fn model(&self, owned: &OwnedShard, version: Option<ModelVersion>, degraded: Option<Degraded>) {
         owned.metrics.set_model(version);
         self.board.model(&owned.stream().name, version, degraded);
     }
 }
 
 /// Recent errors, skill over the seasonal naive and coverage, into the metrics.
-fn accuracy(summary: &Summary, metrics: &StreamMetrics) {
+fn accuracy(summary: &ScoreSummary, metrics: &StreamMetrics) {
     let named = |name: &str| summary.names().iter().position(|n| *n == name);
     let reference = named("seasonal").or(named("last")).expect("the last value is always one");
     for bucket in 0..summary.buckets().len() {
@@ -108,7 +111,7 @@ fn accuracy(summary: &Summary, metrics: &StreamMetrics) {
     }
 }
 
-fn scores(summary: &Summary) -> Scores {
+fn scores(summary: &ScoreSummary) -> Scores {
     let experts = summary
         .names()
         .iter()
@@ -121,7 +124,7 @@ fn scores(summary: &Summary) -> Scores {
     Scores { leads: summary.buckets().to_vec(), experts, scored: summary.scored() }
 }
 
-fn showcase(owned: &Owned, forecast: &Forecast) -> Showcase {
+fn showcase(owned: &OwnedShard, forecast: &Forecast) -> Showcase {
     let stream = owned.stream();
     // An irregular stream's leads have no times of their own; one second stands for each.
     let step = match stream.grid {

@@ -3,7 +3,7 @@
 use crate::allocator::{held, most};
 use tidecast::config::Limit;
 use tidecast::domain::{Level, Levels, Rows};
-use tidecast::scoring::{Anomalies, Arrived, Drift, Limits};
+use tidecast::scoring::{Anomalies, Drift, Limits, MaturedForecast};
 
 const SERIES: usize = 300;
 const LEADS: [usize; 6] = [1, 2, 4, 8, 16, 24];
@@ -38,7 +38,8 @@ fn judging_a_reading_allocates_nothing() {
         "anomalies",
         || Anomalies::new(1, &levels()),
         |anomalies, i| {
-            let arrived = Arrived { value: value(i), point: 0.0, deviation: 1.0, bounds: &[-1.6, 0.0, 1.6] };
+            let arrived =
+                MaturedForecast { value: value(i), point: 0.0, deviation: 1.0, bounds: &[-1.6, 0.0, 1.6] };
             anomalies.judge(i % SERIES, 0, arrived);
             anomalies.expect(i % SERIES, 0, &[0.0; 24]);
         },

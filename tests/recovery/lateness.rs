@@ -11,7 +11,7 @@ use std::time::Duration;
 use tidecast::config::Stream;
 use tidecast::domain::{EventTime, Offset, Reading, Values};
 use tidecast::engine::{Restore, Shard};
-use tidecast::series::{Holding, Holdings};
+use tidecast::series::{ReorderHistory, ReorderSettings};
 use tidecast::telemetry::Discard;
 
 const LINES: &str = "horizon = 2\nwindow = 64\nseasons = []\ntraining = { enabled = false }";
@@ -57,7 +57,7 @@ struct World {
 struct Life<'a> {
     stream: &'a Arc<Stream>,
     log: &'a Log,
-    holding: Holding,
+    holding: ReorderSettings,
     /// Of all commits, how many are followed by a snapshot.
     snapshots: f64,
 }
@@ -65,7 +65,7 @@ struct Life<'a> {
 impl Life<'_> {
     fn live(&self, world: &mut World, until: i64, rng: &mut ChaCha8Rng) {
         let name = &self.stream.name;
-        let holdings = Holdings::of(&world.note, name, Offset(world.committed), self.holding);
+        let holdings = ReorderHistory::of(&world.note, name, Offset(world.committed), self.holding);
         let snapshot = world.snapshots.iter().next_back().filter(|_| rng.random_bool(0.8));
         let (from, mut shard) = match snapshot {
             Some((offset, chunks)) => {
@@ -117,7 +117,8 @@ fn run(seed: u64) {
     while world.committed < log.end() {
         let lateness = Duration::from_secs(3_600 * rng.random_range(0..=LATEST as u64));
         let max_held = if rng.random_bool(0.3) { rng.random_range(1..20) } else { 1_000 };
-        let life = Life { stream: &stream, log: &log, holding: Holding { lateness, max_held }, snapshots };
+        let life =
+            Life { stream: &stream, log: &log, holding: ReorderSettings { lateness, max_held }, snapshots };
         let until = (world.committed + rng.random_range(1..120)).min(log.end());
         life.live(&mut world, until, rng);
     }

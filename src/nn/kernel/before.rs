@@ -2,11 +2,11 @@
 //! can be made, so a step is two stages with a product in between, and so is the way back.
 
 use super::cell::sum_biases;
-use super::lanes::Lanes;
 use super::math::{sigmoid, tanh};
 use super::reverse::reverse_norm;
-use super::{Aligned, GainGradients, Isa, Kernel, LayerNorm, Operand};
-use crate::nn::blueprint::LayerLayout;
+use super::{GainGradients, LayerNorm, Operand};
+use crate::nn::shape::LayerLayout;
+use crate::simd::{Aligned, Isa, Kernel, Vector};
 
 /// A layer's biases and norms. Rows of sums and activations are `r, z, n`.
 pub(in crate::nn) struct BeforePack {
@@ -30,21 +30,16 @@ impl BeforePack {
     }
 
     /// The sum of gate `g` at `unit`, from the rows of both products.
-    ///
-    /// # Safety
-    /// The rows can be read.
     #[inline(always)]
-    unsafe fn sum<V: Lanes>(&self, g: usize, unit: usize, x: *const f32, h: *const f32) -> V {
-        unsafe {
-            let at = g * self.width + unit;
-            let (x, h) = (V::load(x.add(at)), V::load(h.add(at)));
-            let bias = V::load(self.bias.as_ptr().add(at));
-            match &self.norm {
-                None => x.add(h).add(bias),
-                Some(norm) => {
-                    let (gain_x, gain_h) = (norm.gain_x.as_ptr().add(at), norm.gain_h.as_ptr().add(at));
-                    x.mul_add(V::load(gain_x), h.mul_add(V::load(gain_h), bias))
-                }
+    fn sum<V: Vector>(&self, g: usize, unit: usize, x: &[f32], h: &[f32]) -> V {
+        let at = g * self.width + unit;
+        let (x, h) = (V::load_at(x, at), V::load_at(h, at));
+        let bias = V::load_at(&self.bias, at);
+        match &self.norm {
+            None => x.add(h).add(bias),
+            Some(norm) => {
+                let (gain_x, gain_h) = (V::load_at(&norm.gain_x, at), V::load_at(&norm.gain_h, at));
+                x.mul_add(gain_x, h.mul_add(gain_h, bias))
             }
         }
     }
@@ -83,27 +78,24 @@ impl Kernel for ResetRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         let width = self.pack.width;
         for row in 0..self.rows {
-            // SAFETY: `ResetRows::run` has checked every length.
-            unsafe {
-                let x = self.x.as_mut_ptr().add(row * 3 * width);
-                let h = self.h.as_mut_ptr().add(row * 3 * width);
-                if let Some(norm) = &self.pack.norm {
-                    self.scales[3 * row] = norm.normalise::<V>(x, 3);
-                    self.scales[3 * row + 1] = norm.normalise::<V>(h, 2);
-                }
-                let gates = self.gates.as_mut_ptr().add(row * 3 * width);
-                let used = self.used.values.as_ptr().add(row * self.used.stride);
-                for unit in (0..width).step_by(V::N) {
-                    let r: V = sigmoid(self.pack.sum(0, unit, x, h));
-                    let z: V = sigmoid(self.pack.sum(1, unit, x, h));
-                    r.store(gates.add(unit));
-                    z.store(gates.add(width + unit));
-                    let reset = self.reset.as_mut_ptr().add(row * width + unit);
-                    r.mul(V::load(used.add(unit))).store(reset);
-                }
+            let x = &mut self.x[row * 3 * width..][..3 * width];
+            let h = &mut self.h[row * 3 * width..][..3 * width];
+            if let Some(norm) = &self.pack.norm {
+                self.scales[3 * row] = norm.normalise::<V>(x, 3);
+                self.scales[3 * row + 1] = norm.normalise::<V>(h, 2);
+            }
+            let gates = &mut self.gates[row * 3 * width..][..3 * width];
+            let used = &self.used.values[row * self.used.stride..][..width];
+            let reset = &mut self.reset[row * width..][..width];
+            for unit in (0..width).step_by(V::N) {
+                let r: V = sigmoid(self.pack.sum(0, unit, x, h));
+                let z: V = sigmoid(self.pack.sum(1, unit, x, h));
+                r.store_at(gates, unit);
+                z.store_at(gates, width + unit);
+                r.mul(V::load_at(used, unit)).store_at(reset, unit);
             }
         }
     }
@@ -141,25 +133,23 @@ impl Kernel for CandidateRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         let width = self.pack.width;
         for row in 0..self.rows {
-            // SAFETY: `CandidateRows::run` has checked every length.
-            unsafe {
-                let x = self.x.as_ptr().add(row * 3 * width);
-                let h = self.h.as_mut_ptr().add(row * 3 * width);
-                if let Some(norm) = &self.pack.norm {
-                    self.scales[3 * row + 2] = norm.normalise::<V>(h.add(2 * width), 1);
-                }
-                let gates = self.gates.as_mut_ptr().add(row * 3 * width);
-                let held = self.held.values.as_ptr().add(row * self.held.stride);
-                for unit in (0..width).step_by(V::N) {
-                    let n: V = tanh(self.pack.sum(2, unit, x, h));
-                    n.store(gates.add(2 * width + unit));
-                    let z = V::load(gates.add(width + unit));
-                    let kept = V::load(held.add(unit)).sub(n);
-                    z.mul_add(kept, n).store(self.out.as_mut_ptr().add(row * width + unit));
-                }
+            let x = &self.x[row * 3 * width..][..3 * width];
+            let h = &mut self.h[row * 3 * width..][..3 * width];
+            if let Some(norm) = &self.pack.norm {
+                self.scales[3 * row + 2] = norm.normalise::<V>(&mut h[2 * width..], 1);
+            }
+            let gates = &mut self.gates[row * 3 * width..][..3 * width];
+            let held = &self.held.values[row * self.held.stride..][..width];
+            let out = &mut self.out[row * width..][..width];
+            for unit in (0..width).step_by(V::N) {
+                let n: V = tanh(self.pack.sum(2, unit, x, h));
+                n.store_at(gates, 2 * width + unit);
+                let z = V::load_at(gates, width + unit);
+                let kept = V::load_at(held, unit).sub(n);
+                z.mul_add(kept, n).store_at(out, unit);
             }
         }
     }
@@ -197,33 +187,30 @@ impl Kernel for CandidateReverse<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         let width = self.pack.width;
         for row in 0..self.rows {
-            // SAFETY: `CandidateReverse::run` has checked every length.
-            unsafe {
-                let one = V::splat(1.0);
-                let gates = self.gates.as_mut_ptr().add(row * 3 * width);
-                let (z, n) = (gates.add(width), gates.add(2 * width));
-                for unit in (0..width).step_by(V::N) {
-                    let at = row * width + unit;
-                    let (dh, held) = (V::load(self.dh.as_ptr().add(at)), V::load(self.held.as_ptr().add(at)));
-                    let (z_v, n_v) = (V::load(z.add(unit)), V::load(n.add(unit)));
-                    dh.mul(one.sub(z_v)).mul(n_v.neg_mul_add(n_v, one)).store(n.add(unit));
-                    dh.mul(held.sub(n_v)).mul(z_v.neg_mul_add(z_v, z_v)).store(z.add(unit));
-                    dh.mul(z_v).store(self.carry.as_mut_ptr().add(at));
-                }
-                if let Some(norm) = &self.pack.norm {
-                    reverse_norm::<V>(
-                        n,
-                        self.h.as_mut_ptr().add(row * 3 * width + 2 * width),
-                        norm.gain_h.as_ptr().add(2 * width),
-                        self.gains.h.as_mut_ptr().add(2 * width),
-                        self.scales[3 * row + 2],
-                        width,
-                        norm.hidden,
-                    );
-                }
+            let one = V::splat(1.0);
+            let gates = &mut self.gates[row * 3 * width..][..3 * width];
+            let (z, n) = gates[width..].split_at_mut(width);
+            for unit in (0..width).step_by(V::N) {
+                let at = row * width + unit;
+                let (dh, held) = (V::load_at(self.dh, at), V::load_at(self.held, at));
+                let (z_v, n_v) = (V::load_at(z, unit), V::load_at(n, unit));
+                dh.mul(one.sub(z_v)).mul(n_v.neg_mul_add(n_v, one)).store_at(n, unit);
+                dh.mul(held.sub(n_v)).mul(z_v.neg_mul_add(z_v, z_v)).store_at(z, unit);
+                dh.mul(z_v).store_at(self.carry, at);
+            }
+            if let Some(norm) = &self.pack.norm {
+                reverse_norm::<V>(
+                    n,
+                    &mut self.h[row * 3 * width + 2 * width..],
+                    &norm.gain_h[2 * width..],
+                    &mut self.gains.h[2 * width..],
+                    self.scales[3 * row + 2],
+                    width,
+                    norm.hidden,
+                );
             }
         }
     }
@@ -264,32 +251,28 @@ impl Kernel for ResetReverse<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         let width = self.pack.width;
         for row in 0..self.rows {
-            // SAFETY: `ResetReverse::run` has checked every length.
-            unsafe {
-                let gates = self.gates.as_mut_ptr().add(row * 3 * width);
-                for unit in (0..width).step_by(V::N) {
-                    let dreset = self.dreset.as_mut_ptr().add(row * width + unit);
-                    let (d, r) = (V::load(dreset), V::load(gates.add(unit)));
-                    let used = V::load(self.used.as_ptr().add(row * width + unit));
-                    d.mul(used).mul(r.neg_mul_add(r, r)).store(gates.add(unit));
-                    d.mul(r).store(dreset);
-                }
-                for at in (0..3 * width).step_by(V::N) {
-                    let bias = self.bias.as_mut_ptr().add(at);
-                    V::load(bias).add(V::load(gates.add(at))).store(bias);
-                }
-                let Some(norm) = &self.pack.norm else { continue };
-                for (products, gain, gradient, which, stacks) in [
-                    (self.x.as_mut_ptr(), norm.gain_x.as_ptr(), self.gains.x.as_mut_ptr(), 0, 3),
-                    (self.h.as_mut_ptr(), norm.gain_h.as_ptr(), self.gains.h.as_mut_ptr(), 1, 2),
-                ] {
-                    let products = products.add(row * 3 * width);
-                    let (scale, count) = (self.scales[3 * row + which], stacks * norm.hidden);
-                    reverse_norm::<V>(gates, products, gain, gradient, scale, stacks * width, count);
-                }
+            let gates = &mut self.gates[row * 3 * width..][..3 * width];
+            let dreset = &mut self.dreset[row * width..][..width];
+            let used = &self.used[row * width..][..width];
+            for unit in (0..width).step_by(V::N) {
+                let (d, r) = (V::load_at(dreset, unit), V::load_at(gates, unit));
+                d.mul(V::load_at(used, unit)).mul(r.neg_mul_add(r, r)).store_at(gates, unit);
+                d.mul(r).store_at(dreset, unit);
+            }
+            for at in (0..3 * width).step_by(V::N) {
+                V::load_at(self.bias, at).add(V::load_at(gates, at)).store_at(self.bias, at);
+            }
+            let Some(norm) = &self.pack.norm else { continue };
+            for (products, gain, gradient, which, stacks) in [
+                (&mut *self.x, &norm.gain_x, &mut self.gains.x, 0, 3),
+                (&mut *self.h, &norm.gain_h, &mut self.gains.h, 1, 2),
+            ] {
+                let products = &mut products[row * 3 * width..];
+                let (scale, count) = (self.scales[3 * row + which], stacks * norm.hidden);
+                reverse_norm::<V>(gates, products, gain, gradient, scale, stacks * width, count);
             }
         }
     }

@@ -1,7 +1,6 @@
 //! Rows of an arena, which lie anywhere, to and from a tile, where they lie side by side.
 
-use super::lanes::Lanes;
-use super::{Isa, Kernel};
+use crate::simd::{Isa, Kernel, Vector, prefetch_second};
 
 /// Where parts of rows lie: `len` floats from `at` on, of the rows of `width` floats in `slots`.
 #[derive(Clone, Copy)]
@@ -52,20 +51,16 @@ impl Scatter<'_> {
     }
 }
 
-/// A library's copy is called for; of a few registers the call would be the most of it.
-///
-/// # Safety
-/// `len` floats can be read and written.
+/// `to = from`: a library's copy is called for, and of a few vectors the call would be the most of it.
 #[inline(always)]
-unsafe fn copy<V: Lanes>(from: *const f32, to: *mut f32, len: usize) {
-    unsafe {
-        let whole = len / V::N * V::N;
-        for i in (0..whole).step_by(V::N) {
-            V::load(from.add(i)).store(to.add(i));
-        }
-        for i in whole..len {
-            *to.add(i) = *from.add(i);
-        }
+fn copy<V: Vector>(from: &[f32], to: &mut [f32]) {
+    let (mut to, from) = (to.chunks_exact_mut(V::N), from.chunks_exact(V::N));
+    let rest = from.remainder();
+    for (to, from) in to.by_ref().zip(from) {
+        V::load(from).store(to);
+    }
+    for (to, from) in to.into_remainder().iter_mut().zip(rest) {
+        *to = *from;
     }
 }
 
@@ -73,14 +68,11 @@ impl Kernel for Gather<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         let Places { slots, width, at, len, stride, .. } = self.places;
         for (r, slot) in slots.iter().enumerate() {
-            // SAFETY: `Gather::run` has checked every length.
-            unsafe {
-                let from = self.rows.as_ptr().add(*slot as usize * width + at);
-                copy::<V>(from, self.tile.as_mut_ptr().add(r * stride), len);
-            }
+            let from = &self.rows[*slot as usize * width + at..][..len];
+            copy::<V>(from, &mut self.tile[r * stride..][..len]);
         }
     }
 }
@@ -89,23 +81,17 @@ impl Kernel for Scatter<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         let Places { slots, width, at, len, stride, .. } = self.places;
         for (r, slot) in slots.iter().enumerate() {
-            // SAFETY: `Scatter::run` has checked every length.
-            unsafe {
-                let to = self.rows.as_mut_ptr().add(*slot as usize * width + at);
-                copy::<V>(self.tile.as_ptr().add(r * stride), to, len);
-            }
+            let to = &mut self.rows[*slot as usize * width + at..][..len];
+            copy::<V>(&self.tile[r * stride..][..len], to);
         }
     }
 }
 
 /// Of larger rows, a step needs but little.
 const AHEAD: usize = 1_024;
-
-/// Floats in a cache line.
-const LINE: usize = 16;
 
 /// Asks for rows before they are needed, so that by then they have come to the nearer caches.
 pub(in crate::nn) fn fetch(rows: &[f32], width: usize, slots: &[u32]) {
@@ -114,15 +100,6 @@ pub(in crate::nn) fn fetch(rows: &[f32], width: usize, slots: &[u32]) {
     }
     for slot in slots {
         let row = rows.get(*slot as usize * width..).unwrap_or_default();
-        for line in row[..row.len().min(width)].chunks(LINE) {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a hint that reads nothing; every x86-64 has it.
-            unsafe {
-                use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-                _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = line;
-        }
+        prefetch_second(&row[..row.len().min(width)]);
     }
 }

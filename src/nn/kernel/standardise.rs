@@ -1,8 +1,8 @@
 //! A layer norm without gains over whole rows, and back: what a normed head sees of the top.
 
-use super::lanes::Lanes;
-use super::{Aligned, Isa, Kernel, Operand};
-use crate::nn::blueprint::NORM_EPSILON;
+use super::Operand;
+use crate::nn::shape::NORM_EPSILON;
+use crate::simd::{Aligned, Isa, Kernel, Vector};
 
 /// Rows of `hidden` units, padded to whole registers.
 pub(in crate::nn) struct Standardise {
@@ -59,30 +59,27 @@ impl Kernel for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
+    fn run<V: Vector>(mut self) {
         let Standardise { hidden, width, units, .. } = self.norm;
-        let count = *hidden as f32;
+        let (count, units) = (*hidden as f32, &units[..*width]);
         for row in 0..self.rows {
-            // SAFETY: `Standardise::forward` has checked every length.
-            unsafe {
-                let p = self.out.as_mut_ptr().add(row * width);
-                let mut sum = V::splat(0.0);
-                for unit in (0..*width).step_by(V::N) {
-                    sum = sum.add(V::load(p.add(unit)));
-                }
-                let (mean, mut squares) = (V::splat(sum.sum() / count), V::splat(0.0));
-                for unit in (0..*width).step_by(V::N) {
-                    let d = V::load(p.add(unit)).sub(mean).mul(V::load(units.as_ptr().add(unit)));
-                    d.store(p.add(unit));
-                    squares = d.mul_add(d, squares);
-                }
-                let scale = 1.0 / (squares.sum() / count + NORM_EPSILON).sqrt();
-                for unit in (0..*width).step_by(V::N) {
-                    V::load(p.add(unit)).mul(V::splat(scale)).store(p.add(unit));
-                }
-                if let Some(scales) = &mut self.scales {
-                    scales[row] = scale;
-                }
+            let out = &mut self.out[row * width..][..*width];
+            let mut sum = V::splat(0.0);
+            for unit in (0..*width).step_by(V::N) {
+                sum = sum.add(V::load_at(out, unit));
+            }
+            let (mean, mut squares) = (V::splat(sum.sum() / count), V::splat(0.0));
+            for unit in (0..*width).step_by(V::N) {
+                let d = V::load_at(out, unit).sub(mean).mul(V::load_at(units, unit));
+                d.store_at(out, unit);
+                squares = d.mul_add(d, squares);
+            }
+            let scale = 1.0 / (squares.sum() / count + NORM_EPSILON).sqrt();
+            for unit in (0..*width).step_by(V::N) {
+                V::load_at(out, unit).mul(V::splat(scale)).store_at(out, unit);
+            }
+            if let Some(scales) = &mut self.scales {
+                scales[row] = scale;
             }
         }
     }
@@ -101,27 +98,24 @@ impl Kernel for Backward<'_> {
 
     /// `dx = scale · (d − mean(d) − x̂ · mean(d x̂))`
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         let Standardise { hidden, width, units, .. } = self.norm;
-        let count = *hidden as f32;
+        let (count, units) = (*hidden as f32, &units[..*width]);
         for row in 0..self.rows {
-            // SAFETY: `Standardise::backward` has checked every length.
-            unsafe {
-                let d = self.gradient.as_mut_ptr().add(row * width);
-                let x = self.normed.as_ptr().add(row * width);
-                let (mut sum, mut dot) = (V::splat(0.0), V::splat(0.0));
-                for unit in (0..*width).step_by(V::N) {
-                    let d = V::load(d.add(unit)).mul(V::load(units.as_ptr().add(unit)));
-                    sum = sum.add(d);
-                    dot = d.mul_add(V::load(x.add(unit)), dot);
-                }
-                let (mean, dot) = (V::splat(sum.sum() / count), V::splat(dot.sum() / count));
-                let scale = V::splat(self.scales[row]);
-                for unit in (0..*width).step_by(V::N) {
-                    let centred = V::load(d.add(unit)).sub(mean);
-                    let dx = V::load(x.add(unit)).neg_mul_add(dot, centred).mul(scale);
-                    dx.mul(V::load(units.as_ptr().add(unit))).store(d.add(unit));
-                }
+            let gradient = &mut self.gradient[row * width..][..*width];
+            let x = &self.normed[row * width..][..*width];
+            let (mut sum, mut dot) = (V::splat(0.0), V::splat(0.0));
+            for unit in (0..*width).step_by(V::N) {
+                let d = V::load_at(gradient, unit).mul(V::load_at(units, unit));
+                sum = sum.add(d);
+                dot = d.mul_add(V::load_at(x, unit), dot);
+            }
+            let (mean, dot) = (V::splat(sum.sum() / count), V::splat(dot.sum() / count));
+            let scale = V::splat(self.scales[row]);
+            for unit in (0..*width).step_by(V::N) {
+                let centred = V::load_at(gradient, unit).sub(mean);
+                let dx = V::load_at(x, unit).neg_mul_add(dot, centred).mul(scale);
+                dx.mul(V::load_at(units, unit)).store_at(gradient, unit);
             }
         }
     }

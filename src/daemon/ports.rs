@@ -1,0 +1,186 @@
+//! A worker's ports over Kafka, threads and the system's clocks.
+
+use super::loader_thread::LoaderThread;
+use super::snapshot_thread::SnapshotThread;
+use crate::codec::Record;
+use crate::config::{Kafka, Stream};
+use crate::domain::{EventTime, Offset, StreamName, TopicPartition};
+use crate::kafka::{Commit, Ends, Error, Event, Link, LinkStatistics, Mark, Tail, Topic, Topics};
+use crate::models::{self, Door, Models, Standing};
+use crate::series::WindowCopy;
+use crate::training::{Start, Why};
+use crate::worker::loading::LogTimes;
+use crate::worker::ports::{
+    Broker, ModelSource, Outgoing, Outlet, Ports, Serving, TimeSource, TrainingQueue,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The ports of a worker of the daemon.
+pub(super) enum RealPorts {}
+
+impl Ports for RealPorts {
+    type Broker = Link;
+    type Loader = LoaderThread;
+    type Snapshots = SnapshotThread;
+    type Time = SystemTime;
+    type Models = Models;
+    type Training = Door;
+}
+
+impl Outlet for Link {
+    #[inline]
+    fn send(&mut self, Outgoing { topic, key, payload, headers }: Outgoing<'_>) -> Result<(), Error> {
+        self.forward(topic, key, payload, headers)
+    }
+}
+
+impl Broker for Link {
+    fn poll(
+        &mut self,
+        max: usize,
+        wait: Duration,
+        mut sink: impl FnMut(&Record<'_>),
+    ) -> Result<usize, Error> {
+        Self::poll(self, max, wait, &mut |polled| sink(&polled.as_source()))
+    }
+
+    fn event(&mut self) -> Option<Event> {
+        Self::event(self)
+    }
+
+    fn assign(&mut self, starts: &[(TopicPartition, Option<Offset>)]) -> Result<(), Error> {
+        Self::assign(self, starts)
+    }
+
+    fn release(&mut self, parts: &[TopicPartition]) -> Result<(), Error> {
+        Self::release(self, parts)
+    }
+
+    fn seek(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<(), Error> {
+        Self::seek(self, positions)
+    }
+
+    fn pause(&mut self, parts: &[TopicPartition]) -> Result<(), Error> {
+        Self::pause(self, parts)
+    }
+
+    fn resume(&mut self, parts: &[TopicPartition]) -> Result<(), Error> {
+        Self::resume(self, parts)
+    }
+
+    fn generation(&self) -> Option<u32> {
+        Self::generation(self)
+    }
+
+    fn marks(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Option<Mark>)>, Error> {
+        Self::marks(self, parts)
+    }
+
+    fn note(&mut self, at: TopicPartition, note: String) {
+        Self::note(self, at, note);
+    }
+
+    fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error> {
+        Self::topics(self, names)
+    }
+
+    fn reads(&mut self, at: TopicPartition, topic: Topic) {
+        Self::reads(self, at, topic);
+    }
+
+    fn remade(&mut self) -> Vec<TopicPartition> {
+        Self::remade(self)
+    }
+
+    fn newest_topics(&self) -> Topics {
+        Self::newest_topics(self)
+    }
+
+    fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Ends)>, Error> {
+        Self::ends(self, parts)
+    }
+
+    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<u64> {
+        Self::lag(self, at, next)
+    }
+
+    fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error> {
+        Self::commit(self, positions)
+    }
+
+    fn abort(&mut self) -> Result<(), Error> {
+        Self::abort(self)
+    }
+
+    fn leave(self) -> Result<(), Error> {
+        Self::leave(self)
+    }
+
+    fn statistics(&self) -> LinkStatistics {
+        Self::statistics(self)
+    }
+}
+
+/// The clocks of this machine.
+#[derive(Clone, Copy)]
+pub(super) struct SystemTime;
+
+impl TimeSource for SystemTime {
+    #[inline]
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn wall(&self) -> EventTime {
+        models::now()
+    }
+
+    fn sleep(&self, pause: Duration) {
+        std::thread::sleep(pause);
+    }
+}
+
+/// Looks times up in Kafka's own index.
+pub(super) struct KafkaTimes(pub Kafka);
+
+impl LogTimes for KafkaTimes {
+    fn offset_before(&self, at: &TopicPartition, next: Offset, back: Duration) -> Result<Offset, Error> {
+        Tail::offset_before(&self.0, at, next, back)
+    }
+}
+
+impl ModelSource for Models {
+    fn changes(&self) -> u64 {
+        Self::changes(self)
+    }
+
+    fn serving(&self, stream: &StreamName) -> Serving {
+        match self.standing(stream) {
+            Standing { model: Some(model), .. } => Serving::Model(model),
+            Standing { dismissed: true, .. } => Serving::ExpertsAlone,
+            _ => Serving::Unknown,
+        }
+    }
+}
+
+impl TrainingQueue for Door {
+    fn hand_in(
+        &mut self,
+        stream: &Arc<Stream>,
+        start: Start,
+        why: Why,
+        samples: impl FnOnce() -> Vec<WindowCopy>,
+    ) -> bool {
+        Self::hand_in(self, stream, start, why, samples)
+    }
+
+    fn hasten(&mut self, stream: &StreamName, why: Why) {
+        Self::hasten(self, stream, why);
+    }
+
+    fn take_hastened(&mut self, stream: &StreamName) -> Option<Why> {
+        Self::take_hastened(self, stream)
+    }
+}

@@ -1,0 +1,58 @@
+//! A worker of the daemon: joins the group, runs the loop until it is asked to stop, and leaves.
+
+use super::Error;
+use super::loader_thread::LoaderThread;
+use super::ports::{KafkaTimes, RealPorts, SystemTime};
+use super::snapshot_thread::SnapshotThread;
+use crate::checkpoint::Store;
+use crate::kafka::Link;
+use crate::models::{Door, Models};
+use crate::worker::loading::LoadSource;
+use crate::worker::ports::PortSet;
+use crate::worker::{self, Setup, Worker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a worker's thread is started with.
+pub(super) struct WorkerThread {
+    pub setup: Setup,
+    pub store: Store,
+    pub models: Models,
+    pub door: Door,
+    pub stop: Arc<AtomicBool>,
+}
+
+impl WorkerThread {
+    /// Runs until the process is stopping or the worker can't go on.
+    pub fn run(self) -> Result<(), Error> {
+        let Self { setup, store, models, door, stop } = self;
+        let (number, config) = (setup.number, setup.config.clone());
+        let broker = Link::connect(&config, number, &worker::topics(&config))?;
+        let source = LoadSource {
+            store: store.clone(),
+            settings: config.snapshots.clone(),
+            models: models.clone(),
+            log: KafkaTimes(config.kafka.clone()),
+        };
+        let ports: PortSet<RealPorts> = PortSet {
+            broker,
+            loader: LoaderThread::start(number, source, stop.clone())?,
+            snapshots: SnapshotThread::start(number, store, config.snapshots.keep)?,
+            time: SystemTime,
+            models,
+            training: door,
+        };
+        let mut worker = Worker::new(setup, ports)?;
+        let ended = work(&mut worker, &stop);
+        worker.log_all();
+        ended?;
+        Ok(worker.leave()?)
+    }
+}
+
+fn work(worker: &mut Worker<RealPorts>, stop: &AtomicBool) -> Result<(), worker::Error> {
+    while !stop.load(Ordering::Acquire) {
+        worker.turn()?;
+    }
+    worker.finish()
+}

@@ -1,0 +1,62 @@
+//! Commits what was sent together with how far was read.
+
+use super::ports::{Broker, Ports, TimeSource};
+use super::rare_paths::RarePath;
+use super::{Error, Worker};
+use crate::domain::{Offset, TopicPartition};
+use crate::kafka::{self, Commit};
+use crate::telemetry::{TransactionOutcome, events};
+
+impl<P: Ports> Worker<P> {
+    /// Commits what was sent and how far was read; returns whether every shard is now where the group's offsets
+    /// are. After an abort the shards are ahead of the log, so all are dropped and loaded again.
+    pub(super) fn commit(&mut self) -> Result<bool, Error> {
+        let began = self.ports.time.now();
+        self.committed_at = began;
+        let mut positions: Vec<(TopicPartition, Offset)> = Vec::new();
+        for owned in self.shards.iter().filter(|o| o.position > o.committed) {
+            if !positions.iter().any(|(at, _)| *at == owned.at) {
+                positions.push((owned.at.clone(), owned.position));
+            }
+        }
+        if positions.is_empty() {
+            return Ok(true);
+        }
+        let number = self.setup.number;
+        let readings = std::mem::take(&mut self.uncommitted);
+        match self.ports.broker.commit(&positions) {
+            Ok(Commit::Committed) => {
+                let mut forecasts = 0;
+                for owned in &mut self.shards {
+                    owned.committed = owned.committed.max(owned.position);
+                    forecasts += std::mem::take(&mut owned.forecasts);
+                }
+                self.setup.metrics.transaction(TransactionOutcome::Committed);
+                let took = self.ports.time.now().saturating_duration_since(began);
+                events::committed(number, readings, forecasts, took);
+                Ok(true)
+            }
+            Ok(Commit::Aborted(cause)) => {
+                self.rare_paths.mark(RarePath::CommitAborted);
+                self.setup.metrics.transaction(TransactionOutcome::Aborted);
+                events::aborted(number, &cause);
+                self.recover().map(|()| false)
+            }
+            Ok(Commit::Unknown(cause)) => {
+                // The group knows what is committed, and the recovery asks the group.
+                self.rare_paths.mark(RarePath::CommitUnknown);
+                self.setup.metrics.transaction(TransactionOutcome::Unknown);
+                events::aborted(number, &cause);
+                self.recover().map(|()| false)
+            }
+            Err(cause) => {
+                if matches!(cause, kafka::Error::Fenced(_)) {
+                    self.rare_paths.mark(RarePath::CommitFenced);
+                    self.setup.metrics.transaction(TransactionOutcome::Fenced);
+                    events::fenced(number, &cause);
+                }
+                Err(cause.into())
+            }
+        }
+    }
+}
