@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 use tidecast::config::{
-    Bucket, Cloud, Device, Every, FieldSource, LoadError, Place, SeasonsFrom, TimeFormat, from_toml, load,
-    reference, schema,
+    Bucket, Cloud, Device, Every, FieldSource, LoadError, SeasonsFrom, StoreLocation, TimeFormat, from_toml,
+    load, reference, schema,
 };
 
 fn faults(text: &str) -> Vec<String> {
@@ -33,7 +33,7 @@ fn the_least_config_is_right_and_has_the_documented_defaults() {
     assert_eq!((stream.horizon, stream.levels.len()), (24, 3));
     assert_eq!((&*config.kafka.group, &*config.kafka.models_topic), ("tidecast", "tidecast.models"));
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:9464");
-    assert_eq!(config.store.place, Place::Folder("/var/lib/tidecast".into()));
+    assert_eq!(config.store.location, StoreLocation::Folder("/var/lib/tidecast".into()));
     let snapshots = &config.snapshots;
     assert!(snapshots.enabled);
     assert_eq!((snapshots.every, snapshots.keep), (Duration::from_secs(60), 3));
@@ -194,9 +194,9 @@ fn a_token_is_long_enough_and_none_means_that_nothing_can_be_changed() {
 
 #[test]
 fn a_store_is_a_folder_or_a_bucket() {
-    let place = |url: &str| from_toml(LEAST, &[("store.url", url.to_owned())]).map(|c| c.store.place);
+    let place = |url: &str| from_toml(LEAST, &[("store.url", url.to_owned())]).map(|c| c.store.location);
     let bucket = |cloud, prefix: &str| {
-        Place::Bucket(Bucket { cloud, name: "my-bucket".to_owned(), prefix: prefix.to_owned() })
+        StoreLocation::Bucket(Bucket { cloud, name: "my-bucket".to_owned(), prefix: prefix.to_owned() })
     };
     assert_eq!(place("s3://my-bucket/a/b/").unwrap(), bucket(Cloud::S3, "a/b"));
     assert_eq!(place("gs://my-bucket").unwrap(), bucket(Cloud::Google, ""));

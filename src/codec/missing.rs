@@ -25,9 +25,9 @@ impl MissingValues {
         self.examples[why as usize].as_ref()
     }
 
-    /// Adds those of one reading.
+    /// Adds the missing values of one reading.
     #[cold]
-    pub(super) fn add(&mut self, of: &Lacks, mut example: impl FnMut(usize) -> MissingExample) {
+    pub(super) fn add(&mut self, of: &MissingSlots, mut example: impl FnMut(usize) -> MissingExample) {
         for (at, (count, first)) in of.0.iter().enumerate() {
             self.counts[at] += u64::from(*count);
             if let Some(slot) = first {
@@ -37,7 +37,7 @@ impl MissingValues {
     }
 }
 
-/// `6 marker ("unavailable" at /state of a)`, and so on: how many of each reason, and the first of them.
+/// `6 marker ("unavailable" at /state of a)`, and so on: the number for each reason, and the first example.
 impl fmt::Display for MissingValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let told = MissingValue::ALL.iter().filter_map(|why| Some((*why, self.example(*why)?)));
@@ -49,11 +49,11 @@ impl fmt::Display for MissingValues {
     }
 }
 
-/// The values that one reading lacks, by reason: how many, and the slot of the first.
+/// The missing values of one reading, by reason: the number, and the slot of the first.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Lacks([(u32, Option<usize>); MissingValue::ALL.len()]);
+pub(super) struct MissingSlots([(u32, Option<usize>); MissingValue::ALL.len()]);
 
-impl Lacks {
+impl MissingSlots {
     pub fn note(&mut self, slot: usize, why: MissingValue) {
         let (count, first) = &mut self.0[why as usize];
         *count += 1;

@@ -51,7 +51,7 @@ pub use records::Records;
 pub use reference::reference;
 pub use schema::schema;
 pub use seasons::SeasonsFrom;
-pub use store::{Bucket, Cloud, Place, Store};
+pub use store::{Bucket, Cloud, Store, StoreLocation};
 pub use stream::{Calendar, Fill, Stream};
 pub use training::{Budget, Every, LossKind, Schedule, Training};
 

@@ -1,8 +1,8 @@
 use super::bare;
-use super::fields::{Element, Fault, Layout};
+use super::fields::{Element, ElementFault, Layout};
 use super::path::{Find, Shape, Span};
-use crate::codec::missing::{Lacks, MissingValues};
-use crate::codec::time::Stamp;
+use crate::codec::missing::{MissingSlots, MissingValues};
+use crate::codec::time::ReadTime;
 use crate::codec::{BadRecord, Reason, Record};
 use crate::config::Stream;
 use crate::domain::{Reading, Values};
@@ -21,7 +21,7 @@ pub struct JsonDecoder {
 pub(super) struct Buffers {
     /// The text of each slot that a pointer leads to, in the element at hand.
     pub spans: Vec<Option<Span>>,
-    /// The name or the index of what lies at each level of a batch below the record.
+    /// The name or the index at each level of a batch below the record.
     pub names: Vec<String>,
     /// Strings less their escapes.
     series: String,
@@ -29,7 +29,7 @@ pub(super) struct Buffers {
     /// The parts of a time.
     joined: String,
     values: Values,
-    lacks: Lacks,
+    missing_slots: MissingSlots,
     missing: MissingValues,
 }
 
@@ -46,7 +46,7 @@ impl JsonDecoder {
             text: String::new(),
             joined: String::new(),
             values: Values::default(),
-            lacks: Lacks::default(),
+            missing_slots: MissingSlots::default(),
             missing: MissingValues::default(),
         };
         Self { layout, buffers, mended: String::new(), nulls: Vec::new() }
@@ -72,18 +72,19 @@ impl JsonDecoder {
         if payload.len() > self.layout.max_bytes {
             let detail = format!("{} bytes are more than max_record_bytes", payload.len());
             return Err(
-                Fault::of_element(Reason::TooLarge, &detail).into_bad(&self.layout, |_| String::new())
+                ElementFault::of_element(Reason::TooLarge, &detail).into_bad(&self.layout, |_| String::new())
             );
         }
         let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
         let Some(first) = payload.trim_ascii_start().first() else {
-            let fault = Fault::of_element(Reason::Empty, "there is no payload");
+            let fault = ElementFault::of_element(Reason::Empty, "there is no payload");
             return Err(fault.into_bad(&self.layout, |_| String::new()));
         };
         let payload = std::str::from_utf8(payload).map_err(not_json)?;
         if !matches!(first, b'{' | b'[') {
             serde_json::from_str::<IgnoredAny>(payload).map_err(not_json)?;
-            let fault = Fault::of_element(Reason::WrongType, "an object or an array of objects was expected");
+            let fault =
+                ElementFault::of_element(Reason::WrongType, "an object or an array of objects was expected");
             return Err(fault.into_bad(&self.layout, |_| String::new()));
         }
         let Self { layout, buffers, mended, nulls } = self;
@@ -117,7 +118,7 @@ pub(super) struct Elements<'r, 'p> {
     pub buffers: &'r mut Buffers,
     record: &'r Record<'r>,
     pub payload: &'p str,
-    /// Where the payload has a null that was none in the record, ascending.
+    /// The places of nulls that stand for other words of the record, ascending.
     nulls: &'p [usize],
     /// Elements of the array that are read already.
     done: usize,
@@ -157,23 +158,24 @@ impl Elements<'_, '_> {
         }
     }
 
-    pub(super) fn emit(&mut self) -> Result<(), Fault> {
-        let Buffers { spans, names, series, joined, text, values, lacks, missing } = &mut *self.buffers;
+    pub(super) fn emit(&mut self) -> Result<(), ElementFault> {
+        let Buffers { spans, names, series, joined, text, values, missing_slots, missing } =
+            &mut *self.buffers;
         let Self { layout, record, payload, nulls, .. } = *self;
         let element = Element { layout, record, payload, spans, nulls, names };
         let series = element.series(series, text)?;
-        let Stamp { time, later } = element.time(joined, text)?;
-        *lacks = Lacks::default();
-        element.values(text, values, lacks)?;
-        if lacks.any() {
-            missing.add(lacks, |slot| element.example(slot, series));
+        let ReadTime { time, later } = element.time(joined, text)?;
+        *missing_slots = MissingSlots::default();
+        element.values(text, values, missing_slots)?;
+        if missing_slots.any() {
+            missing.add(missing_slots, |slot| element.example(slot, series));
         }
         (self.sink)(Reading { series, time, later, values });
         Ok(())
     }
 
     #[cold]
-    pub(super) fn note(&mut self, fault: Fault, element: impl Fn(usize) -> String) {
+    pub(super) fn note(&mut self, fault: ElementFault, element: impl Fn(usize) -> String) {
         self.first_bad.get_or_insert_with(|| fault.into_bad(self.layout, element));
     }
 }
@@ -197,7 +199,7 @@ impl<'de> Visitor<'de> for &mut Elements<'_, '_> {
                 _ if index < self.done => {}
                 Shape::Object | Shape::Array => self.read(Some(index)),
                 Shape::Scalar => {
-                    let fault = Fault::of_element(Reason::WrongType, "an object was expected");
+                    let fault = ElementFault::of_element(Reason::WrongType, "an object was expected");
                     self.note(fault, |_| element_name(Some(index)));
                 }
             }

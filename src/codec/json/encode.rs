@@ -52,8 +52,8 @@ impl JsonEncoder {
         }
     }
 
-    /// Writes a forecast to `out`, which is cleared first; `model` is the version's name. A value that
-    /// is not finite becomes null.
+    /// Writes a forecast to `out`, which is cleared first; `model` is the version's name. A value that is not finite
+    /// becomes null.
     ///
     /// # Panics
     /// When the forecast's targets or levels are not those of the stream.
@@ -97,8 +97,8 @@ impl JsonEncoder {
         out.push(b'}');
     }
 
-    /// Writes a surprising reading to `out`, which is cleared first: its values, what was expected of
-    /// them a step before, and how surprising that makes it.
+    /// Writes an anomaly to `out`, which is cleared first: the reading's values, what the forecast before expected, and
+    /// the score.
     pub fn encode_anomaly(&mut self, series: &str, forecast: &Forecast, out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(&self.head);
