@@ -1,4 +1,4 @@
-use super::{Row, Wanted, put_name};
+use super::{TableRow, Wanted, put_name};
 use crate::console::Failure;
 use ::parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const BATCH: usize = 4_096;
 
 /// A Parquet file, row group by row group.
-pub(in super::super) struct Parquet {
+pub(in super::super) struct ParquetRows {
     path: PathBuf,
     rows: RowIter<'static>,
     /// In the order of the rows' fields.
@@ -39,7 +39,7 @@ enum Kind {
     },
 }
 
-impl Parquet {
+impl ParquetRows {
     pub fn open(path: &Path, wanted: &Wanted) -> Result<Self, Failure> {
         let reader = reader(path)?;
         let schema = reader.metadata().file_metadata().schema();
@@ -67,7 +67,7 @@ impl Parquet {
         Ok(Self { path: path.to_owned(), rows, columns, number: 0, json: Vec::new() })
     }
 
-    pub fn next(&mut self) -> Result<Option<Row<'_>>, Failure> {
+    pub fn next(&mut self) -> Result<Option<TableRow<'_>>, Failure> {
         let Some(row) = self.rows.next() else { return Ok(None) };
         self.number += 1;
         let row =
@@ -86,7 +86,7 @@ impl Parquet {
             })?;
         }
         self.json.push(b'}');
-        Ok(Some(Row { number: self.number, json: &self.json }))
+        Ok(Some(TableRow { number: self.number, json: &self.json }))
     }
 }
 
