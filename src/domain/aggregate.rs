@@ -5,7 +5,7 @@ use super::EventTime;
 pub enum Aggregate {
     /// The latest value of each target and covariate.
     Last,
-    /// The mean of each target's and covariate's values.
+    /// The mean value of each.
     Mean,
 }
 
@@ -15,12 +15,12 @@ pub enum Aggregate {
 pub struct Partial {
     /// The latest value, or the sum of all.
     value: f64,
-    /// The time of the latest value, or the number of values; −∞ where no value has come.
+    /// The time of the latest value, or the number of values; below any time if there are no values.
     weight: f64,
 }
 
 impl Aggregate {
-    /// The word in the config.
+    /// Its name in the config.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Last => "last",
@@ -28,7 +28,7 @@ impl Aggregate {
         }
     }
 
-    /// A cell without a value.
+    /// The state before the first value.
     pub fn empty(self) -> Partial {
         match self {
             Self::Last => Partial { value: f64::NAN, weight: f64::NEG_INFINITY },
@@ -36,7 +36,8 @@ impl Aggregate {
         }
     }
 
-    /// Adds a value; one that is not finite is skipped. Of two at one time, the one that came later is the latest.
+    /// Adds a value; one that is not finite is ignored. Of two values of one time the one added later is the
+    /// latest.
     pub fn add(self, to: &mut Partial, time: EventTime, value: f64) {
         let time = time.as_micros() as f64;
         match self {
@@ -47,7 +48,7 @@ impl Aggregate {
         }
     }
 
-    /// The cell's value; NaN where no value has come.
+    /// The cell's value; NaN without a value.
     pub fn value(self, of: Partial) -> f64 {
         match self {
             Self::Last => of.value,

@@ -1,10 +1,10 @@
-/// The leads that weights are learnt for: every lead, or 1, 2, 4, 8, … and the horizon. Leads in between are
-/// interpolated on straight lines.
+/// The leads that weights are learnt for: every one, or 1, 2, 4, 8, … and the horizon. Values of leads between two
+/// learnt ones are interpolated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leads {
     horizon: usize,
     learnt: Vec<usize>,
-    /// The position of each lead between its two learnt leads, from 0 to 1. `[horizon]`
+    /// How far each lead lies on the way from one learnt lead to the next. `[horizon]`
     shares: Vec<f32>,
 }
 
@@ -33,7 +33,7 @@ impl Leads {
         Self { horizon, learnt, shares }
     }
 
-    /// The greatest lead.
+    /// The last lead.
     pub fn horizon(&self) -> usize {
         self.horizon
     }
@@ -43,17 +43,17 @@ impl Leads {
         &self.learnt
     }
 
-    /// The number of learnt leads.
+    /// The number of learnt leads, at least 1.
     pub fn len(&self) -> usize {
         self.learnt.len()
     }
 
-    /// Whether there are no learnt leads; never so.
+    /// Never: lead 1 is always learnt.
     pub fn is_empty(&self) -> bool {
         self.learnt.is_empty()
     }
 
-    /// Adds to `points` what is known at the learnt leads, on straight lines between them.
+    /// Adds values of the learnt leads to `points`, interpolated linearly between them.
     /// `known`: `[len]`; `points`: `[horizon]`
     pub fn add(&self, known: &[f32], points: &mut [f32]) {
         if self.learnt.len() == self.horizon {

@@ -2,12 +2,12 @@ use jiff::civil::{DateTime, Time};
 use jiff::fmt::strtime::{self, BrokenDownTime};
 use std::sync::Arc;
 
-/// How a time is written, as a pattern of `strptime`: `%Y%m%d%H`, `%d/%m/%Y %H.%M.%S`. It names the year at least.
-/// A part that it leaves out has its first value.
+/// The notation of a time as a pattern of `strptime`: `%Y%m%d%H`, `%d/%m/%Y %H.%M.%S`. It has the year at least; any
+/// other part that it leaves out is the first possible one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimePattern(Arc<str>);
 
-/// The time that a text gives under a pattern.
+/// The time in a text, read by a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WrittenTime {
     /// It has an offset or a zone of its own, or is a unix time.
@@ -16,22 +16,20 @@ pub enum WrittenTime {
     Local(DateTime),
 }
 
-/// Why a pattern can't be used.
+/// Why a pattern is unusable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPattern {
-    /// A directive is unknown.
+    /// The parser does not know it, with its reason.
     #[error("which is no pattern: {0}")]
     Unknown(String),
-    /// The pattern names no year, or not what goes with the other parts.
+    /// It leaves out the year, or something else that a time needs.
     #[error("which names no year, or not what a time needs beside it (%Y, %m, %d, %H, %M, %S)")]
     Incomplete,
 }
 
 impl TimePattern {
-    /// Checks a pattern.
-    ///
     /// # Errors
-    /// [`NotAPattern`] for one with an unknown directive, or one that determines no time.
+    /// [`NotAPattern`] for an unknown pattern, or one that does not define a time.
     pub fn try_new(pattern: &str) -> Result<Self, NotAPattern> {
         let unknown = |e: jiff::Error| NotAPattern::Unknown(e.to_string());
         let sample = jiff::civil::date(2019, 10, 23).at(17, 8, 9, 250_000_000);
@@ -47,7 +45,7 @@ impl TimePattern {
         &self.0
     }
 
-    /// The time that a text spells; 24:00 is the end of its day. `None` when the text does not fit the pattern.
+    /// The time in a text; 24:00 is the end of its day. `None` if the text does not match.
     pub fn read(&self, text: &str) -> Option<WrittenTime> {
         let as_it_is = self.read_as_it_is(text).map(|(time, _)| time);
         as_it_is.or_else(|| end_of_day(text, |text| self.read_as_it_is(text)))
@@ -60,7 +58,7 @@ impl TimePattern {
             return Some((WrittenTime::Instant(instant), time));
         }
         if broken.to_date().is_err() {
-            // A month or a year: its first day.
+            // A month's or a year's.
             if broken.month().is_none() {
                 broken.set_month(Some(1)).ok()?;
             }
@@ -77,9 +75,9 @@ impl TimePattern {
     }
 }
 
-/// Reads a text that says 24:00, which `read` refuses, as 00:00 of the next day. The hour is the only part of a time
-/// that may be 00 and not 24, so its place in the text need not be known. `read` also returns the time of day as
-/// it is written.
+/// Reads a text with the time 24:00, which `read` rejects, as 00:00 of the next day. The hour is the only part of a
+/// time that can't be 24 and can be 00, so its position in the text need not be known. `read` also returns the time
+/// of day as written.
 pub fn end_of_day(text: &str, read: impl Fn(&str) -> Option<(WrittenTime, Time)>) -> Option<WrittenTime> {
     const DAY: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
     let (written, _) = text

@@ -1,32 +1,32 @@
-/// Once around the earth, in degrees.
+/// The longest way around the earth, in degrees.
 const TURN: f64 = 360.0;
 
 /// A degree of a meridian, in metres, on a sphere of the earth's mean radius of 6,371,008.8 m (R1 of
 /// Moritz 2000, "Geodetic Reference System 1980").
 const DEGREE: f64 = 6_371_008.8 * std::f64::consts::PI / 180.0;
-/// The least length of a degree of longitude, as a share of a degree of latitude; it holds from 89.94° on.
+/// The least length of a degree of longitude relative to one of latitude: that at 89.94°.
 const COSINE_LEAST: f64 = 1e-3;
 
-/// Two targets that are a position in degrees, as indices into the targets.
+/// Two targets that form a position in degrees, by their indices among the targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The index of the latitude.
+    /// Index of the latitude among the targets.
     pub latitude: usize,
-    /// The index of the longitude.
+    /// Index of the longitude among the targets.
     pub longitude: usize,
 }
 
-/// One of the two coordinates of a position.
+/// One coordinate of a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coordinate {
-    /// Degrees north of the equator.
+    /// Degrees to the north.
     Latitude,
-    /// Degrees east of Greenwich.
+    /// Degrees to the east.
     Longitude,
 }
 
 impl Position {
-    /// The coordinate that a target is, if it is one.
+    /// Which coordinate a target is; `None` for any other target.
     pub fn coordinate(self, target: usize) -> Option<Coordinate> {
         match target {
             _ if target == self.latitude => Some(Coordinate::Latitude),
@@ -35,22 +35,22 @@ impl Position {
         }
     }
 
-    /// The value of a target in a reading; NaN where it is missing. A position that lacks a coordinate, or has one
-    /// that is not on the earth, is missing as a whole: ships report 91° and 181° when they know neither.
+    /// A target of a reading; NaN if it is missing. A position is present as a whole or not at all: if a coordinate
+    /// is missing or out of range, both are missing. Ships send 91° and 181° for an unknown position.
     pub fn of(self, values: &[f64], target: usize) -> f64 {
         let is_whole = Coordinate::Latitude.has(values[self.latitude])
             && Coordinate::Longitude.has(values[self.longitude]);
         if is_whole || self.coordinate(target).is_none() { values[target] } else { f64::NAN }
     }
 
-    /// A target's value; a longitude is moved by whole turns until it is next to `said`.
+    /// A target's value; of the equivalent longitudes the one nearest to `said`.
     pub fn around(self, target: usize, value: f64, said: f64) -> f64 {
         if target == self.longitude { next_to(value, said) } else { value }
     }
 }
 
 impl Coordinate {
-    /// The length of a degree in metres; for a longitude, at a latitude.
+    /// The length of a degree in metres; for longitude at the given latitude.
     pub fn metres_per_degree(self, latitude: f64) -> f64 {
         match self {
             Self::Latitude => DEGREE,
@@ -58,7 +58,7 @@ impl Coordinate {
         }
     }
 
-    /// Whether this many degrees are on the earth; longitudes may go from −180 to 180 or from 0 to 360.
+    /// Whether the coordinate is in range; longitudes may be counted from −180 or from 0.
     pub fn has(self, degrees: f64) -> bool {
         match self {
             Self::Latitude => degrees.abs() <= 90.0,
@@ -67,12 +67,12 @@ impl Coordinate {
     }
 }
 
-/// A longitude, moved by whole turns until it is next to another.
+/// Of the equivalent longitudes the one nearest to another longitude.
 pub(super) fn next_to(longitude: f64, other: f64) -> f64 {
     longitude + TURN * ((other - longitude) / TURN).round()
 }
 
-/// The whole turns that bring a longitude into [−180, 180), in degrees.
+/// The value to add to a longitude so that it lies in [−180, 180).
 pub(super) fn turn(longitude: f64) -> f64 {
     let turn = -TURN * ((longitude + 180.0) / TURN).floor();
     // A hair beside ±180 the sum rounds to the other side.

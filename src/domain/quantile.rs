@@ -4,21 +4,19 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Level(f64);
 
-/// A number that is not a quantile level.
+/// A number that is no quantile level.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("{0} is not a quantile level: it must lie strictly between 0 and 1")]
 pub struct NotALevel(pub f64);
 
 impl Level {
-    /// Checks a level.
-    ///
     /// # Errors
     /// [`NotALevel`] unless `0 < level < 1`.
     pub fn try_new(level: f64) -> Result<Self, NotALevel> {
         if level > 0.0 && level < 1.0 { Ok(Self(level)) } else { Err(NotALevel(level)) }
     }
 
-    /// The level as a number.
+    /// The level, in (0, 1).
     pub fn get(self) -> f64 {
         self.0
     }

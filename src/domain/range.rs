@@ -1,4 +1,4 @@
-/// The bounds of a target's values, in its own unit. No forecast lies beyond them.
+/// The range of a target in its own unit; emitted forecasts lie within it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ValueRange {
     /// The lower bound.
@@ -10,10 +10,10 @@ pub struct ValueRange {
 /// The lower bound of a target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Lowest {
-    /// Learnt from the readings: 0 while a series has never been below it.
+    /// By its readings: 0 while the series has never been below 0.
     Seen,
-    /// No bound.
+    /// There is no bound.
     Any,
-    /// This value.
+    /// A fixed bound.
     At(f64),
 }

@@ -1,12 +1,12 @@
 use super::EventTime;
 
 /// The values of a reading in the order of the stream's config: targets, then covariates.
-/// A missing value is NaN; every other value is finite.
+/// NaN is a missing value; other non-finite values can't occur.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Values(Vec<f64>);
 
 impl Values {
-    /// Removes all values.
+    /// Removes all values, and keeps the memory.
     pub fn clear(&mut self) {
         self.0.clear();
     }
@@ -21,7 +21,7 @@ impl Values {
         self.0[at] = f64::NAN;
     }
 
-    /// The values; NaN where one is missing.
+    /// The values; NaN is a missing one. `[targets + covariates]`
     pub fn as_slice(&self) -> &[f64] {
         &self.0
     }
@@ -35,14 +35,14 @@ impl FromIterator<Option<f64>> for Values {
     }
 }
 
-/// What one series measured at one event time, borrowed from the decoder's buffers.
+/// The values of one series at one event time, borrowed from the decoder's buffers: a reading allocates nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reading<'a> {
     /// The name of the series.
     pub series: &'a str,
     /// The event time.
     pub time: EventTime,
-    /// At the end of summer time, where a local time means two instants: the second one. `time` is the first.
+    /// The second instant of a local time that comes twice at the end of summer time; `time` is the first.
     pub later: Option<EventTime>,
     /// Targets, then covariates, in the order of the config.
     pub values: &'a Values,

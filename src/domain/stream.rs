@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub struct StreamName(Arc<str>);
 
 impl StreamName {
-    /// `None` for a name that Kafka would refuse inside a topic's name.
+    /// `None` for a name that Kafka rejects inside a topic's name.
     pub fn new(name: &str) -> Option<Self> {
         let ok = !name.is_empty()
             && name.len() <= 100
@@ -32,7 +32,7 @@ impl fmt::Display for StreamName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition(pub i32);
 
-/// The offset of a record in its partition.
+/// The position of a record in its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(pub i64);
 
@@ -55,31 +55,31 @@ impl fmt::Display for Offset {
     }
 }
 
-/// Kafka's id of a topic. A topic that is deleted and created again has another id under the same name.
+/// The id of a topic. A topic that is deleted and recreated under its name has a new id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicId(u128);
 
 impl TopicId {
-    /// `None` for 0, which Kafka uses for a missing id.
+    /// `None` for 0, which Kafka sends where there is no id.
     pub fn new(bits: u128) -> Option<Self> {
         (bits != 0).then_some(Self(bits))
     }
 
-    /// Reads what [`Display`](fmt::Display) writes; `None` for anything else.
+    /// Parses the output of [`Display`](fmt::Display); `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         Self::new(u128::from_be_bytes(bytes.try_into().ok()?))
     }
 }
 
-/// As Kafka's own tools print it.
+/// Prints it as Kafka's own tools do.
 impl fmt::Display for TopicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0.to_be_bytes()))
     }
 }
 
-/// The number of rebalances of a consumer group; 0 is the first.
+/// The number of rebalances of a consumer group; the first assignment is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
 
@@ -89,7 +89,7 @@ impl fmt::Display for Generation {
     }
 }
 
-/// One partition of one topic, which one shard owns.
+/// One partition of one topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
     /// The topic's name.
@@ -104,7 +104,7 @@ impl fmt::Display for TopicPartition {
     }
 }
 
-/// Where a record came from; its forecast carries it.
+/// The origin of a record in Kafka; its forecast carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourcePosition<'a> {
     /// The topic's name.
@@ -125,19 +125,19 @@ impl ModelVersion {
         Self(self.0 + 1)
     }
 
-    /// `power-000012`: the name in forecasts, in the store and in metrics.
+    /// The name in forecasts, in the store and in metrics, such as `power-000012`.
     pub fn name(self, stream: &StreamName) -> String {
         format!("{stream}-{:06}", self.0)
     }
 
-    /// The version with this name; `None` for any other text.
+    /// The version of that name; of nothing else.
     pub fn named(name: &str, stream: &StreamName) -> Option<Self> {
         let number = name.strip_prefix(stream.as_str())?.strip_prefix('-')?;
         let version = Self(number.parse().ok()?);
         (version.name(stream) == name).then_some(version)
     }
 
-    /// The version that a person writes, as its number or its name.
+    /// What people write: the number or the name.
     pub fn parse(text: &str, stream: &StreamName) -> Option<Self> {
         text.parse().ok().map(Self).or_else(|| Self::named(text, stream))
     }

@@ -11,25 +11,23 @@ pub struct EventTime(i64);
 pub struct OutOfRange;
 
 impl EventTime {
-    /// 1900-01-01T00:00:00Z.
+    /// The start of the year 1900.
     pub const MIN: Self = Self(-2_208_988_800_000_000);
-    /// 2200-01-01T00:00:00Z.
+    /// The start of the year 2200.
     pub const MAX: Self = Self(7_258_118_400_000_000);
 
-    /// The time of this many microseconds since the Unix epoch.
-    ///
     /// # Errors
-    /// [`OutOfRange`] before 1900 or after 2200: such a time is a producer's fault.
+    /// [`OutOfRange`] for a time before 1900 or after 2200, which is a producer's fault.
     pub fn from_micros(micros: i64) -> Result<Self, OutOfRange> {
         if (Self::MIN.0..=Self::MAX.0).contains(&micros) { Ok(Self(micros)) } else { Err(OutOfRange) }
     }
 
-    /// Microseconds since the Unix epoch.
+    /// In microseconds.
     pub fn as_micros(self) -> i64 {
         self.0
     }
 
-    /// Seconds since the Unix epoch.
+    /// In seconds.
     pub fn as_seconds(self) -> f64 {
         self.0 as f64 / 1e6
     }
@@ -62,7 +60,7 @@ impl fmt::Display for EventTime {
     }
 }
 
-/// The length of a cell of a grid: a whole number of microseconds, at least one millisecond.
+/// The distance of two cells of a grid: a whole number of microseconds, at least one millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Interval(i64);
 
@@ -73,12 +71,12 @@ impl Interval {
         (1_000..=400 * 86_400_000_000).contains(&micros).then_some(Self(micros))
     }
 
-    /// The length in microseconds.
+    /// In microseconds.
     pub fn as_micros(self) -> i64 {
         self.0
     }
 
-    /// The length in seconds.
+    /// In seconds.
     pub fn as_seconds(self) -> f64 {
         self.0 as f64 / 1e6
     }

@@ -1,21 +1,21 @@
-/// The scale on which a target is learnt. It is undone in every forecast. Quantiles and medians keep their meaning
-/// through it, means do not.
+/// A function that is applied to a target before anything learns from it, and undone in all output. Quantiles and
+/// medians keep their meaning under it; means don't.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transform {
-    /// The target as it is.
+    /// Values stay as they are.
     #[default]
     None,
     /// `ln(1 + x)`, for values that are never negative and vary by factors.
     Log1p,
-    /// `asinh x`: like a logarithm far from 0 on either side, linear near it.
+    /// `asinh x`: like a logarithm far from 0 on either side, linear near 0.
     Asinh,
 }
 
-/// The greatest power of e that the inverse takes, so that it stays finite.
+/// The largest exponent of e on the way back, so that values stay finite.
 const POWER_MAX: f64 = 700.0;
 
 impl Transform {
-    /// The transformed value; NaN where there is no such value, at and below −1 for a logarithm.
+    /// NaN where the transform is undefined: at and below −1 for the logarithm.
     pub fn apply(self, value: f64) -> f64 {
         match self {
             Self::None => value,
@@ -25,7 +25,7 @@ impl Transform {
         }
     }
 
-    /// The inverse: finite for finite values, and never falling; NaN stays NaN.
+    /// The inverse: finite for finite values and never decreasing; NaN stays NaN.
     pub fn undo(self, value: f64) -> f64 {
         match self {
             Self::None => value,
@@ -34,7 +34,7 @@ impl Transform {
         }
     }
 
-    /// The derivative of the inverse at a transformed value.
+    /// How many units a small step is worth once it is undone at a value.
     pub fn slope(self, value: f64) -> f64 {
         match self {
             Self::None => 1.0,
@@ -43,7 +43,7 @@ impl Transform {
         }
     }
 
-    /// The word in the config.
+    /// Its name in the config.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",

@@ -98,7 +98,7 @@ pub fn restored(shard: &mut Shard, model: Option<&Model>, chunk: usize) -> Shard
 /// The same under a config that has changed.
 pub fn restored_as(stream: &Arc<Stream>, shard: &mut Shard, model: Option<&Model>, chunk: usize) -> Shard {
     assert_eq!(Shard::shape(stream), Shard::shape(shard.stream()));
-    shard.begin_cut();
+    shard.between_rounds().unwrap().begin_cut();
     let mut restore = Restore::new(stream, model);
     while let Some(chunk) = shard.cut(chunk).unwrap() {
         restore.take(&chunk).unwrap();

@@ -1,37 +1,37 @@
-use super::shard::Waiting;
+use super::held::HeldReading;
 use crate::config::Stream;
 use crate::domain::{Aggregate, EventTime, Grid, Partial, Reading};
 use crate::series::{HeldKey, ReorderBuffer};
 use rustc_hash::FxHashMap;
 
-/// The cells that are still open, where readings of one series and cell become one.
+/// The cells that are still open. All readings of one series and cell become one reading here.
 ///
-/// A cell stays open until the watermark has passed its end. One whose first reading comes later than that,
-/// for its series lags behind the others of the partition, stays open for as long as a cell from then on,
-/// but no longer than a later one of its series. Which cell closes upon which record depends on the records
-/// alone.
+/// A cell stays open until the watermark passes its end. Where a series lags behind the others of its
+/// partition, the first reading of a cell may come after that; the cell then stays open for one more length
+/// of a cell, and closes no later than a later cell of its series. Which record closes which cell depends on
+/// the records alone.
 #[derive(Debug)]
-pub(super) struct Cells {
+pub(super) struct OpenCells {
     how: Aggregate,
     grid: Grid,
-    /// Values of a reading.
+    /// The number of values of a reading.
     row: usize,
-    /// Where each lies in the order's hold, by series.
+    /// By series: each open cell, and where the order holds it.
     open: FxHashMap<Box<str>, Vec<(i64, HeldKey)>>,
 }
 
-impl Cells {
-    /// `None` where nothing is gathered.
+impl OpenCells {
+    /// `None` for a stream without `aggregate`.
     pub fn new(stream: &Stream) -> Option<Self> {
         let how = stream.aggregate?;
         Some(Self { how, grid: stream.grid, row: stream.row(), open: FxHashMap::default() })
     }
 
-    /// Takes a reading into its cell, which may be opened by it; says whether it was open already.
+    /// Adds a reading to its cell, and opens the cell if necessary. Returns whether it was open already.
     pub fn take(
         &mut self,
         stream: &Stream,
-        order: &mut ReorderBuffer<Waiting>,
+        order: &mut ReorderBuffer<HeldReading>,
         reading: &Reading<'_>,
         offset: i64,
         key: Option<&[u8]>,
@@ -41,7 +41,7 @@ impl Cells {
         let at = is_open.unwrap_or_else(|| {
             let partial = vec![self.how.empty(); values.len()].into();
             let time = self.grid.start_of(cell);
-            let waiting = Waiting {
+            let held = HeldReading {
                 series: reading.series.into(),
                 time,
                 offset,
@@ -52,16 +52,16 @@ impl Cells {
             let step_us = self.grid.interval().map_or(0, |interval| interval.as_micros());
             let end = time.offset_by(step_us);
             let lagging = order.watermark().filter(|watermark| *watermark >= end);
-            let at = order.hold(lagging.map_or(end, |watermark| watermark.offset_by(step_us)), waiting);
+            let at = order.hold(lagging.map_or(end, |watermark| watermark.offset_by(step_us)), held);
             self.open.entry(reading.series.into()).or_default().push((cell, at));
             at
         });
-        let waiting = order.held_mut(at).expect("an open cell is held");
-        waiting.offset = offset;
-        if waiting.key.as_deref() != key {
-            waiting.key = key.map(Into::into);
+        let held = order.held_mut(at).expect("an open cell is held");
+        held.offset = offset;
+        if held.key.as_deref() != key {
+            held.key = key.map(Into::into);
         }
-        for (column, to) in waiting.partial.iter_mut().enumerate() {
+        for (column, to) in held.partial.iter_mut().enumerate() {
             let is_target = column < stream.targets.len();
             let value = if is_target { stream.target_of(values, column) } else { values[column] };
             self.how.add(to, reading.time, value);
@@ -79,9 +79,9 @@ impl Cells {
         open.iter().find(|(of, _)| *of == cell).map(|(_, at)| *at)
     }
 
-    /// Closes a cell that is due or, before it, the earliest that its series has open: its values are made
-    /// of all that came.
-    pub fn close(&mut self, order: &mut ReorderBuffer<Waiting>, due: HeldKey) -> Option<Waiting> {
+    /// Closes the earliest open cell of the series whose cell `due` is, and computes its values from all that
+    /// went into it.
+    pub fn close(&mut self, order: &mut ReorderBuffer<HeldReading>, due: HeldKey) -> Option<HeldReading> {
         let series = &order.held_mut(due)?.series;
         let mut at = due;
         if let Some(open) = self.open.get_mut(series) {
@@ -98,15 +98,15 @@ impl Cells {
         Some(closed)
     }
 
-    /// Opens again what comes back.
-    pub fn restore(&mut self, order: &ReorderBuffer<Waiting>) {
-        for (at, waiting) in order.all_held() {
-            let cell = self.grid.cell(waiting.time);
-            self.open.entry(waiting.series.clone()).or_default().push((cell, at));
+    /// Opens the cells that a snapshot brought back.
+    pub fn restore(&mut self, order: &ReorderBuffer<HeldReading>) {
+        for (at, held) in order.all_held() {
+            let cell = self.grid.cell(held.time);
+            self.open.entry(held.series.clone()).or_default().push((cell, at));
         }
     }
 
-    /// Bytes held, about; what each open cell gathers included.
+    /// Bytes held, approximately, with what each open cell has gathered.
     pub fn memory(&self) -> usize {
         let of = |name: &str, open: &Vec<(i64, HeldKey)>| {
             let gathered = open.len() * (self.row * size_of::<Partial>() + name.len());

@@ -1,28 +1,29 @@
-//! Which of the two instants a local time means that comes twice, at the end of summer time.
+//! At the end of summer time a local time occurs twice. The order of a series decides which of the two
+//! instants a reading means.
 
-use super::shard::Shard;
+use super::Intake;
 use crate::domain::{EventTime, Reading};
 
-impl Shard {
-    /// A reading's time. Of a local time that comes twice it is the second instant where the order of its
-    /// series says so: the series has passed the first, or stands in that very cell and the time is the
-    /// cell's start, which no series reaches twice in one hour.
+impl Intake {
+    /// A reading's time. A local time that occurs twice means the second instant in two cases: the series has
+    /// passed the first; or it has reached the cell of the first, and the time is the start of that cell,
+    /// which no series reaches twice in one hour.
     ///
-    /// What is held back for lateness has no place in its series yet and tells nothing.
+    /// Readings that are held back for lateness have no place in their series yet and don't count.
     pub fn time_of(&self, reading: &Reading<'_>) -> EventTime {
         match reading.later {
             None => reading.time,
-            Some(later) => self.which(reading.series, reading.time, later),
+            Some(later) => self.instant_of(reading.series, reading.time, later),
         }
     }
 
     #[cold]
-    fn which(&self, series: &str, first: EventTime, later: EventTime) -> EventTime {
+    fn instant_of(&self, series: &str, first: EventTime, later: EventTime) -> EventTime {
         let grid = self.stream.grid;
         let cell = grid.cell(first);
         let slot = self.directory.find(series);
         let has_passed = |time| slot.is_some_and(|slot| self.order.has_passed(slot, time));
-        let gathers = |time| self.cells.as_ref().is_some_and(|cells| cells.is_open(series, time));
+        let gathers = |time| self.open.as_ref().is_some_and(|cells| cells.is_open(series, time));
         let is_beyond = has_passed(grid.start_of(cell + 1)) || gathers(later);
         let is_there = has_passed(first) || gathers(first);
         if is_beyond || (is_there && grid.start_of(cell) == first) { later } else { first }
@@ -31,14 +32,13 @@ impl Shard {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::codec::{Decoder, Record};
     use crate::config::from_toml;
     use crate::domain::{Offset, Partition};
-    use crate::engine::Offered;
+    use crate::engine::{Offered, Shard};
     use crate::telemetry::Discard;
 
-    /// What becomes of these readings of a series in Berlin, and when each is.
+    /// The times and outcomes of readings of a series in Berlin.
     fn offer(lines: &str, times: &[&str]) -> Vec<(String, Offered)> {
         let text = format!(
             "kafka.brokers = \"b\"\n[streams.price]\ntopics = [\"prices\"]\ntime_zone = \"Europe/Berlin\"\n\
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn hours_of_both_clock_changes_are_all_there() {
-        let csv = include_str!("../../tests/cases/16/input_dst.csv");
+        let csv = include_str!("../../../tests/cases/16/input_dst.csv");
         let times: Vec<&str> = csv.lines().skip(1).map(|row| row.split(',').next().unwrap()).collect();
         let got = offer("interval = \"1h\"", &times);
         assert_eq!((times.len(), queued(&got).len()), (48, 48));
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(clock, want);
     }
 
-    /// Four readings to a cell: the hour begins again where its start comes again.
+    /// With four readings a cell, the hour begins again when its start comes again.
     #[test]
     fn cells_of_several_readings_are_two_hours_too() {
         let quarters = ["00", "15", "30", "45"];

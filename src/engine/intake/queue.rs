@@ -1,62 +1,69 @@
+//! Readings that wait for their round.
+
 use crate::series::Slot;
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// One advance of one series that waits for its turn.
+/// One step of one series that waits for its round.
 #[derive(Clone, Debug)]
-pub(super) struct Turn {
+pub(crate) struct SeriesStep {
+    /// The series.
     pub slot: Slot,
+    /// The cell of its time.
     pub cell: i64,
-    /// The hidden state and the window are reset first.
+    /// The series begins, or goes on after a gap too long to fill: its hidden state and window are reset first.
     pub cold: bool,
-    /// The slot is another series' from here on: all its rows are reset first.
+    /// The slot belonged to another series until here: all its rows are reset first.
     pub fresh: bool,
     /// `None` for a cell of a gap.
-    pub observed: Option<Observed>,
+    pub reading: Option<QueuedReading>,
 }
 
-/// What a reading gets for an answer.
+/// Which answer a reading gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// None: it was accounted for before this replay.
+pub(crate) enum Answer {
+    /// None, because the reading was accounted for before this replay.
     Silent,
-    /// None: another one of its time has it (`emit_every`).
+    /// None, because `emit_every` gives the answer to another reading of its stretch of time.
     Thinned,
     Forecast,
 }
 
-/// Where a turn's reading lies in its [`Rounds`], and where it came from.
+/// Where a queued reading lies in its [`RoundQueue`], and where it came from.
 #[derive(Clone, Debug)]
-pub(super) struct Observed {
+pub(crate) struct QueuedReading {
+    /// Of its record.
     pub offset: i64,
     pub answer: Answer,
     values: usize,
-    /// The series' name: its slot may be another's by now.
+    /// The series' name. It is kept because the slot may belong to another series by the time of the answer.
     name: Range<usize>,
-    /// `None` when the record has none.
+    /// `None` when the record has no key.
     key: Option<Range<usize>>,
 }
 
-/// Turns, put into rounds such that a series has at most one in each and its turns keep their order.
+/// Steps, put into rounds such that a series has at most one in each and its steps keep their order.
 #[derive(Debug, Default)]
-pub(super) struct Rounds {
+pub(super) struct RoundQueue {
     width: usize,
-    rounds: Vec<Vec<Turn>>,
+    rounds: Vec<Vec<SeriesStep>>,
     /// The first round that a slot is not in yet; valid while its epoch is the current one.
     free: Vec<(u64, u32)>,
     epoch: u64,
     values: Vec<f64>,
     bytes: Vec<u8>,
+    /// Readings that are kept and have not been answered yet.
+    unanswered: u64,
     done: usize,
-    /// Rounds that have turns in this epoch.
+    /// Rounds that have steps in this epoch.
     planned: usize,
-    /// The first round that turns may still join.
+    /// The first round that steps may still join.
     floor: usize,
-    /// Rounds before which a mark stands, and what it says.
+    /// Rounds before which a mark stands, with the number that each mark carries.
     marks: VecDeque<(usize, usize)>,
 }
 
-impl Rounds {
+impl RoundQueue {
     pub fn new(width: usize) -> Self {
         Self { width, epoch: 1, ..Self::default() }
     }
@@ -69,7 +76,8 @@ impl Rounds {
         values: &[f64],
         key: Option<&[u8]>,
         series: &str,
-    ) -> Observed {
+    ) -> QueuedReading {
+        self.unanswered += 1;
         let at = self.values.len();
         self.values.extend_from_slice(values);
         let mut store = |bytes: &[u8]| {
@@ -79,11 +87,12 @@ impl Rounds {
         };
         let name = store(series.as_bytes());
         let key = key.map(|key| if key == series.as_bytes() { name.clone() } else { store(key) });
-        Observed { offset, answer, values: at, name, key }
+        QueuedReading { offset, answer, values: at, name, key }
     }
 
-    pub fn push(&mut self, turn: Turn) {
-        let slot = turn.slot.index();
+    /// Appends a step to the first round that its series is not in yet.
+    pub fn push(&mut self, step: SeriesStep) {
+        let slot = step.slot.index();
         if self.free.len() <= slot {
             self.free.resize(slot + 1, (0, 0));
         }
@@ -94,34 +103,34 @@ impl Rounds {
         if self.rounds.len() <= round {
             self.rounds.resize_with(round + 1, Vec::new);
         }
-        self.rounds[round].push(turn);
+        self.rounds[round].push(step);
     }
 
-    /// Sets a mark that says something: all turns so far come before it, all others after it.
+    /// Sets a mark that carries a number: all steps so far come before it, all later ones after it.
     pub fn mark(&mut self, what: usize) {
         self.floor = self.planned.max(self.done);
         self.marks.push_back((self.floor, what));
     }
 
-    /// Takes the next mark away and gives what it says, if everything before it is done.
+    /// Takes the next mark away and returns its number, if everything before it is done.
     pub fn pass_mark(&mut self) -> Option<usize> {
         self.marks.pop_front_if(|(round, _)| *round <= self.done).map(|(_, what)| what)
     }
 
-    /// The next round's turns, to be given back with [`Self::finish`].
-    pub fn next(&mut self) -> Option<Vec<Turn>> {
-        let turns = std::mem::take(self.rounds.get_mut(self.done)?);
-        if turns.is_empty() {
+    /// The next round's steps. The caller gives them back with [`Self::finish`].
+    pub fn next(&mut self) -> Option<Vec<SeriesStep>> {
+        let steps = std::mem::take(self.rounds.get_mut(self.done)?);
+        if steps.is_empty() {
             return None;
         }
         self.done += 1;
-        Some(turns)
+        Some(steps)
     }
 
-    /// Ends a round. After the last one all buffers are empty again, with their room kept.
-    pub fn finish(&mut self, mut turns: Vec<Turn>) {
-        turns.clear();
-        self.rounds[self.done - 1] = turns;
+    /// Ends a round. After the last one all buffers are empty and keep their capacity.
+    pub fn finish(&mut self, mut steps: Vec<SeriesStep>) {
+        steps.clear();
+        self.rounds[self.done - 1] = steps;
         if self.rounds.get(self.done).is_none_or(Vec::is_empty) {
             (self.done, self.planned, self.floor) = (0, 0, 0);
             self.marks.iter_mut().for_each(|(round, _)| *round = 0);
@@ -131,20 +140,32 @@ impl Rounds {
         }
     }
 
-    pub fn values(&self, observed: &Observed) -> &[f64] {
-        &self.values[observed.values..][..self.width]
+    /// The reading's values: targets, covariates, then what it says of its leads.
+    pub fn values(&self, reading: &QueuedReading) -> &[f64] {
+        &self.values[reading.values..][..self.width]
     }
 
-    pub fn name(&self, observed: &Observed) -> &str {
-        std::str::from_utf8(&self.bytes[observed.name.clone()]).expect("it was kept as text")
+    /// The name of the reading's series.
+    pub fn name(&self, reading: &QueuedReading) -> &str {
+        std::str::from_utf8(&self.bytes[reading.name.clone()]).expect("it was kept as text")
     }
 
-    /// The record's key; `None` when it had none.
-    pub fn key(&self, observed: &Observed) -> Option<&[u8]> {
-        observed.key.as_ref().map(|range| &self.bytes[range.clone()])
+    /// The key of the reading's record; `None` when it had no key.
+    pub fn key(&self, reading: &QueuedReading) -> Option<&[u8]> {
+        reading.key.as_ref().map(|range| &self.bytes[range.clone()])
     }
 
-    /// Whether nothing waits.
+    /// Counts a kept reading as answered.
+    pub fn count_answer(&mut self) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+    }
+
+    /// Readings that are kept and have not been answered yet.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered
+    }
+
+    /// Whether no step and no mark waits.
     pub fn is_empty(&self) -> bool {
         self.rounds.get(self.done).is_none_or(Vec::is_empty) && self.marks.is_empty()
     }
@@ -154,21 +175,21 @@ impl Rounds {
 mod tests {
     use super::*;
 
-    fn turn(slot: u32, cell: i64) -> Turn {
-        Turn { slot: Slot(slot), cell, cold: false, fresh: false, observed: None }
+    fn step(slot: u32, cell: i64) -> SeriesStep {
+        SeriesStep { slot: Slot(slot), cell, cold: false, fresh: false, reading: None }
     }
 
     #[test]
     fn a_round_holds_a_series_once_and_in_order() {
-        let mut rounds = Rounds::new(1);
+        let mut rounds = RoundQueue::new(1);
         for refill in 0..3 {
             for (slot, cell) in [(0, 1), (1, 1), (0, 2), (0, 3), (2, 1), (1, 2)] {
-                rounds.push(turn(slot, cell + 10 * refill));
+                rounds.push(step(slot, cell + 10 * refill));
             }
             let mut seen = Vec::new();
-            while let Some(turns) = rounds.next() {
-                seen.push(turns.iter().map(|t| (t.slot.0, t.cell - 10 * refill)).collect::<Vec<_>>());
-                rounds.finish(turns);
+            while let Some(steps) = rounds.next() {
+                seen.push(steps.iter().map(|t| (t.slot.0, t.cell - 10 * refill)).collect::<Vec<_>>());
+                rounds.finish(steps);
             }
             assert_eq!(seen, [vec![(0, 1), (1, 1), (2, 1)], vec![(0, 2), (1, 2)], vec![(0, 3)]]);
         }
@@ -176,23 +197,23 @@ mod tests {
 
     #[test]
     fn a_mark_stands_between_what_came_before_and_after() {
-        let mut rounds = Rounds::new(1);
+        let mut rounds = RoundQueue::new(1);
         rounds.mark(7);
-        rounds.push(turn(0, 1));
-        rounds.push(turn(1, 1));
-        rounds.push(turn(1, 2));
+        rounds.push(step(0, 1));
+        rounds.push(step(1, 1));
+        rounds.push(step(1, 2));
         rounds.mark(8);
-        rounds.push(turn(2, 1));
-        rounds.push(turn(1, 3));
+        rounds.push(step(2, 1));
+        rounds.push(step(1, 3));
         rounds.mark(9);
         let mut seen = Vec::new();
         loop {
             while let Some(mark) = rounds.pass_mark() {
                 seen.push(vec![(mark as u32, 0)]);
             }
-            let Some(turns) = rounds.next() else { break };
-            seen.push(turns.iter().map(|t| (t.slot.0, t.cell)).collect());
-            rounds.finish(turns);
+            let Some(steps) = rounds.next() else { break };
+            seen.push(steps.iter().map(|t| (t.slot.0, t.cell)).collect());
+            rounds.finish(steps);
         }
         assert!(rounds.is_empty());
         let (first, second) = (vec![(0, 1), (1, 1)], vec![(1, 2)]);
@@ -202,7 +223,7 @@ mod tests {
 
     #[test]
     fn keys_are_kept_apart_from_names() {
-        let mut rounds = Rounds::new(1);
+        let mut rounds = RoundQueue::new(1);
         let same = rounds.keep(1, Answer::Forecast, &[1.0], Some(b"a"), "a");
         let other = rounds.keep(2, Answer::Forecast, &[2.0], Some(b"b"), "a");
         let none = rounds.keep(3, Answer::Forecast, &[3.0], None, "a");

@@ -1,27 +1,28 @@
-//! What is noticed of a shard's readings: how surprising each is, which limits will be crossed, and
-//! whether what the series have in common has changed.
+//! What is noticed about a shard's readings: how surprising each is, which limits are likely to be crossed, and
+//! whether something that the series have in common has drifted.
 
-use super::mixture::At;
 use crate::config::Stream;
 use crate::domain::{AnomalyScore, Crossing, Damaged, Frame, Rows, Take};
+use crate::engine::target_step::TargetStep;
 use crate::scoring::{Anomalies, Drift, DriftFound, Limits, MaturedForecast, NormalScore};
 
-/// Steps of a forecast that are held against a series that has jumped.
+/// So many steps of a forecast are compared with a series that has jumped.
 const AHEAD: usize = 4;
 
+/// Anomalies, limits and drift of a shard's readings.
 pub(super) struct Alarms {
     anomalies: Anomalies,
     limits: Limits,
     drift: Option<Drift>,
     standing: NormalScore,
     horizon: usize,
-    /// Where what has come stands in the forecasts of it. `[learnt leads]`
+    /// Where the new value stands in the forecasts of it. `[learnt leads]`
     standings: Vec<f32>,
     /// Where each limit stands in a forecast. `[limits, horizon]`
     places: Vec<f32>,
-    /// Of the reading's targets so far.
+    /// Scores of the reading's targets so far.
     scores: Vec<AnomalyScore>,
-    /// Sums over the reading's targets, and of how many.
+    /// Sums over the reading's targets, and over how many.
     residual: (f32, f32),
     input: (f32, f32),
 }
@@ -45,7 +46,7 @@ impl Alarms {
         }
     }
 
-    /// Everything that is kept per series.
+    /// Everything that is kept per series, in the order of a snapshot.
     pub fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
         let drift = self.drift.iter().map(|drift| drift as &dyn Rows);
         [&self.anomalies as &dyn Rows, &self.limits].into_iter().chain(drift)
@@ -56,44 +57,45 @@ impl Alarms {
         [&mut self.anomalies as &mut dyn Rows, &mut self.limits].into_iter().chain(drift)
     }
 
-    /// What is pooled over series.
+    /// Appends what is pooled over series.
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
         self.anomalies.save_pooled(out);
         self.drift.iter().for_each(|drift| drift.save_pooled(out));
     }
 
+    /// Reads what [`Self::save_pooled`] has written.
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         self.anomalies.load_pooled(from)?;
         self.drift.iter_mut().try_for_each(|drift| drift.load_pooled(from))
     }
 
-    /// A series goes on after a break that nothing fills.
+    /// A series goes on after a gap too long to fill.
     pub fn interrupt(&mut self, slot: usize) {
         self.anomalies.interrupt(slot);
     }
 
-    /// Everything of a target is held higher by this from now on.
-    pub fn shift(&mut self, at: At, by: f32) {
-        self.anomalies.shift(at.slot, at.target, by);
+    /// From now on everything of a target is held higher by this.
+    pub fn shift(&mut self, at: TargetStep, by: f32) {
+        self.anomalies.shift(at.slot.index(), at.target, by);
     }
 
-    /// A reading comes.
+    /// Begins a reading.
     pub fn begin(&mut self) {
         self.scores.clear();
         (self.residual, self.input) = ((0.0, 0.0), (0.0, 0.0));
     }
 
-    /// A target has come: what was said of it follows, lead by lead.
+    /// Begins a target that has arrived. Its forecasts follow lead by lead.
     pub fn begin_target(&mut self) {
         self.standings.fill(f32::NAN);
     }
 
-    /// What was said of the target that has come, at a learnt lead. `scale`: the mean absolute error that
-    /// the bounds were made with.
-    pub fn said(&mut self, at: At, lead: usize, arrived: MaturedForecast<'_>, scale: f32) {
+    /// Compares the target that has arrived with its forecast at a learnt lead. `scale` is the mean absolute error
+    /// that the bounds were made with.
+    pub fn compare(&mut self, at: TargetStep, lead: usize, arrived: MaturedForecast<'_>, scale: f32) {
         let MaturedForecast { value, point, deviation, bounds } = arrived;
         if lead == 0 {
-            self.scores.push(self.anomalies.judge(at.slot, at.target, arrived));
+            self.scores.push(self.anomalies.judge(at.slot.index(), at.target, arrived));
             if scale > 0.0 {
                 let (sum, n) = self.residual;
                 self.residual = (sum + (value - point).abs() / scale, n + 1.0);
@@ -104,9 +106,9 @@ impl Alarms {
         }
     }
 
-    /// All that was said of the target has followed; `input` is the value in standard units.
-    pub fn end_target(&mut self, at: At, input: f32) {
-        self.limits.learn(at.slot, at.target, at.now, &self.standings);
+    /// Ends a target, after all its forecasts. `input` is the value in standard units.
+    pub fn end_target(&mut self, at: TargetStep, input: f32) {
+        self.limits.learn(at.slot.index(), at.target, at.now, &self.standings);
         if input.is_finite() {
             let (sum, n) = self.input;
             self.input = (sum + input, n + 1.0);
@@ -114,14 +116,13 @@ impl Alarms {
     }
 
     /// A target is missing.
-    pub fn miss(&mut self, at: At) {
-        self.anomalies.miss(at.slot, at.target);
+    pub fn miss(&mut self, at: TargetStep) {
+        self.anomalies.miss(at.slot.index(), at.target);
         self.standings.fill(f32::NAN);
-        self.limits.learn(at.slot, at.target, at.now, &self.standings);
+        self.limits.learn(at.slot.index(), at.target, at.now, &self.standings);
     }
 
-    /// All targets of a reading have come; gives how surprising it is. `series` is how many the shard
-    /// holds.
+    /// Ends a reading and returns how surprising it is. `series` is the number of the shard's series.
     pub fn end(&mut self, slot: usize, series: usize) -> AnomalyScore {
         if let Some(drift) = &mut self.drift {
             let mean = |(sum, n): (f32, f32)| if n > 0.0 { sum / n } else { f32::NAN };
@@ -130,9 +131,8 @@ impl Alarms {
         AnomalyScore::of_all(self.scores.iter().copied())
     }
 
-    /// Where the limits of a target stand in what is forecast at a lead. `point` and `bounds` are as the
-    /// target is held in its frame, and so is where it is forecast from: a limit of a longitude is the
-    /// meridian next to that.
+    /// Notes where the limits of a target stand in its forecast at a lead. `point`, `bounds` and the origin of the
+    /// forecast are as the target is held in its frame. A limit of a longitude is the meridian next to the origin.
     pub fn forecast(
         &mut self,
         target: usize,
@@ -148,12 +148,12 @@ impl Alarms {
         }
     }
 
-    /// The forecast of a target is whole. `points`: `[horizon]`
-    pub fn expect(&mut self, at: At, points: &[f32]) {
-        self.anomalies.expect(at.slot, at.target, &points[..points.len().min(AHEAD)]);
+    /// Keeps the forecast of a target. `points`: `[horizon]`
+    pub fn expect(&mut self, at: TargetStep, points: &[f32]) {
+        self.anomalies.expect(at.slot.index(), at.target, &points[..points.len().min(AHEAD)]);
     }
 
-    /// What a whole forecast says of each limit. `crossings`: `[limits]`
+    /// Writes what the forecast says about each limit. `crossings`: `[limits]`
     pub fn crossings(&self, slot: usize, crossings: &mut [Crossing]) {
         let places = self.places.chunks_exact(self.horizon);
         for (limit, (crossing, places)) in crossings.iter_mut().zip(places).enumerate() {
@@ -161,7 +161,7 @@ impl Alarms {
         }
     }
 
-    /// The drift that was found since this was last asked.
+    /// The drift that was found since the last call.
     pub fn take_drift(&mut self) -> Option<DriftFound> {
         self.drift.as_mut().and_then(Drift::take)
     }
