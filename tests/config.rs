@@ -614,7 +614,7 @@ fn fields_say_how_a_record_is_written() {
 }
 
 #[test]
-fn a_wrong_field_is_told_with_what_is_allowed() {
+fn a_wrong_field_is_listed_with_what_is_allowed() {
     let found = faults(&format!(
         "{LEAST}position = {{ latitude = \"kw\", longitude = \"lon\", missing = [0, 0] }}\n\
          [streams.power.fields]\nseries = [\"/a\", \"b\"]\ntime = []\ntime_format = \"%H:%M\"\n\

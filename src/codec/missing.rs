@@ -40,8 +40,8 @@ impl MissingValues {
 /// `6 marker ("unavailable" at /state of a)`, and so on: the number for each reason, and the first example.
 impl fmt::Display for MissingValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = MissingValue::ALL.iter().filter_map(|why| Some((*why, self.example(*why)?)));
-        for (i, (why, MissingExample { field, series, text })) in told.enumerate() {
+        let examples = MissingValue::ALL.iter().filter_map(|why| Some((*why, self.example(*why)?)));
+        for (i, (why, MissingExample { field, series, text })) in examples.enumerate() {
             let (comma, count) = (if i > 0 { ", " } else { "" }, self.count(why));
             write!(f, "{comma}{count} {} ({text} at {field} of {series})", why.as_str())?;
         }

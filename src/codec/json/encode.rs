@@ -142,7 +142,7 @@ impl JsonEncoder {
     }
 }
 
-/// `,"anomaly_score":0.9993,"anomaly":"spike"`; without a kind where there is none.
+/// `,"anomaly_score":0.9993,"anomaly":"spike"`; without a kind where the anomaly has no kind.
 fn put_score(forecast: &Forecast, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"anomaly_score\":");
     put_numbers(&[f64::from(forecast.anomaly.score)], Decimals::new(6), out);
