@@ -4,7 +4,8 @@
 //! text. So the text is read once for each level.
 
 use super::decode::{Elements, element_name};
-use super::fields::{ElementFault, put_path};
+use super::element::ElementFault;
+use super::layout::put_path;
 use super::path::{Find, Shape};
 use crate::codec::Reason;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};

@@ -1,5 +1,6 @@
 use super::bare;
-use super::fields::{Element, ElementFault, Layout};
+use super::element::{Element, ElementFault};
+use super::layout::Layout;
 use super::path::{Find, Shape, Span};
 use crate::codec::missing::{MissingSlots, MissingValues};
 use crate::codec::time::ReadTime;
