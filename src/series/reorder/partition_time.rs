@@ -1,71 +1,82 @@
-//! The time that the series of a partition agree on: one device's clock does not move it.
+//! The time of a partition, which its series agree on: the clock of one device does not move it.
 
 use crate::domain::{Damaged, EventTime, Take, put};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// How many series are listened to: those that spoke last.
-const VOICES: usize = 32;
-/// One of so many series may run ahead. Of two and of three series one may, too.
+/// The number of series that are counted: those that sent last.
+const SERIES_COUNTED: usize = 32;
+/// One in this many series may run ahead. With two or three series one may, too.
 const SHARE: usize = 4;
-/// When a series has fallen silent. Another one usually speaks some number of times between two readings of it.
-/// The series is silent once another one has spoken more than so many times that number since.
+/// A series has fallen silent when another one has sent more than this many times its usual number of
+/// readings since.
 const PATIENCE: u8 = 4;
-/// Pauses are kept in so many parts of a reading. At each reading one of so many parts of a pause is forgotten.
+/// Pauses are kept in this many parts of a reading. At each reading one in this many parts of a pause is
+/// forgotten.
 const PARTS: u8 = 16;
-/// What is taken for how often another series speaks between two readings of one, until it is known. In parts.
+/// The pause that is assumed until it is known: how often another series sends between two readings of
+/// one. In parts.
 const PAUSE_AT_FIRST: u8 = 4 * PARTS;
-/// The longest pause that is believed, in readings. A slower series counts as silent for a part of its pauses.
-/// Else the fast series of a partition would wait for it.
+/// The longest pause that is assumed, in readings. A slower series counts as silent during a part of its
+/// pauses. Otherwise the fast series of a partition would wait for it.
 const PAUSE_MOST: u8 = 12;
-/// A time is given up when each series has had so many readings and it was not partition_time on again.
+/// A time that was not agreed on again is dropped when each series has had this many readings.
 const ROUNDS: u64 = 8;
 
 /// No time.
 const NONE: i64 = i64::MIN;
 
-/// What a reading's time is against its record's own.
+/// A reading's time compared with that of its own record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stamp {
     /// The record has no time of its own, or the reading is ahead of it.
     Alone,
-    /// The record bears it out.
+    /// The time of the record confirms it.
     BorneOut,
     /// Far behind: the clock has stopped, or the reading is an old one.
     Behind,
 }
 
-/// The time of a partition by the last readings of its series.
+/// The time of a partition, from the last readings of its series.
 ///
-/// A time is partition_time on when 2 of 2, 2 of 3, or more than a quarter of 4 or more series have reached it. Only
-/// series that were heard lately count. A series that has fallen silent has no voice, so the last one that
-/// still speaks moves the time alone. A series that lies far behind its records has no voice either while
-/// there is one whose record bears it out.
+/// A time is agreed on when enough series have reached it:
 ///
-/// The time moves forward. There are two exceptions: a time gives way to one that more series agree on, and a
-/// time that nobody has partition_time on for long is given up. So a wrong time passes.
+/// | series | have reached it |
+/// | --- | --- |
+/// | 1 | 1 |
+/// | 2 or 3 | 2 |
+/// | 4 or more | more than a quarter |
 ///
-/// It depends on the readings of the last rounds alone, whatever the batches. A reading costs the same
-/// however many series there are.
+/// Only series that sent lately count. A series that has fallen silent does not, so the last one that
+/// still sends moves the time alone. A series that lies far behind its records does not count either,
+/// while there is one whose record confirms its time.
+///
+/// The time moves forward, with two exceptions. A time gives way to one that more series agree on, and a
+/// time that was not agreed on for long is dropped. So a wrong time passes.
+///
+/// The time depends on the readings of the last rounds only, not on batches. The cost of a reading does
+/// not depend on the number of series.
 #[derive(Debug)]
 pub(super) struct PartitionTime {
-    /// How many series have a voice.
-    voices: usize,
+    /// The number of series that are counted.
+    series: usize,
     /// Hashes of their names.
-    names: [u64; VOICES],
-    /// The event time of the last reading of each, in microseconds; [`NONE`] of one that has fallen silent.
-    times: [i64; VOICES],
-    /// A bit for each whose last reading is [`Stamp::BorneOut`].
+    names: [u64; SERIES_COUNTED],
+    /// The event time of the last reading of each, in microseconds; [`NONE`] for a series that has fallen
+    /// silent.
+    times: [i64; SERIES_COUNTED],
+    /// A bit for each series whose last reading is [`Stamp::BorneOut`].
     borne_out: u32,
-    /// A bit for each whose last reading is [`Stamp::Behind`].
+    /// A bit for each series whose last reading is [`Stamp::Behind`].
     behind: u32,
-    /// When each spoke last, counted in readings of the partition.
-    heard: [u64; VOICES],
-    /// How often another one speaks between two readings of each, at most, lately. In parts of a reading.
-    pauses: [u8; VOICES],
-    /// How often one has spoken since another did. `[speaker, other]`
-    since: [[u8; VOICES]; VOICES],
+    /// When each series sent last, counted in readings of the partition.
+    heard: [u64; SERIES_COUNTED],
+    /// How often another series has sent between two readings of each, at most, lately. In parts of a
+    /// reading.
+    pauses: [u8; SERIES_COUNTED],
+    /// How often each series has sent since another did. `[sender, other]`
+    since: [[u8; SERIES_COUNTED]; SERIES_COUNTED],
     time: Option<EventTime>,
-    /// How many voices there were when it was partition_time on.
+    /// The number of series when the time was agreed on.
     quorum: usize,
     /// Readings since then.
     unconfirmed: u64,
@@ -75,14 +86,14 @@ pub(super) struct PartitionTime {
 impl Default for PartitionTime {
     fn default() -> Self {
         Self {
-            voices: 0,
-            names: [0; VOICES],
-            times: [NONE; VOICES],
+            series: 0,
+            names: [0; SERIES_COUNTED],
+            times: [NONE; SERIES_COUNTED],
             borne_out: 0,
             behind: 0,
-            heard: [0; VOICES],
-            pauses: [PAUSE_AT_FIRST; VOICES],
-            since: [[0; VOICES]; VOICES],
+            heard: [0; SERIES_COUNTED],
+            pauses: [PAUSE_AT_FIRST; SERIES_COUNTED],
+            since: [[0; SERIES_COUNTED]; SERIES_COUNTED],
             time: None,
             quorum: 0,
             unconfirmed: 0,
@@ -96,35 +107,37 @@ impl PartitionTime {
         self.time
     }
 
-    /// How many series partition_time on it.
+    /// The number of series when the time was agreed on.
     pub fn quorum(&self) -> usize {
         self.quorum
     }
 
-    /// A series has a reading of this time.
+    /// Takes the time of a reading of a series.
     pub fn observe(&mut self, series: &str, time: EventTime, stamp: Stamp) {
         let name = xxh3_64(series.as_bytes());
-        let at = self.place_of(name).unwrap_or_else(|| self.welcome(name));
+        let at = self.place_of(name).unwrap_or_else(|| self.make_place(name));
         let bit = |of, mask: u32| mask & !(1 << at) | u32::from(stamp == of) << at;
         (self.borne_out, self.behind) =
             (bit(Stamp::BorneOut, self.borne_out), bit(Stamp::Behind, self.behind));
-        self.listen(at, time.as_micros());
+        self.note_sender(at, time.as_micros());
         self.agree();
     }
 
-    /// A series has a reading whose time is wrong: it is alive, and stays at the time of its last one.
+    /// Takes a reading whose time is wrong: its series is alive and stays at the time of its last
+    /// reading.
     pub fn keep_alive(&mut self, series: &str) {
         let at = self.place_of(xxh3_64(series.as_bytes()));
         if let Some(at) = at.filter(|at| self.times[*at] != NONE) {
-            self.listen(at, self.times[at]);
+            self.note_sender(at, self.times[at]);
             self.agree();
         }
     }
 
-    /// The times that count: those far behind their records do not, where there is one that is borne out.
-    fn counted(&self) -> [i64; VOICES] {
+    /// The times that count: those far behind their records do not, while another series is confirmed by
+    /// its record.
+    fn counted(&self) -> [i64; SERIES_COUNTED] {
         let mut times = self.times;
-        let speaks = |mask: u32| (0..VOICES).any(|at| mask >> at & 1 == 1 && self.times[at] != NONE);
+        let speaks = |mask: u32| (0..SERIES_COUNTED).any(|at| mask >> at & 1 == 1 && self.times[at] != NONE);
         if self.behind != 0 && speaks(self.borne_out) {
             for (at, time) in times.iter_mut().enumerate() {
                 *time = if self.behind >> at & 1 == 1 { NONE } else { *time };
@@ -133,7 +146,7 @@ impl PartitionTime {
         times
     }
 
-    /// Moves the time to what is partition_time on now.
+    /// Moves the time to the one that is agreed on now.
     fn agree(&mut self) {
         let times = self.counted();
         let now = self.time.map_or(NONE, EventTime::as_micros);
@@ -155,18 +168,18 @@ impl PartitionTime {
         if !is_confirmed {
             passed = speaking;
         }
-        // On, from there or from the beginning, to the time that fewer have passed.
+        // Forward, from the time of now or from the beginning, to the last time that enough series have reached.
         let mut reached_time = if is_confirmed { now } else { NONE };
         while passed >= rank {
             let later = times.iter().filter(|time| **time > reached_time);
-            reached_time = later.copied().min().expect("so many have passed it");
+            reached_time = later.copied().min().expect("at least `rank` series have passed it");
             passed = times.iter().filter(|time| **time > reached_time).count();
         }
         self.time = EventTime::from_micros(reached_time).ok();
     }
 
-    /// Notes who spoke, and who has fallen silent meanwhile.
-    fn listen(&mut self, at: usize, time: i64) {
+    /// Notes the sender, and the series that have fallen silent meanwhile.
+    fn note_sender(&mut self, at: usize, time: i64) {
         self.readings += 1;
         let mut pause = 0;
         for speaker in &mut self.since {
@@ -186,16 +199,17 @@ impl PartitionTime {
         }
     }
 
+    /// The place of a series that is counted.
     fn place_of(&self, name: u64) -> Option<usize> {
-        self.names[..self.voices].iter().position(|known| *known == name)
+        self.names[..self.series].iter().position(|known| *known == name)
     }
 
-    /// A place for a series that was not heard lately. When all are taken it is that of the series which was
-    /// heard the longest ago.
-    fn welcome(&mut self, name: u64) -> usize {
-        let at = if self.voices < VOICES {
-            self.voices += 1;
-            self.voices - 1
+    /// A place for a series that was not counted lately. When all are taken, it gets that of the series
+    /// that sent the longest ago.
+    fn make_place(&mut self, name: u64) -> usize {
+        let at = if self.series < SERIES_COUNTED {
+            self.series += 1;
+            self.series - 1
         } else {
             let oldest = self.heard.iter().enumerate().min_by_key(|(_, heard)| **heard);
             oldest.map_or(0, |(at, _)| at)
@@ -203,12 +217,13 @@ impl PartitionTime {
         self.names[at] = name;
         self.heard[at] = 0;
         self.pauses[at] = PAUSE_AT_FIRST;
-        self.since[at] = [0; VOICES];
+        self.since[at] = [0; SERIES_COUNTED];
         at
     }
 
+    /// Appends all of it.
     pub fn save(&self, out: &mut Vec<u8>) {
-        let n = self.voices;
+        let n = self.series;
         put(out, &[self.time.map_or(NONE, EventTime::as_micros)]);
         put(out, &[self.readings, self.unconfirmed]);
         put(out, &[self.quorum as u32, n as u32, self.borne_out, self.behind]);
@@ -220,8 +235,10 @@ impl PartitionTime {
         }
     }
 
+    /// Reads what [`Self::save`] wrote.
+    ///
     /// # Errors
-    /// [`Damaged`] when it is not what [`Self::save`] wrote.
+    /// [`Damaged`] for any other bytes.
     pub fn load(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         let time = |micros| match micros {
             NONE => Ok(None),
@@ -231,17 +248,17 @@ impl PartitionTime {
         [loaded.readings, loaded.unconfirmed] = from.one()?;
         let [quorum, n, borne_out, behind] = from.one::<[u32; 4]>()?;
         let [quorum, n] = [quorum, n].map(|count| count as usize);
-        let marked = u64::from(borne_out | behind) >> n.min(VOICES);
+        let marked = u64::from(borne_out | behind) >> n.min(SERIES_COUNTED);
         if marked != 0 || borne_out & behind != 0 {
-            return Err(Damaged("a voice that its record can't bear out"));
+            return Err(Damaged("a series both confirmed by and far behind its record"));
         }
         (loaded.borne_out, loaded.behind) = (borne_out, behind);
-        let is_sane = n <= VOICES && quorum <= n && loaded.readings <= i64::MAX as u64;
+        let is_sane = n <= SERIES_COUNTED && quorum <= n && loaded.readings <= i64::MAX as u64;
         let is_none = loaded.time.is_none();
         if !is_sane || is_none != (n == 0) || is_none != (quorum == 0) {
-            return Err(Damaged("a time that its series can't have partition_time on"));
+            return Err(Damaged("a time that its series can't have agreed on"));
         }
-        (loaded.voices, loaded.quorum) = (n, quorum);
+        (loaded.series, loaded.quorum) = (n, quorum);
         for at in 0..n {
             [loaded.names[at], loaded.heard[at]] = from.one()?;
             loaded.times[at] = time(from.one()?)?.map_or(NONE, EventTime::as_micros);
@@ -250,7 +267,7 @@ impl PartitionTime {
             let is_double = loaded.names[..at].contains(&loaded.names[at]);
             let is_pause = (PARTS..=PARTS * PAUSE_MOST).contains(&loaded.pauses[at]);
             if is_double || !is_pause || loaded.heard[at] > loaded.readings {
-                return Err(Damaged("a voice that is none"));
+                return Err(Damaged("an impossible series of a time"));
             }
         }
         *self = loaded;
@@ -296,15 +313,15 @@ mod tests {
         for (honest, ahead, often) in [(1, 1, 1), (1, 1, 10), (2, 1, 1), (3, 1, 10), (8, 2, 1), (24, 8, 3)] {
             let mut partition_time = PartitionTime::default();
             for time in 0..200 {
-                for voice in 0..often * ahead {
+                for series in 0..often * ahead {
                     partition_time.observe(
-                        &format!("ahead {}", voice % ahead),
+                        &format!("ahead {}", series % ahead),
                         at(90_000 + time),
                         Stamp::Alone,
                     );
                 }
                 (0..honest)
-                    .for_each(|voice| partition_time.observe(&format!("{voice}"), at(time), Stamp::Alone));
+                    .for_each(|series| partition_time.observe(&format!("{series}"), at(time), Stamp::Alone));
                 assert!(
                     (time - 1..=time).contains(&seconds(&partition_time)),
                     "{honest} {ahead} {often}: {time}"
@@ -371,17 +388,17 @@ mod tests {
         // One that nobody knows is not heard.
         let before = partition_time.readings;
         partition_time.keep_alive("c");
-        assert_eq!((partition_time.readings, partition_time.voices), (before, 2));
+        assert_eq!((partition_time.readings, partition_time.series), (before, 2));
     }
 
     #[test]
     fn more_series_than_are_listened_to_agree_too() {
         let mut partition_time = PartitionTime::default();
         for time in 0..40 {
-            for voice in 0..500 {
-                let is_ahead = voice % 20 == 7;
+            for series in 0..500 {
+                let is_ahead = series % 20 == 7;
                 partition_time.observe(
-                    &format!("{voice}"),
+                    &format!("{series}"),
                     at(time + if is_ahead { 90_000 } else { 0 }),
                     Stamp::Alone,
                 );
@@ -394,8 +411,8 @@ mod tests {
     fn it_comes_back_from_bytes_and_goes_on() {
         let mut partition_time = after(&FOUR, 0..5);
         let stamps = [Stamp::Alone, Stamp::BorneOut, Stamp::Behind];
-        (0..40).for_each(|voice| {
-            partition_time.observe(&format!("{voice}"), at(10 + voice), stamps[voice as usize % 3])
+        (0..40).for_each(|series| {
+            partition_time.observe(&format!("{series}"), at(10 + series), stamps[series as usize % 3])
         });
         assert!(partition_time.borne_out != 0 && partition_time.behind != 0);
         let mut bytes = Vec::new();
@@ -422,9 +439,9 @@ mod tests {
         bent[32..36].fill(255);
         assert!(back.load(&mut Take::new(&bent)).is_err(), "one both behind and borne out");
         let mut bent = bytes;
-        let voice = 40 + 25 + VOICES;
-        let (first, second) = bent.split_at_mut(voice);
+        let series = 40 + 25 + SERIES_COUNTED;
+        let (first, second) = bent.split_at_mut(series);
         first[40..48].copy_from_slice(&second[..8]);
-        assert!(back.load(&mut Take::new(&bent)).is_err(), "a voice twice");
+        assert!(back.load(&mut Take::new(&bent)).is_err(), "a series twice");
     }
 }
