@@ -89,6 +89,14 @@ impl<'a> Take<'a> {
         self.raw(n as usize)
     }
 
+    /// The same, of text.
+    ///
+    /// # Errors
+    /// As [`Self::raw`], and where it is not UTF-8.
+    pub fn text(&mut self) -> Result<&'a str, Damaged> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Damaged("a name is not text"))
+    }
+
     /// Bytes that are left.
     pub fn len(&self) -> usize {
         self.0.len()

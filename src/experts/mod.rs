@@ -9,6 +9,8 @@
 //! Promises: a forecast depends only on readings up to its origin, and a row of state comes back from its
 //! bytes bit for bit. This room does not know where readings come from or which forecasts are emitted.
 
+#![forbid(unsafe_code)]
+
 mod arma;
 mod ensemble;
 mod holt_winters;
