@@ -1,3 +1,4 @@
+use super::past_value::value_at;
 use super::recent_range::RecentRange;
 use super::state_table::{StateRow, StateTable, rows_of_state_table};
 use super::{ExpertGroup, Observation};
@@ -101,11 +102,6 @@ fn packed(i: usize, j: usize) -> usize {
     if i >= j { i * (i + 1) / 2 + j } else { j * (j + 1) / 2 + i }
 }
 
-/// The value `age` steps before step `now`; before the first value, the first value.
-fn value_at(ring: &[f32], now: u64, age: usize) -> f64 {
-    f64::from(ring[(now.saturating_sub(age as u64) % ring.len() as u64) as usize])
-}
-
 /// Writes the regressors of the step to `lead` after step `now`. `path` holds the values up to `now`, the
 /// newest at `ORDER`, then the forecasts up to the step before. Future residuals are 0.
 fn fill(
@@ -128,7 +124,7 @@ fn fill(
     }
     let Some(m) = season else { return };
     let season_before = |lead: usize| {
-        if lead <= m { value_at(ring, now, m - lead) } else { path[ORDER + lead - m] }
+        if lead <= m { f64::from(value_at(ring, now, m - lead)) } else { path[ORDER + lead - m] }
     };
     let then = season_before(lead);
     x[1 + ORDER + RESIDUALS] = bounded(then - season_before(lead - 1));
@@ -149,18 +145,18 @@ impl ExpertGroup for Arma {
         let observed = reading.observed && reading.value.is_finite();
         let value = match reading.value.is_finite() {
             true => reading.value.clamp(-1e15, 1e15),
-            false => value_at(ring, now, 1) as f32,
+            false => value_at(ring, now, 1),
         };
         let unit = f64::from(state.range.deviation());
         let is_ready = state.readings >= START && unit > 1e-15;
         // The regressors of this reading, from what was known before it.
         if is_ready && now > 0 {
             for k in 0..=ORDER {
-                self.path[ORDER - k] = value_at(ring, now - 1, k);
+                self.path[ORDER - k] = f64::from(value_at(ring, now - 1, k));
             }
             fill(&mut self.x, &self.path, (now - 1, 1), &state.residuals, ring, self.season, 1.0 / unit);
             let residual = if observed {
-                let step = (f64::from(value) - value_at(ring, now - 1, 0)) / unit;
+                let step = (f64::from(value) - f64::from(value_at(ring, now - 1, 0))) / unit;
                 learn(state, &self.x[..n], &mut self.px[..n], step)
             } else {
                 0.0
@@ -174,7 +170,7 @@ impl ExpertGroup for Arma {
             state.readings = state.readings.saturating_add(1);
         }
         for k in 0..=ORDER {
-            self.path[ORDER - k] = value_at(ring, now, k);
+            self.path[ORDER - k] = f64::from(value_at(ring, now, k));
         }
         for lead in 1..=self.horizon {
             let last = self.path[ORDER + lead - 1];

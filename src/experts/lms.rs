@@ -1,3 +1,4 @@
+use super::past_value::value_at;
 use super::recent_range::RecentRange;
 use super::state_table::{StateRow, StateTable, rows_of_state_table};
 use super::{ExpertGroup, Observation};
@@ -79,11 +80,6 @@ impl Lms {
     pub fn bytes_each(&self) -> usize {
         self.table.bytes_each()
     }
-}
-
-/// The value `age` steps before step `now`; before the first value, the first value.
-fn value_at(ring: &[f32], now: u64, age: usize) -> f32 {
-    ring[(now.saturating_sub(age as u64) % ring.len() as u64) as usize]
 }
 
 /// Writes the regressors of the origin `age` steps ago: one, and the lags less the value there, in

@@ -17,6 +17,7 @@ mod holt_winters;
 mod linear;
 mod lms;
 mod mixer;
+mod past_value;
 mod pooled_mean;
 mod profile;
 mod recent_range;

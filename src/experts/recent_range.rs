@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_series_has_shown_lies_within_its_range_and_is_not_new() {
+    fn known_values_lie_within_the_range_and_are_not_new() {
         let mut range = RecentRange::default();
         for i in 0..1_000u32 {
             range.update((i as f32 * 0.7).sin(), i, 0.01);

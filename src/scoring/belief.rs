@@ -91,7 +91,7 @@ pub struct Expected {
 /// |d| > w    clipped to ±w·(1 − ½·min((|d|/w − 1)/3, 1))
 /// ```
 ///
-/// The rules by which an outlier is accepted after all stand as a table in `docs/`. Of three outliers in
+/// The rules by which an outlier is accepted after all stand as a table in `docs/engine.md`. Of three outliers in
 /// a row the last is accepted in any case, so no series is ever stuck.
 ///
 /// Memory and time are O(1) for each series and target.
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_doubted_and_a_second_that_agrees_is_a_shift() {
+    fn one_outlier_is_clipped_and_a_second_that_agrees_is_a_shift() {
         let mut outliers = outliers();
         assert_eq!(judge(&mut outliers, 0.9), Belief::Accepted);
         assert_eq!(judge(&mut outliers, 100.0), Belief::Clipped(0.5));
@@ -296,14 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn where_a_series_has_been_the_second_is_believed_as_it_is() {
+    fn a_second_outlier_in_the_known_range_is_accepted() {
         let mut outliers = outliers();
         assert!(matches!(judge(&mut outliers, 4.0), Belief::Clipped(_)));
         assert_eq!(judge(&mut outliers, 3.5), Belief::Accepted);
     }
 
     #[test]
-    fn of_three_in_a_row_one_is_believed() {
+    fn one_of_three_outliers_in_a_row_is_accepted() {
         let mut outliers = outliers();
         assert!(matches!(judge(&mut outliers, 1e15), Belief::Clipped(_)));
         assert!(matches!(judge(&mut outliers, -1e3), Belief::Clipped(_)));
@@ -321,13 +321,16 @@ mod tests {
         assert_eq!(
             other.judge(0, 0, -80.0, &back(20.0), |_| false),
             Belief::LevelReturn(0.5),
-            "near it, and wild"
+            "near the former level, and clipped"
         );
-        assert!(matches!(judge(&mut outliers, 100.0), Belief::Clipped(_)), "and then one is doubted again");
+        assert!(
+            matches!(judge(&mut outliers, 100.0), Belief::Clipped(_)),
+            "and then an outlier is clipped again"
+        );
     }
 
     #[test]
-    fn what_comes_and_goes_is_a_pattern_the_second_time() {
+    fn a_level_that_comes_and_goes_is_a_pattern_the_second_time() {
         let mut outliers = outliers();
         let mut shifts = Vec::new();
         for i in 0..100 {
@@ -341,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_of_a_season_ago_is_believed_alone() {
+    fn a_step_of_a_season_ago_is_accepted_at_once() {
         let mut outliers = outliers();
         assert_eq!(
             outliers.judge(0, 0, 100.0, &expected(100.0, 1.0), |distance| distance > 40.0),
@@ -350,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_again_and_again_is_what_the_series_does() {
+    fn recurring_outliers_are_accepted() {
         let mut outliers = outliers();
         let mut believed = Vec::new();
         for i in 0..200 {
@@ -365,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_break_a_level_that_is_new_is_doubted_once() {
+    fn after_a_break_a_new_level_is_clipped_once() {
         let mut outliers = outliers();
         let alone = |value| Expected { point: f32::NAN, ..expected(value, 1.0) };
         assert_eq!(outliers.judge(0, 0, 4.0, &alone(4.0), |_| false), Belief::Accepted);

@@ -134,7 +134,7 @@ impl Scaler {
     }
 
     /// The last value of a differenced target, which holds until it is seen again.
-    pub fn stood(&self, slot: Slot, target: usize) -> Option<f32> {
+    pub fn last_held(&self, slot: Slot, target: usize) -> Option<f32> {
         (target < self.differenced).then(|| self.last_value(slot, target).last)
     }
 

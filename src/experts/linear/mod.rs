@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pooled_comes_back_and_helps_the_young() {
+    fn pooled_state_comes_back_and_helps_new_series() {
         let mut mature = linear_experts();
         errors(&mut mature, 0..800);
         mature.publish();

@@ -11,7 +11,7 @@ pub use settings::{ReorderHistory, ReorderSettings};
 use super::Slot;
 use crate::domain::{Damaged, EventTime, Grid, Take, put};
 use crate::telemetry::Discard;
-use partition_time::{PartitionTime, Stamp};
+use partition_time::{Confirmation, PartitionTime};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -61,7 +61,7 @@ pub struct ReorderBuffer<T> {
     /// The last cell of each series, or [`NOWHERE`].
     last: Vec<i64>,
     /// The number of readings in a row, up to [`TRUSTED_AFTER`], whose record confirmed their time.
-    borne_out: Vec<u8>,
+    confirmed: Vec<u8>,
     /// The series that have run ahead, and their cell before that, or [`NOWHERE`].
     ahead: BTreeMap<u32, i64>,
     partition_time: PartitionTime,
@@ -99,7 +99,7 @@ impl<T> ReorderBuffer<T> {
             max_held,
             max_behind_us: i64::try_from(max_behind.as_micros()).unwrap_or(i64::MAX),
             last: Vec::new(),
-            borne_out: Vec::new(),
+            confirmed: Vec::new(),
             ahead: BTreeMap::new(),
             partition_time: PartitionTime::default(),
             time_before: None,
@@ -148,17 +148,17 @@ impl<T> ReorderBuffer<T> {
         let tolerance_us = self.tolerance_us();
         self.time_before = self.partition_time();
         let before = self.partition_time().filter(|agreed| self.is_ahead_of(*agreed, time));
-        let bearable = record.map(|record| record.offset_by(tolerance_us));
-        let is_borne_out = bearable.is_some_and(|bearable| time <= bearable);
+        let latest_confirmed = record.map(|record| record.offset_by(tolerance_us));
+        let is_confirmed = latest_confirmed.is_some_and(|latest_confirmed| time <= latest_confirmed);
         let mut is_trusted = false;
         if let Some(slot) = slot {
             self.make_room(slot);
-            let times = &mut self.borne_out[slot.index()];
+            let times = &mut self.confirmed[slot.index()];
             is_trusted = *times == TRUSTED_AFTER;
-            *times = if is_borne_out { (*times + 1).min(TRUSTED_AFTER) } else { 0 };
+            *times = if is_confirmed { (*times + 1).min(TRUSTED_AFTER) } else { 0 };
         }
-        match (before, bearable) {
-            (Some(agreed), Some(_)) if is_trusted && !is_borne_out => {
+        match (before, latest_confirmed) {
+            (Some(agreed), Some(_)) if is_trusted && !is_confirmed => {
                 self.partition_time.keep_alive(series);
                 Timeliness::Wrong(agreed)
             }
@@ -166,9 +166,9 @@ impl<T> ReorderBuffer<T> {
                 let quorum = self.partition_time.quorum();
                 let behind_us = self.max_behind_us.max(tolerance_us);
                 let stamp = match record {
-                    Some(record) if time < record.offset_by(-behind_us) => Stamp::Behind,
-                    Some(_) if is_borne_out => Stamp::BorneOut,
-                    _ => Stamp::Alone,
+                    Some(record) if time < record.offset_by(-behind_us) => Confirmation::FarBehind,
+                    Some(_) if is_confirmed => Confirmation::Confirmed,
+                    _ => Confirmation::Unconfirmed,
                 };
                 self.partition_time.observe(series, time, stamp);
                 before.filter(|_| quorum > 1).map_or(Timeliness::InTime, Timeliness::Ahead)
@@ -179,7 +179,7 @@ impl<T> ReorderBuffer<T> {
     fn make_room(&mut self, slot: Slot) {
         if self.last.len() <= slot.index() {
             self.last.resize(slot.index() + 1, NOWHERE);
-            self.borne_out.resize(slot.index() + 1, 0);
+            self.confirmed.resize(slot.index() + 1, 0);
         }
     }
 
@@ -291,7 +291,7 @@ impl<T> ReorderBuffer<T> {
     pub fn forget(&mut self, slot: Slot) {
         if let Some(last) = self.last.get_mut(slot.index()) {
             *last = NOWHERE;
-            self.borne_out[slot.index()] = 0;
+            self.confirmed[slot.index()] = 0;
             self.ahead.remove(&slot.0);
         }
     }
@@ -308,7 +308,7 @@ impl<T> ReorderBuffer<T> {
         self.partition_time.save(out);
         put(out, &[self.arrivals, self.last.len() as u64, self.held.len() as u64, self.ahead.len() as u64]);
         put(out, &self.last);
-        put(out, &self.borne_out);
+        put(out, &self.confirmed);
         self.ahead.iter().for_each(|(slot, before)| put(out, &[i64::from(*slot), *before]));
         for (at, what) in &self.held {
             put(out, &[at.time.as_micros()]);
@@ -342,10 +342,10 @@ impl<T> ReorderBuffer<T> {
         if self.last.iter().any(|cell| *cell != NOWHERE && !sane.contains(cell)) {
             return Err(Damaged("a cell out of range"));
         }
-        self.borne_out.clear();
-        self.borne_out.resize(last as usize, 0);
-        from.fill(&mut self.borne_out)?;
-        if self.borne_out.iter().any(|times| *times > TRUSTED_AFTER) {
+        self.confirmed.clear();
+        self.confirmed.resize(last as usize, 0);
+        from.fill(&mut self.confirmed)?;
+        if self.confirmed.iter().any(|times| *times > TRUSTED_AFTER) {
             return Err(Damaged("more readings than are counted"));
         }
         self.ahead.clear();
@@ -372,7 +372,7 @@ impl<T> ReorderBuffer<T> {
     /// Bytes held, approximately.
     pub fn memory(&self) -> usize {
         self.last.capacity() * size_of::<i64>()
-            + self.borne_out.capacity()
+            + self.confirmed.capacity()
             + self.ahead.len() * size_of::<(u32, i64)>()
             + self.held.len() * size_of::<(HeldKey, T)>()
     }

@@ -27,13 +27,13 @@ const NONE: i64 = i64::MIN;
 
 /// A reading's time compared with that of its own record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stamp {
+pub(super) enum Confirmation {
     /// The record has no time of its own, or the reading is ahead of it.
-    Alone,
+    Unconfirmed,
     /// The time of the record confirms it.
-    BorneOut,
+    Confirmed,
     /// Far behind: the clock has stopped, or the reading is an old one.
-    Behind,
+    FarBehind,
 }
 
 /// The time of a partition, from the last readings of its series.
@@ -64,12 +64,12 @@ pub(super) struct PartitionTime {
     /// The event time of the last reading of each, in microseconds; [`NONE`] for a series that has fallen
     /// silent.
     times: [i64; SERIES_COUNTED],
-    /// A bit for each series whose last reading is [`Stamp::BorneOut`].
-    borne_out: u32,
-    /// A bit for each series whose last reading is [`Stamp::Behind`].
+    /// A bit for each series whose last reading is [`Confirmation::Confirmed`].
+    confirmed: u32,
+    /// A bit for each series whose last reading is [`Confirmation::FarBehind`].
     behind: u32,
     /// When each series sent last, counted in readings of the partition.
-    heard: [u64; SERIES_COUNTED],
+    sent_at: [u64; SERIES_COUNTED],
     /// How often another series has sent between two readings of each, at most, lately. In parts of a
     /// reading.
     pauses: [u8; SERIES_COUNTED],
@@ -89,9 +89,9 @@ impl Default for PartitionTime {
             series: 0,
             names: [0; SERIES_COUNTED],
             times: [NONE; SERIES_COUNTED],
-            borne_out: 0,
+            confirmed: 0,
             behind: 0,
-            heard: [0; SERIES_COUNTED],
+            sent_at: [0; SERIES_COUNTED],
             pauses: [PAUSE_AT_FIRST; SERIES_COUNTED],
             since: [[0; SERIES_COUNTED]; SERIES_COUNTED],
             time: None,
@@ -113,12 +113,12 @@ impl PartitionTime {
     }
 
     /// Takes the time of a reading of a series.
-    pub fn observe(&mut self, series: &str, time: EventTime, stamp: Stamp) {
+    pub fn observe(&mut self, series: &str, time: EventTime, confirmation: Confirmation) {
         let name = xxh3_64(series.as_bytes());
         let at = self.place_of(name).unwrap_or_else(|| self.make_place(name));
-        let bit = |of, mask: u32| mask & !(1 << at) | u32::from(stamp == of) << at;
-        (self.borne_out, self.behind) =
-            (bit(Stamp::BorneOut, self.borne_out), bit(Stamp::Behind, self.behind));
+        let bit = |of, mask: u32| mask & !(1 << at) | u32::from(confirmation == of) << at;
+        (self.confirmed, self.behind) =
+            (bit(Confirmation::Confirmed, self.confirmed), bit(Confirmation::FarBehind, self.behind));
         self.note_sender(at, time.as_micros());
         self.agree();
     }
@@ -137,8 +137,9 @@ impl PartitionTime {
     /// its record.
     fn counted(&self) -> [i64; SERIES_COUNTED] {
         let mut times = self.times;
-        let speaks = |mask: u32| (0..SERIES_COUNTED).any(|at| mask >> at & 1 == 1 && self.times[at] != NONE);
-        if self.behind != 0 && speaks(self.borne_out) {
+        let any_sends =
+            |mask: u32| (0..SERIES_COUNTED).any(|at| mask >> at & 1 == 1 && self.times[at] != NONE);
+        if self.behind != 0 && any_sends(self.confirmed) {
             for (at, time) in times.iter_mut().enumerate() {
                 *time = if self.behind >> at & 1 == 1 { NONE } else { *time };
             }
@@ -150,23 +151,23 @@ impl PartitionTime {
     fn agree(&mut self) {
         let times = self.counted();
         let now = self.time.map_or(NONE, EventTime::as_micros);
-        let (mut speaking, mut reached, mut passed) = (0, 0, 0);
+        let (mut sending, mut reached, mut passed) = (0, 0, 0);
         for time in &times {
-            speaking += usize::from(*time != NONE);
+            sending += usize::from(*time != NONE);
             reached += usize::from(*time >= now);
             passed += usize::from(*time > now);
         }
-        let rank = if speaking == 1 { 1 } else { 1 + speaking.div_ceil(SHARE) };
+        let rank = if sending == 1 { 1 } else { 1 + sending.div_ceil(SHARE) };
         let is_confirmed = now != NONE && reached >= rank;
-        let is_old = self.unconfirmed >= ROUNDS * speaking as u64;
-        if !is_confirmed && speaking <= self.quorum && !is_old {
+        let is_old = self.unconfirmed >= ROUNDS * sending as u64;
+        if !is_confirmed && sending <= self.quorum && !is_old {
             self.unconfirmed += 1;
             return;
         }
-        self.quorum = speaking;
+        self.quorum = sending;
         self.unconfirmed = 0;
         if !is_confirmed {
-            passed = speaking;
+            passed = sending;
         }
         // Forward, from the time of now or from the beginning, to the last time that enough series have reached.
         let mut reached_time = if is_confirmed { now } else { NONE };
@@ -182,20 +183,20 @@ impl PartitionTime {
     fn note_sender(&mut self, at: usize, time: i64) {
         self.readings += 1;
         let mut pause = 0;
-        for speaker in &mut self.since {
-            pause = pause.max(std::mem::take(&mut speaker[at]));
+        for sender in &mut self.since {
+            pause = pause.max(std::mem::take(&mut sender[at]));
         }
-        if self.heard[at] > 0 {
+        if self.sent_at[at] > 0 {
             let usual = self.pauses[at] - self.pauses[at].div_ceil(PARTS);
             self.pauses[at] = usual.max(PARTS * pause.clamp(1, PAUSE_MOST));
         }
-        self.heard[at] = self.readings;
+        self.sent_at[at] = self.readings;
         self.times[at] = time;
         let others = self.since[at].iter_mut().zip(&self.pauses).zip(&mut self.times).enumerate();
         for (other, ((since, pause), time)) in others {
-            let spoken = since.saturating_add(u8::from(other != at));
-            *since = spoken;
-            *time = if spoken > pause / (PARTS / PATIENCE) { NONE } else { *time };
+            let sent = since.saturating_add(u8::from(other != at));
+            *since = sent;
+            *time = if sent > pause / (PARTS / PATIENCE) { NONE } else { *time };
         }
     }
 
@@ -211,11 +212,11 @@ impl PartitionTime {
             self.series += 1;
             self.series - 1
         } else {
-            let oldest = self.heard.iter().enumerate().min_by_key(|(_, heard)| **heard);
+            let oldest = self.sent_at.iter().enumerate().min_by_key(|(_, sent_at)| **sent_at);
             oldest.map_or(0, |(at, _)| at)
         };
         self.names[at] = name;
-        self.heard[at] = 0;
+        self.sent_at[at] = 0;
         self.pauses[at] = PAUSE_AT_FIRST;
         self.since[at] = [0; SERIES_COUNTED];
         at
@@ -226,9 +227,9 @@ impl PartitionTime {
         let n = self.series;
         put(out, &[self.time.map_or(NONE, EventTime::as_micros)]);
         put(out, &[self.readings, self.unconfirmed]);
-        put(out, &[self.quorum as u32, n as u32, self.borne_out, self.behind]);
+        put(out, &[self.quorum as u32, n as u32, self.confirmed, self.behind]);
         for at in 0..n {
-            put(out, &[self.names[at], self.heard[at]]);
+            put(out, &[self.names[at], self.sent_at[at]]);
             put(out, &[self.times[at]]);
             put(out, &[self.pauses[at]]);
             put(out, &self.since[at][..n]);
@@ -246,13 +247,13 @@ impl PartitionTime {
         };
         let mut loaded = Self { time: time(from.one()?)?, ..Self::default() };
         [loaded.readings, loaded.unconfirmed] = from.one()?;
-        let [quorum, n, borne_out, behind] = from.one::<[u32; 4]>()?;
+        let [quorum, n, confirmed, behind] = from.one::<[u32; 4]>()?;
         let [quorum, n] = [quorum, n].map(|count| count as usize);
-        let marked = u64::from(borne_out | behind) >> n.min(SERIES_COUNTED);
-        if marked != 0 || borne_out & behind != 0 {
+        let marked = u64::from(confirmed | behind) >> n.min(SERIES_COUNTED);
+        if marked != 0 || confirmed & behind != 0 {
             return Err(Damaged("a series both confirmed by and far behind its record"));
         }
-        (loaded.borne_out, loaded.behind) = (borne_out, behind);
+        (loaded.confirmed, loaded.behind) = (confirmed, behind);
         let is_sane = n <= SERIES_COUNTED && quorum <= n && loaded.readings <= i64::MAX as u64;
         let is_none = loaded.time.is_none();
         if !is_sane || is_none != (n == 0) || is_none != (quorum == 0) {
@@ -260,13 +261,13 @@ impl PartitionTime {
         }
         (loaded.series, loaded.quorum) = (n, quorum);
         for at in 0..n {
-            [loaded.names[at], loaded.heard[at]] = from.one()?;
+            [loaded.names[at], loaded.sent_at[at]] = from.one()?;
             loaded.times[at] = time(from.one()?)?.map_or(NONE, EventTime::as_micros);
             loaded.pauses[at] = from.one()?;
             from.fill(&mut loaded.since[at][..n])?;
             let is_double = loaded.names[..at].contains(&loaded.names[at]);
             let is_pause = (PARTS..=PARTS * PAUSE_MOST).contains(&loaded.pauses[at]);
-            if is_double || !is_pause || loaded.heard[at] > loaded.readings {
+            if is_double || !is_pause || loaded.sent_at[at] > loaded.readings {
                 return Err(Damaged("an impossible series of a time"));
             }
         }
@@ -287,11 +288,11 @@ mod tests {
         partition_time.get().unwrap().as_micros() / 1_000_000
     }
 
-    /// One that has heard these series at each of these times.
+    /// The time after a reading of each series at each of these times.
     fn after(series: &[&str], times: std::ops::Range<i64>) -> PartitionTime {
         let mut partition_time = PartitionTime::default();
         for time in times {
-            series.iter().for_each(|name| partition_time.observe(name, at(time), Stamp::Alone));
+            series.iter().for_each(|name| partition_time.observe(name, at(time), Confirmation::Unconfirmed));
         }
         partition_time
     }
@@ -302,14 +303,14 @@ mod tests {
     fn one_series_alone_is_its_own_time() {
         let mut partition_time = PartitionTime::default();
         for time in [5, 7, 6, 1_000, 999] {
-            partition_time.observe("a", at(time), Stamp::Alone);
+            partition_time.observe("a", at(time), Confirmation::Unconfirmed);
         }
         assert_eq!(seconds(&partition_time), 1_000);
     }
 
     #[test]
     fn a_quarter_that_runs_ahead_moves_nothing() {
-        // Also if it speaks ten times as often, and from the first reading on.
+        // Also if it sends ten times as often, and from the first reading on.
         for (honest, ahead, often) in [(1, 1, 1), (1, 1, 10), (2, 1, 1), (3, 1, 10), (8, 2, 1), (24, 8, 3)] {
             let mut partition_time = PartitionTime::default();
             for time in 0..200 {
@@ -317,11 +318,12 @@ mod tests {
                     partition_time.observe(
                         &format!("ahead {}", series % ahead),
                         at(90_000 + time),
-                        Stamp::Alone,
+                        Confirmation::Unconfirmed,
                     );
                 }
-                (0..honest)
-                    .for_each(|series| partition_time.observe(&format!("{series}"), at(time), Stamp::Alone));
+                (0..honest).for_each(|series| {
+                    partition_time.observe(&format!("{series}"), at(time), Confirmation::Unconfirmed)
+                });
                 assert!(
                     (time - 1..=time).contains(&seconds(&partition_time)),
                     "{honest} {ahead} {often}: {time}"
@@ -331,68 +333,72 @@ mod tests {
     }
 
     #[test]
-    fn the_last_that_speaks_moves_the_time_alone_and_gives_way_to_those_that_come_back() {
+    fn the_last_series_that_sends_moves_the_time_alone_and_gives_way_when_others_return() {
         let mut partition_time = after(&FOUR, 0..50);
-        let heard: Vec<i64> = (50..60)
+        let sent_at: Vec<i64> = (50..60)
             .map(|time| {
-                partition_time.observe("d", at(1_000 + time), Stamp::Alone);
+                partition_time.observe("d", at(1_000 + time), Confirmation::Unconfirmed);
                 seconds(&partition_time)
             })
             .collect();
-        let alone = heard.iter().position(|time| *time > 50).unwrap();
-        assert!((3..6).contains(&alone), "{heard:?}");
-        partition_time.observe("a", at(60), Stamp::Alone);
+        let alone = sent_at.iter().position(|time| *time > 50).unwrap();
+        assert!((3..6).contains(&alone), "{sent_at:?}");
+        partition_time.observe("a", at(60), Confirmation::Unconfirmed);
         assert_eq!(seconds(&partition_time), 60);
     }
 
     #[test]
-    fn a_time_that_nobody_agrees_on_any_more_is_given_up() {
+    fn a_time_that_is_no_longer_agreed_on_is_dropped() {
         let mut partition_time = after(&FOUR, 0..50);
         // Three of four have been ahead once, one after the other.
-        FOUR[..3].iter().for_each(|name| partition_time.observe(name, at(90_000), Stamp::Alone));
+        FOUR[..3].iter().for_each(|name| partition_time.observe(name, at(90_000), Confirmation::Unconfirmed));
         assert_eq!(seconds(&partition_time), 90_000);
         for time in 50..70 {
-            FOUR.iter().for_each(|name| partition_time.observe(name, at(time), Stamp::Alone));
+            FOUR.iter().for_each(|name| partition_time.observe(name, at(time), Confirmation::Unconfirmed));
         }
         assert_eq!(seconds(&partition_time), 69);
     }
 
     #[test]
     fn a_clock_that_has_stopped_is_not_waited_for() {
-        for stamp in [Stamp::BorneOut, Stamp::Alone] {
+        for confirmation in [Confirmation::Confirmed, Confirmation::Unconfirmed] {
             let mut partition_time = PartitionTime::default();
             for time in 10_000..10_050 {
-                partition_time.observe("stopped", at(time % 7), Stamp::Behind);
-                partition_time.observe("right", at(time), stamp);
-                // Where no record bears the other out nobody knows which of the two is right.
-                assert_eq!(seconds(&partition_time) == time, stamp == Stamp::BorneOut, "{stamp:?}: {time}");
+                partition_time.observe("stopped", at(time % 7), Confirmation::FarBehind);
+                partition_time.observe("right", at(time), confirmation);
+                // Where no record confirms the other series, either of the two may be right.
+                assert_eq!(
+                    seconds(&partition_time) == time,
+                    confirmation == Confirmation::Confirmed,
+                    "{confirmation:?}: {time}"
+                );
             }
         }
-        // Where all of a partition is old it has a time as ever, also after one that was borne out.
+        // Where all readings of a partition are old it has a time too, also after a confirmed one.
         let mut partition_time = PartitionTime::default();
-        partition_time.observe("right", at(10_000), Stamp::BorneOut);
+        partition_time.observe("right", at(10_000), Confirmation::Confirmed);
         for time in 0..100 {
-            FOUR.iter().for_each(|name| partition_time.observe(name, at(time), Stamp::Behind));
+            FOUR.iter().for_each(|name| partition_time.observe(name, at(time), Confirmation::FarBehind));
         }
         assert_eq!(seconds(&partition_time), 99);
     }
 
     #[test]
-    fn a_series_that_says_no_time_is_alive_and_moves_nothing() {
+    fn a_series_with_a_wrong_time_is_alive_and_moves_nothing() {
         let mut partition_time = after(&["a", "b"], 0..50);
         for _ in 0..50 {
             partition_time.keep_alive("a");
-            partition_time.observe("b", at(90_000), Stamp::Alone);
+            partition_time.observe("b", at(90_000), Confirmation::Unconfirmed);
             assert_eq!(seconds(&partition_time), 49);
         }
-        // One that nobody knows is not heard.
+        // An unknown series is not counted.
         let before = partition_time.readings;
         partition_time.keep_alive("c");
         assert_eq!((partition_time.readings, partition_time.series), (before, 2));
     }
 
     #[test]
-    fn more_series_than_are_listened_to_agree_too() {
+    fn more_series_than_are_counted_agree_too() {
         let mut partition_time = PartitionTime::default();
         for time in 0..40 {
             for series in 0..500 {
@@ -400,7 +406,7 @@ mod tests {
                 partition_time.observe(
                     &format!("{series}"),
                     at(time + if is_ahead { 90_000 } else { 0 }),
-                    Stamp::Alone,
+                    Confirmation::Unconfirmed,
                 );
             }
             assert_eq!(seconds(&partition_time), time);
@@ -410,11 +416,11 @@ mod tests {
     #[test]
     fn it_comes_back_from_bytes_and_goes_on() {
         let mut partition_time = after(&FOUR, 0..5);
-        let stamps = [Stamp::Alone, Stamp::BorneOut, Stamp::Behind];
+        let confirmations = [Confirmation::Unconfirmed, Confirmation::Confirmed, Confirmation::FarBehind];
         (0..40).for_each(|series| {
-            partition_time.observe(&format!("{series}"), at(10 + series), stamps[series as usize % 3])
+            partition_time.observe(&format!("{series}"), at(10 + series), confirmations[series as usize % 3])
         });
-        assert!(partition_time.borne_out != 0 && partition_time.behind != 0);
+        assert!(partition_time.confirmed != 0 && partition_time.behind != 0);
         let mut bytes = Vec::new();
         partition_time.save(&mut bytes);
         let mut back = PartitionTime::default();
@@ -426,18 +432,22 @@ mod tests {
         };
         for time in 0..90 {
             for partition_time in [&mut partition_time, &mut back] {
-                partition_time.observe(&format!("{}", time % 7), at(20 + time), stamps[time as usize % 3]);
+                partition_time.observe(
+                    &format!("{}", time % 7),
+                    at(20 + time),
+                    confirmations[time as usize % 3],
+                );
             }
             assert_eq!(twice(&partition_time), twice(&back));
         }
-        // No prefix of it is one, and what can't be is refused.
+        // Every prefix is refused, and so is every impossible state.
         (0..bytes.len()).for_each(|n| assert!(back.load(&mut Take::new(&bytes[..n])).is_err(), "{n}"));
         let mut bent = bytes.clone();
         bent[24] = 200;
         assert!(back.load(&mut Take::new(&bent)).is_err(), "more agree than there are");
         let mut bent = bytes.clone();
         bent[32..36].fill(255);
-        assert!(back.load(&mut Take::new(&bent)).is_err(), "one both behind and borne out");
+        assert!(back.load(&mut Take::new(&bent)).is_err(), "one both far behind and confirmed");
         let mut bent = bytes;
         let series = 40 + 25 + SERIES_COUNTED;
         let (first, second) = bent.split_at_mut(series);

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_note_says_nothing() {
+    fn a_malformed_note_is_ignored() {
         let alone = ReorderHistory::of("", &power(), Offset(9), hours(1));
         for note in [
             "x",
