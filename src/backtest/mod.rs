@@ -4,6 +4,8 @@
 //! where the daemon would start it, and its outcome serves at once; everything is determined by the
 //! file, the config and the seed.
 
+#![forbid(unsafe_code)]
+
 mod champions;
 mod comparison;
 mod discards;

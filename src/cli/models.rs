@@ -9,16 +9,16 @@ use std::sync::Arc;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// List the models in the store, newest first; the one that was announced last serves.
+    /// List the models in the store, newest first. The one that was announced last serves.
     #[command(after_help = "Example:\n  tidecast models list --config config/tidecast.toml")]
     List(List),
-    /// Say how a model came to be: scores, parent, and every decision since the first.
+    /// Show the history of a model: scores, parent, and every decision since the first.
     #[command(after_help = "Example:\n  tidecast models show --config config/tidecast.toml power 12")]
     Show(Show),
-    /// Let another model serve, here and in every process, whatever its rounds have found.
+    /// Make another model serve, in every process, whatever its rounds have found.
     #[command(after_help = "Example:\n  tidecast models promote --config config/tidecast.toml power 11")]
     Promote(Promote),
-    /// Let what served before the present model serve again.
+    /// Make the model that served before the present one serve again.
     #[command(after_help = "Example:\n  tidecast models rollback --config config/tidecast.toml power")]
     Rollback(Rollback),
 }
@@ -27,9 +27,9 @@ pub(super) enum Verb {
 pub(super) struct List {
     #[command(flatten)]
     file: ConfigFile,
-    /// This stream alone.
+    /// List this stream only.
     stream: Option<String>,
-    /// For machines.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -40,9 +40,9 @@ pub(super) struct Show {
     file: ConfigFile,
     /// The stream's name in the config.
     stream: String,
-    /// The model's number or name; else the one that serves.
+    /// The model's number or name; by default the one that serves.
     version: Option<String>,
-    /// For machines.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -80,7 +80,7 @@ pub(super) fn models(verb: &Verb) -> Result<(), Failure> {
             let (stream, mut registry) = opened(&options.file, &options.stream)?;
             match registry.roll_back(&stream).map_err(Failure::new)? {
                 Some(version) => say!("{} was announced", version.name(&stream.name)),
-                None => say!("no network serves from now on: the experts do"),
+                None => say!("no network serves from now on, the experts alone do"),
             }
             Ok(())
         }

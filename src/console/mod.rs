@@ -3,6 +3,8 @@
 //! Results go to standard output, everything else to standard error. Promises that a reader who closes the
 //! pipe early, as `head` does, never ends a command.
 
+#![forbid(unsafe_code)]
+
 /// `println!` for all commands; see [`print_line`].
 macro_rules! say {
     ($($words:tt)*) => { $crate::console::print_line(format_args!($($words)*)) };

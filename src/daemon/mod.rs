@@ -6,6 +6,8 @@
 //! back, one writes their snapshots. One thread follows the models topic for all of them. Promises that a
 //! snapshot is cut only where the group's offset stands, and that what serves is what was announced last.
 
+#![forbid(unsafe_code)]
+
 mod admin;
 mod loader_thread;
 mod ports;

@@ -7,6 +7,8 @@
 //! has the smaller one in it, and asking for more changes nothing of what was there. Memory is constant
 //! per series; no clock, no I/O.
 
+#![forbid(unsafe_code)]
+
 mod draw;
 mod series;
 mod sky;

@@ -4,6 +4,8 @@
 //! A round sees copies of windows and gives back weights; it shares nothing with what serves. It
 //! knows no thread and no clock: its caller paces it.
 
+#![forbid(unsafe_code)]
+
 mod batches;
 mod judge;
 mod round;

@@ -23,6 +23,8 @@
 //! | `models` | brings models in, hands training rounds in | |
 //! | `turn` | one turn of the loop | all |
 
+#![forbid(unsafe_code)]
+
 mod assignment;
 mod commit;
 pub mod loading;
