@@ -3,6 +3,8 @@
 //! Shared by the dashboard and by backtest's report. Knows nothing of either; promises markup in which every
 //! name is escaped.
 
+#![forbid(unsafe_code)]
+
 mod axis;
 mod calibration;
 mod difference;

@@ -7,6 +7,8 @@
 //! allocate more than its limits. Never reads a clock, never deletes what a newer owner of the shard has
 //! written.
 
+#![forbid(unsafe_code)]
+
 mod bundles;
 mod error;
 mod manifest;
@@ -14,6 +16,7 @@ mod part;
 mod reader;
 mod recovery;
 mod seasons;
+mod snapshot_id;
 mod snapshots;
 mod store;
 mod writer;
@@ -25,6 +28,7 @@ pub use part::CHUNK_BYTES_MAX;
 pub use reader::Reader;
 pub use recovery::{Recovered, Recovery, RecoveryError};
 pub use seasons::KeptSeasons;
-pub use snapshots::{SnapshotId, Snapshots, shards};
+pub use snapshot_id::SnapshotId;
+pub use snapshots::{Snapshots, shards};
 pub use store::Store;
 pub use writer::Writer;

@@ -1,19 +1,8 @@
 use super::manifest;
-use super::{Error, Reader, Store, Writer};
+use super::{Error, Reader, SnapshotId, Store, Writer};
 use crate::domain::{Generation, Offset, Partition, StreamName, TopicPartition};
 use object_store::path::Path;
 use std::collections::BTreeMap;
-use std::fmt;
-
-/// Which snapshot of a shard. Of two the one further on in the log is the newer; of two at one offset
-/// that of the later owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SnapshotId {
-    /// The next record that the state has not seen.
-    pub offset: Offset,
-    /// The consumer group's generation in which the writer owned the shard.
-    pub generation: Generation,
-}
 
 /// One shard's snapshots:
 /// `<stream>/state/<topic>-<partition>/<generation>-<offset>/{part-00000-….zst, …, manifest.json}`.
@@ -154,22 +143,6 @@ fn doomed(found: &BTreeMap<SnapshotId, bool>, newest: SnapshotId, keep: usize) -
     found.keys().filter(|id| overtaken(id) && **id != newest && !stays.contains(id)).copied().collect()
 }
 
-impl SnapshotId {
-    fn read(name: &str) -> Option<Self> {
-        let (generation, offset) = name.split_once('-')?;
-        let id =
-            Self { offset: Offset(offset.parse().ok()?), generation: Generation(generation.parse().ok()?) };
-        (id.to_string() == name).then_some(id)
-    }
-}
-
-/// The folder's name.
-impl fmt::Display for SnapshotId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:010}-{:020}", self.generation.0, self.offset.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,16 +150,6 @@ mod tests {
 
     fn id(generation: u32, offset: i64) -> SnapshotId {
         SnapshotId { offset: Offset(offset), generation: Generation(generation) }
-    }
-
-    #[test]
-    fn names_are_read_back_and_no_others() {
-        let one = id(7, 1_234);
-        assert_eq!(one.to_string(), "0000000007-00000000000000001234");
-        assert_eq!(SnapshotId::read(&one.to_string()), Some(one));
-        for name in ["7-1234", "0000000007-+0000000000000001234", "0000000007", "-", "x-y"] {
-            assert_eq!(SnapshotId::read(name), None, "{name}");
-        }
     }
 
     #[test]

@@ -90,6 +90,14 @@ impl<'a> Take<'a> {
         self.raw(n as usize)
     }
 
+    /// The text of one [`put_bytes`].
+    ///
+    /// # Errors
+    /// As [`Self::raw`], and where it is not UTF-8.
+    pub fn text(&mut self) -> Result<&'a str, Damaged> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Damaged("a name is not text"))
+    }
+
     /// The number of bytes left.
     pub fn len(&self) -> usize {
         self.0.len()

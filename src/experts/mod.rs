@@ -7,6 +7,8 @@
 //! Promises that a forecast depends on readings up to its origin only, and that a row comes back
 //! from its bytes bit for bit. Never knows where readings come from, or what was emitted.
 
+#![forbid(unsafe_code)]
+
 mod arma;
 mod covariance;
 mod ensemble;

@@ -8,13 +8,17 @@
 //! [`Board`]: crate::telemetry::Board
 //! [`Metrics`]: crate::telemetry::Metrics
 
+#![forbid(unsafe_code)]
+
 mod api;
 mod connection;
 mod health;
+mod models;
 mod orders;
 mod page;
 mod problem;
 mod server;
+mod state;
 
 pub use orders::{Asked, Order, Orders, Refusal};
 pub use server::{Error, Server};

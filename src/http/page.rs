@@ -1,6 +1,6 @@
 //! `/`: the dashboard, rendered here as a whole; a small script fetches it anew.
 
-use super::server::Shown;
+use super::state::AppState;
 use crate::chart::{FanChart, escape, fan, grouped, shortened};
 use crate::domain::StreamName;
 use crate::engine::{EMITTED, EXPERTS};
@@ -21,8 +21,8 @@ const ROUNDS_SHOWN: usize = 10;
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; \
                       img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
-pub(super) async fn dashboard(State(shown): State<Shown>) -> Response {
-    ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(page(&shown.board.view()))).into_response()
+pub(super) async fn dashboard(State(state): State<AppState>) -> Response {
+    ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(page(&state.board.view()))).into_response()
 }
 
 pub(super) async fn refresh() -> Response {

@@ -1,7 +1,8 @@
 use super::connection::BoundedListener;
-use super::orders::{self, Orders};
+use super::orders::Orders;
 use super::problem::Problem;
-use super::{api, health, page};
+use super::state::AppState;
+use super::{api, health, models, page};
 use crate::telemetry::{Board, Metrics, events};
 use axum::Router;
 use axum::extract::Request;
@@ -38,14 +39,6 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What handlers read.
-#[derive(Clone)]
-pub(super) struct Shown {
-    pub metrics: Metrics,
-    pub board: Board,
-    pub orders: Orders,
-}
-
 impl Server {
     /// Listens at once; port 0 takes any free one.
     ///
@@ -63,7 +56,7 @@ impl Server {
             .build()
             .map_err(Error::Thread)?;
         let (stop, stopped) = oneshot::channel();
-        let app = router(Shown { metrics, board, orders });
+        let app = router(AppState { metrics, board, orders });
         let thread = std::thread::Builder::new()
             .name("http".into())
             .spawn(move || {
@@ -122,15 +115,15 @@ async fn serve(listener: std::net::TcpListener, app: Router, stop: oneshot::Rece
     }
 }
 
-fn router(shown: Shown) -> Router {
+fn router(state: AppState) -> Router {
     // Around the method alone: another one is told which is right, with or without a token.
-    let guarded = |order: MethodRouter<Shown>| {
-        order.route_layer(middleware::from_fn_with_state(shown.clone(), orders::guard))
+    let guarded = |change: MethodRouter<AppState>| {
+        change.route_layer(middleware::from_fn_with_state(state.clone(), models::guard))
     };
     let changes = Router::new()
-        .route("/api/v1/streams/{stream}/models/{version}/promote", guarded(post(orders::promote)))
-        .route("/api/v1/streams/{stream}/rollback", guarded(post(orders::roll_back)))
-        .route("/api/v1/streams/{stream}/retrain", guarded(post(orders::retrain)));
+        .route("/api/v1/streams/{stream}/models/{version}/promote", guarded(post(models::promote)))
+        .route("/api/v1/streams/{stream}/rollback", guarded(post(models::roll_back)))
+        .route("/api/v1/streams/{stream}/retrain", guarded(post(models::retrain)));
     Router::new()
         .route("/", get(page::dashboard))
         .route("/refresh.js", get(page::refresh))
@@ -139,14 +132,14 @@ fn router(shown: Shown) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/api/v1/streams", get(api::streams))
         .route("/api/v1/streams/{stream}", get(api::stream))
-        .route("/api/v1/streams/{stream}/models", get(orders::models))
+        .route("/api/v1/streams/{stream}/models", get(models::models))
         .merge(changes)
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not answer that method")
         })
         .layer(middleware::from_fn(bounded))
-        .with_state(shown)
+        .with_state(state)
 }
 
 /// Bounds a request in time and size, and tells browsers neither to guess at its answer nor to keep it.

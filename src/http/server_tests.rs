@@ -276,3 +276,21 @@ fn a_taken_address_is_said_at_once() {
     let error = Server::start(server.address(), metrics, board, Orders::new(None).0).err().unwrap();
     assert!(error.to_string().contains(&format!("can't listen on {}", server.address())), "{error}");
 }
+
+/// Some words come from rooms that telemetry does not know; here they can be compared with the declarations.
+#[test]
+fn labels_have_the_values_that_are_declared() {
+    use crate::codec::Reason;
+    use crate::domain::AnomalyKind::{Shift, Spike, Streak};
+    use crate::scoring::DriftKind;
+    use crate::training::Why;
+
+    let beside = [Discard::Late.as_str(), "forecast_too_large"];
+    let reasons: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).chain(beside).collect();
+    assert_eq!(label_words("dead_letters_total", "reason"), reasons);
+    let kinds: Vec<_> = [Spike, Streak, Shift].iter().map(|kind| kind.name()).chain(["none"]).collect();
+    assert_eq!(label_words("anomalies_total", "kind"), kinds);
+    assert_eq!(label_words("drift_total", "kind"), DriftKind::ALL.map(|kind| kind.name()));
+    let early = [Why::Drift, Why::Request].map(Why::as_str);
+    assert_eq!(label_words("training_rounds_hastened_total", "why"), early);
+}

@@ -125,7 +125,7 @@ impl Link {
         &self,
         parts: &[TopicPartition],
     ) -> Result<Vec<(TopicPartition, Option<Offset>)>, Error> {
-        let marks = self.member.marks(parts)?;
+        let marks = self.member.offset_queries().marks(parts)?;
         Ok(marks.into_iter().map(|(at, mark)| (at, mark.map(|mark| mark.next))).collect())
     }
 
@@ -134,7 +134,7 @@ impl Link {
     /// # Errors
     /// As [`committed`](Self::committed).
     pub fn marks(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Option<Mark>)>, Error> {
-        self.member.marks(parts)
+        self.member.offset_queries().marks(parts)
     }
 
     /// Commits this beside the partition's offset, each time from now on and until it is released. Kafka
@@ -148,26 +148,26 @@ impl Link {
     /// # Errors
     /// [`Error::Unreachable`] after 30 seconds, [`Error::Refused`].
     pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error> {
-        self.member.topics(names)
+        self.member.topic_queries().topics(names)
     }
 
     /// Says what a partition's topic is, from now on and until the partition is released. When the broker that
     /// is asked knows another topic under its name, [`commit`](Self::commit) aborts. So nothing of one log is
     /// committed for the other, as long as this broker does not lag behind the partition's leader.
     pub fn reads(&mut self, at: TopicPartition, topic: Topic) {
-        self.member.reads(at, topic);
+        self.member.topic_queries().reads(at, topic);
     }
 
     /// Partitions whose topic was found to be gone, to be another one or to be there again, since the last call.
     /// A broker is asked every few seconds; this never waits.
     pub fn remade(&mut self) -> Vec<TopicPartition> {
-        self.member.remade()
+        self.member.topic_queries().remade()
     }
 
     /// What brokers have said of the topics that are read since the last call: with each
     /// [`commit`](Self::commit), and every few seconds for [`remade`](Self::remade). Nothing is asked.
     pub fn newest_topics(&self) -> Topics {
-        self.member.newest_topics()
+        self.member.topic_queries().newest_topics()
     }
 
     /// The ends of many partitions, asked from the brokers: two requests to each.
@@ -175,13 +175,16 @@ impl Link {
     /// # Errors
     /// As [`committed`](Self::committed).
     pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Ends)>, Error> {
-        self.member.ends(parts)
+        self.member.offset_queries().ends(parts)
     }
 
     /// How many offsets lie between `next` (to read) and the partition's end, as of the newest
     /// fetch; no request is made. Where the source is written in transactions, their markers count.
     pub fn lag(&self, tp: &TopicPartition, next: Offset) -> Option<u64> {
-        self.member.high_watermark(tp).map(|high| u64::try_from(high.0 - next.0).unwrap_or(0))
+        self.member
+            .offset_queries()
+            .high_watermark(tp)
+            .map(|high| u64::try_from(high.0 - next.0).unwrap_or(0))
     }
 
     /// Queues a record for the next commit. Without a partition the key decides, as in Java.

@@ -3,10 +3,10 @@
 use super::consumer::{drain, is};
 use super::context::{self, Event, MemberContext, Owed};
 use super::error::{Error, is_refused};
-use super::offsets::ANSWER_TIMEOUT;
+use super::offsets::{ANSWER_TIMEOUT, OffsetQueries};
 use super::record::Polled;
 use super::standing::{Membership, Standing};
-use super::topics::Logs;
+use super::topic_watch::{TopicQueries, TopicWatch};
 use crate::domain::{Offset, TopicPartition};
 use crate::telemetry::ClientStatistics;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
@@ -30,10 +30,10 @@ const GROUP_TRIES: usize = 10;
 const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Member {
-    /// Its questions end before the consumer does.
-    pub(super) logs: RefCell<Logs>,
-    pub(super) consumer: BaseConsumer<MemberContext>,
-    pub(super) brokers: String,
+    // Dropped before the consumer: its requests must end first.
+    watch: RefCell<TopicWatch>,
+    consumer: BaseConsumer<MemberContext>,
+    brokers: String,
     membership: RefCell<Membership>,
     /// What is committed beside the offsets.
     notes: RefCell<BTreeMap<TopicPartition, String>>,
@@ -54,12 +54,22 @@ impl Member {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|e| Error::of("subscribing", &e))?;
         Ok(Self {
-            logs: RefCell::default(),
+            watch: RefCell::default(),
             consumer,
             brokers: brokers.to_owned(),
             membership: RefCell::default(),
             notes: RefCell::default(),
         })
+    }
+
+    /// Questions about offsets.
+    pub fn offset_queries(&self) -> OffsetQueries<'_> {
+        OffsetQueries { consumer: &self.consumer, brokers: &self.brokers }
+    }
+
+    /// Questions about topics.
+    pub fn topic_queries(&self) -> TopicQueries<'_> {
+        TopicQueries { watch: &self.watch, consumer: &self.consumer, brokers: &self.brokers }
     }
 
     pub fn poll(&self, max: usize, wait: Duration, sink: &mut dyn FnMut(Polled<'_>)) -> Result<usize, Error> {
@@ -123,7 +133,7 @@ impl Member {
         // any more there is nothing to resume.
         let _ = self.consumer.resume(&list);
         self.notes.borrow_mut().retain(|at, _| !parts.contains(at));
-        self.reads_no_more(parts);
+        self.topic_queries().reads_no_more(parts);
         context::remove(&self.consumer, &list).map_err(|e| Error::of("releasing partitions", &e))?;
         self.consumer.context().rebalances().owed.pop_front();
         Ok(())

@@ -16,7 +16,8 @@
 //! | `member` | the consumer: polls, answers rebalances |
 //! | `standing` | whether the group still knows it |
 //! | `offsets` | its questions about offsets |
-//! | `topics` | which log each topic's name stands for |
+//! | `topic_watch` | whether each topic is still the same one |
+//! | `topics` | what a broker says of topics |
 //! | `outbox` | the producer: sends, commits, aborts |
 //! | `consumer`, `producer` | what these two share with `tail` and `feeder` |
 //! | `link` | both as one |
@@ -41,6 +42,7 @@ mod statistics;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod topic_watch;
 mod topics;
 
 pub use admin::{Admin, Creation, TopicSpec};

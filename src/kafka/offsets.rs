@@ -2,12 +2,11 @@
 //! is asked again while a broker that has just come back does not know its partitions yet.
 
 use super::consumer::is;
-use super::context;
+use super::context::{self, MemberContext};
 use super::error::Error;
-use super::member::Member;
 use crate::domain::{Offset, TopicPartition};
 use rdkafka::bindings::rd_kafka_get_watermark_offsets;
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 use rdkafka::{Offset as RawOffset, TopicPartitionList};
@@ -33,7 +32,13 @@ pub type Ends = (Offset, Offset);
 
 type Found = Vec<(TopicPartition, Option<Mark>)>;
 
-impl Member {
+/// Asks brokers about offsets over a member's consumer.
+pub(super) struct OffsetQueries<'a> {
+    pub consumer: &'a BaseConsumer<MemberContext>,
+    pub brokers: &'a str,
+}
+
+impl OffsetQueries<'_> {
     pub fn marks(&self, parts: &[TopicPartition]) -> Result<Found, Error> {
         let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
         self.ask("asking for committed offsets", parts, &list, |list, wait| {
@@ -109,9 +114,14 @@ impl Member {
                 Some(code) if passes(code) && !left.is_zero() => std::thread::sleep(RETRY_PAUSE.min(left)),
                 Some(code) if passes(code) => {
                     return Err(Error::Unreachable {
-                        brokers: self.brokers.clone(),
+                        brokers: self.brokers.to_owned(),
                         waited: ANSWER_TIMEOUT,
-                        reason: self.troubles().newest().unwrap_or_else(|| error.to_string()),
+                        reason: self
+                            .consumer
+                            .context()
+                            .troubles
+                            .newest()
+                            .unwrap_or_else(|| error.to_string()),
                     });
                 }
                 _ => return Err(Error::of(doing, &error)),

@@ -164,12 +164,12 @@ impl Outbox {
         if let Err(e) = self.begin() {
             return self.doom(&e).map(Commit::Unknown);
         }
-        let question = member.ask_logs(positions);
+        let question = member.topic_queries().ask_logs(positions);
         if !self.acknowledged(self.commit_timeout) {
             return Ok(Commit::Aborted(self.silence()));
         }
         let deadline = Instant::now() + self.commit_timeout;
-        if let Err(reason) = member.same_logs(question, deadline) {
+        if let Err(reason) = member.topic_queries().same_logs(question, deadline) {
             return Ok(Commit::Aborted(reason));
         }
         if !positions.is_empty() {
@@ -210,14 +210,15 @@ impl Outbox {
         member: &Member,
         positions: &[(TopicPartition, Offset)],
     ) -> Result<Commit, Error> {
-        let question = member.ask_logs(positions);
+        let question = member.topic_queries().ask_logs(positions);
         if !self.acknowledged(self.commit_timeout) {
             return Ok(Commit::Aborted(self.silence()));
         }
         if let Some(reason) = self.client.context().take_failure() {
             return Ok(Commit::Aborted(reason));
         }
-        if let Err(reason) = member.same_logs(question, Instant::now() + self.commit_timeout) {
+        if let Err(reason) = member.topic_queries().same_logs(question, Instant::now() + self.commit_timeout)
+        {
             return Ok(Commit::Aborted(reason));
         }
         if positions.is_empty() {

@@ -6,11 +6,11 @@ use crate::domain::StreamName;
 use crate::kafka::{Error, Feeder};
 use std::time::Duration;
 
-/// How long an announcement may take; after it nobody knows whether it was heard.
+/// How long an announcement may take. After that it may or may not be in the topic.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Says on the models topic what was decided. Its producer is made when it is first needed: most
-/// processes never train.
+/// Writes announcements to the models topic. It connects at its first announcement: most processes never
+/// train.
 pub(crate) struct Announcer {
     kafka: Kafka,
     feeder: Option<Feeder>,
@@ -24,16 +24,22 @@ impl Announcer {
     /// Waits until the announcement is in the topic.
     ///
     /// # Errors
-    /// As [`Feeder::flush`]. It may be in the topic all the same: what the follower hears holds.
-    pub fn say(&mut self, stream: &StreamName, said: &Announcement, bundles: &Bundles) -> Result<(), Error> {
+    /// As [`Feeder::flush`]. The announcement may be in the topic all the same; what the follower reads there
+    /// holds.
+    pub fn announce(
+        &mut self,
+        stream: &StreamName,
+        announcement: &Announcement,
+        bundles: &Bundles,
+    ) -> Result<(), Error> {
         let mut feeder = match self.feeder.take() {
             Some(feeder) => feeder,
             None => Feeder::connect(&self.kafka)?,
         };
-        let (key, value) = (stream.as_str().as_bytes(), said.write(bundles, now()));
+        let (key, value) = (stream.as_str().as_bytes(), announcement.write(bundles, now()));
         feeder.send(&self.kafka.models_topic, None, Some(key), &value, None)?;
         feeder.flush(PATIENCE)?;
-        // One that has failed is given up, with what it still holds.
+        // A failed producer is dropped with the records that it still holds.
         self.feeder = Some(feeder);
         Ok(())
     }

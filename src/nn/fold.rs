@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::Blueprint;
-use super::blueprint::NORM_EPSILON;
+use super::shape::NORM_EPSILON;
 
 /// The flat vector with every batch norm folded into the layer behind it. What is left of the norms'
 /// own parameters means nothing.

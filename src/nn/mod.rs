@@ -15,25 +15,36 @@
 //! bundle     weights, moments and metadata ↔ bytes
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod arena;
-mod blueprint;
 pub mod bundle;
-mod composed;
+mod chunk;
 mod device;
+mod device_network;
+mod dropout;
 mod error;
+mod family;
 mod fold;
+mod head;
 mod kernel;
 mod layer;
+mod optimiser;
 mod serve;
+mod shape;
+mod tensor;
 mod train;
 mod trained;
 mod weights;
 
 pub use arena::Arena;
-pub use blueprint::{Activation, Blueprint, Cell, Family, Head, Norm, Parameter, Recurrent, Role};
+pub use chunk::{Chunk, Loss};
 pub use device::Device;
+pub use dropout::Dropout;
 pub use error::Error;
+pub use optimiser::OptimiserState;
 pub use serve::Network;
-pub use train::{Chunk, Dropout, Loss, OptimiserState, Trainer, TrainerSettings};
+pub use shape::{Activation, Blueprint, Cell, Family, Head, Norm, Parameter, Recurrent, Role};
+pub use train::{Trainer, TrainerSettings};
 pub use trained::{Networks, Trained};
 pub use weights::Weights;

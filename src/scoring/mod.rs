@@ -6,6 +6,8 @@
 //! Promises that nothing is learnt from a target before it has arrived. Knows experts as numbers
 //! only.
 
+#![forbid(unsafe_code)]
+
 mod anomaly;
 mod belief;
 mod drift;

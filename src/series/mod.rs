@@ -5,6 +5,8 @@
 //! Owns the order of time: after [`ReorderBuffer`] a series only steps forward. Knows no network, no expert
 //! and no clock.
 
+#![forbid(unsafe_code)]
+
 mod calendar;
 mod directory;
 mod features;

@@ -1,4 +1,4 @@
-use super::reason::Invariant;
+use super::words::Invariant;
 
 /// How often each invariant did not hold. Whoever checks counts here, without a clock or a log; a
 /// worker moves the counts into the metric, the simulation panics.

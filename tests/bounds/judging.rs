@@ -1,4 +1,4 @@
-//! What judges readings holds what it says, and takes nothing more for a reading.
+//! Tables that judge readings report the memory that they hold, and a reading allocates nothing.
 
 use crate::allocator::{held, most};
 use tidecast::config::Limit;
@@ -17,9 +17,9 @@ fn check<T: Rows>(name: &str, make: impl FnOnce() -> T, mut reading: impl FnMut(
     let before = held();
     let mut table = make();
     table.grow(SERIES);
-    let (said, is) = (table.memory() as isize, held() - before);
-    // Beside the rows only lists of leads and levels.
-    assert!((said - is).abs() < 1_024, "{name} says {said} bytes and holds {is}");
+    let (reported, is) = (table.memory() as isize, held() - before);
+    // Beside the rows there are only lists of leads and levels.
+    assert!((reported - is).abs() < 1_024, "{name} reports {reported} bytes and holds {is}");
     assert_eq!(most(|| (0..50_000).for_each(|i| reading(&mut table, i))), 0, "{name}");
 }
 

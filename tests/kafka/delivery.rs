@@ -460,7 +460,7 @@ fn sigterm_is_heard_while_the_start_waits_for_kafka() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(daemon.terminate(LIMIT), 1);
-    assert!(daemon.log().contains("SIGTERM, and not started within 1s"), "{}", daemon.log());
+    assert!(daemon.log().contains("SIGTERM, and the start did not end within 1s"), "{}", daemon.log());
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl Life<'_> {
                 world.note.clear();
                 holdings.note(name, &mut world.note);
                 if rng.random_bool(self.snapshots) {
-                    shard.begin_cut();
+                    shard.between_rounds().unwrap().begin_cut();
                     let chunks = std::iter::from_fn(|| shard.cut(usize::MAX).unwrap()).collect();
                     world.snapshots.insert(next, chunks);
                 }

@@ -72,7 +72,7 @@ impl Shelf {
 
     /// Keeps the shard as it is, under `offset`.
     fn keep(&mut self, offset: i64) {
-        self.shard.begin_cut();
+        self.shard.between_rounds().unwrap().begin_cut();
         let mut chunks = Vec::new();
         while let Some(chunk) = self.shard.cut(2_000).unwrap() {
             chunks.push(chunk);
@@ -282,7 +282,7 @@ fn what_is_damaged_or_newer_is_passed_over_for_the_next_older_one() {
             Box::new(move |shelf, offset| {
                 let mut shard = Shard::new(shelf.stream.clone());
                 feed(&mut shard, &shelf.readings, 0, 100);
-                shard.begin_cut();
+                shard.between_rounds().unwrap().begin_cut();
                 let some = [(); 2].map(|()| shard.cut(1).unwrap().unwrap());
                 rewrite(shelf, offset, &some);
             }),

@@ -206,7 +206,7 @@ impl Worker {
             series: owned.shard.series() as u64,
             created: EventTime::from_micros(0).unwrap(),
         };
-        owned.shard.begin_cut();
+        owned.shard.between_rounds().unwrap().begin_cut();
         self.taking = Some(Taking { partition, writer: snapshots.writer(id), id, facts });
     }
 

@@ -17,7 +17,7 @@ fn stream(lines: &str) -> std::sync::Arc<Stream> {
 }
 
 fn look(path: &Path, stream: &Stream) -> Result<Table, Failure> {
-    Table::look(path, &Form::default(), &Wanted::new([stream]))
+    Table::look(path, &CsvOptions::default(), &Wanted::new([stream]))
 }
 
 /// All rows of a file, as JSON.

@@ -5,19 +5,19 @@
 //! Promises that what was saved is loaded bit for bit, and that what is damaged, of another shape or
 //! of a newer format is refused with the reason. Never touches a file.
 
+mod error;
 mod shape;
+
+pub use error::{BundleError, FORMAT_VERSION};
 
 use std::collections::BTreeMap;
 
 use safetensors::SafeTensors;
-use safetensors::tensor::{Dtype, SafeTensorError};
+use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 
 use super::{Error, Networks, OptimiserState, Trained, Weights};
 use std::sync::Arc;
-
-/// The newest format that this program writes and reads: 2 is that of several networks.
-pub const FORMAT_VERSION: u32 = 2;
 
 /// Metadata keys of the format's own begin with this.
 const RESERVED: &str = "tidecast.";
@@ -28,27 +28,6 @@ const OPTIMISER_STEP: &str = "tidecast.adamw.step";
 const NETWORKS: &str = "tidecast.networks";
 const FIRST: &str = "adamw.first.";
 const SECOND: &str = "adamw.second.";
-
-/// Why bytes are not a model that this program can use.
-#[derive(Debug, thiserror::Error)]
-pub enum BundleError {
-    #[error("not a whole safetensors file: {0}")]
-    File(#[from] SafeTensorError),
-    #[error("format version {found} is newer than {FORMAT_VERSION}, the newest that this program reads")]
-    Newer { found: u32 },
-    #[error("metadata {key:?} is missing")]
-    Missing { key: &'static str },
-    #[error("metadata {key:?} is {value:?}, which cannot be")]
-    Metadata { key: String, value: String },
-    #[error("metadata key {0:?} is the format's own")]
-    Reserved(String),
-    #[error("tensor {name:?} should be f32 of shape {expected:?} but is {found}")]
-    Shape { name: String, expected: Vec<usize>, found: String },
-    #[error("tensor {0:?} is missing")]
-    Tensor(String),
-    #[error("the tensors' bytes are not those that were saved")]
-    Digest,
-}
 
 /// What a bundle holds.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,7 @@ use super::cell::sum_biases;
 use super::math::{sigmoid, tanh};
 use super::reverse::reverse_norm;
 use super::{GainGradients, LayerNorm, Operand};
-use crate::nn::blueprint::LayerLayout;
+use crate::nn::shape::LayerLayout;
 use crate::simd::{Aligned, Isa, Kernel, Vector};
 
 /// A layer's biases and norms. Rows of sums and activations are `r, z, n`.

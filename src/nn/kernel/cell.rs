@@ -3,7 +3,7 @@
 
 use super::Operand;
 use super::math::{SIGMOID, TANH, activate, gated, power, sigmoid_of, tanh_of};
-use crate::nn::blueprint::LayerLayout;
+use crate::nn::shape::LayerLayout;
 use crate::nn::{Activation, Cell};
 use crate::simd::{
     Aligned, Isa, Kernel, Registers, Vector, Walk, accumulate, accumulate_across, in_row_groups,

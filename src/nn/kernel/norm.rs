@@ -5,7 +5,7 @@ use super::Operand;
 use super::cell::{Gates, GruGates, LstmGates, RnnGates, gate_orders, sum_biases};
 use super::math::{TANH, gated, power};
 use crate::nn::Cell;
-use crate::nn::blueprint::{LayerLayout, NORM_EPSILON};
+use crate::nn::shape::{LayerLayout, NORM_EPSILON};
 use crate::simd::{Aligned, Isa, Kernel, Vector};
 
 /// A layer's gains and biases, padded, in the order of the kernels' rows.

@@ -3,6 +3,10 @@
 use super::Operand;
 use crate::simd::{Isa, Kernel, Vector, Walk, accumulate, in_row_groups};
 
+/// Rows of `[T · B]` that go into the gradients of the weights together, so that they stay in the
+/// nearest caches while every weight is visited.
+const SUM_ROWS: usize = 64;
+
 /// `out[i, j] += Σ_r a[r, i] · b[r, j]` over `rows` rows: the gradient of a weight matrix, which
 /// stands in `out` turned, `[a.width, columns]`.
 pub(in crate::nn) struct OuterSum<'a> {
@@ -65,6 +69,16 @@ impl Kernel for OuterSum<'_> {
                 _ => in_row_groups!(V, 4, width, |at, R| self.block::<V, R, 4>(at, first)),
             }
         }
+    }
+}
+
+/// [`OuterSum`] over any number of rows.
+pub(in crate::nn) fn outer_sum(isa: Isa, rows: usize, a: Operand, b: Operand, out: &mut [f32]) {
+    for first in (0..rows).step_by(SUM_ROWS) {
+        let from = |o: Operand<'_>| first * o.stride;
+        let a = Operand { values: &a.values[from(a)..], ..a };
+        let b = Operand { values: &b.values[from(b)..], ..b };
+        OuterSum { isa, rows: SUM_ROWS.min(rows - first), a, b, out }.run();
     }
 }
 

@@ -88,6 +88,30 @@ impl Packed {
     }
 }
 
+/// Matrices `[channels, channels · taps]` one below the other, as one product whose parts begin on
+/// whole registers; nothing stands for zeros. A convolution's taps are its innermost axis.
+pub(in crate::nn) fn stacked(
+    isa: Isa,
+    [channels, depth, taps]: [usize; 3],
+    parts: &[Option<(&[f32], &[f32])>],
+) -> (Packed, Aligned) {
+    let width = isa.padded(channels);
+    let weights = Packed::new(isa, parts.len() * width, depth * taps, |column, k| {
+        let (unit, tap, channel) = (column % width, k / depth, k % depth);
+        match parts[column / width] {
+            Some((matrix, _)) if unit < channels => matrix[(unit * depth + channel) * taps + tap],
+            _ => 0.0,
+        }
+    });
+    let mut bias = Aligned::zeros(parts.len() * width);
+    for (part, to) in parts.iter().zip(bias.chunks_mut(width)) {
+        if let Some((_, from)) = part {
+            to[..channels].copy_from_slice(from);
+        }
+    }
+    (weights, bias)
+}
+
 /// `out[r] = activation(bias + weights · [a₀[r] | a₁[r]])` for `rows` rows.
 pub(in crate::nn) struct Product<'a> {
     pub weights: &'a Packed,

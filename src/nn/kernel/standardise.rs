@@ -1,7 +1,7 @@
 //! A layer norm without gains over whole rows, and back: what a normed head sees of the top.
 
 use super::Operand;
-use crate::nn::blueprint::NORM_EPSILON;
+use crate::nn::shape::NORM_EPSILON;
 use crate::simd::{Aligned, Isa, Kernel, Vector};
 
 /// Rows of `hidden` units, padded to whole registers.

@@ -4,22 +4,14 @@
 //! batch is computed as if it were alone, bit for bit, and that nothing is allocated once a step of full
 //! size has been made. Never changes weights.
 
-mod convolved;
-mod decoder;
-mod fused;
-mod stack;
-mod wavenet;
-mod window;
+mod device;
+mod kernels;
 
-use super::composed::Served;
 use super::error::check_length;
 use super::{Arena, Blueprint, Device, Error, Weights};
 use crate::simd::Isa;
-use fused::Fused;
-pub(super) use wavenet::stacked;
-
-/// Rows that go through all layers together, so that what they need stays in the nearest caches.
-const TILE: usize = 96;
+use device::DeviceServing;
+use kernels::KernelServing;
 
 /// A network ready to serve. One a thread.
 pub struct Network {
@@ -33,29 +25,9 @@ pub struct Network {
 
 /// Who computes.
 enum Engine {
-    Fused(Box<Fused>),
-    Composed(Box<Served>),
+    Kernels(Box<KernelServing>),
+    Device(Box<DeviceServing>),
 }
-
-/// States in the arena, rows of `width` floats by slot.
-struct Rows<'a> {
-    values: &'a mut [f32],
-    width: usize,
-}
-
-impl Rows<'_> {
-    fn row(&mut self, slot: u32) -> &mut [f32] {
-        &mut self.values[slot as usize * self.width..][..self.width]
-    }
-}
-
-/// What may be kept of a feature: a state is always finite.
-pub(super) fn kept(v: f32) -> f32 {
-    if v.is_finite() { v.clamp(-KEPT_MAX, KEPT_MAX) } else { 0.0 }
-}
-
-/// The largest feature that is kept.
-const KEPT_MAX: f32 = 1e6;
 
 impl Network {
     /// On the CPU.
@@ -71,14 +43,14 @@ impl Network {
         Ok(match device.library() {
             None => Self::new(weights),
             Some(library) => {
-                let engine = Engine::Composed(Box::new(Served::new(weights, library)?));
+                let engine = Engine::Device(Box::new(DeviceServing::new(weights, library)?));
                 Self::of(device.clone(), engine, weights)
             }
         })
     }
 
     fn with(isa: Isa, weights: &Weights) -> Self {
-        Self::of(Device::cpu(), Engine::Fused(Box::new(Fused::new(isa, weights))), weights)
+        Self::of(Device::cpu(), Engine::Kernels(Box::new(KernelServing::new(isa, weights))), weights)
     }
 
     fn of(device: Device, engine: Engine, weights: &Weights) -> Self {
@@ -109,8 +81,8 @@ impl Network {
         }
         self.check_slots(arena, slots)?;
         match &mut self.engine {
-            Engine::Fused(fused) => Ok(arena.door().inplace_op1(&fused.step(slots, x, y))?),
-            Engine::Composed(served) => Ok(served.step(arena.rows(), slots, x, y)?),
+            Engine::Kernels(network) => Ok(arena.door().inplace_op1(&network.step(slots, x, y))?),
+            Engine::Device(network) => Ok(network.step(arena.rows(), slots, x, y)?),
         }
     }
 
@@ -137,7 +109,7 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
-    use super::super::blueprint::samples;
+    use super::super::shape::samples;
     use super::super::weights::waves;
     use super::*;
 

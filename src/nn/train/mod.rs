@@ -5,43 +5,20 @@
 //! [`Trainer::weights`] returns shares no storage with it, and that on the CPU it stays on the caller's
 //! thread. Never touches an arena.
 
-mod adamw;
-mod batch_norm;
-mod body;
-mod chunk;
-mod convolved;
-mod decoder;
-mod dropout;
-mod head;
-mod map;
-mod pass;
-mod reverse;
-mod stack;
-mod strides;
-mod tape;
-mod wavenet;
-mod window;
+mod device;
+mod kernels;
 
 use std::sync::{Mutex, PoisonError};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::composed::ComposedPass;
+use super::chunk::{Chunk, Loss, PassMode};
+use super::dropout::Dropout;
+use super::optimiser::{AdamW, OptimiserState, clip};
 use super::{Blueprint, Device, Error, Head, Weights};
-use adamw::AdamW;
-use pass::Pass;
-
-pub use adamw::OptimiserState;
-pub use chunk::{Chunk, Loss};
-pub use dropout::Dropout;
-
-pub(super) use batch_norm::settle;
-pub(super) use chunk::time_major;
-pub(super) use pass::Way;
-pub(super) use strides::{Past, Strides};
-pub(super) use tape::Masks;
-pub(super) use window::readings_side_by_side;
+use device::DevicePass;
+use kernels::KernelPass;
 
 /// How to train.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,8 +52,8 @@ pub struct Trainer {
 /// Who takes a chunk forth and back.
 enum Engine {
     /// Scratch: what a panic leaves in it, the next forward pass fills anew.
-    Fused(Box<Mutex<Pass>>),
-    Composed(ComposedPass),
+    Kernels(Box<Mutex<KernelPass>>),
+    Device(DevicePass),
 }
 
 impl Trainer {
@@ -137,8 +114,8 @@ impl Trainer {
             rng: ChaCha8Rng::seed_from_u64(settings.seed),
             settings,
             engine: match device.library() {
-                None => Engine::Fused(Box::new(Mutex::new(Pass::new(&blueprint)))),
-                Some(device) => Engine::Composed(ComposedPass::new(&blueprint, device)),
+                None => Engine::Kernels(Box::new(Mutex::new(KernelPass::new(&blueprint)))),
+                Some(device) => Engine::Device(DevicePass::new(&blueprint, device)),
             },
         })
     }
@@ -175,16 +152,16 @@ impl Trainer {
         if chunk.mask.iter().all(|m| *m == 0.0) {
             return Ok(loss);
         }
-        let norm = adamw::clip(&mut gradient, self.settings.clip_norm);
+        let norm = clip(&mut gradient, self.settings.clip_norm);
         if !loss.is_finite() || !norm.is_finite() {
             return Err(Error::NotFinite("the loss or its gradient"));
         }
         self.optimiser.update(&mut self.values, &gradient)?;
         match &mut self.engine {
-            Engine::Fused(pass) => {
+            Engine::Kernels(pass) => {
                 pass.get_mut().unwrap_or_else(PoisonError::into_inner).settle(&mut self.values);
             }
-            Engine::Composed(pass) => pass.settle(&mut self.values),
+            Engine::Device(pass) => pass.settle(&mut self.values),
         }
         Ok(loss)
     }
@@ -200,18 +177,18 @@ impl Trainer {
         let masks = self.settings.dropout.masks(b, chunk.batch, &mut self.rng);
         let decodes = matches!(b.head(), Head::Decoder { .. });
         let forced = decodes && self.rng.random::<f32>() < self.settings.teacher_forcing;
-        let way = Way { masks, learn: true, forced };
+        let mode = PassMode { masks, learn: true, forced };
         let (sum, count, gradient) = match &mut self.engine {
-            Engine::Fused(pass) => {
+            Engine::Kernels(pass) => {
                 let pass = pass.get_mut().unwrap_or_else(PoisonError::into_inner);
-                pass.forward(&self.values, chunk, way);
+                pass.forward(&self.values, chunk, mode);
                 let (sum, count) = pass.loss(chunk, loss);
                 if count == 0.0 {
                     return Ok((0.0, vec![0.0; self.values.len()]));
                 }
                 (sum, count, pass.backward(&self.values, chunk, loss, count))
             }
-            Engine::Composed(pass) => pass.gradient(&self.values, chunk, loss, way)?,
+            Engine::Device(pass) => pass.gradient(&self.values, chunk, loss, mode)?,
         };
         let mean = if count == 0.0 { 0.0 } else { sum / count };
         Ok((mean as f32, gradient))
@@ -225,8 +202,8 @@ impl Trainer {
         let loss = &self.settings.loss;
         chunk.check(&self.blueprint, loss)?;
         match &self.engine {
-            Engine::Fused(pass) => Ok(self.undropped(pass, chunk, |pass| pass.loss(chunk, loss))),
-            Engine::Composed(pass) => Ok(pass.evaluate(&self.values, chunk, loss)?),
+            Engine::Kernels(pass) => Ok(self.undropped(pass, chunk, |pass| pass.loss(chunk, loss))),
+            Engine::Device(pass) => Ok(pass.evaluate(&self.values, chunk, loss)?),
         }
     }
 
@@ -249,14 +226,19 @@ impl Trainer {
     pub fn forecast(&self, chunk: &Chunk) -> Result<Vec<f32>, Error> {
         chunk.check(&self.blueprint, &self.settings.loss)?;
         match &self.engine {
-            Engine::Fused(pass) => Ok(self.undropped(pass, chunk, |pass| pass.forecast(chunk))),
-            Engine::Composed(pass) => Ok(pass.forecast(&self.values, chunk)?),
+            Engine::Kernels(pass) => Ok(self.undropped(pass, chunk, |pass| pass.forecast(chunk))),
+            Engine::Device(pass) => Ok(pass.forecast(&self.values, chunk)?),
         }
     }
 
-    fn undropped<R>(&self, pass: &Mutex<Pass>, chunk: &Chunk, read: impl FnOnce(&Pass) -> R) -> R {
+    fn undropped<R>(
+        &self,
+        pass: &Mutex<KernelPass>,
+        chunk: &Chunk,
+        read: impl FnOnce(&KernelPass) -> R,
+    ) -> R {
         let mut pass = pass.lock().unwrap_or_else(PoisonError::into_inner);
-        pass.forward(&self.values, chunk, Way::served());
+        pass.forward(&self.values, chunk, PassMode::served());
         read(&pass)
     }
 }
