@@ -9,6 +9,20 @@ use std::time::Duration;
 /// How long an announcement may take. After that it may or may not be in the topic.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Where announcements go.
+pub(crate) trait Announce {
+    /// Returns when the announcement is written.
+    ///
+    /// # Errors
+    /// As [`Feeder::flush`]. The announcement may be written all the same; what the follower reads holds.
+    fn announce(
+        &mut self,
+        stream: &StreamName,
+        announcement: &Announcement,
+        bundles: &Bundles,
+    ) -> Result<(), Error>;
+}
+
 /// Writes announcements to the models topic. It connects at its first announcement: most processes never
 /// train.
 pub(crate) struct Announcer {
@@ -20,13 +34,10 @@ impl Announcer {
     pub fn new(kafka: Kafka) -> Self {
         Self { kafka, feeder: None }
     }
+}
 
-    /// Waits until the announcement is in the topic.
-    ///
-    /// # Errors
-    /// As [`Feeder::flush`]. The announcement may be in the topic all the same; what the follower reads there
-    /// holds.
-    pub fn announce(
+impl Announce for Announcer {
+    fn announce(
         &mut self,
         stream: &StreamName,
         announcement: &Announcement,

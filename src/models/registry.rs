@@ -1,6 +1,6 @@
 use super::Error;
 use super::announcement::{Announcement, BundleRef, Decision};
-use super::announcer::Announcer;
+use super::announcer::{Announce, Announcer};
 use super::follower::Follower;
 use super::serving::Models;
 use crate::checkpoint::{self, Bundles, Champion, Store};

@@ -1,5 +1,8 @@
+#[cfg(test)]
+mod tests;
+
 use super::announcement::{Announcement, BundleRef, Decision};
-use super::announcer::Announcer;
+use super::announcer::Announce;
 use super::cpu_share::CpuShare;
 use super::lineage::{Lineage, facts};
 use super::serving::{ModelState, Models};
@@ -31,7 +34,7 @@ pub(crate) struct RoundRequest {
 }
 
 /// Runs rounds, and carries out what follows from them: it writes bundles and announces models.
-pub(crate) struct RoundRunner {
+pub(crate) struct RoundRunner<A> {
     store: Store,
     shapes: BTreeMap<StreamName, Shapes>,
     /// The champions as they were last loaded or promoted here.
@@ -40,7 +43,7 @@ pub(crate) struct RoundRunner {
     /// Decisions that are in no bundle yet.
     lineages: BTreeMap<StreamName, Lineage>,
     models: Models,
-    announcer: Announcer,
+    announcer: A,
     metrics: Metrics,
     board: Board,
     pub stop: Arc<AtomicBool>,
@@ -78,9 +81,10 @@ impl FinishedRound<'_> {
     }
 }
 
-impl RoundRunner {
+impl<A: Announce> RoundRunner<A> {
     pub fn new(
         config: &Config,
+        announcer: A,
         store: &Store,
         models: &Models,
         metrics: &Metrics,
@@ -95,7 +99,7 @@ impl RoundRunner {
             tenures: BTreeMap::new(),
             lineages: BTreeMap::new(),
             models: models.clone(),
-            announcer: Announcer::new(config.kafka.clone()),
+            announcer,
             metrics: metrics.clone(),
             board: board.clone(),
             stop: stop.clone(),

@@ -1,3 +1,4 @@
+use super::announcer::{Announce, Announcer};
 use super::round_runner::{RoundRequest, RoundRunner};
 use super::serving::Models;
 use super::thread::BackgroundThread;
@@ -79,7 +80,15 @@ impl TrainerThread {
         let (requests, inbox) = sync_channel(config.streams.len());
         let queue = RoundQueue { requests, busy: Arc::default(), hastened: Arc::default() };
         let stop = Arc::new(AtomicBool::new(false));
-        let runner = RoundRunner::new(config, store, models, metrics, board, &stop)?;
+        let runner = RoundRunner::new(
+            config,
+            Announcer::new(config.kafka.clone()),
+            store,
+            models,
+            metrics,
+            board,
+            &stop,
+        )?;
         let busy = queue.busy.clone();
         let thread = BackgroundThread::start("trainer".into(), move || work(runner, &inbox, &busy))?;
         Ok(Self { queue, stop, thread })
@@ -108,7 +117,11 @@ impl TrainerThread {
     }
 }
 
-fn work(mut runner: RoundRunner, inbox: &Receiver<RoundRequest>, busy: &Mutex<BTreeMap<StreamName, bool>>) {
+fn work(
+    mut runner: RoundRunner<impl Announce>,
+    inbox: &Receiver<RoundRequest>,
+    busy: &Mutex<BTreeMap<StreamName, bool>>,
+) {
     yield_to_serving();
     while !runner.stop.load(Ordering::Acquire) {
         let Ok(request) = inbox.recv_timeout(NAP) else { continue };

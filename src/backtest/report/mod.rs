@@ -52,7 +52,7 @@ pub(super) fn page(
     }
     body += &section(
         "Who was trusted",
-        "The mixture weighs its experts anew with each reading, for each series and lead.",
+        "The mixture updates its weights with each reading, for each series and lead.",
         &pairs(charts.weights(&run.auditor)),
     );
     for (t, target) in labels_of.iter().enumerate() {

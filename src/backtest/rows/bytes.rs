@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_alike_whoever_wrote_them() {
+    fn every_line_ending_becomes_the_same() {
         for (bytes, want) in [
             ("a\r\nb\r\n", "a\nb\n"),
             ("a\rb", "a\nb\n"),

@@ -151,7 +151,7 @@ impl Wanted {
 
 impl Table {
     /// Looks at a file; its name says what it is: `.parquet`, or a CSV, gzipped when it ends in `.gz`. What was
-    /// guessed is told.
+    /// guessed is printed.
     ///
     /// # Errors
     /// When it can't be read, or lacks a column that is needed; the message says why as far as is known.

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Rows that are decoded at a time: of each column, so many values are held.
+/// How many rows are decoded at a time, and so how many values of each column are held.
 const BATCH: usize = 4_096;
 
 /// A Parquet file, row group by row group.
@@ -32,7 +32,7 @@ struct Column {
 enum Kind {
     Plain,
     Date,
-    /// So many to a second; an instant, or else a local time in the stream's zone.
+    /// Its units in a second, and whether it is an instant or a local time in the stream's zone.
     Timestamp {
         per_second: i64,
         instant: bool,
