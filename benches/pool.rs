@@ -1,5 +1,6 @@
-//! The pool, its mixture and what waits, one reading of one series a call: one series in cache, and ten
-//! thousand that take turns, against copying as many bytes as a series holds. Then the study's rows.
+//! The linear experts, their mixture and open forecasts, one reading of one series per call: one series in cache, and
+//! ten thousand in turn, against copying as many bytes as a series holds. Then two rows of the studies in
+//! `docs/method.md`.
 
 mod prequential;
 #[expect(dead_code, reason = "PyTorch has nothing to hold against this")]

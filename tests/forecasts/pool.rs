@@ -1,4 +1,4 @@
-//! The default pool against the study that found it.
+//! The default pool on the data of the studies in `docs/method.md`.
 
 use crate::prequential::{Judged, jfk, rte, run};
 use tidecast::config::Accuracy;
