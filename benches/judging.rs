@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tidecast::config;
 use tidecast::config::Limit;
 use tidecast::domain::{Grid, Interval, Level, Levels, Rows};
-use tidecast::scoring::{Anomalies, Arrived, Drift, Limits};
+use tidecast::scoring::{Anomalies, Drift, Limits, MaturedForecast};
 use tidecast::series::Calendar;
 
 const CALLS: usize = 200_000;
@@ -52,7 +52,7 @@ fn main() {
         anomalies.grow(series);
         let ns = measure(|i| {
             let (slot, bounds) = (i % series, [-1.645, 0.0, 1.645]);
-            let arrived = Arrived { value: noise(i), point: 0.0, deviation: 1.0, bounds: &bounds };
+            let arrived = MaturedForecast { value: noise(i), point: 0.0, deviation: 1.0, bounds: &bounds };
             black_box(anomalies.judge(slot, 0, arrived));
             anomalies.expect(slot, 0, &[0.0; 4]);
         });

@@ -15,37 +15,54 @@
 //!
 //! | layer | rooms |
 //! | --- | --- |
-//! | 0 | [`domain`] |
-//! | 1 | [`config`], [`telemetry`] |
-//! | 2 | [`codec`], [`series`], [`experts`], [`nn`], [`scoring`], [`chart`], `console` |
-//! | 3 | [`engine`], [`training`], [`synthetic`] |
-//! | 4 | [`checkpoint`], [`kafka`], [`http`] |
-//! | 5 | [`models`] |
-//! | 6 | [`worker`], [`backtest`] |
+//! | 0 | [`domain`], `simd` |
+//! | 1 | [`config`], `telemetry` |
+//! | 2 | `codec`, `series`, `experts`, `nn`, `scoring`, `chart`, `console` |
+//! | 3 | [`engine`], `training`, `synthetic` |
+//! | 4 | `checkpoint`, `kafka`, `http` |
+//! | 5 | `models` |
+//! | 6 | `worker`, `backtest` |
 //! | 7 | [`daemon`] |
 //! | 8 | [`cli`] |
 //!
-//! A room imports only from the layers below it; `tests/layers.rs` holds this table against the
-//! `use crate::` lines.
+//! A room imports only from the layers below it; `tests/layers/main.rs` holds this table against the code.
+//!
+//! The public interface is what is documented here: a checked [`config`], a [`engine::Shard`] that turns readings
+//! into forecasts, the [`daemon`], and the command line. The other rooms are for the project's own tests and
+//! benchmarks, and change without notice.
 
-pub mod backtest;
-pub mod chart;
-pub mod checkpoint;
 pub mod cli;
-pub mod codec;
 pub mod config;
-mod console;
 pub mod daemon;
 pub mod domain;
 pub mod engine;
+
+mod backtest;
+mod chart;
+mod console;
+mod http;
+mod models;
+mod simd;
+
+#[doc(hidden)]
+pub mod checkpoint;
+#[doc(hidden)]
+pub mod codec;
+#[doc(hidden)]
 pub mod experts;
-pub mod http;
+#[doc(hidden)]
 pub mod kafka;
-pub mod models;
+#[doc(hidden)]
 pub mod nn;
+#[doc(hidden)]
 pub mod scoring;
+#[doc(hidden)]
 pub mod series;
+#[doc(hidden)]
 pub mod synthetic;
+#[doc(hidden)]
 pub mod telemetry;
+#[doc(hidden)]
 pub mod training;
+#[doc(hidden)]
 pub mod worker;

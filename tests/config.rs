@@ -3,6 +3,7 @@
 use std::time::Duration;
 use tidecast::config::{
     Bucket, Cloud, Device, Every, FieldSource, LoadError, Place, SeasonsFrom, TimeFormat, from_toml, load,
+    reference, schema,
 };
 
 fn faults(text: &str) -> Vec<String> {
@@ -474,6 +475,54 @@ fn yaml_is_read_too_and_a_file_that_is_neither_says_so() {
     let ini = dir.path().join("tidecast.ini");
     std::fs::write(&ini, "").unwrap();
     assert!(load(&ini).unwrap_err().to_string().contains("must end in .toml"));
+}
+
+#[test]
+fn the_reference_and_the_schema_in_the_repository_are_what_the_program_makes() {
+    let file = |name: &str| {
+        std::fs::read_to_string(format!("{}/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap_or_default()
+    };
+    assert!(
+        file("docs/config.md").trim_end() == reference().trim_end(),
+        "docs/config.md is old: cargo run --release -- config reference > docs/config.md"
+    );
+    let written: serde_json::Value =
+        serde_json::from_str(&file("deploy/tidecast.schema.json")).unwrap_or_default();
+    assert!(
+        written == schema(),
+        "deploy/tidecast.schema.json is old: cargo run --release -- config schema > deploy/tidecast.schema.json"
+    );
+}
+
+/// The example's keys, those that are commented out too.
+#[test]
+fn the_example_shows_no_key_that_is_not_declared() {
+    let name_of = |line: &'static str| {
+        let (name, _) = line.split_once(" = ")?;
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "_.\"".contains(c);
+        name.chars().all(is_name).then_some(name)
+    };
+    let (mut text, mut names, mut keys) = (String::new(), Vec::new(), 0);
+    for line in include_str!("../config/tidecast.toml").lines() {
+        let shown = line.strip_prefix("# ").unwrap_or(line);
+        if shown.starts_with('[') && shown.ends_with(']') {
+            names.clear();
+        } else if let Some(name) = name_of(shown) {
+            // A key may be shown in two ways.
+            if names.contains(&name) {
+                continue;
+            }
+            (keys, names) = (keys + 1, [&*names, &[name]].concat());
+        } else {
+            continue;
+        }
+        text += shown;
+        text.push('\n');
+    }
+    assert!(keys > 90, "{keys}");
+    let found = faults(&text);
+    let unknown: Vec<&String> = found.iter().filter(|fault| fault.contains("is not a known key")).collect();
+    assert!(unknown.is_empty(), "{unknown:?}");
 }
 
 #[test]

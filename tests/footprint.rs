@@ -1,25 +1,27 @@
-//! Serving allocates nothing once warm, and neither serving nor training starts a thread.
+//! Serving allocates nothing once its buffers are warm, and neither serving nor training starts a thread.
 
 #[path = "support/families.rs"]
 mod families;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell as Slot;
+use std::cell::Cell;
 
 use tidecast::config::Accuracy;
 use tidecast::domain::{Leads, Rows};
-use tidecast::experts::{Arma, Experts, Lms, MIXED, Mixer, Observation, Pool, PoolShape, Velocity};
+use tidecast::experts::{
+    Arma, ExpertGroup, LinearExperts, LinearShape, Lms, MIXTURES, Mixer, Observation, Velocity,
+};
 use tidecast::nn::{Arena, Chunk, Dropout, Loss, Network, Trainer, TrainerSettings, Weights};
-use tidecast::scoring::Waiting;
+use tidecast::scoring::ForecastLedger;
 
 thread_local! {
-    static ALLOCATIONS: Slot<usize> = const { Slot::new(0) };
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting for each thread.
+/// The system's allocator, with a count for each thread.
 struct Counting;
 
-// SAFETY: everything is passed on to the system's allocator.
+// SAFETY: all calls are passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|n| n.set(n.get() + 1));
@@ -44,12 +46,12 @@ fn a_warm_step_allocates_nothing() {
         let x = vec![0.3; 500 * 8];
         let mut y = vec![0.0; 500 * 24];
         network.step(&mut arena, &slots, &x, &mut y).unwrap();
-        let before = ALLOCATIONS.with(Slot::get);
+        let before = ALLOCATIONS.with(Cell::get);
         for n in [500, 1, 97, 250, 500] {
             network.step(&mut arena, &slots[..n], &x[..n * 8], &mut y[..n * 24]).unwrap();
             arena.reset(3).unwrap();
         }
-        let after = ALLOCATIONS.with(Slot::get);
+        let after = ALLOCATIONS.with(Cell::get);
         assert_eq!(after - before, 0, "{b:?}");
     }
 }
@@ -58,7 +60,7 @@ fn a_warm_step_allocates_nothing() {
 fn a_reading_of_a_warm_series_allocates_nothing() {
     for accuracy in [Accuracy::Full, Accuracy::Compact] {
         let leads = if accuracy == Accuracy::Full { Leads::every(24) } else { Leads::buckets(24) };
-        let shape = PoolShape {
+        let shape = LinearShape {
             targets: 2,
             horizon: 24,
             seasons: vec![24, 168],
@@ -67,48 +69,48 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
             difference: false,
             linear: true,
         };
-        let mut experts: Vec<Box<dyn Experts>> = vec![
-            Box::new(Pool::try_new(&shape).unwrap()),
+        let mut experts: Vec<Box<dyn ExpertGroup>> = vec![
+            Box::new(LinearExperts::try_new(&shape).unwrap()),
             Box::new(Arma::new(2, 24, Some(24))),
             Box::new(Lms::new(2, leads.clone(), Some(24))),
             Box::new(Velocity::new(2, 24)),
         ];
         let n: usize = experts.iter().map(|e| e.names().len()).sum();
         let mut mixer = Mixer::new(2, n, leads.clone(), 50);
-        let mut waiting = Waiting::new(2, n + MIXED, leads.learnt());
+        let mut ledger = ForecastLedger::new(2, n + MIXTURES, leads.learnt());
         experts.iter_mut().for_each(|e| e.grow(3));
         mixer.grow(3);
-        waiting.grow(3);
-        let mut said = vec![0.0; (n + MIXED) * 24];
-        let mut matured = vec![0.0; (n + MIXED) * leads.len()];
+        ledger.grow(3);
+        let mut candidates = vec![0.0; (n + MIXTURES) * 24];
+        let mut matured = vec![0.0; (n + MIXTURES) * leads.len()];
         let mut before = 0;
         for t in 0..800u64 {
             if t == 100 {
-                before = ALLOCATIONS.with(Slot::get);
+                before = ALLOCATIONS.with(Cell::get);
             }
             let value = (t as f32 * 0.26).sin() + (t as f32 * 7.7).sin();
             let reading =
                 Observation { value, observed: t % 9 != 0, clock: t as i64, extras: &[0.1, 0.2, 0.3] };
-            waiting.matured(2, 1, t, &mut matured);
+            ledger.matured(2, 1, t, &mut matured);
             let (by_each, by_all) = matured.split_at(n * leads.len());
             mixer.learn(2, 1, value, by_each, by_all);
-            let mut rest = &mut said[..n * 24];
+            let mut rest = &mut candidates[..n * 24];
             for expert in &mut experts {
                 let (mine, others) = rest.split_at_mut(expert.names().len() * 24);
                 expert.step(2, 1, &reading, mine);
                 rest = others;
             }
-            let (forecasts, mixed) = said.split_at_mut(n * 24);
+            let (forecasts, mixed) = candidates.split_at_mut(n * 24);
             mixer.mix(2, 1, forecasts, mixed);
-            waiting.issue(2, 1, t, (value, 1.0, true), &said);
+            ledger.issue(2, 1, t, (value, 1.0, true), &candidates);
         }
-        assert_eq!(ALLOCATIONS.with(Slot::get) - before, 0, "{accuracy:?}");
-        assert!(said.iter().all(|f| f.is_finite()));
+        assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{accuracy:?}");
+        assert!(candidates.iter().all(|f| f.is_finite()));
     }
 }
 
-/// Work that a pool would share out if it were given to one. A process of its own, because the
-/// test runner starts threads too.
+/// The work is large enough for a thread pool to share it out. It runs in a process of its own, because the test
+/// runner starts threads too.
 #[test]
 #[cfg(target_os = "linux")]
 fn nothing_starts_a_thread() {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tidecast::config::{self, Accuracy};
 use tidecast::domain::{Grid, Interval, Leads, Level, Levels, Rows};
-use tidecast::experts::{Experts, MIXED, Mixer, Observation, Pool, PoolShape};
-use tidecast::scoring::{Actual, Intervals, Waiting};
+use tidecast::experts::{ExpertGroup, LinearExperts, LinearShape, MIXTURES, Mixer, Observation};
+use tidecast::scoring::{Actual, ForecastLedger, Intervals};
 use tidecast::series::Calendar;
 
 pub const HORIZON: usize = 24;
@@ -95,14 +95,14 @@ fn held(rows: &[(i64, f64)]) -> Hourly {
 }
 
 /// The pool of one target, with so many extras, and the leads that it learns.
-pub fn shape(accuracy: Accuracy, extras: usize) -> (PoolShape, Leads) {
+pub fn shape(accuracy: Accuracy, extras: usize) -> (LinearShape, Leads) {
     let leads = match accuracy {
         Accuracy::Full => Leads::every(HORIZON),
         Accuracy::Compact => Leads::buckets(HORIZON),
     };
     let seasons = SEASONS.to_vec();
     (
-        PoolShape {
+        LinearShape {
             targets: 1,
             horizon: HORIZON,
             seasons,
@@ -121,14 +121,14 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     let mut calendar = Calendar::new(which, grid, jiff::tz::TimeZone::UTC);
     let extras = if accuracy == Accuracy::Full { calendar.width() } else { 0 };
     let (shape, leads) = shape(accuracy, extras);
-    let mut pool = Pool::try_new(&shape).unwrap();
+    let mut pool = LinearExperts::try_new(&shape).unwrap();
     let experts = pool.names().len();
     let mut mixer = Mixer::new(1, experts, leads.clone(), pool.mix_from());
     let learnt = leads.len();
     // Compact keeps no bounds: it judges those that it would give now, before it learns.
     let keeps_bounds = accuracy == Accuracy::Full;
-    let lanes = experts + MIXED + if keeps_bounds { 1 + LEVELS.len() } else { 0 };
-    let mut waiting = Waiting::new(1, lanes, leads.learnt());
+    let lanes = experts + MIXTURES + if keeps_bounds { 1 + LEVELS.len() } else { 0 };
+    let mut waiting = ForecastLedger::new(1, lanes, leads.learnt());
     let levels = Levels::new(LEVELS.map(|l| Level::try_new(l).unwrap()).to_vec());
     let mut intervals = Intervals::new(1, learnt, SEASONS[0], &levels);
     // A lead between learnt ones takes its interval from the next learnt one.
@@ -138,9 +138,9 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     waiting.grow(1);
     intervals.grow(1);
 
-    let mut said = vec![0.0f32; (experts + MIXED + 1 + LEVELS.len()) * HORIZON];
+    let mut said = vec![0.0f32; (experts + MIXTURES + 1 + LEVELS.len()) * HORIZON];
     let mut matured = vec![0.0f32; lanes * learnt];
-    let (mixture, scale) = (experts + 2, experts + MIXED);
+    let (mixture, scale) = (experts + 2, experts + MIXTURES);
     let n = series.values.len();
     let mut errors = vec![vec![0.0f64; HORIZON]; experts + 1];
     let (mut inside_80, mut inside_95, mut judged) = (0usize, 0usize, 0usize);
@@ -153,7 +153,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
         let began = Instant::now();
         let value = (value - anchor) as f32;
         waiting.matured(0, 0, now, &mut matured);
-        let (by_each, by_all) = matured[..(experts + MIXED) * learnt].split_at(experts * learnt);
+        let (by_each, by_all) = matured[..(experts + MIXTURES) * learnt].split_at(experts * learnt);
         mixer.learn(0, 0, value, by_each, by_all);
         for i in 0..learnt {
             let lane = |lane: usize| matured[lane * learnt + i];
@@ -165,14 +165,14 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
                 intervals.quantiles(0, 0, intervals.phase(cell), i + 1, point, 0.0, &mut bounds)
             };
             let phase = intervals.phase(cell);
-            intervals.update(0, 0, phase, i + 1, Actual::whole(value), point, given, &bounds);
+            intervals.update(0, 0, phase, i + 1, Actual::accepted(value), point, given, &bounds);
         }
         let began_pool = Instant::now();
         let reading = Observation { value, observed: true, clock: cell, extras: features };
         pool.step(0, 0, &reading, &mut said[..experts * HORIZON]);
         spent_pool += began_pool.elapsed();
         let (forecasts, rest) = said.split_at_mut(experts * HORIZON);
-        let (mixed, rest) = rest.split_at_mut(MIXED * HORIZON);
+        let (mixed, rest) = rest.split_at_mut(MIXTURES * HORIZON);
         mixer.mix(0, 0, forecasts, mixed);
         let point = &mixed[2 * HORIZON..];
         for i in 0..HORIZON {

@@ -1,33 +1,19 @@
+use super::champions::{Champions, Change};
 use crate::config::Stream;
 use crate::console::Failure;
-use crate::domain::ModelVersion;
 use crate::engine::{Model, Shard};
-use crate::nn::Networks;
-use crate::training::{Clock, Due, Former, Outcome, Round, Shapes, Why, device};
-use std::collections::VecDeque;
+use crate::training::{RoundSchedule, Shapes, StreamProgress, TrainingRound, Why, device};
 
-/// Former champions that are kept, as the daemon keeps their bundles.
-const KEEP: usize = 5;
-
-/// Networks that have been promoted, and in which round.
-struct Crowned {
-    version: u64,
-    round: u64,
-    networks: Networks,
-}
-
-/// Runs the rounds where the daemon would, and lets their outcome serve at once.
+/// Runs training rounds where the daemon would, and lets their outcome serve at once.
 pub(super) struct Learner {
-    due: Due,
-    /// The champion last, before it those that it came from.
-    line: VecDeque<Crowned>,
-    shadow: Option<Networks>,
-    pub counts: Counts,
+    due: RoundSchedule,
+    champions: Champions,
+    pub counts: RoundCounts,
 }
 
 /// What became of the rounds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct RoundCounts {
     pub rounds: u64,
     pub hastened: u64,
     pub promoted: u64,
@@ -36,7 +22,11 @@ pub(super) struct Counts {
 
 impl Learner {
     pub fn new(stream: &Stream) -> Self {
-        Self { due: Due::new(stream, false), line: VecDeque::new(), shadow: None, counts: Counts::default() }
+        Self {
+            due: RoundSchedule::new(stream, false),
+            champions: Champions::default(),
+            counts: RoundCounts::default(),
+        }
     }
 
     /// Trains when a round is due.
@@ -44,7 +34,7 @@ impl Learner {
         if shard.take_drift().is_some() {
             self.due.hasten(Why::Drift);
         }
-        let now = Clock { readings: shard.age(), newest: shard.agreed_time() };
+        let now = StreamProgress { readings: shard.age(), newest: shard.agreed_time() };
         let Some((start, why)) = self.due.is_due(now).filter(|_| stream.training.enabled) else {
             return Ok(());
         };
@@ -52,50 +42,34 @@ impl Learner {
         let samples = shard.samples(stream.training.budget.series);
         self.counts.rounds += 1;
         self.counts.hastened += u64::from(why != Why::Schedule);
-        let number = self.counts.rounds;
-        let champion = self.line.back();
-        let is_watched = champion.is_some_and(|c| c.round + stream.promotion.watch as u64 >= number);
-        let former = match self.line.len() {
-            _ if !is_watched => Former::Unwatched,
-            1 if champion.is_some_and(|c| c.version == 1) => Former::Base,
-            0 | 1 => Former::Unwatched,
-            n => Former::Networks(&self.line[n - 2].networks),
-        };
-        let shadow = self.shadow.take();
-        let round = Round {
+        let trial = self.champions.begin(stream.promotion.watch);
+        let shadow = self.champions.take_shadow();
+        let round = TrainingRound {
             stream,
             samples: &samples,
-            champion: champion.map(|c| &c.networks),
-            former,
+            champion: self.champions.champion(),
+            former: trial.hold_against(self.champions.former(&trial)),
             shadow: shadow.as_ref(),
             start,
-            number,
+            number: trial.number,
         };
-        match round.run(&mut || true).map_err(Failure::new)? {
-            Outcome::Better { networks, .. } => {
-                self.counts.promoted += 1;
-                self.line.push_back(Crowned { version: self.counts.promoted, round: number, networks });
-                if self.line.len() > KEEP {
-                    self.line.pop_front();
-                }
-            }
-            Outcome::Worse(_) => {
-                self.counts.rolled_back += 1;
-                self.line.pop_back();
-            }
-            Outcome::Shadowed { networks, .. } => {
-                self.shadow = Some(networks);
-                return Ok(());
-            }
-            Outcome::Rejected(_) | Outcome::TooYoung | Outcome::Stopped => return Ok(()),
+        let outcome = round.run(&mut || true).map_err(Failure::new)?;
+        match self.champions.conclude(&trial, outcome) {
+            Some(Change::Promoted) => self.counts.promoted += 1,
+            Some(Change::RolledBack) => self.counts.rolled_back += 1,
+            None => return Ok(()),
         }
-        let Some(champion) = self.line.back() else {
+        self.serve(stream, shard)
+    }
+
+    /// Brings in the champion, or lets the experts serve alone.
+    fn serve(&self, stream: &Stream, shard: &mut Shard) -> Result<(), Failure> {
+        let Some((version, networks)) = self.champions.serving() else {
             shard.dismiss();
             return Ok(());
         };
-        let networks = Shapes::of(stream).map_err(Failure::new)?.weights(&champion.networks);
-        let device = device(stream).map_err(Failure::new)?;
-        let model = Model { version: ModelVersion(champion.version), networks, device };
+        let networks = Shapes::of(stream).map_err(Failure::new)?.weights(networks);
+        let model = Model { version, networks, device: device(stream).map_err(Failure::new)? };
         shard.bring(&model).map_err(Failure::new)?;
         shard.warm(usize::MAX).map_err(Failure::new)?;
         Ok(())

@@ -1,12 +1,11 @@
-//! The seasons that a file shows before its forecasts are scored.
+//! The seasons in the part of a file that is not scored.
 
 use super::rows::{Table, Wanted};
-use super::run::record;
 use crate::codec::Decoder;
 use crate::config::Stream;
 use crate::console::Failure;
 use crate::domain::EventTime;
-use crate::series::Sample;
+use crate::series::SeasonSample;
 
 /// Looks at the readings before `until`; `None` when they are too few to tell.
 pub(super) fn find(
@@ -15,11 +14,11 @@ pub(super) fn find(
     stream: &Stream,
     until: EventTime,
 ) -> Result<Option<Vec<usize>>, Failure> {
-    let (mut sample, mut decoder) = (Sample::new(stream), Decoder::new(stream));
+    let (mut sample, mut decoder) = (SeasonSample::new(stream), Decoder::new(stream));
     let mut rows = table.rows(&Wanted::new([stream]))?;
     while let Some(row) = rows.next()? {
-        // What is bad is told of when it is read again.
-        let _ = decoder.decode(&record("", key.as_bytes(), 0, row.json), &mut |reading| {
+        // The run reports bad rows.
+        let _ = decoder.decode(&row.record("", key, 0), &mut |reading| {
             if stream.selects(reading.series) && reading.time < until {
                 sample.add(&reading);
             }

@@ -1,7 +1,11 @@
-//! The command line: words in, exit codes out.
+//! The command line: arguments in, exit codes out.
 //!
-//! 0: done; 1: the work failed; 2: wrong use. What went wrong stands on standard error.
+//! 0: done; 1: the work failed; 2: wrong use. The cause is on standard error.
 
+#![forbid(unsafe_code)]
+
+mod backtest;
+mod config;
 mod demo;
 mod generate;
 mod models;
@@ -10,10 +14,10 @@ mod state;
 mod topics;
 mod validate;
 
-use crate::backtest::{self, load};
 use crate::checkpoint::{KeptSeasons, Store};
-use crate::config::Config;
+use crate::config::{Config, load as load_config};
 use crate::console::Failure;
+use crate::engine;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,29 +35,32 @@ enum Command {
     /// Run the daemon.
     #[command(after_help = "Example:\n  tidecast run --config config/tidecast.toml")]
     Run(ConfigFile),
-    /// Show it all on this machine: an embedded broker, real sample data, forecasts that improve.
+    /// Run a demo on this machine: an embedded broker, real sample data, forecasts that improve.
     #[command(after_help = "Example:\n  tidecast demo --duration 60s")]
     Demo(demo::Options),
-    /// Check a config; every fault is listed, with its key and what is allowed.
+    /// Check a config, and list every fault with its key and what is allowed.
     #[command(after_help = "Example:\n  tidecast validate --config config/tidecast.toml")]
     Validate(ConfigFile),
+    /// Print the keys of a config: a reference for people, a schema for editors.
+    #[command(subcommand)]
+    Config(config::Verb),
     /// Replay a file as it would have been served, and score every forecast.
     #[command(
         after_help = "Examples:\n  tidecast backtest --config config/accuracy/jfk_temperature.toml \\\n      --data data/nyc_airports_hourly.csv.gz --score-from 2013-07-02T00:00:00Z --report report.html\n  tidecast backtest --config load.toml --data export.csv --delimiter ';' --decimal , --encoding latin1"
     )]
     Backtest(backtest::Options),
-    /// Make up the readings of a fleet of sensors, and the best forecast that there is of it.
+    /// Make up the readings of a fleet of sensors, and the best possible forecast of them.
     #[command(
         after_help = "Examples:\n  tidecast generate --series 1000 --out fleet.csv.gz --best best.csv.gz > fleet.toml\n  tidecast backtest --config fleet.toml --data fleet.csv.gz\n  tidecast generate --config config/tidecast.toml --stream power --series 10000 --rate 5000/s"
     )]
     Generate(generate::Options),
-    /// The topics of a config.
+    /// Create the topics of a config.
     #[command(subcommand)]
     Topics(topics::Verb),
-    /// The snapshots in a config's store; needs no Kafka.
+    /// Show the snapshots in a config's store; needs no Kafka.
     #[command(subcommand)]
     State(state::Verb),
-    /// The models in a config's store, and which of them serves.
+    /// Show the models in a config's store, and choose which of them serves.
     #[command(subcommand)]
     Models(models::Verb),
 }
@@ -63,6 +70,16 @@ struct ConfigFile {
     /// A TOML or YAML file.
     #[arg(long, short, value_name = "FILE", env = "TIDECAST_CONFIG")]
     config: PathBuf,
+}
+
+/// The config of a file, of whose streams shards can be made.
+fn load(path: &Path) -> Result<Config, Failure> {
+    let config = load_config(path)?;
+    for stream in &config.streams {
+        let named = |cause| Failure::new(format!("{}: streams.{}: {cause}", path.display(), stream.name));
+        engine::check(stream).map_err(named)?;
+    }
+    Ok(config)
 }
 
 /// The config of a file as a daemon sees it, with the seasons that were settled, and its store.
@@ -79,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Run(file) => run::run(&file.config),
         Command::Demo(options) => demo::demo(&options),
         Command::Validate(file) => validate::validate(&file.config),
+        Command::Config(verb) => config::config(&verb),
         Command::Backtest(options) => backtest::backtest(&options),
         Command::Generate(options) => generate::generate(&options),
         Command::Topics(verb) => topics::topics(&verb),

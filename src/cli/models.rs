@@ -3,22 +3,22 @@ use crate::config::{Config, Stream};
 use crate::console::print_columns;
 use crate::console::{Failure, say};
 use crate::domain::ModelVersion;
-use crate::models::{Entry, Registry};
+use crate::models::{Registry, StoredModel};
 use serde_json::Value;
 use std::sync::Arc;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// List the models in the store, newest first; the one that was announced last serves.
+    /// List the models in the store, newest first. The one that was announced last serves.
     #[command(after_help = "Example:\n  tidecast models list --config config/tidecast.toml")]
     List(List),
-    /// Say how a model came to be: scores, parent, and every decision since the first.
+    /// Show the history of a model: scores, parent, and every decision since the first.
     #[command(after_help = "Example:\n  tidecast models show --config config/tidecast.toml power 12")]
     Show(Show),
-    /// Let another model serve, here and in every process, whatever its rounds have found.
+    /// Make another model serve, in every process, whatever its rounds have found.
     #[command(after_help = "Example:\n  tidecast models promote --config config/tidecast.toml power 11")]
     Promote(Promote),
-    /// Let what served before the present model serve again.
+    /// Make the model that served before the present one serve again.
     #[command(after_help = "Example:\n  tidecast models rollback --config config/tidecast.toml power")]
     Rollback(Rollback),
 }
@@ -27,9 +27,9 @@ pub(super) enum Verb {
 pub(super) struct List {
     #[command(flatten)]
     file: ConfigFile,
-    /// This stream alone.
+    /// List this stream only.
     stream: Option<String>,
-    /// For machines.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -40,9 +40,9 @@ pub(super) struct Show {
     file: ConfigFile,
     /// The stream's name in the config.
     stream: String,
-    /// The model's number or name; else the one that serves.
+    /// The model's number or name; by default the one that serves.
     version: Option<String>,
-    /// For machines.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -80,7 +80,7 @@ pub(super) fn models(verb: &Verb) -> Result<(), Failure> {
             let (stream, mut registry) = opened(&options.file, &options.stream)?;
             match registry.roll_back(&stream).map_err(Failure::new)? {
                 Some(version) => say!("{} was announced", version.name(&stream.name)),
-                None => say!("no network serves from now on: the experts do"),
+                None => say!("no network serves from now on, the experts alone do"),
             }
             Ok(())
         }
@@ -129,7 +129,7 @@ fn show(options: &Show) -> Result<(), Failure> {
         say!("{}", entry.json(&stream));
         return Ok(());
     }
-    let told = entry.told.as_ref().map_err(Failure::new)?;
+    let told = entry.facts.as_ref().map_err(Failure::new)?;
     let serves = if entry.serves { "yes" } else { "no" };
     let mut rows = vec![
         vec!["model".to_owned(), entry.version.name(&stream.name)],
@@ -161,10 +161,10 @@ fn version(stream: &Stream, text: &str) -> Result<ModelVersion, Failure> {
         .ok_or_else(|| Failure::new(format!("\"{text}\" is no model of {}", stream.name)))
 }
 
-fn row(stream: &Stream, entry: &Entry) -> Vec<String> {
+fn row(stream: &Stream, entry: &StoredModel) -> Vec<String> {
     let mark = if entry.serves { "serves" } else { "" };
     let mut row = vec![entry.version.name(&stream.name), mark.to_owned()];
-    match &entry.told {
+    match &entry.facts {
         Ok(told) => {
             let text = |key: &str| told.get(key).filter(|v| !v.is_empty()).map_or("-", String::as_str);
             row.extend(["rounds", "why", "parent"].map(|key| text(key).to_owned()));

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// How often the workers are looked after.
+/// How often the workers are checked.
 const LOOK: Duration = Duration::from_millis(200);
 
-const PANICKED: &str = "the program panicked, which is a fault of it: the lines above say where";
+const PANICKED: &str = "the program panicked, which is a bug: the lines above say where";
 
 /// Runs the daemon until a signal or a failed worker ends it.
 pub(super) fn run(path: &Path) -> Result<(), Failure> {
@@ -24,8 +24,8 @@ pub(super) fn run(path: &Path) -> Result<(), Failure> {
     stop(daemon, cause, limit)
 }
 
-/// Starts the daemon, and says which signal came meanwhile. After one it has no longer for that than it
-/// would have to stop: Kafka or the store may be away.
+/// Starts the daemon, and returns the signal that came meanwhile, if one did. After a signal the start may take
+/// as long as a stop: Kafka or the store may be unreachable.
 fn start(
     config: Config,
     signals: &mut Signals,
@@ -51,14 +51,14 @@ fn start(
             Ok(daemon) => Ok((daemon.map_err(Failure::new)?, Some(cause))),
             Err(RecvTimeoutError::Disconnected) => Err(Failure::new(PANICKED)),
             Err(RecvTimeoutError::Timeout) => {
-                Err(Failure::new(format!("{cause}, and not started within {limit:?}")))
+                Err(Failure::new(format!("{cause}, and the start did not end within {limit:?}")))
             }
         },
     }
 }
 
-/// SIGTERM and SIGINT, from the moment on when they are watched: one that comes while the daemon
-/// starts ends it in order, too.
+/// SIGTERM and SIGINT, from the moment when they are watched: a signal during the start stops the daemon in
+/// order, too.
 pub(super) struct Signals {
     runtime: Runtime,
     terminate: Signal,
@@ -66,6 +66,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
+    /// Begins to watch.
     pub fn watch() -> Result<Self, Failure> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::new)?;
@@ -76,7 +77,7 @@ impl Signals {
         Ok(Self { runtime, terminate, interrupt })
     }
 
-    /// Waits for a signal, the end of `time` or a failure, and says which it was.
+    /// Waits for a signal, the end of `time` or a failure, and returns which it was.
     pub fn wait(&mut self, mut failed: impl FnMut() -> bool, time: Option<Duration>) -> &'static str {
         let Self { runtime, terminate, interrupt } = self;
         runtime.block_on(async {
@@ -100,8 +101,8 @@ impl Signals {
     }
 }
 
-/// Stops the daemon within its time; past it the process ends as it is, and loses nothing: what is
-/// not committed is done again.
+/// Stops the daemon within its time. Past that the process ends at once and loses nothing: what is not committed
+/// is done again.
 pub(super) fn stop(daemon: Daemon, cause: &'static str, limit: Duration) -> Result<(), Failure> {
     let (done, is_done) = std::sync::mpsc::channel();
     std::thread::spawn(move || done.send(daemon.stop(cause)));

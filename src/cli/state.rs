@@ -13,7 +13,7 @@ pub(super) enum Verb {
     /// List the snapshots in the store, newest first; damaged ones are marked.
     #[command(after_help = "Example:\n  tidecast state list --config config/tidecast.toml")]
     List(List),
-    /// Say what a snapshot holds, and check all of it.
+    /// Show what a snapshot holds, and check all of it.
     #[command(after_help = "Examples:\n  tidecast state show --config config/tidecast.toml power 0\n  \
         tidecast state show --config config/tidecast.toml power 0 --series meter-17")]
     Show(Show),
@@ -23,7 +23,7 @@ pub(super) enum Verb {
 pub(super) struct List {
     #[command(flatten)]
     file: ConfigFile,
-    /// For machines.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -36,16 +36,16 @@ pub(super) struct Show {
     stream: String,
     /// The partition's number.
     partition: u32,
-    /// The source topic, when the stream has several; else its first.
+    /// The source topic; by default the stream's first.
     #[arg(long, value_name = "TOPIC")]
     topic: Option<String>,
-    /// The snapshot at this offset; else the newest.
+    /// The offset of the snapshot; by default the newest.
     #[arg(long, value_name = "N")]
     offset: Option<i64>,
-    /// What the snapshot knows of one series; of all of them with "*".
+    /// Show what the snapshot holds of one series; "*" for all of them.
     #[arg(long, value_name = "NAME")]
     series: Option<String>,
-    /// For machines.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -57,7 +57,7 @@ pub(super) fn state(verb: &Verb) -> Result<(), Failure> {
     }
 }
 
-/// What is known of one snapshot.
+/// One snapshot of the store.
 struct Found {
     stream: StreamName,
     at: TopicPartition,
@@ -110,7 +110,7 @@ fn show(options: &Show) -> Result<(), Failure> {
     if let Some(series) = &options.series {
         return show_series(&store, wanted_stream, &at, id, series, options.json);
     }
-    // To the end, so that each checksum is held against its bytes.
+    // Reading to the end compares each checksum with its bytes.
     let mut reader = snapshots.reader(id).map_err(Failure::new)?;
     while reader.next_chunk().map_err(Failure::new)?.is_some() {}
     let found = Found { stream, at, id, manifest: Ok(reader.manifest().clone()) };
@@ -154,10 +154,10 @@ fn shard<'a>(config: &'a Config, options: &Show) -> Result<(&'a Arc<Stream>, Top
     Ok((stream, at))
 }
 
-/// Readings of a series that are shown to people.
+/// The most readings of a series in a table.
 const SHOWN: usize = 8;
 
-/// What a snapshot knows of one series, or as lines of JSON of every one.
+/// Prints what a snapshot holds of one series, or of every series; as lines of JSON or as a table.
 fn show_series(
     store: &Store,
     stream: &Arc<Stream>,

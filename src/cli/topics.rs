@@ -5,7 +5,7 @@ use crate::kafka::{Admin, Creation, TopicSpec};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// Create the topics that a config needs and the cluster has not.
+    /// Create the topics that a config needs and the cluster does not have.
     #[command(after_help = "Example:\n  tidecast topics create --config config/tidecast.toml --partitions 8")]
     Create(Create),
 }
@@ -14,10 +14,10 @@ pub(super) enum Verb {
 pub(super) struct Create {
     #[command(flatten)]
     file: ConfigFile,
-    /// Partitions of source topics that are missing; a forecast topic gets as many as its source.
+    /// The partitions of a source topic that is created; a forecast topic gets as many as its source has.
     #[arg(long, default_value_t = 4, value_name = "N")]
     partitions: usize,
-    /// Replicas; the broker's default when it is not given.
+    /// The replicas of each topic; by default the broker's.
     #[arg(long, value_name = "N")]
     replication: Option<usize>,
 }
@@ -32,7 +32,7 @@ pub(super) fn topics(verb: &Verb) -> Result<(), Failure> {
     for (name, outcome) in admin.create_topics(&specs).map_err(Failure::new)? {
         match outcome {
             Creation::Created => say!("{name}: created"),
-            Creation::Exists => say!("{name}: is there"),
+            Creation::Exists => say!("{name}: exists"),
             Creation::Failed(cause) => {
                 failed += 1;
                 say!("{name}: {cause}");
@@ -42,8 +42,8 @@ pub(super) fn topics(verb: &Verb) -> Result<(), Failure> {
     if failed > 0 { Err(Failure::new(format!("{failed} topic(s) could not be created"))) } else { Ok(()) }
 }
 
-/// Every topic of a config. A forecast keeps its reading's key, so its topic has the source's number
-/// of partitions.
+/// Every topic of a config. A forecast keeps the key of its reading, so its topic has as many partitions as the
+/// source.
 pub(super) fn needed(
     config: &Config,
     partitions_of: impl Fn(&str) -> Option<usize>,
@@ -65,7 +65,7 @@ pub(super) fn needed(
         add(&stream.dead_letter_topic, 1, &[]);
         stream.alarms.anomaly_topic.iter().for_each(|topic| add(topic, most, &[]));
     }
-    // Only the last announcement of each stream says anything.
+    // Only the last announcement of each stream counts.
     add(&config.kafka.models_topic, 1, &[("cleanup.policy", "compact")]);
     specs
 }

@@ -1,8 +1,10 @@
+//! `tidecast validate`.
+
 use crate::config::SeasonsFrom;
 use crate::console::{Failure, say};
 use std::path::Path;
 
-/// Checks a config and says what it makes of it.
+/// Checks a config and prints what it means.
 pub(super) fn validate(path: &Path) -> Result<(), Failure> {
     let config = super::load(path)?;
     say!("{}: right", path.display());
@@ -24,6 +26,9 @@ pub(super) fn validate(path: &Path) -> Result<(), Failure> {
             stream.horizon,
             stream.levels.len(),
         );
+        for what in stream.experimental() {
+            say!("    {what} is experimental: no row of docs/accuracy.md measures it");
+        }
     }
     Ok(())
 }

@@ -11,6 +11,8 @@
 //! with escapes and for values that nest inside a skipped one). Never looks at what a reading
 //! means: order, gaps and lateness are `series`' affair.
 
+#![forbid(unsafe_code)]
+
 mod bad;
 mod civil;
 mod decimal;

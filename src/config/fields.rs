@@ -1,7 +1,9 @@
 //! `[streams.NAME.fields]`: where a reading's parts lie in a record, and how they are written there.
 
-use super::missing::{Missing, missing};
-use super::records::{Records, records, split};
+use super::key::{Key, Preset};
+use super::kinds::{Mixed, Pairs, Sub, Text, mixed, sub, text};
+use super::missing::{MISSING, Missing, missing};
+use super::records::{RECORDS, Records, records, split};
 use super::section::Section;
 use crate::domain::TimePattern;
 use serde_json::Value;
@@ -59,6 +61,72 @@ pub enum TimeFormat {
 /// The most places that make up a series or a time.
 const PLACES_MAX: usize = 8;
 
+pub(super) static FIELDS: Key<Sub> = sub(
+    "fields",
+    "Where the parts of a reading lie in a record. A place is a JSON pointer like `/data/kw` (RFC 6901), `@key`, \
+     `@header:NAME` or `@timestamp`. In a batch, `^/name` is a pointer from one level above the element (`^^/name` \
+     from two), `#` the name or index of the element, and `^#` that of the level above it.",
+    &[&RECORDS, &SERIES, &TIME, &TIME_FORMAT, &FIELDS_TIME_ZONE, &MISSING, &VALUES, &AHEAD],
+);
+static SERIES: Key<Mixed> = mixed(
+    "series",
+    Mixed {
+        words: "place, or list of places",
+        preset: Preset::Is(r#""@key""#),
+        form: "1 to 8 places",
+        schema: PLACES,
+    },
+    "The name of the series; several places are joined by `/`, and a `/` or a backslash within a part gets a \
+     backslash before it.",
+);
+static TIME: Key<Mixed> = mixed(
+    "time",
+    Mixed {
+        words: "place, or list of places",
+        preset: Preset::Is(r#""@timestamp""#),
+        form: "1 to 8 places",
+        schema: PLACES,
+    },
+    "The time of the reading; several places, such as a date and a time of day, are joined by a space.",
+);
+const PLACES: &str =
+    r#"{ "type": ["string", "array"], "items": { "type": "string" }, "minItems": 1, "maxItems": 8 }"#;
+static TIME_FORMAT: Key<Text> = text(
+    "time_format",
+    Preset::Is("auto"),
+    "`auto`: RFC 3339, a local date and time, or a unix time, whose size tells the unit; `rfc3339`: that alone; \
+     `s`, `ms`, `us`, `ns`: unix times; or a pattern of `strptime` like `%d/%m/%Y %H:%M`, which also reads the digits \
+     of a number",
+    "How a time is written. Digits that are a date and no plausible unix time, such as 20190101, are refused \
+     without a pattern.",
+);
+static FIELDS_TIME_ZONE: Key<Text> = text(
+    "time_zone",
+    Preset::Follows("the stream's `time_zone`", "UTC"),
+    "a name of the IANA database",
+    "The time zone of times that have no offset.",
+);
+static VALUES: Key<Pairs> = Key {
+    name: "values",
+    kind: Pairs {
+        names: None,
+        form: "names of targets and covariates, each with a place",
+        any: false,
+        preset: Preset::Follows("`/NAME` for each", r#"{"kw": "/data/kw"}"#),
+    },
+    effect: "Where targets and covariates lie.",
+};
+static AHEAD: Key<Pairs> = Key {
+    name: "ahead",
+    kind: Pairs {
+        names: None,
+        form: "names of covariates that are known ahead, each with a place",
+        any: false,
+        preset: Preset::Follows("`/NAME_ahead` for each", r#"{"outdoor": "/forecast/outdoor"}"#),
+    },
+    effect: "Where the arrays of values known ahead lie, the next lead's value first.",
+};
+
 pub(super) fn fields(
     s: &mut Section<'_>,
     targets: &[String],
@@ -66,15 +134,15 @@ pub(super) fn fields(
     known_ahead: &[usize],
     time_zone: &jiff::tz::TimeZone,
 ) -> Fields {
-    let mut f = s.section("fields");
+    let mut f = s.section(&FIELDS);
     let records = records(&mut f);
     let ways = records.as_ref().map_or(&[][..], |records| &records.parts);
-    let series = sources(&mut f, "series", "@key", ways);
-    let time = sources(&mut f, "time", "@timestamp", ways);
+    let series = sources(&mut f, &SERIES, FieldSource::Key, ways);
+    let time = sources(&mut f, &TIME, FieldSource::Timestamp, ways);
     let time_format = time_format(&mut f);
-    let time_zone = zone(&mut f, time_zone.clone());
+    let time_zone = zone(&mut f, &FIELDS_TIME_ZONE, time_zone.clone());
     let missing = missing(&mut f);
-    let mut v = f.section("values");
+    let mut v = f.pairs(&VALUES);
     let mut values = Vec::new();
     for (i, name) in targets.iter().chain(covariates).enumerate() {
         if targets.iter().chain(covariates).take(i).any(|earlier| earlier == name) {
@@ -83,7 +151,7 @@ pub(super) fn fields(
         values.push(source(&mut v, name, &pointer(name), ways));
     }
     v.finish();
-    let mut a = f.section("ahead");
+    let mut a = f.pairs(&AHEAD);
     let known = known_ahead.iter().map(|at| &covariates[*at]);
     let ahead = known.map(|name| source(&mut a, name, &format!("{}_ahead", pointer(name)), ways)).collect();
     a.finish();
@@ -100,7 +168,7 @@ fn time_format(f: &mut Section<'_>) -> TimeFormat {
         ("us", TimeFormat::Micros),
         ("ns", TimeFormat::Nanos),
     ];
-    let Some(text) = f.text_or("time_format") else { return TimeFormat::Auto };
+    let Some(text) = f.optional_text(&TIME_FORMAT) else { return TimeFormat::Auto };
     if let Some((_, format)) = FORMATS.into_iter().find(|(word, _)| *word == text) {
         return format;
     }
@@ -121,8 +189,8 @@ fn time_format(f: &mut Section<'_>) -> TimeFormat {
 }
 
 /// The zone that `time_zone` names.
-pub(super) fn zone(s: &mut Section<'_>, default: jiff::tz::TimeZone) -> jiff::tz::TimeZone {
-    let Some(name) = s.text_or("time_zone") else { return default };
+pub(super) fn zone(s: &mut Section<'_>, key: &Key<Text>, default: jiff::tz::TimeZone) -> jiff::tz::TimeZone {
+    let Some(name) = s.optional_text(key) else { return default };
     jiff::tz::TimeZone::get(&name).unwrap_or_else(|_| {
         s.fault(
             "time_zone",
@@ -138,9 +206,15 @@ fn pointer(name: &str) -> String {
 }
 
 /// One place, or a list of them.
-fn sources(s: &mut Section<'_>, name: &str, default: &str, ways: &[Arc<[String]>]) -> Vec<FieldSource> {
-    let Some(Value::Array(items)) = s.value(name) else {
-        return vec![source(s, name, default, ways)];
+fn sources(
+    s: &mut Section<'_>,
+    key: &Key<Mixed>,
+    default: FieldSource,
+    ways: &[Arc<[String]>],
+) -> Vec<FieldSource> {
+    let name = key.name;
+    let Some(Value::Array(items)) = s.value(key) else {
+        return vec![s.mixed_text(key).map_or(default, |text| parse(s, name, &text, ways))];
     };
     let all = || items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
     match all().filter(|texts| (1..=PLACES_MAX).contains(&texts.len())) {
@@ -161,7 +235,7 @@ fn sources(s: &mut Section<'_>, name: &str, default: &str, ways: &[Arc<[String]>
 }
 
 fn source(s: &mut Section<'_>, name: &str, default: &str, ways: &[Arc<[String]>]) -> FieldSource {
-    let text = s.text(name, default);
+    let text = s.text_of_name(name).unwrap_or_else(|| default.to_owned());
     parse(s, name, &text, ways)
 }
 

@@ -1,27 +1,41 @@
+//! Reads a config: a file, variables over it, files of secrets, and then the checks.
+
+use super::daemon::{self, DAEMON, DELIVERY, HTTP, KAFKA, LOG, SNAPSHOTS};
+use super::key::Table;
 use super::section::Section;
-use super::{Config, Faults, SeasonsFrom, daemon, store, stream};
+use super::store::{self, STORE};
+use super::stream::{self, STREAMS};
+use super::{Config, Faults, SeasonsFrom};
 use crate::domain::StreamName;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Why a config could not be had.
+/// Every key of a config.
+pub(super) static ROOT: Table = Table::new(
+    "Everything that a config can say.",
+    &[&KAFKA, &DELIVERY, &DAEMON, &HTTP, &STORE, &SNAPSHOTS, &LOG, &STREAMS],
+);
+
+/// Why there is no config.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
+    /// The file is absent, or is neither TOML nor YAML.
     #[error("can't read the config: {0}")]
     Unreadable(String),
+    /// The config has faults; these are all of them.
     #[error(transparent)]
     Faulty(#[from] Faults),
 }
 
-/// Reads a TOML or YAML file (by its ending), lays `TIDECAST__SECTION__KEY` variables over it, puts
-/// `${file:/path}` in place and checks the whole. The store's properties may come from the variables
+/// Reads a TOML or YAML file (by its ending), lays `TIDECAST__SECTION__KEY` variables over it, replaces each
+/// `${file:/path}` by that file's text and checks the whole. The store's properties may come from the variables
 /// that its own tools read, such as `AWS_ACCESS_KEY_ID`.
 ///
 /// # Errors
-/// [`LoadError::Unreadable`] when the file is absent or no TOML or YAML, [`LoadError::Faulty`] with
-/// every fault when it is.
+/// [`LoadError::Unreadable`] when the file is absent, or neither TOML nor YAML; [`LoadError::Faulty`] with
+/// every fault of what it says.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
     let unreadable = |e: config::ConfigError| LoadError::Unreadable(e.to_string());
     let text = std::fs::read_to_string(path)
@@ -50,8 +64,8 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
     check(raw, |name| std::env::var(name).ok())
 }
 
-/// What a config was read from, to be read again with what is known later. It may bear secrets, so nobody
-/// prints it.
+/// The values that a config was read from, to be read again when more is known. It may hold secrets, so it is
+/// never printed.
 #[derive(Clone)]
 pub(super) struct Raw(Value);
 
@@ -62,10 +76,11 @@ impl std::fmt::Debug for Raw {
 }
 
 impl Config {
-    /// The same config, once the seasons of a stream that seeks them are known, and from where.
+    /// The same config with the seasons of one stream replaced by detected ones; `from` says where they come
+    /// from.
     ///
     /// # Errors
-    /// [`LoadError::Faulty`] when another key can't go with them, as a window that is too short.
+    /// [`LoadError::Faulty`] when another key contradicts them, such as a window that is too short.
     pub fn with_seasons(
         mut self,
         name: &StreamName,
@@ -84,7 +99,7 @@ impl Config {
     }
 }
 
-/// Checks a config given as TOML text, with some keys replaced; the environment plays no part.
+/// Checks a config given as TOML text, with some keys replaced; the environment is not read.
 ///
 /// # Errors
 /// As [`load`].
@@ -103,16 +118,16 @@ fn check(raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Config
     let mut whole = raw.clone();
     put_secrets(&mut whole, "", &mut faults.borrow_mut());
     let empty = Map::new();
-    let mut root = Section::root(whole.as_object().unwrap_or(&empty), &faults);
-    let kafka = daemon::kafka(root.section("kafka"));
-    let delivery = daemon::delivery(root.section("delivery"));
-    let the_daemon = daemon::daemon(root.section("daemon"));
-    let http = daemon::http(root.section("http"));
-    let store = store::store(root.section("store"), variable);
-    let snapshots = daemon::snapshots(root.section("snapshots"));
-    let log = daemon::log(root.section("log"));
+    let mut root = Section::root(&ROOT, whole.as_object().unwrap_or(&empty), &faults);
+    let kafka = daemon::kafka(root.section(&KAFKA));
+    let delivery = daemon::delivery(root.section(&DELIVERY));
+    let the_daemon = daemon::daemon(root.section(&DAEMON));
+    let http = daemon::http(root.section(&HTTP));
+    let store = store::store(root.section(&STORE), variable);
+    let snapshots = daemon::snapshots(root.section(&SNAPSHOTS));
+    let log = daemon::log(root.section(&LOG));
     let mut streams = Vec::new();
-    let mut tables = root.section("streams");
+    let mut tables = root.named(&STREAMS);
     for name in tables.names() {
         streams.extend(stream::stream(&name, &mut tables).map(Arc::new));
     }
@@ -157,5 +172,109 @@ fn put_secrets(value: &mut Value, path: &str, faults: &mut Faults) {
         }
         Value::Array(items) => items.iter_mut().for_each(|item| put_secrets(item, path, faults)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::key::{Below, Declared};
+    use serde_json::json;
+
+    /// Every declared key with its value: a pair of a path below the config and a config that has it.
+    fn configs() -> Vec<(String, Value)> {
+        let mut all = Vec::new();
+        let base = json!({
+            "kafka": { "brokers": "localhost:9092" },
+            "streams": { "power": {
+                "topics": ["meters"], "interval": "1h", "targets": ["kw", "lat", "lon"], "covariates": ["outdoor"],
+            } },
+        });
+        visit(&ROOT, "", &|value| value, &base, &mut all);
+        all
+    }
+
+    /// `wrap` makes a config's part of the value of this table.
+    fn visit(
+        table: &Table,
+        path: &str,
+        wrap: &dyn Fn(Value) -> Value,
+        base: &Value,
+        all: &mut Vec<(String, Value)>,
+    ) {
+        let mut add = |key: &dyn Declared, mut fields: Value| {
+            let value = key.kind().preset().value();
+            if !value.is_null() {
+                fields[key.name()] = value;
+                let mut config = base.clone();
+                merge(&mut config, wrap(fields));
+                all.push((format!("{path}{}", key.name()), config));
+            }
+        };
+        table.keys.iter().for_each(|key| add(*key, json!({})));
+        let variants = table.variants.iter().flat_map(|variants| variants.of);
+        for (family, keys) in variants {
+            keys.iter().for_each(|key| add(*key, json!({ "family": family })));
+        }
+        for key in table.keys {
+            let name = key.name();
+            match key.kind().below() {
+                Below::Nothing => {}
+                Below::One(below) => {
+                    let wrap = |value| {
+                        let mut outer = json!({ name: value });
+                        if name == "training" {
+                            // Without a decoder there is no teacher forcing.
+                            outer["model"] = json!({ "head": "encoder_decoder" });
+                        }
+                        wrap(outer)
+                    };
+                    visit(below, &format!("{path}{name}."), &wrap, base, all);
+                }
+                Below::List(below) => {
+                    visit(
+                        below,
+                        &format!("{path}{name}[0]."),
+                        &|value| wrap(json!({ name: [value] })),
+                        base,
+                        all,
+                    );
+                }
+                Below::Named(_, below) => {
+                    let one = if name == "streams" { "power" } else { "kw" };
+                    let wrap = |value| wrap(json!({ name: { one: value } }));
+                    visit(below, &format!("{path}{name}.{one}."), &wrap, base, all);
+                }
+            }
+        }
+    }
+
+    fn merge(into: &mut Value, from: Value) {
+        match (into, from) {
+            (Value::Object(into), Value::Object(from)) => {
+                for (key, value) in from {
+                    merge(into.entry(key).or_insert(Value::Null), value);
+                }
+            }
+            (into, from) => *into = from,
+        }
+    }
+
+    #[test]
+    fn every_declared_key_is_read_and_takes_its_own_default_or_example() {
+        let configs = configs();
+        assert!(configs.len() > 120, "{}", configs.len());
+        for (path, config) in configs {
+            match check(config.clone(), |_| None) {
+                Err(LoadError::Faulty(faults)) => {
+                    let of_key = faults.iter().filter(|fault| fault.key == path);
+                    // A file of a secret that is not there.
+                    let wrong = of_key.filter(|fault| !fault.problem.starts_with("can't read"));
+                    assert_eq!(wrong.count(), 0, "{config}: {faults}");
+                }
+                Err(other) => panic!("{config}: {other}"),
+                Ok(_) => {}
+            }
+        }
     }
 }

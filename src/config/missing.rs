@@ -1,5 +1,7 @@
-//! `missing`: what stands in a field for a value that is not there.
+//! `missing`: what a field holds in place of a missing value.
 
+use super::key::{Key, Preset};
+use super::kinds::{Mixed, mixed};
 use super::section::Section;
 use serde_json::Value;
 
@@ -41,33 +43,45 @@ pub const MISSING_TEXTS: [&str; 33] = [
     "-1.#ind",
 ];
 
-/// What stands for a missing value in a stream, beside null and [`MISSING_TEXTS`].
+/// The values that mean a missing value in a stream, beside null and [`MISSING_TEXTS`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Missing {
     numbers: Vec<f64>,
     texts: Vec<String>,
-    /// Latitudes and longitudes of places where nothing is.
+    /// Latitudes and longitudes that mean a missing position.
     pub positions: Vec<[f64; 2]>,
 }
 
 impl Missing {
-    /// Whether a value that was read stands for none.
+    /// Whether a number means a missing value.
     #[inline]
     pub fn has_number(&self, value: f64) -> bool {
         self.numbers.contains(&value)
     }
 
-    /// Whether a text that spells no number, trimmed, stands for no value.
+    /// Whether a trimmed text, which spells no number, means a missing value.
     pub fn has_text(&self, text: &str) -> bool {
         let same = |marker: &str| marker.eq_ignore_ascii_case(text);
         MISSING_TEXTS.iter().any(|marker| same(marker)) || self.texts.iter().any(|marker| same(marker))
     }
 }
 
+pub(super) static MISSING: Key<Mixed> = mixed(
+    "missing",
+    Mixed {
+        words: "list of numbers and strings",
+        preset: Preset::Nothing("none", r#"[-200, "off"]"#),
+        form: "strings in any case of letters",
+        schema: r#"{ "type": ["array", "string", "number"], "items": { "type": ["string", "number"] } }"#,
+    },
+    "Values that mean a missing value in any field, beside null, the empty string, `-`, `?`, `NaN`, `NA`, `N/A`, \
+     `null`, `none`, `unavailable`, `unknown` and the like.",
+);
+
 pub(super) fn missing(f: &mut Section<'_>) -> Missing {
     let mut missing = Missing::default();
     let mut texts: Vec<&str> = Vec::new();
-    match f.value("missing") {
+    match f.value(&MISSING) {
         None => {}
         // A variable of the environment is one string.
         Some(Value::String(all)) => texts.extend(all.split(',')),

@@ -4,13 +4,19 @@
 //! a right one, and that a wrong file is answered with all its faults at once, each with its key and
 //! what is allowed. Never global, never read twice.
 
+#![forbid(unsafe_code)]
+
 mod alarms;
 mod bounds;
 mod daemon;
+mod duration;
+mod experimental;
 mod experts;
 mod fault;
 mod fields;
 mod holidays;
+mod key;
+mod kinds;
 mod load;
 mod missing;
 mod model;
@@ -18,6 +24,8 @@ mod position;
 mod promotion;
 mod range;
 mod records;
+mod reference;
+mod schema;
 mod seasons;
 mod section;
 mod store;
@@ -27,6 +35,7 @@ mod training;
 pub use alarms::{Alarms, Limit};
 pub use bounds::Bounds;
 pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, Snapshots};
+pub use duration::parse_duration;
 pub use experts::{Accuracy, Experts};
 pub use fault::{Fault, Faults};
 pub use fields::{FieldSource, Fields, TimeFormat};
@@ -38,8 +47,9 @@ pub use model::{
 };
 pub use promotion::Promotion;
 pub use records::Records;
+pub use reference::reference;
+pub use schema::schema;
 pub use seasons::SeasonsFrom;
-pub use section::parse_duration;
 pub use store::{Bucket, Cloud, Place, Store};
 pub use stream::{Calendar, Fill, Stream};
 pub use training::{Budget, Every, LossKind, Schedule, Training};

@@ -1,22 +1,53 @@
-//! `[streams.NAME.range]`: between which values a target lies.
+//! `[streams.NAME.range]`: the bounds of a target's values.
 
+use super::key::{Key, Preset, Table};
+use super::kinds::{Mixed, Named, Real, mixed};
 use super::section::Section;
 use crate::domain::{Lowest, Position, ValueRange};
 
-/// The range of each target, in their order. Of a target that is a coordinate, or that is known by its steps
-/// alone, where it stands says nothing.
+pub(super) static RANGE: Key<Named> = Key {
+    name: "range",
+    kind: Named {
+        name: "TARGET",
+        table: Table::new("The bounds of one target.", &[&MIN, &MAX]),
+        required: false,
+    },
+    effect: "Bounds of targets; no forecast is written beyond them.",
+};
+static MIN: Key<Mixed> = mixed(
+    "min",
+    Mixed {
+        words: "number or `\"none\"`",
+        preset: Preset::Nothing(
+            "learnt: a series that was never below 0, and was 0 three times or has 200 readings, is not forecast \
+             below 0",
+            "0.0",
+        ),
+        form: "",
+        schema: r#"{ "type": ["number", "string"] }"#,
+    },
+    "The least value; `\"none\"` lets forecasts go below 0.",
+);
+static MAX: Key<Real> = Key {
+    name: "max",
+    kind: Real { preset: Preset::Nothing("none", 12.0), allowed: None },
+    effect: "The greatest value.",
+};
+
+/// The range of each target, in their order. The values of a coordinate, or of a target of which only the
+/// differences are learnt, say nothing about a range.
 pub(super) fn ranges(
     s: &mut Section<'_>,
     targets: &[String],
     position: Option<Position>,
     difference: bool,
 ) -> Vec<ValueRange> {
-    let mut all = s.section("range");
+    let mut all = s.named(&RANGE);
     let ranges = targets.iter().enumerate().map(|(at, target)| {
         let is_given = all.names().contains(target);
         let is_coordinate = position.is_some_and(|position| position.coordinate(at).is_some());
-        let mut r = all.section(target);
-        let lowest = match r.text_or("min").as_deref() {
+        let mut r = all.of_name(target);
+        let lowest = match r.mixed_text(&MIN).as_deref() {
             None if is_coordinate || difference => Lowest::Any,
             None => Lowest::Seen,
             Some("none") => Lowest::Any,
@@ -28,7 +59,7 @@ pub(super) fn ranges(
                 }
             },
         };
-        let highest = r.real_or("max");
+        let highest = r.optional_real(&MAX);
         if let (Lowest::At(min), Some(max)) = (lowest, highest)
             && min >= max
         {

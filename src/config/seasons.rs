@@ -1,25 +1,30 @@
-//! `seasons`: who says which a stream has, and how long they are.
+//! `seasons`: how long the seasons of a stream are, and where that is known from.
 
-use super::section::{Section, parse_duration};
+use super::duration::parse_duration;
+use super::key::{Key, Preset};
+use super::kinds::{Mixed, mixed};
+use super::section::Section;
 use crate::domain::Grid;
 use serde_json::Value;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Who says which seasons a stream has.
+/// Where the seasons of a stream are known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeasonsFrom {
+    /// The config names them.
     Config,
-    /// The interval: of a day and a week those that are whole numbers of steps.
+    /// The interval: a day and a week, where they are whole numbers of steps.
     Interval,
-    /// As [`Self::Interval`], until they are sought in the stream's past.
+    /// As [`Self::Interval`], until they are detected in the stream's past.
     Sought,
-    /// They were found there.
+    /// They were detected in the stream's past.
     Past,
 }
 
 impl SeasonsFrom {
+    /// The word for it in logs and in the API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Config => "config",
@@ -29,6 +34,18 @@ impl SeasonsFrom {
     }
 }
 
+pub(super) static SEASONS: Key<Mixed> = mixed(
+    "seasons",
+    Mixed {
+        words: "list of durations and counts, or `\"auto\"`",
+        preset: Preset::Follows("a day and a week, where the interval divides them", r#"["1d", "1w"]"#),
+        form: "each 2 to 100000 times the interval",
+        schema: r#"{ "type": ["array", "string"], "items": { "type": ["string", "integer"] } }"#,
+    },
+    "The lengths of the stream's seasons; `\"auto\"` finds them in three weeks of the topics' past at the first \
+     start.",
+);
+
 /// Durations that are whole multiples of the interval, or counts of steps.
 pub(super) fn seasons(s: &mut Section<'_>, grid: Grid) -> (Vec<usize>, SeasonsFrom) {
     let steps_of = |d: Duration| {
@@ -37,7 +54,7 @@ pub(super) fn seasons(s: &mut Section<'_>, grid: Grid) -> (Vec<usize>, SeasonsFr
         (d.as_micros().is_multiple_of(interval) && (2..=100_000).contains(&steps)).then_some(steps as usize)
     };
     let usual = || [DAY, 7 * DAY].into_iter().filter_map(steps_of).filter(|steps| *steps <= 10_080).collect();
-    let items = match s.value("seasons") {
+    let items = match s.value(&SEASONS) {
         None => return (usual(), SeasonsFrom::Interval),
         Some(Value::String(text)) if text == "auto" => return (usual(), SeasonsFrom::Sought),
         Some(Value::Array(items)) => items,

@@ -1,5 +1,7 @@
-//! `[store]`: where bundles and snapshots are kept, and with whose rights.
+//! `[store]`: where bundles and snapshots are kept, and with which credentials.
 
+use super::key::{Key, Preset};
+use super::kinds::{Pairs, Sub, Text, sub, text};
 use super::section::Section;
 use std::fmt;
 use std::path::PathBuf;
@@ -7,8 +9,9 @@ use std::path::PathBuf;
 /// `[store]`, checked.
 #[derive(Clone)]
 pub struct Store {
+    /// Where it is.
     pub place: Place,
-    /// Handed to the store's client as they are; secrets are among them.
+    /// Names and values that are handed to the store's client unchanged; some are secrets.
     pub properties: Vec<(String, String)>,
 }
 
@@ -17,13 +20,16 @@ pub struct Store {
 pub enum Place {
     /// An absolute path.
     Folder(PathBuf),
+    /// A bucket of a cloud.
     Bucket(Bucket),
 }
 
 /// A bucket (Azure: a container) in a cloud's store, and where in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
+    /// The protocol.
     pub cloud: Cloud,
+    /// The bucket's or container's name.
     pub name: String,
     /// Without a slash at either end; may be empty.
     pub prefix: String,
@@ -32,8 +38,11 @@ pub struct Bucket {
 /// Whose protocol the store speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cloud {
+    /// Amazon's S3, and what is compatible with it.
     S3,
+    /// Google Cloud Storage.
     Google,
+    /// Azure Blob Storage.
     Azure,
 }
 
@@ -122,8 +131,8 @@ const AZURE: [&str; 22] = [
     "azure_use_azure_cli",
 ];
 
-/// What belongs together: when the config gives one of a row, the environment gives none of it, so
-/// that a key from here never meets a token from there.
+/// Properties that belong together. When the config gives one of a group, the environment gives none of it, so
+/// that a key from one is never combined with a token from the other.
 const TOGETHER: [&[&str]; 4] = [
     &["aws_endpoint", "aws_endpoint_url", "aws_endpoint_url_s3"],
     &["aws_default_region", "aws_region"],
@@ -132,9 +141,10 @@ const TOGETHER: [&[&str]; 4] = [
 ];
 
 impl Cloud {
+    /// All of them.
     pub const ALL: [Self; 3] = [Self::S3, Self::Google, Self::Azure];
 
-    fn scheme(self) -> &'static str {
+    pub(super) fn scheme(self) -> &'static str {
         SCHEMES.iter().find(|(_, cloud)| *cloud == self).expect("each cloud has a scheme").0
     }
 
@@ -194,11 +204,39 @@ impl fmt::Debug for Store {
     }
 }
 
-/// `variable` looks a variable of the environment up; what the config says goes before it.
+pub(super) static STORE: Key<Sub> = sub(
+    "store",
+    "The store of bundles and snapshots: one place for all replicas.",
+    &[&URL, &STORE_PROPERTIES],
+);
+static URL: Key<Text> = text(
+    "url",
+    Preset::Is("file:///var/lib/tidecast"),
+    "`file:///an/absolute/path`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`",
+    "Where bundles and snapshots are kept.",
+);
+static STORE_PROPERTIES: Key<Pairs> = Key {
+    name: "properties",
+    kind: Pairs {
+        names: Some(all_properties),
+        form: "the properties of the store's client, listed below",
+        any: false,
+        preset: Preset::Nothing("empty", r#"{"aws_region": "eu-west-3"}"#),
+    },
+    effect: "Properties that are handed to the client of an `s3://`, `gs://` or `az://` store unchanged; what is not \
+             given here is read from the variables that the store's own tools read, such as `AWS_ACCESS_KEY_ID`.",
+};
+
+/// The names of all properties that any store takes.
+fn all_properties() -> Vec<&'static str> {
+    Cloud::ALL.iter().flat_map(|cloud| cloud.own()).chain(&NETWORK).copied().collect()
+}
+
+/// `variable` looks up a variable of the environment. A property in the config wins over one there.
 pub(super) fn store(mut s: Section<'_>, variable: impl Fn(&str) -> Option<String>) -> Store {
-    let url = s.text("url", "file:///var/lib/tidecast");
+    let url = s.text(&URL);
     let place = Place::read(&url);
-    let mut table = s.section("properties");
+    let mut table = s.pairs(&STORE_PROPERTIES);
     let mut properties = Vec::new();
     match &place {
         None => {
@@ -217,7 +255,7 @@ pub(super) fn store(mut s: Section<'_>, variable: impl Fn(&str) -> Option<String
         }
         Some(Place::Bucket(bucket)) => {
             for name in bucket.cloud.properties() {
-                properties.extend(table.plain(name).map(|value| (name.to_owned(), value)));
+                properties.extend(table.plain_of_name(name).map(|value| (name.to_owned(), value)));
             }
             let given: Vec<String> = properties.iter().map(|(name, _)| name.clone()).collect();
             for name in bucket.cloud.own() {

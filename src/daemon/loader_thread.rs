@@ -123,7 +123,7 @@ mod tests {
     use crate::checkpoint::Store;
     use crate::config::from_toml;
     use crate::domain::Partition;
-    use crate::series::{Holding, Holdings};
+    use crate::series::{ReorderHistory, ReorderSettings};
 
     /// What a worker's loader works with, over a store in a folder, and a request for a shard of a partition of
     /// which nothing is committed.
@@ -142,7 +142,12 @@ mod tests {
             low: Offset(0),
             is_unread: false,
             committed: Offset(0),
-            holdings: Holdings::of("", &config.streams[0].name, Offset(0), Holding::of(&config.streams[0])),
+            holdings: ReorderHistory::of(
+                "",
+                &config.streams[0].name,
+                Offset(0),
+                ReorderSettings::of(&config.streams[0]),
+            ),
         };
         let store = Store::open(&config.store).unwrap();
         let (models, log) = (Models::default(), KafkaTimes(config.kafka));

@@ -6,7 +6,7 @@ use crate::codec::Decoder;
 use crate::config::{Config, SeasonsFrom, Stream};
 use crate::domain::{Partition, TopicPartition};
 use crate::kafka::{self, Tail};
-use crate::series::Sample;
+use crate::series::SeasonSample;
 use crate::telemetry::events;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,8 +73,8 @@ fn look(
     stream: &Stream,
     partitions: &BTreeMap<String, usize>,
     until: Instant,
-) -> Result<(Sample, bool), kafka::Error> {
-    let (mut sample, mut decoder) = (Sample::new(stream), Decoder::new(stream));
+) -> Result<(SeasonSample, bool), kafka::Error> {
+    let (mut sample, mut decoder) = (SeasonSample::new(stream), Decoder::new(stream));
     for topic in &stream.topics {
         let count = partitions.get(topic).copied().unwrap_or(0);
         for partition in (0..).map(Partition).take(count) {

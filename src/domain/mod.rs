@@ -1,6 +1,8 @@
 //! The words of the field as types: time, reading, forecast, quantile. Pure values that cannot
 //! hold a wrong one, and tables of rows; no I/O, no clock, no randomness.
 
+#![forbid(unsafe_code)]
+
 mod aggregate;
 mod alarm;
 mod finite;

@@ -1,28 +1,34 @@
 //! A shard: all state of one partition of one stream, as a deterministic, synchronous machine.
 //!
-//! Readings go in with [`Shard::offer`], rounds of one reading per series go through
-//! [`Shard::run_round`], forecasts come out. The same readings give the same forecasts, in whatever
-//! batches they come. [`Shard::begin_cut`] takes it out as bytes while it goes on, and [`Restore`] brings
-//! it back. Promises that each reading is accounted for once, and counts what breaks an invariant. Knows
-//! no clock, no Kafka, no store, no thread.
+//! Readings go in with [`Shard::offer`], rounds of one reading per series go through [`Shard::run_round`], and
+//! forecasts come out. The same readings give the same forecasts, in whatever batches they come.
+//! [`BetweenRounds::begin_cut`] takes the shard out as bytes while it goes on, and [`Restore`] brings it back. Each
+//! reading is accounted for once, and violations of invariants are counted. A shard knows no clock, no Kafka, no store and
+//! no thread.
+//!
+//! A shard is made of five parts, none of which can reach into another:
+//!
+//! | part | owns |
+//! | --- | --- |
+//! | `intake` | which series there are, their order in time, held readings, the account of every reading |
+//! | `history` | what the host keeps of each series: scale, recent readings, windows |
+//! | `forecaster` | experts, their combination with the networks, intervals, errors, alarms |
+//! | `serving` | the networks with their states, and the model that takes over next |
+//! | `snapshot` | the shard as bytes |
 
-mod accounts;
-mod alarms;
-mod cells;
-mod cut;
+#![forbid(unsafe_code)]
+
+mod emitted;
+mod forecaster;
+mod history;
 mod intake;
-mod learn;
-mod mixture;
-mod network;
-mod rounds;
+mod serving;
 mod shard;
-mod step;
-mod twice;
+mod snapshot;
+mod target_step;
 
-pub use accounts::{Accounts, Discarded, Doubted, RanAhead};
-pub use cut::{Restore, RestoreError};
-pub use intake::Offered;
-pub use mixture::{EMITTED, EXPERTS, check};
-pub use network::Model;
-pub use shard::Shard;
-pub use step::Emitted;
+pub use emitted::Emitted;
+pub use forecaster::{EMITTED, EXPERTS, check};
+pub use intake::{Accounts, Discarded, Doubted, Offered, RanAhead};
+pub use serving::Model;
+pub use shard::{BetweenRounds, Restore, RestoreError, Shard};

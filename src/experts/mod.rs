@@ -1,36 +1,31 @@
 //! What forecasts a series without a network, and the mixture of all that forecasts.
 //!
-//! The linear experts of a stream are one streaming structure a series ([`Pool`]); others stand
+//! The linear experts of a stream are one streaming structure a series ([`LinearExperts`]); others stand
 //! beside it behind the same trait. Each is a table with one row a series, O(1) a reading, without
 //! allocation, and stays finite whatever it is given. The mixer ([`Mixer`]) weighs them.
 //!
 //! Promises that a forecast depends on readings up to its origin only, and that a row comes back
 //! from its bytes bit for bit. Never knows where readings come from, or what was emitted.
 
+#![forbid(unsafe_code)]
+
 mod arma;
-mod covariance;
-mod holt;
-mod lanes;
+mod ensemble;
+mod holt_winters;
+mod linear;
 mod lms;
 mod mixer;
-mod panel;
-mod plan;
-mod pool;
-mod pooled;
+mod pooled_mean;
 mod profile;
-mod range;
-mod table;
-mod turn;
+mod recent_range;
+mod state_table;
 mod velocity;
-mod weights;
-mod young;
 
 pub use arma::Arma;
+pub use ensemble::Ensemble;
+pub use linear::{LinearExperts, LinearShape, TooManyExtras};
 pub use lms::Lms;
-pub use mixer::{MIXED, Mixer};
-pub use panel::Panel;
-pub use plan::{PoolShape, TooManyExtras};
-pub use pool::Pool;
+pub use mixer::{MIXTURES, Mixer};
 pub use velocity::Velocity;
 
 use crate::domain::Rows;
@@ -52,7 +47,7 @@ pub struct Observation<'a> {
 }
 
 /// Some experts that are stepped as one.
-pub trait Experts: Rows {
+pub trait ExpertGroup: Rows {
     /// Their names, in the order of their forecasts.
     fn names(&self) -> &[&'static str];
 

@@ -1,7 +1,7 @@
-//! `/api/v1`: what is on the board, as JSON. A value that is not known is null.
+//! `/api/v1`: the board as JSON. An unknown value is null.
 
 use super::problem::Problem;
-use super::server::Shown;
+use super::state::AppState;
 use crate::domain::StreamName;
 use crate::telemetry::{Round, Scores, ShardView, Showcase, ShownForecast, StreamView};
 use axum::Json;
@@ -9,17 +9,17 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde_json::{Map, Value, json};
 
-pub(super) async fn streams(State(shown): State<Shown>) -> Json<Value> {
-    let view = shown.board.view();
+pub(super) async fn streams(State(state): State<AppState>) -> Json<Value> {
+    let view = state.board.view();
     Json(json!({ "streams": view.streams.iter().map(summary).collect::<Vec<_>>() }))
 }
 
 pub(super) async fn stream(
-    State(shown): State<Shown>,
+    State(state): State<AppState>,
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Problem> {
     let name = name.map(|Path(name)| name).unwrap_or_default();
-    let view = StreamName::new(&name).and_then(|name| shown.board.stream_view(&name));
+    let view = StreamName::new(&name).and_then(|name| state.board.stream_view(&name));
     let view = view.ok_or_else(|| Problem::not_found(format!("there is no stream \"{name}\"")))?;
     let mut body = summary(&view);
     body["shards"] = view.shards.iter().map(shard).collect();

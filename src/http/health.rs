@@ -1,20 +1,20 @@
 //! `/metrics`, `/livez`, `/readyz`.
 
 use super::problem::Problem;
-use super::server::Shown;
+use super::state::AppState;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-pub(super) async fn metrics(State(shown): State<Shown>) -> Response {
+pub(super) async fn metrics(State(state): State<AppState>) -> Response {
     let kind = "text/plain; version=0.0.4; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], shown.metrics.render()).into_response()
+    ([(header::CONTENT_TYPE, kind)], state.metrics.render()).into_response()
 }
 
-/// 503 when a worker has been silent for too long: the process is hung and should be restarted.
-pub(super) async fn livez(State(shown): State<Shown>) -> Result<&'static str, Problem> {
-    let stalled = shown.board.stalled();
+/// 503 when a worker has been silent for too long, so that the process hangs and should be restarted.
+pub(super) async fn livez(State(state): State<AppState>) -> Result<&'static str, Problem> {
+    let stalled = state.board.stalled();
     if stalled.is_empty() {
         return Ok("live\n");
     }
@@ -26,9 +26,9 @@ pub(super) async fn livez(State(shown): State<Shown>) -> Result<&'static str, Pr
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, lines.join("; ")).with("workers", json!(workers)))
 }
 
-/// 503 while there is no assignment yet, a shard restores, or the process stops.
-pub(super) async fn readyz(State(shown): State<Shown>) -> Result<&'static str, Problem> {
-    let readiness = shown.board.readiness();
+/// 503 while a worker waits for its first assignment, a shard restores, or the process stops.
+pub(super) async fn readyz(State(state): State<AppState>) -> Result<&'static str, Problem> {
+    let readiness = state.board.readiness();
     if readiness.is_ready() {
         return Ok("ready\n");
     }

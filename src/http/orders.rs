@@ -1,64 +1,79 @@
 use super::problem::Problem;
-use super::server::Shown;
 use crate::domain::StreamName;
-use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::sync::oneshot;
 
-/// Orders that wait at the most; more are refused.
+/// The most orders that wait; more are refused.
 const WAITING_MAX: usize = 16;
 
 /// What is asked of a stream's models.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
+    /// List the models.
     List,
-    /// By its number or its name.
+    /// Make a model the champion, given by its number or its name.
     Promote(String),
+    /// Go back to the champion's predecessor.
     RollBack,
+    /// Begin a training round now.
     Retrain,
 }
 
-/// An order, and where its answer goes.
+/// An order that waits for its answer.
 #[derive(Debug)]
 pub struct Asked {
+    /// The stream.
     pub stream: StreamName,
+    /// What to do.
     pub order: Order,
+    /// Where the answer goes.
     pub answer: oneshot::Sender<Result<Value, Refusal>>,
 }
 
 /// Why an order is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// The order names something that does not exist.
     NotFound(String),
-    /// Not as things are.
+    /// The order does not fit the present state.
     Conflict(String),
     /// Kafka or the store does not answer.
     Unavailable(String),
 }
 
-/// Where orders go, and what one that changes something has to bear.
+/// Takes orders from requests, and checks the token of those that change something.
 #[derive(Clone)]
 pub struct Orders {
     sender: SyncSender<Asked>,
-    /// `None`: nothing can be changed.
+    /// `None` when nothing can be changed over HTTP.
     token: Option<String>,
 }
 
 impl Orders {
-    /// Gives the end that carries them out, too.
+    /// Also returns the receiver, whose owner carries the orders out.
     pub fn new(token: Option<String>) -> (Self, Receiver<Asked>) {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         (Self { sender, token }, receiver)
     }
 
+    /// Hands an order on and waits for its answer.
+    pub(super) async fn ask(&self, stream: StreamName, order: Order) -> Result<Value, Problem> {
+        let unavailable = |detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
+        let (answer, answered) = oneshot::channel();
+        let busy = |_| unavailable("too many requests wait; try again");
+        self.sender.try_send(Asked { stream, order, answer }).map_err(busy)?;
+        match answered.await.map_err(|_| unavailable("the process is stopping"))? {
+            Ok(value) => Ok(value),
+            Err(Refusal::NotFound(why)) => Err(Problem::not_found(why)),
+            Err(Refusal::Conflict(why)) => Err(Problem::new(StatusCode::CONFLICT, why)),
+            Err(Refusal::Unavailable(why)) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)),
+        }
+    }
+
     /// Whether a request may change something.
-    fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
         let Some(token) = &self.token else {
             let detail = "nothing can be changed over HTTP: http.token is not set in the config";
             return Err(Problem::new(StatusCode::FORBIDDEN, detail));
@@ -72,61 +87,7 @@ impl Orders {
     }
 }
 
-/// In a time that does not tell where they differ.
+/// Compares in constant time, so that the time does not reveal where the texts differ.
 fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
-}
-
-/// Lets through what may change something.
-pub(super) async fn guard(State(shown): State<Shown>, request: Request, next: Next) -> Response {
-    match shown.orders.admit(request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => {
-            let mut response = problem.into_response();
-            if response.status() == StatusCode::UNAUTHORIZED {
-                let scheme = HeaderValue::from_static("Bearer");
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
-            }
-            response
-        }
-    }
-}
-
-type Named = Result<Path<String>, PathRejection>;
-
-pub(super) async fn models(shown: State<Shown>, name: Named) -> Result<Json<Value>, Problem> {
-    ask(&shown, name.ok().map(|Path(name)| name), Order::List).await
-}
-
-pub(super) async fn promote(
-    shown: State<Shown>,
-    path: Result<Path<(String, String)>, PathRejection>,
-) -> Result<Json<Value>, Problem> {
-    let (name, version) = path.map(|Path(path)| path).unwrap_or_default();
-    ask(&shown, Some(name), Order::Promote(version)).await
-}
-
-pub(super) async fn roll_back(shown: State<Shown>, name: Named) -> Result<Json<Value>, Problem> {
-    ask(&shown, name.ok().map(|Path(name)| name), Order::RollBack).await
-}
-
-pub(super) async fn retrain(shown: State<Shown>, name: Named) -> Result<(StatusCode, Json<Value>), Problem> {
-    let answer = ask(&shown, name.ok().map(|Path(name)| name), Order::Retrain).await?;
-    Ok((StatusCode::ACCEPTED, answer))
-}
-
-async fn ask(shown: &Shown, name: Option<String>, order: Order) -> Result<Json<Value>, Problem> {
-    let name = name.unwrap_or_default();
-    let known = StreamName::new(&name).filter(|name| shown.board.stream_view(name).is_some());
-    let stream = known.ok_or_else(|| Problem::not_found(format!("there is no stream \"{name}\"")))?;
-    let (answer, answered) = oneshot::channel();
-    let busy = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many orders wait; ask again");
-    shown.orders.sender.try_send(Asked { stream, order, answer }).map_err(busy)?;
-    let stopping = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the process is stopping");
-    match answered.await.map_err(stopping)? {
-        Ok(value) => Ok(Json(value)),
-        Err(Refusal::NotFound(why)) => Err(Problem::not_found(why)),
-        Err(Refusal::Conflict(why)) => Err(Problem::new(StatusCode::CONFLICT, why)),
-        Err(Refusal::Unavailable(why)) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)),
-    }
 }

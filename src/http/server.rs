@@ -1,7 +1,8 @@
 use super::connection::BoundedListener;
-use super::orders::{self, Orders};
+use super::orders::Orders;
 use super::problem::Problem;
-use super::{api, health, page};
+use super::state::AppState;
+use super::{api, health, models, page};
 use crate::telemetry::{Board, Metrics, events};
 use axum::Router;
 use axum::extract::Request;
@@ -17,16 +18,19 @@ use tokio::sync::oneshot;
 
 /// The most time that a request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
-/// No request needs a body; what is not announced is not read.
+/// The largest body that a request may announce. No request needs one, and a body that is not announced is not
+/// read.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How long a stop waits for requests that are under way.
+/// How long a stop waits for requests in progress.
 const STOP_MAX: Duration = Duration::from_secs(2);
 
 /// Why the server could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The address can't be used.
     #[error("can't listen on {address}: {cause}")]
     Listen { address: SocketAddr, cause: io::Error },
+    /// The system gave no thread or runtime.
     #[error("can't start the admin server's thread: {0}")]
     Thread(io::Error),
 }
@@ -38,20 +42,12 @@ pub struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What handlers read.
-#[derive(Clone)]
-pub(super) struct Shown {
-    pub metrics: Metrics,
-    pub board: Board,
-    pub orders: Orders,
-}
-
 impl Server {
-    /// Listens at once; port 0 takes any free one.
+    /// Starts to listen. Port 0 takes any free port.
     ///
     /// # Errors
-    /// [`Error::Listen`] when the address is taken or not this machine's, [`Error::Thread`] when the
-    /// system has no thread or runtime to give.
+    /// [`Error::Listen`] when the address is in use or not this machine's, [`Error::Thread`] when the system gives
+    /// no thread or runtime.
     pub fn start(listen: SocketAddr, metrics: Metrics, board: Board, orders: Orders) -> Result<Self, Error> {
         let failed = |cause| Error::Listen { address: listen, cause };
         let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
@@ -63,7 +59,7 @@ impl Server {
             .build()
             .map_err(Error::Thread)?;
         let (stop, stopped) = oneshot::channel();
-        let app = router(Shown { metrics, board, orders });
+        let app = router(AppState { metrics, board, orders });
         let thread = std::thread::Builder::new()
             .name("http".into())
             .spawn(move || {
@@ -76,16 +72,17 @@ impl Server {
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Whether it has ended by itself: nobody would see any more how the process is.
+    /// Whether it has ended by itself, so that the process can't be observed any more.
     pub fn has_ended(&self) -> bool {
         self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
-    /// Takes no more requests, lets those under way finish for a moment, and ends.
+    /// Accepts no more requests, lets those in progress finish for a moment, and ends.
     pub fn stop(mut self) {
         self.end();
     }
@@ -93,7 +90,7 @@ impl Server {
     fn end(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been reported where it happened.
+            // A panic was reported by the thread itself.
             let _ = thread.join();
         }
     }
@@ -109,7 +106,7 @@ async fn serve(listener: std::net::TcpListener, app: Router, stop: oneshot::Rece
     let listener = BoundedListener::new(tokio::net::TcpListener::from_std(listener)?);
     let (stopping, grace) = oneshot::channel::<()>();
     let graceful = axum::serve(listener, app).with_graceful_shutdown(async move {
-        // Sent or dropped: both mean stop.
+        // A message and a dropped sender both mean stop.
         let _ = stop.await;
         let _ = stopping.send(());
     });
@@ -122,15 +119,15 @@ async fn serve(listener: std::net::TcpListener, app: Router, stop: oneshot::Rece
     }
 }
 
-fn router(shown: Shown) -> Router {
-    // Around the method alone: another one is told which is right, with or without a token.
-    let guarded = |order: MethodRouter<Shown>| {
-        order.route_layer(middleware::from_fn_with_state(shown.clone(), orders::guard))
+fn router(state: AppState) -> Router {
+    // The guard is around the method only, so a wrong method gets its answer with or without a token.
+    let guarded = |change: MethodRouter<AppState>| {
+        change.route_layer(middleware::from_fn_with_state(state.clone(), models::guard))
     };
     let changes = Router::new()
-        .route("/api/v1/streams/{stream}/models/{version}/promote", guarded(post(orders::promote)))
-        .route("/api/v1/streams/{stream}/rollback", guarded(post(orders::roll_back)))
-        .route("/api/v1/streams/{stream}/retrain", guarded(post(orders::retrain)));
+        .route("/api/v1/streams/{stream}/models/{version}/promote", guarded(post(models::promote)))
+        .route("/api/v1/streams/{stream}/rollback", guarded(post(models::roll_back)))
+        .route("/api/v1/streams/{stream}/retrain", guarded(post(models::retrain)));
     Router::new()
         .route("/", get(page::dashboard))
         .route("/refresh.js", get(page::refresh))
@@ -139,17 +136,17 @@ fn router(shown: Shown) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/api/v1/streams", get(api::streams))
         .route("/api/v1/streams/{stream}", get(api::stream))
-        .route("/api/v1/streams/{stream}/models", get(orders::models))
+        .route("/api/v1/streams/{stream}/models", get(models::models))
         .merge(changes)
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not answer that method")
         })
         .layer(middleware::from_fn(bounded))
-        .with_state(shown)
+        .with_state(state)
 }
 
-/// Bounds a request in time and size, and tells browsers neither to guess at its answer nor to keep it.
+/// Limits a request in time and size, and forbids browsers to guess the answer's type or to store it.
 async fn bounded(request: Request, next: Next) -> Response {
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());

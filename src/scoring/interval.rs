@@ -1,5 +1,6 @@
 use super::Actual;
 use crate::domain::{Damaged, Levels, Rows, Take, put};
+use crate::simd::prefetch_first;
 
 /// Half-life of about 500 matured forecasts.
 const SCALE_RATE: f32 = 1.0 - 0.998_614_6;
@@ -50,14 +51,14 @@ pub struct Intervals {
     by_phase: Vec<f32>,
     counts: Vec<u16>,
     /// `[slots, targets, horizon]`
-    by_lead: Vec<Lead>,
+    by_lead: Vec<LeadState>,
     /// `[slots, targets, horizon, levels]`
     multipliers: Vec<f32>,
 }
 
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-struct Lead {
+struct LeadState {
     /// Mean absolute error at this lead, all phases.
     error: f32,
     /// Recent errors over the scale that they were given.
@@ -113,24 +114,12 @@ impl Intervals {
 
     /// Asks for a series' memory while another is worked on.
     pub fn prefetch(&self, slot: usize, target: usize) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            fn lines<T>(of: &[T]) {
-                for line in of.chunks(64 / size_of::<T>()) {
-                    // SAFETY: a hint; the address lies within the slice.
-                    unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
-                }
-            }
-            let row = slot * self.targets + target;
-            let (each, levels) = (self.horizon * self.phases, self.horizon * self.levels.len());
-            lines(&self.by_phase[row * each..][..each]);
-            lines(&self.counts[row * each..][..each]);
-            lines(&self.by_lead[row * self.horizon..][..self.horizon]);
-            lines(&self.multipliers[row * levels..][..levels]);
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (slot, target);
+        let row = slot * self.targets + target;
+        let (each, levels) = (self.horizon * self.phases, self.horizon * self.levels.len());
+        prefetch_first(&self.by_phase[row * each..][..each]);
+        prefetch_first(&self.counts[row * each..][..each]);
+        prefetch_first(&self.by_lead[row * self.horizon..][..self.horizon]);
+        prefetch_first(&self.multipliers[row * levels..][..levels]);
     }
 
     /// Learns from a target that has arrived: `phase` is the target's, `scale` and `bounds` are what
@@ -263,7 +252,7 @@ impl Intervals {
     }
 }
 
-const UNSEEN: Lead = Lead { error: 0.0, recent: 1.0, before: [0.0; 2], count: 0 };
+const UNSEEN: LeadState = LeadState { error: 0.0, recent: 1.0, before: [0.0; 2], count: 0 };
 
 impl Rows for Intervals {
     fn grow(&mut self, slots: usize) {
@@ -308,7 +297,7 @@ impl Rows for Intervals {
     fn memory(&self) -> usize {
         self.by_phase.capacity() * size_of::<f32>()
             + self.counts.capacity() * size_of::<u16>()
-            + self.by_lead.capacity() * size_of::<Lead>()
+            + self.by_lead.capacity() * size_of::<LeadState>()
             + self.multipliers.capacity() * size_of::<f32>()
     }
 }
@@ -330,7 +319,7 @@ mod tests {
             let mut bounds = [0.0; 2];
             let scale = intervals.quantiles(0, 0, 0, 1, 0.0, 1.0, &mut bounds);
             let value = if step < 10_000 { 0.0 } else { rng.random_range(-1.0..1.0f32) };
-            intervals.update(0, 0, 0, 1, Actual::whole(value), 0.0, scale, &bounds);
+            intervals.update(0, 0, 0, 1, Actual::accepted(value), 0.0, scale, &bounds);
             widest = bounds.iter().fold(widest, |w, b| w.max(b.abs()));
         }
         assert!(widest < 6.0, "{widest}");
@@ -355,7 +344,7 @@ mod tests {
                 n += 1.0;
                 bounds.iter().enumerate().for_each(|(l, b)| below[l] += f64::from(u8::from(value <= *b)));
             }
-            intervals.update(0, 0, phase, 1, Actual::whole(value), 0.0, scale, &bounds);
+            intervals.update(0, 0, phase, 1, Actual::accepted(value), 0.0, scale, &bounds);
         }
         for (l, want) in [(0, 0.1), (2, 0.9), (3, 0.975)] {
             let got = below[l] / n;

@@ -6,24 +6,26 @@
 //! Promises that nothing is learnt from a target before it has arrived. Knows experts as numbers
 //! only.
 
+#![forbid(unsafe_code)]
+
 mod anomaly;
+mod belief;
 mod drift;
 mod interval;
 mod lead_errors;
+mod ledger;
 mod limits;
-mod outlier;
+mod normal_score;
 mod paired;
-mod standing;
 mod summary;
-mod waiting;
 
-pub use anomaly::{Anomalies, Arrived};
+pub use anomaly::{Anomalies, MaturedForecast};
+pub use belief::{Actual, Belief, Expected, OutlierFilter};
 pub use drift::{Drift, DriftFound, DriftKind};
 pub use interval::Intervals;
 pub use lead_errors::LeadErrors;
+pub use ledger::ForecastLedger;
 pub use limits::Limits;
-pub use outlier::{Actual, Belief, Expected, Outliers};
-pub use paired::{Compared, Promotion, Verdict, diebold_mariano};
-pub use standing::Standing;
-pub use summary::Summary;
-pub use waiting::Waiting;
+pub use normal_score::NormalScore;
+pub use paired::{DieboldMariano, PromotionTest, Verdict, diebold_mariano};
+pub use summary::ScoreSummary;

@@ -2,7 +2,7 @@ use crate::domain::Leads;
 
 /// Sums over all series of a shard since they were last taken: what the metrics show.
 #[derive(Clone, Debug)]
-pub struct Summary {
+pub struct ScoreSummary {
     buckets: Vec<usize>,
     levels: usize,
     names: Vec<String>,
@@ -12,7 +12,7 @@ pub struct Summary {
     below: Vec<(f64, f64)>,
 }
 
-impl Summary {
+impl ScoreSummary {
     /// `names` are those of the experts.
     pub fn new(horizon: usize, names: Vec<String>, levels: usize) -> Self {
         let buckets = Leads::buckets(horizon).learnt().to_vec();

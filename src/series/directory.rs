@@ -14,7 +14,7 @@ impl Slot {
 
 /// Where a series was placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Placement {
     Known(Slot),
     /// A slot that no series had before.
     New(Slot),
@@ -26,7 +26,7 @@ pub enum Place {
     },
 }
 
-impl Place {
+impl Placement {
     pub fn slot(self) -> Slot {
         match self {
             Self::Known(slot) | Self::New(slot) | Self::Reused { slot, .. } => slot,
@@ -72,23 +72,23 @@ impl Directory {
 
     /// The slot of a series that has a reading now. At first sight it takes a slot, if need be that of
     /// the series that was seen the longest ago.
-    pub fn place(&mut self, series: &str) -> Place {
+    pub fn place(&mut self, series: &str) -> Placement {
         self.readings += 1;
         if let Some(slot) = self.slots.get(series) {
             self.seen[slot.index()] = self.readings;
-            return Place::Known(*slot);
+            return Placement::Known(*slot);
         }
         let place = if self.slots.len() >= self.most {
             let slot = self.least_recent();
             self.drop(slot);
             self.free.remove(&slot.0);
-            Place::Reused { slot, evicted: true }
+            Placement::Reused { slot, evicted: true }
         } else if let Some(slot) = self.free.pop_first() {
-            Place::Reused { slot: Slot(slot), evicted: false }
+            Placement::Reused { slot: Slot(slot), evicted: false }
         } else {
             self.names.push(None);
             self.seen.push(0);
-            Place::New(Slot(self.names.len() as u32 - 1))
+            Placement::New(Slot(self.names.len() as u32 - 1))
         };
         let slot = place.slot();
         self.names[slot.index()] = Some(series.into());
@@ -241,9 +241,9 @@ mod tests {
             order.push(name.clone());
             let before = directory.find(&name);
             let place = directory.place(&name);
-            assert_eq!(matches!(place, Place::Known(_)), known.is_some());
+            assert_eq!(matches!(place, Placement::Known(_)), known.is_some());
             assert_eq!(before.is_some(), known.is_some());
-            assert_eq!(matches!(place, Place::Reused { evicted: true, .. }), evicted.is_some());
+            assert_eq!(matches!(place, Placement::Reused { evicted: true, .. }), evicted.is_some());
             assert!(evicted.is_none_or(|name| directory.find(&name).is_none()));
             if step % 1_000 == 0 {
                 let gone = directory.live().nth(rng.random_range(0..directory.len())).unwrap();

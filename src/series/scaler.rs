@@ -43,10 +43,10 @@ impl Scale {
     }
 }
 
-/// Where a series stands that is known by its steps alone.
+/// Where a series last_values that is known by its steps alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-struct Stand {
+struct LastValue {
     /// What was believed of it last.
     last: f32,
     state: u32,
@@ -64,7 +64,7 @@ const BROKEN: u32 = 2;
 /// An anchor that a target had before a step of its series; none where the step is 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-struct Moved {
+struct AnchorMove {
     step: u64,
     anchor: f64,
 }
@@ -90,10 +90,10 @@ pub struct Scaler {
     /// The latitude that a metre of longitude is of, where there is a position. `[slots]`
     parallels: Vec<f64>,
     /// `[slots, differenced]`
-    stands: Vec<Stand>,
+    last_values: Vec<LastValue>,
     targets: usize,
     /// The last two moves of each target's anchor, the newest first. `[slots, targets]`
-    moved: Vec<[Moved; 2]>,
+    anchor_moves: Vec<[AnchorMove; 2]>,
 }
 
 impl Scaler {
@@ -111,9 +111,9 @@ impl Scaler {
             anchors: Vec::new(),
             scales: Vec::new(),
             parallels: Vec::new(),
-            stands: Vec::new(),
+            last_values: Vec::new(),
             targets: 0,
-            moved: Vec::new(),
+            anchor_moves: Vec::new(),
         }
     }
 
@@ -124,22 +124,25 @@ impl Scaler {
         Self { transform: stream.transform, position: stream.position, differenced, targets, ..self }
     }
 
-    fn stand(&self, slot: Slot, target: usize) -> Stand {
-        let stands =
-            (target < self.differenced).then(|| self.stands[slot.index() * self.differenced + target]);
-        stands.unwrap_or_default()
+    fn last_value(&self, slot: Slot, target: usize) -> LastValue {
+        let last_values =
+            (target < self.differenced).then(|| self.last_values[slot.index() * self.differenced + target]);
+        last_values.unwrap_or_default()
     }
 
     /// Where a differenced target stood last: there it stays until it is seen again.
     pub fn stood(&self, slot: Slot, target: usize) -> Option<f32> {
-        (target < self.differenced).then(|| self.stand(slot, target).last)
+        (target < self.differenced).then(|| self.last_value(slot, target).last)
     }
 
     /// A series goes on after a break that nothing fills.
     pub fn interrupt(&mut self, slot: Slot) {
-        let stands = &mut self.stands[slot.index() * self.differenced..][..self.differenced];
-        stands.iter_mut().filter(|stand| stand.state == KNOWN).for_each(|stand| stand.state = BROKEN);
-        self.moved[slot.index() * self.targets..][..self.targets].fill_with(Default::default);
+        let last_values = &mut self.last_values[slot.index() * self.differenced..][..self.differenced];
+        last_values
+            .iter_mut()
+            .filter(|last_value| last_value.state == KNOWN)
+            .for_each(|last_value| last_value.state = BROKEN);
+        self.anchor_moves[slot.index() * self.targets..][..self.targets].fill_with(Default::default);
     }
 
     /// Moves a target's anchor at a step of its series such that a value, which was held as `from`, is held as
@@ -152,20 +155,20 @@ impl Scaler {
     /// How a value would be held if the last move of a target's anchor were taken back, and by how much higher
     /// that is; `None` when there was none. `near` as in [`Frame::hold`].
     pub fn former(&self, slot: Slot, target: usize, value: f64, near: f32) -> Option<[f32; 2]> {
-        let [last, _] = self.moved[slot.index() * self.targets + target];
+        let [last, _] = self.anchor_moves[slot.index() * self.targets + target];
         let frame = self.frame(slot, target);
         let former = frame.with_anchor(last.anchor);
         (last.step > 0).then(|| [held(former.hold(value, near)), frame.higher_in(former)])
     }
 
-    /// The step at which a target's anchor was moved last; 0 when it never was.
+    /// The step at which a target's anchor was anchor_moves last; 0 when it never was.
     pub fn moved_at(&self, slot: Slot, target: usize) -> u64 {
-        self.moved[slot.index() * self.targets + target][0].step
+        self.anchor_moves[slot.index() * self.targets + target][0].step
     }
 
     /// Takes the last move of a target's anchor back at a step of its series; gives what [`Self::shift`] does.
     pub fn shift_back(&mut self, slot: Slot, target: usize, step: u64) -> f32 {
-        let [last, _] = self.moved[slot.index() * self.targets + target];
+        let [last, _] = self.anchor_moves[slot.index() * self.targets + target];
         self.move_anchor(slot, target, step, last.anchor)
     }
 
@@ -173,29 +176,29 @@ impl Scaler {
         let frame = self.frame(slot, target);
         let by = frame.higher_in(frame.with_anchor(anchor));
         let old = std::mem::replace(&mut self.anchors[slot.index() * self.width + target], anchor);
-        let [last, older] = &mut self.moved[slot.index() * self.targets + target];
-        *older = std::mem::replace(last, Moved { step, anchor: old });
+        let [last, older] = &mut self.anchor_moves[slot.index() * self.targets + target];
+        *older = std::mem::replace(last, AnchorMove { step, anchor: old });
         by
     }
 
     /// How a target was held at a step of its series, as far back as its anchor's last two moves.
     pub fn frame_at(&self, slot: Slot, target: usize, step: u64) -> Frame {
         let frame = self.frame(slot, target);
-        match self.moved[slot.index() * self.targets + target] {
+        match self.anchor_moves[slot.index() * self.targets + target] {
             [last, older] if step < last.step && step < older.step => frame.with_anchor(older.anchor),
             [last, _] if step < last.step => frame.with_anchor(last.anchor),
             _ => frame,
         }
     }
 
-    /// Finds the anchor by which a target's value stands where it stood.
+    /// Finds the anchor by which a target's value last_values where it stood.
     fn settle(&mut self, slot: Slot, target: usize, value: f64) {
-        let stand = self.stand(slot, target);
+        let last_value = self.last_value(slot, target);
         self.anchors[slot.index() * self.width + target] =
-            self.frame(slot, target).anchor_of(value, stand.last);
-        // Whence it came to stand here nobody knows: that is no step to learn from.
-        if stand.state == BROKEN {
-            self.stands[slot.index() * self.differenced + target].state = 0;
+            self.frame(slot, target).anchor_of(value, last_value.last);
+        // Whence it came to last_value here nobody knows: that is no step to learn from.
+        if last_value.state == BROKEN {
+            self.last_values[slot.index() * self.differenced + target].state = 0;
         }
     }
 
@@ -208,7 +211,7 @@ impl Scaler {
     pub fn hold(&mut self, slot: Slot, target: usize, values: &[f64], previous: Option<f32>) -> f32 {
         let value = self.position.map_or(values[target], |position| position.of(values, target));
         let at = slot.index() * self.width;
-        let is_settled = !self.anchors[at + target].is_nan() && self.stand(slot, target).state != BROKEN;
+        let is_settled = !self.anchors[at + target].is_nan() && self.last_value(slot, target).state != BROKEN;
         if !is_settled && self.transform.apply(value).is_finite() {
             match self.position.filter(|position| position.coordinate(target).is_some()) {
                 // A metre of longitude needs a latitude.
@@ -254,11 +257,11 @@ impl Scaler {
         let is_fixed = self.is_fixed(column);
         let scale = &mut self.scales[slot.index() * self.width + column];
         if column < self.differenced {
-            let stand = &mut self.stands[slot.index() * self.differenced + column];
-            if stand.state == KNOWN {
-                scale.update(value - stand.last);
+            let last_value = &mut self.last_values[slot.index() * self.differenced + column];
+            if last_value.state == KNOWN {
+                scale.update(value - last_value.last);
             }
-            *stand = Stand { last: value, state: KNOWN };
+            *last_value = LastValue { last: value, state: KNOWN };
         } else if !is_fixed {
             scale.update(value);
         }
@@ -268,7 +271,7 @@ impl Scaler {
     /// learnt from.
     pub fn standardised(&self, slot: Slot, target: usize, value: f32) -> f32 {
         let scale = self.scales(slot)[target];
-        (value - self.stand(slot, target).last - scale.mean) / scale.deviation()
+        (value - self.last_value(slot, target).last - scale.mean) / scale.deviation()
     }
 
     /// The scales of a series. `[width]`
@@ -283,10 +286,10 @@ impl Rows for Scaler {
             self.anchors.extend(self.blank.iter().map(|(anchor, _)| *anchor));
             self.scales.extend(self.blank.iter().map(|(_, scale)| *scale));
         }
-        self.stands.resize(self.stands.len().max(slots * self.differenced), Stand::default());
+        self.last_values.resize(self.last_values.len().max(slots * self.differenced), LastValue::default());
         let positions = if self.position.is_some() { slots } else { 0 };
         self.parallels.resize(self.parallels.len().max(positions), 0.0);
-        self.moved.resize(self.moved.len().max(slots * self.targets), Default::default());
+        self.anchor_moves.resize(self.anchor_moves.len().max(slots * self.targets), Default::default());
     }
 
     fn reset(&mut self, slot: usize) {
@@ -294,35 +297,35 @@ impl Rows for Scaler {
             self.anchors[slot * self.width + column] = *anchor;
             self.scales[slot * self.width + column] = *scale;
         }
-        self.stands[slot * self.differenced..][..self.differenced].fill(Stand::default());
+        self.last_values[slot * self.differenced..][..self.differenced].fill(LastValue::default());
         self.parallels.get_mut(slot).into_iter().for_each(|parallel| *parallel = 0.0);
-        self.moved[slot * self.targets..][..self.targets].fill_with(Default::default);
+        self.anchor_moves[slot * self.targets..][..self.targets].fill_with(Default::default);
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
         put(out, &self.anchors[slot * self.width..][..self.width]);
         put(out, &self.scales[slot * self.width..][..self.width]);
-        put(out, &self.stands[slot * self.differenced..][..self.differenced]);
+        put(out, &self.last_values[slot * self.differenced..][..self.differenced]);
         self.parallels.get(slot).into_iter().for_each(|parallel| put(out, &[*parallel]));
-        put(out, &self.moved[slot * self.targets..][..self.targets]);
+        put(out, &self.anchor_moves[slot * self.targets..][..self.targets]);
     }
 
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
         row.fill(&mut self.anchors[slot * self.width..][..self.width])?;
         row.fill(&mut self.scales[slot * self.width..][..self.width])?;
-        row.fill(&mut self.stands[slot * self.differenced..][..self.differenced])?;
+        row.fill(&mut self.last_values[slot * self.differenced..][..self.differenced])?;
         if let Some(parallel) = self.parallels.get_mut(slot) {
             *parallel = row.one()?;
         }
-        row.fill(&mut self.moved[slot * self.targets..][..self.targets])
+        row.fill(&mut self.anchor_moves[slot * self.targets..][..self.targets])
     }
 
     fn memory(&self) -> usize {
         self.anchors.capacity() * size_of::<f64>()
             + self.scales.capacity() * size_of::<Scale>()
             + self.parallels.capacity() * size_of::<f64>()
-            + self.stands.capacity() * size_of::<Stand>()
-            + self.moved.capacity() * size_of::<[Moved; 2]>()
+            + self.last_values.capacity() * size_of::<LastValue>()
+            + self.anchor_moves.capacity() * size_of::<[AnchorMove; 2]>()
     }
 }
 
@@ -344,8 +347,8 @@ mod tests {
         let mut scaler = Scaler::new(1, |_| false);
         scaler.grow(1);
         assert_eq!(scaler.relative(Slot(0), 0, 48.856_614_123), 0.0);
-        let moved = scaler.relative(Slot(0), 0, 48.856_614_223);
-        assert!((f64::from(moved) - 1e-7).abs() < 1e-12);
+        let anchor_moves = scaler.relative(Slot(0), 0, 48.856_614_223);
+        assert!((f64::from(anchor_moves) - 1e-7).abs() < 1e-12);
         assert!(scaler.relative(Slot(0), 0, f64::NAN).is_nan());
     }
 

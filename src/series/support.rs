@@ -26,12 +26,12 @@ pub struct Support {
     ranges: Vec<ValueRange>,
     is_bent: bool,
     /// `[slots, targets]`
-    rows: Vec<Row>,
+    rows: Vec<SupportState>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-struct Row {
+struct SupportState {
     lowest: f64,
     highest: f64,
     /// Both saturating.
@@ -39,7 +39,8 @@ struct Row {
     zeros: u32,
 }
 
-const UNSEEN: Row = Row { lowest: f64::INFINITY, highest: f64::NEG_INFINITY, readings: 0, zeros: 0 };
+const UNSEEN: SupportState =
+    SupportState { lowest: f64::INFINITY, highest: f64::NEG_INFINITY, readings: 0, zeros: 0 };
 
 impl Support {
     pub fn new(ranges: &[ValueRange], transform: Transform) -> Self {
@@ -99,7 +100,7 @@ impl Rows for Support {
     }
 
     fn memory(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>()
+        self.rows.capacity() * size_of::<SupportState>()
     }
 }
 

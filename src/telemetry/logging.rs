@@ -2,14 +2,14 @@ use std::io::stderr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// Sends log events to the standard error stream, as text or (`json`) as one JSON object a line, from
-/// now on and for the whole process. `level` is a filter like `info,tidecast=debug`.
+/// Writes the log events of the whole process to the standard error stream, as text or (`json`) as one JSON object
+/// a line. `level` is a filter such as `info,tidecast=debug`.
 ///
 /// # Errors
-/// When the process logs somewhere already.
+/// When logging was set up before.
 pub fn init_logging(json: bool, level: &str) -> Result<(), TryInitError> {
     let filter = EnvFilter::new(level);
-    // A line that can't be written is lost; to say so on the same stream would panic.
+    // A line that can't be written is lost. Reporting that on the same stream would panic.
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).log_internal_errors(false);
     if json {
@@ -23,36 +23,13 @@ mod tests {
     use crate::domain::{
         EventTime, ModelVersion, Offset, Partition, RoundScores, StreamName, TopicPartition,
     };
+    use crate::telemetry::captured::captured;
     use crate::telemetry::{Discard, DiscardedReading, events};
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
     use std::time::Duration;
-
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
 
     #[test]
     fn events_are_json_with_their_name_and_fields() {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_max_level(tracing::Level::DEBUG)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::with_default(subscriber, || {
+        let parsed = captured(|| {
             let power = StreamName::new("power").unwrap();
             let shard = TopicPartition { topic: "meters".into(), partition: Partition(2) };
             let (challenger, champion, former) = (Some(0.5), Some(0.75), None);
@@ -69,9 +46,6 @@ mod tests {
             events::discarded(&power, Discard::Duplicate, 300, &first);
             events::committed(0, 10, 9, Duration::from_millis(5));
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-        let parsed: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(parsed[0]["event"], "promoted");
         assert_eq!(parsed[0]["model"], "power-000003");
         assert_eq!(parsed[0]["target"], "tidecast");

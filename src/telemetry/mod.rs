@@ -1,40 +1,42 @@
-//! Telemetry: every metric and every log event, declared in one place, and the board on which the
-//! workers publish what the admin server shows.
+//! Telemetry: every metric and every log event, and the board on which the workers publish what the admin server
+//! shows.
 //!
-//! Owns every metric's name ([`catalogue`], documented in `docs/metrics.md`; a test compares the
-//! two), every event's name ([`events`]) and the last word of each worker ([`Board`]). Promises that
-//! publishing never waits for a reader longer than a copy takes and that what is kept is bounded.
-//! Never knows Kafka, HTTP or a network: those above it fill in plain values.
+//! Each metric is declared once, in `metrics/catalogue.rs`; `docs/metrics.md` is made from it. Each event is one
+//! function of [`events`]. The last state of each worker is on the [`Board`]. Publishing waits for a reader no
+//! longer than a copy takes, and what is kept is bounded. The room knows neither Kafka nor HTTP: the rooms above
+//! it fill in plain values.
+
+#![forbid(unsafe_code)]
 
 mod board;
-pub mod catalogue;
-mod client;
+#[cfg(test)]
+mod captured;
 pub mod events;
+mod examples;
 mod health;
 mod invariant;
 mod logging;
 mod metrics;
 mod rate;
-mod reason;
-mod shard;
 mod showcase;
-mod stream;
-mod untold;
+mod throttle;
+mod words;
 
 pub use board::{Board, BoardOptions, ShardStatus, ShardView, StreamView, View};
-pub use client::{ClientMetrics, ClientStatistics};
+pub use examples::{DiscardedReading, DoubtedTarget, MissingExample, ReadingAhead};
 pub use health::{Readiness, Stalled};
 pub use invariant::Violations;
 pub use logging::init_logging;
-pub use metrics::{Metrics, StreamShape};
-pub use reason::{
+#[cfg(test)]
+pub(crate) use metrics::label_words;
+pub use metrics::{
+    Accuracy, ClientMetrics, ClientStatistics, Metrics, ShardMetrics, StreamMetrics, StreamShape,
+};
+pub use showcase::{ExpertScore, Round, Scores, Showcase, ShownForecast, ShownTarget};
+pub use words::{
     Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MissingValue, RoundOutcome, ShardState,
     TransactionOutcome,
 };
-pub use shard::ShardMetrics;
-pub use showcase::{ExpertScore, Round, Scores, Showcase, ShownForecast, ShownTarget};
-pub use stream::{Accuracy, StreamMetrics};
-pub use untold::{DiscardedReading, DoubtedTarget, MissingExample, ReadingAhead};
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,9 @@ use super::serving::ModelSource;
 use super::{Error, Worker};
 use crate::config::Stream;
 use crate::domain::{Offset, Partition, TopicPartition};
-use crate::series::{Holding, Holdings};
+use crate::series::{ReorderHistory, ReorderSettings};
 use crate::telemetry::{ShardMetrics, ShardState, ShardStatus, events};
-use crate::training::{Clock, Due};
+use crate::training::{RoundSchedule, StreamProgress};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -39,7 +39,8 @@ impl<P: Ports> Worker<P> {
             for stream in streams {
                 self.tickets += 1;
                 let (low, committed, topic_id, is_unread) = (*low, *committed, *topic_id, *is_unread);
-                let holdings = Holdings::of(note, &stream.name, committed, Holding::of(&stream));
+                let holdings =
+                    ReorderHistory::of(note, &stream.name, committed, ReorderSettings::of(&stream));
                 holdings.note(&stream.name, &mut new_note);
                 let (ticket, at) = (self.tickets, at.clone());
                 missing.push((ticket, self.setup.metrics.stream(&stream.name).shard(&at)));
@@ -100,8 +101,8 @@ impl<P: Ports> Worker<P> {
             let stream = owned.stream().clone();
             if is_first(&stream, &at) {
                 let trained = self.ports.models.current(&stream.name).is_some();
-                let now = Clock { readings: owned.shard.age(), newest: owned.shard.agreed_time() };
-                let due = Due::resumed(&stream, trained, now);
+                let now = StreamProgress { readings: owned.shard.age(), newest: owned.shard.agreed_time() };
+                let due = RoundSchedule::resumed(&stream, trained, now);
                 self.due.insert(stream.name.clone(), due);
             }
             self.shards.push(owned);

@@ -9,7 +9,7 @@ use crate::domain::{EventTime, Offset, TopicId, TopicPartition};
 use crate::engine::{Model, Shard};
 use crate::kafka;
 use crate::nn;
-use crate::series::Holdings;
+use crate::series::ReorderHistory;
 use crate::telemetry::{Violations, events};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ pub struct LoadRequest {
     /// The group has committed nothing of this log, and the reason is not known.
     pub is_unread: bool,
     /// How readings were held back, as far as it is known.
-    pub holdings: Holdings,
+    pub holdings: ReorderHistory,
 }
 
 /// A shard that was loaded.

@@ -23,7 +23,7 @@ pub trait Ports {
     /// Loads shards beside the worker.
     type Loader: ShardLoader;
     /// Writes snapshots beside the worker.
-    type Snapshots: SnapshotWriter;
+    type Snapshots: SnapshotSink;
     /// The clocks.
     type Time: TimeSource;
     /// Which model serves.
@@ -198,7 +198,7 @@ pub trait ShardLoader {
 }
 
 /// Writes snapshots beside the worker: begin, chunks, end; one at a time.
-pub trait SnapshotWriter {
+pub trait SnapshotSink {
     /// The least size of a chunk.
     fn chunk_bytes(&self) -> usize;
 

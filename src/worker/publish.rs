@@ -3,7 +3,7 @@
 use super::owned_shard::OwnedShard;
 use super::ports::{Broker, TimeSource};
 use crate::domain::{Degraded, Forecast, Grid, Level, ModelVersion, StreamName};
-use crate::scoring::Summary;
+use crate::scoring::ScoreSummary;
 use crate::series::Slot;
 use crate::telemetry::{
     Accuracy, Board, ExpertScore, Scores, ShardState, ShardStatus, Showcase, ShownForecast, ShownTarget,
@@ -26,7 +26,7 @@ pub(super) struct Publisher {
     next: Instant,
     /// Of all streams: one whose last shard is gone may have something left to log.
     streams: Vec<StreamMetrics>,
-    recent: BTreeMap<StreamName, Summary>,
+    recent: BTreeMap<StreamName, ScoreSummary>,
 }
 
 impl Publisher {
@@ -94,7 +94,7 @@ impl Publisher {
 }
 
 /// Recent errors, skill over the seasonal naive and coverage, into the metrics.
-fn accuracy(summary: &Summary, metrics: &StreamMetrics) {
+fn accuracy(summary: &ScoreSummary, metrics: &StreamMetrics) {
     let named = |name: &str| summary.names().iter().position(|n| *n == name);
     let reference = named("seasonal").or(named("last")).expect("the last value is always one");
     for bucket in 0..summary.buckets().len() {
@@ -111,7 +111,7 @@ fn accuracy(summary: &Summary, metrics: &StreamMetrics) {
     }
 }
 
-fn scores(summary: &Summary) -> Scores {
+fn scores(summary: &ScoreSummary) -> Scores {
     let experts = summary
         .names()
         .iter()

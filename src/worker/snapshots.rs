@@ -1,7 +1,7 @@
 //! When a worker takes snapshots: one shard at a time, in chunks between its turns.
 
 use super::owned_shard::{OwnedShard, WholeSnapshot};
-use super::ports::{Broker, Ports, SnapshotWriter, TimeSource};
+use super::ports::{Broker, Ports, SnapshotSink, TimeSource};
 use super::rare_paths::RarePath;
 use super::snapshot_file::{SnapshotKey, SnapshotOutcome};
 use super::{Error, Worker};
@@ -58,7 +58,7 @@ impl<P: Ports> Worker<P> {
             created: self.ports.time.wall(),
         };
         owned.snapshot_begun_at = self.ports.time.now();
-        owned.shard.begin_cut();
+        owned.shard.between_rounds().expect("all rounds have run").begin_cut();
         self.ports.snapshots.begin(key.clone(), facts);
         self.snapshot = Some(SnapshotInProgress { key, waiting: None });
     }

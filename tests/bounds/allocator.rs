@@ -1,4 +1,4 @@
-//! The system's allocator with an account for each thread.
+//! The system's allocator, with an account for each thread.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -15,7 +15,7 @@ fn count(bytes: isize) {
     MOST.set(MOST.get().max(HELD.get()));
 }
 
-// SAFETY: everything is passed on to the system's allocator.
+// SAFETY: all calls are passed on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);
@@ -36,12 +36,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Bytes that this thread has taken and not given back.
+/// Bytes that this thread has allocated and not freed.
 pub fn held() -> isize {
     HELD.get()
 }
 
-/// The most bytes that `work` held at once beyond what was held before it.
+/// The most bytes that `work` held at once, beyond what was held before it.
 pub fn most<T>(work: impl FnOnce() -> T) -> usize {
     let before = HELD.get();
     MOST.set(before);

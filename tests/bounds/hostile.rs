@@ -1,12 +1,12 @@
-//! The properties of the fuzz targets, for a moment each, with a limit on memory.
+//! The properties of the fuzz targets, each for a moment, with a limit on memory.
 
 use super::allocator::most;
 use super::readers;
 use proptest::prelude::*;
 
-/// What everything may take that reads a few kilobytes: buffers that are there once.
+/// What any reader of a few kilobytes may take: buffers that are allocated once.
 const BASE: usize = 1 << 20;
-/// A part's bytes may unpack to this many times their number, and a chunk.
+/// The bytes of a part may unpack to this many times their number.
 const PART: usize = 1 << 15;
 
 fn limited<T>(bytes: usize, times: usize, work: impl FnOnce() -> T) -> Result<(), TestCaseError> {
@@ -15,7 +15,7 @@ fn limited<T>(bytes: usize, times: usize, work: impl FnOnce() -> T) -> Result<()
     Ok(())
 }
 
-/// TOML that is nearly right: known and unknown keys with values of every kind and size.
+/// TOML that is nearly valid: known and unknown keys with values of every kind and size.
 fn toml() -> impl Strategy<Value = String> {
     let key = prop::sample::select(vec![
         "horizon",
@@ -91,9 +91,9 @@ proptest! {
         limited(bytes.len(), PART, || readers::part(&bytes))?;
     }
 
-    /// A whole cut with some of its bytes changed, and a piece of it cut out.
+    /// A whole snapshot with some bytes changed and a piece removed.
     #[test]
-    fn any_change_of_a_cut(
+    fn any_change_of_a_snapshot(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         gap in (any::<prop::sample::Index>(), 0usize..9),
         in_head in any::<bool>(),
@@ -110,7 +110,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_as_a_cut(
+    fn any_bytes_as_a_snapshot(
         head in prop::collection::vec(any::<u8>(), 0..600),
         rows in prop::collection::vec(any::<u8>(), 0..600),
     ) {
@@ -120,18 +120,18 @@ proptest! {
     }
 }
 
-/// With `TIDECAST_FUZZ_CORPUS` they are written there, a folder for each fuzz target.
+/// With `TIDECAST_FUZZ_CORPUS` set, the inputs are written there, one folder for each fuzz target.
 #[test]
-fn right_inputs_are_taken() {
+fn valid_inputs_are_accepted() {
     for (name, bytes) in readers::right() {
-        let taken = match name {
+        let accepted = match name {
             "json" => readers::json(&bytes),
             "config" => readers::config(std::str::from_utf8(&bytes).unwrap()),
             "manifest" => readers::manifest(&bytes),
             "part" => readers::part(&bytes),
             _ => readers::restore_at_once(&bytes),
         };
-        assert!(taken, "{name}");
+        assert!(accepted, "{name}");
         if let Some(corpus) = std::env::var_os("TIDECAST_FUZZ_CORPUS") {
             let folder = std::path::Path::new(&corpus).join(name);
             std::fs::create_dir_all(&folder).unwrap();
@@ -140,7 +140,7 @@ fn right_inputs_are_taken() {
     }
 }
 
-/// Nesting is what breaks readers that call themselves.
+/// Deep nesting breaks recursive readers.
 #[test]
 fn depth_is_bounded() {
     for open in ["[", "{\"id\":", "{\"x\":[", "[{\"kw\":"] {

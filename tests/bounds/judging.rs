@@ -1,9 +1,9 @@
-//! What judges readings holds what it says, and takes nothing more for a reading.
+//! Tables that judge readings report the memory that they hold, and a reading allocates nothing.
 
 use crate::allocator::{held, most};
 use tidecast::config::Limit;
 use tidecast::domain::{Level, Levels, Rows};
-use tidecast::scoring::{Anomalies, Arrived, Drift, Limits};
+use tidecast::scoring::{Anomalies, Drift, Limits, MaturedForecast};
 
 const SERIES: usize = 300;
 const LEADS: [usize; 6] = [1, 2, 4, 8, 16, 24];
@@ -17,9 +17,9 @@ fn check<T: Rows>(name: &str, make: impl FnOnce() -> T, mut reading: impl FnMut(
     let before = held();
     let mut table = make();
     table.grow(SERIES);
-    let (said, is) = (table.memory() as isize, held() - before);
-    // Beside the rows only lists of leads and levels.
-    assert!((said - is).abs() < 1_024, "{name} says {said} bytes and holds {is}");
+    let (reported, is) = (table.memory() as isize, held() - before);
+    // Beside the rows there are only lists of leads and levels.
+    assert!((reported - is).abs() < 1_024, "{name} reports {reported} bytes and holds {is}");
     assert_eq!(most(|| (0..50_000).for_each(|i| reading(&mut table, i))), 0, "{name}");
 }
 
@@ -38,7 +38,8 @@ fn judging_a_reading_allocates_nothing() {
         "anomalies",
         || Anomalies::new(1, &levels()),
         |anomalies, i| {
-            let arrived = Arrived { value: value(i), point: 0.0, deviation: 1.0, bounds: &[-1.6, 0.0, 1.6] };
+            let arrived =
+                MaturedForecast { value: value(i), point: 0.0, deviation: 1.0, bounds: &[-1.6, 0.0, 1.6] };
             anomalies.judge(i % SERIES, 0, arrived);
             anomalies.expect(i % SERIES, 0, &[0.0; 24]);
         },

@@ -1,5 +1,5 @@
-//! What memory is said to be held is what is held; what comes and goes leaves nothing; and bytes from
-//! anywhere get no more than they warrant.
+//! Memory is bounded: what a shard reports is what it holds, series that come and go leave nothing behind, and
+//! hostile bytes get no more than their size warrants.
 
 mod allocator;
 mod hostile;

@@ -1,4 +1,4 @@
-//! A shard's own account of its memory against the allocator's.
+//! The memory that a shard reports, compared with the allocator's account.
 
 use super::allocator::held;
 use super::support::stream::{Sensed, any_model, hour, noise, stream};
@@ -26,7 +26,7 @@ fn fill(shard: &mut Shard, series: usize, hours: std::ops::Range<i64>) {
     }
 }
 
-/// What the shard holds by its own account, and by the allocator's.
+/// The bytes that a shard reports, and the bytes that the allocator counts.
 fn measured(stream: &Arc<Stream>, series: usize, hours: i64, with_model: bool) -> (f64, f64) {
     let model = with_model.then(|| any_model(stream, 1));
     let before = held();
@@ -41,7 +41,7 @@ fn measured(stream: &Arc<Stream>, series: usize, hours: i64, with_model: bool) -
 }
 
 #[test]
-fn a_shard_holds_what_it_says() {
+fn a_shard_holds_what_it_reports() {
     let plain = "horizon = 6\nseasons = [24]\nwindow = 128\ntraining = { enabled = false }";
     for (lines, series, with_model) in [
         ("model = { hidden = 32 }", 3_000, true),
@@ -50,17 +50,17 @@ fn a_shard_holds_what_it_says() {
         ("model = { hidden = 8 }\nlateness = \"12h\"", 2_000, true),
     ] {
         let stream = stream(&format!("{plain}\n{lines}"));
-        let (said, really) = measured(&stream, series, 140, with_model);
+        let (reported, held) = measured(&stream, series, 140, with_model);
         println!(
-            "{lines:?}: {:.0} bytes a series said, {:.0} held",
-            said / series as f64,
-            really / series as f64
+            "{lines:?}: {:.0} bytes a series reported, {:.0} held",
+            reported / series as f64,
+            held / series as f64
         );
-        assert!((said / really - 1.0).abs() < 0.15, "{lines}: {said} said, {really} held");
+        assert!((reported / held - 1.0).abs() < 0.15, "{lines}: {reported} reported, {held} held");
     }
 }
 
-/// Series come, are kept, come back and go; the shard stays as large as its bounds.
+/// Series come, are kept, return and go. The shard stays as large as its bounds.
 #[test]
 fn comings_and_goings_leave_nothing() {
     const SERIES: i64 = 40;
@@ -75,12 +75,12 @@ fn comings_and_goings_leave_nothing() {
     let before = held();
     for round in 0..1_000i64 {
         if round % 50 == 0 {
-            // Another network; and the one before goes with all of its states.
+            // Another model replaces the one before, which goes with all its states.
             shard.bring(&models[(round / 50 % 2) as usize]).unwrap();
             shard.warm(usize::MAX).unwrap();
         }
         if round % 10 == 5 {
-            shard.begin_cut();
+            shard.between_rounds().unwrap().begin_cut();
             let mut restore = Restore::new(&stream, None);
             for part in 0.. {
                 let sensed = Sensed {
@@ -95,7 +95,7 @@ fn comings_and_goings_leave_nothing() {
             assert!(restore.finish().unwrap().series() > 0);
         }
         if round % 10 == 7 {
-            shard.begin_cut();
+            shard.between_rounds().unwrap().begin_cut();
             shard.cut(1).unwrap();
             shard.give_up_cut();
         }

@@ -4,10 +4,10 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidecast::config::Accuracy;
 use tidecast::domain::{Leads, Rows, Take};
-use tidecast::experts::{Arma, Experts, Lms, Observation, Pool, PoolShape, Velocity};
+use tidecast::experts::{Arma, ExpertGroup, LinearExperts, LinearShape, Lms, Observation, Velocity};
 
-fn shape(accuracy: Accuracy, seasons: &[usize], horizon: usize) -> PoolShape {
-    PoolShape {
+fn shape(accuracy: Accuracy, seasons: &[usize], horizon: usize) -> LinearShape {
+    LinearShape {
         targets: 1,
         horizon,
         seasons: seasons.to_vec(),
@@ -22,10 +22,10 @@ fn shape(accuracy: Accuracy, seasons: &[usize], horizon: usize) -> PoolShape {
 struct Maker {
     name: String,
     horizon: usize,
-    make: Box<dyn Fn() -> Box<dyn Experts>>,
+    make: Box<dyn Fn() -> Box<dyn ExpertGroup>>,
 }
 
-fn maker<E: Experts + 'static>(name: String, horizon: usize, make: impl Fn() -> E + 'static) -> Maker {
+fn maker<E: ExpertGroup + 'static>(name: String, horizon: usize, make: impl Fn() -> E + 'static) -> Maker {
     Maker { name, horizon, make: Box::new(move || Box::new(make())) }
 }
 
@@ -37,7 +37,7 @@ fn pools() -> Vec<Maker> {
         {
             let shape = shape(accuracy, seasons, horizon);
             let name = format!("{shape:?}");
-            all.push(maker(name, horizon, move || Pool::try_new(&shape).unwrap()));
+            all.push(maker(name, horizon, move || LinearExperts::try_new(&shape).unwrap()));
         }
     }
     all
@@ -68,7 +68,7 @@ fn everyone() -> Vec<Maker> {
 
 /// Steps `n` readings of `series` (`None` is missing); gives each step's forecasts to `judge`.
 fn steps(
-    experts: &mut dyn Experts,
+    experts: &mut dyn ExpertGroup,
     horizon: usize,
     n: u64,
     mut series: impl FnMut(u64) -> Option<f32>,
@@ -167,8 +167,8 @@ fn a_step_is_followed() {
 
 #[test]
 fn ten_million_readings_leave_it_as_good_as_it_was() {
-    let shape = PoolShape { extras: 0, ..shape(Accuracy::Compact, &[], 2) };
-    let mut pool = Pool::try_new(&shape).unwrap();
+    let shape = LinearShape { extras: 0, ..shape(Accuracy::Compact, &[], 2) };
+    let mut pool = LinearExperts::try_new(&shape).unwrap();
     pool.grow(1);
     let names = pool.names().len();
     let mut out = vec![0.0; names * 2];
@@ -223,7 +223,7 @@ fn a_saved_row_goes_on_bit_for_bit() {
             assert_eq!(out[0], out[1], "{name}");
         }
         assert!(other.load(1, &mut Take::new(&row[1..])).is_err(), "{name}");
-        let bytes = |experts: &dyn Experts, slot| {
+        let bytes = |experts: &dyn ExpertGroup, slot| {
             let mut row = Vec::new();
             experts.save(slot, &mut row);
             row

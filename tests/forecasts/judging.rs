@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use tidecast::domain::{AnomalyKind, Level, Levels, Rows};
-use tidecast::scoring::{Actual, Anomalies, Arrived, Drift, DriftFound, DriftKind, Intervals};
+use tidecast::scoring::{Actual, Anomalies, Drift, DriftFound, DriftKind, Intervals, MaturedForecast};
 use tidecast::synthetic::{Fleet, Label, Reading, Settings, Sink};
 
 const SERIES: usize = 60;
@@ -57,9 +57,9 @@ impl Watcher {
         let mut bounds = [0.0; 3];
         let phase = self.intervals.phase(hour);
         let scale = self.intervals.quantiles(slot, 0, phase, 1, point, 1.0, &mut bounds);
-        let arrived = Arrived { value, point, deviation: 1.2533 * scale, bounds: &bounds };
+        let arrived = MaturedForecast { value, point, deviation: 1.2533 * scale, bounds: &bounds };
         let score = self.anomalies.judge(slot, 0, arrived);
-        self.intervals.update(slot, 0, phase, 1, Actual::whole(value), point, scale, &bounds);
+        self.intervals.update(slot, 0, phase, 1, Actual::accepted(value), point, scale, &bounds);
         if hour - *self.first.get_or_insert(hour) < YOUNG {
             return;
         }

@@ -58,7 +58,7 @@ fn cut(
 ) -> (Shard, Vec<Answer>) {
     let stream = shard.stream().clone();
     let mut answers = Vec::new();
-    shard.begin_cut();
+    shard.between_rounds().unwrap().begin_cut();
     let mut chunks = Vec::new();
     for (i, reading) in meanwhile.iter().enumerate() {
         offer(shard, reading, (from + i) as i64);
@@ -153,7 +153,7 @@ proptest! {
             offer(&mut shard, reading, i as i64);
             step(&mut shard, &mut Vec::new());
         }
-        shard.begin_cut();
+        shard.between_rounds().unwrap().begin_cut();
         let [head, chunk] = [(); 2].map(|()| shard.cut(usize::MAX).unwrap().unwrap());
         let _ = Restore::new(&stream, None).take(&bytes);
         let mut restore = Restore::new(&stream, None);
@@ -188,7 +188,7 @@ fn a_cut_with_a_row_missing_or_doubled_is_refused() {
         offer(&mut shard, reading, i as i64);
         step(&mut shard, &mut Vec::new());
     }
-    shard.begin_cut();
+    shard.between_rounds().unwrap().begin_cut();
     let mut chunks = Vec::new();
     while let Some(chunk) = shard.cut(1).unwrap() {
         chunks.push(chunk);
@@ -219,7 +219,7 @@ fn chunks_are_short() {
         step(shard, &mut Vec::new());
     };
     turn(&mut shard, 0);
-    shard.begin_cut();
+    shard.between_rounds().unwrap().begin_cut();
     let mut chunks = vec![shard.cut(1 << 20).unwrap().unwrap()];
     turn(&mut shard, 1);
     assert!(shard.cut_waiting() > 20 << 20, "{}", shard.cut_waiting());
@@ -242,7 +242,7 @@ fn fewer_series_than_the_cut_holds() {
         offer(&mut shard, &reading, i);
         step(&mut shard, &mut Vec::new());
     }
-    shard.begin_cut();
+    shard.between_rounds().unwrap().begin_cut();
     let chunks = [(); 2].map(|()| shard.cut(usize::MAX).unwrap().unwrap());
     let small = stream(&format!("max_series = 4\n{PLAIN}"));
     let mut restore = Restore::new(&small, None);

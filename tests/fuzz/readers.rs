@@ -125,7 +125,7 @@ fn step(shard: &mut Shard, hour: i64, offset: i64) {
 pub fn cut() -> (Vec<u8>, Vec<u8>) {
     let mut shard = Shard::new(stream());
     (0..9).for_each(|hour| step(&mut shard, hour, hour));
-    shard.begin_cut();
+    shard.between_rounds().unwrap().begin_cut();
     let mut chunk = || shard.cut(usize::MAX).expect("no device").expect("a head and rows");
     (chunk(), chunk())
 }

@@ -1,5 +1,5 @@
-//! `lateness` and `max_held` change while readings are held back: every reading is answered or discarded
-//! once, over shards and a store of snapshots in memory.
+//! `lateness` and `max_held` change while readings are held back. Every reading is answered or discarded once. Shards and
+//! snapshots are in memory.
 
 use super::support::stream::{hour, stream};
 use rand::seq::SliceRandom;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use tidecast::config::Stream;
 use tidecast::domain::{EventTime, Offset, Reading, Values};
 use tidecast::engine::{Restore, Shard};
-use tidecast::series::{Holding, Holdings};
+use tidecast::series::{ReorderHistory, ReorderSettings};
 use tidecast::telemetry::Discard;
 
 const LINES: &str = "horizon = 2\nwindow = 64\nseasons = []\ntraining = { enabled = false }";
@@ -24,7 +24,7 @@ const LATEST: i64 = 12;
 struct Log(Vec<(String, EventTime)>);
 
 impl Log {
-    /// Times that wander back and forth; the last of each series let everything go.
+    /// Times that go back and forth. The last ones of each series release all held readings.
     fn new(rng: &mut ChaCha8Rng) -> Self {
         let mut readings = Vec::new();
         for block in (0..READINGS).collect::<Vec<_>>().chunks(24) {
@@ -41,7 +41,7 @@ impl Log {
     }
 }
 
-/// What the group, the store and a reader of the answers know.
+/// The state of the group, of the store and of the answers.
 #[derive(Default)]
 struct World {
     committed: i64,
@@ -53,11 +53,11 @@ struct World {
     discarded: u64,
 }
 
-/// A daemon's life: it comes back from a snapshot, or cold, and goes on until it dies.
+/// A daemon from its start, from a snapshot or cold, until it is killed.
 struct Life<'a> {
     stream: &'a Arc<Stream>,
     log: &'a Log,
-    holding: Holding,
+    holding: ReorderSettings,
     /// Of all commits, how many are followed by a snapshot.
     snapshots: f64,
 }
@@ -65,7 +65,7 @@ struct Life<'a> {
 impl Life<'_> {
     fn live(&self, world: &mut World, until: i64, rng: &mut ChaCha8Rng) {
         let name = &self.stream.name;
-        let holdings = Holdings::of(&world.note, name, Offset(world.committed), self.holding);
+        let holdings = ReorderHistory::of(&world.note, name, Offset(world.committed), self.holding);
         let snapshot = world.snapshots.iter().next_back().filter(|_| rng.random_bool(0.8));
         let (from, mut shard) = match snapshot {
             Some((offset, chunks)) => {
@@ -97,7 +97,7 @@ impl Life<'_> {
                 world.note.clear();
                 holdings.note(name, &mut world.note);
                 if rng.random_bool(self.snapshots) {
-                    shard.begin_cut();
+                    shard.between_rounds().unwrap().begin_cut();
                     let chunks = std::iter::from_fn(|| shard.cut(usize::MAX).unwrap()).collect();
                     world.snapshots.insert(next, chunks);
                 }
@@ -107,7 +107,7 @@ impl Life<'_> {
     }
 }
 
-/// Lives one after the other, each with settings of its own.
+/// Several daemons one after the other, each with its own settings.
 fn run(seed: u64) {
     let rng = &mut ChaCha8Rng::seed_from_u64(seed);
     let stream = stream(LINES);
@@ -117,13 +117,14 @@ fn run(seed: u64) {
     while world.committed < log.end() {
         let lateness = Duration::from_secs(3_600 * rng.random_range(0..=LATEST as u64));
         let max_held = if rng.random_bool(0.3) { rng.random_range(1..20) } else { 1_000 };
-        let life = Life { stream: &stream, log: &log, holding: Holding { lateness, max_held }, snapshots };
+        let life =
+            Life { stream: &stream, log: &log, holding: ReorderSettings { lateness, max_held }, snapshots };
         let until = (world.committed + rng.random_range(1..120)).min(log.end());
         life.live(&mut world, until, rng);
     }
     let doubled: Vec<_> = world.answers.iter().filter(|(_, times)| **times > 1).collect();
     assert!(doubled.is_empty(), "seed {seed}: answered more than once: {doubled:?}");
-    // The last ones are held back unless they have let themselves go.
+    // The last ones are still held back unless they were released.
     let answered = world.answers.len() as u64 + world.discarded;
     let all = log.end() as u64;
     let last = (log.end() - SERIES..log.end()).filter(|at| world.answers.contains_key(at)).count();
@@ -132,7 +133,7 @@ fn run(seed: u64) {
 }
 
 #[test]
-fn a_change_of_lateness_loses_and_doubles_nothing() {
+fn a_change_of_lateness_loses_and_doubles_no_reading() {
     let seeds = std::env::var("TIDECAST_SIMULATION_SEEDS").ok().map_or(300, |n| n.parse().expect("a number"));
     (0..seeds).for_each(run);
 }

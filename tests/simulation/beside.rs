@@ -18,7 +18,7 @@ use tidecast::kafka::Error;
 use tidecast::series::WindowCopy;
 use tidecast::training::{Start, Why};
 use tidecast::worker::loading::{Attempt, Load, LoadError, LoadRequest, LoadSource, LoadedShard, LogTimes};
-use tidecast::worker::ports::{ShardLoader, SnapshotWriter, TimeSource, TrainingQueue};
+use tidecast::worker::ports::{ShardLoader, SnapshotSink, TimeSource, TrainingQueue};
 use tidecast::worker::serving::{ModelSource, Serving};
 use tidecast::worker::snapshot_file::{OpenSnapshot, SnapshotKey, SnapshotOutcome};
 
@@ -214,7 +214,7 @@ impl Drop for SimSnapshots {
     }
 }
 
-impl SnapshotWriter for SimSnapshots {
+impl SnapshotSink for SimSnapshots {
     fn chunk_bytes(&self) -> usize {
         self.cluster.borrow_mut().rng.random_range(1..4_000)
     }

@@ -60,3 +60,14 @@ need_kafka() {
     -DoutputDirectory="$(cd "$target/kafka" && pwd)/libs" || die "Maven could not get Apache Kafka"
   kafka_libs_are_good || die "$target/kafka/libs is not what tests/support/kafka/libs.sha256 lists"
 }
+
+# What reads deny.toml, at one version; some minutes of compiling when it is first needed.
+need_deny() {
+  local version=0.20.2
+  [ "$("$target/tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $version" ] && return
+  say "getting cargo-deny $version from crates.io"
+  CARGO_PROFILE_DEV_DEBUG=0 CARGO_TARGET_DIR=$target/tools/build \
+    cargo install cargo-deny --version "$version" --locked --debug --quiet --root "$target/tools" \
+    || die "cargo could not install cargo-deny"
+  rm -rf "$target/tools/build"
+}

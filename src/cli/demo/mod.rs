@@ -1,5 +1,5 @@
-//! `tidecast demo`: everything embedded, real sample data at an accelerated clock, the daemon as it
-//! runs in production.
+//! `tidecast demo`: an embedded broker, real sample data replayed faster than it came, and the daemon as it runs in
+//! production.
 
 mod feeds;
 mod screen;
@@ -27,13 +27,13 @@ const BEAT: Duration = Duration::from_millis(20);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// End after this time, with a summary; else with Ctrl-C.
+    /// End after this time, with a summary; by default with Ctrl-C.
     #[arg(long, value_name = "TIME", value_parser = duration)]
     duration: Option<Duration>,
     /// The time in which the sample data (a year and more) is replayed.
     #[arg(long, value_name = "TIME", default_value = "90s", value_parser = duration)]
     replay: Duration,
-    /// Where the dashboard listens.
+    /// The dashboard's address.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
     listen: SocketAddr,
 }
@@ -41,7 +41,7 @@ pub(super) struct Options {
 fn duration(text: &str) -> Result<Duration, String> {
     config::parse_duration(text)
         .filter(|d| !d.is_zero())
-        .ok_or_else(|| format!("\"{text}\" is no duration like \"60s\" or \"5m\""))
+        .ok_or_else(|| format!("\"{text}\" is not a duration like \"60s\" or \"5m\""))
 }
 
 pub(super) fn demo(options: &Options) -> Result<(), Failure> {
@@ -119,12 +119,12 @@ fn replay(mut feeder: Feeder, feeds: &[Feed], time: Duration, over: &AtomicBool)
     Ok(())
 }
 
-/// A folder that goes with its holder.
+/// A folder that is removed when it is dropped.
 struct TempDir(std::path::PathBuf);
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        // What stays behind lies in the system's temporary folder.
+        // Should that fail, the folder is among the system's temporary ones.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

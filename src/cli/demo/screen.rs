@@ -25,7 +25,7 @@ impl Screen {
         let mut out = std::io::stdout().lock();
         let up =
             if self.live && self.drawn > 0 { format!("\x1b[{}A\x1b[0J", self.drawn) } else { String::new() };
-        // A terminal that has gone is no reason to end.
+        // A closed terminal is no reason to end.
         let _ = write!(out, "{up}{table}").and_then(|()| out.flush());
         self.drawn = table.lines().count();
     }

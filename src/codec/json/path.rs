@@ -1,8 +1,8 @@
-//! Finding the wanted places of a JSON text in one pass: a tree of the wanted paths goes down with
-//! serde; what is not wanted is skipped, what is wanted is noted as a span of the text.
+//! Finds the wanted places of a JSON text in one pass. A tree of the wanted paths goes down with serde: a wanted
+//! place is noted as a span of the text, everything else is skipped.
 //!
-//! Recursion follows wanted paths only (and serde_json bounds it); skipping is serde_json's loop, so
-//! that no nesting overflows the stack.
+//! Recursion follows wanted paths only, and serde_json bounds it. Skipping is serde_json's loop, so that no nesting
+//! overflows the stack.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -14,8 +14,8 @@ pub type Span = (usize, usize);
 /// The wanted paths below one place.
 #[derive(Default)]
 pub struct Node {
-    /// The slots that want this very place. Where there are any, what lies below is not looked at: a
-    /// field of ours is a scalar.
+    /// The slots that want this very place. Where there are any, the value is taken whole, and read once more
+    /// for the wanted paths below it, if there are any.
     slots: Vec<usize>,
     /// Ascending.
     keys: Vec<(String, Node)>,
@@ -71,7 +71,7 @@ impl Node {
     }
 }
 
-/// What a place turned out to hold.
+/// What kind of value a place holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     Object,
@@ -79,7 +79,7 @@ pub enum Shape {
     Scalar,
 }
 
-/// Notes the wanted places of one value; those that it lacks are `None`.
+/// Notes the wanted places of one value. A place that it lacks is `None`.
 pub struct Find<'t, 's> {
     pub node: &'t Node,
     pub spans: &'s mut [Option<Span>],
@@ -107,15 +107,20 @@ impl<'de> DeserializeSeed<'de> for Find<'_, '_> {
     type Value = Shape;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Shape, D::Error> {
-        if self.node.slots.is_empty() {
+        if self.node.slots.is_empty() || !self.node.keys.is_empty() {
             // A key that comes twice: the last one wins, with all that lies below.
             self.node.forget(self.spans);
+        }
+        if self.node.slots.is_empty() {
             return deserializer.deserialize_any(self);
         }
         let raw = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
         let start = raw.as_ptr() as usize - self.base;
         for slot in &self.node.slots {
             self.spans[*slot] = Some((start, start + raw.len()));
+        }
+        if !self.node.keys.is_empty() {
+            serde_json::Deserializer::from_str(raw).deserialize_any(self).map_err(Error::custom)?;
         }
         Ok(Shape::Scalar)
     }
@@ -205,7 +210,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
-    const POINTERS: [&str; 6] = ["/a/0", "/a/1/b", "/a/b", "/a/00", "/b/2", "/0"];
+    const POINTERS: [&str; 8] = ["/a/0", "/a/1/b", "/a/1", "/a/b", "/a/00", "/b/2", "/b", "/0"];
 
     fn json() -> impl Strategy<Value = Value> {
         let scalar = prop_oneof![

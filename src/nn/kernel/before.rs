@@ -1,14 +1,15 @@
-//! The GRU whose reset gate comes before the product: `r` must be whole before the candidate's product
-//! can be made, so a step is two stages with a product in between, and so is the way back.
+//! The GRU with the reset gate before the product. `r` must be complete before the candidate's
+//! product, so a step has two stages with a product in between, and so has the backward pass. `r =
+//! σ(·)`, `z = σ(·)`, `n = tanh(W_in x + b + W_hn (r ⊙ h))`, `h' = n + z (h − n)`.
 
 use super::cell::sum_biases;
-use super::lanes::Lanes;
 use super::math::{sigmoid, tanh};
 use super::reverse::reverse_norm;
-use super::{Aligned, GainGradients, Isa, Kernel, LayerNorm, Operand};
-use crate::nn::blueprint::LayerLayout;
+use super::{GainGradients, LayerNorm, Operand};
+use crate::nn::shape::LayerLayout;
+use crate::simd::{Aligned, Isa, Kernel, Vector};
 
-/// A layer's biases and norms. Rows of sums and activations are `r, z, n`.
+/// A layer's biases and norms. The order of sums and activations is `r, z, n`.
 pub(in crate::nn) struct BeforePack {
     isa: Isa,
     width: usize,
@@ -25,42 +26,38 @@ impl BeforePack {
         Self { isa, width, bias: sum_biases(layout, values, width), norm }
     }
 
+    /// Whether the layer has norms.
     pub fn normed(&self) -> bool {
         self.norm.is_some()
     }
 
     /// The sum of gate `g` at `unit`, from the rows of both products.
-    ///
-    /// # Safety
-    /// The rows can be read.
     #[inline(always)]
-    unsafe fn sum<V: Lanes>(&self, g: usize, unit: usize, x: *const f32, h: *const f32) -> V {
-        unsafe {
-            let at = g * self.width + unit;
-            let (x, h) = (V::load(x.add(at)), V::load(h.add(at)));
-            let bias = V::load(self.bias.as_ptr().add(at));
-            match &self.norm {
-                None => x.add(h).add(bias),
-                Some(norm) => {
-                    let (gain_x, gain_h) = (norm.gain_x.as_ptr().add(at), norm.gain_h.as_ptr().add(at));
-                    x.mul_add(V::load(gain_x), h.mul_add(V::load(gain_h), bias))
-                }
+    fn sum<V: Vector>(&self, g: usize, unit: usize, x: &[f32], h: &[f32]) -> V {
+        let at = g * self.width + unit;
+        let (x, h) = (V::load_at(x, at), V::load_at(h, at));
+        let bias = V::load_at(&self.bias, at);
+        match &self.norm {
+            None => x.add(h).add(bias),
+            Some(norm) => {
+                let (gain_x, gain_h) = (V::load_at(&norm.gain_x, at), V::load_at(&norm.gain_h, at));
+                x.mul_add(gain_x, h.mul_add(gain_h, bias))
             }
         }
     }
 }
 
-/// The first stage: `r`, `z`, and `r ⊙ h`.
+/// The first stage, which computes `r`, `z`, and `r ⊙ h`.
 pub(in crate::nn) struct ResetRows<'a> {
     pub pack: &'a BeforePack,
     pub rows: usize,
     /// `W_ih x`, `[rows, 3, width]`; normalised in place where there are norms.
     pub x: &'a mut [f32],
-    /// `W_hh h` of `r` and `z`, and room for `n`'s, `[rows, 3, width]`; normalised likewise.
+    /// `W_hh h` of `r` and `z`, with room for `n`'s, `[rows, 3, width]`; normalised in place too.
     pub h: &'a mut [f32],
-    /// What the gates multiply, `[rows, hidden in whole registers]`.
+    /// The `h` in `r ⊙ h`, `[rows, hidden in whole registers]`.
     pub used: Operand<'a>,
-    /// `r` and `z` go here, `[rows, 3, width]`.
+    /// The output of `r` and `z`, `[rows, 3, width]`.
     pub gates: &'a mut [f32],
     /// `r ⊙ h`, `[rows, width]`
     pub reset: &'a mut [f32],
@@ -83,43 +80,40 @@ impl Kernel for ResetRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         let width = self.pack.width;
         for row in 0..self.rows {
-            // SAFETY: `ResetRows::run` has checked every length.
-            unsafe {
-                let x = self.x.as_mut_ptr().add(row * 3 * width);
-                let h = self.h.as_mut_ptr().add(row * 3 * width);
-                if let Some(norm) = &self.pack.norm {
-                    self.scales[3 * row] = norm.normalise::<V>(x, 3);
-                    self.scales[3 * row + 1] = norm.normalise::<V>(h, 2);
-                }
-                let gates = self.gates.as_mut_ptr().add(row * 3 * width);
-                let used = self.used.values.as_ptr().add(row * self.used.stride);
-                for unit in (0..width).step_by(V::N) {
-                    let r: V = sigmoid(self.pack.sum(0, unit, x, h));
-                    let z: V = sigmoid(self.pack.sum(1, unit, x, h));
-                    r.store(gates.add(unit));
-                    z.store(gates.add(width + unit));
-                    let reset = self.reset.as_mut_ptr().add(row * width + unit);
-                    r.mul(V::load(used.add(unit))).store(reset);
-                }
+            let x = &mut self.x[row * 3 * width..][..3 * width];
+            let h = &mut self.h[row * 3 * width..][..3 * width];
+            if let Some(norm) = &self.pack.norm {
+                self.scales[3 * row] = norm.normalise::<V>(x, 3);
+                self.scales[3 * row + 1] = norm.normalise::<V>(h, 2);
+            }
+            let gates = &mut self.gates[row * 3 * width..][..3 * width];
+            let used = &self.used.values[row * self.used.stride..][..width];
+            let reset = &mut self.reset[row * width..][..width];
+            for unit in (0..width).step_by(V::N) {
+                let r: V = sigmoid(self.pack.sum(0, unit, x, h));
+                let z: V = sigmoid(self.pack.sum(1, unit, x, h));
+                r.store_at(gates, unit);
+                z.store_at(gates, width + unit);
+                r.mul(V::load_at(used, unit)).store_at(reset, unit);
             }
         }
     }
 }
 
-/// The second stage: `n`, and `h' = n + z (h − n)`.
+/// The second stage, which computes `n`, and `h' = n + z (h − n)`.
 pub(in crate::nn) struct CandidateRows<'a> {
     pub pack: &'a BeforePack,
     pub rows: usize,
     /// As the first stage left it.
     pub x: &'a [f32],
-    /// `W_hn (r ⊙ h)` has come in.
+    /// With `W_hn (r ⊙ h)` in place of `n`.
     pub h: &'a mut [f32],
-    /// What `z` keeps, `[rows, width]`.
+    /// The `h` that `z` keeps, `[rows, width]`.
     pub held: Operand<'a>,
-    /// `n` goes here too.
+    /// The output of `n` too.
     pub gates: &'a mut [f32],
     /// The new `h`, `[rows, width]`.
     pub out: &'a mut [f32],
@@ -141,37 +135,35 @@ impl Kernel for CandidateRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         let width = self.pack.width;
         for row in 0..self.rows {
-            // SAFETY: `CandidateRows::run` has checked every length.
-            unsafe {
-                let x = self.x.as_ptr().add(row * 3 * width);
-                let h = self.h.as_mut_ptr().add(row * 3 * width);
-                if let Some(norm) = &self.pack.norm {
-                    self.scales[3 * row + 2] = norm.normalise::<V>(h.add(2 * width), 1);
-                }
-                let gates = self.gates.as_mut_ptr().add(row * 3 * width);
-                let held = self.held.values.as_ptr().add(row * self.held.stride);
-                for unit in (0..width).step_by(V::N) {
-                    let n: V = tanh(self.pack.sum(2, unit, x, h));
-                    n.store(gates.add(2 * width + unit));
-                    let z = V::load(gates.add(width + unit));
-                    let kept = V::load(held.add(unit)).sub(n);
-                    z.mul_add(kept, n).store(self.out.as_mut_ptr().add(row * width + unit));
-                }
+            let x = &self.x[row * 3 * width..][..3 * width];
+            let h = &mut self.h[row * 3 * width..][..3 * width];
+            if let Some(norm) = &self.pack.norm {
+                self.scales[3 * row + 2] = norm.normalise::<V>(&mut h[2 * width..], 1);
+            }
+            let gates = &mut self.gates[row * 3 * width..][..3 * width];
+            let held = &self.held.values[row * self.held.stride..][..width];
+            let out = &mut self.out[row * width..][..width];
+            for unit in (0..width).step_by(V::N) {
+                let n: V = tanh(self.pack.sum(2, unit, x, h));
+                n.store_at(gates, 2 * width + unit);
+                let z = V::load_at(gates, width + unit);
+                let kept = V::load_at(held, unit).sub(n);
+                z.mul_add(kept, n).store_at(out, unit);
             }
         }
     }
 }
 
-/// Back through the second stage.
+/// The backward pass of the second stage.
 pub(in crate::nn) struct CandidateReverse<'a> {
     pub pack: &'a BeforePack,
     pub rows: usize,
-    /// `z` and `n` become the gradients of their sums, `[rows, 3, width]`.
+    /// The gradients of their sums replace `z` and `n`, `[rows, 3, width]`.
     pub gates: &'a mut [f32],
-    /// With norms: the normalised product of `n` becomes the gradient of the product.
+    /// With norms, the gradient of the product replaces the normalised product of `n`.
     pub h: &'a mut [f32],
     /// `[rows, width]` each
     pub held: &'a [f32],
@@ -197,50 +189,47 @@ impl Kernel for CandidateReverse<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         let width = self.pack.width;
         for row in 0..self.rows {
-            // SAFETY: `CandidateReverse::run` has checked every length.
-            unsafe {
-                let one = V::splat(1.0);
-                let gates = self.gates.as_mut_ptr().add(row * 3 * width);
-                let (z, n) = (gates.add(width), gates.add(2 * width));
-                for unit in (0..width).step_by(V::N) {
-                    let at = row * width + unit;
-                    let (dh, held) = (V::load(self.dh.as_ptr().add(at)), V::load(self.held.as_ptr().add(at)));
-                    let (z_v, n_v) = (V::load(z.add(unit)), V::load(n.add(unit)));
-                    dh.mul(one.sub(z_v)).mul(n_v.neg_mul_add(n_v, one)).store(n.add(unit));
-                    dh.mul(held.sub(n_v)).mul(z_v.neg_mul_add(z_v, z_v)).store(z.add(unit));
-                    dh.mul(z_v).store(self.carry.as_mut_ptr().add(at));
-                }
-                if let Some(norm) = &self.pack.norm {
-                    reverse_norm::<V>(
-                        n,
-                        self.h.as_mut_ptr().add(row * 3 * width + 2 * width),
-                        norm.gain_h.as_ptr().add(2 * width),
-                        self.gains.h.as_mut_ptr().add(2 * width),
-                        self.scales[3 * row + 2],
-                        width,
-                        norm.hidden,
-                    );
-                }
+            let one = V::splat(1.0);
+            let gates = &mut self.gates[row * 3 * width..][..3 * width];
+            let (z, n) = gates[width..].split_at_mut(width);
+            for unit in (0..width).step_by(V::N) {
+                let at = row * width + unit;
+                let (dh, held) = (V::load_at(self.dh, at), V::load_at(self.held, at));
+                let (z_v, n_v) = (V::load_at(z, unit), V::load_at(n, unit));
+                dh.mul(one.sub(z_v)).mul(n_v.neg_mul_add(n_v, one)).store_at(n, unit);
+                dh.mul(held.sub(n_v)).mul(z_v.neg_mul_add(z_v, z_v)).store_at(z, unit);
+                dh.mul(z_v).store_at(self.carry, at);
+            }
+            if let Some(norm) = &self.pack.norm {
+                reverse_norm::<V>(
+                    n,
+                    &mut self.h[row * 3 * width + 2 * width..],
+                    &norm.gain_h[2 * width..],
+                    &mut self.gains.h[2 * width..],
+                    self.scales[3 * row + 2],
+                    width,
+                    norm.hidden,
+                );
             }
         }
     }
 }
 
-/// Back through the first stage.
+/// The backward pass of the first stage.
 pub(in crate::nn) struct ResetReverse<'a> {
     pub pack: &'a BeforePack,
     pub rows: usize,
-    /// `r` becomes the gradient of its sum.
+    /// The gradient of its sum replaces `r`.
     pub gates: &'a mut [f32],
-    /// With norms: the normalised products become the gradients of the products.
+    /// With norms, the gradients of the products replace the normalised products.
     pub x: &'a mut [f32],
     pub h: &'a mut [f32],
-    /// What the gates multiplied, `[rows, width]`.
+    /// The `h` in `r ⊙ h`, `[rows, width]`.
     pub used: &'a [f32],
-    /// The gradient of `r ⊙ h`; then what of it goes to `h`. `[rows, width]`
+    /// The gradient of `r ⊙ h`; then its part that reaches `h`. `[rows, width]`
     pub dreset: &'a mut [f32],
     /// Gradient of the sums' biases, `[3, width]`, added to.
     pub bias: &'a mut [f32],
@@ -264,32 +253,28 @@ impl Kernel for ResetReverse<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         let width = self.pack.width;
         for row in 0..self.rows {
-            // SAFETY: `ResetReverse::run` has checked every length.
-            unsafe {
-                let gates = self.gates.as_mut_ptr().add(row * 3 * width);
-                for unit in (0..width).step_by(V::N) {
-                    let dreset = self.dreset.as_mut_ptr().add(row * width + unit);
-                    let (d, r) = (V::load(dreset), V::load(gates.add(unit)));
-                    let used = V::load(self.used.as_ptr().add(row * width + unit));
-                    d.mul(used).mul(r.neg_mul_add(r, r)).store(gates.add(unit));
-                    d.mul(r).store(dreset);
-                }
-                for at in (0..3 * width).step_by(V::N) {
-                    let bias = self.bias.as_mut_ptr().add(at);
-                    V::load(bias).add(V::load(gates.add(at))).store(bias);
-                }
-                let Some(norm) = &self.pack.norm else { continue };
-                for (products, gain, gradient, which, stacks) in [
-                    (self.x.as_mut_ptr(), norm.gain_x.as_ptr(), self.gains.x.as_mut_ptr(), 0, 3),
-                    (self.h.as_mut_ptr(), norm.gain_h.as_ptr(), self.gains.h.as_mut_ptr(), 1, 2),
-                ] {
-                    let products = products.add(row * 3 * width);
-                    let (scale, count) = (self.scales[3 * row + which], stacks * norm.hidden);
-                    reverse_norm::<V>(gates, products, gain, gradient, scale, stacks * width, count);
-                }
+            let gates = &mut self.gates[row * 3 * width..][..3 * width];
+            let dreset = &mut self.dreset[row * width..][..width];
+            let used = &self.used[row * width..][..width];
+            for unit in (0..width).step_by(V::N) {
+                let (d, r) = (V::load_at(dreset, unit), V::load_at(gates, unit));
+                d.mul(V::load_at(used, unit)).mul(r.neg_mul_add(r, r)).store_at(gates, unit);
+                d.mul(r).store_at(dreset, unit);
+            }
+            for at in (0..3 * width).step_by(V::N) {
+                V::load_at(self.bias, at).add(V::load_at(gates, at)).store_at(self.bias, at);
+            }
+            let Some(norm) = &self.pack.norm else { continue };
+            for (products, gain, gradient, which, stacks) in [
+                (&mut *self.x, &norm.gain_x, &mut self.gains.x, 0, 3),
+                (&mut *self.h, &norm.gain_h, &mut self.gains.h, 1, 2),
+            ] {
+                let products = &mut products[row * 3 * width..];
+                let (scale, count) = (self.scales[3 * row + which], stacks * norm.hidden);
+                reverse_norm::<V>(gates, products, gain, gradient, scale, stacks * width, count);
             }
         }
     }

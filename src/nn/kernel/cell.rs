@@ -1,51 +1,50 @@
-//! A cell without norms: the products with `W_ih` and `W_hh` and the gates in one pass, so that
-//! pre-activations never leave the nearest cache.
+//! A cell without norms: the products with `W_ih` and `W_hh` and the gates in one pass, so that the
+//! sums never leave the nearest cache.
 
-use std::mem::MaybeUninit;
-use std::slice;
-
-use super::lanes::Lanes;
+use super::Operand;
 use super::math::{SIGMOID, TANH, activate, gated, power, sigmoid_of, tanh_of};
-use super::packed::{Walk, accumulate, accumulate_across, in_row_groups};
-use super::{Aligned, Isa, Kernel, Operand};
-use crate::nn::blueprint::LayerLayout;
+use crate::nn::shape::LayerLayout;
 use crate::nn::{Activation, Cell};
+use crate::simd::{
+    Aligned, Isa, Kernel, Registers, Vector, Walk, accumulate, accumulate_across, in_row_groups,
+};
 
-/// Rows whose sums wait for their gates together, in the nearest cache.
+/// The most rows, or registers, whose sums are made before their gates.
 const BLOCK: usize = 48;
 
-/// What distinguishes the cells whose sums can be made at once. An LSTM's sums per unit are
-/// `i, f, g, o`; a GRU's are `n_x, r, z, n_h`, where the candidate's two halves stay apart because
-/// `r` comes between them; a simple RNN has one.
+/// The differences between the cells whose sums can be made in one pass. An LSTM's sums per unit
+/// are `i, f, g, o`; a GRU's are `n_x, r, z, n_h`, where the candidate's two halves stay apart
+/// because `r` comes between them; a simple RNN has one.
 pub(super) trait Gates {
     const GATES: usize;
     const SUMS: usize;
-    /// Which stacked gate of `W_ih` enters the sums `X_FIRST..X_FIRST + GATES`, in their order.
+    /// The stacked gates of `W_ih` that enter the sums `X_FIRST..X_FIRST + GATES`, in their order.
     const X_ORDER: [usize; 4];
     /// The same for `W_hh`.
     const H_ORDER: [usize; 4];
     const X_FIRST: usize;
     const H_FIRST: usize;
-    /// What the sums are multiplied with before they come to [`Self::advance`]: a base change that
-    /// weights and biases take in.
+    /// The factors of the sums: a change of the exponentials' base, which weights and biases take
+    /// in.
     const SCALES: [f32; 4];
 
-    /// Which of the raised sums [`Self::second`] takes.
+    /// The raised sum that [`Self::second`] takes.
     const GATE: usize;
 
-    /// Takes the powers of those scaled sums of which [`Self::first`] takes them.
-    unsafe fn raise<V: Lanes>(sums: &mut [V; 4]);
+    /// Replaces scaled sums by their powers, where [`Self::first`] takes powers.
+    fn raise<V: Vector>(sums: &mut [V; 4]);
 
-    /// The first half of a step, from the raised sums and what the unit held (`c` or `h`): the first
-    /// parts of what [`Self::activations`] are made of; a sum of which the power is taken next; and what
-    /// the unit holds now.
-    unsafe fn first<V: Lanes>(sums: [V; 4], held: V) -> ([V; 4], V, V);
+    /// The first half of a step, from the raised sums and the old state of the unit (`c` or `h`).
+    /// Returns the parts of [`Self::activations`], a sum of which the caller takes the power, and
+    /// the new state.
+    fn first<V: Vector>(sums: [V; 4], held: V) -> ([V; 4], V, V);
 
-    /// The second half: the new `h`, from a raised sum, the late power, and what the unit held at first.
-    unsafe fn second<V: Lanes>(gate: V, late: V, held: V) -> V;
+    /// The second half: the new `h`, from a raised sum, the power of the sum that the first half
+    /// returned, and the old state.
+    fn second<V: Vector>(gate: V, late: V, held: V) -> V;
 
-    /// The activations, which training keeps, from the parts and the late power.
-    unsafe fn activations<V: Lanes>(parts: [V; 4], late: V) -> [V; 4];
+    /// The activations, which training keeps, from the parts and that power.
+    fn activations<V: Vector>(parts: [V; 4], late: V) -> [V; 4];
 }
 
 pub(super) struct LstmGates;
@@ -53,6 +52,7 @@ pub(super) struct GruGates;
 pub(super) struct RnnGates<const RELU: bool>;
 
 impl<const RELU: bool> RnnGates<RELU> {
+    /// The cell's activation.
     pub const ACTIVATION: Activation = if RELU { Activation::Relu } else { Activation::Tanh };
 }
 
@@ -67,24 +67,22 @@ impl<const RELU: bool> Gates for RnnGates<RELU> {
     const GATE: usize = 0;
 
     #[inline(always)]
-    unsafe fn raise<V: Lanes>(_: &mut [V; 4]) {}
+    fn raise<V: Vector>(_: &mut [V; 4]) {}
 
     #[inline(always)]
-    unsafe fn first<V: Lanes>([sum, ..]: [V; 4], held: V) -> ([V; 4], V, V) {
-        unsafe {
-            let h = activate(Self::ACTIVATION, sum);
-            ([h; 4], h, held)
-        }
+    fn first<V: Vector>([sum, ..]: [V; 4], held: V) -> ([V; 4], V, V) {
+        let h = activate(Self::ACTIVATION, sum);
+        ([h; 4], h, held)
     }
 
-    /// It has no second half: what it is given is its `h`.
+    /// There is no second half: the first result is `h`.
     #[inline(always)]
-    unsafe fn second<V: Lanes>(h: V, _: V, _: V) -> V {
+    fn second<V: Vector>(h: V, _: V, _: V) -> V {
         h
     }
 
     #[inline(always)]
-    unsafe fn activations<V: Lanes>(parts: [V; 4], _: V) -> [V; 4] {
+    fn activations<V: Vector>(parts: [V; 4], _: V) -> [V; 4] {
         parts
     }
 }
@@ -100,32 +98,30 @@ impl Gates for LstmGates {
     const GATE: usize = 3;
 
     #[inline(always)]
-    unsafe fn raise<V: Lanes>(sums: &mut [V; 4]) {
+    fn raise<V: Vector>(sums: &mut [V; 4]) {
         for sum in sums {
-            *sum = unsafe { power(*sum) };
+            *sum = power(*sum);
         }
     }
 
-    /// `c' = c / F + (1 − e⁻²ᵍ) / A` with `F = 1 + e⁻ᶠ`, `A = (1 + e⁻ⁱ)(1 + e⁻²ᵍ)`, as one fraction:
-    /// divisions are what the gates would wait for.
+    /// `c' = c / F + (1 − e⁻²ᵍ) / A` with `F = 1 + e⁻ᶠ`, `A = (1 + e⁻ⁱ)(1 + e⁻²ᵍ)`, as one
+    /// fraction, because divisions take the longest of a gate's operations.
     #[inline(always)]
-    unsafe fn first<V: Lanes>([i, f, g, o]: [V; 4], c: V) -> ([V; 4], V, V) {
-        unsafe {
-            let one = V::splat(1.0);
-            let (a, forgets) = (i.add(one).mul(g.add(one)), f.add(one));
-            let next = c.mul_add(a, one.sub(g).mul(forgets)).div(a.mul(forgets));
-            ([i, f, g, o], next.mul(V::splat(TANH)), next)
-        }
+    fn first<V: Vector>([i, f, g, o]: [V; 4], c: V) -> ([V; 4], V, V) {
+        let one = V::splat(1.0);
+        let (a, forgets) = (i.add(one).mul(g.add(one)), f.add(one));
+        let next = c.mul_add(a, one.sub(g).mul(forgets)).div(a.mul(forgets));
+        ([i, f, g, o], next.mul(V::splat(TANH)), next)
     }
 
     #[inline(always)]
-    unsafe fn second<V: Lanes>(o: V, c: V, _: V) -> V {
-        unsafe { gated(o, c) }
+    fn second<V: Vector>(o: V, c: V, _: V) -> V {
+        gated(o, c)
     }
 
     #[inline(always)]
-    unsafe fn activations<V: Lanes>([i, f, g, o]: [V; 4], _: V) -> [V; 4] {
-        unsafe { [sigmoid_of(i), sigmoid_of(f), tanh_of(g), sigmoid_of(o)] }
+    fn activations<V: Vector>([i, f, g, o]: [V; 4], _: V) -> [V; 4] {
+        [sigmoid_of(i), sigmoid_of(f), tanh_of(g), sigmoid_of(o)]
     }
 }
 
@@ -140,35 +136,31 @@ impl Gates for GruGates {
     const GATE: usize = 2;
 
     #[inline(always)]
-    unsafe fn raise<V: Lanes>([_, r, z, _]: &mut [V; 4]) {
-        unsafe { (*r, *z) = (power(*r), power(*z)) };
+    fn raise<V: Vector>([_, r, z, _]: &mut [V; 4]) {
+        (*r, *z) = (power(*r), power(*z));
     }
 
     #[inline(always)]
-    unsafe fn first<V: Lanes>([nx, r, z, nh]: [V; 4], h: V) -> ([V; 4], V, V) {
-        unsafe {
-            let r = sigmoid_of(r);
-            ([nx, r, z, nh], r.mul_add(nh, nx), h)
-        }
+    fn first<V: Vector>([nx, r, z, nh]: [V; 4], h: V) -> ([V; 4], V, V) {
+        let r = sigmoid_of(r);
+        ([nx, r, z, nh], r.mul_add(nh, nx), h)
     }
 
     /// `h' = ((1 − e⁻²ⁿ) e⁻ᶻ + h N) / (N Z)` with `N = 1 + e⁻²ⁿ`, `Z = 1 + e⁻ᶻ`.
     #[inline(always)]
-    unsafe fn second<V: Lanes>(z: V, n: V, h: V) -> V {
-        unsafe {
-            let one = V::splat(1.0);
-            let whole = n.add(one);
-            h.mul_add(whole, one.sub(n).mul(z)).div(whole.mul(z.add(one)))
-        }
+    fn second<V: Vector>(z: V, n: V, h: V) -> V {
+        let one = V::splat(1.0);
+        let whole = n.add(one);
+        h.mul_add(whole, one.sub(n).mul(z)).div(whole.mul(z.add(one)))
     }
 
     #[inline(always)]
-    unsafe fn activations<V: Lanes>([_, r, z, nh]: [V; 4], n: V) -> [V; 4] {
-        unsafe { [tanh_of(n), r, sigmoid_of(z), nh.mul(V::splat(1.0 / TANH))] }
+    fn activations<V: Vector>([_, r, z, nh]: [V; 4], n: V) -> [V; 4] {
+        [tanh_of(n), r, sigmoid_of(z), nh.mul(V::splat(1.0 / TANH))]
     }
 }
 
-/// The order in which the gates of `W_ih` and of `W_hh` stand in the kernels' rows.
+/// The order of the gates of `W_ih` and of `W_hh` in the kernels' rows.
 pub(in crate::nn) fn gate_orders(cell: Cell) -> ([usize; 4], [usize; 4]) {
     match cell {
         Cell::RnnTanh | Cell::RnnRelu => ([0; 4], [0; 4]),
@@ -178,7 +170,7 @@ pub(in crate::nn) fn gate_orders(cell: Cell) -> ([usize; 4], [usize; 4]) {
     }
 }
 
-/// What a unit's sums are multiplied with, see [`Gates::SCALES`].
+/// The factors of a unit's sums, see [`Gates::SCALES`].
 fn scales(cell: Cell) -> [f32; 4] {
     match cell {
         Cell::Lstm => LstmGates::SCALES,
@@ -203,7 +195,7 @@ pub(in crate::nn) fn sum_biases(layout: &LayerLayout, values: &[f32], width: usi
     bias
 }
 
-/// An LSTM's or GRU's weights as [`CellTile`] reads them.
+/// An LSTM's or GRU's weights, packed for [`CellTile`].
 pub(in crate::nn) struct CellPack {
     isa: Isa,
     cell: Cell,
@@ -215,7 +207,7 @@ pub(in crate::nn) struct CellPack {
     x: Aligned,
     /// `[width / lanes][hidden][gates][lanes]`, scaled as the sums.
     h: Aligned,
-    /// `[4, width]`, scaled as the sums.
+    /// `[width / lanes][4][lanes]`, scaled as the sums.
     bias: Aligned,
 }
 
@@ -238,9 +230,13 @@ impl CellPack {
             out
         };
         let (x_order, h_order) = gate_orders(layout.cell);
-        let mut bias = sum_biases(layout, values, width);
-        for (bias, scale) in bias.chunks_exact_mut(width).zip(scales) {
-            bias.iter_mut().for_each(|b| *b *= scale);
+        let mut bias = Aligned::zeros(4 * width);
+        for (sum, (from, scale)) in
+            sum_biases(layout, values, width).chunks_exact(width).zip(scales).enumerate()
+        {
+            for (unit, v) in from.iter().enumerate() {
+                bias[(unit / lanes * 4 + sum) * lanes + unit % lanes] = v * scale;
+            }
         }
         Self {
             isa,
@@ -261,9 +257,9 @@ pub(in crate::nn) struct CellTile<'a> {
     pub rows: usize,
     /// `[rows, inputs]`
     pub x: Operand<'a>,
-    /// What `W_hh` multiplies, `[rows, hidden]`.
+    /// The input of `W_hh`, `[rows, hidden]`.
     pub h: Operand<'a>,
-    /// GRU: what `z` keeps, `[rows, width]`; the same as `h` unless dropout masks that.
+    /// GRU: the `h` that `z` keeps, `[rows, width]`; the same as `h` without dropout.
     pub held: Operand<'a>,
     /// LSTM: `[rows, width]`, in place.
     pub c: &'a mut [f32],
@@ -291,150 +287,125 @@ impl CellTile<'_> {
         pack.isa.run(self);
     }
 
-    /// The sums of one register of units of `R` rows; or, across, of `R` registers of one row.
-    ///
-    /// # Safety
-    /// `run` has checked the lengths; rows `at..at + R`, or registers from `unit` on, exist.
+    /// The sums of one register of units of `R` rows; with `ACROSS`, of `R` registers of one row.
     #[inline(always)]
-    unsafe fn sums<V: Lanes, C: Gates, const R: usize, const G: usize, const ACROSS: bool>(
+    fn sums<V: Vector, C: Gates, const R: usize, const G: usize, const ACROSS: bool>(
         &self,
         at: usize,
         unit: usize,
     ) -> [[V; 4]; R] {
-        unsafe {
-            let pack = self.pack;
-            let mut acc = [[V::splat(0.0); 4]; R];
-            for (r, acc) in acc.iter_mut().enumerate() {
-                let unit = if ACROSS { unit + r * V::N } else { unit };
-                for (s, acc) in acc.iter_mut().enumerate() {
-                    *acc = V::load(pack.bias.as_ptr().add(s * pack.width + unit));
-                }
+        let pack = self.pack;
+        let mut acc = [[V::splat(0.0); 4]; R];
+        for (r, acc) in acc.iter_mut().enumerate() {
+            let unit = if ACROSS { unit + r * V::N } else { unit };
+            let bias = &pack.bias[4 * unit..][..4 * V::N];
+            for (acc, bias) in acc.iter_mut().zip(bias.chunks_exact(V::N)) {
+                *acc = V::load(bias);
             }
-            for (operand, panels, first) in [(self.x, &pack.x, C::X_FIRST), (self.h, &pack.h, C::H_FIRST)] {
-                let walk = walk::<V>(operand, at, panels, unit, G);
-                acc = match ACROSS {
-                    true => accumulate_across::<V, R, G>(acc, first, walk, operand.width * G * V::N),
-                    false => accumulate::<V, R, G>(acc, first, walk),
-                };
-            }
-            acc
         }
+        for (operand, panels, first) in [(self.x, &pack.x, C::X_FIRST), (self.h, &pack.h, C::H_FIRST)] {
+            let walk = walk::<V>(operand, at, panels, unit, G);
+            acc = match ACROSS {
+                true => accumulate_across::<V, R, G>(acc, first, walk, operand.width * G * V::N),
+                false => accumulate::<V, R, G>(acc, first, walk),
+            };
+        }
+        acc
     }
 
-    /// One register of units of `count` rows; or, across, `count` registers of one row.
-    ///
-    /// # Safety
-    /// `run` has checked the lengths; the rows from `at` on, or the registers from `unit` on, exist, and
-    /// are no more than `BLOCK`.
+    /// Computes one register of units of `count` rows, at most [`BLOCK`]; with `ACROSS`, `count`
+    /// registers of one row.
     #[inline(always)]
-    unsafe fn units<V: Lanes, C: Gates, const G: usize, const ACROSS: bool>(
+    fn units<V: Vector, C: Gates, const G: usize, const ACROSS: bool>(
         &mut self,
         at: usize,
         unit: usize,
         count: usize,
     ) {
-        unsafe {
-            let (width, lstm, keep) = (self.pack.width, self.pack.cell == Cell::Lstm, self.saved.is_some());
-            let place = |i: usize| if ACROSS { (at, unit + i * V::N) } else { (at + i, unit) };
-            let mut all = [[MaybeUninit::<V>::uninit(); 4]; BLOCK];
-            let mut late = [MaybeUninit::<V>::uninit(); BLOCK];
-            in_row_groups!(V, 4, count, |from, R| {
-                let (at, unit) = place(from);
-                let sums = self.sums::<V, C, R, G, ACROSS>(at, unit);
-                let to = &mut all[from..from + R];
-                to.iter_mut().zip(sums).for_each(|(to, sums)| *to = sums.map(MaybeUninit::new));
-            });
-            let all = slice::from_raw_parts_mut(all.as_mut_ptr().cast::<[V; 4]>(), count);
-            // Each of these loops is short, so that many units are under way at once: the way from sums
-            // to `h` is a long chain in which every operation waits for the one before.
-            for sums in &mut *all {
-                C::raise(sums);
+        let (width, lstm, keep) = (self.pack.width, self.pack.cell == Cell::Lstm, self.saved.is_some());
+        let place = |i: usize| if ACROSS { (at, unit + i * V::N) } else { (at + i, unit) };
+        let mut all = Registers::<[V; 4], BLOCK>::new();
+        let mut late = Registers::<V, BLOCK>::new();
+        in_row_groups!(V, 4, count, |from, R| {
+            let (at, unit) = place(from);
+            all.extend(self.sums::<V, C, R, G, ACROSS>(at, unit));
+        });
+        // The path from sums to `h` is a long chain in which every operation waits for the one
+        // before. So it is cut into short loops, which let the CPU work on many units at once.
+        for sums in &mut *all {
+            C::raise(sums);
+        }
+        for (i, sums) in all.iter_mut().enumerate() {
+            let (row, unit) = place(i);
+            let held = row * width + unit;
+            let (parts, sum, new) = C::first(*sums, if lstm { V::load_at(self.c, held) } else { sums[0] });
+            late.push(sum);
+            if lstm {
+                new.store_at(self.c, held);
             }
-            for (i, (sums, late)) in all.iter_mut().zip(&mut late).enumerate() {
-                let (row, unit) = place(i);
-                let held = self.c.as_mut_ptr().add(row * width + unit);
-                let (parts, sum, new) = C::first(*sums, if lstm { V::load(held) } else { sums[0] });
-                late.write(sum);
-                if lstm {
-                    new.store(held);
-                }
-                if keep {
-                    *sums = parts;
-                }
+            if keep {
+                *sums = parts;
             }
-            let late = slice::from_raw_parts_mut(late.as_mut_ptr().cast::<V>(), count);
-            for late in &mut *late {
-                *late = power(*late);
-            }
+        }
+        for late in &mut *late {
+            *late = power(*late);
+        }
+        for (i, (parts, late)) in all.iter().zip(&*late).enumerate() {
+            let (row, unit) = place(i);
+            let held = match lstm {
+                true => *late,
+                false => V::load_at(self.held.values, row * self.held.stride + unit),
+            };
+            C::second(parts[C::GATE], *late, held).store_at(self.out, row * width + unit);
+        }
+        if let Some(saved) = &mut self.saved {
             for (i, (parts, late)) in all.iter().zip(&*late).enumerate() {
                 let (row, unit) = place(i);
-                let held = match lstm {
-                    true => *late,
-                    false => V::load(self.held.values.as_ptr().add(row * self.held.stride + unit)),
-                };
-                let h = C::second(parts[C::GATE], *late, held);
-                h.store(self.out.as_mut_ptr().add(row * width + unit));
-            }
-            if let Some(saved) = &mut self.saved {
-                for (i, (parts, late)) in all.iter().zip(&*late).enumerate() {
-                    let (row, unit) = place(i);
-                    let saved = saved.as_mut_ptr().add(row * 4 * width + unit);
-                    let activations = C::activations(*parts, *late);
-                    for (s, v) in activations.into_iter().enumerate() {
-                        v.store(saved.add(s * width));
-                    }
+                for (s, v) in C::activations(*parts, *late).into_iter().enumerate() {
+                    v.store_at(saved, row * 4 * width + s * width + unit);
                 }
             }
         }
     }
 
-    /// # Safety
-    /// `run` has checked the lengths.
     #[inline(always)]
-    unsafe fn all<V: Lanes, C: Gates, const G: usize>(&mut self) {
-        unsafe {
-            let alone = self.rows % V::ROWS == 1;
-            let rows = self.rows - usize::from(alone);
-            for unit in (0..self.pack.width).step_by(V::N) {
-                for at in (0..rows).step_by(BLOCK) {
-                    self.units::<V, C, G, false>(at, unit, usize::min(BLOCK, rows - at));
-                }
+    fn all<V: Vector, C: Gates, const G: usize>(&mut self) {
+        let alone = self.rows % V::ROWS == 1;
+        let rows = self.rows - usize::from(alone);
+        for unit in (0..self.pack.width).step_by(V::N) {
+            for at in (0..rows).step_by(BLOCK) {
+                self.units::<V, C, G, false>(at, unit, usize::min(BLOCK, rows - at));
             }
-            // A row that is left over goes through several registers at once.
-            for unit in (0..self.pack.width).step_by(BLOCK * V::N).take_while(|_| alone) {
-                let registers = (self.pack.width - unit) / V::N;
-                self.units::<V, C, G, true>(rows, unit, usize::min(BLOCK, registers));
-            }
+        }
+        // A single row that is left over goes through several registers at once.
+        for unit in (0..self.pack.width).step_by(BLOCK * V::N).take_while(|_| alone) {
+            let registers = (self.pack.width - unit) / V::N;
+            self.units::<V, C, G, true>(rows, unit, usize::min(BLOCK, registers));
         }
     }
 }
 
-/// From row `at` of `a` through the panel of the units from `unit` on.
+/// The walk from row `at` of `a` through the panel of the units from `unit` on.
 #[inline(always)]
-unsafe fn walk<V: Lanes>(a: Operand, at: usize, panels: &Aligned, unit: usize, gates: usize) -> Walk {
-    unsafe {
-        Walk {
-            a: a.values.as_ptr().add(at * a.stride),
-            row: a.stride,
-            next: 1,
-            b: panels.as_ptr().add(unit * a.width * gates),
-            b_next: gates * V::N,
-            depth: a.width,
-        }
-    }
+fn walk<'a, V: Vector>(
+    a: Operand<'a>,
+    at: usize,
+    panels: &'a Aligned,
+    unit: usize,
+    gates: usize,
+) -> Walk<'a> {
+    let (b, b_next) = (&panels[unit * a.width * gates..], gates * V::N);
+    Walk { a: a.from(at, 0), row: a.stride, next: 1, b, b_next, depth: a.width }
 }
 
 impl Kernel for CellTile<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
-        // SAFETY: `CellTile::run` has checked every length.
-        unsafe {
-            match self.pack.cell {
-                Cell::Lstm => self.all::<V, LstmGates, 4>(),
-                _ => self.all::<V, GruGates, 3>(),
-            }
+    fn run<V: Vector>(mut self) {
+        match self.pack.cell {
+            Cell::Lstm => self.all::<V, LstmGates, 4>(),
+            _ => self.all::<V, GruGates, 3>(),
         }
     }
 }

@@ -1,101 +1,93 @@
-//! Powers of 2, `sigmoid`, `tanh` and the activations on a register.
+//! Powers of 2, `sigmoid`, `tanh` and the activations of vectors.
 
-use super::lanes::Lanes;
 use crate::nn::Activation;
+use crate::simd::Vector;
 
-/// What a sum is multiplied with for [`power`] to make `e⁻ˣ` or `e⁻²ˣ` of it.
+/// The factor of a sum `x` for which [`power`] gives `e⁻ˣ`, or `e⁻²ˣ`.
 pub(super) const SIGMOID: f32 = -std::f32::consts::LOG2_E;
 pub(super) const TANH: f32 = -2.0 * std::f32::consts::LOG2_E;
 
-/// Beyond it `1 + 2ʸ` is 1 or `2ʸ`, and products of several are still far from what a float holds.
+/// Beyond ±30, `1 + 2ʸ` rounds to 1 or `2ʸ`. Within, products of several powers are far from
+/// overflow.
 const POWER_MAX: f32 = 30.0;
 
-/// What is added to it keeps no fraction: 1.5 · 2²³.
+/// 1.5 · 2²³: a small number loses its fraction when this is added.
 const WHOLE: f32 = 12_582_912.0;
 
-/// `2ʸ` within 3e-7 of its size; `y` is held within ±30. The whole part goes to the exponent; for the
-/// rest there is a polynomial with the least largest relative error on ±½ among those that are exact at 0.
+/// `2ʸ` within a relative error of 3e-7; `y` is clamped to ±30. The whole part goes to the
+/// exponent. For the rest there is a polynomial of degree 5: the minimax of the relative error on
+/// ±½ among those that are exact at 0.
 #[inline(always)]
-pub(super) unsafe fn power<V: Lanes>(y: V) -> V {
-    unsafe {
-        let y = y.clamp(-POWER_MAX, POWER_MAX);
-        let whole = y.add(V::splat(WHOLE));
-        let r = y.sub(whole.sub(V::splat(WHOLE)));
-        let mut p = V::splat(1.330_060_5e-3);
-        p = p.mul_add(r, V::splat(9.669_691e-3));
-        p = p.mul_add(r, V::splat(5.550_558_5e-2));
-        p = p.mul_add(r, V::splat(0.240_222_83));
-        p = p.mul_add(r, V::splat(std::f32::consts::LN_2));
-        p.mul_add(r, V::splat(1.0)).times_power(whole)
-    }
+pub(super) fn power<V: Vector>(y: V) -> V {
+    let y = y.clamp(-POWER_MAX, POWER_MAX);
+    let whole = y.add(V::splat(WHOLE));
+    let r = y.sub(whole.sub(V::splat(WHOLE)));
+    let mut p = V::splat(1.330_060_5e-3);
+    p = p.mul_add(r, V::splat(9.669_691e-3));
+    p = p.mul_add(r, V::splat(5.550_558_5e-2));
+    p = p.mul_add(r, V::splat(0.240_222_83));
+    p = p.mul_add(r, V::splat(std::f32::consts::LN_2));
+    p.mul_add(r, V::splat(1.0)).times_power(whole)
 }
 
 /// `1 / (1 + e⁻ˣ)` within 2e-7.
 #[inline(always)]
-pub(super) unsafe fn sigmoid<V: Lanes>(x: V) -> V {
-    unsafe { sigmoid_of(power(x.mul(V::splat(SIGMOID)))) }
+pub(super) fn sigmoid<V: Vector>(x: V) -> V {
+    sigmoid_of(power(x.mul(V::splat(SIGMOID))))
 }
 
 /// `tanh x` within 2e-7.
 #[inline(always)]
-pub(super) unsafe fn tanh<V: Lanes>(x: V) -> V {
-    unsafe { tanh_of(power(x.mul(V::splat(TANH)))) }
+pub(super) fn tanh<V: Vector>(x: V) -> V {
+    tanh_of(power(x.mul(V::splat(TANH))))
 }
 
 /// The sigmoid of `x`, given `e⁻ˣ`.
 #[inline(always)]
-pub(super) unsafe fn sigmoid_of<V: Lanes>(e: V) -> V {
-    unsafe { V::splat(1.0).div(e.add(V::splat(1.0))) }
+pub(super) fn sigmoid_of<V: Vector>(e: V) -> V {
+    V::splat(1.0).div(e.add(V::splat(1.0)))
 }
 
 /// The tanh of `x`, given `e⁻²ˣ`.
 #[inline(always)]
-pub(super) unsafe fn tanh_of<V: Lanes>(e: V) -> V {
-    unsafe {
-        let one = V::splat(1.0);
-        one.sub(e).div(e.add(one))
-    }
+pub(super) fn tanh_of<V: Vector>(e: V) -> V {
+    let one = V::splat(1.0);
+    one.sub(e).div(e.add(one))
 }
 
-/// `σ(x) tanh(c)`, given `e⁻ˣ` and `e⁻²ᶜ`: with one division.
+/// `σ(x) tanh(c) = (1 − e⁻²ᶜ) / ((1 + e⁻ˣ)(1 + e⁻²ᶜ))`, given `e⁻ˣ` and `e⁻²ᶜ`, with one division.
 #[inline(always)]
-pub(super) unsafe fn gated<V: Lanes>(x: V, c: V) -> V {
-    unsafe {
-        let one = V::splat(1.0);
-        one.sub(c).div(x.add(one).mul(c.add(one)))
-    }
+pub(super) fn gated<V: Vector>(x: V, c: V) -> V {
+    let one = V::splat(1.0);
+    one.sub(c).div(x.add(one).mul(c.add(one)))
 }
 
 /// The activation of a sum.
 #[inline(always)]
-pub(super) unsafe fn activate<V: Lanes>(activation: Activation, x: V) -> V {
-    unsafe {
-        match activation {
-            Activation::None => x,
-            Activation::Tanh => tanh(x),
-            Activation::Relu => x.clamp(0.0, Activation::RELU_MAX),
-            Activation::Sigmoid => sigmoid(x),
-        }
+pub(super) fn activate<V: Vector>(activation: Activation, x: V) -> V {
+    match activation {
+        Activation::None => x,
+        Activation::Tanh => tanh(x),
+        Activation::Relu => x.clamp(0.0, Activation::RELU_MAX),
+        Activation::Sigmoid => sigmoid(x),
     }
 }
 
-/// The derivative of an activation, from what it gave.
+/// The derivative of an activation, from its result `y`.
 #[inline(always)]
-pub(super) unsafe fn slope<V: Lanes>(activation: Activation, y: V) -> V {
-    unsafe {
-        match activation {
-            Activation::None => V::splat(1.0),
-            Activation::Tanh => y.neg_mul_add(y, V::splat(1.0)),
-            Activation::Relu => y.inside(0.0, Activation::RELU_MAX),
-            Activation::Sigmoid => y.neg_mul_add(y, y),
-        }
+pub(super) fn slope<V: Vector>(activation: Activation, y: V) -> V {
+    match activation {
+        Activation::None => V::splat(1.0),
+        Activation::Tanh => y.neg_mul_add(y, V::splat(1.0)),
+        Activation::Relu => y.inside(0.0, Activation::RELU_MAX),
+        Activation::Sigmoid => y.neg_mul_add(y, y),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Isa, Kernel};
     use super::*;
+    use crate::simd::{Isa, Kernel};
 
     struct Each<'a>(&'a [f32], [&'a mut [f32]; 3]);
 
@@ -103,14 +95,12 @@ mod tests {
         type Output = ();
 
         #[inline(always)]
-        unsafe fn run<V: Lanes>(self) {
+        fn run<V: Vector>(self) {
             for at in (0..self.0.len()).step_by(V::N) {
-                unsafe {
-                    let x = V::load(self.0[at..at + V::N].as_ptr());
-                    power(x).store(self.1[0][at..at + V::N].as_mut_ptr());
-                    sigmoid(x).store(self.1[1][at..at + V::N].as_mut_ptr());
-                    tanh(x).store(self.1[2][at..at + V::N].as_mut_ptr());
-                }
+                let x = V::load_at(self.0, at);
+                power(x).store_at(self.1[0], at);
+                sigmoid(x).store_at(self.1[1], at);
+                tanh(x).store_at(self.1[2], at);
             }
         }
     }

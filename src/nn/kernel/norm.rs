@@ -1,12 +1,12 @@
-//! The gates of a cell with layer norms: a row's products must be whole before they can be
-//! normalised, so they come in as rows and not in registers.
+//! The gates of a cell with layer norms. A row's products must be complete before they can be
+//! normalised, so the kernel takes them as rows in memory.
 
+use super::Operand;
 use super::cell::{Gates, GruGates, LstmGates, RnnGates, gate_orders, sum_biases};
-use super::lanes::Lanes;
 use super::math::{TANH, gated, power};
-use super::{Aligned, Isa, Kernel, Operand};
 use crate::nn::Cell;
-use crate::nn::blueprint::{LayerLayout, NORM_EPSILON};
+use crate::nn::shape::{LayerLayout, NORM_EPSILON};
+use crate::simd::{Aligned, Isa, Kernel, Vector};
 
 /// A layer's gains and biases, padded, in the order of the kernels' rows.
 pub(in crate::nn) struct LayerNorm {
@@ -19,16 +19,16 @@ pub(in crate::nn) struct LayerNorm {
     pub(super) gain_h: Aligned,
     /// `[sums, width]`
     pub(super) bias: Aligned,
-    /// 1 for a hidden unit, 0 for padding, `[width]`: padding must not enter a mean, and taking it
-    /// out of a sum afterwards would cost the digits that a small variance has.
+    /// 1 for a hidden unit, 0 for padding, `[width]`: padding must not enter a variance, and
+    /// subtracting its share afterwards would cost the digits of a small variance.
     units: Aligned,
-    /// `[width]` each; an LSTM's alone
+    /// `[width]` each; only an LSTM has them.
     pub(super) gain_c: Aligned,
     pub(super) bias_c: Aligned,
 }
 
 impl LayerNorm {
-    /// Nothing when the layer has no norms. `values` is the layer's own flat vector.
+    /// `None` if the layer has no norms. `values` is the layer's own flat vector.
     pub fn new(isa: Isa, layout: &LayerLayout, values: &[f32]) -> Option<Self> {
         let (x, h) = layout.gains.clone()?;
         let (hidden, width, gates) = (layout.hidden, isa.padded(layout.hidden), layout.cell.gates());
@@ -71,7 +71,7 @@ pub(in crate::nn) struct NormRows<'a> {
     pub x: &'a mut [f32],
     /// `W_hh h`, `[rows, gates, width]`; normalised in place.
     pub h: &'a mut [f32],
-    /// GRU: what `z` keeps, `[rows, width]`.
+    /// GRU: the `h` that `z` keeps, `[rows, width]`.
     pub held: Operand<'a>,
     /// LSTM: `[rows, width]`, in place.
     pub c: &'a mut [f32],
@@ -80,7 +80,7 @@ pub(in crate::nn) struct NormRows<'a> {
     pub saved: Option<NormSaved<'a>>,
 }
 
-/// What training keeps of a step beside the normalised products.
+/// The results that training keeps of a step beside the normalised products.
 pub(in crate::nn) struct NormSaved<'a> {
     /// The activations, `[rows, sums, width]`.
     pub gates: &'a mut [f32],
@@ -109,123 +109,110 @@ impl NormRows<'_> {
         self.norm.isa.run(self);
     }
 
-    /// # Safety
-    /// `run` has checked the lengths.
     #[inline(always)]
-    unsafe fn row<V: Lanes, C: Gates>(&mut self, row: usize) {
-        unsafe {
-            let norm = self.norm;
-            let width = norm.width;
-            let stack = C::GATES * width;
-            let x = self.x.as_mut_ptr().add(row * stack);
-            let h = self.h.as_mut_ptr().add(row * stack);
-            let scale_x = norm.normalise::<V>(x, C::GATES);
-            let scale_h = norm.normalise::<V>(h, C::GATES);
-            let out = self.out.as_mut_ptr().add(row * width);
-            for unit in (0..width).step_by(V::N) {
-                let mut sums = [V::splat(0.0); 4];
-                for (s, sum) in sums.iter_mut().enumerate().take(C::SUMS) {
-                    *sum = V::load(norm.bias.as_ptr().add(s * width + unit));
-                }
-                for g in 0..C::GATES {
-                    let at = g * width + unit;
-                    let gain = V::load(norm.gain_x.as_ptr().add(at));
-                    sums[C::X_FIRST + g] = V::load(x.add(at)).mul_add(gain, sums[C::X_FIRST + g]);
-                    let gain = V::load(norm.gain_h.as_ptr().add(at));
-                    sums[C::H_FIRST + g] = V::load(h.add(at)).mul_add(gain, sums[C::H_FIRST + g]);
-                }
-                let held = if norm.cell == Cell::Lstm {
-                    V::load(self.c.as_ptr().add(row * width + unit))
-                } else {
-                    V::load(self.held.values.as_ptr().add(row * self.held.stride + unit))
-                };
-                for (sum, scale) in sums.iter_mut().zip(C::SCALES) {
-                    *sum = sum.mul(V::splat(scale));
-                }
-                C::raise(&mut sums);
-                let (parts, mut late, next) = C::first(sums, held);
-                if norm.cell == Cell::Lstm {
-                    next.store(self.c.as_mut_ptr().add(row * width + unit));
-                    // What `o` is made of waits here until `c` is whole and can be normalised.
-                    sums[C::GATE].store(out.add(unit));
-                } else {
-                    late = power(late);
-                    C::second(parts[C::GATE], late, next).store(out.add(unit));
-                }
-                if let Some(saved) = &mut self.saved {
-                    let to = saved.gates.as_mut_ptr().add(row * C::SUMS * width + unit);
-                    for (s, v) in C::activations(parts, late).iter().enumerate().take(C::SUMS) {
-                        v.store(to.add(s * width));
-                    }
-                }
+    fn row<V: Vector, C: Gates>(&mut self, row: usize) {
+        let norm = self.norm;
+        let width = norm.width;
+        let stack = C::GATES * width;
+        let x = &mut self.x[row * stack..][..stack];
+        let h = &mut self.h[row * stack..][..stack];
+        let scale_x = norm.normalise::<V>(x, C::GATES);
+        let scale_h = norm.normalise::<V>(h, C::GATES);
+        let out = &mut self.out[row * width..][..width];
+        let (gain_x, gain_h) = (&norm.gain_x[..stack], &norm.gain_h[..stack]);
+        let (c, held): (&mut [f32], &[f32]) = if norm.cell == Cell::Lstm {
+            (&mut self.c[row * width..][..width], &[])
+        } else {
+            (&mut [], &self.held.from(row, 0)[..width])
+        };
+        for unit in (0..width).step_by(V::N) {
+            let mut sums = [V::splat(0.0); 4];
+            for (s, sum) in sums.iter_mut().enumerate().take(C::SUMS) {
+                *sum = V::load_at(&norm.bias, s * width + unit);
             }
-            let mut scale_c = 1.0;
+            for g in 0..C::GATES {
+                let at = g * width + unit;
+                let gain = V::load_at(gain_x, at);
+                sums[C::X_FIRST + g] = V::load_at(x, at).mul_add(gain, sums[C::X_FIRST + g]);
+                let gain = V::load_at(gain_h, at);
+                sums[C::H_FIRST + g] = V::load_at(h, at).mul_add(gain, sums[C::H_FIRST + g]);
+            }
+            let held = if norm.cell == Cell::Lstm { V::load_at(c, unit) } else { V::load_at(held, unit) };
+            for (sum, scale) in sums.iter_mut().zip(C::SCALES) {
+                *sum = sum.mul(V::splat(scale));
+            }
+            C::raise(&mut sums);
+            let (parts, mut late, next) = C::first(sums, held);
             if norm.cell == Cell::Lstm {
-                let c = self.c.as_ptr().add(row * width);
-                let (mean, scale) = norm.moments::<V>(c, 1);
-                scale_c = scale;
-                let (mean, scale) = (V::splat(mean), V::splat(scale));
-                for unit in (0..width).step_by(V::N) {
-                    let normed = V::load(c.add(unit)).sub(mean).mul(scale);
-                    let gain = V::load(norm.gain_c.as_ptr().add(unit));
-                    let u = normed.mul_add(gain, V::load(norm.bias_c.as_ptr().add(unit)));
-                    gated(V::load(out.add(unit)), power(u.mul(V::splat(TANH)))).store(out.add(unit));
-                    if let Some(saved) = &mut self.saved {
-                        normed.store(saved.c.as_mut_ptr().add(row * width + unit));
-                    }
-                }
+                next.store_at(c, unit);
+                // The power of `o`'s sum waits in `out` until `c` is complete and can be
+                // normalised.
+                sums[C::GATE].store_at(out, unit);
+            } else {
+                late = power(late);
+                C::second(parts[C::GATE], late, next).store_at(out, unit);
             }
             if let Some(saved) = &mut self.saved {
-                saved.scales[row * 3..][..3].copy_from_slice(&[scale_x, scale_h, scale_c]);
+                let to = row * C::SUMS * width + unit;
+                for (s, v) in C::activations(parts, late).iter().enumerate().take(C::SUMS) {
+                    v.store_at(saved.gates, to + s * width);
+                }
             }
+        }
+        let mut scale_c = 1.0;
+        if norm.cell == Cell::Lstm {
+            let (gain_c, bias_c) = (&norm.gain_c[..width], &norm.bias_c[..width]);
+            let (mean, scale) = norm.moments::<V>(c, 1);
+            scale_c = scale;
+            let (mean, scale) = (V::splat(mean), V::splat(scale));
+            for unit in (0..width).step_by(V::N) {
+                let normed = V::load_at(c, unit).sub(mean).mul(scale);
+                let gain = V::load_at(gain_c, unit);
+                let u = normed.mul_add(gain, V::load_at(bias_c, unit));
+                gated(V::load_at(out, unit), power(u.mul(V::splat(TANH)))).store_at(out, unit);
+                if let Some(saved) = &mut self.saved {
+                    normed.store_at(saved.c, row * width + unit);
+                }
+            }
+        }
+        if let Some(saved) = &mut self.saved {
+            saved.scales[row * 3..][..3].copy_from_slice(&[scale_x, scale_h, scale_c]);
         }
     }
 }
 
 impl LayerNorm {
-    /// Mean and reciprocal deviation of the units of `stacks` rows of `[width]` at `p`, whose
-    /// padding is zero.
-    ///
-    /// # Safety
-    /// The rows can be read.
+    /// Mean and reciprocal deviation of the units of `stacks` rows of `[width]`. Padding must be
+    /// zero.
     #[inline(always)]
-    unsafe fn moments<V: Lanes>(&self, p: *const f32, stacks: usize) -> (f32, f32) {
-        unsafe {
-            let (len, count) = (stacks * self.width, (stacks * self.hidden) as f32);
-            let mut sum = V::splat(0.0);
-            for at in (0..len).step_by(V::N) {
-                sum = sum.add(V::load(p.add(at)));
-            }
-            let mean = sum.sum() / count;
-            let (m, mut squares) = (V::splat(mean), V::splat(0.0));
-            for stack in 0..stacks {
-                for unit in (0..self.width).step_by(V::N) {
-                    let is = V::load(self.units.as_ptr().add(unit));
-                    let d = V::load(p.add(stack * self.width + unit)).sub(m).mul(is);
-                    squares = d.mul_add(d, squares);
-                }
-            }
-            (mean, 1.0 / (squares.sum() / count + NORM_EPSILON).sqrt())
+    fn moments<V: Vector>(&self, rows: &[f32], stacks: usize) -> (f32, f32) {
+        let (len, count) = (stacks * self.width, (stacks * self.hidden) as f32);
+        let mut sum = V::splat(0.0);
+        for values in rows[..len].chunks_exact(V::N) {
+            sum = sum.add(V::load(values));
         }
+        let mean = sum.sum() / count;
+        let (m, mut squares) = (V::splat(mean), V::splat(0.0));
+        for row in rows[..len].chunks_exact(self.width) {
+            for (values, is) in row.chunks_exact(V::N).zip(self.units.chunks_exact(V::N)) {
+                let d = V::load(values).sub(m).mul(V::load(is));
+                squares = d.mul_add(d, squares);
+            }
+        }
+        (mean, 1.0 / (squares.sum() / count + NORM_EPSILON).sqrt())
     }
 
     /// Normalises such rows in place; padding stays zero. Returns the reciprocal deviation.
-    ///
-    /// # Safety
-    /// The rows can be read and written.
     #[inline(always)]
-    pub(super) unsafe fn normalise<V: Lanes>(&self, p: *mut f32, stacks: usize) -> f32 {
-        unsafe {
-            let (mean, scale) = self.moments::<V>(p, stacks);
-            let (m, s) = (V::splat(mean), V::splat(scale));
-            for stack in 0..stacks {
-                for unit in (0..self.width).step_by(V::N) {
-                    let (is, at) = (V::load(self.units.as_ptr().add(unit)), stack * self.width + unit);
-                    V::load(p.add(at)).sub(m).mul(s).mul(is).store(p.add(at));
-                }
+    pub(super) fn normalise<V: Vector>(&self, rows: &mut [f32], stacks: usize) -> f32 {
+        let (mean, scale) = self.moments::<V>(rows, stacks);
+        let (m, s) = (V::splat(mean), V::splat(scale));
+        for row in rows[..stacks * self.width].chunks_exact_mut(self.width) {
+            for (values, is) in row.chunks_exact_mut(V::N).zip(self.units.chunks_exact(V::N)) {
+                V::load(values).sub(m).mul(s).mul(V::load(is)).store(values);
             }
-            scale
         }
+        scale
     }
 }
 
@@ -233,17 +220,14 @@ impl Kernel for NormRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
-        // SAFETY: `NormRows::run` has checked every length.
-        unsafe {
-            for row in 0..self.rows {
-                match self.norm.cell {
-                    Cell::RnnTanh => self.row::<V, RnnGates<false>>(row),
-                    Cell::RnnRelu => self.row::<V, RnnGates<true>>(row),
-                    Cell::Lstm => self.row::<V, LstmGates>(row),
-                    Cell::Gru => self.row::<V, GruGates>(row),
-                    Cell::GruBefore => unreachable!("its sums are not made at once"),
-                }
+    fn run<V: Vector>(mut self) {
+        for row in 0..self.rows {
+            match self.norm.cell {
+                Cell::RnnTanh => self.row::<V, RnnGates<false>>(row),
+                Cell::RnnRelu => self.row::<V, RnnGates<true>>(row),
+                Cell::Lstm => self.row::<V, LstmGates>(row),
+                Cell::Gru => self.row::<V, GruGates>(row),
+                Cell::GruBefore => unreachable!("its sums are not made at once"),
             }
         }
     }

@@ -1,16 +1,19 @@
-//! The product that the gradient of a weight matrix is.
+//! The outer product of the gradient of a weight matrix.
 
-use super::lanes::Lanes;
-use super::packed::{Walk, accumulate, in_row_groups};
-use super::{Isa, Kernel, Operand};
+use super::Operand;
+use crate::simd::{Isa, Kernel, Vector, Walk, accumulate, in_row_groups};
 
-/// `out[i, j] += Σ_r a[r, i] · b[r, j]` over `rows` rows: the gradient of a weight matrix, which
-/// stands in `out` turned, `[a.width, columns]`.
+/// The number of rows that go into the gradients of the weights together, so that they stay in the
+/// nearest caches while every weight is visited.
+const SUM_ROWS: usize = 64;
+
+/// `out[i, j] += Σ_r a[r, i] · b[r, j]` over `rows` rows: the gradient of a weight matrix,
+/// transposed. `out`: `[a.width, columns]`
 pub(in crate::nn) struct OuterSum<'a> {
     pub isa: Isa,
     pub rows: usize,
     pub a: Operand<'a>,
-    /// `width` is whole registers.
+    /// Its `width` is whole registers.
     pub b: Operand<'a>,
     pub out: &'a mut [f32],
 }
@@ -21,34 +24,32 @@ impl OuterSum<'_> {
         self.b.check(self.rows);
         assert!(self.b.width.is_multiple_of(self.isa.lanes()));
         assert!(self.out.len() >= self.a.width * self.b.width);
-        self.isa.run(self);
+        if self.rows > 0 {
+            self.isa.run(self);
+        }
     }
 
-    /// # Safety
-    /// `run` has checked the lengths; `at + R` of a's columns and `first + G · V::N` of b's exist.
     #[inline(always)]
-    unsafe fn block<V: Lanes, const R: usize, const G: usize>(&mut self, at: usize, first: usize) {
-        unsafe {
-            let out = self.out.as_mut_ptr().add(at * self.b.width + first);
-            let mut acc = [[V::splat(0.0); 4]; R];
-            for (r, acc) in acc.iter_mut().enumerate() {
-                for (g, acc) in acc.iter_mut().take(G).enumerate() {
-                    *acc = V::load(out.add(r * self.b.width + g * V::N));
-                }
+    fn block<V: Vector, const R: usize, const G: usize>(&mut self, at: usize, first: usize) {
+        let out = &mut self.out[at * self.b.width + first..];
+        let mut acc = [[V::splat(0.0); 4]; R];
+        for (r, acc) in acc.iter_mut().enumerate() {
+            for (g, acc) in acc.iter_mut().take(G).enumerate() {
+                *acc = V::load_at(out, r * self.b.width + g * V::N);
             }
-            let walk = Walk {
-                a: self.a.values.as_ptr().add(at),
-                row: 1,
-                next: self.a.stride,
-                b: self.b.values.as_ptr().add(first),
-                b_next: self.b.stride,
-                depth: self.rows,
-            };
-            acc = accumulate::<V, R, G>(acc, 0, walk);
-            for (r, acc) in acc.iter().enumerate() {
-                for (g, acc) in acc.iter().take(G).enumerate() {
-                    acc.store(out.add(r * self.b.width + g * V::N));
-                }
+        }
+        let walk = Walk {
+            a: self.a.from(0, at),
+            row: 1,
+            next: self.a.stride,
+            b: self.b.from(0, first),
+            b_next: self.b.stride,
+            depth: self.rows,
+        };
+        acc = accumulate::<V, R, G>(acc, 0, walk);
+        for (r, acc) in acc.iter().enumerate() {
+            for (g, acc) in acc.iter().take(G).enumerate() {
+                acc.store_at(out, r * self.b.width + g * V::N);
             }
         }
     }
@@ -58,19 +59,26 @@ impl Kernel for OuterSum<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
+    fn run<V: Vector>(mut self) {
         let (width, columns) = (self.a.width, self.b.width);
         for first in (0..columns).step_by(4 * V::N) {
-            // SAFETY: `OuterSum::run` has checked every length.
-            unsafe {
-                match (columns - first) / V::N {
-                    1 => in_row_groups!(V, 1, width, |at, R| self.block::<V, R, 1>(at, first)),
-                    2 => in_row_groups!(V, 2, width, |at, R| self.block::<V, R, 2>(at, first)),
-                    3 => in_row_groups!(V, 3, width, |at, R| self.block::<V, R, 3>(at, first)),
-                    _ => in_row_groups!(V, 4, width, |at, R| self.block::<V, R, 4>(at, first)),
-                }
+            match (columns - first) / V::N {
+                1 => in_row_groups!(V, 1, width, |at, R| self.block::<V, R, 1>(at, first)),
+                2 => in_row_groups!(V, 2, width, |at, R| self.block::<V, R, 2>(at, first)),
+                3 => in_row_groups!(V, 3, width, |at, R| self.block::<V, R, 3>(at, first)),
+                _ => in_row_groups!(V, 4, width, |at, R| self.block::<V, R, 4>(at, first)),
             }
         }
+    }
+}
+
+/// [`OuterSum`] over any number of rows.
+pub(in crate::nn) fn outer_sum(isa: Isa, rows: usize, a: Operand, b: Operand, out: &mut [f32]) {
+    for first in (0..rows).step_by(SUM_ROWS) {
+        let from = |o: Operand<'_>| first * o.stride;
+        let a = Operand { values: &a.values[from(a)..], ..a };
+        let b = Operand { values: &b.values[from(b)..], ..b };
+        OuterSum { isa, rows: SUM_ROWS.min(rows - first), a, b, out }.run();
     }
 }
 

@@ -1,11 +1,10 @@
-//! Units that stand side by side in rows: gated activations, and slopes on the way back.
+//! Elementwise work on rows: gated activations, and slopes in the backward pass.
 
-use super::lanes::Lanes;
 use super::math::{sigmoid, slope, tanh};
-use super::{Isa, Kernel};
 use crate::nn::Activation;
+use crate::simd::{Isa, Kernel, Vector};
 
-/// `out = tanh(a) ⊙ σ(b)` for rows of `[a | b]`, which become the activations.
+/// `out = tanh(a) ⊙ σ(b)` for rows of `[a | b]`, which the activations replace.
 pub(in crate::nn) struct GateRows<'a> {
     pub isa: Isa,
     pub rows: usize,
@@ -29,24 +28,21 @@ impl Kernel for GateRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         for row in 0..self.rows {
+            let (a, b) = self.sums[2 * row * self.width..][..2 * self.width].split_at_mut(self.width);
+            let out = &mut self.out[row * self.width..][..self.width];
             for unit in (0..self.width).step_by(V::N) {
-                // SAFETY: `GateRows::run` has checked every length.
-                unsafe {
-                    let a = self.sums.as_mut_ptr().add(2 * row * self.width + unit);
-                    let b = a.add(self.width);
-                    let (t, s): (V, V) = (tanh(V::load(a)), sigmoid(V::load(b)));
-                    t.store(a);
-                    s.store(b);
-                    t.mul(s).store(self.out.as_mut_ptr().add(row * self.width + unit));
-                }
+                let (t, s): (V, V) = (tanh(V::load_at(a, unit)), sigmoid(V::load_at(b, unit)));
+                t.store_at(a, unit);
+                s.store_at(b, unit);
+                t.mul(s).store_at(out, unit);
             }
         }
     }
 }
 
-/// Back through [`GateRows`].
+/// The backward pass of [`GateRows`].
 pub(in crate::nn) struct GateReverse<'a> {
     pub isa: Isa,
     pub rows: usize,
@@ -69,29 +65,26 @@ impl Kernel for GateReverse<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         for row in 0..self.rows {
+            let (a, b) = self.gates[2 * row * self.width..][..2 * self.width].split_at_mut(self.width);
+            let dout = &self.dout[row * self.width..][..self.width];
             for unit in (0..self.width).step_by(V::N) {
-                // SAFETY: `GateReverse::run` has checked every length.
-                unsafe {
-                    let a = self.gates.as_mut_ptr().add(2 * row * self.width + unit);
-                    let b = a.add(self.width);
-                    let (t, s) = (V::load(a), V::load(b));
-                    let d = V::load(self.dout.as_ptr().add(row * self.width + unit));
-                    d.mul(s).mul(slope(Activation::Tanh, t)).store(a);
-                    d.mul(t).mul(slope(Activation::Sigmoid, s)).store(b);
-                }
+                let (t, s) = (V::load_at(a, unit), V::load_at(b, unit));
+                let d = V::load_at(dout, unit);
+                d.mul(s).mul(slope(Activation::Tanh, t)).store_at(a, unit);
+                d.mul(t).mul(slope(Activation::Sigmoid, s)).store_at(b, unit);
             }
         }
     }
 }
 
-/// `d ← d · slope`, where `y` is what the activation gave.
+/// `d ← d · slope`, where `y` is the result of the activation.
 pub(in crate::nn) struct Slopes<'a> {
     pub isa: Isa,
     pub activation: Activation,
     pub y: &'a [f32],
-    /// As long as `y`, whole registers.
+    /// As long as `y`, which is whole registers.
     pub d: &'a mut [f32],
 }
 
@@ -106,14 +99,10 @@ impl Kernel for Slopes<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         for at in (0..self.y.len()).step_by(V::N) {
-            // SAFETY: `Slopes::run` has checked every length.
-            unsafe {
-                let d = self.d.as_mut_ptr().add(at);
-                let slope = slope(self.activation, V::load(self.y.as_ptr().add(at)));
-                V::load(d).mul(slope).store(d);
-            }
+            let slope = slope(self.activation, V::load_at(self.y, at));
+            V::load_at(self.d, at).mul(slope).store_at(self.d, at);
         }
     }
 }

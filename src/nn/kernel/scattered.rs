@@ -1,71 +1,67 @@
-//! Rows of an arena, which lie anywhere, to and from a tile, where they lie side by side.
+//! Copies of rows between an arena, where they lie anywhere, and a tile, where they lie side by
+//! side.
 
-use super::lanes::Lanes;
-use super::{Isa, Kernel};
+use crate::simd::{Isa, Kernel, Vector, prefetch_second};
 
-/// Where parts of rows lie: `len` floats from `at` on, of the rows of `width` floats in `slots`.
+/// Parts of an arena's rows: `len` floats from `at` on, of the rows of `width` floats in `slots`.
 #[derive(Clone, Copy)]
-pub(in crate::nn) struct Places<'a> {
+pub(in crate::nn) struct RowParts<'a> {
     pub isa: Isa,
     pub slots: &'a [u32],
     pub width: usize,
     pub at: usize,
     pub len: usize,
-    /// From one row of the tile to the next.
+    /// The distance between the rows of the tile.
     pub stride: usize,
 }
 
-impl Places<'_> {
-    fn check(&self, rows: &[f32], tile: &[f32]) {
+impl RowParts<'_> {
+    /// Panics unless the parts fit into rows and tile. That the arena has the slots shows when a kernel
+    /// reads them.
+    fn check(&self, tile: &[f32]) {
         assert!(self.at + self.len <= self.width && self.len <= self.stride);
         assert!(self.slots.len() * self.stride <= tile.len());
-        let room = rows.len() / self.width;
-        assert!(self.slots.iter().all(|slot| (*slot as usize) < room));
     }
 }
 
 /// `tile[r] = rows[slots[r]]`
 pub(in crate::nn) struct Gather<'a> {
-    pub places: Places<'a>,
+    pub places: RowParts<'a>,
     pub rows: &'a [f32],
     pub tile: &'a mut [f32],
 }
 
 /// `rows[slots[r]] = tile[r]`
 pub(in crate::nn) struct Scatter<'a> {
-    pub places: Places<'a>,
+    pub places: RowParts<'a>,
     pub rows: &'a mut [f32],
     pub tile: &'a [f32],
 }
 
 impl Gather<'_> {
     pub fn run(self) {
-        self.places.check(self.rows, self.tile);
+        self.places.check(self.tile);
         self.places.isa.run(self);
     }
 }
 
 impl Scatter<'_> {
     pub fn run(self) {
-        self.places.check(self.rows, self.tile);
+        self.places.check(self.tile);
         self.places.isa.run(self);
     }
 }
 
-/// A library's copy is called for; of a few registers the call would be the most of it.
-///
-/// # Safety
-/// `len` floats can be read and written.
+/// `to = from`. A library's copy would be a call, which costs more than to copy a few vectors.
 #[inline(always)]
-unsafe fn copy<V: Lanes>(from: *const f32, to: *mut f32, len: usize) {
-    unsafe {
-        let whole = len / V::N * V::N;
-        for i in (0..whole).step_by(V::N) {
-            V::load(from.add(i)).store(to.add(i));
-        }
-        for i in whole..len {
-            *to.add(i) = *from.add(i);
-        }
+fn copy<V: Vector>(from: &[f32], to: &mut [f32]) {
+    let (mut to, from) = (to.chunks_exact_mut(V::N), from.chunks_exact(V::N));
+    let rest = from.remainder();
+    for (to, from) in to.by_ref().zip(from) {
+        V::load(from).store(to);
+    }
+    for (to, from) in to.into_remainder().iter_mut().zip(rest) {
+        *to = *from;
     }
 }
 
@@ -73,14 +69,11 @@ impl Kernel for Gather<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
-        let Places { slots, width, at, len, stride, .. } = self.places;
+    fn run<V: Vector>(self) {
+        let RowParts { slots, width, at, len, stride, .. } = self.places;
         for (r, slot) in slots.iter().enumerate() {
-            // SAFETY: `Gather::run` has checked every length.
-            unsafe {
-                let from = self.rows.as_ptr().add(*slot as usize * width + at);
-                copy::<V>(from, self.tile.as_mut_ptr().add(r * stride), len);
-            }
+            let from = &self.rows[*slot as usize * width + at..][..len];
+            copy::<V>(from, &mut self.tile[r * stride..][..len]);
         }
     }
 }
@@ -89,40 +82,25 @@ impl Kernel for Scatter<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
-        let Places { slots, width, at, len, stride, .. } = self.places;
+    fn run<V: Vector>(self) {
+        let RowParts { slots, width, at, len, stride, .. } = self.places;
         for (r, slot) in slots.iter().enumerate() {
-            // SAFETY: `Scatter::run` has checked every length.
-            unsafe {
-                let to = self.rows.as_mut_ptr().add(*slot as usize * width + at);
-                copy::<V>(self.tile.as_ptr().add(r * stride), to, len);
-            }
+            let to = &mut self.rows[*slot as usize * width + at..][..len];
+            copy::<V>(&self.tile[r * stride..][..len], to);
         }
     }
 }
 
-/// Of larger rows, a step needs but little.
+/// Floats of the largest rows to prefetch. A step needs only a small part of larger ones.
 const AHEAD: usize = 1_024;
 
-/// Floats in a cache line.
-const LINE: usize = 16;
-
-/// Asks for rows before they are needed, so that by then they have come to the nearer caches.
-pub(in crate::nn) fn fetch(rows: &[f32], width: usize, slots: &[u32]) {
+/// Prefetches the rows of some slots into the second cache.
+pub(in crate::nn) fn prefetch_rows(rows: &[f32], width: usize, slots: &[u32]) {
     if width > AHEAD {
         return;
     }
     for slot in slots {
         let row = rows.get(*slot as usize * width..).unwrap_or_default();
-        for line in row[..row.len().min(width)].chunks(LINE) {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a hint that reads nothing; every x86-64 has it.
-            unsafe {
-                use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-                _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = line;
-        }
+        prefetch_second(&row[..row.len().min(width)]);
     }
 }

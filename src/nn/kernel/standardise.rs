@@ -1,8 +1,9 @@
-//! A layer norm without gains over whole rows, and back: what a normed head sees of the top.
+//! A layer norm without gain and bias over whole rows, forward and backward: the input of a normed
+//! head.
 
-use super::lanes::Lanes;
-use super::{Aligned, Isa, Kernel, Operand};
-use crate::nn::blueprint::NORM_EPSILON;
+use super::Operand;
+use crate::nn::shape::NORM_EPSILON;
+use crate::simd::{Aligned, Isa, Kernel, Vector};
 
 /// Rows of `hidden` units, padded to whole registers.
 pub(in crate::nn) struct Standardise {
@@ -14,6 +15,7 @@ pub(in crate::nn) struct Standardise {
 }
 
 impl Standardise {
+    /// For rows of `hidden` units.
     pub fn new(isa: Isa, hidden: usize) -> Self {
         let width = isa.padded(hidden);
         let mut units = Aligned::zeros(width);
@@ -21,13 +23,13 @@ impl Standardise {
         Self { isa, hidden, width, units }
     }
 
-    /// The distance between rows of what comes out.
+    /// The distance between rows of the output.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Writes `(x − mean) · scale` of each row, `[rows, width]`, padding 0, and the scales, the
-    /// reciprocal deviations, where they are wanted, `[rows]`.
+    /// Writes `(x − mean) · scale` of each row to `out`, `[rows, width]`, with padding 0; and the
+    /// scales, which are the reciprocal deviations, to `scales`, `[rows]`.
     pub fn forward(&self, x: Operand<'_>, rows: usize, out: &mut [f32], scales: Option<&mut [f32]>) {
         assert!(x.width == self.hidden && out.len() >= rows * self.width);
         x.check(rows);
@@ -39,8 +41,8 @@ impl Standardise {
         self.isa.run(Forward { norm: self, rows, out, scales });
     }
 
-    /// From the gradient of what came out to that of what went in, in place: `normed` and `scales` are
-    /// what [`Self::forward`] gave. `gradient`: `[rows, width]`
+    /// Replaces the gradient of the output by that of the input. `normed` and `scales` are the
+    /// results of [`Self::forward`]. `gradient`: `[rows, width]`
     pub fn backward(&self, gradient: &mut [f32], normed: &[f32], scales: &[f32], rows: usize) {
         assert!(gradient.len() >= rows * self.width && normed.len() >= rows * self.width);
         assert!(scales.len() >= rows);
@@ -59,30 +61,27 @@ impl Kernel for Forward<'_> {
     type Output = ();
 
     #[inline(always)]
-    unsafe fn run<V: Lanes>(mut self) {
+    fn run<V: Vector>(mut self) {
         let Standardise { hidden, width, units, .. } = self.norm;
-        let count = *hidden as f32;
+        let (count, units) = (*hidden as f32, &units[..*width]);
         for row in 0..self.rows {
-            // SAFETY: `Standardise::forward` has checked every length.
-            unsafe {
-                let p = self.out.as_mut_ptr().add(row * width);
-                let mut sum = V::splat(0.0);
-                for unit in (0..*width).step_by(V::N) {
-                    sum = sum.add(V::load(p.add(unit)));
-                }
-                let (mean, mut squares) = (V::splat(sum.sum() / count), V::splat(0.0));
-                for unit in (0..*width).step_by(V::N) {
-                    let d = V::load(p.add(unit)).sub(mean).mul(V::load(units.as_ptr().add(unit)));
-                    d.store(p.add(unit));
-                    squares = d.mul_add(d, squares);
-                }
-                let scale = 1.0 / (squares.sum() / count + NORM_EPSILON).sqrt();
-                for unit in (0..*width).step_by(V::N) {
-                    V::load(p.add(unit)).mul(V::splat(scale)).store(p.add(unit));
-                }
-                if let Some(scales) = &mut self.scales {
-                    scales[row] = scale;
-                }
+            let out = &mut self.out[row * width..][..*width];
+            let mut sum = V::splat(0.0);
+            for unit in (0..*width).step_by(V::N) {
+                sum = sum.add(V::load_at(out, unit));
+            }
+            let (mean, mut squares) = (V::splat(sum.sum() / count), V::splat(0.0));
+            for unit in (0..*width).step_by(V::N) {
+                let d = V::load_at(out, unit).sub(mean).mul(V::load_at(units, unit));
+                d.store_at(out, unit);
+                squares = d.mul_add(d, squares);
+            }
+            let scale = 1.0 / (squares.sum() / count + NORM_EPSILON).sqrt();
+            for unit in (0..*width).step_by(V::N) {
+                V::load_at(out, unit).mul(V::splat(scale)).store_at(out, unit);
+            }
+            if let Some(scales) = &mut self.scales {
+                scales[row] = scale;
             }
         }
     }
@@ -101,27 +100,24 @@ impl Kernel for Backward<'_> {
 
     /// `dx = scale · (d − mean(d) − x̂ · mean(d x̂))`
     #[inline(always)]
-    unsafe fn run<V: Lanes>(self) {
+    fn run<V: Vector>(self) {
         let Standardise { hidden, width, units, .. } = self.norm;
-        let count = *hidden as f32;
+        let (count, units) = (*hidden as f32, &units[..*width]);
         for row in 0..self.rows {
-            // SAFETY: `Standardise::backward` has checked every length.
-            unsafe {
-                let d = self.gradient.as_mut_ptr().add(row * width);
-                let x = self.normed.as_ptr().add(row * width);
-                let (mut sum, mut dot) = (V::splat(0.0), V::splat(0.0));
-                for unit in (0..*width).step_by(V::N) {
-                    let d = V::load(d.add(unit)).mul(V::load(units.as_ptr().add(unit)));
-                    sum = sum.add(d);
-                    dot = d.mul_add(V::load(x.add(unit)), dot);
-                }
-                let (mean, dot) = (V::splat(sum.sum() / count), V::splat(dot.sum() / count));
-                let scale = V::splat(self.scales[row]);
-                for unit in (0..*width).step_by(V::N) {
-                    let centred = V::load(d.add(unit)).sub(mean);
-                    let dx = V::load(x.add(unit)).neg_mul_add(dot, centred).mul(scale);
-                    dx.mul(V::load(units.as_ptr().add(unit))).store(d.add(unit));
-                }
+            let gradient = &mut self.gradient[row * width..][..*width];
+            let x = &self.normed[row * width..][..*width];
+            let (mut sum, mut dot) = (V::splat(0.0), V::splat(0.0));
+            for unit in (0..*width).step_by(V::N) {
+                let d = V::load_at(gradient, unit).mul(V::load_at(units, unit));
+                sum = sum.add(d);
+                dot = d.mul_add(V::load_at(x, unit), dot);
+            }
+            let (mean, dot) = (V::splat(sum.sum() / count), V::splat(dot.sum() / count));
+            let scale = V::splat(self.scales[row]);
+            for unit in (0..*width).step_by(V::N) {
+                let centred = V::load_at(gradient, unit).sub(mean);
+                let dx = V::load_at(x, unit).neg_mul_add(dot, centred).mul(scale);
+                dx.mul(V::load_at(units, unit)).store_at(gradient, unit);
             }
         }
     }

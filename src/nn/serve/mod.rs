@@ -1,61 +1,33 @@
-//! Serving: one reading each of many series, one advance of their states.
+//! Serving: a step takes one reading each of many series and advances their states.
 //!
-//! Owns the weights as they are multiplied, and the scratch. Promises of the kernels that a row of a
-//! batch is computed as if it were alone, bit for bit, and that nothing is allocated once a step of full
-//! size has been made. Never changes weights.
+//! Owns the packed weights and the scratch memory. Promises, with the kernels, that a row of a
+//! batch has the same bits as if it were alone, and that nothing is allocated after the first step
+//! of full size. Never changes weights.
 
-mod convolved;
-mod decoder;
-mod fused;
-mod stack;
-mod wavenet;
-mod window;
+mod device;
+mod kernels;
 
-use super::composed::Served;
 use super::error::check_length;
-use super::kernel::Isa;
 use super::{Arena, Blueprint, Device, Error, Weights};
-use fused::Fused;
-pub(super) use wavenet::stacked;
+use crate::simd::Isa;
+use device::DeviceServing;
+use kernels::KernelServing;
 
-/// Rows that go through all layers together, so that what they need stays in the nearest caches.
-const TILE: usize = 96;
-
-/// A network ready to serve. One a thread.
+/// A network ready to serve. Each thread needs its own.
 pub struct Network {
     blueprint: Blueprint,
     device: Device,
     engine: Engine,
-    /// For each slot the last step that it took part in, to find slots that are given twice.
+    /// For each slot the number of the last step that it took part in, to detect repeated slots.
     seen: Vec<u32>,
     step: u32,
 }
 
-/// Who computes.
+/// How it computes.
 enum Engine {
-    Fused(Box<Fused>),
-    Composed(Box<Served>),
+    Kernels(Box<KernelServing>),
+    Device(Box<DeviceServing>),
 }
-
-/// States in the arena, rows of `width` floats by slot.
-struct Rows<'a> {
-    values: &'a mut [f32],
-    width: usize,
-}
-
-impl Rows<'_> {
-    fn row(&mut self, slot: u32) -> &mut [f32] {
-        &mut self.values[slot as usize * self.width..][..self.width]
-    }
-}
-
-/// What may be kept of a feature: a state is always finite.
-pub(super) fn kept(v: f32) -> f32 {
-    if v.is_finite() { v.clamp(-KEPT_MAX, KEPT_MAX) } else { 0.0 }
-}
-
-/// The largest feature that is kept.
-const KEPT_MAX: f32 = 1e6;
 
 impl Network {
     /// On the CPU.
@@ -71,20 +43,21 @@ impl Network {
         Ok(match device.library() {
             None => Self::new(weights),
             Some(library) => {
-                let engine = Engine::Composed(Box::new(Served::new(weights, library)?));
+                let engine = Engine::Device(Box::new(DeviceServing::new(weights, library)?));
                 Self::of(device.clone(), engine, weights)
             }
         })
     }
 
     fn with(isa: Isa, weights: &Weights) -> Self {
-        Self::of(Device::cpu(), Engine::Fused(Box::new(Fused::new(isa, weights))), weights)
+        Self::of(Device::cpu(), Engine::Kernels(Box::new(KernelServing::new(isa, weights))), weights)
     }
 
     fn of(device: Device, engine: Engine, weights: &Weights) -> Self {
         Self { blueprint: *weights.blueprint(), device, engine, seen: Vec::new(), step: 0 }
     }
 
+    /// Its shape.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
     }
@@ -109,8 +82,8 @@ impl Network {
         }
         self.check_slots(arena, slots)?;
         match &mut self.engine {
-            Engine::Fused(fused) => Ok(arena.door().inplace_op1(&fused.step(slots, x, y))?),
-            Engine::Composed(served) => Ok(served.step(arena.rows(), slots, x, y)?),
+            Engine::Kernels(network) => Ok(arena.in_place().inplace_op1(&network.step(slots, x, y))?),
+            Engine::Device(network) => Ok(network.step(arena.rows(), slots, x, y)?),
         }
     }
 
@@ -137,7 +110,7 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
-    use super::super::blueprint::samples;
+    use super::super::shape::samples;
     use super::super::weights::waves;
     use super::*;
 
@@ -160,7 +133,7 @@ mod tests {
                     y
                 };
                 // A norm over one unit divides a rounding error by almost nothing.
-                let y = run(Isa::Portable);
+                let y = run(Isa::PORTABLE);
                 for isa in Isa::available() {
                     for (a, o) in y.iter().zip(run(isa)) {
                         assert!((a - o).abs() < 1e-4 * (1.0 + a.abs()), "{isa:?} {b:?}: {a} {o}");

@@ -1,62 +1,39 @@
 //! Training: truncated back-propagation through time on mini-batches of series.
 //!
 //! Owns the weights in training, the optimiser's moments, the dropout masks and the buffers.
-//! Promises that a chunk changes nothing when its loss or gradient is not finite, that what
-//! [`Trainer::weights`] returns shares no storage with it, and that on the CPU it stays on the caller's
-//! thread. Never touches an arena.
+//! Promises that a chunk whose loss or gradient is not finite changes nothing, that the result of
+//! [`Trainer::weights`] shares no storage with the trainer, and that on the CPU everything runs on
+//! the caller's thread. Never touches an arena.
 
-mod adamw;
-mod batch_norm;
-mod body;
-mod chunk;
-mod convolved;
-mod decoder;
-mod dropout;
-mod head;
-mod map;
-mod pass;
-mod reverse;
-mod stack;
-mod strides;
-mod tape;
-mod wavenet;
-mod window;
+mod device;
+mod kernels;
 
 use std::sync::{Mutex, PoisonError};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::composed::ComposedPass;
+use super::chunk::{Chunk, Loss, PassMode};
+use super::dropout::Dropout;
+use super::optimiser::{AdamW, OptimiserState, clip};
 use super::{Blueprint, Device, Error, Head, Weights};
-use adamw::AdamW;
-use pass::Pass;
+use device::DevicePass;
+use kernels::KernelPass;
 
-pub use adamw::OptimiserState;
-pub use chunk::{Chunk, Loss};
-pub use dropout::Dropout;
-
-pub(super) use batch_norm::settle;
-pub(super) use chunk::time_major;
-pub(super) use pass::Way;
-pub(super) use strides::{Past, Strides};
-pub(super) use tape::Masks;
-pub(super) use window::readings_side_by_side;
-
-/// How to train.
+/// The settings of training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainerSettings {
     pub learning_rate: f64,
-    /// Decoupled; on matrices alone.
+    /// Decoupled weight decay, of every parameter that has a gradient.
     pub weight_decay: f64,
-    /// The longest gradient, as a Euclidean norm over all parameters.
+    /// The largest Euclidean norm of the gradient over all parameters.
     pub clip_norm: f64,
     pub dropout: Dropout,
-    /// The share of mini-batches in which a decoder is given the target of the lead before in place
-    /// of its own output, where it has arrived (teacher forcing, Williams and Zipser 1989); in the
-    /// others it runs free, as it does in serving. Other heads have no use for it.
+    /// The share of mini-batches in which a decoder gets the target of the lead before instead of
+    /// its own output, where it has arrived (teacher forcing, Williams and Zipser 1989). In the
+    /// others it runs freely, as in serving. Other heads ignore it.
     pub teacher_forcing: f32,
-    /// Of the dropout masks and of who is forced.
+    /// The seed of the dropout masks and of teacher forcing.
     pub seed: u64,
     pub loss: Loss,
 }
@@ -72,15 +49,15 @@ pub struct Trainer {
     engine: Engine,
 }
 
-/// Who takes a chunk forth and back.
+/// How passes are computed.
 enum Engine {
-    /// Scratch: what a panic leaves in it, the next forward pass fills anew.
-    Fused(Box<Mutex<Pass>>),
-    Composed(ComposedPass),
+    /// Scratch memory: after a panic, the next forward pass overwrites it.
+    Kernels(Box<Mutex<KernelPass>>),
+    Device(DevicePass),
 }
 
 impl Trainer {
-    /// Starts from `weights` and, when given, from where an optimiser left them, on the CPU.
+    /// Starts from `weights` and, if given, from the state of an optimiser, on the CPU.
     ///
     /// # Errors
     /// [`Error::Setting`]; [`Error::OptimiserState`] when the moments are another network's.
@@ -92,8 +69,8 @@ impl Trainer {
         Self::on(&Device::cpu(), weights, optimiser, settings)
     }
 
-    /// The same on a device. Forecasts, losses and gradients are made there; the update of the weights
-    /// is the CPU's everywhere, so that an optimiser goes on elsewhere as if it had stayed.
+    /// Starts on a device. Forecasts, losses and gradients are computed there. Weights are always
+    /// updated on the CPU, so that an optimiser can continue on another device.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -137,12 +114,13 @@ impl Trainer {
             rng: ChaCha8Rng::seed_from_u64(settings.seed),
             settings,
             engine: match device.library() {
-                None => Engine::Fused(Box::new(Mutex::new(Pass::new(&blueprint)))),
-                Some(device) => Engine::Composed(ComposedPass::new(&blueprint, device)),
+                None => Engine::Kernels(Box::new(Mutex::new(KernelPass::new(&blueprint)))),
+                Some(device) => Engine::Device(DevicePass::new(&blueprint, device)),
             },
         })
     }
 
+    /// The shape of its network.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
     }
@@ -155,11 +133,12 @@ impl Trainer {
         Ok(())
     }
 
-    /// The weights as they are now, in storage of their own.
+    /// A copy of the current weights.
     pub fn weights(&self) -> Weights {
         Weights::try_new(self.blueprint, self.values.clone()).expect("an update keeps count and finiteness")
     }
 
+    /// A copy of the optimiser's state.
     pub fn optimiser_state(&self) -> OptimiserState {
         self.optimiser.state().clone()
     }
@@ -175,16 +154,16 @@ impl Trainer {
         if chunk.mask.iter().all(|m| *m == 0.0) {
             return Ok(loss);
         }
-        let norm = adamw::clip(&mut gradient, self.settings.clip_norm);
+        let norm = clip(&mut gradient, self.settings.clip_norm);
         if !loss.is_finite() || !norm.is_finite() {
             return Err(Error::NotFinite("the loss or its gradient"));
         }
         self.optimiser.update(&mut self.values, &gradient)?;
         match &mut self.engine {
-            Engine::Fused(pass) => {
+            Engine::Kernels(pass) => {
                 pass.get_mut().unwrap_or_else(PoisonError::into_inner).settle(&mut self.values);
             }
-            Engine::Composed(pass) => pass.settle(&mut self.values),
+            Engine::Device(pass) => pass.settle(&mut self.values),
         }
         Ok(loss)
     }
@@ -200,18 +179,18 @@ impl Trainer {
         let masks = self.settings.dropout.masks(b, chunk.batch, &mut self.rng);
         let decodes = matches!(b.head(), Head::Decoder { .. });
         let forced = decodes && self.rng.random::<f32>() < self.settings.teacher_forcing;
-        let way = Way { masks, learn: true, forced };
+        let mode = PassMode { masks, learn: true, forced };
         let (sum, count, gradient) = match &mut self.engine {
-            Engine::Fused(pass) => {
+            Engine::Kernels(pass) => {
                 let pass = pass.get_mut().unwrap_or_else(PoisonError::into_inner);
-                pass.forward(&self.values, chunk, way);
+                pass.forward(&self.values, chunk, mode);
                 let (sum, count) = pass.loss(chunk, loss);
                 if count == 0.0 {
                     return Ok((0.0, vec![0.0; self.values.len()]));
                 }
                 (sum, count, pass.backward(&self.values, chunk, loss, count))
             }
-            Engine::Composed(pass) => pass.gradient(&self.values, chunk, loss, way)?,
+            Engine::Device(pass) => pass.gradient(&self.values, chunk, loss, mode)?,
         };
         let mean = if count == 0.0 { 0.0 } else { sum / count };
         Ok((mean as f32, gradient))
@@ -225,13 +204,13 @@ impl Trainer {
         let loss = &self.settings.loss;
         chunk.check(&self.blueprint, loss)?;
         match &self.engine {
-            Engine::Fused(pass) => Ok(self.undropped(pass, chunk, |pass| pass.loss(chunk, loss))),
-            Engine::Composed(pass) => Ok(pass.evaluate(&self.values, chunk, loss)?),
+            Engine::Kernels(pass) => Ok(self.undropped(pass, chunk, |pass| pass.loss(chunk, loss))),
+            Engine::Device(pass) => Ok(pass.evaluate(&self.values, chunk, loss)?),
         }
     }
 
-    /// Of each step the weighted sum of its points' losses and the sum of their weights, `[batch, steps]`,
-    /// without dropout. Of a network that forecasts several quantiles its point is the first.
+    /// For each step the weighted sum of its points' losses and the sum of their weights, `[batch,
+    /// steps]`, without dropout. The first quantile level of a network counts as its point.
     ///
     /// # Errors
     /// [`Error::Length`].
@@ -241,22 +220,26 @@ impl Trainer {
         Ok(self.settings.loss.by_step(chunk, |row, point| said[row * outputs + point]))
     }
 
-    /// What the network says at every step that is learnt from, `[batch, steps, outputs]`, without
-    /// dropout.
+    /// The forecasts at every step after the burn-in, `[batch, steps, outputs]`, without dropout.
     ///
     /// # Errors
     /// [`Error::Length`].
     pub fn forecast(&self, chunk: &Chunk) -> Result<Vec<f32>, Error> {
         chunk.check(&self.blueprint, &self.settings.loss)?;
         match &self.engine {
-            Engine::Fused(pass) => Ok(self.undropped(pass, chunk, |pass| pass.forecast(chunk))),
-            Engine::Composed(pass) => Ok(pass.forecast(&self.values, chunk)?),
+            Engine::Kernels(pass) => Ok(self.undropped(pass, chunk, |pass| pass.forecast(chunk))),
+            Engine::Device(pass) => Ok(pass.forecast(&self.values, chunk)?),
         }
     }
 
-    fn undropped<R>(&self, pass: &Mutex<Pass>, chunk: &Chunk, read: impl FnOnce(&Pass) -> R) -> R {
+    fn undropped<R>(
+        &self,
+        pass: &Mutex<KernelPass>,
+        chunk: &Chunk,
+        read: impl FnOnce(&KernelPass) -> R,
+    ) -> R {
         let mut pass = pass.lock().unwrap_or_else(PoisonError::into_inner);
-        pass.forward(&self.values, chunk, Way::served());
+        pass.forward(&self.values, chunk, PassMode::served());
         read(&pass)
     }
 }

@@ -1,4 +1,4 @@
-use super::Standing;
+use super::NormalScore;
 use crate::domain::{AnomalyKind, AnomalyScore, Damaged, Levels, Rows, Take, ln_normal_upper, put};
 use bytemuck::{Pod, Zeroable};
 
@@ -20,7 +20,7 @@ const STREAK: f32 = 2.3;
 
 /// A forecast at lead 1 whose target has arrived.
 #[derive(Clone, Copy, Debug)]
-pub struct Arrived<'a> {
+pub struct MaturedForecast<'a> {
     pub value: f32,
     /// The median.
     pub point: f32,
@@ -46,15 +46,15 @@ pub struct Arrived<'a> {
 #[derive(Debug)]
 pub struct Anomalies {
     targets: usize,
-    standing: Standing,
+    standing: NormalScore,
     pooled: PooledTail,
     /// `[slots, targets]`
-    rows: Vec<Row>,
+    rows: Vec<AnomalyState>,
 }
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
-struct Row {
+struct AnomalyState {
     tail: OwnTail,
     /// What the newest forecast from before the event says of the next steps; its first is that of the
     /// event's own reading.
@@ -72,12 +72,12 @@ struct Row {
 impl Anomalies {
     /// `levels`: those of the bounds.
     pub fn new(targets: usize, levels: &Levels) -> Self {
-        Self { targets, standing: Standing::new(levels), pooled: PooledTail::new(), rows: Vec::new() }
+        Self { targets, standing: NormalScore::new(levels), pooled: PooledTail::new(), rows: Vec::new() }
     }
 
     /// Judges what has arrived, and learns from it; nothing of what is not a number.
-    pub fn judge(&mut self, slot: usize, target: usize, arrived: Arrived<'_>) -> AnomalyScore {
-        let Arrived { value, point, deviation, bounds } = arrived;
+    pub fn judge(&mut self, slot: usize, target: usize, arrived: MaturedForecast<'_>) -> AnomalyScore {
+        let MaturedForecast { value, point, deviation, bounds } = arrived;
         if !(value - point).is_finite() {
             return AnomalyScore::default();
         }
@@ -178,7 +178,7 @@ impl Anomalies {
     }
 }
 
-impl Row {
+impl AnomalyState {
     /// What was expected of this step before the event, if there is one.
     fn expected(&self) -> Option<f32> {
         let at = self.path.get(self.since as usize)?;
@@ -193,11 +193,11 @@ fn surprise(standing: f32) -> f32 {
 
 impl Rows for Anomalies {
     fn grow(&mut self, slots: usize) {
-        self.rows.resize(slots * self.targets, Row::zeroed());
+        self.rows.resize(slots * self.targets, AnomalyState::zeroed());
     }
 
     fn reset(&mut self, slot: usize) {
-        self.rows[slot * self.targets..][..self.targets].fill(Row::zeroed());
+        self.rows[slot * self.targets..][..self.targets].fill(AnomalyState::zeroed());
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
@@ -209,6 +209,6 @@ impl Rows for Anomalies {
     }
 
     fn memory(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>()
+        self.rows.capacity() * size_of::<AnomalyState>()
     }
 }

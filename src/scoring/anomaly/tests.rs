@@ -47,10 +47,10 @@ impl Bench {
         let bounds = &mut self.bounds[..self.levels];
         let phase = self.intervals.phase(self.step);
         let scale = self.intervals.quantiles(slot, target, phase, 1, point, 1.0, bounds);
-        let arrived = Arrived { value, point, deviation: 1.2533 * scale, bounds };
+        let arrived = MaturedForecast { value, point, deviation: 1.2533 * scale, bounds };
         let score = self.anomalies.judge(slot, target, arrived);
         self.anomalies.expect(slot, target, next);
-        self.intervals.update(slot, target, phase, 1, Actual::whole(value), point, scale, bounds);
+        self.intervals.update(slot, target, phase, 1, Actual::accepted(value), point, scale, bounds);
         score
     }
 }

@@ -1,10 +1,10 @@
 use crate::domain::{Damaged, Rows, Take, put};
 
-mod block;
-mod watch;
+mod block_mean;
+mod page_hinkley;
 
-use block::{Block, MOST};
-use watch::Watch;
+use block_mean::{BlockMean, MOST};
+use page_hinkley::PageHinkley;
 
 /// An input lies within so many deviations, as far as drift is concerned.
 const CLIP: f32 = 4.0;
@@ -58,7 +58,7 @@ pub struct DriftFound {
 /// A series speaks with one value at a time: its error in units of what is usual for it, and, once a
 /// season, level and spread of its standardised input, so that the season itself is no drift. Values of
 /// distinct series make a block, whose trimmed mean goes to a two-sided Page-Hinkley test
-/// (`watch.rs`). So one broken sensor among ten moves nothing, and neither does one that sends
+/// (`test.rs`). So one broken sensor among ten moves nothing, and neither does one that sends
 /// faster than the others. A single series is watched by the same test.
 ///
 /// O(1) a reading but for the end of a block, which sorts up to 4,096 values. What a round's order is
@@ -71,18 +71,18 @@ pub struct DriftFound {
 #[derive(Debug)]
 pub struct Drift {
     season: u32,
-    rows: Vec<Row>,
-    residuals: Block<1>,
+    rows: Vec<DriftState>,
+    residuals: BlockMean<1>,
     /// Level and spread.
-    inputs: Block<2>,
-    watches: [Watch; 3],
+    inputs: BlockMean<2>,
+    tests: [PageHinkley; 3],
     found: Option<DriftFound>,
 }
 
 /// Which block a series has spoken in, and its season so far.
 #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-struct Row {
+struct DriftState {
     in_residuals: u32,
     in_inputs: u32,
     readings: u32,
@@ -101,12 +101,12 @@ impl Drift {
         Self {
             season: season.max(1) as u32,
             rows: Vec::new(),
-            residuals: Block::new(),
-            inputs: Block::new(),
-            watches: [
-                Watch::new(threshold, LEAST_RESIDUAL, YOUNG_STEPS, STEPS),
-                Watch::new(threshold, LEAST_LEVEL, YOUNG_SEASONS, SEASONS),
-                Watch::new(threshold, LEAST_SPREAD, YOUNG_SEASONS, SEASONS),
+            residuals: BlockMean::new(),
+            inputs: BlockMean::new(),
+            tests: [
+                PageHinkley::new(threshold, LEAST_RESIDUAL, YOUNG_STEPS, STEPS),
+                PageHinkley::new(threshold, LEAST_LEVEL, YOUNG_SEASONS, SEASONS),
+                PageHinkley::new(threshold, LEAST_SPREAD, YOUNG_SEASONS, SEASONS),
             ],
             found: None,
         }
@@ -122,7 +122,7 @@ impl Drift {
             // Bounded, so that an outlier says no more than that it is one.
             let share = if residual.is_finite() { residual / (1.0 + residual) } else { 1.0 };
             if let Some([share]) = self.residuals.add(&mut row.in_residuals, [share], series) {
-                self.watch(0, share);
+                self.test(0, share);
             }
         }
         let row = &mut self.rows[slot];
@@ -137,15 +137,15 @@ impl Drift {
                 let spread = (row.squares / n - level * level).max(0.0).sqrt();
                 (row.readings, row.sum, row.squares) = (0, 0.0, 0.0);
                 if let Some([level, spread]) = self.inputs.add(&mut row.in_inputs, [level, spread], series) {
-                    self.watch(1, level);
-                    self.watch(2, spread);
+                    self.test(1, level);
+                    self.test(2, spread);
                 }
             }
         }
     }
 
-    fn watch(&mut self, which: usize, mean: f32) {
-        let (kind, change) = (DriftKind::ALL[which], self.watches[which].take(mean));
+    fn test(&mut self, which: usize, mean: f32) {
+        let (kind, change) = (DriftKind::ALL[which], self.tests[which].take(mean));
         // Errors that have shrunk are a new normal, and no drift.
         if let Some(change) = change.filter(|c| kind != DriftKind::Residual || *c > 0.0) {
             self.found = Some(DriftFound { kind, change });
@@ -162,7 +162,7 @@ impl Drift {
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
         self.residuals.save(out);
         self.inputs.save(out);
-        self.watches.iter().for_each(|watch| watch.save(out));
+        self.tests.iter().for_each(|test| test.save(out));
         let found = self.found.map_or((u32::MAX, 0.0), |f| (f.kind as u32, f.change));
         put(out, &[found.0]);
         put(out, &[found.1]);
@@ -175,7 +175,7 @@ impl Drift {
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         self.residuals.load(from)?;
         self.inputs.load(from)?;
-        self.watches.iter_mut().try_for_each(|watch| watch.load(from))?;
+        self.tests.iter_mut().try_for_each(|test| test.load(from))?;
         let (kind, change): (u32, f64) = (from.one()?, from.one()?);
         let kind = DriftKind::ALL.into_iter().find(|k| *k as u32 == kind);
         self.found = kind.map(|kind| DriftFound { kind, change });
@@ -185,11 +185,11 @@ impl Drift {
 
 impl Rows for Drift {
     fn grow(&mut self, slots: usize) {
-        self.rows.resize(slots, Row::default());
+        self.rows.resize(slots, DriftState::default());
     }
 
     fn reset(&mut self, slot: usize) {
-        self.rows[slot] = Row::default();
+        self.rows[slot] = DriftState::default();
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
@@ -201,7 +201,7 @@ impl Rows for Drift {
     }
 
     fn memory(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>() + 3 * MOST * size_of::<f32>()
+        self.rows.capacity() * size_of::<DriftState>() + 3 * MOST * size_of::<f32>()
     }
 }
 

@@ -18,7 +18,7 @@ const FAR: f32 = 5.0;
 
 /// The probability that a target crosses a limit within the horizon.
 ///
-/// A limit's place among a lead's quantiles, in normal space ([`Standing`](super::Standing)), is the
+/// A limit's place among a lead's quantiles, in normal space ([`NormalScore`](super::NormalScore)), is the
 /// chance to lie beyond it there; how errors of one forecast hang together from lead to lead says what
 /// several leads add. Errors are a Markov chain in normal space whose correlations are learnt online
 /// from matured forecasts, per series, target and pair of neighbouring leads. The chance not to have
@@ -45,13 +45,13 @@ pub struct Limits {
     /// `[slots, watched, waiting]`
     rings: Vec<i8>,
     /// `[slots, watched, pairs]`
-    pairs: Vec<Pair>,
+    pairs: Vec<LeadPair>,
 }
 
 /// Second moments of the places at two leads of one origin.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-struct Pair {
+struct LeadPair {
     near: f32,
     both: f32,
     far: f32,
@@ -111,7 +111,7 @@ impl Limits {
     }
 
     /// What is said of a limit whose places at the leads of a forecast are these, as
-    /// [`Standing::of`](super::Standing::of) gives them for the limit's value. `standings`: `[horizon]`
+    /// [`NormalScore::of`](super::NormalScore::of) gives them for the limit's value. `standings`: `[horizon]`
     pub fn crossing(&self, slot: usize, limit: usize, standings: &[f32]) -> Crossing {
         let Limit { target, above, .. } = self.limits[limit];
         let place = self.places[target].expect("a target with a limit is watched");
@@ -145,7 +145,7 @@ impl Limits {
     }
 }
 
-impl Pair {
+impl LeadPair {
     /// Before anything is known: errors that add up.
     fn start(near: usize, far: usize) -> Self {
         Self { near: 1.0, both: (near as f32 / far as f32).sqrt(), far: 1.0, seen: 0.0 }
@@ -220,14 +220,14 @@ impl Rows for Limits {
         let wanted = rows * self.starts.len();
         self.pairs.reserve(wanted - self.pairs.len());
         while self.pairs.len() < wanted {
-            self.pairs.extend(self.leads.windows(2).map(|pair| Pair::start(pair[0], pair[1])));
+            self.pairs.extend(self.leads.windows(2).map(|pair| LeadPair::start(pair[0], pair[1])));
         }
     }
 
     fn reset(&mut self, slot: usize) {
         let (rings, pairs) = (self.watched * self.waiting, self.watched * self.starts.len());
         self.rings[slot * rings..][..rings].fill(NONE);
-        let fresh = self.leads.windows(2).map(|pair| Pair::start(pair[0], pair[1])).cycle();
+        let fresh = self.leads.windows(2).map(|pair| LeadPair::start(pair[0], pair[1])).cycle();
         self.pairs[slot * pairs..][..pairs].iter_mut().zip(fresh).for_each(|(pair, fresh)| *pair = fresh);
     }
 
@@ -244,6 +244,6 @@ impl Rows for Limits {
     }
 
     fn memory(&self) -> usize {
-        self.rings.capacity() * size_of::<i8>() + self.pairs.capacity() * size_of::<Pair>()
+        self.rings.capacity() * size_of::<i8>() + self.pairs.capacity() * size_of::<LeadPair>()
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::{Level, Levels, normal_upper};
-use crate::scoring::{Actual, Intervals, Standing};
+use crate::scoring::{Actual, Intervals, NormalScore};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::VecDeque;
@@ -55,7 +55,7 @@ impl Process {
 fn judge(process: Process, value: f64, above: bool, leads: &[usize], steps: usize, seed: u64) -> Brier {
     let horizon = *leads.last().unwrap();
     let (levels, mut rng) = (levels(), ChaCha8Rng::seed_from_u64(seed));
-    let standing = Standing::new(&levels);
+    let standing = NormalScore::new(&levels);
     let mut intervals = Intervals::new(1, leads.len(), 1, &levels);
     let mut limits = Limits::new(vec![Limit { target: 0, value, above }], 1, leads);
     intervals.grow(1);
@@ -76,7 +76,7 @@ fn judge(process: Process, value: f64, above: bool, leads: &[usize], steps: usiz
                 let (point, scale, bounds) = said[origin][i];
                 standings[i] = standing.of(reading, point, 1.2533 * scale, &bounds);
                 let phase = intervals.phase(t as i64);
-                intervals.update(0, 0, phase, i + 1, Actual::whole(reading), point, scale, &bounds);
+                intervals.update(0, 0, phase, i + 1, Actual::accepted(reading), point, scale, &bounds);
             }
         }
         limits.learn(0, 0, t as u64, &standings);
@@ -205,7 +205,7 @@ fn it_is_within_a_twentieth_of_the_truth() {
         let mut limits = Limits::new(vec![Limit { target: 0, value, above: true }], 1, &HOURS);
         limits.grow(1);
         for (i, pair) in limits.pairs.iter_mut().enumerate() {
-            *pair = Pair {
+            *pair = LeadPair {
                 both: (phi * (variances[i] / variances[i + 1]).sqrt()) as f32,
                 near: 1.0,
                 far: 1.0,

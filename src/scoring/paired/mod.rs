@@ -1,10 +1,10 @@
 //! Whether one forecast is better than another, from losses on the same targets.
 
-mod diebold;
-mod promotion;
+mod diebold_mariano;
+mod promotion_test;
 mod student;
 #[cfg(test)]
 mod tests;
 
-pub use diebold::{Compared, diebold_mariano};
-pub use promotion::{Promotion, Verdict};
+pub use diebold_mariano::{DieboldMariano, diebold_mariano};
+pub use promotion_test::{PromotionTest, Verdict};

@@ -103,7 +103,7 @@ fn promoted(
     let (mut rng, runs) = (ChaCha8Rng::seed_from_u64(2), 800);
     let mut better = 0.0;
     for _ in 0..runs {
-        let mut promotion = Promotion::new(series, blocks);
+        let mut promotion = PromotionTest::new(series, blocks);
         let own: Vec<f64> = (0..series).map(|_| normal(&mut rng)).collect();
         for block in 0..blocks {
             let shock = normal(&mut rng);
@@ -148,7 +148,7 @@ fn a_real_gain_is_promoted() {
 
 #[test]
 fn a_challenger_that_explodes_on_one_series_is_worse() {
-    let mut promotion = Promotion::new(50, 8);
+    let mut promotion = PromotionTest::new(50, 8);
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     for series in 0..50 {
         for block in 0..8 {
@@ -162,20 +162,20 @@ fn a_challenger_that_explodes_on_one_series_is_worse() {
 
 #[test]
 fn little_or_nothing_proves_nothing() {
-    let verdict = Promotion::new(3, 5).verdict();
+    let verdict = PromotionTest::new(3, 5).verdict();
     assert_eq!((verdict.p_value, verdict.series, verdict.blocks), (1.0, 0, 0));
-    let mut one = Promotion::new(1, 5);
+    let mut one = PromotionTest::new(1, 5);
     one.add(0, 2, 1.0, 0.5);
     one.add(0, 2, f64::NAN, 0.5);
     let verdict = one.verdict();
     assert_eq!((verdict.p_value, verdict.gain), (1.0, 0.5));
     assert!(!verdict.is_better(0.5));
     // Always by as much.
-    let mut sure = Promotion::new(2, 5);
+    let mut sure = PromotionTest::new(2, 5);
     (0..10).for_each(|i| sure.add(i % 2, i / 2, 1.0, 0.9));
-    assert!(sure.verdict().is_better(0.999) && !Promotion::new(2, 5).verdict().is_better(0.0));
+    assert!(sure.verdict().is_better(0.999) && !PromotionTest::new(2, 5).verdict().is_better(0.0));
     // The same losses twice are no more proof.
-    let mut same = Promotion::new(2, 5);
+    let mut same = PromotionTest::new(2, 5);
     (0..10).for_each(|i| same.add(i % 2, i / 2, 1.0, 1.0));
     assert!(!same.verdict().is_better(0.5));
 }

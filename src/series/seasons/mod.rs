@@ -42,7 +42,7 @@ const ROUND: [u64; 3] = [3_600, 86_400, 7 * 86_400];
 const ROUND_LEAST: f32 = 0.9;
 
 /// The targets of some series, cell by cell, to find their seasons in.
-pub struct Sample {
+pub struct SeasonSample {
     grid: Grid,
     targets: usize,
     transform: Transform,
@@ -62,7 +62,7 @@ struct Cells {
     values: Vec<f32>,
 }
 
-impl Sample {
+impl SeasonSample {
     pub fn new(stream: &Stream) -> Self {
         let week = |interval: i64| LONGEST.as_micros() as usize / interval.max(1) as usize;
         let longest = stream.grid.interval().map_or(STEPS_LEAST, |i| week(i.as_micros()));

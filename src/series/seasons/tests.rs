@@ -17,7 +17,7 @@ fn stream(interval: &str) -> Stream {
 
 /// Hourly series, each value by its series and hour; one that is not finite is missing.
 fn hourly(series: usize, hours: i64, mut value: impl FnMut(usize, i64) -> f64) -> Option<Vec<usize>> {
-    let mut sample = Sample::new(&stream("1h"));
+    let mut sample = SeasonSample::new(&stream("1h"));
     for hour in 0..hours {
         for s in 0..series {
             let values = Values::from_iter([Some(value(s, hour))]);
@@ -104,14 +104,14 @@ fn a_past_of_less_than_three_weeks_says_nothing_of_a_week() {
 }
 
 /// Two targets, and a covariate that is none of them.
-fn add(sample: &mut Sample, series: usize, hour: i64, value: f64) {
+fn add(sample: &mut SeasonSample, series: usize, hour: i64, value: f64) {
     let values = Values::from_iter([Some(value), Some(-value), Some(1e9)]);
     let time = EventTime::from_micros((500_000 + hour) * HOUR_US).unwrap();
     sample.add(&Reading { series: &format!("s{series}"), time, later: None, values: &values });
 }
 
-fn sample() -> Sample {
-    Sample { targets: 2, ..Sample::new(&stream("1h")) }
+fn sample() -> SeasonSample {
+    SeasonSample { targets: 2, ..SeasonSample::new(&stream("1h")) }
 }
 
 #[test]

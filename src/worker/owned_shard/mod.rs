@@ -15,7 +15,7 @@ use crate::config::Stream;
 use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, TopicId, TopicPartition};
 use crate::engine::{Offered, Shard};
 use crate::kafka;
-use crate::series::{Holding, Slot};
+use crate::series::{ReorderSettings, Slot};
 use crate::telemetry::{Discard, ShardMetrics, ShardState, StreamMetrics, events};
 use accounts::note_violations;
 use dead_letter::DeadLetters;
@@ -62,7 +62,7 @@ pub(super) struct OwnedShard {
     /// The end of what has come; within one log offsets only grow.
     reached: Offset,
     /// How readings are held back from these offsets on, which are still to come.
-    holdings: VecDeque<(Offset, Holding)>,
+    holdings: VecDeque<(Offset, ReorderSettings)>,
     /// A record was taken since the last step.
     has_taken: bool,
     /// When the last record was taken.

@@ -1,0 +1,38 @@
+use super::rows::CandidateRows;
+
+/// What was forecast of one target's new value, at the learnt leads.
+pub(super) struct Matured<'a> {
+    pub rows: CandidateRows,
+    pub leads: &'a [usize],
+    /// `[rows, learnt leads]`
+    pub values: &'a [f32],
+}
+
+impl Matured<'_> {
+    /// What a row said; not a number where there was no forecast.
+    pub fn at(&self, row: usize, lead: usize) -> f32 {
+        self.values[row * self.leads.len() + lead]
+    }
+
+    /// How many steps ago the forecast of a lead was made.
+    pub fn steps(&self, lead: usize) -> u64 {
+        self.leads[lead] as u64
+    }
+
+    /// A row, at all learnt leads.
+    pub fn row(&self, row: usize) -> &[f32] {
+        &self.values[row * self.leads.len()..][..self.leads.len()]
+    }
+
+    /// Writes the bounds that were given with a forecast and returns their error scale; `None` where they were not
+    /// kept.
+    pub fn bounds(&self, lead: usize, bounds: &mut [f32]) -> Option<f32> {
+        if !self.rows.keeps_bounds() {
+            return None;
+        }
+        for (l, bound) in bounds.iter_mut().enumerate() {
+            *bound = self.at(self.rows.bounds() + l, lead);
+        }
+        Some(self.at(self.rows.scale(), lead))
+    }
+}

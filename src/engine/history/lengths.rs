@@ -1,0 +1,33 @@
+//! How many readings are kept of each series.
+
+use crate::config::Stream;
+use crate::series::{Capacity, Features};
+
+/// A network's state is warmed over at least this many readings: four days of hours.
+const WARM_LEAST: usize = 96;
+/// Readings of the first series that are kept to be shown.
+const SHOWN: usize = 160;
+/// Series that networks are trained on share windows of this many readings, within the limits of the config.
+const HISTORIES: usize = 1 << 16;
+
+/// Over how many readings a network's state is warmed, at least: four of the stream's seasons.
+pub fn warm_steps(stream: &Stream) -> usize {
+    WARM_LEAST.max(4 * stream.season().unwrap_or(1))
+}
+
+/// RecentReadings readings: what features look back on, and what is shown of the first series.
+pub fn recent(features: &Features) -> Capacity {
+    let room = features.lookback() + 1;
+    Capacity { series: 0..usize::MAX, shared: SHOWN, least: room, most: room.max(SHOWN) }
+}
+
+/// The windows of series that networks are trained on, and those of all others, to warm a state over.
+pub fn windows(stream: &Stream) -> (Capacity, Capacity) {
+    let series = if stream.training.enabled { stream.training.budget.series } else { 0 };
+    let least = stream.least_window().min(stream.window);
+    let warm = warm_steps(stream).max(stream.model.memory() + 1).min(stream.window);
+    (
+        Capacity { series: 0..series, shared: HISTORIES, least, most: stream.window },
+        Capacity { series: series..usize::MAX, shared: 0, least: warm, most: warm },
+    )
+}

@@ -1,0 +1,38 @@
+use crate::config::Stream;
+use crate::domain::Rows;
+use crate::engine::forecaster::Forecaster;
+use crate::engine::history::History;
+use crate::engine::intake::Intake;
+use crate::engine::serving::Serving;
+
+/// The parts of a shard that a snapshot is taken of.
+pub(crate) struct State<'a> {
+    pub stream: &'a Stream,
+    pub intake: &'a Intake,
+    pub history: &'a History,
+    pub forecaster: &'a Forecaster,
+    pub serving: &'a Serving,
+}
+
+/// The parts of a shard that a snapshot is restored to.
+pub(crate) struct StateMut<'a> {
+    pub stream: &'a Stream,
+    pub intake: &'a mut Intake,
+    pub history: &'a mut History,
+    pub forecaster: &'a mut Forecaster,
+    pub serving: &'a mut Serving,
+}
+
+impl<'a> State<'a> {
+    /// Everything that is kept per series, except for the networks' states. A row has them in this order.
+    pub fn tables(&self) -> impl Iterator<Item = &'a dyn Rows> {
+        self.history.tables().into_iter().chain(self.forecaster.tables())
+    }
+}
+
+impl<'a> StateMut<'a> {
+    /// The same tables as [`State::tables`].
+    pub fn into_tables(self) -> impl Iterator<Item = &'a mut dyn Rows> {
+        self.history.tables_mut().into_iter().chain(self.forecaster.tables_mut())
+    }
+}

@@ -1,0 +1,247 @@
+mod covariance;
+mod features;
+mod kernels;
+mod layout;
+mod state;
+mod step;
+
+pub use layout::{LinearShape, TooManyExtras};
+
+use super::pooled_mean::PooledMean;
+use super::state_table::{StateRow, StateTable};
+use super::{ExpertGroup, Observation};
+use crate::domain::{Damaged, Rows, Take};
+use crate::simd::Isa;
+use bytemuck::Zeroable;
+use layout::{Baseline, LinearLayout};
+use state::{BLOCKS_MAX, LinearState, Scratch};
+use step::SeriesStep;
+
+/// Since when a block learns that has not begun.
+const NEVER: u64 = u64::MAX;
+
+/// The linear experts of a stream, as one streaming structure per series and target: last value,
+/// seasonal naive, profile, and blocks of direct least squares for every lead whose gain all leads
+/// share (RECIPE.md, The pool). O(d² + leads · d) a reading, nothing allocated.
+#[derive(Debug)]
+pub struct LinearExperts {
+    layout: LinearLayout,
+    names: Vec<&'static str>,
+    isa: Isa,
+    table: StateTable<LinearState>,
+    /// Weights and covariances of the stream's mature series.
+    pooled: PooledMean,
+    scratch: Scratch,
+}
+
+impl LinearExperts {
+    /// # Errors
+    /// [`TooManyExtras`] when a block can't carry the calendar and the covariates.
+    pub fn try_new(shape: &LinearShape) -> Result<Self, TooManyExtras> {
+        let layout = LinearLayout::try_new(shape)?;
+        let mut floats = vec![0.0; layout.floats];
+        let mut state = LinearState::zeroed();
+        state.since = [NEVER; BLOCKS_MAX];
+        for (b, block) in layout.blocks.iter().enumerate() {
+            block.covariance.fill(&mut floats[block.p..][..block.covariance.floats()]);
+            state.traces[b] = block.features as f32;
+        }
+        let (leads, horizon) = (layout.leads.len(), layout.leads.horizon());
+        let gains = layout.blocks.iter().map(|b| b.padded()).sum();
+        let bases = layout.blocks.iter().map(|b| b.bases.len()).max().unwrap_or(0);
+        let scratch = Scratch {
+            x: vec![0.0; layout.stride()],
+            own: vec![0.0; layout.stride()],
+            kept: vec![0; layout.stride()],
+            k: vec![0.0; layout.stride()],
+            new_gains: vec![0; gains],
+            arrived: vec![0.0; Baseline::COUNT * leads],
+            bases: vec![0.0; Baseline::COUNT * horizon],
+            targets: vec![0.0; bases * leads],
+            corrections: vec![0.0; bases * leads],
+        };
+        let table = StateTable::new(shape.targets, state, &floats, layout.halves, layout.counts);
+        let pooled = PooledMean::new(shape.targets, layout.floats - layout.blocks_from());
+        Ok(Self { names: layout.names(), isa: Isa::best(), table, pooled, scratch, layout })
+    }
+
+    /// How many mixtures of a series are to be plain means, before its blocks have learnt enough.
+    pub fn mix_from(&self) -> usize {
+        2 * self.layout.start + 4
+    }
+
+    /// Lets series that begin from now on start from what mature ones of this shard have learnt so far.
+    /// Called at moments that don't depend on batches, it keeps forecasts independent of them.
+    pub fn publish(&mut self) {
+        for [slot, target] in self.pooled.take_matured() {
+            let (slot, target) = (slot as usize, target as usize);
+            // Its slot may be another series' by now.
+            if self.table.get(slot, target).is_some_and(LinearState::is_mature) {
+                let row = self.table.row(slot, target);
+                self.pooled.take(target, &row.floats[self.layout.blocks_from()..self.layout.floats]);
+            }
+        }
+    }
+
+    /// Appends what is pooled over series, lossless.
+    pub fn save_pooled(&self, out: &mut Vec<u8>) {
+        self.pooled.save(out);
+    }
+
+    /// Takes back what [`Self::save_pooled`] of a pool of the same shape has written.
+    ///
+    /// # Errors
+    /// [`Damaged`] for anything else.
+    pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
+        self.pooled.load(from)
+    }
+
+    /// Asks for a series' memory while another is worked on.
+    pub fn prefetch(&self, slot: usize, target: usize) {
+        self.table.prefetch(slot, target, self.layout.blocks_from());
+    }
+
+    /// Bytes of one series.
+    pub fn bytes_each(&self) -> usize {
+        self.table.bytes_each()
+    }
+
+    /// A value, or the end of where the series has been lately that lies next to it.
+    pub fn nearest_seen(&self, slot: usize, target: usize, value: f32) -> f32 {
+        self.table.state(slot, target).range.nearest_seen(value)
+    }
+
+    /// Readings of a target that were learnt from.
+    pub fn readings(&self, slot: usize, target: usize) -> u32 {
+        self.table.state(slot, target).readings
+    }
+
+    /// How far the values of a series lie from their slow mean, as the deviation of a normal; 0 while
+    /// nothing is known.
+    pub fn deviation(&self, slot: usize, target: usize) -> f32 {
+        self.table.state(slot, target).range.deviation()
+    }
+}
+
+impl ExpertGroup for LinearExperts {
+    fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]) {
+        let row = self.table.row(slot, target);
+        let was_mature = row.state.is_mature();
+        let pooled = self.pooled.mean(target);
+        let mut one =
+            SeriesStep { layout: &self.layout, isa: self.isa, scratch: &mut self.scratch, pooled, row };
+        one.step(reading, out);
+        if !was_mature && self.table.state(slot, target).is_mature() {
+            self.pooled.note_mature(slot, target);
+        }
+    }
+
+    fn interrupt(&mut self, slot: usize) {
+        for target in 0..self.table.targets() {
+            let StateRow { state, floats, .. } = self.table.row(slot, target);
+            let newest = state.steps.wrapping_sub(1);
+            for (holt, at) in self.layout.holts.iter().zip(self.layout.holt_floats) {
+                holt.restart(&mut floats[at..], newest);
+            }
+            state.steps = 0;
+            if state.unit > 0.0 {
+                state.since = [0; BLOCKS_MAX];
+            }
+        }
+    }
+}
+
+super::state_table::rows_of_state_table!(LinearExperts);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Accuracy;
+
+    fn pool() -> LinearExperts {
+        let shape = LinearShape {
+            targets: 1,
+            horizon: 6,
+            seasons: vec![12],
+            extras: 0,
+            accuracy: Accuracy::Full,
+            difference: false,
+            linear: true,
+        };
+        let mut pool = LinearExperts::try_new(&shape).unwrap();
+        pool.grow(1);
+        pool
+    }
+
+    fn value(t: u64) -> f32 {
+        (t as f32 * std::f32::consts::FRAC_PI_6).sin() + 0.3 * (t as f32 * 1.7).sin()
+    }
+
+    /// Errors at lead 1 over the steps of `t`.
+    fn errors(pool: &mut LinearExperts, t: std::ops::Range<u64>) -> Vec<f32> {
+        let n = (t.end - t.start) as f32;
+        let mut out = vec![0.0; pool.names().len() * 6];
+        let mut errors = vec![0.0; pool.names().len()];
+        for t in t {
+            let reading = Observation { value: value(t), observed: true, clock: t as i64, extras: &[] };
+            pool.step(0, 0, &reading, &mut out);
+            assert!(out.iter().all(|f| f.is_finite()), "step {t}: {out:?}");
+            let said = out.iter().step_by(6);
+            errors.iter_mut().zip(said).for_each(|(e, f)| *e += (f - value(t + 1)).abs() / n);
+        }
+        errors
+    }
+
+    #[test]
+    fn a_block_that_is_not_finite_starts_again() {
+        for wild in [f32::NAN, f32::INFINITY, 1e38] {
+            let mut pool = pool();
+            errors(&mut pool, 0..1_000);
+            let before = errors(&mut pool, 1_000..1_200);
+            for block in &pool.layout.blocks {
+                pool.table.row(0, 0).floats[block.weights + 3] = wild;
+            }
+            errors(&mut pool, 1_200..2_400);
+            let after = errors(&mut pool, 2_400..2_600);
+            for (b, a) in before.iter().zip(&after) {
+                assert!(*a < 1.3 * b + 0.01, "{wild}: {before:?} {after:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_covariance_that_is_none_starts_again() {
+        for wild in [f32::NAN, f32::NEG_INFINITY, -1.0, 1e30] {
+            let mut pool = pool();
+            errors(&mut pool, 0..1_000);
+            let before = errors(&mut pool, 1_000..1_200);
+            for block in &pool.layout.blocks {
+                pool.table.row(0, 0).floats[block.p] = wild;
+            }
+            errors(&mut pool, 1_200..2_400);
+            let after = errors(&mut pool, 2_400..2_600);
+            for (b, a) in before.iter().zip(&after) {
+                assert!(*a < 1.3 * b + 0.01, "{wild}: {before:?} {after:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_pooled_comes_back_and_helps_the_young() {
+        let mut mature = pool();
+        errors(&mut mature, 0..800);
+        mature.publish();
+        let mut bytes = Vec::new();
+        mature.save_pooled(&mut bytes);
+        let (mut young, mut alone) = (pool(), pool());
+        young.load_pooled(&mut Take::new(&bytes)).unwrap();
+        let (helped, plain) = (errors(&mut young, 0..150), errors(&mut alone, 0..150));
+        let linear = |errors: &[f32]| errors[3..].iter().sum::<f32>();
+        assert!(linear(&helped) < 0.9 * linear(&plain), "{helped:?} {plain:?}");
+        assert!(young.load_pooled(&mut Take::new(&bytes[1..])).is_err());
+    }
+}

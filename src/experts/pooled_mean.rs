@@ -1,0 +1,113 @@
+use crate::domain::{Damaged, Take, put};
+
+/// A series that has just become mature counts at least this much among those before it.
+const SERIES_MAX: u32 = 64;
+/// Room for so many is there from the start.
+const RIPE: usize = 256;
+
+/// The mean of what mature series have learnt, for those that begin.
+///
+/// Who has become mature is noted as it happens, and taken in at moments that the owner chooses, in the
+/// order of slots: so what the young start with depends on readings alone, not on their batches.
+#[derive(Clone, Debug)]
+pub(super) struct PooledMean {
+    /// `[targets]`
+    means: Vec<Mean>,
+    /// Slots and targets that have become mature and were not taken in yet.
+    matured_since: Vec<[u32; 2]>,
+}
+
+/// What experts weigh who were weighed among others: what is missing to a sum of 1 at a lead falls to all by
+/// their shares; `beginning` where nothing is left. `[experts, width]` each
+pub(super) fn inherited_weights(weights: &[f32], from: &[Option<usize>], beginning: &[f32]) -> Vec<f32> {
+    let width = beginning.len() / from.len();
+    let mut all = vec![0.0; beginning.len()];
+    for (to, at) in all.chunks_exact_mut(width).zip(from) {
+        at.iter().for_each(|at| to.copy_from_slice(&weights[at * width..][..width]));
+    }
+    for lead in 0..width {
+        let of_lead = (lead..all.len()).step_by(width);
+        let whole: f32 = of_lead.clone().map(|i| all[i]).sum();
+        of_lead.for_each(|i| all[i] = if whole > 0.0 { all[i] / whole } else { beginning[i] });
+    }
+    all
+}
+
+#[derive(Clone, Debug)]
+struct Mean {
+    series: u32,
+    floats: Vec<f32>,
+}
+
+impl PooledMean {
+    pub fn new(targets: usize, floats: usize) -> Self {
+        let mean = Mean { series: 0, floats: vec![0.0; floats] };
+        Self { means: vec![mean; targets], matured_since: Vec::with_capacity(RIPE) }
+    }
+
+    /// Notes that a series has become mature.
+    pub fn note_mature(&mut self, slot: usize, target: usize) {
+        self.matured_since.push([slot as u32, target as u32]);
+    }
+
+    /// The slots and targets that have become mature since the last call, in order.
+    pub fn take_matured(&mut self) -> Vec<[u32; 2]> {
+        let mut matured_since = std::mem::take(&mut self.matured_since);
+        matured_since.sort_unstable();
+        matured_since.dedup();
+        matured_since
+    }
+
+    /// Takes a mature series in; one that is not finite is passed over.
+    pub fn take(&mut self, target: usize, learnt: &[f32]) {
+        if !learnt.iter().all(|v| v.is_finite()) {
+            return;
+        }
+        let mean = &mut self.means[target];
+        mean.series = mean.series.saturating_add(1);
+        let share = 1.0 / mean.series.min(SERIES_MAX) as f32;
+        mean.floats.iter_mut().zip(learnt).for_each(|(mean, v)| *mean += share * (v - *mean));
+    }
+
+    /// What the young start with, once there is anything. `[floats]`
+    pub fn mean(&self, target: usize) -> Option<&[f32]> {
+        let mean = &self.means[target];
+        (mean.series > 0).then_some(&mean.floats)
+    }
+
+    /// Takes over what was pooled of weights of other experts; `from` is where each stood there, `beginning`
+    /// what they weigh where nothing is known.
+    pub fn inherit(&mut self, other: Self, from: &[Option<usize>], beginning: &[f32]) {
+        self.matured_since = other.matured_since;
+        for (mean, was) in self.means.iter_mut().zip(other.means) {
+            mean.series = was.series;
+            mean.floats = inherited_weights(&was.floats, from, beginning);
+        }
+    }
+
+    pub fn save(&self, out: &mut Vec<u8>) {
+        put(out, &[self.matured_since.len() as u32]);
+        put(out, &self.matured_since);
+        for mean in &self.means {
+            put(out, &[mean.series]);
+            put(out, &mean.floats);
+        }
+    }
+
+    pub fn load(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
+        let matured_since: u32 = from.one()?;
+        self.matured_since.clear();
+        for _ in 0..matured_since {
+            let [slot, target]: [u32; 2] = from.one()?;
+            if target as usize >= self.means.len() {
+                return Err(Damaged("a mature series of a target that is none"));
+            }
+            self.matured_since.push([slot, target]);
+        }
+        for mean in &mut self.means {
+            mean.series = from.one()?;
+            from.fill(&mut mean.floats)?;
+        }
+        Ok(())
+    }
+}

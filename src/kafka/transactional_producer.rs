@@ -1,0 +1,316 @@
+//! The producer of a worker. What it sends becomes visible with [`TransactionalProducer::commit`].
+
+use super::context::{Troubles, lock};
+use super::error::{Error, is_fenced, is_refused};
+use super::group_consumer::{GroupConsumer, OffsetsCommitted};
+use super::producer::{Client, RETRY_PAUSE, enqueue, flush, start};
+use crate::domain::{Offset, Partition, TopicPartition};
+use crate::telemetry::ClientStatistics;
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{Producer, PurgeConfig};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use std::time::{Duration, Instant};
+
+/// The longest wait for acknowledgements and, after them, for the commit.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest wait for an abort. After it a new producer with the same id makes the broker abort, because a producer
+/// that loses its coordinator during an abort may never finish it.
+const ABORT_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest wait for the abort at the end. Without it the broker aborts after its own timeout.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The outcome of a commit of records and offsets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// All of it is in the log.
+    Committed,
+    /// Nothing of it is in the log. The worker's memory is ahead of the log, so it recovers.
+    Aborted(String),
+    /// The broker did not answer in time. The transaction has ended since; the committed offsets tell how, and the
+    /// worker recovers from them.
+    Unknown(String),
+}
+
+/// What an error of the producer means for the transaction.
+enum Verdict {
+    End(Error),
+    Abort(String),
+    Retry(String),
+    /// The transaction lasted too long and the broker has aborted it. This producer can't be used any more.
+    Expired(String),
+}
+
+/// A producer whose records become visible with a commit; for at-least-once, once they are acknowledged.
+pub(super) struct TransactionalProducer {
+    client: Client,
+    settings: ClientConfig,
+    brokers: String,
+    exactly_once: bool,
+    /// Whether another process may use the same transactional id to take over.
+    named: bool,
+    /// Whether a transaction has begun.
+    open: bool,
+    /// Why the transaction can't be committed any more. Records sent meanwhile are dropped.
+    broken: Option<String>,
+    pub(super) commit_timeout: Duration,
+}
+
+impl TransactionalProducer {
+    /// `named`: whether another process may use the same transactional id.
+    pub fn open(
+        settings: ClientConfig,
+        brokers: &str,
+        exactly_once: bool,
+        named: bool,
+    ) -> Result<Self, Error> {
+        let client = start(&settings, brokers, exactly_once)?;
+        let brokers = brokers.to_owned();
+        Ok(Self {
+            client,
+            settings,
+            brokers,
+            exactly_once,
+            named,
+            open: false,
+            broken: None,
+            commit_timeout: COMMIT_TIMEOUT,
+        })
+    }
+
+    pub fn troubles(&self) -> &Troubles {
+        &self.client.context().troubles
+    }
+
+    pub fn statistics(&self) -> ClientStatistics {
+        *lock(&self.client.context().statistics)
+    }
+
+    pub fn send(
+        &mut self,
+        topic: &str,
+        partition: Option<Partition>,
+        key: Option<&[u8]>,
+        payload: Option<&[u8]>,
+        headers: &[(&str, &[u8])],
+    ) -> Result<(), Error> {
+        if self.broken.is_some() {
+            return Ok(());
+        }
+        if let Err(e) = self.begin() {
+            self.broken = Some(self.doom(&e)?);
+            return Ok(());
+        }
+        match enqueue(&self.client, topic, partition, key, payload, headers, None) {
+            Ok(()) => Ok(()),
+            Err(e) if e.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) => {
+                Err(Error::TooLarge { topic: topic.to_owned(), bytes: payload.map_or(0, <[u8]>::len) })
+            }
+            Err(e) => match e.rdkafka_error_code() {
+                Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
+                    Err(Error::of("sending", &e))
+                }
+                _ => {
+                    self.broken = Some(self.doom(&e)?);
+                    Ok(())
+                }
+            },
+        }
+    }
+
+    /// Why the transaction can't be committed after this error; fails when the error ends the process.
+    fn doom(&self, error: &KafkaError) -> Result<String, Error> {
+        match self.judge(error) {
+            Verdict::End(error) => Err(error),
+            Verdict::Abort(reason) | Verdict::Retry(reason) | Verdict::Expired(reason) => Ok(reason),
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), KafkaError> {
+        if self.exactly_once && !self.open {
+            self.client.begin_transaction()?;
+            self.open = true;
+        }
+        Ok(())
+    }
+
+    pub fn commit(
+        &mut self,
+        member: &GroupConsumer,
+        positions: &[(TopicPartition, Offset)],
+    ) -> Result<Commit, Error> {
+        let outcome = if let Some(reason) = self.broken.take() {
+            Commit::Aborted(reason)
+        } else if self.exactly_once {
+            self.commit_transaction(member, positions)?
+        } else {
+            self.commit_acknowledged(member, positions)?
+        };
+        match outcome {
+            Commit::Committed => {}
+            Commit::Aborted(_) => self.abort()?,
+            Commit::Unknown(_) => self.settle()?,
+        }
+        Ok(outcome)
+    }
+
+    fn commit_transaction(
+        &mut self,
+        member: &GroupConsumer,
+        positions: &[(TopicPartition, Offset)],
+    ) -> Result<Commit, Error> {
+        if !self.open && positions.is_empty() {
+            return Ok(Commit::Committed);
+        }
+        if let Err(e) = self.begin() {
+            return self.doom(&e).map(Commit::Unknown);
+        }
+        let question = member.topic_queries().ask_logs(positions);
+        if !self.acknowledged(self.commit_timeout) {
+            return Ok(Commit::Aborted(self.silence()));
+        }
+        let deadline = Instant::now() + self.commit_timeout;
+        if let Err(reason) = member.topic_queries().same_logs(question, deadline) {
+            return Ok(Commit::Aborted(reason));
+        }
+        if !positions.is_empty() {
+            let list = member.offsets(positions);
+            loop {
+                // Read again for each try, because a rebalance may have changed the generation.
+                let group = match member.group() {
+                    Ok(group) => group,
+                    Err(reason) => return Ok(Commit::Aborted(reason)),
+                };
+                let left = deadline.saturating_duration_since(Instant::now());
+                let Err(e) = self.client.send_offsets_to_transaction(&list, &group, left) else { break };
+                match self.judge(&e) {
+                    Verdict::End(error) => return Err(error),
+                    Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
+                    Verdict::Abort(reason) | Verdict::Retry(reason) => return Ok(Commit::Aborted(reason)),
+                    Verdict::Expired(reason) => return Ok(Commit::Unknown(reason)),
+                }
+            }
+        }
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Err(e) = self.client.commit_transaction(left) else {
+                self.open = false;
+                return Ok(Commit::Committed);
+            };
+            match self.judge(&e) {
+                Verdict::End(error) => return Err(error),
+                Verdict::Abort(reason) => return Ok(Commit::Aborted(reason)),
+                Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
+                Verdict::Retry(reason) | Verdict::Expired(reason) => return Ok(Commit::Unknown(reason)),
+            }
+        }
+    }
+
+    fn commit_acknowledged(
+        &mut self,
+        member: &GroupConsumer,
+        positions: &[(TopicPartition, Offset)],
+    ) -> Result<Commit, Error> {
+        let question = member.topic_queries().ask_logs(positions);
+        if !self.acknowledged(self.commit_timeout) {
+            return Ok(Commit::Aborted(self.silence()));
+        }
+        if let Some(reason) = self.client.context().take_failure() {
+            return Ok(Commit::Aborted(reason));
+        }
+        if let Err(reason) = member.topic_queries().same_logs(question, Instant::now() + self.commit_timeout)
+        {
+            return Ok(Commit::Aborted(reason));
+        }
+        if positions.is_empty() {
+            return Ok(Commit::Committed);
+        }
+        Ok(match member.commit(positions)? {
+            OffsetsCommitted::Yes => Commit::Committed,
+            OffsetsCommitted::No(reason) => Commit::Aborted(reason),
+            OffsetsCommitted::Unknown(reason) => Commit::Unknown(reason),
+        })
+    }
+
+    pub fn abort(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + ABORT_TIMEOUT.min(self.commit_timeout);
+        if self.open {
+            loop {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let Err(e) = self.client.abort_transaction(left) else { break };
+                match self.judge(&e) {
+                    Verdict::End(error) => return Err(error),
+                    Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
+                    Verdict::Abort(_) | Verdict::Retry(_) | Verdict::Expired(_) => return self.settle(),
+                }
+            }
+            self.open = false;
+        } else {
+            self.client.purge(PurgeConfig::default().queue());
+            if !self.acknowledged(ABORT_TIMEOUT.min(self.commit_timeout)) {
+                return self.settle();
+            }
+        }
+        self.broken = None;
+        self.client.context().take_failure();
+        Ok(())
+    }
+
+    /// Starts a new producer with the same id. When it is ready, the broker has committed or aborted what the old one
+    /// left open.
+    fn settle(&mut self) -> Result<(), Error> {
+        self.client = start(&self.settings, &self.brokers, self.exactly_once)?;
+        self.open = false;
+        self.broken = None;
+        Ok(())
+    }
+
+    fn acknowledged(&self, within: Duration) -> bool {
+        flush(&self.client, within)
+    }
+
+    fn silence(&self) -> String {
+        let trouble = self.troubles().newest().unwrap_or_default();
+        format!("records were not acknowledged within {:?} {trouble}", self.commit_timeout)
+    }
+
+    fn judge(&self, error: &KafkaError) -> Verdict {
+        let fatal = self.client.client().fatal_error();
+        let code = error.rdkafka_error_code();
+        // No other process has a random id, so the broker has ended this process's transaction.
+        let has_expired = |code: &Code| is_fenced(*code) || *code == Code::InvalidTransactionalState;
+        if !self.named && fatal.as_ref().map(|(code, _)| code).or(code.as_ref()).is_some_and(has_expired) {
+            return Verdict::Expired(format!("the transaction lasted too long: {error}"));
+        }
+        if fatal.is_some() || code.is_some_and(|c| is_fenced(c) || is_refused(c)) {
+            return Verdict::End(self.ending("in a transaction", error));
+        }
+        let reason = error.to_string();
+        match error {
+            KafkaError::Transaction(e) if e.is_fatal() => Verdict::End(Error::Fatal(reason)),
+            KafkaError::Transaction(e) if e.txn_requires_abort() => Verdict::Abort(reason),
+            KafkaError::Transaction(e) if e.is_retriable() => Verdict::Retry(reason),
+            KafkaError::Flush(_) => Verdict::Retry(reason),
+            _ => Verdict::Abort(reason),
+        }
+    }
+
+    fn ending(&self, doing: &'static str, error: &KafkaError) -> Error {
+        match self.client.client().fatal_error() {
+            Some((code, reason)) => match Error::of_code(doing, code, reason) {
+                Error::Failed { reason, .. } => Error::Fatal(reason),
+                other => other,
+            },
+            None => Error::of(doing, error),
+        }
+    }
+}
+
+impl Drop for TransactionalProducer {
+    fn drop(&mut self) {
+        if self.open {
+            // Otherwise readers would wait for the broker's timeout.
+            let _ = self.client.abort_transaction(FAREWELL_TIMEOUT);
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Dilated causal convolutions.
+
+pub(in crate::nn) mod device;
+pub(in crate::nn) mod serve;
+pub(in crate::nn) mod train;

@@ -1,0 +1,80 @@
+//! What vectors of eight floats can do beside: 16-bit floats, comparisons, eight sums at once.
+
+use super::vector::Vector;
+
+/// Floats in such a vector. Rows that kernels read are padded to a multiple of it.
+pub(crate) const LANES: usize = 8;
+
+/// `n` rounded up to whole vectors.
+pub(crate) fn padded(n: usize) -> usize {
+    n.next_multiple_of(LANES)
+}
+
+/// A vector of [`LANES`] floats.
+pub(crate) trait Vector8: Vector {
+    /// From 16-bit floats.
+    fn widen(from: &[u16; LANES]) -> Self;
+    /// To the nearest 16-bit floats.
+    fn narrow(self, to: &mut [u16; LANES]);
+    /// The larger; `b` where either is not a number.
+    fn max(self, b: Self) -> Self;
+    /// The smaller; `b` where either is not a number.
+    fn min(self, b: Self) -> Self;
+    /// `yes` where `self` is above `than`, else `no`; `no` also where either is not a number.
+    fn if_above(self, than: Self, yes: Self, no: Self) -> Self;
+    /// The sums of eight vectors, one in each lane.
+    fn sums(of: [Self; LANES]) -> Self;
+}
+
+/// A row as whole vectors; its length is a multiple of [`LANES`].
+#[inline(always)]
+pub(crate) fn registers<T>(row: &[T]) -> &[[T; LANES]] {
+    let (registers, rest) = row.as_chunks();
+    debug_assert!(rest.is_empty());
+    registers
+}
+
+/// As [`registers`], to write.
+#[inline(always)]
+pub(crate) fn registers_mut<T>(row: &mut [T]) -> &mut [[T; LANES]] {
+    let (registers, rest) = row.as_chunks_mut();
+    debug_assert!(rest.is_empty());
+    registers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Isa, KernelByEight};
+    use super::*;
+
+    struct All<'a>(&'a mut [f32; LANES], &'a mut [u16; LANES]);
+
+    impl KernelByEight for All<'_> {
+        type Output = f32;
+
+        #[inline(always)]
+        fn run<V: Vector8>(self) -> f32 {
+            let a = V::load(self.0);
+            let rows = std::array::from_fn(|i| a.mul(V::splat(i as f32)));
+            a.mul_add(a, V::splat(1.0)).narrow(self.1);
+            let wild = a.sub(V::splat(0.5)).div(V::splat(0.0)).mul(V::splat(0.0));
+            let bounded = wild.max(V::splat(-4.0)).min(a.add(V::splat(1.0)));
+            a.if_above(wild, V::splat(9.0), bounded).store(self.0);
+            let a = a.add(V::load(self.0));
+            V::sums(rows).add(V::widen(self.1)).store(self.0);
+            a.neg_mul_add(a, V::splat(0.5)).sum()
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_computes_the_same() {
+        let mut seen = Vec::new();
+        for isa in Isa::available() {
+            let (mut values, mut halves) = ([0.5, 1.0, -2.0, 3.0, 0.25, -1.5, 8.0, 6.0], [0; LANES]);
+            let sum = isa.run_by_eight(All(&mut values, &mut halves));
+            seen.push((sum, values, halves));
+        }
+        assert!(seen.iter().all(|s| *s == seen[0]), "{seen:?}");
+        assert!(seen[0].1.iter().all(|v| v.is_finite()), "{seen:?}");
+    }
+}

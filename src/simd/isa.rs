@@ -1,0 +1,123 @@
+//! Which instruction sets the CPU has, and kernels that run with one of them.
+
+#[cfg(target_arch = "x86_64")]
+use super::{avx2::Avx2, avx512::Avx512};
+use super::{by_eight::Vector8, portable::Portable, vector::Vector};
+
+/// An instruction set that this CPU has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Isa(Set);
+
+/// Private, so that only [`Isa::available`] makes those that need to be detected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Set {
+    /// AVX-512 F and DQ, and what [`Set::Avx2`] has.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// AVX2, FMA and F16C.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    Portable,
+}
+
+/// Work that is written over vectors of any width.
+pub(crate) trait Kernel {
+    type Output;
+
+    /// Implementations are `#[inline(always)]`, so that they are compiled with the features of `V`. The
+    /// same goes for what they call with vectors: `for` loops instead of closures, which stand alone.
+    fn run<V: Vector>(self) -> Self::Output;
+}
+
+/// Work that is written over vectors of eight floats, whose layout in memory has that width.
+pub(crate) trait KernelByEight {
+    type Output;
+
+    /// As in [`Kernel`], implementations are `#[inline(always)]`.
+    fn run<V: Vector8>(self) -> Self::Output;
+}
+
+impl Isa {
+    /// Plain arithmetic, which compilers vectorise. Every CPU has it.
+    pub const PORTABLE: Self = Self(Set::Portable);
+
+    /// All that this CPU has, the fastest first.
+    pub fn available() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let (avx2, avx512) = (
+            is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c"),
+            is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq"),
+        );
+        [
+            #[cfg(target_arch = "x86_64")]
+            (avx2 && avx512).then_some(Set::Avx512),
+            #[cfg(target_arch = "x86_64")]
+            avx2.then_some(Set::Avx2),
+            Some(Set::Portable),
+        ]
+        .into_iter()
+        .flatten()
+        .map(Self)
+    }
+
+    /// The fastest that this CPU has.
+    pub fn best() -> Self {
+        Self::available().next().unwrap_or(Self::PORTABLE)
+    }
+
+    /// Floats in a vector: packed weights and rows of scratch memory are padded to a multiple of it.
+    pub fn lanes(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => Avx512::N,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => Avx2::N,
+            Set::Portable => Portable::N,
+        }
+    }
+
+    /// `n` rounded up to whole vectors.
+    pub fn padded(self, n: usize) -> usize {
+        n.next_multiple_of(self.lanes())
+    }
+
+    /// Runs a kernel with this instruction set.
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512dq")]
+        fn avx512<K: Kernel>(kernel: K) -> K::Output {
+            kernel.run::<Avx512>()
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2<K: Kernel>(kernel: K) -> K::Output {
+            kernel.run::<Avx2>()
+        }
+        match self.0 {
+            // SAFETY: `available` made this value, having detected the features.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { avx2(kernel) },
+            Set::Portable => kernel.run::<Portable>(),
+        }
+    }
+
+    /// Runs a kernel with the eight lanes that this instruction set has: AVX2's where it is AVX-512.
+    pub fn run_by_eight<K: KernelByEight>(self, kernel: K) -> K::Output {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn avx2<K: KernelByEight>(kernel: K) -> K::Output {
+            kernel.run::<Avx2>()
+        }
+        match self.0 {
+            // SAFETY: `available` made this value, having detected the features, AVX2's for both.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 | Set::Avx2 => unsafe { avx2(kernel) },
+            Set::Portable => kernel.run::<Portable>(),
+        }
+    }
+}

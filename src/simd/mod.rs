@@ -1,0 +1,38 @@
+//! Vectors of floats, the choice of an instruction set at run time, aligned memory and prefetches.
+//!
+//! Owns the numeric `unsafe` code: no room that computes has any of its own. Promises that whatever
+//! safe code does with this room's types is sound.
+//!
+//! A kernel is written once, over [`Vector`], and compiled for every instruction set. [`Isa`] finds out
+//! which of them the CPU has, and runs the kernel with the fastest. The proof that the CPU has what an
+//! instruction needs is the type: the vectors of x86 are private to this room, so a kernel can only get
+//! one of them from [`Isa::run`] or [`Isa::run_by_eight`], after the features were detected.
+//!
+//! ```text
+//! Isa::best().run(kernel) ─ AVX-512 ─ Kernel::run::<Avx512>   16 lanes
+//!                         ├ AVX2 ──── Kernel::run::<Avx2>      8 lanes
+//!                         └ any CPU ─ Kernel::run::<Portable>  8 lanes
+//! ```
+//!
+//! Every operation that isn't exact states its error. Sums over lanes always have the same order.
+
+mod aligned;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod by_eight;
+mod isa;
+mod portable;
+mod prefetch;
+mod product;
+mod registers;
+mod vector;
+
+pub(crate) use aligned::Aligned;
+pub(crate) use by_eight::{LANES, Vector8, padded, registers, registers_mut};
+pub(crate) use isa::{Isa, Kernel, KernelByEight};
+pub(crate) use prefetch::{prefetch_first, prefetch_second};
+pub(crate) use product::{Walk, accumulate, accumulate_across, in_row_groups};
+pub(crate) use registers::Registers;
+pub(crate) use vector::Vector;

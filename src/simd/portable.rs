@@ -1,0 +1,146 @@
+//! Eight floats for any CPU: plain arithmetic that compilers vectorise.
+
+use super::by_eight::{LANES, Vector8};
+use super::vector::Vector;
+
+#[derive(Clone, Copy)]
+pub(super) struct Portable([f32; LANES]);
+
+/// Fused where the target always has it: elsewhere `f32::mul_add` is a library call.
+#[inline(always)]
+fn fused(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(any(target_feature = "fma", target_arch = "aarch64")) { a.mul_add(b, c) } else { a * b + c }
+}
+
+impl Portable {
+    #[inline(always)]
+    fn map(self, f: impl Fn(f32) -> f32) -> Self {
+        let mut out = self.0;
+        for v in &mut out {
+            *v = f(*v);
+        }
+        Self(out)
+    }
+
+    #[inline(always)]
+    fn zip(self, b: Self, f: impl Fn(f32, f32) -> f32) -> Self {
+        let mut out = self.0;
+        for (v, b) in out.iter_mut().zip(b.0) {
+            *v = f(*v, b);
+        }
+        Self(out)
+    }
+}
+
+impl Vector for Portable {
+    const N: usize = LANES;
+    const ROWS: usize = if cfg!(target_arch = "aarch64") { 2 } else { 1 };
+
+    #[inline(always)]
+    unsafe fn read(p: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { p.cast::<[f32; LANES]>().read_unaligned() })
+    }
+
+    #[inline(always)]
+    unsafe fn write(self, p: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { p.cast::<[f32; LANES]>().write_unaligned(self.0) }
+    }
+
+    #[inline(always)]
+    fn splat(v: f32) -> Self {
+        Self([v; LANES])
+    }
+
+    #[inline(always)]
+    fn add(self, b: Self) -> Self {
+        self.zip(b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    fn sub(self, b: Self) -> Self {
+        self.zip(b, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    fn mul(self, b: Self) -> Self {
+        self.zip(b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        let mut out = c.0;
+        for (l, o) in out.iter_mut().enumerate() {
+            *o = fused(self.0[l], b.0[l], *o);
+        }
+        Self(out)
+    }
+
+    #[inline(always)]
+    fn neg_mul_add(self, b: Self, c: Self) -> Self {
+        let mut out = c.0;
+        for (l, o) in out.iter_mut().enumerate() {
+            *o = fused(-self.0[l], b.0[l], *o);
+        }
+        Self(out)
+    }
+
+    #[inline(always)]
+    fn clamp(self, lo: f32, hi: f32) -> Self {
+        self.map(|v| v.max(lo).min(hi))
+    }
+
+    #[inline(always)]
+    fn times_power(self, bits: Self) -> Self {
+        self.zip(bits, |v, bits| f32::from_bits(v.to_bits().wrapping_add(bits.to_bits() << 23)))
+    }
+
+    #[inline(always)]
+    fn div(self, b: Self) -> Self {
+        self.zip(b, |v, b| v / b)
+    }
+
+    #[inline(always)]
+    fn inside(self, lo: f32, hi: f32) -> Self {
+        self.map(|v| if lo < v && v < hi { 1.0 } else { 0.0 })
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let v = self.0;
+        ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+    }
+}
+
+impl Vector8 for Portable {
+    #[inline(always)]
+    fn widen(from: &[u16; LANES]) -> Self {
+        Self(from.map(|h| half::f16::from_bits(h).to_f32()))
+    }
+
+    #[inline(always)]
+    fn narrow(self, to: &mut [u16; LANES]) {
+        *to = self.0.map(|v| half::f16::from_f32(v).to_bits());
+    }
+
+    #[inline(always)]
+    fn max(self, b: Self) -> Self {
+        self.zip(b, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn min(self, b: Self) -> Self {
+        self.zip(b, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
+    fn if_above(self, than: Self, yes: Self, no: Self) -> Self {
+        Self(std::array::from_fn(|l| if self.0[l] > than.0[l] { yes.0[l] } else { no.0[l] }))
+    }
+
+    #[inline(always)]
+    fn sums(of: [Self; LANES]) -> Self {
+        Self(of.map(|Self(v)| ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]))))
+    }
+}

@@ -1,0 +1,92 @@
+//! Partitions, their logs and the shards that are restored from them.
+
+use super::listed;
+use crate::domain::{Offset, StreamName, TopicId, TopicPartition};
+use crate::telemetry::words::Invariant;
+use std::fmt::Display;
+use std::time::Duration;
+
+/// The group has given a worker partitions.
+pub fn assigned(worker: usize, partitions: &[TopicPartition]) {
+    let partitions = listed(partitions);
+    event!(info, "assigned", { worker, partitions, }, "partitions assigned");
+}
+
+/// The group has taken partitions from a worker.
+pub fn revoked(worker: usize, partitions: &[TopicPartition]) {
+    let partitions = listed(partitions);
+    event!(info, "revoked", { worker, partitions, }, "partitions revoked");
+}
+
+/// A shard runs. Its replay began at `from`; it emits from `committed` on.
+pub fn restored(
+    stream: &StreamName,
+    shard: &TopicPartition,
+    snapshot: Option<impl Display>,
+    from: Offset,
+    committed: Offset,
+    series: usize,
+    took: Duration,
+) {
+    let seconds = took.as_secs_f64();
+    let snapshot = snapshot.map_or_else(|| "none".to_owned(), |id| id.to_string());
+    event!(info, "restored", { %stream, %shard, snapshot, from = from.0, committed = committed.0, series, seconds, },
+        "shard restored");
+}
+
+/// The log no longer holds the next offset, which is the committed one or the next one to read.
+pub fn log_was_cut(shard: &TopicPartition, committed: Offset, low: Offset, high: Offset) {
+    event!(warn, "log_was_cut", { %shard, committed = committed.0, low = low.0, high = high.0, },
+        "the next offset is {committed}, but the log holds {low} to {high}: the records between are lost");
+}
+
+/// A topic was deleted; its partitions wait until a topic of its name is created.
+pub fn topic_gone(worker: usize, partitions: &[TopicPartition]) {
+    let partitions = listed(partitions);
+    event!(warn, "topic_gone", { worker, partitions, },
+        "the topic of {partitions} was deleted: nothing is read from it until it is created again");
+}
+
+/// A topic was deleted and created again. The new one is answered from its first offset, `low`. In the former one
+/// `read` was the next offset; `lost` offsets of it were read and not answered.
+pub fn topic_recreated(
+    shard: &TopicPartition,
+    former: TopicId,
+    now: Option<TopicId>,
+    read: Option<Offset>,
+    low: Offset,
+    lost: u64,
+) {
+    let now = now.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+    let read = read.map(|read| read.0);
+    event!(warn, "topic_recreated", { %shard, %former, now, read, low = low.0, lost, },
+        "{shard}: the topic was deleted and created again (id {former}, now {now}). The new one is answered from \
+         offset {low} on, and its series begin cold. Of the former one {lost} offsets were read and not answered");
+}
+
+/// The log of the same topic ends before what was read: its newest records were lost.
+pub fn log_truncated(shard: &TopicPartition, committed: Offset, low: Offset, high: Offset) {
+    event!(warn, "log_truncated", { %shard, committed = committed.0, low = low.0, high = high.0, },
+        "{shard}: the next offset is {committed}, but the log ends at {high}, as after the election of a leader \
+         that was behind. Reading goes on at the end. Records that were written below offset {committed} in place \
+         of the lost ones may have no forecast");
+}
+
+/// The committed offset does not carry this program's metadata, so another tool has set it.
+pub fn offset_moved(shard: &TopicPartition, committed: Offset) {
+    event!(warn, "offset_moved", { %shard, committed = committed.0, },
+        "{shard}: another tool has set the group's offset. Reading goes on at {committed}");
+}
+
+/// Something suggests that a topic has a new id or is gone, so its log is examined.
+pub fn log_in_doubt(worker: usize, partitions: &[TopicPartition], cause: &str) {
+    let partitions = listed(partitions);
+    event!(info, "log_in_doubt", { worker, partitions, cause, }, "{partitions}: {cause}; examining the log");
+}
+
+/// An invariant did not hold: a fault of the program. It is counted, and the program goes on.
+pub fn invariant_violated(stream: &StreamName, shard: &TopicPartition, invariant: Invariant, times: u64) {
+    let invariant = invariant.as_str();
+    event!(error, "invariant_violated", { %stream, %shard, invariant, times, },
+        "the invariant {invariant} did not hold; please report it");
+}

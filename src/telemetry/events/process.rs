@@ -1,0 +1,57 @@
+//! Start, end and failure of the process and of its threads.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// The daemon asks Kafka for the topics. It is the first thing that it does there.
+pub fn connecting(brokers: &str) {
+    event!(info, "connecting", { brokers, }, "asking Kafka at {brokers} for the topics");
+}
+
+/// The daemon serves.
+pub fn started(streams: usize, workers: usize, http: SocketAddr) {
+    let version = env!("CARGO_PKG_VERSION");
+    event!(info, "started", { version, streams, workers, http = %http, }, "tidecast {version} serves http://{http}");
+}
+
+/// The daemon begins to stop.
+pub fn stopping(cause: &str) {
+    event!(info, "stopping", { cause, }, "stopping: {cause}");
+}
+
+/// The daemon has stopped.
+pub fn stopped(took: Duration) {
+    event!(info, "stopped", { seconds = took.as_secs_f64(), }, "stopped");
+}
+
+/// A worker's transaction was committed.
+pub fn committed(worker: usize, readings: usize, forecasts: usize, took: Duration) {
+    let seconds = took.as_secs_f64();
+    event!(debug, "committed", { worker, readings, forecasts, seconds, }, "transaction committed");
+}
+
+/// A worker's transaction was aborted. The worker drops its shards and recovers them from what is committed.
+pub fn aborted(worker: usize, cause: &dyn Display) {
+    event!(warn, "aborted", { worker, cause = %cause, }, "transaction aborted: {cause}");
+}
+
+/// Another producer has taken this one's transactional id, so the process ends.
+pub fn fenced(worker: usize, cause: &dyn Display) {
+    event!(error, "fenced", { worker, cause = %cause, }, "another producer took this worker's place: {cause}");
+}
+
+/// A worker ended with an error.
+pub fn worker_failed(worker: usize, cause: &dyn Display) {
+    event!(error, "worker_failed", { worker, cause = %cause, }, "worker {worker} ended: {cause}");
+}
+
+/// An error that librdkafka reports and recovers from by itself.
+pub fn kafka_error(client: &str, cause: &dyn Display) {
+    event!(warn, "kafka_error", { client, cause = %cause, }, "kafka: {cause}");
+}
+
+/// The admin server stopped.
+pub fn http_failed(cause: &dyn Display) {
+    event!(error, "http_failed", { cause = %cause, }, "the admin server stopped: {cause}");
+}

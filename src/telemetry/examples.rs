@@ -1,0 +1,55 @@
+//! One example of many, for the events that log several readings together.
+
+use crate::domain::{EventTime, Offset, TopicPartition};
+
+/// A discarded reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiscardedReading {
+    /// Its series.
+    pub series: String,
+    /// Its time.
+    pub time: EventTime,
+    /// The partition of its record.
+    pub shard: TopicPartition,
+    /// The offset of its record.
+    pub offset: Offset,
+}
+
+/// A value that counts as missing although its field holds something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingExample {
+    /// Its field in the record, as the config names it.
+    pub field: String,
+    /// Its series.
+    pub series: String,
+    /// The field's content, in quotes and shortened to fit into a line.
+    pub text: String,
+}
+
+/// A target value that was not learned as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DoubtedTarget {
+    /// Its series.
+    pub series: String,
+    /// The target's name.
+    pub target: String,
+    /// The time of its reading.
+    pub time: EventTime,
+    /// The value.
+    pub value: f64,
+    /// What was forecast.
+    pub expected: f64,
+}
+
+/// A reading whose time was ahead of that of its partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadingAhead {
+    /// Its series.
+    pub series: String,
+    /// Its time.
+    pub time: EventTime,
+    /// The time that the partition's series agreed on.
+    pub agreed: EventTime,
+    /// The partition of its record.
+    pub shard: TopicPartition,
+}

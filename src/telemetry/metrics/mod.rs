@@ -1,0 +1,95 @@
+//! The process's metrics: their declarations ([`catalogue`]), the handles that threads count in, and the text
+//! of `GET /metrics`.
+
+mod catalogue;
+mod client;
+#[cfg_attr(not(test), expect(dead_code, reason = "only docs/metrics.md shows units and label values"))]
+mod declaration;
+mod handle;
+#[cfg(test)]
+mod page;
+mod shard;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use client::{ClientMetrics, ClientStatistics};
+pub use handle::StreamShape;
+pub use shard::ShardMetrics;
+pub use stream::{Accuracy, StreamMetrics};
+
+use super::words::TransactionOutcome;
+use crate::domain::StreamName;
+use catalogue::{Client, ClientFamilies, ProcessFamilies, ProcessHandles, ShardFamilies, StreamFamilies};
+use handle::Process;
+use prometheus::{Registry, TextEncoder};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The declared values of a metric's label.
+#[cfg(test)]
+pub(crate) fn label_words(metric: &str, label: &str) -> &'static [&'static str] {
+    let spec = catalogue::declarations().find(|spec| spec.name == metric).expect("a declared metric");
+    spec.labels.iter().find(|found| found.name == label).expect("one of its labels").words
+}
+
+/// All metrics of the process, in a registry of their own.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    streams: BTreeMap<StreamName, StreamMetrics>,
+    process: ProcessHandles,
+    clients: ClientFamilies,
+}
+
+impl Metrics {
+    /// Registers every metric, and resolves the labels of these streams.
+    pub fn new(streams: &[StreamShape]) -> Self {
+        let registry = Registry::new();
+        let of_streams = StreamFamilies::register(&registry);
+        let of_shards = Arc::new(ShardFamilies::register(&registry));
+        let process = ProcessFamilies::register(&registry).resolve(&Process);
+        let clients = ClientFamilies::register(&registry);
+        #[cfg(target_os = "linux")]
+        registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+            .expect("the process's own metrics have names of their own");
+        let revision = option_env!("TIDECAST_REVISION").unwrap_or("unknown");
+        process.build.of(&[env!("CARGO_PKG_VERSION"), revision]).set(1);
+        let streams = streams
+            .iter()
+            .map(|shape| {
+                let handles = of_streams.resolve(shape);
+                (shape.name.clone(), StreamMetrics::new(shape.name.clone(), handles, Arc::clone(&of_shards)))
+            })
+            .collect();
+        Self(Arc::new(Inner { registry, streams, process, clients }))
+    }
+
+    /// A stream's handles. Resolve them once and keep them.
+    ///
+    /// # Panics
+    /// When the stream was not among those given to [`Metrics::new`].
+    pub fn stream(&self, name: &StreamName) -> StreamMetrics {
+        self.0.streams.get(name).expect("metrics know every stream of the config").clone()
+    }
+
+    /// Counts a finished transaction.
+    pub fn transaction(&self, outcome: TransactionOutcome) {
+        self.0.process.transactions.of(outcome).inc();
+    }
+
+    /// The handles for one Kafka client, by its `client.id`.
+    pub fn kafka_client(&self, name: &str) -> ClientMetrics {
+        ClientMetrics::new(self.0.clients.resolve(&Client(name.to_owned())))
+    }
+
+    /// Everything in Prometheus' text exposition format.
+    pub fn render(&self) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.0.registry.gather())
+            .expect("a registry that was filled here encodes as text")
+    }
+}
