@@ -1,6 +1,6 @@
 use super::Error;
 use super::error::reason;
-use crate::config::{self, Bucket, Cloud, Place};
+use crate::config::{self, Bucket, Cloud, StoreLocation};
 use futures::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -49,16 +49,16 @@ impl Store {
     /// # Errors
     /// [`Error::Unusable`] for a folder that can't be created and for properties that can't be used.
     pub fn open(config: &config::Store) -> Result<Self, Error> {
-        let name = config.place.to_string();
+        let name = config.location.to_string();
         let unusable = |reason| Error::Unusable { store: name.clone(), reason };
-        match &config.place {
-            Place::Folder(path) => {
+        match &config.location {
+            StoreLocation::Folder(path) => {
                 create_folder(path).map_err(|e| unusable(format!("can't create the folder: {e}")))?;
                 let objects = LocalFileSystem::new_with_prefix(path).map_err(|e| unusable(reason(&e)))?;
                 let objects: Arc<dyn ObjectStore> = Arc::new(objects.with_fsync(true));
                 Ok(Self { objects, runtime: None, root: Some(path.clone()), name: name.as_str().into() })
             }
-            Place::Bucket(bucket) => {
+            StoreLocation::Bucket(bucket) => {
                 let objects = connect(bucket, &config.properties).map_err(|e| unusable(reason(&e)))?;
                 let runtime = tokio::runtime::Builder::new_multi_thread()
                     .worker_threads(1)

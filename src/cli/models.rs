@@ -129,15 +129,15 @@ fn show(options: &Show) -> Result<(), Failure> {
         say!("{}", entry.json(&stream));
         return Ok(());
     }
-    let told = entry.facts.as_ref().map_err(Failure::new)?;
+    let facts = entry.facts.as_ref().map_err(Failure::new)?;
     let serves = if entry.serves { "yes" } else { "no" };
     let mut rows = vec![
         vec!["model".to_owned(), entry.version.name(&stream.name)],
         vec!["serves".to_owned(), serves.to_owned()],
     ];
-    let plain = told.iter().filter(|(key, _)| !["stream", "version", "lineage"].contains(&key.as_str()));
+    let plain = facts.iter().filter(|(key, _)| !["stream", "version", "lineage"].contains(&key.as_str()));
     rows.extend(plain.map(|(key, value)| vec![key.replace('_', " "), value.clone()]));
-    for line in told.get("lineage").map(String::as_str).unwrap_or_default().lines() {
+    for line in facts.get("lineage").map(String::as_str).unwrap_or_default().lines() {
         rows.push(vec!["lineage".to_owned(), line.to_owned()]);
     }
     print_columns(&rows);
@@ -165,8 +165,8 @@ fn row(stream: &Stream, entry: &StoredModel) -> Vec<String> {
     let mark = if entry.serves { "serves" } else { "" };
     let mut row = vec![entry.version.name(&stream.name), mark.to_owned()];
     match &entry.facts {
-        Ok(told) => {
-            let text = |key: &str| told.get(key).filter(|v| !v.is_empty()).map_or("-", String::as_str);
+        Ok(facts) => {
+            let text = |key: &str| facts.get(key).filter(|v| !v.is_empty()).map_or("-", String::as_str);
             row.extend(["rounds", "why", "parent"].map(|key| text(key).to_owned()));
             let short = |key: &str| {
                 text(key).parse().map_or_else(|_| "-".to_owned(), |value: f64| format!("{value:.5}"))

@@ -1,15 +1,21 @@
 use std::fmt;
 
-/// Why a record, or an element of it, gave no reading. Bounded: it is a metric's label.
+/// Why a record, or an element of it, gave no reading. These are all values of a metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// No payload, as in a tombstone.
     Empty,
+    /// The payload is not JSON.
     NotJson,
+    /// A field has a value of another type.
     WrongType,
+    /// There is no series.
     MissingSeries,
+    /// The series' name is too long.
     SeriesTooLong,
+    /// There is no time.
     MissingTime,
+    /// The time lies outside the sane range.
     TimeOutOfRange,
     /// Further ahead of the record's own time than `max_ahead`.
     TimeAhead,
@@ -17,11 +23,12 @@ pub enum Reason {
     TooLarge,
     /// Neither a target nor a covariate is there.
     NoValue,
-    /// Nothing lies where the elements of a batch should be.
+    /// The elements of a batch are not where they should be.
     MissingRecords,
 }
 
 impl Reason {
+    /// All of them.
     pub const ALL: [Self; 11] = [
         Self::Empty,
         Self::NotJson,
@@ -36,6 +43,7 @@ impl Reason {
         Self::MissingRecords,
     ];
 
+    /// The word in headers, metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Empty => "empty",
@@ -62,9 +70,11 @@ impl fmt::Display for Reason {
 /// What is wrong with a record, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadRecord {
+    /// The kind of fault.
     pub reason: Reason,
     /// The place in the record: `/kw`, `@key`, or `[3]/kw` in the fourth element of an array.
     pub field: Option<String>,
+    /// The fault for people.
     pub detail: String,
 }
 

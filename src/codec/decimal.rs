@@ -1,11 +1,11 @@
-//! Numbers with a fixed count of decimals, by integer arithmetic: several times faster than the
-//! shortest digits that tell a float from its neighbours, of which most would mean nothing.
+//! Numbers with a fixed count of decimals, by integer arithmetic. This is several times faster than the shortest digits
+//! that tell a float from its neighbours, most of which would mean nothing.
 
-/// A number in JSON is at most this long here: sign, 16 digits, a point and a zero before it, or what
-/// `serde_json` writes for any float.
+/// The greatest length of a number: a sign, 16 digits, a point and a zero before it, or what `serde_json` writes for
+/// any float.
 pub const LEN_MAX: usize = 25;
 
-/// Above this a float is no longer finer than the integer that it is rounded to.
+/// Above this, a float has no fraction that rounding to an integer could lose.
 const SCALED_MAX: f64 = 9e15;
 
 const DIGIT_PAIRS: [[u8; 2]; 100] = {
@@ -32,13 +32,13 @@ impl Decimals {
         Self(count.min(15))
     }
 
-    /// Writes `value` to the start of `out`, less trailing zeros, and says how many bytes it took;
-    /// `null` for one that is not finite, all digits for one too large for integer arithmetic.
+    /// Writes `value` to the start of `out` without trailing zeros, and returns the number of bytes. A value that is
+    /// not finite becomes `null`; one too large for integer arithmetic gets all its digits.
     ///
     /// # Panics
     /// When `out` is shorter than [`LEN_MAX`].
     pub fn write(self, value: f64, out: &mut [u8]) -> usize {
-        // One function a count: divisions by constants are several times faster, and loops unroll.
+        // One function for each count: divisions by constants are several times faster, and loops unroll.
         match self.0 {
             0 => write_fixed::<0>(value, out),
             1 => write_fixed::<1>(value, out),

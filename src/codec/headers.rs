@@ -3,22 +3,33 @@
 use super::BadRecord;
 use crate::domain::{EventTime, SourcePosition, StreamName};
 
+/// The stream's name.
 pub const STREAM: &str = "tidecast-stream";
+/// The name of the model that served.
 pub const MODEL: &str = "tidecast-model";
+/// The topic of the source record.
 pub const SOURCE_TOPIC: &str = "tidecast-source-topic";
+/// The partition of the source record.
 pub const SOURCE_PARTITION: &str = "tidecast-source-partition";
+/// The offset of the source record.
 pub const SOURCE_OFFSET: &str = "tidecast-source-offset";
 /// RFC 3339 in UTC; absent where the source has no time.
 pub const SOURCE_TIME: &str = "tidecast-source-time";
+/// Why a record is a dead letter.
 pub const REASON: &str = "tidecast-reason";
+/// The place of the fault in the record.
 pub const FIELD: &str = "tidecast-field";
+/// The fault for people.
 pub const DETAIL: &str = "tidecast-detail";
 
 /// Why a record became a dead letter: it could not be decoded, or it came too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause<'a> {
+    /// The kind of fault, one word.
     pub reason: &'a str,
+    /// Its place in the record, if it has one.
     pub field: Option<&'a str>,
+    /// The fault for people.
     pub detail: &'a str,
 }
 
@@ -28,7 +39,7 @@ impl<'a> From<&'a BadRecord> for Cause<'a> {
     }
 }
 
-/// Hands each header of a dead letter to `put`; `source_time` is the source record's own time.
+/// Gives each header of a dead letter to `put`; `source_time` is the source record's own time.
 pub fn put_dead_letter(
     stream: &StreamName,
     cause: Cause<'_>,

@@ -1,7 +1,7 @@
 use crate::telemetry::{MissingExample, MissingValue};
 use std::fmt;
 
-/// The values that were missing in readings though something stood in their fields.
+/// Counts of the missing values whose fields were not empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MissingValues {
     /// By reason.
@@ -10,10 +10,12 @@ pub struct MissingValues {
 }
 
 impl MissingValues {
+    /// Whether there were no such values.
     pub fn is_empty(&self) -> bool {
         self.counts.iter().all(|count| *count == 0)
     }
 
+    /// The number of values that were missing for this reason.
     pub fn count(&self, why: MissingValue) -> u64 {
         self.counts[why as usize]
     }
@@ -23,9 +25,9 @@ impl MissingValues {
         self.examples[why as usize].as_ref()
     }
 
-    /// Adds those of one reading.
+    /// Adds the missing values of one reading.
     #[cold]
-    pub(super) fn add(&mut self, of: &Lacks, mut example: impl FnMut(usize) -> MissingExample) {
+    pub(super) fn add(&mut self, of: &MissingSlots, mut example: impl FnMut(usize) -> MissingExample) {
         for (at, (count, first)) in of.0.iter().enumerate() {
             self.counts[at] += u64::from(*count);
             if let Some(slot) = first {
@@ -35,11 +37,11 @@ impl MissingValues {
     }
 }
 
-/// `6 marker ("unavailable" at /state of a)`, and so on: how many of each reason, and the first of them.
+/// `6 marker ("unavailable" at /state of a)`, and so on: the number for each reason, and the first example.
 impl fmt::Display for MissingValues {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = MissingValue::ALL.iter().filter_map(|why| Some((*why, self.example(*why)?)));
-        for (i, (why, MissingExample { field, series, text })) in told.enumerate() {
+        let examples = MissingValue::ALL.iter().filter_map(|why| Some((*why, self.example(*why)?)));
+        for (i, (why, MissingExample { field, series, text })) in examples.enumerate() {
             let (comma, count) = (if i > 0 { ", " } else { "" }, self.count(why));
             write!(f, "{comma}{count} {} ({text} at {field} of {series})", why.as_str())?;
         }
@@ -47,11 +49,11 @@ impl fmt::Display for MissingValues {
     }
 }
 
-/// The values that one reading lacks, by reason: how many, and the slot of the first.
+/// The missing values of one reading, by reason: the number, and the slot of the first.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Lacks([(u32, Option<usize>); MissingValue::ALL.len()]);
+pub(super) struct MissingSlots([(u32, Option<usize>); MissingValue::ALL.len()]);
 
-impl Lacks {
+impl MissingSlots {
     pub fn note(&mut self, slot: usize, why: MissingValue) {
         let (count, first) = &mut self.0[why as usize];
         *count += 1;

@@ -5,11 +5,15 @@
 //! Forecast → Encoder → bytes       with the headers of `headers`
 //! ```
 //!
-//! Owns every format on the wire and the names of the headers. Promises that no bytes make it panic,
-//! that nothing that is not finite gets past it, that a value which can't be read harms no other, that its memory is bounded by the record's, and that
-//! it allocates nothing for a usual record once its buffers have grown (`serde_json` does for a key
-//! with escapes and for values that nest inside a skipped one). Never looks at what a reading
-//! means: order, gaps and lateness are `series`' affair.
+//! Owns every format on the wire and the names of the headers. It promises that:
+//!
+//! - no bytes make it panic;
+//! - every value that it returns is finite or missing, and an unreadable value harms no other;
+//! - its memory is bounded by the record's;
+//! - it allocates nothing for a usual record once its buffers have grown. (`serde_json` allocates for a key with
+//!   escapes, and for values nested in a skipped one.)
+//!
+//! It never looks at the meaning of a reading: order, gaps and lateness are the concern of `series`.
 
 #![forbid(unsafe_code)]
 

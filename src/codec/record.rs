@@ -22,17 +22,24 @@ impl Headers for &[(&str, &[u8])] {
 /// A record as its topic holds it.
 #[derive(Clone, Copy)]
 pub struct Record<'a> {
+    /// Its topic.
     pub topic: &'a str,
+    /// Its partition.
     pub partition: Partition,
+    /// Its offset.
     pub offset: Offset,
+    /// Its key, if it has one.
     pub key: Option<&'a [u8]>,
     /// The record's own time; `None` where it has none or one outside the sane range.
     pub timestamp: Option<EventTime>,
+    /// Its value; `None` in a tombstone.
     pub payload: Option<&'a [u8]>,
+    /// Its headers.
     pub headers: &'a dyn Headers,
 }
 
 impl<'a> Record<'a> {
+    /// Where it lies.
     pub fn position(&self) -> SourcePosition<'a> {
         SourcePosition { topic: self.topic, partition: self.partition, offset: self.offset }
     }

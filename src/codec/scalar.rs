@@ -3,14 +3,14 @@
 use crate::config::Missing;
 use crate::telemetry::MissingValue;
 
-/// What should have been a number or a string and is none.
+/// A value that should have been a number or a string and is neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongType;
 
 /// The string whose JSON text, quotes and all, is `raw`; `scratch` is used only where it has escapes.
 ///
 /// # Errors
-/// [`WrongType`] for half a surrogate pair, which no string of ours can hold.
+/// [`WrongType`] for half a surrogate pair, which no Rust string can hold.
 pub fn string_of_json<'a>(raw: &'a str, scratch: &'a mut String) -> Result<&'a str, WrongType> {
     let inner = raw.strip_prefix('"').and_then(|r| r.strip_suffix('"')).ok_or(WrongType)?;
     if !inner.as_bytes().contains(&b'\\') {
@@ -28,7 +28,7 @@ pub fn string_of_json<'a>(raw: &'a str, scratch: &'a mut String) -> Result<&'a s
     Ok(scratch)
 }
 
-/// The character that `text`, which follows a backslash, begins with, and how many bytes it takes.
+/// The character at the start of `text`, which follows a backslash, and the number of bytes that it takes.
 fn unescape(text: &str) -> Option<(char, usize)> {
     let plain = match text.as_bytes().first()? {
         b'"' => '"',
@@ -156,7 +156,7 @@ mod tests {
         }
     }
 
-    /// Every text that is compared with has the case that the comparison leaves as it is.
+    /// Every text that is compared has the case that the comparison expects.
     #[test]
     fn the_usual_texts_spell_no_number() {
         for text in crate::config::MISSING_TEXTS {

@@ -9,7 +9,7 @@ use super::section::Section;
 pub struct Alarms {
     /// The topic for surprising readings; `None` leaves them to the forecasts' scores.
     pub anomaly_topic: Option<String>,
-    /// The score from which a reading is an anomaly.
+    /// The score above which a reading is an anomaly.
     pub anomaly_threshold: f32,
     /// Values that targets should not cross.
     pub limits: Vec<Limit>,
@@ -38,10 +38,10 @@ static ANOMALY_TOPIC: Key<Text> = text(
     "topic",
     Preset::Nothing("none: anomalies stand in the forecasts' scores only", "power.anomalies"),
     "",
-    "Topic to which each anomaly is written as a record of its own.",
+    "The topic to which each anomaly is written as a record of its own.",
 );
 static ANOMALY_THRESHOLD: Key<Real> =
-    real("threshold", 0.999, 0.5..=1.0, "Score, a probability, from which a reading is an anomaly.");
+    real("threshold", 0.999, 0.5..=1.0, "The score, from 0 to 1, above which a reading is an anomaly.");
 
 pub(super) static DRIFT: Key<Sub> = sub(
     "drift",

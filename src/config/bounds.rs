@@ -31,7 +31,7 @@ pub(super) static IDLE_TTL: Key<Span> = span(
     "idle_ttl",
     Preset::Is(Duration::from_secs(365 * 86_400)),
     Duration::from_secs(1)..=DAYS_36500,
-    "Event time after which a silent series is forgotten.",
+    "The event time after which a silent series is forgotten.",
 );
 pub(super) static MAX_HELD: Key<Whole> = whole(
     "max_held",

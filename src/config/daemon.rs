@@ -1,6 +1,6 @@
 //! The part of the config that is about the process, not about its streams.
 
-use super::key::{Key, Preset};
+use super::key::{Key, Preset, Table};
 use super::kinds::{Choice, Flag, Pairs, Span, Sub, Text, Whole, Word, choice, flag, span, sub, text, whole};
 use super::section::Section;
 use std::net::SocketAddr;
@@ -111,11 +111,17 @@ const RESERVED: [&str; 10] = [
     "isolation.level",
 ];
 
-pub(super) static KAFKA: Key<Sub> = sub(
-    "kafka",
-    "The cluster, and the consumer group of this process.",
-    &[&BROKERS, &GROUP, &INSTANCE, &GROUP_PROTOCOL, &MODELS_TOPIC, &KAFKA_PROPERTIES],
-);
+pub(super) static KAFKA: Key<Sub> = Key {
+    name: "kafka",
+    kind: Sub {
+        table: Table::new(
+            "The cluster, and the consumer group of this process.",
+            &[&BROKERS, &GROUP, &INSTANCE, &GROUP_PROTOCOL, &MODELS_TOPIC, &KAFKA_PROPERTIES],
+        ),
+        required: true,
+    },
+    effect: "The cluster, and the consumer group of this process.",
+};
 static BROKERS: Key<Text> = text(
     "brokers",
     Preset::Required("localhost:9092"),

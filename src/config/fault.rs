@@ -1,6 +1,8 @@
+//! Faults of a config.
+
 use std::fmt;
 
-/// One thing that is wrong in a config.
+/// One fault of a config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The key with its path: `streams.power.horizon`.
@@ -28,10 +30,12 @@ impl Faults {
         self.0.sort_by(|a, b| a.key.cmp(&b.key));
     }
 
+    /// Whether there are no faults.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// The faults, in the order of their keys.
     pub fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.0.iter()
     }

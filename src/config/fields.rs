@@ -14,17 +14,19 @@ use std::sync::Arc;
 pub struct Fields {
     /// Where the elements of a batch lie inside a record, if it holds one.
     pub records: Option<Records>,
-    /// One place, or several whose texts together are the series.
+    /// One place, or several whose texts are joined to the name of the series.
     pub series: Vec<FieldSource>,
-    /// One place, or several whose texts together are the time, as a date and a time of day.
+    /// One place, or several whose texts are joined to the time, such as a date and a time of day.
     pub time: Vec<FieldSource>,
+    /// How a time is written.
     pub time_format: TimeFormat,
-    /// In which times without an offset are understood.
+    /// The time zone of times without an offset.
     pub time_zone: jiff::tz::TimeZone,
+    /// The values that mean a missing one.
     pub missing: Missing,
-    /// Targets, then covariates.
+    /// Where each value lies: targets, then covariates.
     pub values: Vec<FieldSource>,
-    /// Of the covariates that are known ahead: arrays, the next lead's value first.
+    /// Where the arrays of covariates known ahead lie. The next lead's value comes first in each.
     pub ahead: Vec<FieldSource>,
 }
 
@@ -33,9 +35,9 @@ pub struct Fields {
 pub enum FieldSource {
     /// A JSON pointer (RFC 6901), split and unescaped.
     Pointer(Arc<[String]>),
-    /// One from so many levels above the element of a batch, at least one.
+    /// A JSON pointer from this many levels above the element of a batch, at least one.
     Above(usize, Arc<[String]>),
-    /// The name or the index of what holds the element, so many levels above it; 0 is the element's own.
+    /// The name or the index of a level of a batch, counted from the element, whose own is 0.
     Name(usize),
     /// `@key`: the record's key.
     Key,
@@ -45,20 +47,26 @@ pub enum FieldSource {
     Timestamp,
 }
 
+/// How a time is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimeFormat {
     /// Text: RFC 3339, or a local time; a number: its size tells the unit.
     Auto,
+    /// RFC 3339 alone.
     Rfc3339,
+    /// Unix times in seconds.
     Seconds,
+    /// Unix times in milliseconds.
     Millis,
+    /// Unix times in microseconds.
     Micros,
+    /// Unix times in nanoseconds.
     Nanos,
-    /// As `strptime` reads it, texts and the digits of numbers alike.
+    /// A pattern of `strptime`, for texts and for the digits of numbers.
     Pattern(TimePattern),
 }
 
-/// The most places that make up a series or a time.
+/// The most places of a series or a time.
 const PLACES_MAX: usize = 8;
 
 pub(super) static FIELDS: Key<Sub> = sub(
@@ -239,7 +247,7 @@ fn source(s: &mut Section<'_>, name: &str, default: &str, ways: &[Arc<[String]>]
     parse(s, name, &text, ways)
 }
 
-/// A place in a record in which these ways lead to the elements, one from each level above them.
+/// A place in a record. `ways` lead to the elements of a batch, one from each level above them.
 fn parse(s: &Section<'_>, name: &str, text: &str, ways: &[Arc<[String]>]) -> FieldSource {
     let levels = ways.len();
     let inner = text.trim_start_matches('^');

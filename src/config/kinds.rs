@@ -78,7 +78,10 @@ pub(super) struct Mixed {
 }
 
 /// A table.
-pub(super) struct Sub(pub Table);
+pub(super) struct Sub {
+    pub table: Table,
+    pub required: bool,
+}
 
 /// A list of tables.
 pub(super) struct List(pub Table);
@@ -186,7 +189,7 @@ pub(super) const fn sub(
     about: &'static str,
     keys: &'static [&'static dyn Declared],
 ) -> Key<Sub> {
-    Key { name, kind: Sub(Table::new(about, keys)), effect: about }
+    Key { name, kind: Sub { table: Table::new(about, keys), required: false }, effect: about }
 }
 
 impl Kind for Whole {
@@ -387,8 +390,7 @@ impl Kind for Sub {
     }
 
     fn preset(&self) -> Preset<Value> {
-        let is_required = |key: &&dyn Declared| matches!(key.kind().preset(), Preset::Required(_));
-        empty(self.0.keys.iter().any(is_required))
+        empty(self.required)
     }
 
     fn schema(&self) -> Value {
@@ -396,7 +398,7 @@ impl Kind for Sub {
     }
 
     fn below(&self) -> Below<'_> {
-        Below::One(&self.0)
+        Below::One(&self.table)
     }
 }
 

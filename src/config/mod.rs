@@ -1,8 +1,9 @@
 //! Configuration: a file and `TIDECAST__…` variables in, one checked [`Config`] out.
 //!
-//! Owns every key's name, default and allowed values. Promises that whoever holds a [`Config`] holds
-//! a right one, and that a wrong file is answered with all its faults at once, each with its key and
-//! what is allowed. Never global, never read twice.
+//! Owns every key's declaration: name, type, default, allowed values and effect. The reader, the reference page
+//! ([`reference()`]) and the JSON Schema ([`schema()`]) come from it. Promises that a [`Config`] is always right, and
+//! that a wrong file is answered with all its faults at once, each with its key and what is allowed. A config is
+//! never global and never read twice.
 
 #![forbid(unsafe_code)]
 
@@ -50,22 +51,30 @@ pub use records::Records;
 pub use reference::reference;
 pub use schema::schema;
 pub use seasons::SeasonsFrom;
-pub use store::{Bucket, Cloud, Place, Store};
+pub use store::{Bucket, Cloud, Store, StoreLocation};
 pub use stream::{Calendar, Fill, Stream};
 pub use training::{Budget, Every, LossKind, Schedule, Training};
 
 use std::sync::Arc;
 
-/// Everything that a file can say, checked.
+/// A config, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The cluster and the group.
     pub kafka: Kafka,
+    /// How forecasts and offsets are committed.
     pub delivery: Delivery,
+    /// Threads and stopping.
     pub daemon: Daemon,
+    /// The admin server.
     pub http: Http,
+    /// Where bundles and snapshots are kept.
     pub store: Store,
+    /// How often state is kept.
     pub snapshots: Snapshots,
+    /// How events are logged.
     pub log: Log,
+    /// The streams, in the order of their names; at least one.
     pub streams: Vec<Arc<Stream>>,
     raw: load::Raw,
 }

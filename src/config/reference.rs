@@ -1,6 +1,6 @@
 //! The reference page of the config, made from the declarations of its keys.
 
-use super::key::{Below, Declared, Preset, Table};
+use super::key::{Below, Declared, Preset, Table, Variants};
 use super::load::ROOT;
 use super::store::Cloud;
 use serde_json::Value;
@@ -52,22 +52,7 @@ fn section(page: &mut String, title: &str, path: &str, table: &Table) {
     page.push_str("| key | type | default | allowed | effect |\n| --- | --- | --- | --- | --- |\n");
     table.keys.iter().for_each(|key| row(page, *key, &format!("`{}`", key.name())));
     if let Some(variants) = &table.variants {
-        let by = variants.by.name();
-        let _ = write!(page, "\nFurther keys, by `{by}`:\n\n");
-        let _ = writeln!(page, "| key | `{by}` | type | default | allowed | effect |");
-        page.push_str("| --- | --- | --- | --- | --- | --- |\n");
-        let mut seen: Vec<&dyn Declared> = Vec::new();
-        for key in variants.of.iter().flat_map(|(_, keys)| *keys) {
-            if seen.iter().any(|other| std::ptr::addr_eq(*other, *key)) {
-                continue;
-            }
-            seen.push(*key);
-            let has = |keys: &[&dyn Declared]| keys.iter().any(|other| std::ptr::addr_eq(*other, *key));
-            let values =
-                variants.of.iter().filter(|(_, keys)| has(keys)).map(|(value, _)| format!("`{value}`"));
-            let values = values.collect::<Vec<_>>().join(", ");
-            row(page, *key, &format!("`{}` | {values}", key.name()));
-        }
+        further(page, variants);
     }
     if path == "store" {
         for cloud in Cloud::ALL {
@@ -76,6 +61,29 @@ fn section(page: &mut String, title: &str, path: &str, table: &Table) {
         }
     }
     tables(page, path, table);
+}
+
+/// The keys that only some values of a key bring. They stand once: tables that share them refer to the first.
+fn further(page: &mut String, variants: &Variants) {
+    let by = variants.by.name();
+    let heading = format!("Further keys, by `{by}`");
+    if page.contains(&heading) {
+        let _ = write!(page, "\nFurther keys: those by `{by}` above.\n");
+        return;
+    }
+    let _ = write!(page, "\n{heading}:\n\n| key | `{by}` | type | default | allowed | effect |\n");
+    page.push_str("| --- | --- | --- | --- | --- | --- |\n");
+    let mut seen: Vec<&dyn Declared> = Vec::new();
+    for key in variants.of.iter().flat_map(|(_, keys)| *keys) {
+        let is_key = |other: &&dyn Declared| std::ptr::addr_eq(*other, *key);
+        if seen.iter().any(is_key) {
+            continue;
+        }
+        seen.push(*key);
+        let values = variants.of.iter().filter(|(_, keys)| keys.iter().any(is_key));
+        let values = values.map(|(value, _)| format!("`{value}`")).collect::<Vec<_>>().join(", ");
+        row(page, *key, &format!("`{}` | {values}", key.name()));
+    }
 }
 
 fn row(page: &mut String, key: &dyn Declared, name: &str) {

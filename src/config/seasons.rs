@@ -38,7 +38,10 @@ pub(super) static SEASONS: Key<Mixed> = mixed(
     "seasons",
     Mixed {
         words: "list of durations and counts, or `\"auto\"`",
-        preset: Preset::Follows("a day and a week, where the interval divides them", r#"["1d", "1w"]"#),
+        preset: Preset::Follows(
+            "a day and a week, where they are 2 to 10080 times the interval",
+            r#"["1d", "1w"]"#,
+        ),
         form: "each 2 to 100000 times the interval",
         schema: r#"{ "type": ["array", "string"], "items": { "type": ["string", "integer"] } }"#,
     },

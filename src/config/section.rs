@@ -64,7 +64,7 @@ impl<'a> Section<'a> {
     /// A table under `key`; an empty one when it is absent.
     pub fn section(&mut self, key: &'static Key<Sub>) -> Section<'a> {
         self.value(key);
-        self.table(key.name, Contents::Declared(&key.kind.0))
+        self.table(key.name, Contents::Declared(&key.kind.table))
     }
 
     /// A table of tables under `key`.

@@ -10,14 +10,14 @@ use std::path::PathBuf;
 #[derive(Clone)]
 pub struct Store {
     /// Where it is.
-    pub place: Place,
+    pub location: StoreLocation,
     /// Names and values that are handed to the store's client unchanged; some are secrets.
     pub properties: Vec<(String, String)>,
 }
 
 /// What a store's URL says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum StoreLocation {
     /// An absolute path.
     Folder(PathBuf),
     /// A bucket of a cloud.
@@ -163,7 +163,7 @@ impl Cloud {
     }
 }
 
-impl Place {
+impl StoreLocation {
     fn read(url: &str) -> Option<Self> {
         if let Some(path) = url.strip_prefix("file://") {
             return Some(Self::Folder(PathBuf::from(path))).filter(|_| path.starts_with('/'));
@@ -184,7 +184,7 @@ impl Place {
 }
 
 /// The URL.
-impl fmt::Display for Place {
+impl fmt::Display for StoreLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path) => write!(f, "file://{}", path.display()),
@@ -200,7 +200,7 @@ impl fmt::Display for Place {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.properties.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_struct("Store").field("place", &self.place).field("properties", &names).finish()
+        f.debug_struct("Store").field("location", &self.location).field("properties", &names).finish()
     }
 }
 
@@ -235,10 +235,10 @@ fn all_properties() -> Vec<&'static str> {
 /// `variable` looks up a variable of the environment. A property in the config wins over one there.
 pub(super) fn store(mut s: Section<'_>, variable: impl Fn(&str) -> Option<String>) -> Store {
     let url = s.text(&URL);
-    let place = Place::read(&url);
+    let location = StoreLocation::read(&url);
     let mut table = s.pairs(&STORE_PROPERTIES);
     let mut properties = Vec::new();
-    match &place {
+    match &location {
         None => {
             s.fault(
                 "url",
@@ -248,12 +248,12 @@ pub(super) fn store(mut s: Section<'_>, variable: impl Fn(&str) -> Option<String
                 ),
             );
         }
-        Some(Place::Folder(_)) => {
+        Some(StoreLocation::Folder(_)) => {
             for name in table.names() {
                 table.fault(&name, "means nothing to a folder; properties are for s3://, gs:// and az://");
             }
         }
-        Some(Place::Bucket(bucket)) => {
+        Some(StoreLocation::Bucket(bucket)) => {
             for name in bucket.cloud.properties() {
                 properties.extend(table.plain_of_name(name).map(|value| (name.to_owned(), value)));
             }
@@ -270,5 +270,5 @@ pub(super) fn store(mut s: Section<'_>, variable: impl Fn(&str) -> Option<String
         }
     }
     s.finish();
-    Store { place: place.unwrap_or_else(|| Place::Folder(PathBuf::new())), properties }
+    Store { location: location.unwrap_or_else(|| StoreLocation::Folder(PathBuf::new())), properties }
 }

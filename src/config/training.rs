@@ -157,7 +157,7 @@ static BURN_IN: Key<Whole> = whole(
 );
 static HOLDOUT: Key<Whole> = whole(
     "holdout",
-    Preset::Follows("7 horizons, at least 56 and at most 168 or 2 horizons", 168),
+    Preset::Follows("7 horizons, at least 56 and at most the greater of 168 and 2 horizons", 168),
     1..=100_000,
     "The number of newest readings of each series on which a round is judged and from which it does not learn; \
      more than the horizon.",

@@ -1,5 +1,5 @@
-//! The words of the field as types: time, reading, forecast, quantile. Pure values that cannot
-//! hold a wrong one, and tables of rows; no I/O, no clock, no randomness.
+//! The words of the field as types: time, reading, forecast, quantile. Values that cannot be wrong, and tables with
+//! a row for each series. No I/O, no clock, no randomness.
 
 #![forbid(unsafe_code)]
 

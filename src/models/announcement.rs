@@ -133,8 +133,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn bundles() -> Bundles {
-        let place = config::Place::Folder(std::env::temp_dir());
-        let store = Store::open(&config::Store { place, properties: Vec::new() }).unwrap();
+        let location = config::StoreLocation::Folder(std::env::temp_dir());
+        let store = Store::open(&config::Store { location, properties: Vec::new() }).unwrap();
         Bundles::new(&store, &StreamName::new("power").unwrap())
     }
 

@@ -1,6 +1,5 @@
-//! Bytes from anywhere, into everything that reads bytes from anywhere. Each reader says whether it took
-//! them. What must hold is asserted here; that nothing panics and nothing asks for memory without end,
-//! whoever calls this sees to.
+//! Gives arbitrary bytes to everything that reads bytes from outside. Each reader returns whether it accepted them,
+//! and asserts what must hold of what it read. The caller watches for panics and for unbounded memory.
 
 use object_store::memory::InMemory;
 use object_store::path::Path;

@@ -1,5 +1,5 @@
-//! `tidecast generate`: a seeded fleet of sensors, to a file or to Kafka, with the best forecast that
-//! anyone could have made of it.
+//! `tidecast generate`: readings of a seeded fleet of sensors, to a file or to Kafka, with the best possible forecast of
+//! them.
 
 mod table;
 mod topic;
@@ -21,33 +21,33 @@ const COVARIATES: [&str; 3] = ["temperature", "event", "event_next_day"];
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     #[command(flatten)]
-    place: Place,
-    /// The stream; needed when the config has several.
+    output: OutputOptions,
+    /// The stream's name; needed when the config has several.
     #[arg(long, value_name = "NAME", conflicts_with = "out")]
     stream: Option<String>,
-    /// Records a second, at most.
+    /// The most records a second.
     #[arg(long, value_name = "N/s", conflicts_with = "out", value_parser = rate)]
     rate: Option<f64>,
-    /// Sensors.
+    /// The number of series.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     series: u64,
-    /// Readings of each, missing ones among them.
+    /// The number of readings of each series, missing ones included.
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..))]
     readings: u64,
-    /// The time from one to the next; on Kafka that of the stream.
+    /// The time between two readings; on Kafka the stream's.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = interval)]
     interval: Interval,
-    /// The first one's time (RFC 3339). By default 2024-01-01T00:00:00Z in a file; on Kafka so early
-    /// that the last one's time is now.
+    /// The time of the first reading (RFC 3339). By default 2024-01-01T00:00:00Z in a file; on Kafka, early enough that
+    /// the last reading is now.
     #[arg(long, value_name = "TIME", value_parser = time)]
     start: Option<EventTime>,
-    /// Where days and weeks are counted; on Kafka that of the stream.
+    /// The time zone in which days and weeks are counted; on Kafka the stream's.
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = zone)]
     time_zone: jiff::tz::TimeZone,
-    /// The same seed gives the same bytes; a larger fleet has the smaller one in it.
+    /// The seed. The same seed gives the same bytes; a larger fleet includes the smaller one.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Values of a reading; on Kafka those of the stream.
+    /// The number of values of a reading; on Kafka the stream's.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=TARGETS_MAX as u64))]
     targets: u64,
     /// Add a temperature whose effect is not linear, and special days that are known a day ahead; on
@@ -59,14 +59,14 @@ pub(super) struct Options {
     /// Write the best forecast here, with its deviation: one row for each reading, target and lead.
     #[arg(long, value_name = "FILE.csv[.gz]")]
     best: Option<PathBuf>,
-    /// Leads of the best forecast; on Kafka those of the stream.
+    /// The number of leads of the best forecast; on Kafka the stream's.
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     horizon: u64,
 }
 
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = false)]
-struct Place {
+struct OutputOptions {
     /// Write a table here, gzipped if its name says so; the config that reads it goes to standard
     /// output.
     #[arg(long, value_name = "FILE.csv[.gz]")]
@@ -76,14 +76,14 @@ struct Place {
     config: Option<PathBuf>,
 }
 
-/// What is not calm.
+/// What makes the readings hard to forecast.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Trouble")]
 struct Trouble {
-    /// How loud the noise is; 1 is about a tenth of a usual swing.
+    /// The size of the noise; 1 is about a tenth of a usual swing.
     #[arg(long, value_name = "TIMES", default_value_t = 1.0, value_parser = size)]
     noise: f64,
-    /// Noise with Student's t in place of the normal distribution, 4 degrees of freedom.
+    /// Draw the noise from Student's t distribution with 4 degrees of freedom instead of the normal one.
     #[arg(long)]
     heavy_tails: bool,
     /// The share of readings that begin a new level.
@@ -95,16 +95,16 @@ struct Trouble {
     /// The share of readings that are far off.
     #[arg(long, value_name = "SHARE", default_value_t = 0.001, value_parser = share)]
     spikes: f64,
-    /// The share that is missing, in spells of 12 on average.
+    /// The share of readings that are missing, in runs of 12 on average.
     #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
     missing: f64,
-    /// The share that is sent twice.
+    /// The share of readings that are sent twice.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     duplicates: f64,
-    /// The share that is sent late, out of order.
+    /// The share of readings that are sent late, out of order.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     disorder: f64,
-    /// By how many intervals at most.
+    /// The most intervals that a reading is late.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     late_max: u64,
     /// The share of an interval over which times scatter.
@@ -118,22 +118,22 @@ struct Trouble {
 
 fn interval(text: &str) -> Result<Interval, String> {
     let length = config::parse_duration(text).and_then(Interval::new);
-    length.ok_or_else(|| format!("\"{text}\" is no interval like \"15m\" or \"1h\""))
+    length.ok_or_else(|| format!("\"{text}\" is not an interval like \"15m\" or \"1h\""))
 }
 
 fn time(text: &str) -> Result<EventTime, String> {
     let time: Option<jiff::Timestamp> = text.parse().ok();
     time.and_then(|t| EventTime::from_micros(t.as_microsecond()).ok())
-        .ok_or_else(|| format!("\"{text}\" is no time like 2024-01-01T00:00:00Z"))
+        .ok_or_else(|| format!("\"{text}\" is not a time like 2024-01-01T00:00:00Z"))
 }
 
 fn zone(text: &str) -> Result<jiff::tz::TimeZone, String> {
-    jiff::tz::TimeZone::get(text).map_err(|_| format!("\"{text}\" is no zone like \"Europe/Paris\""))
+    jiff::tz::TimeZone::get(text).map_err(|_| format!("\"{text}\" is not a time zone like \"Europe/Paris\""))
 }
 
 fn number(text: &str, allowed: impl Fn(f64) -> bool, what: &str) -> Result<f64, String> {
     let value = text.parse().ok().filter(|v: &f64| v.is_finite() && allowed(*v));
-    value.ok_or_else(|| format!("\"{text}\" is no {what}"))
+    value.ok_or_else(|| format!("\"{text}\" is not a {what}"))
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -150,7 +150,7 @@ fn rate(text: &str) -> Result<f64, String> {
 
 pub(super) fn generate(options: &Options) -> Result<(), Failure> {
     let (mut settings, mut horizon) = (settings(options), options.horizon as usize);
-    let (place, targets) = match (&options.place.out, &options.place.config) {
+    let (destination, targets) = match (&options.output.out, &options.output.config) {
         (Some(path), _) => {
             settings.start = options.start.unwrap_or(settings.start);
             let table = ReadingTable::create(path, settings.targets, settings.covariates)?;
@@ -169,7 +169,7 @@ pub(super) fn generate(options: &Options) -> Result<(), Failure> {
     let best =
         options.best.as_deref().map(|path| BestTable::create(path, targets, settings.interval.as_micros()));
     let mut sinks = Sinks {
-        place,
+        destination,
         best: best.transpose()?,
         progress: Progress::new(options.series * options.readings, "readings"),
         sent: 0,
@@ -185,7 +185,7 @@ pub(super) fn generate(options: &Options) -> Result<(), Failure> {
     }
     fleet.finish(&mut sinks)?;
     sinks.finish(began)?;
-    if options.place.out.is_some() {
+    if options.output.out.is_some() {
         say!("{}", reading_config(options, covariates));
     }
     Ok(())
@@ -272,7 +272,7 @@ enum Destination {
 }
 
 struct Sinks {
-    place: Destination,
+    destination: Destination,
     best: Option<BestTable>,
     progress: Progress,
     sent: u64,
@@ -283,7 +283,7 @@ struct Sinks {
 
 impl Sinks {
     fn finish(self, began: Instant) -> Result<(), Failure> {
-        match self.place {
+        match self.destination {
             Destination::Table(table) => table.finish()?,
             Destination::Topic(topic) => topic.finish()?,
         }
@@ -304,7 +304,7 @@ impl Sink for Sinks {
         let newest = &mut self.newest[reading.series];
         self.late += u64::from(reading.time < *newest);
         *newest = reading.time.max(*newest);
-        match &mut self.place {
+        match &mut self.destination {
             Destination::Table(table) => table.add(reading),
             Destination::Topic(topic) => topic.send(reading),
         }

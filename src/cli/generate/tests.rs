@@ -131,7 +131,7 @@ fn a_stream_gets_every_reading_and_no_faster_than_asked_for() {
 }
 
 #[test]
-fn wrong_use_is_told() {
+fn wrong_use_is_explained() {
     for line in [
         "",
         "--out a.csv --config b.toml",

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// Longer than that the last records are not waited for.
+/// How long the last records are waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The rate is held over so many records.
+/// The rate is kept over this many records.
 const STRIDE: u64 = 64;
 
 /// Where the parts of a reading go in a record's JSON.
@@ -26,7 +26,7 @@ enum Part {
     EventNextDay,
 }
 
-/// A record's JSON with holes: pieces of text, and what stands between them.
+/// A record's JSON with holes: pieces of text, and the parts between them.
 struct Template {
     pieces: Vec<Vec<u8>>,
     parts: Vec<Part>,

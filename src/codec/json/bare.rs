@@ -2,7 +2,7 @@
 //! `nan`, `-nan` and `inf`.
 
 /// Copies a text that is not JSON with `null` for each such word; the places of these nulls in `out` go to
-/// `places`, in ascending order. `false` when there is none: then nothing can be mended.
+/// `places`, in ascending order. `false` when the text has no such word, so that nothing can be mended.
 #[cold]
 pub fn mend(text: &str, out: &mut String, places: &mut Vec<usize>) -> bool {
     out.clear();

@@ -1,10 +1,11 @@
 //! Batches inside a record: the elements that `fields.records` leads to, level by level.
 //!
-//! A level is read as a whole before what lies below it, for what an element takes from above it may stand
-//! behind it in the text. So the text is passed over once a level.
+//! A level is read as a whole before the level below it, because a place above an element may come after it in the
+//! text. So the text is read once for each level.
 
 use super::decode::{Elements, element_name};
-use super::fields::{Fault, put_path};
+use super::element::ElementFault;
+use super::layout::put_path;
 use super::path::{Find, Shape};
 use crate::codec::Reason;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 impl<'p> Elements<'_, 'p> {
-    /// Reads all elements of a batch; nothing of a record that is not JSON as a whole.
+    /// Reads all elements of a batch. A record that is not JSON as a whole gives none.
     pub(super) fn parse_batch(&mut self) -> serde_json::Result<()> {
         let whole = serde_json::from_str::<&'p RawValue>(self.payload)?.get();
         if whole.starts_with('[') {
@@ -24,7 +25,7 @@ impl<'p> Elements<'_, 'p> {
         Ok(())
     }
 
-    /// Reads what lies at a level of a batch; `root` is the place of the record's element in its array.
+    /// Reads a level of a batch; `root` is the index of the record's element in its array.
     fn level(&mut self, depth: usize, root: Option<usize>, text: &'p str) {
         let layout = self.layout;
         let level = layout.levels.get(depth);
@@ -33,7 +34,11 @@ impl<'p> Elements<'_, 'p> {
         let found = Find { node, spans: &mut self.buffers.spans, base }
             .deserialize(&mut serde_json::Deserializer::from_str(text));
         let Ok(Shape::Object | Shape::Array) = found else {
-            return self.note_at(depth, root, Fault::of_element(Reason::WrongType, "an object was expected"));
+            return self.note_at(
+                depth,
+                root,
+                ElementFault::of_element(Reason::WrongType, "an object was expected"),
+            );
         };
         let Some(level) = level else {
             if let Err(fault) = self.emit() {
@@ -53,7 +58,8 @@ impl<'p> Elements<'_, 'p> {
             }
             Some(text) if text.starts_with(['[', '{']) => text,
             _ => {
-                let fault = Fault::of_element(Reason::MissingRecords, "an array or an object was expected");
+                let fault =
+                    ElementFault::of_element(Reason::MissingRecords, "an array or an object was expected");
                 let place = put_path(self.place(depth, root), &level.part);
                 return self.note(fault, |_| place.clone());
             }
@@ -63,7 +69,7 @@ impl<'p> Elements<'_, 'p> {
     }
 
     #[cold]
-    fn note_at(&mut self, depth: usize, root: Option<usize>, fault: Fault) {
+    fn note_at(&mut self, depth: usize, root: Option<usize>, fault: ElementFault) {
         if self.first_bad.is_some() {
             return;
         }
@@ -71,7 +77,7 @@ impl<'p> Elements<'_, 'p> {
         self.note(fault, |above| places[above].clone());
     }
 
-    /// The name of what lies at a level: `[2]/metrics/0`.
+    /// The name of a level's value: `[2]/metrics/0`.
     fn place(&self, depth: usize, root: Option<usize>) -> String {
         let levels = self.layout.levels.iter().zip(&self.buffers.names).take(depth);
         levels.fold(element_name(root), |place, (level, name)| {
@@ -81,7 +87,7 @@ impl<'p> Elements<'_, 'p> {
     }
 }
 
-/// The members of an array or an object, each of which lies a level below it.
+/// The members of an array or an object, which are the level below it.
 struct Members<'e, 'r, 'p> {
     elements: &'e mut Elements<'r, 'p>,
     /// The level of the array or object; `None` for the array that a record is.

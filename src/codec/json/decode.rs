@@ -1,8 +1,9 @@
 use super::bare;
-use super::fields::{Element, Fault, Layout};
+use super::element::{Element, ElementFault};
+use super::layout::Layout;
 use super::path::{Find, Shape, Span};
-use crate::codec::missing::{Lacks, MissingValues};
-use crate::codec::time::Stamp;
+use crate::codec::missing::{MissingSlots, MissingValues};
+use crate::codec::time::ReadTime;
 use crate::codec::{BadRecord, Reason, Record};
 use crate::config::Stream;
 use crate::domain::{Reading, Values};
@@ -13,7 +14,7 @@ use std::fmt;
 pub struct JsonDecoder {
     layout: Layout,
     buffers: Buffers,
-    /// A payload with `null` for the words that JSON does not have, and where these stand.
+    /// A payload with `null` for words that JSON does not have, such as `NaN`, and the places of these.
     mended: String,
     nulls: Vec<usize>,
 }
@@ -21,7 +22,7 @@ pub struct JsonDecoder {
 pub(super) struct Buffers {
     /// The text of each slot that a pointer leads to, in the element at hand.
     pub spans: Vec<Option<Span>>,
-    /// The name or the index of what lies at each level of a batch below the record.
+    /// The name or the index at each level of a batch below the record.
     pub names: Vec<String>,
     /// Strings less their escapes.
     series: String,
@@ -29,13 +30,14 @@ pub(super) struct Buffers {
     /// The parts of a time.
     joined: String,
     values: Values,
-    lacks: Lacks,
+    missing_slots: MissingSlots,
     missing: MissingValues,
 }
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 impl JsonDecoder {
+    /// A decoder of the stream's records.
     pub fn new(stream: &Stream) -> Self {
         let layout = Layout::new(stream);
         let buffers = Buffers {
@@ -45,20 +47,20 @@ impl JsonDecoder {
             text: String::new(),
             joined: String::new(),
             values: Values::default(),
-            lacks: Lacks::default(),
+            missing_slots: MissingSlots::default(),
             missing: MissingValues::default(),
         };
         Self { layout, buffers, mended: String::new(), nulls: Vec::new() }
     }
 
-    /// The values that were missing in the readings handed out since the last call, if any were.
+    /// The values that were missing in the readings since the last call, if any were.
     pub fn take_missing(&mut self) -> Option<MissingValues> {
         let missing = &mut self.buffers.missing;
         (!missing.is_empty()).then(|| std::mem::take(missing))
     }
 
-    /// Hands each good reading of `record` to `sink`, in the record's order. In an array, those before
-    /// and after a bad element are good; so are those before the place where it stops being JSON.
+    /// Gives each good reading of `record` to `sink`, in the record's order. A bad element of an array does not
+    /// harm those before and after it. Where the payload stops being JSON, the elements before are good.
     ///
     /// # Errors
     /// The first [`BadRecord`].
@@ -71,18 +73,19 @@ impl JsonDecoder {
         if payload.len() > self.layout.max_bytes {
             let detail = format!("{} bytes are more than max_record_bytes", payload.len());
             return Err(
-                Fault::of_element(Reason::TooLarge, &detail).into_bad(&self.layout, |_| String::new())
+                ElementFault::of_element(Reason::TooLarge, &detail).into_bad(&self.layout, |_| String::new())
             );
         }
         let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
         let Some(first) = payload.trim_ascii_start().first() else {
-            let fault = Fault::of_element(Reason::Empty, "there is no payload");
+            let fault = ElementFault::of_element(Reason::Empty, "there is no payload");
             return Err(fault.into_bad(&self.layout, |_| String::new()));
         };
         let payload = std::str::from_utf8(payload).map_err(not_json)?;
         if !matches!(first, b'{' | b'[') {
             serde_json::from_str::<IgnoredAny>(payload).map_err(not_json)?;
-            let fault = Fault::of_element(Reason::WrongType, "an object or an array of objects was expected");
+            let fault =
+                ElementFault::of_element(Reason::WrongType, "an object or an array of objects was expected");
             return Err(fault.into_bad(&self.layout, |_| String::new()));
         }
         let Self { layout, buffers, mended, nulls } = self;
@@ -116,7 +119,7 @@ pub(super) struct Elements<'r, 'p> {
     pub buffers: &'r mut Buffers,
     record: &'r Record<'r>,
     pub payload: &'p str,
-    /// Where the payload has a null that was none in the record, ascending.
+    /// The places of nulls that stand for other words of the record, ascending.
     nulls: &'p [usize],
     /// Elements of the array that are read already.
     done: usize,
@@ -156,23 +159,24 @@ impl Elements<'_, '_> {
         }
     }
 
-    pub(super) fn emit(&mut self) -> Result<(), Fault> {
-        let Buffers { spans, names, series, joined, text, values, lacks, missing } = &mut *self.buffers;
+    pub(super) fn emit(&mut self) -> Result<(), ElementFault> {
+        let Buffers { spans, names, series, joined, text, values, missing_slots, missing } =
+            &mut *self.buffers;
         let Self { layout, record, payload, nulls, .. } = *self;
         let element = Element { layout, record, payload, spans, nulls, names };
         let series = element.series(series, text)?;
-        let Stamp { time, later } = element.time(joined, text)?;
-        *lacks = Lacks::default();
-        element.values(text, values, lacks)?;
-        if lacks.any() {
-            missing.add(lacks, |slot| element.example(slot, series));
+        let ReadTime { time, later } = element.time(joined, text)?;
+        *missing_slots = MissingSlots::default();
+        element.values(text, values, missing_slots)?;
+        if missing_slots.any() {
+            missing.add(missing_slots, |slot| element.example(slot, series));
         }
         (self.sink)(Reading { series, time, later, values });
         Ok(())
     }
 
     #[cold]
-    pub(super) fn note(&mut self, fault: Fault, element: impl Fn(usize) -> String) {
+    pub(super) fn note(&mut self, fault: ElementFault, element: impl Fn(usize) -> String) {
         self.first_bad.get_or_insert_with(|| fault.into_bad(self.layout, element));
     }
 }
@@ -196,7 +200,7 @@ impl<'de> Visitor<'de> for &mut Elements<'_, '_> {
                 _ if index < self.done => {}
                 Shape::Object | Shape::Array => self.read(Some(index)),
                 Shape::Scalar => {
-                    let fault = Fault::of_element(Reason::WrongType, "an object was expected");
+                    let fault = ElementFault::of_element(Reason::WrongType, "an object was expected");
                     self.note(fault, |_| element_name(Some(index)));
                 }
             }

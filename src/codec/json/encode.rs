@@ -21,6 +21,7 @@ pub struct JsonEncoder {
 }
 
 impl JsonEncoder {
+    /// An encoder of the stream's forecasts.
     pub fn new(stream: &Stream) -> Self {
         let quoted = |text: &str| serde_json::to_string(text).expect("a string can be written");
         let comma = |i: usize| if i == 0 { "" } else { "," };
@@ -51,8 +52,8 @@ impl JsonEncoder {
         }
     }
 
-    /// Writes a forecast to `out`, which is cleared first; `model` is the version's name. A value that
-    /// is not finite becomes null.
+    /// Writes a forecast to `out`, which is cleared first; `model` is the version's name. A value that is not finite
+    /// becomes null.
     ///
     /// # Panics
     /// When the forecast's targets or levels are not those of the stream.
@@ -96,8 +97,8 @@ impl JsonEncoder {
         out.push(b'}');
     }
 
-    /// Writes a surprising reading to `out`, which is cleared first: its values, what was expected of
-    /// them a step before, and how surprising that makes it.
+    /// Writes an anomaly to `out`, which is cleared first: the reading's values, what the forecast before expected, and
+    /// the score.
     pub fn encode_anomaly(&mut self, series: &str, forecast: &Forecast, out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(&self.head);
@@ -141,7 +142,7 @@ impl JsonEncoder {
     }
 }
 
-/// `,"anomaly_score":0.9993,"anomaly":"spike"`; without a kind where there is none.
+/// `,"anomaly_score":0.9993,"anomaly":"spike"`; without a kind where the anomaly has no kind.
 fn put_score(forecast: &Forecast, out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"anomaly_score\":");
     put_numbers(&[f64::from(forecast.anomaly.score)], Decimals::new(6), out);

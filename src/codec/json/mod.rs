@@ -3,8 +3,9 @@
 mod bare;
 mod batch;
 mod decode;
+mod element;
 mod encode;
-mod fields;
+mod layout;
 mod path;
 #[cfg(test)]
 mod tests;

@@ -13,17 +13,17 @@ pub type Span = (usize, usize);
 
 /// The wanted paths below one place.
 #[derive(Default)]
-pub struct Node {
+pub struct PathTree {
     /// The slots that want this very place. Where there are any, the value is taken whole, and read once more
     /// for the wanted paths below it, if there are any.
     slots: Vec<usize>,
     /// Ascending.
-    keys: Vec<(String, Node)>,
+    keys: Vec<(String, PathTree)>,
     /// The keys that can be an array's index, ascending, with their place in `keys`.
     indices: Vec<(usize, usize)>,
 }
 
-impl Node {
+impl PathTree {
     /// The tree of these pointers, each with the slot that its place is noted in.
     pub fn new<'a>(pointers: impl IntoIterator<Item = (&'a [String], usize)>) -> Self {
         let mut root = Self::default();
@@ -79,16 +79,16 @@ pub enum Shape {
     Scalar,
 }
 
-/// Notes the wanted places of one value. A place that it lacks is `None`.
+/// Notes the wanted places of one value. A place that it does not have is `None`.
 pub struct Find<'t, 's> {
-    pub node: &'t Node,
+    pub node: &'t PathTree,
     pub spans: &'s mut [Option<Span>],
     /// Where the payload starts, as an address: spans count from there.
     pub base: usize,
 }
 
 impl<'t> Find<'t, '_> {
-    fn below(&mut self, node: &'t Node) -> Find<'t, '_> {
+    fn below(&mut self, node: &'t PathTree) -> Find<'t, '_> {
         Find { node, spans: self.spans, base: self.base }
     }
 
@@ -182,10 +182,10 @@ impl<'de> Visitor<'de> for Find<'_, '_> {
 }
 
 /// The wanted node under a key.
-struct KeyOf<'t>(&'t Node);
+struct KeyOf<'t>(&'t PathTree);
 
 impl<'de, 't> DeserializeSeed<'de> for KeyOf<'t> {
-    type Value = Option<&'t Node>;
+    type Value = Option<&'t PathTree>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_str(self)
@@ -193,7 +193,7 @@ impl<'de, 't> DeserializeSeed<'de> for KeyOf<'t> {
 }
 
 impl<'t> Visitor<'_> for KeyOf<'t> {
-    type Value = Option<&'t Node>;
+    type Value = Option<&'t PathTree>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
@@ -236,7 +236,7 @@ mod tests {
             let text = format!("{{\"a\": {first:#}, \"b\": {first}, \"\\u0061\": {last:#}, \"0\":1}}");
             let whole: Value = serde_json::from_str(&text).unwrap();
             let paths = POINTERS.map(|p| p.split('/').skip(1).map(str::to_owned).collect::<Vec<_>>());
-            let tree = Node::new(paths.iter().map(Vec::as_slice).zip(0..));
+            let tree = PathTree::new(paths.iter().map(Vec::as_slice).zip(0..));
             let mut spans = vec![Some((0, 1)); POINTERS.len()];
             let find = Find { node: &tree, spans: &mut spans, base: text.as_ptr() as usize };
             find.deserialize(&mut serde_json::Deserializer::from_str(&text)).unwrap();

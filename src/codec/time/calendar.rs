@@ -44,7 +44,7 @@ fn of_digits(text: &str) -> Option<&'static str> {
 }
 
 /// Whether digits that fit a pattern are meant so, and not as the unix time that they would be: always where
-/// the format was not said; else where that time is none, or long past.
+/// the format was not said; otherwise where that time is impossible or long past.
 pub fn is_meant(pattern: &str, has_unit: bool, unix: Option<EventTime>) -> bool {
     !has_unit || (pattern != MONTH && unix.is_none_or(|unix| unix.as_seconds() < UNIX_PLAUSIBLE_FROM_S))
 }

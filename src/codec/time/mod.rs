@@ -1,7 +1,7 @@
 //! Times on the wire: numbers and texts in, RFC 3339 out.
 //!
-//! A time is read to the nearest microsecond: a cell's start that a producer's floating point has
-//! made 23:59:59.9999998 is put right, not into the cell before. Integers lose nothing on the way.
+//! A time is read to the nearest microsecond, so that a cell's start that a producer's floating point has made
+//! 23:59:59.9999998 falls into its own cell and not into the one before. Integers are exact.
 
 mod calendar;
 mod number;
@@ -19,19 +19,19 @@ use text::Parsed;
 
 /// A time as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct ReadTime {
     pub time: EventTime,
-    /// The second instant that a local time means at the end of summer time.
+    /// At the end of summer time, where a local time means two instants: the second one.
     pub later: Option<EventTime>,
 }
 
-impl From<EventTime> for Stamp {
+impl From<EventTime> for ReadTime {
     fn from(time: EventTime) -> Self {
         Self { time, later: None }
     }
 }
 
-/// Why a time could not be had.
+/// Why there is no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeFault {
     Unreadable,
@@ -52,7 +52,7 @@ impl From<OutOfRange> for TimeFault {
 /// Reads the times of one stream.
 pub struct TimeReader {
     format: TimeFormat,
-    /// In which texts without an offset are understood.
+    /// The zone of texts without an offset.
     zone: TimeZone,
     /// The zone's offset in seconds where it has only one.
     zone_offset_s: Option<i64>,
@@ -64,7 +64,7 @@ impl TimeReader {
         Self { format, zone, zone_offset_s }
     }
 
-    /// What [`TimeReader::text`] and [`TimeReader::number`] take, in words.
+    /// What [`TimeReader::text`] and [`TimeReader::number`] accept, in words.
     pub fn expected(&self) -> String {
         let unix = |unit| format!("a unix time in {unit} was expected");
         match &self.format {
@@ -80,12 +80,12 @@ impl TimeReader {
         }
     }
 
-    /// The time that a number, given as its text, stands for.
+    /// The time of a number, given as its text.
     ///
     /// # Errors
     /// [`TimeFault`] when it is no number, the format has no numbers, it lies outside the sane range, or its
     /// digits are a date's.
-    pub fn number(&self, text: &str) -> Result<Stamp, TimeFault> {
+    pub fn number(&self, text: &str) -> Result<ReadTime, TimeFault> {
         let unit = match &self.format {
             TimeFormat::Auto => None,
             TimeFormat::Rfc3339 => return Err(TimeFault::Unreadable),
@@ -100,22 +100,21 @@ impl TimeReader {
             Some(pattern) if calendar::is_meant(pattern, unit.is_some(), unix.ok()) => {
                 Err(TimeFault::Calendar { pattern, unix: unix.ok() })
             }
-            _ => unix.map(Stamp::from),
+            _ => unix.map(ReadTime::from),
         }
     }
 
-    /// The time that a text stands for; a number may be given as text too. A local time that a clock
-    /// change leaves out is taken as the one after it, one that comes twice as the first; 24:00 is the end
-    /// of its day.
+    /// The time of a text; a number may be given as text too. A local time that a clock change skips is taken as the
+    /// one after it, and one that comes twice as the first. 24:00 is the end of its day.
     ///
     /// # Errors
     /// As [`TimeReader::number`].
-    pub fn text(&self, text: &str) -> Result<Stamp, TimeFault> {
+    pub fn text(&self, text: &str) -> Result<ReadTime, TimeFault> {
         let text = text.trim();
         match &self.format {
             TimeFormat::Rfc3339 => match Parsed::new(text.as_bytes()) {
-                Some(parsed) if parsed.offset_s.is_some() => parsed.instant(0).map(Stamp::from),
-                _ => with_offset(text).ok_or(TimeFault::Unreadable)?.map(Stamp::from),
+                Some(parsed) if parsed.offset_s.is_some() => parsed.instant(0).map(ReadTime::from),
+                _ => with_offset(text).ok_or(TimeFault::Unreadable)?.map(ReadTime::from),
             },
             TimeFormat::Auto => match Parsed::new(text.as_bytes()) {
                 Some(parsed) => self.in_zone(parsed),
@@ -128,15 +127,15 @@ impl TimeReader {
         }
     }
 
-    fn in_zone(&self, parsed: Parsed) -> Result<Stamp, TimeFault> {
+    fn in_zone(&self, parsed: Parsed) -> Result<ReadTime, TimeFault> {
         match parsed.offset_s.or(self.zone_offset_s) {
-            Some(offset_s) => parsed.instant(offset_s).map(Stamp::from),
+            Some(offset_s) => parsed.instant(offset_s).map(ReadTime::from),
             None => self.local(parsed.second().ok_or(TimeFault::OutOfRange)?, parsed.nanos),
         }
     }
 
     /// The instants of a local time.
-    fn local(&self, local: DateTime, more_nanos: i64) -> Result<Stamp, TimeFault> {
+    fn local(&self, local: DateTime, more_nanos: i64) -> Result<ReadTime, TimeFault> {
         let ambiguous = self.zone.to_ambiguous_timestamp(local);
         let of = |time: Result<jiff::Timestamp, jiff::Error>| {
             to_event_time(time.map_err(|_| TimeFault::OutOfRange)?, more_nanos)
@@ -145,11 +144,11 @@ impl TimeReader {
             AmbiguousOffset::Fold { after, .. } => Some(of(after.to_timestamp(local))?),
             AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => None,
         };
-        Ok(Stamp { time: of(ambiguous.compatible())?, later })
+        Ok(ReadTime { time: of(ambiguous.compatible())?, later })
     }
 
     /// A time under a pattern: of a number the digits, less a fraction that is zero.
-    fn written(&self, pattern: &TimePattern, text: &str) -> Result<Stamp, TimeFault> {
+    fn written(&self, pattern: &TimePattern, text: &str) -> Result<ReadTime, TimeFault> {
         let read = pattern.read(text).or_else(|| {
             let (whole, fraction) = text.split_once('.')?;
             let is_zero = !fraction.is_empty() && fraction.bytes().all(|b| b == b'0');
@@ -158,15 +157,15 @@ impl TimeReader {
         self.instant(read.ok_or(TimeFault::Unreadable)?)
     }
 
-    fn instant(&self, written: WrittenTime) -> Result<Stamp, TimeFault> {
+    fn instant(&self, written: WrittenTime) -> Result<ReadTime, TimeFault> {
         match written {
-            WrittenTime::Instant(instant) => to_event_time(instant, 0).map(Stamp::from),
+            WrittenTime::Instant(instant) => to_event_time(instant, 0).map(ReadTime::from),
             WrittenTime::Local(local) => self.local(local, 0),
         }
     }
 
     /// What the fast way does not know: jiff's whole grammar.
-    fn unusual(&self, text: &str) -> Result<Stamp, TimeFault> {
+    fn unusual(&self, text: &str) -> Result<ReadTime, TimeFault> {
         let as_it_is = as_jiff_has_it(text).map(|(time, _)| time);
         let read = as_it_is.or_else(|| end_of_day(text, as_jiff_has_it));
         self.instant(read.ok_or(TimeFault::Unreadable)?)

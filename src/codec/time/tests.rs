@@ -228,7 +228,7 @@ proptest! {
         put_rfc3339(time, &mut out);
         let written = String::from_utf8(out).unwrap();
         prop_assert_eq!(&written, &time.to_string());
-        prop_assert_eq!(reader(TimeFormat::Rfc3339, "UTC").text(&written), Ok(Stamp::from(time)));
+        prop_assert_eq!(reader(TimeFormat::Rfc3339, "UTC").text(&written), Ok(ReadTime::from(time)));
     }
 
     #[test]

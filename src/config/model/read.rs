@@ -64,13 +64,16 @@ impl Architecture {
 
 pub(in crate::config) static MODEL: Key<Sub> = Key {
     name: "model",
-    kind: Sub(Table {
-        about: "What the networks correct and where they compute. With a network's key beside them it also \
+    kind: Sub {
+        required: false,
+        table: Table {
+            about: "What the networks correct and where they compute. With a network's key beside them it also \
                 describes the stream's only network, which is called `network`; without, the stream has an LSTM and \
                 a dense network (with `accuracy = \"compact\"` the LSTM alone).",
-        keys: &[&BASE, &DEVICE, &FAMILY],
-        variants: Some(FAMILIES),
-    }),
+            keys: &[&BASE, &DEVICE, &FAMILY],
+            variants: Some(FAMILIES),
+        },
+    },
     effect: "The stream's networks, or its only one.",
 };
 pub(in crate::config) static MODELS: Key<List> = Key {

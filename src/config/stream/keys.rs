@@ -188,8 +188,8 @@ pub(super) static EMIT_EVERY: Key<Mixed> = mixed(
         form: "1 to 1000000 intervals, or a whole multiple of the interval; a duration on an irregular stream",
         schema: r#"{ "type": ["integer", "string"], "minimum": 1, "maximum": 1000000 }"#,
     },
-    "Of this many intervals of a series one is answered with a forecast, the first in each stretch counted from 1970 \
-     in UTC; the others are learnt from and scored without.",
+    "One of this many intervals of a series is answered with a forecast: the first reading in each such stretch, counted \
+     from 1970 in UTC. The other readings are learnt from and scored all the same.",
 );
 pub(super) static CALENDAR: Key<Words<()>> = Key {
     name: "calendar",
@@ -217,7 +217,8 @@ pub(super) static WINDOW: Key<Whole> = whole(
 pub(super) static COLD_REPLAY: Key<Span> = span(
     "cold_replay",
     Preset::Follows(
-        "4 times the longest season or the horizon, and lateness",
+        "`lateness` and, in intervals, the greatest of 4 times the longest season, 4 times the horizon and what the \
+             networks see; a day on an irregular stream",
         Duration::from_secs(28 * 86_400),
     ),
     Duration::ZERO..=YEARS_100,

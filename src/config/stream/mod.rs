@@ -21,62 +21,82 @@ use std::time::Duration;
 /// A stream, checked.
 #[derive(Clone, Debug)]
 pub struct Stream {
+    /// Its name in the config.
     pub name: StreamName,
+    /// The topics that are read.
     pub topics: Vec<String>,
+    /// The topic that forecasts are written to.
     pub forecast_topic: String,
+    /// The topic that records are written to when they can't be decoded.
     pub dead_letter_topic: String,
+    /// Where the parts of a reading lie in a record.
     pub fields: Fields,
+    /// The values that are forecast.
     pub targets: Vec<String>,
+    /// The scale on which targets are learnt.
     pub transform: Transform,
-    /// Whether targets are known by their steps alone, and not by where they stand.
+    /// Whether only the differences of targets are learnt, and not their levels.
     pub difference: bool,
-    /// Which targets are a position, if any are.
+    /// The two targets that are a position, if two are.
     pub position: Option<Position>,
-    /// Between which values each target lies.
+    /// The bounds of each target.
     pub ranges: Vec<ValueRange>,
+    /// The values that are known and not forecast.
     pub covariates: Vec<String>,
-    /// The covariates whose values at the leads come with each reading, by their place among the
-    /// covariates.
+    /// Indices of the covariates whose values at the leads come with each reading.
     pub known_ahead: Vec<usize>,
-    /// The covariates that tell series apart and never change, by their place among the covariates.
+    /// Indices of the covariates that tell series apart and never change.
     pub attributes: Vec<usize>,
+    /// When readings come.
     pub grid: Grid,
+    /// The time zone of the calendar.
     pub time_zone: jiff::tz::TimeZone,
-    /// What becomes of several readings in one cell; `None` where only the first counts.
+    /// How several readings in one cell become one; `None` where only the first counts.
     pub aggregate: Option<Aggregate>,
     /// How long readings are held back to put them in order.
     pub lateness: Duration,
     /// The longest gap, in cells, that is filled; a longer one resets the state.
     pub max_gap: usize,
+    /// What stands in the cells of a gap.
     pub fill: Fill,
     /// The most readings that are kept of a series to learn from.
     pub window: usize,
+    /// How much memory it may take.
     pub bounds: Bounds,
     /// The series that are read, ascending; `None` for all.
     pub only: Option<Vec<String>>,
     /// Season lengths in steps, ascending.
     pub seasons: Vec<usize>,
+    /// Where the seasons are known from.
     pub seasons_from: SeasonsFrom,
+    /// Its calendar features.
     pub calendar: Calendar,
     /// Days off, in the stream's time zone.
     pub holidays: Holidays,
+    /// The number of leads of a forecast.
     pub horizon: usize,
-    /// Of so many cells of a series one is answered: the first that comes of each such stretch of time.
+    /// One of this many cells of a series is answered: the first with a reading in each such stretch of time.
     pub emit_every: i64,
+    /// The quantile levels of a forecast.
     pub levels: Levels,
+    /// The experts beside the networks.
     pub experts: Experts,
+    /// When it raises an alarm.
     pub alarms: Alarms,
-    /// How much of a partition's past is replayed silently when a shard starts, in event time.
+    /// The event time of a partition's past that is replayed without output when a shard starts.
     pub cold_replay: Duration,
+    /// Its networks.
     pub model: Model,
+    /// How they are trained.
     pub training: Training,
+    /// Which of them serves.
     pub promotion: Promotion,
 }
 
 /// What stands in the cells of a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
-    /// The series steps on its own lead-1 forecast.
+    /// The series' own forecast of lead 1.
     Forecast,
     /// The last value is held.
     Hold,
@@ -87,8 +107,11 @@ pub enum Fill {
 /// Which calendar features a stream has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calendar {
+    /// The time of day.
     pub day: bool,
+    /// The day of the week.
     pub week: bool,
+    /// The day of the year.
     pub year: bool,
 }
 
@@ -113,17 +136,17 @@ impl Stream {
         least_window(&self.training, &self.model, self.horizon, longest)
     }
 
-    /// Values of a reading: targets and covariates.
+    /// The number of values of a reading: targets and covariates.
     pub fn width(&self) -> usize {
         self.targets.len() + self.covariates.len()
     }
 
-    /// Values that come with a reading: those of now, and those that are known ahead.
+    /// The number of values that come with a reading: its own, and those that are known ahead.
     pub fn row(&self) -> usize {
         self.width() + self.known_ahead.len() * self.horizon
     }
 
-    /// How long a cell gathers readings.
+    /// How long a cell waits for readings.
     pub fn gathered_for(&self) -> Duration {
         gathered_for(self.grid, self.aggregate)
     }
@@ -134,7 +157,7 @@ impl Stream {
         if self.transform.apply(value).is_nan() { f64::NAN } else { value }
     }
 
-    /// A target's value as it compares with another: a longitude counts the shorter way around.
+    /// A target's value, comparable with another: a longitude is moved by whole turns until it is next to that.
     pub fn around(&self, target: usize, value: f64, other: f64) -> f64 {
         self.position.map_or(value, |position| position.around(target, value, other))
     }
@@ -144,18 +167,18 @@ impl Stream {
         [&self.forecast_topic, &self.dead_letter_topic].into_iter().chain(&self.alarms.anomaly_topic)
     }
 
-    /// Whether a series is to be read.
+    /// Whether a series is read.
     pub fn selects(&self, series: &str) -> bool {
         self.only.as_ref().is_none_or(|only| only.binary_search_by(|name| name.as_str().cmp(series)).is_ok())
     }
 
-    /// Whether a reading of this cell is answered, when the series' reading before it had that one.
+    /// Whether a reading in `cell` is answered with a forecast; `before` is the cell of the series' reading before it.
     pub fn answers(&self, before: Option<i64>, cell: i64) -> bool {
         let stretch = |cell: i64| cell.div_euclid(self.emit_every);
         before.is_none_or(|before| stretch(before) != stretch(cell))
     }
 
-    /// The leads that are learnt each by itself; what lies between takes its place on a straight line.
+    /// The leads that have weights of their own; those in between are interpolated on straight lines.
     pub fn leads(&self) -> Leads {
         match self.experts.accuracy {
             Accuracy::Full => Leads::every(self.horizon),

@@ -12,7 +12,7 @@ pub fn decode_lines(lines: &str, records: &str) -> (Vec<Got>, Vec<BadRecord>, [u
         bad.extend(decoder.decode(&record, &mut |reading| got.push(owned(reading))).err());
     }
     let missing = decoder.take_missing().unwrap_or_default();
-    assert_eq!(decoder.take_missing(), None, "they are told once");
+    assert_eq!(decoder.take_missing(), None, "they are given once");
     let count = |why| missing.count(why);
     let counts = [MissingValue::Marker, MissingValue::NotFinite, MissingValue::Unreadable].map(count);
     (got, bad, counts)
@@ -118,7 +118,7 @@ fn what_cant_be_read_is_missing_by_itself() {
 }
 
 #[test]
-fn the_first_of_each_kind_is_told() {
+fn the_first_of_each_kind_is_the_example() {
     let mut decoder = Decoder::new(&stream(METER));
     for json in [
         r#"{"id":"a","ts":1,"kw":1,"volt":230}"#,

@@ -1,133 +1,27 @@
-use super::path::{Node, Span};
+//! One element of a record: its series, its time and its values.
+
+use super::layout::Layout;
+use super::path::Span;
 use crate::codec::bad::quote;
-use crate::codec::missing::Lacks;
+use crate::codec::missing::MissingSlots;
 use crate::codec::scalar::{WrongType, string_of_json, value_of_json, value_of_text};
-use crate::codec::time::{Stamp, TimeFault, TimeReader};
+use crate::codec::time::{ReadTime, TimeFault};
 use crate::codec::{BadRecord, Reason, Record};
-use crate::config::{FieldSource, Missing, Stream};
-use crate::domain::{EventTime, Position, Values};
+use crate::config::FieldSource;
+use crate::domain::{EventTime, Values};
 use crate::telemetry::{MissingExample, MissingValue};
-use std::sync::Arc;
-use std::time::Duration;
 
 /// The longest series' name, in bytes.
 const SERIES_LEN_MAX: usize = 1_024;
 
-/// Where a stream's fields lie.
-pub struct Layout {
-    /// By slot: the series' parts, the time's, the values, then what is known ahead.
-    sources: Vec<FieldSource>,
-    /// What is wanted of an element.
-    pub pointers: Node,
-    /// The levels above the elements of a batch, from the record down.
-    pub levels: Vec<Level>,
-    /// Whether what the last level leads to is one element when it is an object.
-    pub last_may_be_one: bool,
-    /// The first slot of each but the series.
-    time_from: usize,
-    values: usize,
-    ahead: usize,
-    targets: usize,
-    horizon: usize,
-    missing: Missing,
-    position: Option<Position>,
-    time: TimeReader,
-    max_ahead: Duration,
-    pub max_bytes: usize,
-}
-
-impl Layout {
-    pub fn new(stream: &Stream) -> Self {
-        let fields = &stream.fields;
-        let sources: Vec<_> = fields
-            .series
-            .iter()
-            .chain(&fields.time)
-            .chain(&fields.values)
-            .chain(&fields.ahead)
-            .cloned()
-            .collect();
-        let pointers = Node::new(sources.iter().enumerate().filter_map(|(slot, source)| match source {
-            FieldSource::Pointer(path) => Some((&**path, slot)),
-            _ => None,
-        }));
-        let parts = fields.records.as_ref().map_or(&[][..], |records| &records.parts);
-        let levels = parts.iter().enumerate().map(|(depth, part)| {
-            let wanted = sources.iter().enumerate().filter_map(|(slot, source)| match source {
-                FieldSource::Above(above, path) if parts.len() - above == depth => Some((&**path, slot)),
-                _ => None,
-            });
-            // Behind all sources.
-            let below = sources.len() + depth;
-            let way = (!part.is_empty()).then_some((&**part, below));
-            Level { pointers: Node::new(wanted.chain(way)), part: part.clone(), below }
-        });
-        let levels = levels.collect();
-        let (time_from, values) = (fields.series.len(), fields.series.len() + fields.time.len());
-        Self {
-            sources,
-            pointers,
-            levels,
-            last_may_be_one: fields.records.as_ref().is_some_and(|records| !records.ends_in_star),
-            time_from,
-            values,
-            ahead: values + fields.values.len(),
-            targets: stream.targets.len(),
-            horizon: stream.horizon,
-            missing: fields.missing.clone(),
-            position: stream.position,
-            time: TimeReader::new(fields.time_format.clone(), fields.time_zone.clone()),
-            max_ahead: stream.bounds.max_ahead,
-            max_bytes: stream.bounds.max_record_bytes,
-        }
-    }
-
-    fn slots(&self) -> usize {
-        self.sources.len()
-    }
-
-    /// Slots and, behind them, the ways from level to level.
-    pub fn spans(&self) -> usize {
-        self.sources.len() + self.levels.len()
-    }
-
-    /// What a slot is called; `element` is the name of what lies so many levels above.
-    fn name(&self, slot: usize, element: impl Fn(usize) -> String) -> String {
-        match &self.sources[slot] {
-            FieldSource::Pointer(path) => put_path(element(0), path),
-            FieldSource::Above(above, path) => put_path(element(*above), path),
-            FieldSource::Name(above) => element(*above) + "#",
-            // The record's own, whichever element wanted it.
-            FieldSource::Key => "@key".to_owned(),
-            FieldSource::Header(name) => format!("@header:{name}"),
-            FieldSource::Timestamp => "@timestamp".to_owned(),
-        }
-    }
-}
-
-/// A level above the elements of a batch.
-pub struct Level {
-    /// What is wanted of it, and the way to the next.
-    pub pointers: Node,
-    /// The way to the next.
-    pub part: Arc<[String]>,
-    /// Where the place is noted that this leads to.
-    pub below: usize,
-}
-
-/// Appends a pointer's keys.
-pub fn put_path(name: String, path: &[String]) -> String {
-    path.iter().fold(name, |name, key| name + "/" + &key.replace('~', "~0").replace('/', "~1"))
-}
-
-/// What is wrong with an element, and in which slot.
-pub struct Fault {
+/// The fault of an element, and its slot.
+pub struct ElementFault {
     slot: Option<usize>,
     reason: Reason,
     detail: String,
 }
 
-impl Fault {
+impl ElementFault {
     #[cold]
     fn at(slot: usize, reason: Reason, detail: impl Into<String>) -> Self {
         Self { slot: Some(slot), reason, detail: detail.into() }
@@ -138,7 +32,7 @@ impl Fault {
         Self { slot: None, reason, detail: detail.to_owned() }
     }
 
-    /// `element` is the name of what lies so many levels above the element.
+    /// `element` gives the name of a level, counted from the element up.
     #[cold]
     pub fn into_bad(self, layout: &Layout, element: impl Fn(usize) -> String) -> BadRecord {
         let field = self.slot.map_or_else(|| element(0), |slot| layout.name(slot, &element));
@@ -152,16 +46,16 @@ pub struct Element<'a> {
     pub record: &'a Record<'a>,
     pub payload: &'a str,
     pub spans: &'a [Option<Span>],
-    /// Where the payload has a null that was none in the record, ascending.
+    /// The places of nulls that stand for other words of the record, ascending.
     pub nulls: &'a [usize],
-    /// The name or the index of what lies at each level of a batch below the record.
+    /// The name or the index at each level of a batch below the record.
     pub names: &'a [String],
 }
 
 impl<'a> Element<'a> {
-    /// A number or a boolean is a series too, as it is written. Several parts are joined by slashes, those
-    /// in a part preceded by a backslash: no two series have one name.
-    pub fn series(&self, joined: &'a mut String, scratch: &mut String) -> Result<&'a str, Fault> {
+    /// The name of the series. A number or a boolean is a name too, as it is written. Several parts are joined by
+    /// slashes, and a slash within a part gets a backslash before it, so that no two series have one name.
+    pub fn series(&self, joined: &'a mut String, scratch: &mut String) -> Result<&'a str, ElementFault> {
         let last = self.layout.time_from - 1;
         let series = if last == 0 {
             self.series_part(0, joined)?
@@ -184,19 +78,20 @@ impl<'a> Element<'a> {
             0..=SERIES_LEN_MAX => Ok(series),
             len => {
                 let detail = format!("the series has {len} bytes; {SERIES_LEN_MAX} are allowed");
-                Err(Fault::at(0, Reason::SeriesTooLong, detail))
+                Err(ElementFault::at(0, Reason::SeriesTooLong, detail))
             }
         }
     }
 
-    fn series_part<'s>(&self, slot: usize, scratch: &'s mut String) -> Result<&'s str, Fault>
+    fn series_part<'s>(&self, slot: usize, scratch: &'s mut String) -> Result<&'s str, ElementFault>
     where
         'a: 's,
     {
-        let wrong = || Fault::at(slot, Reason::WrongType, "a string, a number or a boolean was expected");
+        let wrong =
+            || ElementFault::at(slot, Reason::WrongType, "a string, a number or a boolean was expected");
         let part = match self.find(slot) {
             Found::Missing => {
-                return Err(Fault::at(slot, Reason::MissingSeries, "the series is not there"));
+                return Err(ElementFault::at(slot, Reason::MissingSeries, "the series is not there"));
             }
             Found::Json(raw) => match raw.as_bytes()[0] {
                 b'"' => string_of_json(raw, scratch).map_err(|WrongType| wrong())?,
@@ -204,16 +99,18 @@ impl<'a> Element<'a> {
                 _ => raw,
             },
             Found::Text(text) => text,
-            Found::NotText => return Err(Fault::at(slot, Reason::WrongType, "the series is not UTF-8")),
+            Found::NotText => {
+                return Err(ElementFault::at(slot, Reason::WrongType, "the series is not UTF-8"));
+            }
             Found::Time(_) => return Err(wrong()),
         };
         match part {
-            "" => Err(Fault::at(slot, Reason::MissingSeries, "the series is empty")),
+            "" => Err(ElementFault::at(slot, Reason::MissingSeries, "the series is empty")),
             part => Ok(part),
         }
     }
 
-    pub fn time(&self, joined: &mut String, scratch: &mut String) -> Result<Stamp, Fault> {
+    pub fn time(&self, joined: &mut String, scratch: &mut String) -> Result<ReadTime, ElementFault> {
         let slot = self.layout.time_from;
         let reader = &self.layout.time;
         let mut found = self.find(slot);
@@ -222,7 +119,9 @@ impl<'a> Element<'a> {
             found = Found::Text(joined);
         }
         let stamp = match &found {
-            Found::Missing => return Err(Fault::at(slot, Reason::MissingTime, "the time is not there")),
+            Found::Missing => {
+                return Err(ElementFault::at(slot, Reason::MissingTime, "the time is not there"));
+            }
             Found::Json(raw) => match raw.as_bytes()[0] {
                 b'"' => match string_of_json(raw, scratch) {
                     Ok(text) => reader.text(text),
@@ -233,10 +132,10 @@ impl<'a> Element<'a> {
             },
             Found::Text(text) => reader.text(text),
             Found::NotText => Err(TimeFault::Unreadable),
-            Found::Time(time) => Ok(Stamp::from(*time)),
+            Found::Time(time) => Ok(ReadTime::from(*time)),
         };
         let stamp = stamp.or_else(|fault| match fault {
-            TimeFault::Calendar { unix: Some(unix), .. } if self.is_now(unix) => Ok(Stamp::from(unix)),
+            TimeFault::Calendar { unix: Some(unix), .. } if self.is_now(unix) => Ok(ReadTime::from(unix)),
             fault => Err(self.time_fault(fault, &found)),
         })?;
         match self.record.timestamp {
@@ -244,20 +143,24 @@ impl<'a> Element<'a> {
                 let time = stamp.time;
                 let detail =
                     format!("{time} is further ahead of the record's own time, {own}, than max_ahead");
-                Err(Fault::at(slot, Reason::TimeAhead, detail))
+                Err(ElementFault::at(slot, Reason::TimeAhead, detail))
             }
             _ => Ok(stamp),
         }
     }
 
     /// Joins the parts of a time by spaces.
-    fn join_time(&self, joined: &mut String, scratch: &mut String) -> Result<(), Fault> {
+    fn join_time(&self, joined: &mut String, scratch: &mut String) -> Result<(), ElementFault> {
         joined.clear();
         for slot in self.layout.time_from..self.layout.values {
             let found = self.find(slot);
             let part = match &found {
                 Found::Missing => {
-                    return Err(Fault::at(slot, Reason::MissingTime, "a part of the time is not there"));
+                    return Err(ElementFault::at(
+                        slot,
+                        Reason::MissingTime,
+                        "a part of the time is not there",
+                    ));
                 }
                 Found::Json(raw) => match raw.as_bytes()[0] {
                     b'"' => string_of_json(raw, scratch).ok(),
@@ -269,7 +172,7 @@ impl<'a> Element<'a> {
             };
             let Some(part) = part else {
                 let detail = format!("a part of a time was expected, not {}", found.quoted());
-                return Err(Fault::at(slot, Reason::WrongType, detail));
+                return Err(ElementFault::at(slot, Reason::WrongType, detail));
             };
             if slot > self.layout.time_from {
                 joined.push(' ');
@@ -286,12 +189,12 @@ impl<'a> Element<'a> {
     }
 
     #[cold]
-    fn time_fault(&self, fault: TimeFault, found: &Found<'_>) -> Fault {
+    fn time_fault(&self, fault: TimeFault, found: &Found<'_>) -> ElementFault {
         let (slot, quoted) = (self.layout.time_from, found.quoted());
         match fault {
             TimeFault::OutOfRange => {
                 let detail = format!("{quoted} lies outside 1900-01-01 to 2200-01-01");
-                Fault::at(slot, Reason::TimeOutOfRange, detail)
+                ElementFault::at(slot, Reason::TimeOutOfRange, detail)
             }
             TimeFault::Calendar { pattern, unix } => {
                 let unix = unix.map_or_else(|| "out of range".to_owned(), |unix| unix.to_string());
@@ -299,11 +202,11 @@ impl<'a> Element<'a> {
                     "{quoted} is no plausible unix time ({unix}); it looks like {pattern}: say time_format = \
                      \"{pattern}\""
                 );
-                Fault::at(slot, Reason::TimeOutOfRange, detail)
+                ElementFault::at(slot, Reason::TimeOutOfRange, detail)
             }
             TimeFault::Unreadable => {
                 let detail = format!("{}, not {quoted}", self.layout.time.expected());
-                Fault::at(slot, Reason::WrongType, detail)
+                ElementFault::at(slot, Reason::WrongType, detail)
             }
         }
     }
@@ -312,9 +215,13 @@ impl<'a> Element<'a> {
     /// in their field.
     ///
     /// # Errors
-    /// When nothing is there, or nothing but what can't be read: of the targets, or of the covariates where
-    /// no target is there.
-    pub fn values(&self, scratch: &mut String, values: &mut Values, lacks: &mut Lacks) -> Result<(), Fault> {
+    /// When all targets are absent or unreadable, and all covariates are absent or unreadable too.
+    pub fn values(
+        &self,
+        scratch: &mut String,
+        values: &mut Values,
+        missing_slots: &mut MissingSlots,
+    ) -> Result<(), ElementFault> {
         let missing = &self.layout.missing;
         values.clear();
         let mut any = false;
@@ -331,11 +238,11 @@ impl<'a> Element<'a> {
             };
             values.push(value.unwrap_or(None));
             if let Err(why) = value {
-                lacks.note(slot, why);
+                missing_slots.note(slot, why);
             }
             match value {
                 Err(MissingValue::Unreadable) => drop(unreadable.get_or_insert(slot)),
-                // One that is there and null says that the sensor lives.
+                // A null shows that the sensor is alive.
                 _ => any |= self.spans[slot].is_some() || !matches!(found, Found::Missing),
             }
             if slot + 1 == self.layout.values + self.layout.targets && !any && unreadable.is_some() {
@@ -346,33 +253,42 @@ impl<'a> Element<'a> {
             return Err(match unreadable {
                 Some(slot) => {
                     let detail = format!("a number was expected, not {}", self.find(slot).quoted());
-                    Fault::at(slot, Reason::WrongType, detail)
+                    ElementFault::at(slot, Reason::WrongType, detail)
                 }
-                None => Fault::of_element(Reason::NoValue, "neither a target nor a covariate is there"),
+                None => {
+                    ElementFault::of_element(Reason::NoValue, "neither a target nor a covariate is there")
+                }
             });
         }
-        self.forget_nowhere(values, lacks);
-        (self.layout.ahead..self.layout.slots()).for_each(|slot| self.ahead(slot, scratch, values, lacks));
+        self.forget_nowhere(values, missing_slots);
+        (self.layout.ahead..self.layout.slots())
+            .for_each(|slot| self.ahead(slot, scratch, values, missing_slots));
         Ok(())
     }
 
-    /// A position that stands for none is missing.
+    /// Makes a position missing that the config lists as a missing one.
     #[inline]
-    fn forget_nowhere(&self, values: &mut Values, lacks: &mut Lacks) {
+    fn forget_nowhere(&self, values: &mut Values, missing_slots: &mut MissingSlots) {
         let Some(position) = self.layout.position else { return };
         let (latitude, longitude) = (position.latitude, position.longitude);
         let at = [values.as_slice()[latitude], values.as_slice()[longitude]];
         if self.layout.missing.positions.contains(&at) {
             for target in [latitude, longitude] {
                 values.set_missing(target);
-                lacks.note(self.layout.values + target, MissingValue::Marker);
+                missing_slots.note(self.layout.values + target, MissingValue::Marker);
             }
         }
     }
 
-    /// Appends what is known ahead: as many values as there are leads. Of those that the array does not
-    /// reach to nothing is known; what it says of later ones is not wanted.
-    fn ahead(&self, slot: usize, scratch: &mut String, values: &mut Values, lacks: &mut Lacks) {
+    /// Appends the values known ahead, one for each lead. Leads beyond the array's end are unknown; values beyond the
+    /// horizon are skipped.
+    fn ahead(
+        &self,
+        slot: usize,
+        scratch: &mut String,
+        values: &mut Values,
+        missing_slots: &mut MissingSlots,
+    ) {
         let found = self.find(slot);
         let missing = &self.layout.missing;
         let array = match &found {
@@ -382,7 +298,7 @@ impl<'a> Element<'a> {
             Found::NotText | Found::Time(_) => None,
         };
         let mut rest = array.unwrap_or_else(|| {
-            lacks.note(slot, MissingValue::Unreadable);
+            missing_slots.note(slot, MissingValue::Unreadable);
             ""
         });
         for _ in 0..self.layout.horizon {
@@ -394,13 +310,13 @@ impl<'a> Element<'a> {
             };
             values.push(value.unwrap_or(None));
             if let Err(why) = value {
-                lacks.note(slot, why);
+                missing_slots.note(slot, why);
             }
             rest = others;
         }
     }
 
-    /// What stands in a slot whose value is missing, for people.
+    /// The content of a slot whose value is missing, for people.
     #[cold]
     pub fn example(&self, slot: usize, series: &str) -> MissingExample {
         let found = self.find(slot);
@@ -415,7 +331,7 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// Whether a slot's null is none in the record.
+    /// Whether a slot's null stands for another word of the record.
     fn is_mended_null(&self, slot: usize) -> bool {
         !self.nulls.is_empty()
             && self.spans[slot].is_some_and(|(start, _)| self.nulls.binary_search(&start).is_ok())
@@ -463,7 +379,7 @@ fn split_element(rest: &str) -> (&str, &str) {
     (rest, "")
 }
 
-/// What stands in a slot.
+/// The content of a slot.
 enum Found<'a> {
     /// Nothing, or null.
     Missing,
