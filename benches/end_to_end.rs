@@ -30,7 +30,7 @@ use tidecast::codec::{Decoder, Encoder, headers};
 use tidecast::config::{Config, from_toml};
 use tidecast::daemon::Daemon;
 use tidecast::domain::{EventTime, Forecast, ModelVersion, Offset, TargetForecast, TopicPartition};
-use tidecast::kafka::{Commit, Event, Feeder, Link};
+use tidecast::kafka::{Commit, Event, IdempotentProducer, Link};
 use tidecast::nn::{Trained, Weights};
 use tidecast::training::blueprint;
 
@@ -241,7 +241,7 @@ fn measure(kind: &str, bootstrap: &str, input: &str, readings: usize) -> Option<
 fn fill(bootstrap: &str, topic: &str, series: usize, readings: usize) {
     create_topic(bootstrap, topic, PARTITIONS as i32, &[]);
     let kafka = config(bootstrap, topic, "nowhere", "/nowhere").kafka;
-    let mut feeder = Feeder::connect(&kafka).expect("a producer");
+    let mut feeder = IdempotentProducer::connect(&kafka).expect("a producer");
     for i in 0..readings {
         let (hour, s) = (i / series, i % series);
         let id = format!("meter-{s}");

@@ -1,6 +1,6 @@
 use crate::config::{Config, Stream};
 use crate::domain::{ModelVersion, Partition};
-use crate::http::{Asked, Order, Refusal};
+use crate::http::{AdminCommand, PendingCommand, Refusal};
 use crate::models::{NAP, Registry, RegistryError, RoundQueue, StoredModel};
 use crate::telemetry::{Board, Metrics, ShardView};
 use crate::training::Why;
@@ -19,9 +19,11 @@ pub(super) struct AdminCommands {
 }
 
 impl AdminCommands {
-    pub fn work(mut self, orders: &Receiver<Asked>, stop: &AtomicBool) {
+    pub fn work(mut self, orders: &Receiver<PendingCommand>, stop: &AtomicBool) {
         while !stop.load(Ordering::Acquire) {
-            let Ok(Asked { stream, order, answer }) = orders.recv_timeout(NAP) else { continue };
+            let Ok(PendingCommand { stream, command: order, answer }) = orders.recv_timeout(NAP) else {
+                continue;
+            };
             // The caller has given up, and was answered that nothing was done.
             if answer.is_closed() {
                 continue;
@@ -36,28 +38,28 @@ impl AdminCommands {
         }
     }
 
-    fn carry_out(&mut self, stream: &Stream, order: &Order) -> Result<Value, Refusal> {
+    fn carry_out(&mut self, stream: &Stream, order: &AdminCommand) -> Result<Value, Refusal> {
         let name = &stream.name;
         let metrics = self.metrics.stream(name);
         match order {
-            Order::List => {
+            AdminCommand::List => {
                 let models = self.registry.list(name).map_err(refusal)?;
                 let all: Vec<Value> = models.iter().map(|entry| entry.json(stream)).collect();
                 Ok(json!({ "stream": name.as_str(), "models": all }))
             }
-            Order::Promote(text) => {
+            AdminCommand::Promote(text) => {
                 let version = ModelVersion::parse(text, name)
                     .ok_or_else(|| Refusal::NotFound(format!("\"{text}\" is no model of {name}")))?;
                 self.registry.promote(stream, version).map_err(refusal)?;
                 metrics.promotions.inc();
                 Ok(json!({ "stream": name.as_str(), "announced": version.name(name) }))
             }
-            Order::RollBack => {
+            AdminCommand::RollBack => {
                 let to = self.registry.roll_back(stream).map_err(refusal)?;
                 metrics.rollbacks.inc();
                 Ok(json!({ "stream": name.as_str(), "announced": to.map(|version| version.name(name)) }))
             }
-            Order::Retrain => self.retrain(stream),
+            AdminCommand::Retrain => self.retrain(stream),
         }
     }
 

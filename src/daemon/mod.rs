@@ -121,7 +121,7 @@ impl Daemon {
         store.check()?;
         let follower = Follower::start(&config, &store, &models, &metrics)?;
         let trainer = TrainerThread::start(&config, &store, &models, &metrics, &board)?;
-        let (orders, asked) = http::Orders::new(config.http.token.clone());
+        let (orders, asked) = http::CommandSender::new(config.http.token.clone());
         let server = http::Server::start(config.http.listen, metrics.clone(), board.clone(), orders)?;
         let commands = AdminCommands {
             config: config.clone(),

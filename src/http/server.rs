@@ -1,5 +1,5 @@
+use super::commands::CommandSender;
 use super::connection::BoundedListener;
-use super::orders::Orders;
 use super::problem::Problem;
 use super::state::AppState;
 use super::{api, health, models, page};
@@ -48,7 +48,12 @@ impl Server {
     /// # Errors
     /// [`Error::Listen`] when the address is in use or not this machine's, [`Error::Thread`] when the system gives
     /// no thread or runtime.
-    pub fn start(listen: SocketAddr, metrics: Metrics, board: Board, orders: Orders) -> Result<Self, Error> {
+    pub fn start(
+        listen: SocketAddr,
+        metrics: Metrics,
+        board: Board,
+        commands: CommandSender,
+    ) -> Result<Self, Error> {
         let failed = |cause| Error::Listen { address: listen, cause };
         let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
@@ -59,7 +64,7 @@ impl Server {
             .build()
             .map_err(Error::Thread)?;
         let (stop, stopped) = oneshot::channel();
-        let app = router(AppState { metrics, board, orders });
+        let app = router(AppState { metrics, board, commands });
         let thread = std::thread::Builder::new()
             .name("http".into())
             .spawn(move || {

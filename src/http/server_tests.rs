@@ -1,6 +1,6 @@
 //! A running server, queried over plain sockets.
 
-use super::{Order, Orders, Refusal, Server};
+use super::{AdminCommand, CommandSender, Refusal, Server};
 use crate::domain::{
     Degraded, EventTime, Levels, ModelVersion, Offset, Partition, StreamName, TopicPartition,
 };
@@ -61,8 +61,8 @@ fn started(stall_after: Duration) -> (Server, Board, Metrics) {
         StreamShape { name: power(), levels: Levels::new(vec![]), leads, experts: vec!["mixture".into()] };
     let metrics = Metrics::new(&[shape]);
     let board = Board::new(&BoardOptions { workers: 1, stall_after, streams: vec![power()] });
-    let (orders, _) = Orders::new(None);
-    let server = Server::start(([127, 0, 0, 1], 0).into(), metrics.clone(), board.clone(), orders).unwrap();
+    let (commands, _) = CommandSender::new(None);
+    let server = Server::start(([127, 0, 0, 1], 0).into(), metrics.clone(), board.clone(), commands).unwrap();
     (server, board, metrics)
 }
 
@@ -174,21 +174,21 @@ fn changes_need_the_token_and_are_off_without_one() {
         assert_eq!(answer.status, 403, "{path}");
         answer.problem();
     }
-    let (orders, asked) = Orders::new(Some("a-token-of-some-length".into()));
-    let server = Server::start(([127, 0, 0, 1], 0).into(), metrics, board, orders).unwrap();
+    let (commands, asked) = CommandSender::new(Some("a-token-of-some-length".into()));
+    let server = Server::start(([127, 0, 0, 1], 0).into(), metrics, board, commands).unwrap();
     let at = server.address();
     let carried_out = std::thread::spawn(move || {
         asked
             .iter()
             .map(|asked| {
-                let done = match &asked.order {
-                    Order::Promote(version) => Ok(serde_json::json!({ "announced": version })),
-                    Order::RollBack => Err(Refusal::Conflict("there is nothing to go back to".into())),
-                    Order::Retrain => Err(Refusal::Unavailable("the store is away".into())),
-                    Order::List => Ok(serde_json::json!({ "models": [] })),
+                let done = match &asked.command {
+                    AdminCommand::Promote(version) => Ok(serde_json::json!({ "announced": version })),
+                    AdminCommand::RollBack => Err(Refusal::Conflict("there is nothing to go back to".into())),
+                    AdminCommand::Retrain => Err(Refusal::Unavailable("the store is away".into())),
+                    AdminCommand::List => Ok(serde_json::json!({ "models": [] })),
                 };
                 asked.answer.send(done).unwrap();
-                asked.order
+                asked.command
             })
             .collect::<Vec<_>>()
     });
@@ -211,7 +211,12 @@ fn changes_need_the_token_and_are_off_without_one() {
     let answer = get(at, promote);
     assert!(answer.status == 405 && answer.head.contains("allow: post"), "{}", answer.head);
     server.stop();
-    let wanted = [Order::Promote("power-000007".into()), Order::RollBack, Order::Retrain, Order::List];
+    let wanted = [
+        AdminCommand::Promote("power-000007".into()),
+        AdminCommand::RollBack,
+        AdminCommand::Retrain,
+        AdminCommand::List,
+    ];
     assert_eq!(carried_out.join().unwrap(), wanted);
 }
 
@@ -273,7 +278,7 @@ fn a_stop_frees_the_address_even_with_an_idle_client() {
 #[test]
 fn a_taken_address_is_said_at_once() {
     let (server, board, metrics) = quiet();
-    let error = Server::start(server.address(), metrics, board, Orders::new(None).0).err().unwrap();
+    let error = Server::start(server.address(), metrics, board, CommandSender::new(None).0).err().unwrap();
     assert!(error.to_string().contains(&format!("can't listen on {}", server.address())), "{error}");
 }
 

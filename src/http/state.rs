@@ -1,10 +1,10 @@
-use super::orders::Orders;
+use super::commands::CommandSender;
 use crate::telemetry::{Board, Metrics};
 
-/// What request handlers read and where they hand orders.
+/// What request handlers read and where they hand commands.
 #[derive(Clone)]
 pub(super) struct AppState {
     pub metrics: Metrics,
     pub board: Board,
-    pub orders: Orders,
+    pub commands: CommandSender,
 }

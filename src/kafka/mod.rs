@@ -21,18 +21,20 @@
 //! | `topic_watch` | whether each topic is still the one that was read first |
 //! | `topics` | what a broker says about topics |
 //! | `transactional_producer` | the producer: sends, commits, aborts |
-//! | `consumer`, `producer` | what these two share with `tail` and `feeder` |
+//! | `consumer`, `producer` | what these two share with `tail` and `idempotent_producer` |
 //! | `link` | consumer and producer together |
 //! | `admin` | creates topics |
-//! | `feeder`, `tail`, `embedded` | for the demo, `tap`, benches and tests |
+//! | `idempotent_producer` | a producer without transactions: announcements, the demo, tests |
+//! | `tail` | a consumer without a group |
+//! | `embedded` | a broker inside the process, for the demo and tests |
 
 mod admin;
 mod consumer;
 mod context;
 mod embedded;
 mod error;
-mod feeder;
 mod group_consumer;
+mod idempotent_producer;
 mod link;
 mod membership;
 mod offsets;
@@ -51,7 +53,7 @@ pub use admin::{Admin, Creation, TopicSpec};
 pub use context::Event;
 pub use embedded::EmbeddedBroker;
 pub use error::Error;
-pub use feeder::Feeder;
+pub use idempotent_producer::IdempotentProducer;
 pub use link::Link;
 pub use offsets::{Ends, Mark};
 pub use record::{Headers, Polled, Record};

@@ -1,4 +1,4 @@
-//! The producing client: what [`TransactionalProducer`](super::transactional_producer::TransactionalProducer) and [`Feeder`](super::Feeder) share.
+//! The producing client: what [`TransactionalProducer`](super::transactional_producer::TransactionalProducer) and [`IdempotentProducer`](super::IdempotentProducer) share.
 
 use super::context::ProducingContext;
 use super::error::Error;

@@ -159,7 +159,7 @@ pub(super) fn admin(kafka: &Kafka) -> ClientConfig {
     c
 }
 
-pub(super) fn feeder(kafka: &Kafka) -> ClientConfig {
+pub(super) fn idempotent_producer(kafka: &Kafka) -> ClientConfig {
     let mut c = base(kafka);
     producing(&mut c);
     overlay(&mut c, kafka, &CONSUMER_ONLY);

@@ -3,7 +3,7 @@ use super::now;
 use crate::checkpoint::Bundles;
 use crate::config::Kafka;
 use crate::domain::StreamName;
-use crate::kafka::{Error, Feeder};
+use crate::kafka::{Error, IdempotentProducer};
 use std::time::Duration;
 
 /// How long an announcement may take. After that it may or may not be in the topic.
@@ -14,7 +14,7 @@ pub(crate) trait Announce {
     /// Returns when the announcement is written.
     ///
     /// # Errors
-    /// As [`Feeder::flush`]. The announcement may be written all the same; what the follower reads holds.
+    /// As [`IdempotentProducer::flush`]. The announcement may be written all the same; what the follower reads holds.
     fn announce(
         &mut self,
         stream: &StreamName,
@@ -27,12 +27,12 @@ pub(crate) trait Announce {
 /// train.
 pub(crate) struct Announcer {
     kafka: Kafka,
-    feeder: Option<Feeder>,
+    producer: Option<IdempotentProducer>,
 }
 
 impl Announcer {
     pub fn new(kafka: Kafka) -> Self {
-        Self { kafka, feeder: None }
+        Self { kafka, producer: None }
     }
 }
 
@@ -43,15 +43,15 @@ impl Announce for Announcer {
         announcement: &Announcement,
         bundles: &Bundles,
     ) -> Result<(), Error> {
-        let mut feeder = match self.feeder.take() {
-            Some(feeder) => feeder,
-            None => Feeder::connect(&self.kafka)?,
+        let mut producer = match self.producer.take() {
+            Some(producer) => producer,
+            None => IdempotentProducer::connect(&self.kafka)?,
         };
         let (key, value) = (stream.as_str().as_bytes(), announcement.write(bundles, now()));
-        feeder.send(&self.kafka.models_topic, None, Some(key), &value, None)?;
-        feeder.flush(PATIENCE)?;
+        producer.send(&self.kafka.models_topic, None, Some(key), &value, None)?;
+        producer.flush(PATIENCE)?;
         // A failed producer is dropped with the records that it still holds.
-        self.feeder = Some(feeder);
+        self.producer = Some(producer);
         Ok(())
     }
 }

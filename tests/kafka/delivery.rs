@@ -377,13 +377,13 @@ fn seasons_are_found_in_the_past_once_and_for_all() {
     daemon.kill9();
     let mut daemon = case.daemon();
     assert_eq!(seasons(&mut daemon), (json!([24, 168]), "interval".into()));
-    assert!(!daemon.log().contains("looking into its past"), "{}", daemon.log());
+    assert!(!daemon.log().contains("reading its past"), "{}", daemon.log());
     assert_eq!(daemon.terminate(LIMIT), 0);
     // Deleting the file makes the daemon find them again. States with other seasons can't be used then.
     std::fs::remove_file(case.dir.path().join("store/seeks/seasons.json")).unwrap();
     let mut daemon = case.daemon();
     assert_eq!(seasons(&mut daemon), (json!([20]), "past".into()));
-    assert!(daemon.log().contains("looking into its past"), "{}", daemon.log());
+    assert!(daemon.log().contains("reading its past"), "{}", daemon.log());
     records += hours(600..610);
     case.wait_committed(&mut daemon, records);
     assert_eq!(daemon.terminate(LIMIT), 0);

@@ -224,7 +224,7 @@ fn a_group_that_was_set_back_gets_an_older_snapshot_or_none() {
     {
         let (found, log) = stored.recover(&stored.stream, committed, None);
         assert_eq!(found.map(|f| f.id.offset.0), used, "committed {committed}");
-        assert_eq!(log.contains("it lies ahead of what is committed"), committed < 200, "{log}");
+        assert_eq!(log.contains("it lies ahead of the committed offset"), committed < 200, "{log}");
     }
 }
 

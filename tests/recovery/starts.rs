@@ -219,5 +219,5 @@ fn an_unusable_store_ends_the_start_with_advice() {
     let (mut daemon, _) = case.daemon_with_store(&url);
     assert_eq!(daemon.wait(LIMIT), 1);
     let log = daemon.log();
-    assert!(log.contains("store") && log.contains(&url) && log.contains("can't make the folder"), "{log}");
+    assert!(log.contains("store") && log.contains(&url) && log.contains("can't create the folder"), "{log}");
 }

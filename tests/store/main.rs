@@ -289,7 +289,7 @@ fn an_unusable_store_gives_the_reason() {
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
     let no_folder = Store::open(&config(&format!("file://{}/below", file.display()), &[])).unwrap_err();
-    assert!(no_folder.to_string().contains("can't make the folder"), "{no_folder}");
+    assert!(no_folder.to_string().contains("can't create the folder"), "{no_folder}");
     let later = folder(&dir.path().join("later"));
     std::fs::remove_dir(dir.path().join("later")).unwrap();
     std::fs::write(dir.path().join("later"), "").unwrap();

@@ -9,7 +9,7 @@ use super::topics;
 use crate::config;
 use crate::console::{Failure, say};
 use crate::daemon::Daemon;
-use crate::kafka::{EmbeddedBroker, Feeder};
+use crate::kafka::{EmbeddedBroker, IdempotentProducer};
 use crate::telemetry::init_logging;
 use feeds::{Feed, feeds};
 use screen::Screen;
@@ -60,7 +60,7 @@ pub(super) fn demo(options: &Options) -> Result<(), Failure> {
         broker.create_topic(&topic.name, topic.partitions).map_err(Failure::new)?;
     }
     let feeds = feeds()?;
-    let feeder = Feeder::connect(&config.kafka).map_err(Failure::new)?;
+    let producer = IdempotentProducer::connect(&config.kafka).map_err(Failure::new)?;
     let limit = config.daemon.stop_timeout;
     let mut signals = Signals::watch()?;
     let mut daemon = Daemon::start(config).map_err(Failure::new)?;
@@ -75,7 +75,7 @@ pub(super) fn demo(options: &Options) -> Result<(), Failure> {
     let over = Arc::new(AtomicBool::new(false));
     let replay = {
         let (over, time) = (over.clone(), options.replay);
-        std::thread::spawn(move || replay(feeder, &feeds, time, &over))
+        std::thread::spawn(move || replay(producer, &feeds, time, &over))
     };
     let mut screen = Screen::new();
     let every = if screen.is_live() { DRAW } else { PRINT };
@@ -102,7 +102,12 @@ pub(super) fn demo(options: &Options) -> Result<(), Failure> {
 }
 
 /// Sends every feed evenly over `time`.
-fn replay(mut feeder: Feeder, feeds: &[Feed], time: Duration, over: &AtomicBool) -> Result<(), Failure> {
+fn replay(
+    mut producer: IdempotentProducer,
+    feeds: &[Feed],
+    time: Duration,
+    over: &AtomicBool,
+) -> Result<(), Failure> {
     let began = Instant::now();
     let mut sent = vec![0; feeds.len()];
     while !over.load(Ordering::Acquire) && feeds.iter().zip(&sent).any(|(f, s)| *s < f.records.len()) {
@@ -110,7 +115,7 @@ fn replay(mut feeder: Feeder, feeds: &[Feed], time: Duration, over: &AtomicBool)
         for (feed, sent) in feeds.iter().zip(&mut sent) {
             let due = (share * feed.records.len() as f64) as usize;
             for (key, value) in &feed.records[*sent..due] {
-                feeder.send(feed.topic, None, Some(key.as_bytes()), value, None).map_err(Failure::new)?;
+                producer.send(feed.topic, None, Some(key.as_bytes()), value, None).map_err(Failure::new)?;
             }
             *sent = due;
         }

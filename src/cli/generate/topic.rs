@@ -3,7 +3,7 @@
 use crate::config::{FieldSource, Fields, Kafka, Stream, TimeFormat};
 use crate::console::Failure;
 use crate::domain::EventTime;
-use crate::kafka::Feeder;
+use crate::kafka::IdempotentProducer;
 use crate::synthetic::{Fleet, Reading};
 use serde_json::{Map, Value};
 use std::io::Write;
@@ -153,7 +153,7 @@ fn put_time(time: EventTime, format: &TimeFormat, out: &mut Vec<u8>) -> std::io:
 
 /// Sends readings to the stream's first topic, no faster than asked for.
 pub(super) struct Topic {
-    feeder: Feeder,
+    producer: IdempotentProducer,
     topic: String,
     template: Template,
     stamped: bool,
@@ -168,7 +168,7 @@ impl Topic {
     pub fn connect(kafka: &Kafka, stream: &Stream, rate: Option<f64>) -> Result<Self, Failure> {
         let template = Template::of(stream)?;
         Ok(Self {
-            feeder: Feeder::connect(kafka).map_err(Failure::new)?,
+            producer: IdempotentProducer::connect(kafka).map_err(Failure::new)?,
             topic: stream.topics[0].clone(),
             template,
             // Elsewhere records are stamped by the clock: retention goes by it.
@@ -184,7 +184,7 @@ impl Topic {
         let name = Fleet::name(reading.series);
         self.template.fill(&name, reading, &mut self.payload);
         let time = self.stamped.then_some(reading.time);
-        self.feeder
+        self.producer
             .send(&self.topic, None, Some(name.as_bytes()), &self.payload, time)
             .map_err(Failure::new)?;
         self.sent += 1;
@@ -198,7 +198,7 @@ impl Topic {
     }
 
     pub fn finish(mut self) -> Result<(), Failure> {
-        self.feeder.flush(PATIENCE).map_err(Failure::new)
+        self.producer.flush(PATIENCE).map_err(Failure::new)
     }
 }
 

@@ -52,16 +52,16 @@ impl Ground {
 
     /// `n` records for each partition, a second apart; payloads are `partition/index`.
     fn feed(&self, topic: &str, partitions: usize, n: usize) {
-        let mut feeder = Feeder::connect(&self.config().kafka).unwrap();
+        let mut producer = IdempotentProducer::connect(&self.config().kafka).unwrap();
         for i in 0..n {
             for p in 0..partitions {
                 let payload = format!("{p}/{i}");
                 let time = EventTime::from_micros(T0_MICROS + i as i64 * 1_000_000).unwrap();
                 let partition = Some(Partition(p as i32));
-                feeder.send(topic, partition, Some(b"k"), payload.as_bytes(), Some(time)).unwrap();
+                producer.send(topic, partition, Some(b"k"), payload.as_bytes(), Some(time)).unwrap();
             }
         }
-        feeder.flush(PATIENCE).unwrap();
+        producer.flush(PATIENCE).unwrap();
     }
 }
 

@@ -5,12 +5,12 @@ use serde_json::Value;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::sync::oneshot;
 
-/// The most orders that wait; more are refused.
+/// The most commands that wait; more are refused.
 const WAITING_MAX: usize = 16;
 
 /// What is asked of a stream's models.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum AdminCommand {
     /// List the models.
     List,
     /// Make a model the champion, given by its number or its name.
@@ -21,49 +21,49 @@ pub enum Order {
     Retrain,
 }
 
-/// An order that waits for its answer.
+/// A command that waits for its answer.
 #[derive(Debug)]
-pub struct Asked {
+pub struct PendingCommand {
     /// The stream.
     pub stream: StreamName,
     /// What to do.
-    pub order: Order,
+    pub command: AdminCommand,
     /// Where the answer goes.
     pub answer: oneshot::Sender<Result<Value, Refusal>>,
 }
 
-/// Why an order is not carried out.
+/// Why a command is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The order names something that does not exist.
+    /// The command names something that does not exist.
     NotFound(String),
-    /// The order does not fit the present state.
+    /// The command does not fit the present state.
     Conflict(String),
     /// Kafka or the store does not answer.
     Unavailable(String),
 }
 
-/// Takes orders from requests, and checks the token of those that change something.
+/// Takes commands from requests, and checks the token of those that change something.
 #[derive(Clone)]
-pub struct Orders {
-    sender: SyncSender<Asked>,
+pub struct CommandSender {
+    sender: SyncSender<PendingCommand>,
     /// `None` when nothing can be changed over HTTP.
     token: Option<String>,
 }
 
-impl Orders {
-    /// Also returns the receiver, whose owner carries the orders out.
-    pub fn new(token: Option<String>) -> (Self, Receiver<Asked>) {
+impl CommandSender {
+    /// Also returns the receiver, whose owner carries the commands out.
+    pub fn new(token: Option<String>) -> (Self, Receiver<PendingCommand>) {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         (Self { sender, token }, receiver)
     }
 
-    /// Hands an order on and waits for its answer.
-    pub(super) async fn ask(&self, stream: StreamName, order: Order) -> Result<Value, Problem> {
+    /// Hands a command on and waits for its answer.
+    pub(super) async fn ask(&self, stream: StreamName, command: AdminCommand) -> Result<Value, Problem> {
         let unavailable = |detail| Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail);
         let (answer, answered) = oneshot::channel();
         let busy = |_| unavailable("too many requests wait; try again");
-        self.sender.try_send(Asked { stream, order, answer }).map_err(busy)?;
+        self.sender.try_send(PendingCommand { stream, command, answer }).map_err(busy)?;
         match answered.await.map_err(|_| unavailable("the process is stopping"))? {
             Ok(value) => Ok(value),
             Err(Refusal::NotFound(why)) => Err(Problem::not_found(why)),

@@ -8,19 +8,19 @@ use rdkafka::producer::Producer;
 use std::time::Duration;
 
 /// An idempotent producer without transactions, for the demo, benches and tests.
-pub struct Feeder {
+pub struct IdempotentProducer {
     client: Client,
 }
 
-impl Feeder {
+impl IdempotentProducer {
     /// A producer. No broker is contacted yet.
     ///
     /// # Errors
     /// [`Error::Settings`].
     pub fn connect(kafka: &Kafka) -> Result<Self, Error> {
-        let client = settings::feeder(kafka)
+        let client = settings::idempotent_producer(kafka)
             .create_with_context(ProducingContext::default())
-            .map_err(|e| Error::of("creating a feeder", &e))?;
+            .map_err(|e| Error::of("creating a producer", &e))?;
         Ok(Self { client })
     }
 
@@ -38,7 +38,7 @@ impl Feeder {
         time: Option<EventTime>,
     ) -> Result<(), Error> {
         let payload = Some(payload);
-        enqueue(&self.client, topic, partition, key, payload, &[], time).map_err(|e| Error::of("feeding", &e))
+        enqueue(&self.client, topic, partition, key, payload, &[], time).map_err(|e| Error::of("sending", &e))
     }
 
     /// Waits until everything is acknowledged.
@@ -49,7 +49,7 @@ impl Feeder {
         let done = flush(&self.client, within);
         let late = || (!done).then(|| format!("records were not acknowledged within {within:?}"));
         match self.client.context().take_failure().or_else(late) {
-            Some(reason) => Err(Error::Failed { doing: "feeding", reason }),
+            Some(reason) => Err(Error::Failed { doing: "sending", reason }),
             None => Ok(()),
         }
     }
