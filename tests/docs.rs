@@ -140,3 +140,27 @@ fn words_are_plain() {
         });
     });
 }
+
+/// Names of documents that the repository does not have.
+const ELSEWHERE: [&str; 2] = ["RECIPE", "DESIGN.md"];
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let code = files.into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs" || e == "toml"));
+    folders.iter().flat_map(|folder| sources(folder)).chain(code).collect()
+}
+
+#[test]
+fn comments_cite_documents_that_exist() {
+    let folders = ["src", "tests", "benches", "config"];
+    for path in folders.iter().flat_map(|folder| sources(&root().join(folder))) {
+        if path.ends_with("tests/docs.rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for name in ELSEWHERE {
+            assert!(!text.contains(name), "{} cites {name}", path.display());
+        }
+    }
+}
