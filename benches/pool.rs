@@ -10,7 +10,7 @@ use std::time::Duration;
 use prequential::{HORIZON, Hourly, jfk, rte, run, shape};
 use tidecast::config::Accuracy;
 use tidecast::domain::Rows;
-use tidecast::experts::{ExpertGroup, LinearExperts, MIXED, Mixer, Observation};
+use tidecast::experts::{ExpertGroup, LinearExperts, MIXTURES, Mixer, Observation};
 use tidecast::scoring::ForecastLedger;
 use yardstick::{Best, Report, seconds, threads};
 
@@ -45,13 +45,13 @@ fn readings(accuracy: Accuracy, extras: usize, series: usize) -> (usize, impl Fn
     let mut pool = LinearExperts::try_new(&shape).unwrap();
     let n = pool.names().len();
     let mut mixer = Mixer::new(1, n, leads.clone(), pool.mix_from());
-    let mut waiting = ForecastLedger::new(1, n + MIXED, leads.learnt());
+    let mut waiting = ForecastLedger::new(1, n + MIXTURES, leads.learnt());
     pool.grow(series);
     mixer.grow(series);
     waiting.grow(series);
     let bytes = pool.bytes_each() + mixer.bytes_each() + waiting.bytes_each();
-    let mut said = vec![0.0; (n + MIXED) * HORIZON];
-    let mut matured = vec![0.0; (n + MIXED) * leads.len()];
+    let mut said = vec![0.0; (n + MIXTURES) * HORIZON];
+    let mut matured = vec![0.0; (n + MIXTURES) * leads.len()];
     let mut x = vec![0.0; extras];
     let (mut t, mut slot, mut noise) = (0u64, 0, 1u32);
     let mut next = move || {

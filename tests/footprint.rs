@@ -9,7 +9,7 @@ use std::cell::Cell;
 use tidecast::config::Accuracy;
 use tidecast::domain::{Leads, Rows};
 use tidecast::experts::{
-    Arma, ExpertGroup, LinearExperts, LinearShape, Lms, MIXED, Mixer, Observation, Velocity,
+    Arma, ExpertGroup, LinearExperts, LinearShape, Lms, MIXTURES, Mixer, Observation, Velocity,
 };
 use tidecast::nn::{Arena, Chunk, Dropout, Loss, Network, Trainer, TrainerSettings, Weights};
 use tidecast::scoring::ForecastLedger;
@@ -77,12 +77,12 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
         ];
         let n: usize = experts.iter().map(|e| e.names().len()).sum();
         let mut mixer = Mixer::new(2, n, leads.clone(), 50);
-        let mut ledger = ForecastLedger::new(2, n + MIXED, leads.learnt());
+        let mut ledger = ForecastLedger::new(2, n + MIXTURES, leads.learnt());
         experts.iter_mut().for_each(|e| e.grow(3));
         mixer.grow(3);
         ledger.grow(3);
-        let mut candidates = vec![0.0; (n + MIXED) * 24];
-        let mut matured = vec![0.0; (n + MIXED) * leads.len()];
+        let mut candidates = vec![0.0; (n + MIXTURES) * 24];
+        let mut matured = vec![0.0; (n + MIXTURES) * leads.len()];
         let mut before = 0;
         for t in 0..800u64 {
             if t == 100 {

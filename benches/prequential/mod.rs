@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tidecast::config::{self, Accuracy};
 use tidecast::domain::{Grid, Interval, Leads, Level, Levels, Rows};
-use tidecast::experts::{ExpertGroup, LinearExperts, LinearShape, MIXED, Mixer, Observation};
+use tidecast::experts::{ExpertGroup, LinearExperts, LinearShape, MIXTURES, Mixer, Observation};
 use tidecast::scoring::{Actual, ForecastLedger, Intervals};
 use tidecast::series::Calendar;
 
@@ -127,7 +127,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     let learnt = leads.len();
     // Compact keeps no bounds: it judges those that it would give now, before it learns.
     let keeps_bounds = accuracy == Accuracy::Full;
-    let lanes = experts + MIXED + if keeps_bounds { 1 + LEVELS.len() } else { 0 };
+    let lanes = experts + MIXTURES + if keeps_bounds { 1 + LEVELS.len() } else { 0 };
     let mut waiting = ForecastLedger::new(1, lanes, leads.learnt());
     let levels = Levels::new(LEVELS.map(|l| Level::try_new(l).unwrap()).to_vec());
     let mut intervals = Intervals::new(1, learnt, SEASONS[0], &levels);
@@ -138,9 +138,9 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     waiting.grow(1);
     intervals.grow(1);
 
-    let mut said = vec![0.0f32; (experts + MIXED + 1 + LEVELS.len()) * HORIZON];
+    let mut said = vec![0.0f32; (experts + MIXTURES + 1 + LEVELS.len()) * HORIZON];
     let mut matured = vec![0.0f32; lanes * learnt];
-    let (mixture, scale) = (experts + 2, experts + MIXED);
+    let (mixture, scale) = (experts + 2, experts + MIXTURES);
     let n = series.values.len();
     let mut errors = vec![vec![0.0f64; HORIZON]; experts + 1];
     let (mut inside_80, mut inside_95, mut judged) = (0usize, 0usize, 0usize);
@@ -153,7 +153,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
         let began = Instant::now();
         let value = (value - anchor) as f32;
         waiting.matured(0, 0, now, &mut matured);
-        let (by_each, by_all) = matured[..(experts + MIXED) * learnt].split_at(experts * learnt);
+        let (by_each, by_all) = matured[..(experts + MIXTURES) * learnt].split_at(experts * learnt);
         mixer.learn(0, 0, value, by_each, by_all);
         for i in 0..learnt {
             let lane = |lane: usize| matured[lane * learnt + i];
@@ -172,7 +172,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
         pool.step(0, 0, &reading, &mut said[..experts * HORIZON]);
         spent_pool += began_pool.elapsed();
         let (forecasts, rest) = said.split_at_mut(experts * HORIZON);
-        let (mixed, rest) = rest.split_at_mut(MIXED * HORIZON);
+        let (mixed, rest) = rest.split_at_mut(MIXTURES * HORIZON);
         mixer.mix(0, 0, forecasts, mixed);
         let point = &mixed[2 * HORIZON..];
         for i in 0..HORIZON {

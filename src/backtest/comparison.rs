@@ -1,11 +1,10 @@
-//! Two configs over the same rows: whether what one emits is better, by the losses of the same targets.
+//! Two configs over the same rows: whether the forecasts of one are better, by the losses at the same targets.
 //!
-//! For many series the differences of one origin are averaged over all of them before they are tested
-//! (the panel test of Timmermann and Zhu, 2019): what moves them together, weather or a holiday, then
-//! counts once and not as often as there are series.
+//! The differences at one origin are averaged over all series before they are tested (the panel test of Timmermann
+//! and Zhu, 2019). So what moves many series at once, weather or a holiday, counts once.
 
-use super::judge::{Judge, Loss};
-use super::table::{decimals_of, number, percent};
+use super::auditor::{Auditor, ForecastLoss};
+use super::score_table::{decimals_of, number, percent};
 use crate::console::right_aligned;
 use crate::domain::Leads;
 use crate::scoring::{DieboldMariano, diebold_mariano};
@@ -14,36 +13,36 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Of the intervals.
+/// The confidence of the intervals.
 pub(super) const CONFIDENCE: f64 = 0.95;
-/// A difference is told as one from here on.
+/// The p-value below which a difference is reported.
 const SIGNIFICANT: f64 = 1.0 - CONFIDENCE;
-/// Origins that are kept apart; more are put together in blocks of neighbours.
+/// The most blocks of origins. When there are more, neighbours are merged.
 const BLOCKS: usize = 16_384;
 
-/// By what a forecast is judged.
+/// The losses by which a forecast is judged.
 pub(super) const LOSSES: [&str; 3] = ["absolute", "squared", "pinball"];
 
 /// The losses of two configs at the same targets.
 pub(super) struct Comparison {
     horizon: usize,
-    /// Targets that both have: name, and place in each.
+    /// The targets that both have: the name, and the place in each.
     targets: Vec<(String, usize, usize)>,
     /// The targets with the units of their errors.
     labels: Vec<String>,
     units: Vec<Option<&'static str>>,
-    /// Only the same levels give losses that can be compared.
+    /// Whether both have the same levels; pinball losses of other levels can't be compared.
     has_pinball: bool,
-    /// Cells, or counts of readings, in a block.
+    /// The width of a block, in cells or counts of readings.
     width: i64,
-    /// By block: sums of differences. `[targets, losses, horizon]`
+    /// Sums of differences, by block. `[targets, losses, horizon]`
     blocks: BTreeMap<i64, Vec<Difference>>,
-    /// Sums of the losses of either. `[targets, losses, horizon]`
+    /// Sums of the losses of each config. `[targets, losses, horizon]`
     totals: Vec<(f64, f64)>,
-    /// Sums of absolute errors of either, by series. `[targets]`
+    /// Sums of absolute errors of each config, by series. `[targets]`
     series: FxHashMap<String, Vec<(f64, f64)>>,
-    /// The second's losses at the reading at hand.
-    others: FxHashMap<(usize, i64, usize), Loss>,
+    /// The second config's losses at the current reading.
+    others: FxHashMap<(usize, i64, usize), ForecastLoss>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -52,8 +51,8 @@ struct Difference {
     n: u32,
 }
 
-/// What came of it, for a target, a loss, and a lead or all of them.
-pub(super) struct Line {
+/// The comparison of one loss of a target, at one lead or over all leads.
+pub(super) struct ComparedLoss {
     pub target: String,
     /// The target with the unit of its errors.
     pub label: String,
@@ -64,13 +63,13 @@ pub(super) struct Line {
     /// Mean losses.
     pub first: f64,
     pub second: f64,
-    /// `None` where nothing ever differs, or too little is there.
+    /// `None` where nothing ever differs, or there are too few losses.
     pub compared: Option<DieboldMariano>,
 }
 
 impl Comparison {
-    pub fn new(first: &Judge, second: &Judge) -> Self {
-        let (a, b) = (&first.frame, &second.frame);
+    pub fn new(first: &Auditor, second: &Auditor) -> Self {
+        let (a, b) = (&first.axes, &second.axes);
         let places = a.targets.iter().enumerate();
         let targets: Vec<_> = places
             .filter_map(|(i, name)| Some((name.clone(), i, b.targets.iter().position(|t| t == name)?)))
@@ -95,8 +94,8 @@ impl Comparison {
         !self.targets.is_empty()
     }
 
-    /// Takes what the last row has matured of either.
-    pub fn add(&mut self, first: &Judge, second: &Judge) {
+    /// Adds the losses that the last row has matured in both.
+    pub fn add(&mut self, first: &Auditor, second: &Auditor) {
         let (Some((series, losses)), Some((same, others))) = (first.matured(), second.matured()) else {
             return;
         };
@@ -129,7 +128,7 @@ impl Comparison {
         }
     }
 
-    /// Puts each two neighbouring blocks together.
+    /// Merges each two neighbouring blocks.
     fn widen(&mut self) {
         self.width *= 2;
         for (at, row) in std::mem::take(&mut self.blocks) {
@@ -145,8 +144,8 @@ impl Comparison {
         }
     }
 
-    /// What came of it: for each target and loss over all leads, then by lead.
-    pub fn lines(&self) -> Vec<Line> {
+    /// The comparisons of each target and loss: over all leads, then by lead.
+    pub fn lines(&self) -> Vec<ComparedLoss> {
         let losses = LOSSES.len() - usize::from(!self.has_pinball);
         let mut lines = Vec::new();
         for t in 0..self.targets.len() {
@@ -167,7 +166,7 @@ impl Comparison {
         loss: &'static str,
         lead: Option<usize>,
         at: std::ops::Range<usize>,
-    ) -> Option<Line> {
+    ) -> Option<ComparedLoss> {
         let (mut differences, mut n) = (Vec::new(), 0);
         let (mut last, mut spacing) = (None, i64::MAX);
         for (block, row) in &self.blocks {
@@ -183,7 +182,7 @@ impl Comparison {
         if n == 0 {
             return None;
         }
-        // Their mean is that over all targets, however many one origin has.
+        // Scaled so that their mean is the mean over all targets.
         let each = differences.len() as f64 / n as f64;
         differences.iter_mut().for_each(|d| *d *= each);
         let total =
@@ -193,11 +192,10 @@ impl Comparison {
         let (first, second) = (total.0 / n as f64, total.1 / n as f64);
         let (name, label) = (self.targets[target].0.clone(), self.labels[target].clone());
         let unit = self.units[target];
-        Some(Line { target: name, label, unit, loss, lead, n, first, second, compared })
+        Some(ComparedLoss { target: name, label, unit, loss, lead, n, first, second, compared })
     }
 
-    /// On how many series the first has the lower absolute error, and of how many in which they differ, by
-    /// target.
+    /// For each target: on how many series the first has the lower absolute error, and on how many the two differ.
     pub fn better_series(&self) -> Vec<(&str, usize, usize)> {
         let count = |t: usize, better: fn(&(f64, f64)) -> bool| {
             self.series.values().filter(|sums| better(&sums[t])).count()
@@ -223,7 +221,7 @@ impl Comparison {
             if line.lead.is_some_and(|lead| line.loss != LOSSES[0] || !shown.learnt().contains(&lead)) {
                 continue;
             }
-            // Over all leads comes first, and its leads are told as it is.
+            // The line over all leads comes first, and sets the decimals of its leads.
             if line.lead.is_none() {
                 decimals = decimals_of(line.first.min(line.second));
             }
@@ -255,7 +253,8 @@ impl Comparison {
         out
     }
 
-    /// One sentence a target: which is better by absolute error over all leads, if the data can tell.
+    /// One sentence for each target: which config is better by absolute error over all leads, if the data can
+    /// tell.
     pub fn verdicts(&self, first: &str, second: &str) -> Vec<String> {
         let lines = self.lines().into_iter().filter(|l| l.lead.is_none() && l.loss == LOSSES[0]);
         lines
@@ -285,7 +284,7 @@ impl Comparison {
 
     /// One object for each of [`Self::lines`].
     pub fn to_json(&self) -> Value {
-        let line = |line: Line| {
+        let line = |line: ComparedLoss| {
             let interval = line.compared.as_ref().map(|c| c.interval(CONFIDENCE));
             json!({
                 "target": line.target, "unit": line.unit, "loss": line.loss, "lead": line.lead, "n": line.n,
@@ -298,19 +297,18 @@ impl Comparison {
     }
 }
 
-impl Line {
+impl ComparedLoss {
     /// The difference as a share of the second's loss.
     pub fn relative(&self) -> f64 {
         if self.second == 0.0 { 0.0 } else { (self.first - self.second) / self.second }
     }
 }
 
-fn losses_of(loss: &Loss) -> [f64; LOSSES.len()] {
+fn losses_of(loss: &ForecastLoss) -> [f64; LOSSES.len()] {
     [loss.error.abs(), loss.error * loss.error, loss.pinball]
 }
 
-/// How many neighbouring blocks share a part of their leads' way, the block itself included: those
-/// whose origins lie less than `lead` apart.
+/// How many blocks overlap, the block itself included: those whose origins are less than `lead` apart.
 fn overlap(lead: i64, width: i64, spacing: i64) -> usize {
     let blocks = if width == 1 {
         (lead - 1) / spacing.clamp(1, lead.max(1)) + 1
@@ -322,8 +320,8 @@ fn overlap(lead: i64, width: i64, spacing: i64) -> usize {
 
 /// `p = 0.0123`
 fn p_is(p: f64) -> String {
-    let told = p_value(p);
-    told.strip_prefix('<').map_or_else(|| format!("p = {told}"), |least| format!("p < {least}"))
+    let text = p_value(p);
+    text.strip_prefix('<').map_or_else(|| format!("p = {text}"), |least| format!("p < {least}"))
 }
 
 pub(super) fn p_value(p: f64) -> String {

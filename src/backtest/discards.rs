@@ -9,7 +9,7 @@ use std::fmt::Write;
 pub(super) struct Discards(BTreeMap<&'static str, (u64, String)>);
 
 impl Discards {
-    /// Adds `count`; `example` is asked for the first of a reason alone.
+    /// Adds `count`. Only the first of a reason needs `example`.
     pub fn add(&mut self, reason: &'static str, count: u64, example: impl FnOnce() -> String) {
         if count > 0 {
             self.0.entry(reason).or_insert_with(|| (0, example())).0 += count;
@@ -24,7 +24,7 @@ impl Discards {
         self.0.values().map(|(count, _)| count).sum()
     }
 
-    /// For people, a line a reason; empty without any.
+    /// A line for each reason; empty without any.
     pub fn text(&self) -> String {
         let mut out = String::new();
         let words = self.0.keys().map(|reason| reason.len()).max().unwrap_or(0);
@@ -35,7 +35,7 @@ impl Discards {
         out
     }
 
-    /// By reason an object with `count` and `example`.
+    /// An object with `count` and `example` for each reason.
     pub fn to_json(&self) -> Value {
         let one = |(reason, (count, example)): (&&'static str, &(u64, String))| {
             ((*reason).to_owned(), json!({"count": count, "example": example}))

@@ -7,8 +7,7 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The times that a forecast speaks of; on an irregular stream there are none, and the origin stands
-/// for all.
+/// The times that a forecast is for, by lead. An irregular stream has none: the origin stands for all of them.
 pub(super) fn due(stream: &Stream, origin: EventTime) -> Vec<EventTime> {
     let step = match stream.grid {
         Grid::Fixed(interval) => interval.as_micros(),

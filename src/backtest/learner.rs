@@ -2,18 +2,18 @@ use super::champions::{Champions, Change};
 use crate::config::Stream;
 use crate::console::Failure;
 use crate::engine::{Model, Shard};
-use crate::training::{Clock, Due, Round, Shapes, Why, device};
+use crate::training::{RoundSchedule, Shapes, StreamProgress, TrainingRound, Why, device};
 
 /// Runs training rounds where the daemon would, and lets their outcome serve at once.
 pub(super) struct Learner {
-    due: Due,
+    due: RoundSchedule,
     champions: Champions,
-    pub counts: Counts,
+    pub counts: RoundCounts,
 }
 
 /// What became of the rounds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct RoundCounts {
     pub rounds: u64,
     pub hastened: u64,
     pub promoted: u64,
@@ -22,7 +22,11 @@ pub(super) struct Counts {
 
 impl Learner {
     pub fn new(stream: &Stream) -> Self {
-        Self { due: Due::new(stream, false), champions: Champions::default(), counts: Counts::default() }
+        Self {
+            due: RoundSchedule::new(stream, false),
+            champions: Champions::default(),
+            counts: RoundCounts::default(),
+        }
     }
 
     /// Trains when a round is due.
@@ -30,7 +34,7 @@ impl Learner {
         if shard.take_drift().is_some() {
             self.due.hasten(Why::Drift);
         }
-        let now = Clock { readings: shard.age(), newest: shard.agreed_time() };
+        let now = StreamProgress { readings: shard.age(), newest: shard.agreed_time() };
         let Some((start, why)) = self.due.is_due(now).filter(|_| stream.training.enabled) else {
             return Ok(());
         };
@@ -40,7 +44,7 @@ impl Learner {
         self.counts.hastened += u64::from(why != Why::Schedule);
         let trial = self.champions.begin(stream.promotion.watch);
         let shadow = self.champions.take_shadow();
-        let round = Round {
+        let round = TrainingRound {
             stream,
             samples: &samples,
             champion: self.champions.champion(),

@@ -1,22 +1,21 @@
-use super::Options;
-use super::load;
+use super::Settings;
 use super::rows::Table;
 use super::seasons;
 use crate::config::{Config, SeasonsFrom, Stream};
 use crate::console::Failure;
-use crate::domain::{EventTime, Position};
-use std::path::Path;
+use crate::domain::Position;
 
-/// A config, and which of its streams is run.
+/// A config, and the stream of it that is run.
 pub(super) struct Plan {
     config: Config,
     at: usize,
 }
 
 impl Plan {
-    pub fn read(options: &Options, path: &Path) -> Result<Self, Failure> {
-        let config = load(path)?;
-        let at = which(options, path, &config)?;
+    /// # Errors
+    /// When the config does not have the stream, or has several and none is named.
+    pub fn new(settings: &Settings, label: &str, config: Config, is_compared: bool) -> Result<Self, Failure> {
+        let at = which(settings, label, &config, is_compared)?;
         Ok(Self { config, at })
     }
 
@@ -32,18 +31,13 @@ impl Plan {
         Some(PositionNames { latitude: name(position.latitude), longitude: name(position.longitude) })
     }
 
-    /// The stream, with the seasons of the rows before those that are scored where it seeks some.
-    pub fn settle(
-        self,
-        options: &Options,
-        table: &Table,
-        key: &str,
-        from: Option<EventTime>,
-    ) -> Result<Stream, Failure> {
+    /// The stream. With `seasons = "auto"` its seasons are found in the rows that are not scored.
+    pub fn settle(self, settings: &Settings, table: &Table, key: &str) -> Result<Stream, Failure> {
         let Self { mut config, at } = self;
+        let from = settings.score_from;
         if config.streams[at].seasons_from == SeasonsFrom::Sought {
             let stream = config.streams[at].clone();
-            // What is scored must not say what it is forecast by.
+            // The seasons must not come from what is scored.
             let found = from.map(|from| seasons::find(table, key, &stream, from)).transpose()?;
             match (from, found.flatten()) {
                 (_, Some(steps)) => config = config.with_seasons(&stream.name, &steps, SeasonsFrom::Past)?,
@@ -58,10 +52,10 @@ impl Plan {
             }
         }
         let mut stream = Stream::clone(&config.streams[at]);
-        if let Some(seed) = options.seed {
+        if let Some(seed) = settings.seed {
             stream.training.seed = seed;
         }
-        stream.training.enabled &= !options.no_network;
+        stream.training.enabled &= settings.has_networks;
         Ok(stream)
     }
 }
@@ -73,22 +67,22 @@ pub(super) struct PositionNames {
 }
 
 impl PositionNames {
-    /// Their places among the targets of a stream, when it has both.
+    /// Their places among a stream's targets, when it has both.
     pub fn among(&self, targets: &[String]) -> Option<Position> {
         let place = |name: &String| targets.iter().position(|target| target == name);
         Some(Position { latitude: place(&self.latitude)?, longitude: place(&self.longitude)? })
     }
 }
 
-/// The place of the stream that is asked for.
-fn which(options: &Options, path: &Path, config: &Config) -> Result<usize, Failure> {
+/// The place of the stream that was asked for.
+fn which(settings: &Settings, label: &str, config: &Config, is_compared: bool) -> Result<usize, Failure> {
     let names: Vec<&str> = config.streams.iter().map(|s| s.name.as_str()).collect();
-    match &options.stream {
-        _ if names.len() == 1 && options.against.is_some() => Ok(0),
+    match &settings.stream {
+        _ if names.len() == 1 && is_compared => Ok(0),
         Some(name) => names.iter().position(|n| n == name).ok_or_else(|| {
-            Failure::new(format!("{} has no stream \"{name}\"; it has {}", path.display(), names.join(", ")))
+            Failure::new(format!("{label} has no stream \"{name}\"; it has {}", names.join(", ")))
         }),
         None if names.len() == 1 => Ok(0),
-        None => Err(Failure::new(format!("say which --stream: {} has {}", path.display(), names.join(", ")))),
+        None => Err(Failure::new(format!("say which --stream: {label} has {}", names.join(", ")))),
     }
 }

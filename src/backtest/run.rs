@@ -1,41 +1,41 @@
+use super::auditor::Auditor;
 use super::discards::Discards;
 use super::forecasts::ForecastFile;
-use super::judge::Judge;
+use super::known_ahead::KnownAhead;
 use super::learner::Learner;
-use super::outlook::Outlook;
-use super::report::Shown;
-use super::rows::Row;
-use crate::codec::{Decoder, MissingValues, Record};
+use super::report::ReportCharts;
+use super::rows::TableRow;
+use crate::codec::Decoder;
 use crate::config::Stream;
 use crate::console::Failure;
-use crate::domain::{EventTime, Offset, Partition, Reading};
+use crate::domain::{EventTime, Reading};
 use crate::engine::{Offered, Shard};
 use crate::telemetry::Discard;
 use std::sync::Arc;
 
-/// One config over the rows of a file: from bytes to judged forecasts.
+/// One config over the rows of a file, from bytes to judged forecasts.
 pub(super) struct Run {
     pub stream: Arc<Stream>,
-    pub judge: Judge,
+    pub auditor: Auditor,
     pub tally: Tally,
-    pub shown: Option<Shown>,
+    pub charts: Option<ReportCharts>,
     pub file: Option<ForecastFile>,
-    pub place: Place,
+    pub labels: FileLabels,
     decoder: Decoder,
-    outlook: Outlook,
+    known_ahead: KnownAhead,
     shard: Shard,
     pub learner: Learner,
     offset: i64,
     newest: EventTime,
 }
 
-/// Under what the rows come.
-pub(super) struct Place {
-    /// The file.
+/// What the rows of a file are called.
+pub(super) struct FileLabels {
+    /// The topic of every row: the path of the file.
     pub topic: String,
-    /// Of every row: the file's name.
+    /// The key of every row: the name of the file.
     pub key: String,
-    /// What a row's number counts.
+    /// The unit of a row's number.
     pub row: &'static str,
 }
 
@@ -44,51 +44,51 @@ pub(super) struct Place {
 pub(super) struct Tally {
     pub readings: u64,
     pub discards: Discards,
-    /// First and newest event time.
+    /// The first and the newest event time.
     pub span: Option<(EventTime, EventTime)>,
-    /// Rows that would be dead letters.
+    /// How many rows would be dead letters.
     pub bad: u64,
-    /// How many rows go back in time by more than the lateness, and where the first stands.
+    /// How many rows go back in time by more than the lateness, and where the first of them is.
     pub back: Option<(u64, u64)>,
 }
 
 impl Run {
-    pub fn new(stream: Arc<Stream>, judge: Judge, outlook: Outlook, place: Place) -> Self {
+    pub fn new(stream: Arc<Stream>, auditor: Auditor, known_ahead: KnownAhead, labels: FileLabels) -> Self {
         Self {
-            outlook,
+            known_ahead,
             decoder: Decoder::new(&stream),
             shard: Shard::new(stream.clone()),
             learner: Learner::new(&stream),
             tally: Tally::default(),
-            shown: None,
+            charts: None,
             file: None,
             offset: 0,
             newest: EventTime::MIN,
-            judge,
-            place,
+            auditor,
+            labels,
             stream,
         }
     }
 
     /// One row, from bytes to forecasts.
-    pub fn record(&mut self, row: &Row<'_>) -> Result<(), Failure> {
-        let Place { topic, key, row: word } = &self.place;
-        let (offset, key, number) = (self.offset, key.as_bytes(), row.number);
+    pub fn record(&mut self, row: &TableRow<'_>) -> Result<(), Failure> {
+        let FileLabels { topic, key, row: word } = &self.labels;
+        let (offset, number) = (self.offset, row.number);
         self.offset += 1;
-        let record = record(topic, key, offset, row.json);
-        let Self { decoder, outlook, shard, judge, tally, newest, stream, .. } = self;
-        judge.begin_row();
+        let record = row.record(topic, key, offset);
+        let Self { decoder, known_ahead, shard, auditor, tally, newest, stream, .. } = self;
+        auditor.begin_row();
         let decoded = decoder.decode(&record, &mut |reading| {
             let reading = Reading { time: shard.time_of(&reading), later: None, ..reading };
-            judge.reading(reading.series, reading.time, reading.values);
+            auditor.reading(reading.series, reading.time, reading.values);
             if stream.selects(reading.series) {
                 if reading.time.seconds_since(*newest) < -stream.lateness.as_secs_f64() {
                     tally.back.get_or_insert((0, number)).0 += 1;
                 }
                 *newest = (*newest).max(reading.time);
             }
-            let reading = Reading { values: outlook.complete(&reading), ..reading };
-            match shard.offer(&reading, offset, Some(key)) {
+            let reading = Reading { values: known_ahead.complete(&reading), ..reading };
+            match shard.offer(&reading, offset, Some(key.as_bytes())) {
                 Offered::Queued | Offered::Held => {
                     tally.readings += 1;
                     let (first, last) = tally.span.unwrap_or((reading.time, reading.time));
@@ -108,18 +108,18 @@ impl Run {
     }
 
     fn step(&mut self) -> Result<(), Failure> {
-        let Self { judge, file, shown, .. } = self;
+        let Self { auditor, file, charts, .. } = self;
         let mut failed = Ok(());
         while self
             .shard
             .run_round(&mut |emitted| {
-                if let Some(shown) = shown {
-                    shown.keep(&emitted);
+                if let Some(charts) = charts {
+                    charts.keep(&emitted);
                 }
                 if emitted.is_thinned {
                     return;
                 }
-                if judge.forecast(&emitted)
+                if auditor.forecast(&emitted)
                     && let Some(file) = file
                     && failed.is_ok()
                 {
@@ -132,7 +132,7 @@ impl Run {
         failed
     }
 
-    /// Counts the readings, too, that were held back for order and discarded later.
+    /// Counts the readings that were held back for order and discarded later.
     pub fn close(&mut self) {
         let accounts = self.shard.take_accounts();
         for why in Discard::ALL {
@@ -145,10 +145,10 @@ impl Run {
         }
     }
 
-    /// Whether there is anything to tell.
+    /// Checks that there is a score.
     ///
     /// # Errors
-    /// When no reading was taken, or no forecast scored: what became of the rows.
+    /// When no reading was taken, or no forecast was scored. The message says what happened to the rows.
     pub fn check(&self) -> Result<(), String> {
         let Tally { readings, discards, .. } = &self.tally;
         let discarded = match discards.text() {
@@ -159,43 +159,64 @@ impl Run {
             let rows = self.offset;
             return Err(format!("no reading was taken from {rows} row(s){discarded}"));
         }
-        if self.judge.scored() == 0 {
+        if self.auditor.scored() == 0 {
             return Err(format!(
                 "no forecast was scored: {readings} reading(s) of {} series were taken, and either none came for a time that \
                  was forecast, or none of those was to be scored (--score-from, --score-every, emit_every){discarded}",
-                self.judge.series().len()
+                self.auditor.series().len()
             ));
         }
         Ok(())
     }
 
-    /// What was missing in the readings though something stands in its column.
-    pub fn take_missing(&mut self) -> Option<MissingValues> {
-        self.decoder.take_missing()
+    /// What may be wrong with the file.
+    pub fn warnings(&mut self, is_sorted: bool) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Some(missing) = self.decoder.take_missing() {
+            warnings
+                .push(format!("values that are missing though something stands in their column: {missing}"));
+        }
+        if let Some((n, first)) = self.tally.back
+            && !is_sorted
+        {
+            warnings.push(format!(
+                "{n} row(s) go back in time, the first is {} {first}: if the file holds one series after \
+                 the other, say --sort",
+                self.labels.row
+            ));
+        }
+        warnings
     }
 
-    /// Notes what the experts weigh now, for the report.
+    /// What was run, for people.
+    pub fn summary(&self) -> String {
+        let (tally, counts) = (&self.tally, &self.learner.counts);
+        format!(
+            "seasons of {:?} steps, from the {}\n{} readings of {} series; {} discarded; {} training rounds, {} promoted, {} rolled back{}",
+            self.stream.seasons,
+            self.stream.seasons_from.as_str(),
+            tally.readings,
+            self.auditor.series().len(),
+            tally.discards.total(),
+            counts.rounds,
+            counts.promoted,
+            counts.rolled_back,
+            match tally.discards.text() {
+                none if none.is_empty() => none,
+                text => format!("\ndiscarded, by reason:{text}"),
+            }
+        )
+    }
+
+    /// Records the experts' weights, for the report.
     pub fn note_weights(&mut self) {
-        if let Some(shown) = &mut self.shown {
-            shown.note_weights(&mut self.shard, &self.judge);
+        if let Some(charts) = &mut self.charts {
+            charts.note_weights(&mut self.shard, &self.auditor);
         }
     }
 }
 
-/// Why a reading was discarded, and which it was.
+/// Which reading was discarded, and why.
 fn why_not(why: Discard, series: &str, time: EventTime) -> String {
     format!("series \"{series}\" at {time}: {}", why.meaning())
-}
-
-/// A row as a record of a topic.
-pub(super) fn record<'a>(topic: &'a str, key: &'a [u8], offset: i64, json: &'a [u8]) -> Record<'a> {
-    Record {
-        topic,
-        partition: Partition(0),
-        offset: Offset(offset),
-        key: Some(key),
-        timestamp: None,
-        payload: Some(json),
-        headers: &(),
-    }
 }

@@ -1,7 +1,6 @@
-//! The seasons that a file shows before its forecasts are scored.
+//! The seasons in the part of a file that is not scored.
 
 use super::rows::{Table, Wanted};
-use super::run::record;
 use crate::codec::Decoder;
 use crate::config::Stream;
 use crate::console::Failure;
@@ -18,8 +17,8 @@ pub(super) fn find(
     let (mut sample, mut decoder) = (SeasonSample::new(stream), Decoder::new(stream));
     let mut rows = table.rows(&Wanted::new([stream]))?;
     while let Some(row) = rows.next()? {
-        // What is bad is told of when it is read again.
-        let _ = decoder.decode(&record("", key.as_bytes(), 0, row.json), &mut |reading| {
+        // The run reports bad rows.
+        let _ = decoder.decode(&row.record("", key, 0), &mut |reading| {
             if stream.selects(reading.series) && reading.time < until {
                 sample.add(&reading);
             }

@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backtest;
 mod config;
 mod demo;
 mod generate;
@@ -13,10 +14,10 @@ mod state;
 mod topics;
 mod validate;
 
-use crate::backtest::{self, load};
 use crate::checkpoint::{KeptSeasons, Store};
-use crate::config::Config;
+use crate::config::{Config, load as load_config};
 use crate::console::Failure;
+use crate::engine;
 use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -69,6 +70,16 @@ struct ConfigFile {
     /// A TOML or YAML file.
     #[arg(long, short, value_name = "FILE", env = "TIDECAST_CONFIG")]
     config: PathBuf,
+}
+
+/// The config of a file, of whose streams shards can be made.
+fn load(path: &Path) -> Result<Config, Failure> {
+    let config = load_config(path)?;
+    for stream in &config.streams {
+        let named = |cause| Failure::new(format!("{}: streams.{}: {cause}", path.display(), stream.name));
+        engine::check(stream).map_err(named)?;
+    }
+    Ok(config)
 }
 
 /// The config of a file as a daemon sees it, with the seasons that were settled, and its store.

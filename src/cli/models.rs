@@ -3,7 +3,7 @@ use crate::config::{Config, Stream};
 use crate::console::print_columns;
 use crate::console::{Failure, say};
 use crate::domain::ModelVersion;
-use crate::models::{Entry, Registry};
+use crate::models::{Registry, StoredModel};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -129,7 +129,7 @@ fn show(options: &Show) -> Result<(), Failure> {
         say!("{}", entry.json(&stream));
         return Ok(());
     }
-    let told = entry.told.as_ref().map_err(Failure::new)?;
+    let told = entry.facts.as_ref().map_err(Failure::new)?;
     let serves = if entry.serves { "yes" } else { "no" };
     let mut rows = vec![
         vec!["model".to_owned(), entry.version.name(&stream.name)],
@@ -161,10 +161,10 @@ fn version(stream: &Stream, text: &str) -> Result<ModelVersion, Failure> {
         .ok_or_else(|| Failure::new(format!("\"{text}\" is no model of {}", stream.name)))
 }
 
-fn row(stream: &Stream, entry: &Entry) -> Vec<String> {
+fn row(stream: &Stream, entry: &StoredModel) -> Vec<String> {
     let mark = if entry.serves { "serves" } else { "" };
     let mut row = vec![entry.version.name(&stream.name), mark.to_owned()];
-    match &entry.told {
+    match &entry.facts {
         Ok(told) => {
             let text = |key: &str| told.get(key).filter(|v| !v.is_empty()).map_or("-", String::as_str);
             row.extend(["rounds", "why", "parent"].map(|key| text(key).to_owned()));

@@ -1,4 +1,4 @@
-/// Columns as wide as their widest word; the last of a row may be of any length.
+/// Prints columns as wide as their widest word. The last one of a row may have any length.
 pub fn print_columns(rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -17,8 +17,7 @@ pub fn print_columns(rows: &[Vec<String>]) {
     }
 }
 
-/// Lines of columns that end at the same place, each at least so wide as `least` says and two apart from the one
-/// before it.
+/// Lines of right-aligned columns, each at least as wide as `least` says and two spaces from the one before it.
 pub fn right_aligned(rows: &[Vec<String>], least: &[usize]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns)

@@ -1,4 +1,4 @@
-/// The work failed; the message says why and what to do.
+/// A command has failed. The message says why, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Failure(String);

@@ -1,8 +1,8 @@
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 
-/// Says something on standard output, to the end of the line. Whoever has closed it, as `head` does, has heard
-/// enough; what else the command does goes on.
+/// Prints a line to standard output. When the reader has closed it, as `head` does, the line is dropped and the
+/// command goes on.
 pub fn print_line(words: Arguments<'_>) {
     let mut line = words.to_string();
     if !line.ends_with('\n') {

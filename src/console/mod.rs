@@ -1,7 +1,7 @@
-//! What commands write on a terminal: lines, columns, a progress bar, and the failure that ends one.
+//! What commands print: lines, columns, a progress bar, and the failure that ends a command.
 //!
-//! Results go to standard output, everything else to standard error. Promises that a reader who closes the
-//! pipe early, as `head` does, never ends a command.
+//! Results go to standard output, everything else to standard error. Promise: a reader that closes the pipe early,
+//! as `head` does, never ends a command.
 
 #![forbid(unsafe_code)]
 

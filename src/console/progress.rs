@@ -1,20 +1,20 @@
-//! How far long work is: a bar on a terminal, plain lines elsewhere; on standard error.
+//! The progress of long work, on standard error: a bar on a terminal, plain lines elsewhere.
 
 use std::fmt::Display;
 use std::io::IsTerminal;
 
-/// Plain lines say how far it is this often.
+/// How many plain lines a whole piece of work prints.
 const LINES: u64 = 10;
-/// The bar moves once in so many.
+/// How many steps the bar waits before it moves.
 const STRIDE: u64 = 64;
 
-/// Progress of so many rows, readings or the like.
+/// Progress over a number of rows, readings or the like.
 pub struct Progress {
     bar: Option<indicatif::ProgressBar>,
     total: u64,
     what: &'static str,
-    /// Tenths that were said, or what the bar shows.
-    said: u64,
+    /// The tenths that were printed, or the position of the bar.
+    printed: u64,
 }
 
 impl Progress {
@@ -26,21 +26,21 @@ impl Progress {
             bar.set_style(indicatif::ProgressStyle::with_template(&template).expect("the template is right"));
             bar
         });
-        Self { bar, total, what, said: 0 }
+        Self { bar, total, what, printed: 0 }
     }
 
-    /// So much is done; `told` is what else there is to say.
-    pub fn at(&mut self, done: u64, told: impl Display) {
+    /// Shows that this much is done. `more` follows the numbers.
+    pub fn at(&mut self, done: u64, more: impl Display) {
         let tenths = done * LINES / self.total.max(1);
         match &self.bar {
-            Some(bar) if done >= self.said + STRIDE => {
-                self.said = done;
-                bar.set_message(told.to_string());
+            Some(bar) if done >= self.printed + STRIDE => {
+                self.printed = done;
+                bar.set_message(more.to_string());
                 bar.set_position(done);
             }
-            None if tenths > self.said => {
-                self.said = tenths;
-                eprintln!("{done}/{} {}{told}", self.total, self.what);
+            None if tenths > self.printed => {
+                self.printed = tenths;
+                eprintln!("{done}/{} {}{more}", self.total, self.what);
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 use crate::config::{Config, Stream};
 use crate::domain::{ModelVersion, Partition};
 use crate::http::{Asked, Order, Refusal};
-use crate::models::{Door, Entry, NAP, Refused, Registry};
+use crate::models::{NAP, Registry, RegistryError, RoundQueue, StoredModel};
 use crate::telemetry::{Board, Metrics, ShardView};
 use crate::training::Why;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use std::sync::mpsc::Receiver;
 pub(super) struct AdminCommands {
     pub config: Arc<Config>,
     pub registry: Registry,
-    pub door: Door,
+    pub door: RoundQueue,
     pub metrics: Metrics,
     pub board: Board,
 }
@@ -77,23 +77,26 @@ impl AdminCommands {
     }
 }
 
-fn refusal(cause: Refused) -> Refusal {
+fn refusal(cause: RegistryError) -> Refusal {
     let text = cause.to_string();
     match cause {
-        Refused::Absent(_) => Refusal::NotFound(text),
-        Refused::Shape(_) | Refused::Serves(_) | Refused::Nothing | Refused::NoFormer(_) => {
-            Refusal::Conflict(text)
+        RegistryError::Absent(_) => Refusal::NotFound(text),
+        RegistryError::Shape(_)
+        | RegistryError::Serves(_)
+        | RegistryError::Nothing
+        | RegistryError::NoFormer(_) => Refusal::Conflict(text),
+        RegistryError::Store(_) | RegistryError::Network(_) | RegistryError::Kafka(_) => {
+            Refusal::Unavailable(text)
         }
-        Refused::Store(_) | Refused::Network(_) | Refused::Kafka(_) => Refusal::Unavailable(text),
     }
 }
 
-impl Entry {
+impl StoredModel {
     /// For machines: numbers as numbers, the lineage as a list of its lines.
     pub fn json(&self, stream: &Stream) -> Value {
         let mut all = json!({ "model": self.version.name(&stream.name), "version": self.version.0,
-            "serves": self.serves, "damage": self.told.as_ref().err() });
-        for (key, value) in self.told.iter().flatten() {
+            "serves": self.serves, "damage": self.facts.as_ref().err() });
+        for (key, value) in self.facts.iter().flatten() {
             all[key] = match (key.as_str(), value.parse::<u64>(), value.parse::<f64>()) {
                 ("stream" | "version", ..) => continue,
                 ("lineage", ..) => value.lines().collect(),

@@ -21,7 +21,7 @@ use crate::domain::{Leads, StreamName};
 use crate::engine::Shard;
 use crate::http;
 use crate::kafka::{self, Admin};
-use crate::models::{self, BackgroundThread, Follower, Models, Registry, Trainer};
+use crate::models::{self, BackgroundThread, Follower, Models, Registry, TrainerThread};
 use crate::nn;
 use crate::telemetry::{Board, BoardOptions, Metrics, StreamShape, events};
 use crate::worker::{self, Setup};
@@ -63,7 +63,7 @@ pub struct Daemon {
     stop: Arc<AtomicBool>,
     /// The workers, and the follower of the models topic.
     threads: Vec<JoinHandle<Result<(), Error>>>,
-    trainer: Option<Trainer>,
+    trainer: Option<TrainerThread>,
     steward: BackgroundThread,
     server: http::Server,
     board: Board,
@@ -120,13 +120,13 @@ impl Daemon {
         let store = Store::open(&config.store)?;
         store.check()?;
         let follower = Follower::start(&config, &store, &models, &metrics)?;
-        let trainer = Trainer::start(&config, &store, &models, &metrics, &board)?;
+        let trainer = TrainerThread::start(&config, &store, &models, &metrics, &board)?;
         let (orders, asked) = http::Orders::new(config.http.token.clone());
         let server = http::Server::start(config.http.listen, metrics.clone(), board.clone(), orders)?;
         let steward = AdminCommands {
             config: config.clone(),
             registry: Registry::over(&config, &store, &models),
-            door: trainer.door(),
+            door: trainer.queue(),
             metrics: metrics.clone(),
             board: board.clone(),
         };
@@ -140,7 +140,7 @@ impl Daemon {
                     setup: Setup { number, config: config.clone(), metrics, board },
                     store: store.clone(),
                     models: models.clone(),
-                    door: trainer.door(),
+                    door: trainer.queue(),
                     stop: stop.clone(),
                 };
                 std::thread::Builder::new()
@@ -170,7 +170,7 @@ impl Daemon {
     /// panicked: the process can't go on without its orchestrator.
     pub fn has_failed(&mut self) -> bool {
         self.threads.iter().any(JoinHandle::is_finished)
-            || self.trainer.as_mut().is_some_and(Trainer::has_panicked)
+            || self.trainer.as_mut().is_some_and(TrainerThread::has_panicked)
             || self.steward.has_panicked()
             || self.server.has_ended()
     }

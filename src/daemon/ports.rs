@@ -6,7 +6,7 @@ use crate::codec::Record;
 use crate::config::{Kafka, Stream};
 use crate::domain::{EventTime, Offset, StreamName, TopicPartition};
 use crate::kafka::{Commit, Ends, Error, Event, Link, LinkStatistics, Mark, Tail, Topic, Topics};
-use crate::models::{self, Door, Models, Standing};
+use crate::models::{self, ModelState, Models, RoundQueue};
 use crate::series::WindowCopy;
 use crate::training::{Start, Why};
 use crate::worker::loading::LogTimes;
@@ -26,7 +26,7 @@ impl Ports for RealPorts {
     type Snapshots = SnapshotThread;
     type Time = SystemTime;
     type Models = Models;
-    type Training = Door;
+    type Training = RoundQueue;
 }
 
 impl Outlet for Link {
@@ -157,15 +157,15 @@ impl ModelSource for Models {
     }
 
     fn serving(&self, stream: &StreamName) -> Serving {
-        match self.standing(stream) {
-            Standing { model: Some(model), .. } => Serving::Model(model),
-            Standing { dismissed: true, .. } => Serving::ExpertsAlone,
+        match self.state(stream) {
+            ModelState { model: Some(model), .. } => Serving::Model(model),
+            ModelState { dismissed: true, .. } => Serving::ExpertsAlone,
             _ => Serving::Unknown,
         }
     }
 }
 
-impl TrainingQueue for Door {
+impl TrainingQueue for RoundQueue {
     fn hand_in(
         &mut self,
         stream: &Arc<Stream>,

@@ -6,7 +6,7 @@ use super::ports::{KafkaTimes, RealPorts, SystemTime};
 use super::snapshot_thread::SnapshotThread;
 use crate::checkpoint::Store;
 use crate::kafka::Link;
-use crate::models::{Door, Models};
+use crate::models::{Models, RoundQueue};
 use crate::worker::loading::LoadSource;
 use crate::worker::ports::PortSet;
 use crate::worker::{self, Setup, Worker};
@@ -18,7 +18,7 @@ pub(super) struct WorkerThread {
     pub setup: Setup,
     pub store: Store,
     pub models: Models,
-    pub door: Door,
+    pub door: RoundQueue,
     pub stop: Arc<AtomicBool>,
 }
 

@@ -1,11 +1,11 @@
 use super::EventTime;
 
-/// What becomes of several readings of one series in one cell.
+/// How several readings of one series in one cell become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aggregate {
-    /// The latest value of each.
+    /// The latest value of each target and covariate.
     Last,
-    /// The mean of what each has.
+    /// The mean value of each.
     Mean,
 }
 
@@ -15,11 +15,12 @@ pub enum Aggregate {
 pub struct Partial {
     /// The latest value, or the sum of all.
     value: f64,
-    /// When that was, or of how many; below any time where there is none.
+    /// The time of the latest value, or the number of values; below any time if there are no values.
     weight: f64,
 }
 
 impl Aggregate {
+    /// Its name in the config.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Last => "last",
@@ -27,7 +28,7 @@ impl Aggregate {
         }
     }
 
-    /// Of no value yet.
+    /// The state before the first value.
     pub fn empty(self) -> Partial {
         match self {
             Self::Last => Partial { value: f64::NAN, weight: f64::NEG_INFINITY },
@@ -35,7 +36,7 @@ impl Aggregate {
         }
     }
 
-    /// Takes a value in; one that is not finite is none. Of two at one time the one that came later is the
+    /// Adds a value; one that is not finite is ignored. Of two values of one time the one added later is the
     /// latest.
     pub fn add(self, to: &mut Partial, time: EventTime, value: f64) {
         let time = time.as_micros() as f64;
@@ -47,7 +48,7 @@ impl Aggregate {
         }
     }
 
-    /// The cell's value; not a number where none has come.
+    /// The cell's value; NaN without a value.
     pub fn value(self, of: Partial) -> f64 {
         match self {
             Self::Last => of.value,

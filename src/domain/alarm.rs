@@ -1,11 +1,11 @@
-/// What an anomaly is, as far as is known at a reading.
+/// The kind of an anomaly, as far as it is known at a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnomalyKind {
     /// This reading is surprising, and those before it were not.
     Spike,
-    /// So were most of the last few.
+    /// Most of the last few readings were surprising too.
     Streak,
-    /// The series has stayed where it jumped to three readings ago.
+    /// The series jumped three readings ago, and has stayed there.
     Shift,
 }
 
@@ -23,24 +23,24 @@ impl AnomalyKind {
 /// How surprising a reading is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AnomalyScore {
-    /// 1 less the share of calm readings that are at least as surprising. In [0, 1]; 0 for a young
+    /// 1 minus the share of calm readings that are at least as surprising. In [0, 1]; 0 for a young
     /// series.
     pub score: f32,
     /// Set from 0.99 on, and where a shift is recognised.
     pub kind: Option<AnomalyKind>,
-    /// The score with which a shift began, where one is recognised; else that of this reading.
+    /// If a shift is recognised, the score of its first reading; else the score of this reading.
     pub began: f32,
 }
 
 impl AnomalyScore {
-    /// Whether it is worth a record: its own score lies above the threshold, or it says that what did
-    /// is a shift.
+    /// Whether it is worth a record: its own score is above the threshold, or it recognises a shift that began
+    /// above it.
     pub fn is_above(&self, threshold: f32) -> bool {
         self.score > threshold || (self.kind == Some(AnomalyKind::Shift) && self.began > threshold)
     }
 
-    /// The score of a reading of several targets: the most surprising one's, for the number of chances
-    /// that there were (Šidák 1967).
+    /// The score of a reading of several targets: that of the most surprising target, corrected for the number
+    /// of targets (Šidák 1967).
     pub fn of_all(targets: impl IntoIterator<Item = Self>) -> Self {
         let (mut most, mut n) = (Self::default(), 0);
         for target in targets {
@@ -55,11 +55,11 @@ impl AnomalyScore {
     }
 }
 
-/// What a forecast says of a limit.
+/// A forecast's statement about a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Crossing {
-    /// That the target lies beyond the limit at one lead at least.
+    /// The probability that the target is beyond the limit at one lead or more.
     pub probability: f32,
-    /// The first lead by which it is more likely than not that it has.
+    /// The first lead by which a crossing is more likely than not.
     pub first_lead: Option<u16>,
 }

@@ -3,11 +3,12 @@
 pub struct Finite(f64);
 
 impl Finite {
-    /// `None` when `value` is not finite: a missing value, never a NaN in a state.
+    /// `None` if `value` is not finite. So a missing value never puts a NaN into a state.
     pub fn new(value: f64) -> Option<Self> {
         value.is_finite().then_some(Self(value))
     }
 
+    /// The number.
     pub fn get(self) -> f64 {
         self.0
     }

@@ -1,27 +1,28 @@
 use super::position::{next_to, turn};
 use super::{Coordinate, Transform};
 
-/// How a target of a series is held, and how it is told.
+/// How a target of a series is held in memory, and converted back for output.
 ///
-/// It is held bent by its transform and less an anchor; a coordinate of a position as metres to the north
-/// or to the east of its anchor, on the plane that touches the parallel there (equirectangular): a metre
-/// of longitude is that of the latitude where it was first seen, wherever the series goes. Longitudes are held unwound,
-/// so that a way around the earth makes no jump, and told in [−180, 180).
+/// A value is held after its transform, relative to an anchor. A coordinate of a position is held in metres to the
+/// north or east of its anchor, on the plane that touches the parallel there (equirectangular): a metre of longitude
+/// is that of the latitude where the series was first seen, wherever it goes. Longitudes are held unwound, so a way
+/// around the earth makes no jump, and converted back into [−180, 180).
 #[derive(Clone, Copy, Debug)]
 pub struct Frame {
     transform: Transform,
     anchor: f64,
-    /// What one of the target's units is worth as it is held.
+    /// The held length of one unit of the target.
     per_unit: f64,
     coordinate: Option<Coordinate>,
 }
 
 impl Frame {
+    /// For a target that is no coordinate of a position.
     pub fn new(transform: Transform, anchor: f64) -> Self {
         Self { transform, anchor, per_unit: 1.0, coordinate: None }
     }
 
-    /// Of a coordinate of a position; `latitude` is that of its metre of longitude.
+    /// For a coordinate of a position; `latitude` defines the metre of longitude.
     pub fn of_position(coordinate: Coordinate, anchor: f64, latitude: f64) -> Self {
         let per_unit = coordinate.metres_per_degree(latitude);
         Self { transform: Transform::None, anchor, per_unit, coordinate: Some(coordinate) }
@@ -31,7 +32,7 @@ impl Frame {
         f64::from(held) / self.per_unit + self.anchor
     }
 
-    /// The anchor by which a value, which was held as `from`, is held as `to`.
+    /// The anchor with which a value that was held as `from` is held as `to`.
     pub fn anchor_between(self, value: f64, [from, to]: [f32; 2]) -> f64 {
         let bent = self.transform.apply(value);
         let bent = match self.coordinate {
@@ -41,7 +42,7 @@ impl Frame {
         bent - f64::from(to) / self.per_unit
     }
 
-    /// The anchor by which a value is held as `held`.
+    /// The anchor with which a value is held as `held`.
     pub fn anchor_of(self, value: f64, held: f32) -> f64 {
         self.transform.apply(value) - f64::from(held) / self.per_unit
     }
@@ -51,18 +52,18 @@ impl Frame {
         Self { anchor, ..self }
     }
 
-    /// By how much higher everything is held in another frame of the same target.
+    /// How much higher all values are held in another frame of the same target.
     pub fn higher_in(self, other: Self) -> f32 {
         ((self.anchor - other.anchor) * self.per_unit) as f32
     }
 
-    /// A value as it is held. `near`: where the series was, as it is held, which says how often a longitude
-    /// has gone around.
+    /// Converts a value to its held form. `near` is the last held value of the series; it decides which of the
+    /// equivalent longitudes is meant.
     pub fn hold(self, value: f64, near: f32) -> f64 {
         self.hold_bent(self.transform.apply(value), near)
     }
 
-    /// As [`Self::hold`], of a value that is bent already.
+    /// As [`Self::hold`], for a value after its transform.
     pub fn hold_bent(self, bent: f64, near: f32) -> f64 {
         let bent = match self.coordinate {
             Some(Coordinate::Longitude) => next_to(bent, self.bent(near)),
@@ -71,13 +72,13 @@ impl Frame {
         (bent - self.anchor) * self.per_unit
     }
 
-    /// What is held in the target's own units: finite where that is.
+    /// Converts a held value back to the target's units; finite if the held value is.
     pub fn tell(self, held: f32) -> f64 {
         self.in_range(self.transform.undo(self.bent(held)))
     }
 
-    /// As [`Self::tell`], for what goes around a point, as its quantiles do: never falling. A longitude is
-    /// that next to the point's, and so may lie outside of [−180, 180).
+    /// As [`Self::tell`], for values around a point such as its quantiles: it never decreases. A longitude is the
+    /// one nearest to the point, so it may lie outside of [−180, 180).
     pub fn tell_around(self, held: f32, point: f32) -> f64 {
         match self.coordinate {
             Some(Coordinate::Longitude) => self.bent(held) + turn(self.bent(point)),
@@ -85,7 +86,7 @@ impl Frame {
         }
     }
 
-    /// A value of the target as it is told: a longitude in [−180, 180), a latitude no further than the pole.
+    /// Limits a value of the target to the range of output: a longitude to [−180, 180), a latitude to the poles.
     pub fn in_range(self, value: f64) -> f64 {
         match self.coordinate {
             None => value,
@@ -94,7 +95,7 @@ impl Frame {
         }
     }
 
-    /// How many of the target's units a small step is worth at a value, as both are held.
+    /// The size of a small held step at a held value, in the target's units per held unit.
     pub fn slope(self, held: f32) -> f64 {
         self.transform.slope(self.bent(held)) / self.per_unit
     }

@@ -1,5 +1,5 @@
-/// The leads that weights are learnt for: every one, or 1, 2, 4, 8, … and the horizon, where what
-/// lies between takes its place on the straight line.
+/// The leads that weights are learnt for: every one, or 1, 2, 4, 8, … and the horizon. Values of leads between two
+/// learnt ones are interpolated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Leads {
     horizon: usize,
@@ -33,6 +33,7 @@ impl Leads {
         Self { horizon, learnt, shares }
     }
 
+    /// The last lead.
     pub fn horizon(&self) -> usize {
         self.horizon
     }
@@ -42,15 +43,17 @@ impl Leads {
         &self.learnt
     }
 
+    /// The number of learnt leads, at least 1.
     pub fn len(&self) -> usize {
         self.learnt.len()
     }
 
+    /// Never: lead 1 is always learnt.
     pub fn is_empty(&self) -> bool {
         self.learnt.is_empty()
     }
 
-    /// Adds to `points` what is known at the learnt leads, on straight lines between them.
+    /// Adds values of the learnt leads to `points`, interpolated linearly between them.
     /// `known`: `[len]`; `points`: `[horizon]`
     pub fn add(&self, known: &[f32], points: &mut [f32]) {
         if self.learnt.len() == self.horizon {

@@ -13,7 +13,7 @@ pub fn normal_upper(z: f64) -> f64 {
     normal_tail(z).0
 }
 
-/// [`normal_upper`] and [`normal_density`] for little more than the price of one.
+/// [`normal_upper`] and [`normal_density`], for little more than the cost of one of them.
 pub fn normal_tail(z: f64) -> (f64, f64) {
     const ABOVE: [f64; 7] = [
         3.52624965998911e-02,
@@ -46,7 +46,7 @@ pub fn normal_tail(z: f64) -> (f64, f64) {
     (if z > 0.0 { tail } else { 1.0 - tail }, density)
 }
 
-/// The natural logarithm of [`normal_upper`], also where that is 0.
+/// The natural logarithm of [`normal_upper`], finite even where that is 0.
 pub fn ln_normal_upper(z: f64) -> f64 {
     if z < 10.0 {
         return normal_upper(z).ln();

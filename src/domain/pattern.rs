@@ -2,12 +2,12 @@ use jiff::civil::{DateTime, Time};
 use jiff::fmt::strtime::{self, BrokenDownTime};
 use std::sync::Arc;
 
-/// How a time is written, as `strptime` has it: `%Y%m%d%H`, `%d/%m/%Y %H.%M.%S`. It says at least which
-/// year; of what it leaves out the first is meant.
+/// The notation of a time as a pattern of `strptime`: `%Y%m%d%H`, `%d/%m/%Y %H.%M.%S`. It has the year at least; any
+/// other part that it leaves out is the first possible one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimePattern(Arc<str>);
 
-/// What a text says under a pattern.
+/// The time in a text, read by a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WrittenTime {
     /// It has an offset or a zone of its own, or is a unix time.
@@ -16,18 +16,20 @@ pub enum WrittenTime {
     Local(DateTime),
 }
 
-/// Why a pattern can't be used.
+/// Why a pattern is unusable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPattern {
+    /// The parser does not know it, with its reason.
     #[error("which is no pattern: {0}")]
     Unknown(String),
+    /// It leaves out the year, or something else that a time needs.
     #[error("which names no year, or not what a time needs beside it (%Y, %m, %d, %H, %M, %S)")]
     Incomplete,
 }
 
 impl TimePattern {
     /// # Errors
-    /// [`NotAPattern`] for one that is not known, or by which no time can be told.
+    /// [`NotAPattern`] for an unknown pattern, or one that does not define a time.
     pub fn try_new(pattern: &str) -> Result<Self, NotAPattern> {
         let unknown = |e: jiff::Error| NotAPattern::Unknown(e.to_string());
         let sample = jiff::civil::date(2019, 10, 23).at(17, 8, 9, 250_000_000);
@@ -38,11 +40,12 @@ impl TimePattern {
         this.read(&text).map(|_| this).ok_or(NotAPattern::Incomplete)
     }
 
+    /// The pattern as it was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The time that a text spells; 24:00 is the end of its day. `None` when it is none.
+    /// The time in a text; 24:00 is the end of its day. `None` if the text does not match.
     pub fn read(&self, text: &str) -> Option<WrittenTime> {
         let as_it_is = self.read_as_it_is(text).map(|(time, _)| time);
         as_it_is.or_else(|| end_of_day(text, |text| self.read_as_it_is(text)))
@@ -72,9 +75,9 @@ impl TimePattern {
     }
 }
 
-/// What `read` makes of a text that says 24:00, which it does not take: 00:00 of the next day. Of all that a
-/// time is made of the hour alone may not be 24 and may be 00, so that it needn't be known where it stands.
-/// `read` gives the time of day as it is written, too.
+/// Reads a text with the time 24:00, which `read` rejects, as 00:00 of the next day. The hour is the only part of a
+/// time that can't be 24 and can be 00, so its position in the text need not be known. `read` also returns the time
+/// of day as written.
 pub fn end_of_day(text: &str, read: impl Fn(&str) -> Option<(WrittenTime, Time)>) -> Option<WrittenTime> {
     const DAY: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
     let (written, _) = text

@@ -4,24 +4,29 @@ const TURN: f64 = 360.0;
 /// A degree of a meridian, in metres, on a sphere of the earth's mean radius of 6,371,008.8 m (R1 of
 /// Moritz 2000, "Geodetic Reference System 1980").
 const DEGREE: f64 = 6_371_008.8 * std::f64::consts::PI / 180.0;
-/// A degree of longitude is worth this much of one of latitude at the least: 89.94° and beyond.
+/// The least length of a degree of longitude relative to one of latitude: that at 89.94°.
 const COSINE_LEAST: f64 = 1e-3;
 
-/// Two targets that are a position, by their places among the targets, in degrees.
+/// Two targets that form a position in degrees, by their indices among the targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
+    /// Index of the latitude among the targets.
     pub latitude: usize,
+    /// Index of the longitude among the targets.
     pub longitude: usize,
 }
 
-/// What of a position a target is.
+/// One coordinate of a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coordinate {
+    /// Degrees to the north.
     Latitude,
+    /// Degrees to the east.
     Longitude,
 }
 
 impl Position {
+    /// Which coordinate a target is; `None` for any other target.
     pub fn coordinate(self, target: usize) -> Option<Coordinate> {
         match target {
             _ if target == self.latitude => Some(Coordinate::Latitude),
@@ -30,23 +35,22 @@ impl Position {
         }
     }
 
-    /// A target of a reading; NaN where it is missing. A position is there as a whole or not at all: of one
-    /// that lacks a coordinate or has one that the earth lacks nothing is believed, as of the 91° and 181°
-    /// with which ships say that they know neither.
+    /// A target of a reading; NaN if it is missing. A position is present as a whole or not at all: if a coordinate
+    /// is missing or out of range, both are missing. Ships send 91° and 181° for an unknown position.
     pub fn of(self, values: &[f64], target: usize) -> f64 {
         let is_whole = Coordinate::Latitude.has(values[self.latitude])
             && Coordinate::Longitude.has(values[self.longitude]);
         if is_whole || self.coordinate(target).is_none() { values[target] } else { f64::NAN }
     }
 
-    /// A target's value, the longitude that of its turns that lies next to `said`.
+    /// A target's value; of the equivalent longitudes the one nearest to `said`.
     pub fn around(self, target: usize, value: f64, said: f64) -> f64 {
         if target == self.longitude { next_to(value, said) } else { value }
     }
 }
 
 impl Coordinate {
-    /// The metres of a degree, that of longitude at a latitude.
+    /// The length of a degree in metres; for longitude at the given latitude.
     pub fn metres_per_degree(self, latitude: f64) -> f64 {
         match self {
             Self::Latitude => DEGREE,
@@ -54,7 +58,7 @@ impl Coordinate {
         }
     }
 
-    /// Whether there is such a one on earth; longitudes may be counted from −180 or from 0 on.
+    /// Whether the coordinate is in range; longitudes may be counted from −180 or from 0.
     pub fn has(self, degrees: f64) -> bool {
         match self {
             Self::Latitude => degrees.abs() <= 90.0,
@@ -63,12 +67,12 @@ impl Coordinate {
     }
 }
 
-/// That of a longitude's turns that lies next to another longitude.
+/// Of the equivalent longitudes the one nearest to another longitude.
 pub(super) fn next_to(longitude: f64, other: f64) -> f64 {
     longitude + TURN * ((other - longitude) / TURN).round()
 }
 
-/// What is to be added to a longitude for it to lie in [−180, 180).
+/// The value to add to a longitude so that it lies in [−180, 180).
 pub(super) fn turn(longitude: f64) -> f64 {
     let turn = -TURN * ((longitude + 180.0) / TURN).floor();
     // A hair beside ±180 the sum rounds to the other side.

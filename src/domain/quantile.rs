@@ -4,7 +4,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Level(f64);
 
-/// What was given as a level and is none.
+/// A number that is no quantile level.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("{0} is not a quantile level: it must lie strictly between 0 and 1")]
 pub struct NotALevel(pub f64);
@@ -16,6 +16,7 @@ impl Level {
         if level > 0.0 && level < 1.0 { Ok(Self(level)) } else { Err(NotALevel(level)) }
     }
 
+    /// The level, in (0, 1).
     pub fn get(self) -> f64 {
         self.0
     }
@@ -85,14 +86,17 @@ impl Levels {
         Self(levels)
     }
 
+    /// The levels, ascending.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Level> + '_ {
         self.0.iter().copied()
     }
 
+    /// The number of levels.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Whether there are no levels.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,16 +1,19 @@
-/// Between which values a target lies, in its own unit: no forecast is told beyond them.
+/// The range of a target in its own unit; emitted forecasts lie within it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ValueRange {
+    /// The lower bound.
     pub lowest: Lowest,
+    /// The upper bound, if there is one.
     pub highest: Option<f64>,
 }
 
-/// Below what a target never lies.
+/// The lower bound of a target.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Lowest {
-    /// As its readings say: not below 0 while a series has never been there.
+    /// By its readings: 0 while the series has never been below 0.
     Seen,
-    /// It may be anything.
+    /// There is no bound.
     Any,
+    /// A fixed bound.
     At(f64),
 }

@@ -5,19 +5,19 @@ use bytemuck::Pod;
 #[cfg(target_endian = "big")]
 compile_error!("rows are written as they lie in memory, which has to be little-endian");
 
-/// Everything that is kept per series is a table like this: so a shard can grow all of them at once,
-/// copy one series out before it changes, and come back from what was copied.
+/// A table with one row per series. All state per series is in such tables, so a shard can grow all of them
+/// together, copy one series out before it changes, and be restored from the copies.
 pub trait Rows {
-    /// Makes room for `slots` rows; new ones are as [`Self::reset`] leaves them.
+    /// Grows to `slots` rows; new rows are as after [`Self::reset`].
     fn grow(&mut self, slots: usize);
 
-    /// Makes a row as if its series had never been seen.
+    /// Resets a row to the state of a series that was never seen.
     fn reset(&mut self, slot: usize);
 
     /// Appends a row to `out`, lossless.
     fn save(&self, slot: usize, out: &mut Vec<u8>);
 
-    /// Takes a row back that [`Self::save`] of a table of the same shape has written.
+    /// Restores a row that [`Self::save`] of a table of the same shape has written.
     ///
     /// # Errors
     /// [`Damaged`] for anything else; the row is then undefined but safe to use.
@@ -27,12 +27,12 @@ pub trait Rows {
     fn memory(&self) -> usize;
 }
 
-/// Bytes that do not hold what they should.
+/// Bytes with unexpected content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("damaged: {0}")]
 pub struct Damaged(pub &'static str);
 
-/// Appends values as they lie in memory.
+/// Appends the bytes of values as they are in memory.
 pub fn put<T: Pod>(out: &mut Vec<u8>, values: &[T]) {
     out.extend_from_slice(bytemuck::cast_slice(values));
 }
@@ -43,11 +43,12 @@ pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Reads what [`put`] and [`put_bytes`] have written, and nothing beyond its end.
+/// Reads the output of [`put`] and [`put_bytes`], and never beyond its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Take<'a>(&'a [u8]);
 
 impl<'a> Take<'a> {
+    /// Reads from the first of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
@@ -55,7 +56,7 @@ impl<'a> Take<'a> {
     /// The next `n` bytes.
     ///
     /// # Errors
-    /// [`Damaged`] when there are fewer.
+    /// [`Damaged`] if there are fewer.
     pub fn raw(&mut self, n: usize) -> Result<&'a [u8], Damaged> {
         let (taken, rest) = self.0.split_at_checked(n).ok_or(Damaged("it ends too early"))?;
         self.0 = rest;
@@ -80,7 +81,7 @@ impl<'a> Take<'a> {
         Ok(bytemuck::pod_read_unaligned(self.raw(size_of::<T>())?))
     }
 
-    /// What [`put_bytes`] has written.
+    /// The bytes of one [`put_bytes`].
     ///
     /// # Errors
     /// As [`Self::raw`].
@@ -97,11 +98,12 @@ impl<'a> Take<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Damaged("a name is not text"))
     }
 
-    /// Bytes that are left.
+    /// The number of bytes left.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Whether all bytes have been read.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,5 +1,5 @@
-/// How many steps before the origin the seasonal naive looks for its forecast `lead` steps ahead: the
-/// newest reading at the target's phase of a season of `season` steps.
+/// How many steps before the origin the seasonal naive finds its forecast for `lead` steps ahead: the newest reading
+/// with the target's phase of a season of `season` steps.
 pub fn seasonal_age(season: usize, lead: usize) -> usize {
     season * lead.div_ceil(season) - lead
 }

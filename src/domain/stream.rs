@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub struct StreamName(Arc<str>);
 
 impl StreamName {
-    /// `None` for a name that Kafka would refuse inside a topic's name.
+    /// `None` for a name that Kafka rejects inside a topic's name.
     pub fn new(name: &str) -> Option<Self> {
         let ok = !name.is_empty()
             && name.len() <= 100
@@ -16,6 +16,7 @@ impl StreamName {
         ok.then(|| Self(name.into()))
     }
 
+    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -31,11 +32,12 @@ impl fmt::Display for StreamName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition(pub i32);
 
-/// A record's place in its partition.
+/// The position of a record in its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Offset(pub i64);
 
 impl Offset {
+    /// The offset after this one.
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
@@ -53,31 +55,31 @@ impl fmt::Display for Offset {
     }
 }
 
-/// Which log a topic's name stands for: a topic that is deleted and made anew has another one.
+/// The id of a topic. A topic that is deleted and recreated under its name has a new id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicId(u128);
 
 impl TopicId {
-    /// `None` for 0, with which Kafka says that there is none.
+    /// `None` for 0, which Kafka sends where there is no id.
     pub fn new(bits: u128) -> Option<Self> {
         (bits != 0).then_some(Self(bits))
     }
 
-    /// What [`Display`](fmt::Display) writes; of nothing else.
+    /// Parses the output of [`Display`](fmt::Display); `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         Self::new(u128::from_be_bytes(bytes.try_into().ok()?))
     }
 }
 
-/// As Kafka's own tools print it.
+/// Prints it as Kafka's own tools do.
 impl fmt::Display for TopicId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&URL_SAFE_NO_PAD.encode(self.0.to_be_bytes()))
     }
 }
 
-/// How often a consumer group has shared out its partitions anew; 0 is the first.
+/// The number of rebalances of a consumer group; the first assignment is 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u32);
 
@@ -87,10 +89,12 @@ impl fmt::Display for Generation {
     }
 }
 
-/// One partition of one topic: what a shard owns.
+/// One partition of one topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
+    /// The topic's name.
     pub topic: Arc<str>,
+    /// The partition's number.
     pub partition: Partition,
 }
 
@@ -100,11 +104,14 @@ impl fmt::Display for TopicPartition {
     }
 }
 
-/// Where a record came from; travels with its forecast.
+/// The origin of a record in Kafka; its forecast carries it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourcePosition<'a> {
+    /// The topic's name.
     pub topic: &'a str,
+    /// The partition's number.
     pub partition: Partition,
+    /// The record's offset.
     pub offset: Offset,
 }
 
@@ -113,11 +120,12 @@ pub struct SourcePosition<'a> {
 pub struct ModelVersion(pub u64);
 
 impl ModelVersion {
+    /// The version after this one.
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
 
-    /// `power-000012`: the name in forecasts, in the store and in metrics.
+    /// The name in forecasts, in the store and in metrics, such as `power-000012`.
     pub fn name(self, stream: &StreamName) -> String {
         format!("{stream}-{:06}", self.0)
     }

@@ -11,19 +11,23 @@ pub struct EventTime(i64);
 pub struct OutOfRange;
 
 impl EventTime {
+    /// The start of the year 1900.
     pub const MIN: Self = Self(-2_208_988_800_000_000);
+    /// The start of the year 2200.
     pub const MAX: Self = Self(7_258_118_400_000_000);
 
     /// # Errors
-    /// [`OutOfRange`] for a time before 1900 or after 2200: such a time is a producer's fault.
+    /// [`OutOfRange`] for a time before 1900 or after 2200, which is a producer's fault.
     pub fn from_micros(micros: i64) -> Result<Self, OutOfRange> {
         if (Self::MIN.0..=Self::MAX.0).contains(&micros) { Ok(Self(micros)) } else { Err(OutOfRange) }
     }
 
+    /// In microseconds.
     pub fn as_micros(self) -> i64 {
         self.0
     }
 
+    /// In seconds.
     pub fn as_seconds(self) -> f64 {
         self.0 as f64 / 1e6
     }
@@ -67,10 +71,12 @@ impl Interval {
         (1_000..=400 * 86_400_000_000).contains(&micros).then_some(Self(micros))
     }
 
+    /// In microseconds.
     pub fn as_micros(self) -> i64 {
         self.0
     }
 
+    /// In seconds.
     pub fn as_seconds(self) -> f64 {
         self.0 as f64 / 1e6
     }
@@ -104,6 +110,7 @@ impl Grid {
         }
     }
 
+    /// The length of a cell; `None` on an irregular stream.
     pub fn interval(self) -> Option<Interval> {
         match self {
             Self::Fixed(interval) => Some(interval),

@@ -1,20 +1,21 @@
-/// What becomes of a target before anything learns it, and is undone in everything that is told of it.
-/// Quantiles and medians go through it as they are, means don't.
+/// A function that is applied to a target before anything learns from it, and undone in all output. Quantiles and
+/// medians keep their meaning under it; means don't.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transform {
+    /// Values stay as they are.
     #[default]
     None,
-    /// `ln(1 + x)`, for what is never negative and grows by factors.
+    /// `ln(1 + x)`, for values that are never negative and vary by factors.
     Log1p,
-    /// `asinh x`: as a logarithm far from 0 on either side, as nothing near it.
+    /// `asinh x`: like a logarithm far from 0 on either side, linear near 0.
     Asinh,
 }
 
-/// What is undone gets no larger than this power of e: it stays finite.
+/// The largest exponent of e on the way back, so that values stay finite.
 const POWER_MAX: f64 = 700.0;
 
 impl Transform {
-    /// NaN where the transform has no value: at and below −1 under a logarithm.
+    /// NaN where the transform is undefined: at and below −1 for the logarithm.
     pub fn apply(self, value: f64) -> f64 {
         match self {
             Self::None => value,
@@ -24,7 +25,7 @@ impl Transform {
         }
     }
 
-    /// The inverse: finite for all that is finite, and never falling; NaN stays NaN.
+    /// The inverse: finite for finite values and never decreasing; NaN stays NaN.
     pub fn undo(self, value: f64) -> f64 {
         match self {
             Self::None => value,
@@ -42,6 +43,7 @@ impl Transform {
         }
     }
 
+    /// Its name in the config.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",

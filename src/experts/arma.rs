@@ -1,5 +1,5 @@
 use super::recent_range::RecentRange;
-use super::table::{Row, Table, rows_of_table};
+use super::state_table::{StateRow, StateTable, rows_of_state_table};
 use super::{ExpertGroup, Observation};
 use crate::domain::{Damaged, Rows, Take};
 use bytemuck::{Pod, Zeroable};
@@ -33,7 +33,7 @@ pub struct Arma {
     season: Option<usize>,
     features: usize,
     ring: usize,
-    table: Table<ArmaState>,
+    table: StateTable<ArmaState>,
     x: Vec<f64>,
     px: Vec<f64>,
     /// What was and what will be: the newest `ORDER` values, then the forecasts.
@@ -60,11 +60,11 @@ const FEATURES: usize = 1 + ORDER + RESIDUALS + SEASONAL;
 impl Arma {
     pub fn new(targets: usize, horizon: usize, season: Option<usize>) -> Self {
         let season = season.filter(|m| *m > 1);
-        let mut head = ArmaState::zeroed();
-        head.p = identity();
+        let mut state = ArmaState::zeroed();
+        state.p = identity();
         let ring = season.unwrap_or(0) + ORDER + SEASONAL + 1;
         Self {
-            table: Table::new(targets, head, &vec![0.0; ring], 0, 0),
+            table: StateTable::new(targets, state, &vec![0.0; ring], 0, 0),
             features: if season.is_some() { FEATURES } else { FEATURES - SEASONAL },
             x: vec![0.0; FEATURES],
             px: vec![0.0; FEATURES],
@@ -132,36 +132,36 @@ impl ExpertGroup for Arma {
 
     fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]) {
         assert_eq!(out.len(), self.horizon);
-        let Row { head, floats, .. } = self.table.row(slot, target);
+        let StateRow { state, floats, .. } = self.table.row(slot, target);
         let ring = &mut floats[..self.ring];
         let n = self.features;
-        let now = head.steps;
+        let now = state.steps;
         let observed = reading.observed && reading.value.is_finite();
         let value = match reading.value.is_finite() {
             true => reading.value.clamp(-1e15, 1e15),
             false => value_at(ring, now, 1) as f32,
         };
-        let unit = f64::from(head.range.deviation());
-        let begun = head.readings >= START && unit > 1e-15;
+        let unit = f64::from(state.range.deviation());
+        let begun = state.readings >= START && unit > 1e-15;
         // The regressors of this reading, as they stood before it.
         if begun && now > 0 {
             for k in 0..=ORDER {
                 self.path[ORDER - k] = value_at(ring, now - 1, k);
             }
-            fill(&mut self.x, &self.path, (now - 1, 1), &head.residuals, ring, self.season, 1.0 / unit);
+            fill(&mut self.x, &self.path, (now - 1, 1), &state.residuals, ring, self.season, 1.0 / unit);
             let residual = if observed {
                 let step = (f64::from(value) - value_at(ring, now - 1, 0)) / unit;
-                learn(head, &self.x[..n], &mut self.px[..n], step)
+                learn(state, &self.x[..n], &mut self.px[..n], step)
             } else {
                 0.0
             };
-            head.residuals.rotate_right(1);
-            head.residuals[0] = residual;
+            state.residuals.rotate_right(1);
+            state.residuals[0] = residual;
         }
         ring[(now % self.ring as u64) as usize] = value;
         if observed {
-            head.range.update(value, head.readings, CENTRE_RATE);
-            head.readings = head.readings.saturating_add(1);
+            state.range.update(value, state.readings, CENTRE_RATE);
+            state.readings = state.readings.saturating_add(1);
         }
         for k in 0..=ORDER {
             self.path[ORDER - k] = value_at(ring, now, k);
@@ -170,64 +170,64 @@ impl ExpertGroup for Arma {
             let last = self.path[ORDER + lead - 1];
             let mut next = last;
             if begun {
-                fill(&mut self.x, &self.path, (now, lead), &head.residuals, ring, self.season, 1.0 / unit);
-                let step: f64 = head.weights.iter().zip(&self.x[..n]).map(|(w, x)| w * x).sum();
+                fill(&mut self.x, &self.path, (now, lead), &state.residuals, ring, self.season, 1.0 / unit);
+                let step: f64 = state.weights.iter().zip(&self.x[..n]).map(|(w, x)| w * x).sum();
                 next = last + unit * step;
             }
             // What feeds back stays in the range of the series: an unstable fit can't run away.
-            let point = head.range.clamp(next as f32);
+            let point = state.range.clamp(next as f32);
             self.path[ORDER + lead] = f64::from(point);
             out[lead - 1] = point;
         }
-        head.steps = now.wrapping_add(1);
+        state.steps = now.wrapping_add(1);
     }
 
     fn interrupt(&mut self, slot: usize) {
-        for head in self.table.heads(slot) {
-            head.steps = 0;
-            head.residuals = [0.0; RESIDUALS];
+        for state in self.table.states(slot) {
+            state.steps = 0;
+            state.residuals = [0.0; RESIDUALS];
         }
     }
 }
 
 /// One step of recursive least squares; gives the residual after it, bounded.
-fn learn(head: &mut ArmaState, x: &[f64], px: &mut [f64], step: f64) -> f64 {
+fn learn(state: &mut ArmaState, x: &[f64], px: &mut [f64], step: f64) -> f64 {
     let n = x.len();
-    let said: f64 = head.weights.iter().zip(x).map(|(w, x)| w * x).sum();
+    let said: f64 = state.weights.iter().zip(x).map(|(w, x)| w * x).sum();
     let mut error = step - said;
     if !error.is_finite() {
         return 0.0;
     }
     let size = error.abs();
-    if head.typical > 0.0 {
-        let most = (RESIDUAL_MAX * head.typical).max(NEVER_CLIPPED);
+    if state.typical > 0.0 {
+        let most = (RESIDUAL_MAX * state.typical).max(NEVER_CLIPPED);
         error = error.clamp(-most, most);
-        head.typical += RESIDUAL_RATE * (size.min(most) - head.typical);
+        state.typical += RESIDUAL_RATE * (size.min(most) - state.typical);
     } else {
-        head.typical = size;
+        state.typical = size;
     }
-    let trace: f64 = (0..n).map(|i| head.p[packed(i, i)]).sum();
+    let trace: f64 = (0..n).map(|i| state.p[packed(i, i)]).sum();
     let forgetting = if trace > TRACE_MAX * n as f64 { 1.0 } else { FORGETTING };
     for (i, px) in px.iter_mut().enumerate() {
-        *px = x.iter().enumerate().map(|(j, x)| head.p[packed(i, j)] * x).sum();
+        *px = x.iter().enumerate().map(|(j, x)| state.p[packed(i, j)] * x).sum();
     }
     let whole = forgetting + px.iter().zip(x).map(|(p, x)| p * x).sum::<f64>();
     if !(whole.is_finite() && whole > 0.5 * forgetting) {
-        head.p = identity();
-        head.weights = [0.0; FEATURES];
+        state.p = identity();
+        state.weights = [0.0; FEATURES];
         return 0.0;
     }
     for i in 0..n {
-        head.weights[i] += px[i] / whole * error;
+        state.weights[i] += px[i] / whole * error;
         for j in 0..=i {
-            let p = &mut head.p[packed(i, j)];
+            let p = &mut state.p[packed(i, j)];
             *p = (*p - px[i] * px[j] / whole) / forgetting;
         }
     }
-    let said: f64 = head.weights.iter().zip(x).map(|(w, x)| w * x).sum();
+    let said: f64 = state.weights.iter().zip(x).map(|(w, x)| w * x).sum();
     let after = step - said;
-    let most = (RESIDUAL_MAX * head.typical).max(NEVER_CLIPPED);
+    let most = (RESIDUAL_MAX * state.typical).max(NEVER_CLIPPED);
     if after.is_finite() { after.clamp(-most, most) } else { 0.0 }
 }
 
-rows_of_table!(Arma);
+rows_of_state_table!(Arma);

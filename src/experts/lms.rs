@@ -1,5 +1,5 @@
 use super::recent_range::RecentRange;
-use super::table::{Row, Table, rows_of_table};
+use super::state_table::{StateRow, StateTable, rows_of_state_table};
 use super::{ExpertGroup, Observation};
 use crate::domain::{Damaged, Leads, Rows, Take, seasonal_age};
 use bytemuck::{Pod, Zeroable};
@@ -24,7 +24,7 @@ pub struct Lms {
     season: Option<usize>,
     lags: Vec<usize>,
     ring: usize,
-    table: Table<LmsState>,
+    table: StateTable<LmsState>,
     /// Features now, and at the origin of what arrives. `[features]`
     x: Vec<f32>,
     then: Vec<f32>,
@@ -56,7 +56,7 @@ impl Lms {
         let features = lags.len() + 1;
         let floats = vec![0.0; ring + RATES.len() * leads.len() * features];
         Self {
-            table: Table::new(targets, LmsState::zeroed(), &floats, 0, 0),
+            table: StateTable::new(targets, LmsState::zeroed(), &floats, 0, 0),
             x: vec![0.0; features],
             then: vec![0.0; features],
             corrections: vec![0.0; leads.len()],
@@ -95,9 +95,9 @@ impl ExpertGroup for Lms {
     fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]) {
         let horizon = self.leads.horizon();
         assert_eq!(out.len(), RATES.len() * horizon);
-        let Row { head, floats, .. } = self.table.row(slot, target);
+        let StateRow { state, floats, .. } = self.table.row(slot, target);
         let (ring, weights) = floats.split_at_mut(self.ring);
-        let now = head.steps;
+        let now = state.steps;
         let at = (now % self.ring as u64) as usize;
         let observed = reading.observed && reading.value.is_finite();
         let value = match reading.value.is_finite() {
@@ -105,8 +105,8 @@ impl ExpertGroup for Lms {
             false => value_at(ring, now, 1),
         };
         ring[at] = value;
-        let unit = head.range.deviation();
-        let begun = head.readings >= START && unit > 1e-15;
+        let unit = state.range.deviation();
+        let begun = state.readings >= START && unit > 1e-15;
         let base = |age: usize, lead: usize| match self.season {
             Some(m) if now >= (age + seasonal_age(m, lead)) as u64 => age + seasonal_age(m, lead),
             _ => age,
@@ -130,10 +130,10 @@ impl ExpertGroup for Lms {
             }
         }
         if observed {
-            head.range.update(value, head.readings, CENTRE_RATE);
-            head.readings = head.readings.saturating_add(1);
+            state.range.update(value, state.readings, CENTRE_RATE);
+            state.readings = state.readings.saturating_add(1);
         }
-        head.steps = now.wrapping_add(1);
+        state.steps = now.wrapping_add(1);
         if begun {
             fill(&mut self.x, ring, now, 0, &self.lags, 1.0 / unit);
         }
@@ -148,13 +148,13 @@ impl ExpertGroup for Lms {
                 }
                 self.leads.add(&self.corrections, points);
             }
-            points.iter_mut().for_each(|point| *point = head.range.clamp(*point));
+            points.iter_mut().for_each(|point| *point = state.range.clamp(*point));
         }
     }
 
     fn interrupt(&mut self, slot: usize) {
-        self.table.heads(slot).for_each(|head| head.steps = 0);
+        self.table.states(slot).for_each(|state| state.steps = 0);
     }
 }
 
-rows_of_table!(Lms);
+rows_of_state_table!(Lms);

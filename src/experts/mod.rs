@@ -10,25 +10,22 @@
 #![forbid(unsafe_code)]
 
 mod arma;
-mod covariance;
 mod ensemble;
 mod holt_winters;
 mod linear;
 mod lms;
 mod mixer;
-mod pooled;
+mod pooled_mean;
 mod profile;
 mod recent_range;
-mod table;
+mod state_table;
 mod velocity;
-mod weights;
-mod young;
 
 pub use arma::Arma;
 pub use ensemble::Ensemble;
 pub use linear::{LinearExperts, LinearShape, TooManyExtras};
 pub use lms::Lms;
-pub use mixer::{MIXED, Mixer};
+pub use mixer::{MIXTURES, Mixer};
 pub use velocity::Velocity;
 
 use crate::domain::Rows;

@@ -1,4 +1,4 @@
-use super::table::Table;
+use super::state_table::StateTable;
 use super::{ExpertGroup, Observation};
 use crate::domain::{Damaged, Rows, Take};
 use bytemuck::{Pod, Zeroable};
@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 #[derive(Debug)]
 pub struct Velocity {
     horizon: usize,
-    table: Table<VelocityState>,
+    table: StateTable<VelocityState>,
 }
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -24,7 +24,7 @@ struct VelocityState {
 
 impl Velocity {
     pub fn new(targets: usize, horizon: usize) -> Self {
-        Self { horizon: horizon.max(1), table: Table::new(targets, VelocityState::zeroed(), &[], 0, 0) }
+        Self { horizon: horizon.max(1), table: StateTable::new(targets, VelocityState::zeroed(), &[], 0, 0) }
     }
 }
 
@@ -35,27 +35,27 @@ impl ExpertGroup for Velocity {
 
     fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]) {
         assert_eq!(out.len(), self.horizon);
-        let head = self.table.row(slot, target).head;
-        head.ago = head.ago.saturating_add(1);
+        let state = self.table.row(slot, target).state;
+        state.ago = state.ago.saturating_add(1);
         if reading.observed && reading.value.is_finite() {
-            if head.known > 0 {
-                let velocity = (reading.value - head.last) / head.ago as f32;
-                head.velocity = if velocity.is_finite() { velocity } else { 0.0 };
+            if state.known > 0 {
+                let velocity = (reading.value - state.last) / state.ago as f32;
+                state.velocity = if velocity.is_finite() { velocity } else { 0.0 };
             }
-            (head.last, head.ago, head.known) = (reading.value, 0, 1);
+            (state.last, state.ago, state.known) = (reading.value, 0, 1);
         }
         for (i, point) in out.iter_mut().enumerate() {
-            let point_now = head.last + head.velocity * (i as f32 + 1.0 + head.ago as f32);
-            *point = if point_now.is_finite() { point_now } else { head.last };
+            let point_now = state.last + state.velocity * (i as f32 + 1.0 + state.ago as f32);
+            *point = if point_now.is_finite() { point_now } else { state.last };
         }
     }
 
     fn interrupt(&mut self, slot: usize) {
-        self.table.heads(slot).for_each(|head| *head = VelocityState::zeroed());
+        self.table.states(slot).for_each(|state| *state = VelocityState::zeroed());
     }
 }
 
-super::table::rows_of_table!(Velocity);
+super::state_table::rows_of_state_table!(Velocity);
 
 #[cfg(test)]
 mod tests {

@@ -1,32 +1,31 @@
-//! What is said of a stream's models on the models topic: the key is the stream's name, the value a small
-//! JSON object.
+//! Announcements on the models topic. A record's key is the stream's name, its value a small JSON object.
 //!
 //! ```text
 //! {"version":12,"bundle":"power-000012.safetensors","checksum":"xxh3:0123456789abcdef",
 //!  "round":14,"decision":"promoted","time":"2026-11-23T10:00:00Z"}
 //! ```
-//! Of a stream's announcements the last in the topic holds, whatever its version. `version`, `bundle` and
-//! `checksum` are absent while no network serves. What is not known here is passed over, so that a newer
-//! Tidecast may say more.
+//! A stream's last announcement in the topic holds, whatever its version. `version`, `bundle` and `checksum`
+//! are absent while no network serves. Unknown fields and decisions are ignored, so that a newer Tidecast
+//! may add some.
 
 use crate::checkpoint::Bundles;
 use crate::domain::{EventTime, ModelVersion};
 use serde::{Deserialize, Serialize};
 
-/// Why a model was announced.
+/// Why a model is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// It has won its round.
+    /// The model has won its round.
     Promoted,
-    /// It serves on: the round's challenger was not better.
+    /// The model goes on serving: the round's challenger was not better.
     Rejected,
-    /// It serves on: the round's challenger was better, and has to be so once more.
+    /// The model goes on serving: the round's challenger was better, and has to be better once more.
     Shadowed,
-    /// It serves again: what took its place was worse. Without a model the experts serve alone again.
+    /// The model serves again, because its successor was worse. Without a model the experts serve alone again.
     RolledBack,
-    /// Somebody has asked for it.
+    /// An operator has asked for the model.
     Requested,
-    /// What a newer program has decided.
+    /// A decision that this program does not know.
     Other,
 }
 
@@ -48,9 +47,9 @@ impl Decision {
     }
 }
 
-/// A bundle in the store, by its checksum too: no other one of its name is meant.
+/// A bundle in the store. The checksum tells it from another bundle of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Named {
+pub(crate) struct BundleRef {
     pub version: ModelVersion,
     pub checksum: u64,
 }
@@ -59,15 +58,15 @@ pub(crate) struct Named {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Announcement {
     /// `None` while no network serves.
-    pub champion: Option<Named>,
+    pub champion: Option<BundleRef>,
     pub rounds: u64,
     pub decision: Decision,
 }
 
-/// What can't be followed, and why.
+/// Why a record is no announcement.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Unreadable(String);
+pub(crate) struct AnnouncementError(String);
 
 #[derive(Serialize, Deserialize)]
 struct Text {
@@ -101,22 +100,25 @@ impl Announcement {
     }
 
     /// # Errors
-    /// [`Unreadable`] for anything but an announcement of a stream with these bundles.
-    pub fn read(value: &[u8], bundles: &Bundles) -> Result<Self, Unreadable> {
-        let text: Text = serde_json::from_slice(value).map_err(|e| Unreadable(e.to_string()))?;
+    /// [`AnnouncementError`] for anything but an announcement of a stream with these bundles.
+    pub fn read(value: &[u8], bundles: &Bundles) -> Result<Self, AnnouncementError> {
+        let text: Text = serde_json::from_slice(value).map_err(|e| AnnouncementError(e.to_string()))?;
         let champion = match (text.version, text.bundle, text.checksum) {
             (None, None, None) => None,
             (Some(version), Some(bundle), Some(checksum)) => {
                 let version = ModelVersion(version);
                 if bundle != bundles.file(version) {
-                    return Err(Unreadable(format!("\"{bundle}\" is no bundle of version {}", version.0)));
+                    return Err(AnnouncementError(format!(
+                        "\"{bundle}\" is no bundle of version {}",
+                        version.0
+                    )));
                 }
                 let digits = checksum.strip_prefix(CHECKSUM).filter(|digits| digits.len() == 16);
                 let sum = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
-                let sum = sum.ok_or_else(|| Unreadable(format!("\"{checksum}\" is no checksum")))?;
-                Some(Named { version, checksum: sum })
+                let sum = sum.ok_or_else(|| AnnouncementError(format!("\"{checksum}\" is no checksum")))?;
+                Some(BundleRef { version, checksum: sum })
             }
-            _ => return Err(Unreadable("it names a model in part".to_owned())),
+            _ => return Err(AnnouncementError("it names a model in part".to_owned())),
         };
         Ok(Self { champion, rounds: text.round, decision: Decision::of(&text.decision) })
     }
@@ -138,7 +140,7 @@ mod tests {
 
     #[test]
     fn it_is_written_as_the_documentation_says() {
-        let champion = Some(Named { version: ModelVersion(12), checksum: 0x0123_4567_89ab_cdef });
+        let champion = Some(BundleRef { version: ModelVersion(12), checksum: 0x0123_4567_89ab_cdef });
         let time = EventTime::from_micros(1_795_428_000_000_000).unwrap();
         let value =
             Announcement { champion, rounds: 14, decision: Decision::Promoted }.write(&bundles(), time);
@@ -150,7 +152,7 @@ mod tests {
     fn what_is_no_announcement_is_refused_and_what_is_new_passed_over() {
         let read = |text: &str| Announcement::read(text.as_bytes(), &bundles());
         let more = r#"{"version":1,"bundle":"power-000001.safetensors","checksum":"xxh3:00000000000000ff","round":1,"decision":"praised","by":"a"}"#;
-        let named = Named { version: ModelVersion(1), checksum: 255 };
+        let named = BundleRef { version: ModelVersion(1), checksum: 255 };
         assert_eq!(
             read(more),
             Ok(Announcement { champion: Some(named), rounds: 1, decision: Decision::Other })
@@ -177,7 +179,7 @@ mod tests {
             champion in proptest::option::of((1u64..1_000_000, any::<u64>())),
             rounds in any::<u64>(),
         ) {
-            let champion = champion.map(|(v, checksum)| Named { version: ModelVersion(v), checksum });
+            let champion = champion.map(|(v, checksum)| BundleRef { version: ModelVersion(v), checksum });
             let decisions = [
                 Decision::Promoted,
                 Decision::Rejected,
@@ -185,9 +187,9 @@ mod tests {
                 Decision::RolledBack,
                 Decision::Requested,
             ];
-            let said = Announcement { champion, rounds, decision: decisions[(rounds % 5) as usize] };
-            let value = said.write(&bundles(), EventTime::MIN);
-            prop_assert_eq!(Announcement::read(&value, &bundles()), Ok(said));
+            let announcement = Announcement { champion, rounds, decision: decisions[(rounds % 5) as usize] };
+            let value = announcement.write(&bundles(), EventTime::MIN);
+            prop_assert_eq!(Announcement::read(&value, &bundles()), Ok(announcement));
         }
 
         #[test]

@@ -1,9 +1,9 @@
-//! Follows the models topic: the last announcement of a stream says which model serves it, be it older or
-//! newer than the one before. On a thread beside the workers, which look at a counter alone.
+//! Follows the models topic: a stream's last announcement says which model serves it. That model may be older
+//! or newer than the one before it. The follower has a thread of its own; workers look at a counter alone.
 
 use super::Error;
-use super::announcement::{Announcement, Named};
-use super::serving::{Models, Standing};
+use super::announcement::{Announcement, BundleRef};
+use super::serving::{ModelState, Models};
 use crate::checkpoint::{self, Bundles, Store};
 use crate::config::{Config, Kafka, Stream};
 use crate::domain::{ModelVersion, StreamName};
@@ -19,11 +19,11 @@ use std::time::{Duration, Instant};
 
 /// The longest that the topic may take to be read to its end at the start.
 const START_LIMIT: Duration = Duration::from_secs(60);
-/// The longest wait for an announcement before a look at the stop sign.
+/// The longest wait for an announcement before the stop flag is checked.
 const WAIT: Duration = Duration::from_millis(100);
-/// Announcements that are taken at once.
+/// The most announcements in one poll.
 const RECORDS: usize = 1_000;
-/// Between two tries to load an announced bundle; each pause is twice as long as the one before.
+/// The pause between two tries to load an announced bundle. Each is twice as long as the one before.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_LONGEST: Duration = Duration::from_secs(60);
 
@@ -35,18 +35,18 @@ pub(crate) struct Follower {
     models: Models,
     metrics: Metrics,
     /// Announced bundles that could not be loaded yet.
-    missing: BTreeMap<StreamName, Missing>,
+    missing: BTreeMap<StreamName, MissingBundle>,
 }
 
-struct Missing {
-    named: Named,
+struct MissingBundle {
+    named: BundleRef,
     pause: Duration,
     next: Instant,
 }
 
 /// Why an announced model does not serve here.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum FollowError {
     #[error("the config asks for another shape")]
     Shape,
     #[error("the store does not have it: do all replicas have one store?")]
@@ -81,24 +81,25 @@ impl Follower {
                 let (brokers, reason) = (brokers.clone(), format!("the end of {models_topic} does not come"));
                 return Err(kafka::Error::Unreachable { brokers, waited: START_LIMIT, reason }.into());
             }
-            follower.hear()?;
+            follower.read_announcements()?;
         }
         Ok(follower)
     }
 
-    /// Reads the topic to its end, and says of each stream which model serves: the one that was announced
-    /// last, where its bundle can be had; else the newest bundle, unless the experts are to serve alone.
+    /// Reads the topic to its end, and publishes the model of each stream: the one that was announced last. If
+    /// its bundle can't be loaded, the newest bundle serves in its place, unless it was announced that the
+    /// experts serve alone.
     ///
     /// # Errors
     /// When Kafka or the store can't be read, or a stream's device is not there.
     pub fn start(config: &Config, store: &Store, models: &Models, metrics: &Metrics) -> Result<Self, Error> {
         let mut follower = Self::open(config, store, models, metrics)?;
         for stream in config.streams.clone() {
-            let standing = follower.models.standing(&stream.name);
-            if let Some(named) = standing.announced {
+            let state = follower.models.state(&stream.name);
+            if let Some(named) = state.announced {
                 follower.follow(&stream, named);
             }
-            if !standing.dismissed
+            if !state.dismissed
                 && follower.models.current(&stream.name).is_none()
                 && let Some(champion) = Bundles::new(store, &stream.name).newest(&Shapes::of(&stream)?)?
             {
@@ -111,17 +112,17 @@ impl Follower {
     /// Follows until it is asked to stop.
     ///
     /// # Errors
-    /// When Kafka refuses to be read. A store that fails is asked again.
+    /// When Kafka can't be read. A store that fails is tried again.
     pub fn run(mut self, stop: &AtomicBool) -> Result<(), Error> {
         while !stop.load(Ordering::Acquire) {
-            let mut news = self.hear()?;
+            let mut changed = self.read_announcements()?;
             let now = Instant::now();
-            news.extend(self.missing.iter().filter(|(_, m)| m.next <= now).map(|(name, _)| name.clone()));
-            for name in news {
+            changed.extend(self.missing.iter().filter(|(_, m)| m.next <= now).map(|(name, _)| name.clone()));
+            for name in changed {
                 let Some(stream) = self.streams.iter().find(|s| s.name == name).cloned() else { continue };
-                match self.models.standing(&name) {
-                    Standing { announced: Some(named), .. } => self.follow(&stream, named),
-                    Standing { dismissed: true, .. } => self.dismiss(&name),
+                match self.models.state(&name) {
+                    ModelState { announced: Some(named), .. } => self.follow(&stream, named),
+                    ModelState { dismissed: true, .. } => self.dismiss(&name),
                     _ => {}
                 }
             }
@@ -129,21 +130,23 @@ impl Follower {
         Ok(())
     }
 
-    /// Notes what was announced since the last call, and says of which streams.
-    fn hear(&mut self) -> Result<Vec<StreamName>, kafka::Error> {
+    /// Records the announcements since the last call, and returns their streams.
+    fn read_announcements(&mut self) -> Result<Vec<StreamName>, kafka::Error> {
         let Self { tail, store, streams, models, .. } = self;
-        let mut heard = Vec::new();
-        tail.poll(RECORDS, WAIT, &mut |record| heard.extend(note(&record, streams, store, models)))?;
-        heard.sort_unstable();
-        heard.dedup();
-        Ok(heard)
+        let mut announced = Vec::new();
+        tail.poll(RECORDS, WAIT, &mut |record| {
+            announced.extend(record_announcement(&record, streams, store, models))
+        })?;
+        announced.sort_unstable();
+        announced.dedup();
+        Ok(announced)
     }
 
-    /// Lets an announced model serve, unless it does or its bundle can't be had; then it is tried again.
-    fn follow(&mut self, stream: &Stream, named: Named) {
+    /// Lets an announced model serve, unless it serves already. A bundle that can't be loaded is tried again.
+    fn follow(&mut self, stream: &Stream, named: BundleRef) {
         let name = &stream.name;
         let missing = self.missing.remove(name).filter(|missing| missing.named == named);
-        if self.models.standing(name).version() == Some(named.version) {
+        if self.models.state(name).version() == Some(named.version) {
             return;
         }
         match self.load(stream, named) {
@@ -152,10 +155,10 @@ impl Follower {
                 events::model_not_followed(name, named.version, &cause);
                 self.metrics.stream(name).model_failures.inc();
                 // Another shape stays another one until the config changes.
-                if !matches!(cause, Refusal::Shape) {
+                if !matches!(cause, FollowError::Shape) {
                     let pause = missing.map_or(PAUSE_FIRST, |m| (2 * m.pause).min(PAUSE_LONGEST));
                     let next = Instant::now() + pause;
-                    self.missing.insert(name.clone(), Missing { named, pause, next });
+                    self.missing.insert(name.clone(), MissingBundle { named, pause, next });
                 }
             }
         }
@@ -169,12 +172,12 @@ impl Follower {
         }
     }
 
-    fn load(&self, stream: &Stream, named: Named) -> Result<Model, Refusal> {
+    fn load(&self, stream: &Stream, named: BundleRef) -> Result<Model, FollowError> {
         let bundles = Bundles::new(&self.store, &stream.name);
-        let champion = bundles.load_exactly(named.version, named.checksum)?.ok_or(Refusal::Gone)?;
+        let champion = bundles.load_exactly(named.version, named.checksum)?.ok_or(FollowError::Gone)?;
         let networks = Shapes::of(stream)?.fitting(&champion.networks);
         if networks.is_empty() {
-            return Err(Refusal::Shape);
+            return Err(FollowError::Shape);
         }
         Ok(model(stream, named.version, &networks)?)
     }
@@ -189,14 +192,20 @@ fn model(stream: &Stream, version: ModelVersion, networks: &Networks) -> Result<
     Ok(Model { version, networks: Shapes::of(stream)?.weights(networks), device: device(stream)? })
 }
 
-/// Notes an announcement, and says of which stream it is; `None` for one that is of none of ours, or none.
-fn note(record: &Polled<'_>, streams: &[Arc<Stream>], store: &Store, models: &Models) -> Option<StreamName> {
+/// Records an announcement, and returns its stream. `None` for a record of another stream, or for one that is
+/// no announcement.
+fn record_announcement(
+    record: &Polled<'_>,
+    streams: &[Arc<Stream>],
+    store: &Store,
+    models: &Models,
+) -> Option<StreamName> {
     let stream = streams.iter().find(|s| Some(s.name.as_str().as_bytes()) == record.key)?;
-    // A tombstone says nothing.
-    let said = Announcement::read(record.payload?, &Bundles::new(store, &stream.name));
-    match said {
-        Ok(said) => {
-            models.note(&stream.name, &said);
+    // A tombstone announces nothing.
+    let announcement = Announcement::read(record.payload?, &Bundles::new(store, &stream.name));
+    match announcement {
+        Ok(announcement) => {
+            models.announced(&stream.name, &announcement);
             Some(stream.name.clone())
         }
         Err(cause) => {

@@ -4,18 +4,18 @@ use crate::training::Why;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-/// The most decisions that a bundle tells of: the newest.
+/// How many decisions a bundle lists: the newest.
 const LINES_MAX: usize = 64;
 
-/// How a model came to be: a line for each decision, the newest last. A bundle bears it.
+/// How a model came to be: a line for each decision, the newest last. It is a fact of the model's bundle.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lineage(VecDeque<String>);
 
 impl Lineage {
-    /// What a champion's bundle tells.
+    /// The lineage in a champion's bundle.
     pub fn of(champion: Option<&Champion>) -> Self {
-        let told = champion.and_then(|c| c.facts.get("lineage"));
-        Self(told.map_or_else(VecDeque::new, |text| text.lines().map(str::to_owned).collect()))
+        let lines = champion.and_then(|c| c.facts.get("lineage"));
+        Self(lines.map_or_else(VecDeque::new, |text| text.lines().map(str::to_owned).collect()))
     }
 
     pub fn extend(&mut self, later: Option<&Self>) {
@@ -71,7 +71,7 @@ impl fmt::Display for Losses<'_> {
     }
 }
 
-/// What a bundle says of its own round, beside its lineage.
+/// The facts of a bundle about its own round, besides the lineage.
 pub(crate) fn facts(scores: &RoundScores, why: Why) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::from([
         ("why".to_owned(), why.as_str().to_owned()),

@@ -1,10 +1,12 @@
-//! Which model serves: announcements on the models topic, the registry of bundles, lineage, and the thread
-//! that trains.
+//! Which model serves: announcements on the models topic, the registry of bundles, their lineage, and the
+//! thread that trains.
 //!
-//! Promises that what serves is what was announced last, in every process.
+//! Promise: in every process the model that serves is the one that was announced last. [`crate::training::tenure`]
+//! decides; this room carries its decisions out.
 
 mod announcement;
 mod announcer;
+mod cpu_share;
 mod follower;
 mod lineage;
 mod registry;
@@ -20,12 +22,12 @@ use crate::nn;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub(crate) use follower::Follower;
-pub use registry::{Entry, Refused, Registry};
-pub(crate) use serving::{Models, Standing};
+pub use registry::{Registry, RegistryError, StoredModel};
+pub(crate) use serving::{ModelState, Models};
 pub(crate) use thread::BackgroundThread;
-pub(crate) use trainer::{Door, Trainer};
+pub(crate) use trainer::{RoundQueue, TrainerThread};
 
-/// The longest that a thread beside the workers goes without a look at the stop sign.
+/// How often a background thread checks its stop flag, at least.
 pub(crate) const NAP: Duration = Duration::from_millis(50);
 
 /// The time of the wall clock.
@@ -45,6 +47,6 @@ pub enum Error {
     Network(#[from] nn::Error),
     #[error("can't start a thread: {0}")]
     Thread(#[from] std::io::Error),
-    #[error("a thread panicked; its last words are above")]
+    #[error("a thread panicked; its message is in the log above")]
     Panicked,
 }

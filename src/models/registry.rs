@@ -1,6 +1,6 @@
 use super::Error;
-use super::announcement::{Announcement, Decision, Named};
-use super::announcer::Announcer;
+use super::announcement::{Announcement, BundleRef, Decision};
+use super::announcer::{Announce, Announcer};
 use super::follower::Follower;
 use super::serving::Models;
 use crate::checkpoint::{self, Bundles, Champion, Store};
@@ -12,8 +12,7 @@ use crate::telemetry::{Metrics, events};
 use crate::training::Shapes;
 use std::collections::BTreeMap;
 
-/// The models that there are of a config's streams, and which one was announced; for whoever wants to see
-/// them, or wants another one to serve.
+/// The stored models of a config's streams: lists them, and announces another one at an operator's request.
 pub struct Registry {
     store: Store,
     models: Models,
@@ -22,17 +21,17 @@ pub struct Registry {
 
 /// A model in the store.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct StoredModel {
     pub version: ModelVersion,
-    /// Whether it is the one that was announced last.
+    /// Whether it was announced last.
     pub serves: bool,
-    /// What its bundle tells of it; or why it can't be read.
-    pub told: Result<BTreeMap<String, String>, String>,
+    /// The facts of its bundle, or why the bundle can't be read.
+    pub facts: Result<BTreeMap<String, String>, String>,
 }
 
 /// Why another model can't serve.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
+pub enum RegistryError {
     #[error("the store has no {0}")]
     Absent(String),
     #[error("{0} has another shape than the config asks for")]
@@ -52,7 +51,7 @@ pub enum Refused {
 }
 
 impl Registry {
-    /// Beside whatever runs: opens the store, and reads the models topic to its end.
+    /// Opens the store and reads the models topic to its end. A daemon may be running.
     ///
     /// # Errors
     /// When Kafka or the store can't be read.
@@ -62,7 +61,7 @@ impl Registry {
         Ok(Self::over(config, &store, &models))
     }
 
-    /// In a daemon, which follows the topic already.
+    /// For a daemon, which follows the topic already.
     pub(crate) fn over(config: &Config, store: &Store, models: &Models) -> Self {
         Self { store: store.clone(), models: models.clone(), announcer: Announcer::new(config.kafka.clone()) }
     }
@@ -70,57 +69,58 @@ impl Registry {
     /// The models of a stream, newest first.
     ///
     /// # Errors
-    /// [`Refused::Store`] when the store can't be read.
-    pub fn list(&self, stream: &StreamName) -> Result<Vec<Entry>, Refused> {
+    /// [`RegistryError::Store`] when the store can't be read.
+    pub fn list(&self, stream: &StreamName) -> Result<Vec<StoredModel>, RegistryError> {
         let bundles = Bundles::new(&self.store, stream);
         let serves = self.serving(stream);
         let entry = |version| {
-            let told = match bundles.load_version(version) {
+            let facts = match bundles.load_version(version) {
                 Ok(Some(champion)) => Ok(champion.facts),
                 Ok(None) => Err("is gone".to_owned()),
                 Err(cause @ checkpoint::Error::Store { .. }) => return Err(cause),
                 Err(cause) => Err(cause.to_string()),
             };
-            Ok(Entry { version, serves: serves == Some(version), told })
+            Ok(StoredModel { version, serves: serves == Some(version), facts })
         };
         Ok(bundles.list()?.into_iter().map(entry).collect::<Result<_, _>>()?)
     }
 
-    /// Announces that this model serves from now on, whatever a round has found.
+    /// Announces that this model serves from now on, whatever rounds have found.
     ///
     /// # Errors
-    /// [`Refused`]
-    pub fn promote(&mut self, stream: &Stream, version: ModelVersion) -> Result<(), Refused> {
+    /// [`RegistryError`]
+    pub fn promote(&mut self, stream: &Stream, version: ModelVersion) -> Result<(), RegistryError> {
         let name = version.name(&stream.name);
         if self.serving(&stream.name) == Some(version) {
-            return Err(Refused::Serves(name));
+            return Err(RegistryError::Serves(name));
         }
         let bundles = Bundles::new(&self.store, &stream.name);
-        let champion = bundles.load_version(version)?.ok_or_else(|| Refused::Absent(name.clone()))?;
+        let champion = bundles.load_version(version)?.ok_or_else(|| RegistryError::Absent(name.clone()))?;
         if Shapes::of(stream)?.fitting(&champion.networks).is_empty() {
-            return Err(Refused::Shape(name));
+            return Err(RegistryError::Shape(name));
         }
-        self.say(stream, Some(version), Decision::Requested)?;
+        self.announce(stream, Some(version), Decision::Requested)?;
         events::model_requested(&stream.name, &name);
         Ok(())
     }
 
-    /// Announces that what served before the model that serves now does so again; `None` when these are
-    /// the experts alone.
+    /// Announces that the predecessor of the serving model serves again, and returns it. `None` stands for the
+    /// experts alone.
     ///
     /// # Errors
-    /// [`Refused`]
-    pub fn roll_back(&mut self, stream: &Stream) -> Result<Option<ModelVersion>, Refused> {
-        let from = self.serving(&stream.name).ok_or(Refused::Nothing)?;
+    /// [`RegistryError`]
+    pub fn roll_back(&mut self, stream: &Stream) -> Result<Option<ModelVersion>, RegistryError> {
+        let from = self.serving(&stream.name).ok_or(RegistryError::Nothing)?;
         let to = self.former(stream, from)?;
-        self.say(stream, to, Decision::RolledBack)?;
+        self.announce(stream, to, Decision::RolledBack)?;
         let name = to.map_or_else(|| "experts".to_owned(), |version| version.name(&stream.name));
         events::model_requested(&stream.name, &name);
         Ok(to)
     }
 
-    /// What served before a model: what its bundle says or, when that is gone, the next older one that fits.
-    fn former(&self, stream: &Stream, of: ModelVersion) -> Result<Option<ModelVersion>, Refused> {
+    /// The predecessor of a model: the one that its bundle names or, when that is gone, the next older model
+    /// that fits the config.
+    fn former(&self, stream: &Stream, of: ModelVersion) -> Result<Option<ModelVersion>, RegistryError> {
         let bundles = Bundles::new(&self.store, &stream.name);
         let shapes = Shapes::of(stream)?;
         let fits = |champion: &Champion| !shapes.fitting(&champion.networks).is_empty();
@@ -144,32 +144,32 @@ impl Registry {
                 return Ok(Some(version));
             }
         }
-        Err(Refused::NoFormer(of.name(&stream.name)))
+        Err(RegistryError::NoFormer(of.name(&stream.name)))
     }
 
-    fn say(
+    fn announce(
         &mut self,
         stream: &Stream,
         version: Option<ModelVersion>,
         decision: Decision,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), RegistryError> {
         let bundles = Bundles::new(&self.store, &stream.name);
-        let named = |version: ModelVersion| -> Result<Named, Refused> {
+        let named = |version: ModelVersion| -> Result<BundleRef, RegistryError> {
             let checksum = bundles.checksum(version)?;
-            let checksum = checksum.ok_or_else(|| Refused::Absent(version.name(&stream.name)))?;
-            Ok(Named { version, checksum })
+            let checksum = checksum.ok_or_else(|| RegistryError::Absent(version.name(&stream.name)))?;
+            Ok(BundleRef { version, checksum })
         };
         let champion = version.map(named).transpose()?;
-        let rounds = self.models.standing(&stream.name).rounds;
-        let said = Announcement { champion, rounds, decision };
-        self.announcer.say(&stream.name, &said, &bundles)?;
-        self.models.note(&stream.name, &said);
+        let rounds = self.models.state(&stream.name).rounds;
+        let announcement = Announcement { champion, rounds, decision };
+        self.announcer.announce(&stream.name, &announcement, &bundles)?;
+        self.models.announced(&stream.name, &announcement);
         Ok(())
     }
 
-    /// What was announced last or, while nothing was, what serves.
+    /// The model that was announced last. While none was announced, the one that serves.
     fn serving(&self, stream: &StreamName) -> Option<ModelVersion> {
-        let standing = self.models.standing(stream);
-        standing.announced.map(|named| named.version).or(standing.version())
+        let state = self.models.state(stream);
+        state.announced.map(|named| named.version).or(state.version())
     }
 }

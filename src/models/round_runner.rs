@@ -1,43 +1,57 @@
-use super::announcement::{Announcement, Decision, Named};
-use super::announcer::Announcer;
+#[cfg(test)]
+mod tests;
+
+use super::announcement::{Announcement, BundleRef, Decision};
+use super::announcer::Announce;
+use super::cpu_share::CpuShare;
 use super::lineage::{Lineage, facts};
-use super::serving::{Models, Standing};
-use super::trainer::{Job, Pace};
+use super::serving::{ModelState, Models};
 use super::{NAP, now};
 use crate::checkpoint::{self, Bundles, Champion, Store};
 use crate::config::{Config, Stream};
 use crate::domain::{ModelVersion, RoundScores, StreamName};
 use crate::kafka;
 use crate::nn::{self, Networks};
+use crate::series::WindowCopy;
 use crate::telemetry::{self, Board, Metrics, RoundOutcome, StreamMetrics, events};
-use crate::training::{Incumbent, Outcome, Predecessor, Round, Shapes, Tenure, Transition, Trial, Why};
+use crate::training::{
+    Incumbent, Outcome, Predecessor, Shapes, Start, Tenure, TrainingRound, Transition, Trial, Why,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a decision may take to be followed in this process before the next round begins without it.
-const HEARD_LIMIT: Duration = Duration::from_secs(10);
+/// How long the next round waits until this process follows the last decision.
+const FOLLOW_LIMIT: Duration = Duration::from_secs(10);
 
-/// What the trainer's thread works with: runs rounds, and carries out what comes of them.
-pub(crate) struct RoundRunner {
+/// A round to be run.
+pub(crate) struct RoundRequest {
+    pub stream: Arc<Stream>,
+    pub start: Start,
+    pub why: Why,
+    pub samples: Vec<WindowCopy>,
+}
+
+/// Runs rounds, and carries out what follows from them: it writes bundles and announces models.
+pub(crate) struct RoundRunner<A> {
     store: Store,
     shapes: BTreeMap<StreamName, Shapes>,
-    /// The networks that rounds begin from, as they were loaded or made here.
+    /// The champions as they were last loaded or promoted here.
     champions: BTreeMap<StreamName, Champion>,
     tenures: BTreeMap<StreamName, Tenure>,
-    /// Decisions of each stream that no bundle bears yet.
+    /// Decisions that are in no bundle yet.
     lineages: BTreeMap<StreamName, Lineage>,
     models: Models,
-    announcer: Announcer,
+    announcer: A,
     metrics: Metrics,
     board: Board,
     pub stop: Arc<AtomicBool>,
 }
 
-/// Why what was decided is not so.
+/// Why a decision was not carried out.
 #[derive(Debug, thiserror::Error)]
-enum Unkept {
+enum DecisionError {
     #[error("another model was announced meanwhile")]
     Superseded,
     #[error("the bundle of {0} is gone")]
@@ -48,28 +62,29 @@ enum Unkept {
     Kafka(#[from] kafka::Error),
 }
 
-/// A round that is being decided on.
-struct Case<'a> {
+/// A round that has run, and is being decided on.
+struct FinishedRound<'a> {
     stream: &'a Stream,
     trial: Trial,
     why: Why,
     /// What was announced last when the round began.
-    announced: Option<Named>,
+    announced: Option<BundleRef>,
     readings: usize,
     steps: usize,
     took: Duration,
 }
 
-impl Case<'_> {
-    /// The champion's name; nothing when there is none.
+impl FinishedRound<'_> {
+    /// The champion's name; empty while there is none.
     fn champion(&self) -> String {
         Predecessor::from(self.trial.serving()).to_fact(&self.stream.name)
     }
 }
 
-impl RoundRunner {
+impl<A: Announce> RoundRunner<A> {
     pub fn new(
         config: &Config,
+        announcer: A,
         store: &Store,
         models: &Models,
         metrics: &Metrics,
@@ -84,16 +99,16 @@ impl RoundRunner {
             tenures: BTreeMap::new(),
             lineages: BTreeMap::new(),
             models: models.clone(),
-            announcer: Announcer::new(config.kafka.clone()),
+            announcer,
             metrics: metrics.clone(),
             board: board.clone(),
             stop: stop.clone(),
         })
     }
 
-    pub fn run(&mut self, job: &Job) {
-        let (stream, name) = (&*job.stream, &job.stream.name);
-        let before = self.models.standing(name);
+    pub fn run(&mut self, request: &RoundRequest) {
+        let (stream, name) = (&*request.stream, &request.stream.name);
+        let before = self.models.state(name);
         let metrics = self.metrics.stream(name);
         let (champion, former, trial) = match self.begin(stream, &before) {
             Ok(begun) => begun,
@@ -103,27 +118,35 @@ impl RoundRunner {
             }
         };
         let number = trial.number;
-        let readings = job.samples.iter().map(|s| s.view().len()).sum();
-        events::round_started(name, number, job.samples.len(), readings, job.why.as_str());
-        if job.why != Why::Schedule {
-            metrics.hastened(job.why.as_str()).inc();
+        let readings = request.samples.iter().map(|s| s.view().len()).sum();
+        events::round_started(name, number, request.samples.len(), readings, request.why.as_str());
+        if request.why != Why::Schedule {
+            metrics.hastened(request.why.as_str()).inc();
         }
         let shadow = self.tenure(name).take_shadow();
         let began = Instant::now();
-        let mut pace = Pace::new(stream.training.budget.cpu_share, &self.stop);
-        let round = Round {
+        let mut share = CpuShare::new(stream.training.budget.cpu_share, &self.stop);
+        let round = TrainingRound {
             stream,
-            samples: &job.samples,
+            samples: &request.samples,
             champion: champion.as_ref().map(|c| &c.networks),
             former: trial.hold_against(former.as_ref()),
             shadow: shadow.as_ref(),
-            start: job.start,
+            start: request.start,
             number,
         };
-        let outcome = round.run(&mut || pace.go_on());
-        let (steps, took) = (pace.steps, began.elapsed());
+        let outcome = round.run(&mut || share.go_on());
+        let (steps, took) = (share.steps, began.elapsed());
         metrics.training_seconds.observe(took.as_secs_f64());
-        let case = Case { stream, trial, why: job.why, announced: before.announced, readings, steps, took };
+        let case = FinishedRound {
+            stream,
+            trial,
+            why: request.why,
+            announced: before.announced,
+            readings,
+            steps,
+            took,
+        };
         let ended = match outcome {
             Ok(outcome) => self.carry_out(&case, outcome, &metrics),
             Err(cause) => {
@@ -137,11 +160,16 @@ impl RoundRunner {
         self.board.round(name, telemetry::Round { round: number, outcome, loss, took, model });
     }
 
-    /// Carries out what follows from a round; `None` where nothing does.
-    fn carry_out(&mut self, case: &Case<'_>, outcome: Outcome, metrics: &StreamMetrics) -> Option<Ended> {
+    /// Carries out what follows from a round; `None` when the round came to no end.
+    fn carry_out(
+        &mut self,
+        case: &FinishedRound<'_>,
+        outcome: Outcome,
+        metrics: &StreamMetrics,
+    ) -> Option<Ended> {
         let (name, number) = (&case.stream.name, case.trial.number);
         let scores = outcome.scores()?;
-        found(case, &scores, metrics);
+        publish_scores(case, &scores, metrics);
         let done = match self.tenure(name).conclude(&case.trial, outcome) {
             Transition::Promote { networks, predecessor, .. } => {
                 self.promote(case, networks, predecessor, &scores).map(|version| {
@@ -170,11 +198,11 @@ impl RoundRunner {
         };
         let (outcome, model) = match done {
             Ok(done) => done,
-            Err(cause @ Unkept::Superseded) => {
+            Err(cause @ DecisionError::Superseded) => {
                 events::round_superseded(name, number, &cause);
                 (RoundOutcome::Rejected, None)
             }
-            // Snapshots name their model: one that no restart could find never serves.
+            // A model without a bundle never serves: snapshots name their model, and a restart must find it.
             Err(cause) => {
                 events::bundle_not_kept(name, number, &cause);
                 (RoundOutcome::Failed, None)
@@ -188,7 +216,7 @@ impl RoundRunner {
     }
 
     /// Begins a round, with the champion's networks and those that it is held against.
-    fn begin(&mut self, stream: &Stream, before: &Standing) -> Result<Begun, checkpoint::Error> {
+    fn begin(&mut self, stream: &Stream, before: &ModelState) -> Result<Begun, checkpoint::Error> {
         let champion = self.champion(stream, before)?;
         let incumbent =
             champion.as_ref().map(|c| Incumbent::new(c.version, c.rounds, &c.facts, &stream.name));
@@ -200,13 +228,13 @@ impl RoundRunner {
         Ok((champion, former, trial))
     }
 
-    /// The networks that serve, with their optimisers, whoever has made them.
+    /// The networks that serve, with their optimisers. Another process may have trained them.
     fn champion(
         &mut self,
         stream: &Stream,
-        standing: &Standing,
+        state: &ModelState,
     ) -> Result<Option<Champion>, checkpoint::Error> {
-        let Some(model) = &standing.model else { return Ok(None) };
+        let Some(model) = &state.model else { return Ok(None) };
         if let Some(champion) = self.champions.get(&stream.name).filter(|c| c.version == model.version) {
             return Ok(Some(champion.clone()));
         }
@@ -214,11 +242,11 @@ impl RoundRunner {
         let champion = match Bundles::new(&self.store, &stream.name).load_version(model.version) {
             Ok(Some(champion)) => Champion { networks: shapes.fitting(&champion.networks), ..champion },
             Err(cause @ checkpoint::Error::Store { .. }) => return Err(cause),
-            // What serves is all that is left of it.
+            // Its bundle is gone: the weights that serve are all that is left.
             Ok(None) | Err(_) => Champion {
                 version: model.version,
                 networks: shapes.networks(&model.networks),
-                rounds: standing.rounds,
+                rounds: state.rounds,
                 facts: BTreeMap::new(),
             },
         };
@@ -239,19 +267,19 @@ impl RoundRunner {
         }
     }
 
-    /// Writes a new champion's bundle and announces it; the follower lets it serve, here as everywhere.
+    /// Writes a new champion's bundle and announces it. The follower lets it serve, in this process too.
     fn promote(
         &mut self,
-        case: &Case<'_>,
+        case: &FinishedRound<'_>,
         networks: Networks,
         predecessor: Predecessor,
         scores: &RoundScores,
-    ) -> Result<ModelVersion, Unkept> {
-        let Case { stream, trial, announced, .. } = case;
+    ) -> Result<ModelVersion, DecisionError> {
+        let FinishedRound { stream, trial, announced, .. } = case;
         let number = trial.number;
         let name = &stream.name;
         if self.is_superseded(case) {
-            return Err(Unkept::Superseded);
+            return Err(DecisionError::Superseded);
         }
         let bundles = Bundles::new(&self.store, name);
         // Bundles of another shape count too.
@@ -278,13 +306,14 @@ impl RoundRunner {
             facts.insert("networks".to_owned(), names.join(", "));
         }
         let champion = Champion { version, networks, rounds: number, facts };
-        let named = Named { version, checksum: bundles.keep(&champion)? };
-        let said = Announcement { champion: Some(named), rounds: number, decision: Decision::Promoted };
-        self.announcer.say(name, &said, &bundles)?;
+        let named = BundleRef { version, checksum: bundles.keep(&champion)? };
+        let announcement =
+            Announcement { champion: Some(named), rounds: number, decision: Decision::Promoted };
+        self.announcer.announce(name, &announcement, &bundles)?;
         self.lineages.remove(name);
         self.champions.insert(name.clone(), champion);
-        self.wait_until_heard(case);
-        // It serves; what could not be tidied away goes with the next one.
+        self.wait_until_followed(case);
+        // The champion serves. Bundles that could not be deleted now are deleted after the next promotion.
         let kept: Vec<_> = [Some(version), serving].into_iter().flatten().collect();
         if let Err(cause) = bundles.prune(&kept) {
             events::not_tidied(name, &cause);
@@ -292,41 +321,48 @@ impl RoundRunner {
         Ok(version)
     }
 
-    /// Lets what served before the champion serve again: another network, or the experts alone.
-    fn roll_back(&mut self, case: &Case<'_>, to: Predecessor, scores: &RoundScores) -> Result<(), Unkept> {
+    /// Announces that the champion's predecessor serves again.
+    fn roll_back(
+        &mut self,
+        case: &FinishedRound<'_>,
+        to: Predecessor,
+        scores: &RoundScores,
+    ) -> Result<(), DecisionError> {
         let name = &case.stream.name;
         let to = to.version();
         let bundles = Bundles::new(&self.store, name);
-        let gone = |version: ModelVersion| Unkept::Gone(version.name(name));
+        let gone = |version: ModelVersion| DecisionError::Gone(version.name(name));
         let checked = |version| {
             let checksum = bundles.checksum(version)?.ok_or_else(|| gone(version))?;
-            Ok::<_, Unkept>(Named { version, checksum })
+            Ok::<_, DecisionError>(BundleRef { version, checksum })
         };
         let champion = to.map(checked).transpose()?;
         if self.is_superseded(case) {
-            return Err(Unkept::Superseded);
+            return Err(DecisionError::Superseded);
         }
-        let said = Announcement { champion, rounds: case.trial.number, decision: Decision::RolledBack };
-        self.announcer.say(name, &said, &bundles)?;
+        let announcement =
+            Announcement { champion, rounds: case.trial.number, decision: Decision::RolledBack };
+        self.announcer.announce(name, &announcement, &bundles)?;
         let (from, to_name) = (case.champion(), to.map_or_else(|| "experts".to_owned(), |v| v.name(name)));
         events::rolled_back(name, case.trial.number, &from, &to_name, scores);
         let lineage = self.lineages.entry(name.clone()).or_default();
         lineage.rolled_back(case.trial.number, &from, &to_name, scores);
-        self.wait_until_heard(case);
+        self.wait_until_followed(case);
         Ok(())
     }
 
-    /// Announces that the champion serves on, so that whoever trains next counts this round too.
-    fn confirm(&mut self, case: &Case<'_>, decision: Decision) {
+    /// Announces that the champion goes on serving, so that the next trainer counts this round too. Another
+    /// process may train next.
+    fn confirm(&mut self, case: &FinishedRound<'_>, decision: Decision) {
         let name = &case.stream.name;
         let bundles = Bundles::new(&self.store, name);
         let champion = match (case.announced, case.trial.serving()) {
             (Some(named), _) => Some(named),
             (None, None) => None,
-            // The newest bundle, which nobody has announced.
+            // The newest bundle serves, and was never announced.
             (None, Some(version)) => match bundles.checksum(version) {
-                Ok(Some(checksum)) => Some(Named { version, checksum }),
-                // Then it can't be announced, and this round's number is used again.
+                Ok(Some(checksum)) => Some(BundleRef { version, checksum }),
+                // Without a bundle it can't be announced. After a restart this round's number is used again.
                 Ok(None) => return,
                 Err(cause) => return events::bundle_passed_over(name, version, &cause),
             },
@@ -334,19 +370,19 @@ impl RoundRunner {
         if self.is_superseded(case) {
             return;
         }
-        let said = Announcement { champion, rounds: case.trial.number, decision };
-        if let Err(cause) = self.announcer.say(name, &said, &bundles) {
+        let announcement = Announcement { champion, rounds: case.trial.number, decision };
+        if let Err(cause) = self.announcer.announce(name, &announcement, &bundles) {
             events::kafka_error("trainer", &cause);
         }
     }
 
-    fn is_superseded(&self, case: &Case<'_>) -> bool {
-        self.models.standing(&case.stream.name).announced != case.announced
+    fn is_superseded(&self, case: &FinishedRound<'_>) -> bool {
+        self.models.state(&case.stream.name).announced != case.announced
     }
 
-    /// A round that began before what was decided serves would begin from the former champion.
-    fn wait_until_heard(&self, case: &Case<'_>) {
-        let until = Instant::now() + HEARD_LIMIT;
+    /// Waits until the decision is followed here: the next round has to begin from the new champion.
+    fn wait_until_followed(&self, case: &FinishedRound<'_>) {
+        let until = Instant::now() + FOLLOW_LIMIT;
         while !self.is_superseded(case) && Instant::now() < until && !self.stop.load(Ordering::Acquire) {
             std::thread::sleep(NAP);
         }
@@ -359,8 +395,8 @@ type Begun = (Option<Champion>, Option<Networks>, Trial);
 /// How a round ended, its loss, and the model that serves since.
 type Ended = (RoundOutcome, f64, Option<ModelVersion>);
 
-/// Shows what a round has found.
-fn found(case: &Case<'_>, scores: &RoundScores, metrics: &StreamMetrics) {
+/// Publishes what a round has found.
+fn publish_scores(case: &FinishedRound<'_>, scores: &RoundScores, metrics: &StreamMetrics) {
     let RoundScores { challenger, champion, former, base, p_value, .. } = *scores;
     for (of, loss) in
         [("challenger", challenger), ("champion", champion), ("former", former), ("base", Some(base))]

@@ -1,7 +1,7 @@
 use std::thread::{Builder, JoinHandle};
 
-/// A thread that works beside its owner until it is asked to end. That it has ended says nothing by
-/// itself; whether it panicked does.
+/// A thread that works beside its owner until it is asked to end. An ended thread is no error; a panicked one
+/// is.
 pub(crate) struct BackgroundThread {
     thread: Option<JoinHandle<()>>,
     panicked: bool,
@@ -13,12 +13,12 @@ impl BackgroundThread {
         Ok(Self { thread: Some(thread), panicked: false })
     }
 
-    /// Whether it has ended, for whatever reason.
+    /// Whether the thread has ended, for any reason.
     fn is_over(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Whether a panic has ended it. Does not wait.
+    /// Whether a panic has ended the thread. Does not wait.
     pub fn has_panicked(&mut self) -> bool {
         if self.is_over() {
             self.join();
@@ -26,7 +26,7 @@ impl BackgroundThread {
         self.panicked
     }
 
-    /// Waits for its end, which its owner has asked for.
+    /// Waits for the end that its owner has asked for.
     pub fn join(&mut self) {
         self.panicked |= self.thread.take().is_some_and(|thread| thread.join().is_err());
     }
@@ -34,7 +34,7 @@ impl BackgroundThread {
 
 #[cfg(test)]
 impl BackgroundThread {
-    /// Waits until it has ended by itself, without a look at how.
+    /// Waits until the thread has ended by itself.
     pub fn wait_over(&self) {
         let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
         while !self.is_over() {

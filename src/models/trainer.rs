@@ -1,4 +1,5 @@
-use super::round_runner::RoundRunner;
+use super::announcer::{Announce, Announcer};
+use super::round_runner::{RoundRequest, RoundRunner};
 use super::serving::Models;
 use super::thread::BackgroundThread;
 use super::{Error, NAP};
@@ -12,35 +13,26 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 const POISONED: &str = "no holder of this lock panics";
 
-/// A round to be run.
-pub(crate) struct Job {
-    pub stream: Arc<Stream>,
-    pub start: Start,
-    pub why: Why,
-    pub samples: Vec<WindowCopy>,
-}
-
 /// The thread that trains, one round at a time, at low priority and within its share of a core.
-pub(crate) struct Trainer {
-    door: Door,
+pub(crate) struct TrainerThread {
+    queue: RoundQueue,
     stop: Arc<AtomicBool>,
     thread: BackgroundThread,
 }
 
-/// Where a worker hands in jobs. Bounded: one job a stream.
+/// Where workers hand in rounds. It holds at most one round of each stream.
 #[derive(Clone)]
-pub(crate) struct Door {
-    jobs: SyncSender<Job>,
+pub(crate) struct RoundQueue {
+    requests: SyncSender<RoundRequest>,
     busy: Arc<Mutex<BTreeMap<StreamName, bool>>>,
     hastened: Arc<Mutex<BTreeMap<StreamName, Why>>>,
 }
 
-impl Door {
-    /// Hands in a job, unless one of the stream is waiting or running already; says whether it did.
+impl RoundQueue {
+    /// Hands in a round, unless one of the stream is waiting or running. Returns whether it was handed in.
     pub fn hand_in(
         &self,
         stream: &Arc<Stream>,
@@ -52,8 +44,8 @@ impl Door {
         if busy.get(&stream.name).copied().unwrap_or(false) {
             return false;
         }
-        let job = Job { stream: stream.clone(), start, why, samples: samples() };
-        match self.jobs.try_send(job) {
+        let request = RoundRequest { stream: stream.clone(), start, why, samples: samples() };
+        match self.requests.try_send(request) {
             Ok(()) => {
                 busy.insert(stream.name.clone(), true);
                 true
@@ -62,8 +54,7 @@ impl Door {
         }
     }
 
-    /// Something else than the schedule asks for a round of the stream. A request counts for more than
-    /// drift.
+    /// Drift or an operator asks for a round of the stream. A request replaces drift.
     pub fn hasten(&self, stream: &StreamName, why: Why) {
         let mut hastened = self.hastened.lock().expect(POISONED);
         let kept = hastened.entry(stream.clone()).or_insert(why);
@@ -72,13 +63,13 @@ impl Door {
         }
     }
 
-    /// What has asked for a round since this was last taken.
+    /// What has asked for a round of the stream since the last call.
     pub fn take_hastened(&self, stream: &StreamName) -> Option<Why> {
         self.hastened.lock().expect(POISONED).remove(stream)
     }
 }
 
-impl Trainer {
+impl TrainerThread {
     pub fn start(
         config: &Config,
         store: &Store,
@@ -86,27 +77,35 @@ impl Trainer {
         metrics: &Metrics,
         board: &Board,
     ) -> Result<Self, Error> {
-        let (jobs, inbox) = sync_channel(config.streams.len());
-        let door = Door { jobs, busy: Arc::default(), hastened: Arc::default() };
+        let (requests, inbox) = sync_channel(config.streams.len());
+        let queue = RoundQueue { requests, busy: Arc::default(), hastened: Arc::default() };
         let stop = Arc::new(AtomicBool::new(false));
-        let runner = RoundRunner::new(config, store, models, metrics, board, &stop)?;
-        let busy = door.busy.clone();
+        let runner = RoundRunner::new(
+            config,
+            Announcer::new(config.kafka.clone()),
+            store,
+            models,
+            metrics,
+            board,
+            &stop,
+        )?;
+        let busy = queue.busy.clone();
         let thread = BackgroundThread::start("trainer".into(), move || work(runner, &inbox, &busy))?;
-        Ok(Self { door, stop, thread })
+        Ok(Self { queue, stop, thread })
     }
 
-    pub fn door(&self) -> Door {
-        self.door.clone()
+    pub fn queue(&self) -> RoundQueue {
+        self.queue.clone()
     }
 
     pub fn has_panicked(&mut self) -> bool {
         self.thread.has_panicked()
     }
 
-    /// Ends the round that runs, if one does, and the thread.
+    /// Stops the round that runs, if any, and the thread.
     ///
     /// # Errors
-    /// [`Error::Panicked`] when it had panicked.
+    /// [`Error::Panicked`] when the thread has panicked.
     pub fn stop(mut self) -> Result<(), Error> {
         self.stop.store(true, Ordering::Release);
         self.thread.join();
@@ -118,42 +117,20 @@ impl Trainer {
     }
 }
 
-fn work(mut runner: RoundRunner, inbox: &Receiver<Job>, busy: &Mutex<BTreeMap<StreamName, bool>>) {
+fn work(
+    mut runner: RoundRunner<impl Announce>,
+    inbox: &Receiver<RoundRequest>,
+    busy: &Mutex<BTreeMap<StreamName, bool>>,
+) {
     yield_to_serving();
     while !runner.stop.load(Ordering::Acquire) {
-        let Ok(job) = inbox.recv_timeout(NAP) else { continue };
-        runner.run(&job);
-        busy.lock().expect(POISONED).insert(job.stream.name.clone(), false);
+        let Ok(request) = inbox.recv_timeout(NAP) else { continue };
+        runner.run(&request);
+        busy.lock().expect(POISONED).insert(request.stream.name.clone(), false);
     }
 }
 
-/// Works for a share of the time and rests for the others.
-pub(crate) struct Pace<'a> {
-    rest_per_work: f64,
-    since: Instant,
-    stop: &'a AtomicBool,
-    pub steps: usize,
-}
-
-impl<'a> Pace<'a> {
-    pub fn new(cpu_share: f64, stop: &'a AtomicBool) -> Self {
-        Self { rest_per_work: 1.0 / cpu_share - 1.0, since: Instant::now(), stop, steps: 0 }
-    }
-
-    pub fn go_on(&mut self) -> bool {
-        self.steps += 1;
-        let mut rest = self.since.elapsed().mul_f64(self.rest_per_work);
-        while !rest.is_zero() && !self.stop.load(Ordering::Acquire) {
-            let nap = rest.min(NAP);
-            std::thread::sleep(nap);
-            rest -= nap;
-        }
-        self.since = Instant::now();
-        !self.stop.load(Ordering::Acquire)
-    }
-}
-
-/// The lowest priority that an ordinary thread can have; serving comes first.
+/// Gives this thread the lowest priority that an ordinary thread can have: serving comes first.
 fn yield_to_serving() {
     #[cfg(target_os = "linux")]
     // SAFETY: both calls take plain numbers; on Linux `PRIO_PROCESS` with a thread's id is that

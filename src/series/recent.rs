@@ -19,7 +19,7 @@ pub struct RecentReadings {
     observed: Vec<bool>,
     /// `[readings]` where they are timed.
     cells: Vec<i64>,
-    heads: Vec<SeriesRing>,
+    by_slot: Vec<SeriesRing>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,15 +42,15 @@ impl RecentReadings {
             values: Vec::new(),
             observed: Vec::new(),
             cells: Vec::new(),
-            heads: Vec::new(),
+            by_slot: Vec::new(),
         }
     }
 
     /// Appends a reading, in place of the oldest when the ring is full.
     pub fn push(&mut self, slot: Slot, cell: i64, values: &[f32], observed: &[bool]) {
-        let head = &mut self.heads[slot.index()];
-        (head.total, head.cell) = (head.total + 1, cell);
-        let Some(at) = head.ring.push() else { return };
+        let series = &mut self.by_slot[slot.index()];
+        (series.total, series.cell) = (series.total + 1, cell);
+        let Some(at) = series.ring.push() else { return };
         self.values[at * self.width..][..self.width].copy_from_slice(values);
         self.observed[at * self.targets..][..self.targets].copy_from_slice(observed);
         if self.timed {
@@ -60,16 +60,16 @@ impl RecentReadings {
 
     /// Forgets a series' readings; how many it ever had is kept.
     pub fn clear(&mut self, slot: Slot) {
-        self.heads[slot.index()].ring.clear();
+        self.by_slot[slot.index()].ring.clear();
     }
 
     /// Readings that a series ever had.
     pub fn total(&self, slot: Slot) -> u64 {
-        self.heads[slot.index()].total
+        self.by_slot[slot.index()].total
     }
 
     pub fn view(&self, slot: Slot) -> RecentView<'_> {
-        RecentView { of: self, head: self.heads[slot.index()] }
+        RecentView { of: self, series: self.by_slot[slot.index()] }
     }
 }
 
@@ -77,55 +77,57 @@ impl RecentReadings {
 #[derive(Clone, Copy, Debug)]
 pub struct RecentView<'a> {
     of: &'a RecentReadings,
-    head: SeriesRing,
+    series: SeriesRing,
 }
 
 impl RecentView<'_> {
     pub fn len(&self) -> usize {
-        self.head.ring.len as usize
+        self.series.ring.len as usize
     }
 
     pub fn is_empty(&self) -> bool {
-        self.head.ring.len == 0
+        self.series.ring.len == 0
     }
 
     /// The value of a column; beyond the oldest reading that of the oldest.
     pub fn value(&self, age: usize, column: usize) -> f32 {
-        self.of.values[self.head.ring.at(age) * self.of.width + column]
+        self.of.values[self.series.ring.at(age) * self.of.width + column]
     }
 
     pub fn observed(&self, age: usize, target: usize) -> bool {
-        age < self.len() && self.of.observed[self.head.ring.at(age) * self.of.targets + target]
+        age < self.len() && self.of.observed[self.series.ring.at(age) * self.of.targets + target]
     }
 
     pub fn cell(&self, age: usize) -> i64 {
         if self.of.timed {
-            return self.of.cells[self.head.ring.at(age)];
+            return self.of.cells[self.series.ring.at(age)];
         }
-        self.head.cell - age.min(self.len().saturating_sub(1)) as i64
+        self.series.cell - age.min(self.len().saturating_sub(1)) as i64
     }
 }
 
 /// A row is as long as its ring is full: the readings, the oldest first.
 impl Rows for RecentReadings {
     fn grow(&mut self, slots: usize) {
-        let mut rings: Vec<Ring> = self.heads.iter().map(|head| head.ring).collect();
+        let mut rings: Vec<Ring> = self.by_slot.iter().map(|series| series.ring).collect();
         let rows = grow(&mut rings, &self.capacity, slots);
-        let new =
-            rings.into_iter().skip(self.heads.len()).map(|ring| SeriesRing { ring, ..SeriesRing::default() });
-        self.heads.extend(new);
+        let new = rings
+            .into_iter()
+            .skip(self.by_slot.len())
+            .map(|ring| SeriesRing { ring, ..SeriesRing::default() });
+        self.by_slot.extend(new);
         self.values.resize(rows * self.width, 0.0);
         self.observed.resize(rows * self.targets, false);
         self.cells.resize(if self.timed { rows } else { 0 }, 0);
     }
 
     fn reset(&mut self, slot: usize) {
-        let ring = self.heads[slot].ring.filled(0);
-        self.heads[slot] = SeriesRing { ring, ..SeriesRing::default() };
+        let ring = self.by_slot[slot].ring.filled(0);
+        self.by_slot[slot] = SeriesRing { ring, ..SeriesRing::default() };
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        let SeriesRing { total, cell, ring } = self.heads[slot];
+        let SeriesRing { total, cell, ring } = self.by_slot[slot];
         put(out, &[total, u64::from(ring.len)]);
         put(out, &[cell]);
         ring.oldest_first().for_each(|at| put(out, &self.values[at * self.width..][..self.width]));
@@ -140,12 +142,12 @@ impl Rows for RecentReadings {
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
         let [total, len]: [u64; 2] = row.one()?;
         let cell: i64 = row.one()?;
-        let ring = self.heads[slot].ring;
+        let ring = self.by_slot[slot].ring;
         if len > u64::from(ring.room) || len > total {
             return Err(Damaged("more readings than there may be"));
         }
         let (start, n) = (ring.start, len as usize);
-        self.heads[slot] = SeriesRing { total, cell, ring: ring.filled(len as u32) };
+        self.by_slot[slot] = SeriesRing { total, cell, ring: ring.filled(len as u32) };
         row.fill(&mut self.values[start * self.width..][..n * self.width])?;
         let observed = row.raw(n * self.targets)?;
         for (to, byte) in self.observed[start * self.targets..].iter_mut().zip(observed) {
@@ -161,7 +163,7 @@ impl Rows for RecentReadings {
         self.values.capacity() * size_of::<f32>()
             + self.observed.capacity()
             + self.cells.capacity() * size_of::<i64>()
-            + self.heads.capacity() * size_of::<SeriesRing>()
+            + self.by_slot.capacity() * size_of::<SeriesRing>()
     }
 }
 

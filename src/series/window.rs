@@ -23,7 +23,7 @@ pub struct Windows {
     errors: Vec<u16>,
     /// `[readings]` where they have times of their own.
     cells: Vec<i64>,
-    heads: Vec<SeriesRing>,
+    by_slot: Vec<SeriesRing>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,7 +44,7 @@ impl Windows {
             shown: Vec::new(),
             errors: Vec::new(),
             cells: Vec::new(),
-            heads: Vec::new(),
+            by_slot: Vec::new(),
         }
     }
 
@@ -55,9 +55,9 @@ impl Windows {
     /// Appends what is shown of a reading, which 16-bit floats hold exactly. `inputs`: `[inputs]`
     pub fn push(&mut self, slot: Slot, cell: i64, inputs: &[f32]) {
         let outputs = self.outputs();
-        let head = &mut self.heads[slot.index()];
-        head.cell = cell;
-        let Some(at) = head.ring.push() else { return };
+        let series = &mut self.by_slot[slot.index()];
+        series.cell = cell;
+        let Some(at) = series.ring.push() else { return };
         let to = &mut self.shown[at * self.inputs..][..self.inputs];
         to.reinterpret_cast_mut::<f16>().convert_from_f32_slice(inputs);
         self.errors[at * outputs..][..outputs].fill(f16::NAN.to_bits());
@@ -69,7 +69,7 @@ impl Windows {
     /// Notes by how much the base of the reading that comes next was wrong, at each learnt lead, in
     /// units of that lead. Before that reading is pushed. `errors`: `[leads]`
     pub fn arrive(&mut self, slot: Slot, target: usize, errors: &[f32]) {
-        let ring = self.heads[slot.index()].ring;
+        let ring = self.by_slot[slot.index()].ring;
         let n = self.leads.len();
         for (k, (lead, error)) in self.leads.iter().zip(errors).enumerate() {
             if *lead <= ring.len as usize {
@@ -81,16 +81,16 @@ impl Windows {
 
     /// Whether a series has a ring here.
     pub fn holds(&self, slot: Slot) -> bool {
-        self.heads.get(slot.index()).is_some_and(|head| head.ring.room > 0)
+        self.by_slot.get(slot.index()).is_some_and(|series| series.ring.room > 0)
     }
 
     /// Forgets a series' readings.
     pub fn clear(&mut self, slot: Slot) {
-        self.heads[slot.index()].ring.clear();
+        self.by_slot[slot.index()].ring.clear();
     }
 
     pub fn view(&self, slot: Slot) -> WindowView<'_> {
-        let SeriesRing { cell, ring } = self.heads[slot.index()];
+        let SeriesRing { cell, ring } = self.by_slot[slot.index()];
         WindowView {
             inputs: self.inputs,
             outputs: self.outputs(),
@@ -106,22 +106,24 @@ impl Windows {
 /// A row is as long as its window is full: the readings, the oldest first.
 impl Rows for Windows {
     fn grow(&mut self, slots: usize) {
-        let mut rings: Vec<Ring> = self.heads.iter().map(|head| head.ring).collect();
+        let mut rings: Vec<Ring> = self.by_slot.iter().map(|series| series.ring).collect();
         let rows = grow(&mut rings, &self.capacity, slots);
-        let new =
-            rings.into_iter().skip(self.heads.len()).map(|ring| SeriesRing { ring, ..SeriesRing::default() });
-        self.heads.extend(new);
+        let new = rings
+            .into_iter()
+            .skip(self.by_slot.len())
+            .map(|ring| SeriesRing { ring, ..SeriesRing::default() });
+        self.by_slot.extend(new);
         self.shown.resize(rows * self.inputs, 0);
         self.errors.resize(rows * self.outputs(), f16::NAN.to_bits());
         self.cells.resize(if self.timed { rows } else { 0 }, 0);
     }
 
     fn reset(&mut self, slot: usize) {
-        self.heads[slot] = SeriesRing { ring: self.heads[slot].ring.filled(0), ..SeriesRing::default() };
+        self.by_slot[slot] = SeriesRing { ring: self.by_slot[slot].ring.filled(0), ..SeriesRing::default() };
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        let (SeriesRing { cell, ring }, outputs) = (self.heads[slot], self.outputs());
+        let (SeriesRing { cell, ring }, outputs) = (self.by_slot[slot], self.outputs());
         put(out, &[u64::from(ring.len)]);
         put(out, &[cell]);
         ring.oldest_first().for_each(|at| put(out, &self.shown[at * self.inputs..][..self.inputs]));
@@ -134,12 +136,12 @@ impl Rows for Windows {
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
         let len: u64 = row.one()?;
         let cell: i64 = row.one()?;
-        let (ring, outputs) = (self.heads[slot].ring, self.outputs());
+        let (ring, outputs) = (self.by_slot[slot].ring, self.outputs());
         // A longer one is of networks that looked further back: its newest readings are taken.
         let n = len.min(u64::from(ring.room));
         let gone = usize::try_from(len - n).map_err(|_| Damaged("a window that is too long"))?;
         let (start, n) = (ring.start, n as usize);
-        self.heads[slot] = SeriesRing { cell, ring: ring.filled(n as u32) };
+        self.by_slot[slot] = SeriesRing { cell, ring: ring.filled(n as u32) };
         row.raw(gone.saturating_mul(self.inputs * size_of::<u16>()))?;
         row.fill(&mut self.shown[start * self.inputs..][..n * self.inputs])?;
         row.raw(gone.saturating_mul(outputs * size_of::<u16>()))?;
@@ -154,7 +156,7 @@ impl Rows for Windows {
     fn memory(&self) -> usize {
         (self.shown.capacity() + self.errors.capacity()) * size_of::<u16>()
             + self.cells.capacity() * size_of::<i64>()
-            + self.heads.capacity() * size_of::<SeriesRing>()
+            + self.by_slot.capacity() * size_of::<SeriesRing>()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Randomness by number: the same draw of the same series at the same step, whatever else is drawn.
+//! Counter-based randomness: a draw depends on seed, owner, purpose and step, and not on other draws.
 
 use crate::domain::Level;
 
@@ -12,7 +12,7 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// What a draw is for: each has numbers of its own.
+/// The purpose of a draw. Each has its own numbers.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
     Innovation,
@@ -53,7 +53,7 @@ impl Draws {
         low + (high - low) * self.uniform(purpose, step)
     }
 
-    /// Whether something of this probability happens.
+    /// Whether an event of this probability happens.
     pub fn happens(self, purpose: Purpose, step: u64, probability: f64) -> bool {
         probability > 0.0 && self.uniform(purpose, step) < probability
     }

@@ -1,11 +1,11 @@
-//! A seeded fleet of sensors, reading by reading, and the best forecast that anyone could have made.
+//! A seeded fleet of sensors, reading by reading, and the best possible forecast of it.
 //!
-//! Each series has a level, a trend, seasons of the day, the week and the year, noise with a memory,
-//! and, where they are asked for, a nonlinear effect of the temperature at its site, special days that
-//! are known ahead, shifts of the level, a swing that drifts, spikes, spells that are missing,
-//! duplicates and disorder. A draw depends on the seed, its series and its step alone: a larger fleet
-//! has the smaller one in it, and asking for more changes nothing of what was there. Memory is constant
-//! per series; no clock, no I/O.
+//! Each series has a level, a trend, seasons of the day, the week and the year, and autocorrelated noise. Settings
+//! add a nonlinear effect of the temperature at its site, special days that are known ahead, shifts of the level,
+//! seasons whose amplitude drifts, spikes, spells of missing readings, duplicates and disorder.
+//!
+//! A draw depends on the seed, its series and its step only. So a larger fleet contains the smaller one, and a
+//! new setting changes no other draw. Memory is constant per series. No clock, no I/O.
 
 #![forbid(unsafe_code)]
 
@@ -21,7 +21,7 @@ use series::{State, Traits};
 use sky::{Site, Sky};
 use std::collections::VecDeque;
 
-/// Places with a weather of their own.
+/// The number of places, each with its own weather.
 const SITES: u64 = 16;
 /// The mean length of a spell of missing readings.
 const SPELL: f64 = 12.0;
@@ -29,19 +29,19 @@ const SPELL: f64 = 12.0;
 pub const TARGETS_MAX: usize = 32;
 const YEAR_S: f64 = 365.25 * 86_400.0;
 
-/// What a fleet is. Shares are of all readings, in [0, 1).
+/// The settings of a fleet. Shares are of all readings, in [0, 1).
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub seed: u64,
     pub series: usize,
     /// Values of a reading, up to [`TARGETS_MAX`].
     pub targets: usize,
-    /// The first cell is the one that holds it.
+    /// The first cell is the one that contains it.
     pub start: EventTime,
     pub interval: Interval,
-    /// Days and weeks are counted in it.
+    /// The zone of days and weeks.
     pub time_zone: jiff::tz::TimeZone,
-    /// Whether weather and special days play a part, and stand in the readings.
+    /// Whether weather and special days have an effect, and are in the readings.
     pub covariates: bool,
     /// Innovations of Student's t with 4 degrees of freedom, of the same deviation as the normal ones.
     pub heavy_tails: bool,
@@ -49,7 +49,7 @@ pub struct Settings {
     pub noise: f64,
     /// The probability that a reading begins a new level.
     pub shifts: f64,
-    /// The deviation by which the logarithm of a season's swing moves in a day.
+    /// The standard deviation by which the logarithm of a season's amplitude moves in a day.
     pub drift: f64,
     /// The share of readings that are far off.
     pub spikes: f64,
@@ -91,7 +91,7 @@ impl Settings {
         }
     }
 
-    /// The deviation of a step of the swing's logarithm.
+    /// The standard deviation of one step of the amplitude's logarithm.
     fn amplitude_drift(&self) -> f64 {
         self.drift * (self.interval.as_seconds() / 86_400.0).sqrt()
     }
@@ -102,7 +102,7 @@ impl Settings {
     }
 }
 
-/// What is measured beside the targets.
+/// What is measured besides the targets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Covariates {
     /// At the series' site, in °C.
@@ -127,22 +127,22 @@ pub struct Reading<'a> {
     pub label: Label,
 }
 
-/// What takes a fleet's readings.
+/// Takes a fleet's readings.
 pub trait Sink {
     type Error;
 
     /// The next reading as it is sent: late ones later, duplicates twice.
     ///
     /// # Errors
-    /// Ends the step.
+    /// An error ends the step.
     fn reading(&mut self, reading: &Reading<'_>) -> Result<(), Self::Error>;
 
-    /// What is best forecast from a reading, before it is sent and in the order of time: the mean and
-    /// the deviation of each target and lead under the fleet's own parameters and state. Both are exact
-    /// but for shifts, spikes and the break, which nobody expects. `[targets, horizon]`
+    /// The best forecast from a reading, before the reading is sent, in the order of time: mean and standard
+    /// deviation of each target and lead under the fleet's own parameters and state. Both are exact, except for
+    /// shifts, spikes and the break, which can't be expected. `[targets, horizon]`
     ///
     /// # Errors
-    /// Ends the step.
+    /// An error ends the step.
     fn best(&mut self, origin: &Reading<'_>, means: &[f64], deviations: &[f64]) -> Result<(), Self::Error>;
 }
 
@@ -156,7 +156,7 @@ struct Held {
     label: Label,
 }
 
-/// The fleet, where it stands.
+/// A fleet and its state.
 pub struct Fleet {
     settings: Settings,
     horizon: usize,
@@ -164,7 +164,7 @@ pub struct Fleet {
     /// `[series, targets]`
     traits: Vec<Traits>,
     states: Vec<State>,
-    /// What is left of each series' missing spell.
+    /// How many more readings of each series are missing.
     spells: Vec<u16>,
     sites: Vec<Site>,
     step: u64,
@@ -178,12 +178,12 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Owners of draws, beside the series.
+    /// Owners of draws, besides the series.
     const WHOLE: u64 = u64::MAX;
     const ARCHETYPE: u64 = u64::MAX - 1_000;
     const SITE: u64 = u64::MAX - 2_000;
 
-    /// `horizon`: leads of the best forecast; 0 for none.
+    /// `horizon` is the number of leads of the best forecast; 0 for none.
     pub fn new(settings: Settings, horizon: usize) -> Self {
         let (series, targets) = (settings.series, settings.targets);
         assert!((1..=TARGETS_MAX).contains(&targets), "a reading has 1 to {TARGETS_MAX} targets");
@@ -219,7 +219,7 @@ impl Fleet {
         format!("meter-{series:06}")
     }
 
-    /// The start of the cell that the next step is of.
+    /// The start of the next step's cell.
     pub fn now(&self) -> EventTime {
         self.cell(0)
     }
@@ -244,10 +244,10 @@ impl Fleet {
         }
     }
 
-    /// One cell: every series, in the order of their numbers, then what was late until now.
+    /// Sends one cell: every series in the order of their numbers, then the late readings that are due.
     ///
     /// # Errors
-    /// That of the sink.
+    /// The error of the sink.
     pub fn step<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
         if self.settings.break_at == Some(self.step) {
             self.look_ahead();
@@ -266,10 +266,10 @@ impl Fleet {
         Ok(())
     }
 
-    /// Sends what is still held.
+    /// Sends the late readings that are left.
     ///
     /// # Errors
-    /// That of the sink.
+    /// The error of the sink.
     pub fn finish<S: Sink>(&mut self, sink: &mut S) -> Result<(), S::Error> {
         for later in 0..self.held.len() as u64 {
             self.send_held(((self.step + later) % self.held.len() as u64) as usize, sink)?;
@@ -357,7 +357,7 @@ fn is_missing(settings: &Settings, own: Draws, step: u64, spell: &mut u16) -> bo
         *spell -= 1;
         return true;
     }
-    // So many begin that the share is as asked for.
+    // As many spells begin as give the share that was asked for.
     let begins = settings.missing / (SPELL * (1.0 - settings.missing) + settings.missing);
     if !own.happens(Purpose::Spell, step, begins) {
         return false;
@@ -368,7 +368,7 @@ fn is_missing(settings: &Settings, own: Draws, step: u64, spell: &mut u16) -> bo
     true
 }
 
-/// Whose draws a target's are; that of no target are the series' own.
+/// The owner of a target's draws; without a target, of the series' own draws.
 fn owner(series: usize, target: usize) -> u64 {
     series as u64 * 64 + target as u64
 }

@@ -1,4 +1,4 @@
-//! One target of one series: what it is, where it stands, and the best forecast from there.
+//! One target of one series: its traits, its state, and the best forecast from that state.
 
 use super::draw::{Draws, Purpose};
 use super::sky::{Comfort, DAY_TERMS, Sky, WEEK_TERMS, YEAR_TERMS};
@@ -6,48 +6,48 @@ use super::{Fleet, Settings};
 
 /// The shapes that a fleet's series are variations of.
 const ARCHETYPES: u64 = 5;
-/// How much of a shape is a series' own.
+/// The share of a shape that is a series' own.
 const OWN: f64 = 0.35;
 /// Deviations of the first, second and third harmonic of a day.
 const DAY_SIZES: [f64; 3] = [0.5, 0.25, 0.12];
 /// Noise over the season's swing, at `noise = 1`.
 const NOISE: f64 = 0.12;
-/// How far the level moves at a shift, and at the fleet's break.
+/// How far the level moves, at a shift and at the fleet's break.
 const SHIFT: f64 = 0.6;
 const BREAK_LEVEL: f64 = 0.6;
 /// A spike, in deviations of the noise.
 const SPIKE: (f64, f64) = (8.0, 20.0);
 
-/// What a series is, in units of its scale unless said.
+/// The traits of a series, in units of its scale unless stated.
 #[derive(Clone, Copy, Debug)]
 pub struct Traits {
     draws: Draws,
     pub site: u16,
     /// Digits after the point of its readings.
     pub decimals: u8,
-    /// In the target's unit.
+    /// The scale, in the target's unit.
     scale: f32,
     level: f32,
-    /// By year.
+    /// The trend per year.
     trend: f32,
     day: [f32; DAY_TERMS],
     week: [f32; WEEK_TERMS],
     year: [f32; YEAR_TERMS],
-    /// How much smaller a day's swing is at the weekend.
+    /// The share by which a day's amplitude is smaller at the weekend.
     damping: f32,
     weekend: f32,
     event: f32,
     comfort: Comfort,
-    /// Autoregression of the noise.
+    /// The coefficients of the noise's autoregression.
     phi: [f32; 2],
-    /// What of an innovation stays in the level.
+    /// The share of an innovation that stays in the level.
     alpha: f32,
-    /// Deviation of the innovations where it is quiet, and how much louder it gets.
+    /// The innovations' standard deviation when the noise is quietest, and by how much it grows.
     sigma: f32,
     loudness: f32,
 }
 
-/// Where a series stands.
+/// The state of a series.
 #[derive(Clone, Copy, Debug)]
 pub struct State {
     level: f64,
@@ -57,13 +57,13 @@ pub struct State {
     noise: [f64; 2],
 }
 
-/// What became of a reading beyond its usual course.
+/// What is special about a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Label {
     Calm,
-    /// This reading alone is far off.
+    /// Only this reading is far off.
     Spike,
-    /// The level is another one from this reading on.
+    /// A new level begins with this reading.
     Shift,
 }
 
@@ -126,8 +126,8 @@ impl Traits {
         State { level: f64::from(self.level), amplitude: 1.0, noise: [0.0; 2] }
     }
 
-    /// Takes the series one step on. Gives its value in its own unit, as it is measured, and what is
-    /// special about it.
+    /// Advances the series by one step. Returns the value as it is measured, in its own unit, and what is special
+    /// about it.
     pub fn advance(
         &self,
         state: &mut State,
@@ -139,7 +139,7 @@ impl Traits {
         let mut label = Label::Calm;
         let wander = settings.amplitude_drift();
         if wander > 0.0 {
-            // A martingale: what the swing is now is what it is expected to be.
+            // A martingale: the amplitude is expected to stay as it is.
             let z = self.draws.normal(Purpose::Amplitude, step);
             state.amplitude *= (wander * z - 0.5 * wander * wander).exp();
         }
@@ -179,9 +179,9 @@ impl Traits {
         f64::from(self.phi[0]) * last[0] + f64::from(self.phi[1]) * last[1]
     }
 
-    /// Mean and deviation at each lead of who knows the series and where it stands, and neither what
-    /// its innovations nor what weather, shifts and spikes will be. `skies`: of the leads.
-    /// `weather(lead)` gives mean and deviation of the temperature there.
+    /// Mean and standard deviation at each lead, given the series' traits and state. Future innovations, weather,
+    /// shifts and spikes are unknown. `skies` are those of the leads; `weather(lead)` is the mean and the
+    /// standard deviation of the temperature there.
     pub fn best(
         &self,
         state: &State,
@@ -214,8 +214,8 @@ impl Traits {
     }
 }
 
-/// The variance of innovations that add up over the leads: the covariance of noise, noise before and
-/// level, carried on.
+/// The variance of the innovations that add up over the leads, by the covariance of noise, previous noise and
+/// level.
 struct Carried {
     phi: [f64; 2],
     alpha: f64,
@@ -228,7 +228,8 @@ impl Carried {
         Self { phi: traits.phi.map(f64::from), alpha: f64::from(traits.alpha), covariance: [[0.0; 3]; 3] }
     }
 
-    /// One lead further, with an innovation of this deviation; gives the variance of the value there.
+    /// Advances by one lead, with an innovation of this standard deviation. Returns the variance of the value
+    /// there.
     fn add(&mut self, loud: f64) -> f64 {
         let transition = [[self.phi[0], self.phi[1], 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]];
         let c = self.covariance;

@@ -1,5 +1,5 @@
-//! What all series of a fleet share: the calendar's shapes at a cell, known days, the weather of a
-//! site and what is expected of it.
+//! What the series of a fleet share: the calendar's shapes at a cell, special days, and the weather of a site with
+//! its forecast.
 
 use super::draw::{Draws, Purpose};
 use crate::domain::{EventTime, Interval, normal_density, normal_upper};
@@ -19,7 +19,7 @@ const WARMEST_HOUR: f64 = 15.0;
 const WARMEST_DAY: f64 = 200.0;
 /// The memory of a site's weather, in hours.
 const WEATHER_MEMORY_H: f64 = 60.0;
-/// Below the first it is heated, above the second cooled.
+/// Below the first people heat, above the second they cool.
 const HEATED_BELOW: f64 = 16.0;
 const COOLED_ABOVE: f64 = 22.0;
 
@@ -33,7 +33,7 @@ pub struct Sky {
     pub weekend: f64,
     /// Noise is louder where this is high. In [0, 1].
     pub loud: f64,
-    /// Whether the day is special, which is known ahead; and the next one.
+    /// Whether the day is special, and whether the next day is. Both are known ahead.
     pub event: [bool; 2],
     /// Warmth of the hour and of the season. In [-1, 1].
     warmth: [f64; 2],
@@ -87,7 +87,7 @@ fn harmonics<const N: usize>(phase: f64, shown: impl Fn(f64) -> bool) -> [f64; N
     })
 }
 
-/// The weather of a site: a climate, and what lies above or below it with a memory.
+/// The weather of a site: a climate, and an autocorrelated anomaly.
 #[derive(Clone, Copy, Debug)]
 pub struct Site {
     draws: Draws,
@@ -95,9 +95,9 @@ pub struct Site {
     by_hour: f64,
     by_season: f64,
     deviation: f64,
-    /// What is left of an anomaly after a step.
+    /// The share of an anomaly that is left after a step.
     memory: f64,
-    /// Above or below the climate, now.
+    /// The anomaly: how far it is above the climate now.
     anomaly: f64,
 }
 
@@ -137,12 +137,12 @@ impl Site {
     }
 }
 
-/// What a temperature does to a series: nothing in between, and more the further it is from there.
+/// The effect of a temperature on a series: none between the limits, and more the further it is from them.
 #[derive(Clone, Copy, Debug)]
 pub struct Comfort {
-    /// By 10 °C below the heating limit.
+    /// The effect at 10 °C below the heating limit.
     pub heating: f32,
-    /// By 10 °C above the cooling limit.
+    /// The effect at 10 °C above the cooling limit.
     pub cooling: f32,
 }
 

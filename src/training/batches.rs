@@ -8,22 +8,22 @@ use std::ops::Range;
 pub(super) struct Batches<'a> {
     samples: &'a [WindowCopy],
     features: Features,
-    /// Of a reading.
+    /// The features of a reading.
     inputs: usize,
-    /// Newest readings of a window that are kept for judging.
+    /// The newest readings of a window: they are kept for judging.
     holdout: usize,
     /// Readings that warm a state before the first gradient.
     warm: usize,
     truncation: usize,
-    /// The learnt leads, and what a target counts at each.
+    /// The learnt leads, and the weight of a target at each.
     leads: Vec<(usize, f32)>,
-    /// Whether a chunk's last reading alone is learnt from.
+    /// Whether only a chunk's last reading is learnt from.
     last_only: bool,
 }
 
-/// A mini-batch's buffers, rows series-major, to be lent to a trainer as a [`Chunk`].
+/// The buffers of a mini-batch, rows series-major. A trainer borrows them as a [`Chunk`].
 #[derive(Debug, Default)]
-pub(super) struct Cut {
+pub(super) struct MiniBatch {
     batch: usize,
     warm: usize,
     steps: usize,
@@ -31,11 +31,12 @@ pub(super) struct Cut {
     x: Vec<f32>,
     /// `[batch, steps, outputs]`
     targets: Vec<f32>,
-    /// The weight of its lead where a target has arrived, was observed and may be used; as `targets`.
+    /// The weight of a target's lead; 0 where the target has not arrived, was not observed or may not be used.
+    /// Shaped as `targets`.
     mask: Vec<f32>,
 }
 
-impl Cut {
+impl MiniBatch {
     fn reset(&mut self, batch: usize, warm: usize, steps: usize, (inputs, outputs): (usize, usize)) {
         (self.batch, self.warm, self.steps) = (batch, warm, steps);
         let outputs = batch * steps * outputs;
@@ -49,7 +50,7 @@ impl Cut {
         }
     }
 
-    /// The mini-batch; every state starts cold.
+    /// The mini-batch. Every state starts cold.
     pub fn chunk(&self) -> Chunk<'_> {
         let Self { batch, warm, steps, x, targets, mask } = self;
         Chunk { batch: *batch, burn_in: *warm, steps: *steps, x, targets, mask, state: None }
@@ -84,19 +85,19 @@ impl<'a> Batches<'a> {
         })
     }
 
-    /// Features of a reading and outputs of a network.
+    /// The number of a reading's features, and of a network's outputs.
     pub fn widths(&self) -> (usize, usize) {
         (self.inputs, self.features.outputs())
     }
 
-    /// Series, and of each the newest readings that are judged on.
+    /// The number of series, and of the newest readings of each that are judged on.
     pub fn held_out(&self) -> (usize, usize) {
         (self.samples.len(), self.holdout)
     }
 
-    /// A random mini-batch to learn from. No target in it is among the held-out readings.
-    pub fn learn(&mut self, batch: usize, rng: &mut impl Rng, cut: &mut Cut) {
-        cut.reset(batch, self.warm, self.truncation, self.widths());
+    /// Draws a random mini-batch to learn from. None of its targets is among the held-out readings.
+    pub fn learn(&mut self, batch: usize, rng: &mut impl Rng, to: &mut MiniBatch) {
+        to.reset(batch, self.warm, self.truncation, self.widths());
         let (holdout, last_only) = (self.holdout, self.last_only);
         for row in 0..batch {
             let sample = rng.random_range(0..self.samples.len());
@@ -108,26 +109,26 @@ impl<'a> Batches<'a> {
             if last_only {
                 // The last reading all of whose targets may be learnt from.
                 let last = end.max(holdout + self.leads.last().map_or(0, |(lead, _)| *lead));
-                self.fill(cut, row, sample, last, |age, lead| age == last && learnt(age, lead));
+                self.fill(to, row, sample, last, |age, lead| age == last && learnt(age, lead));
             } else {
-                self.fill(cut, row, sample, end, learnt);
+                self.fill(to, row, sample, end, learnt);
             }
         }
     }
 
-    /// The held-out readings of some samples, after readings that warm the state.
-    pub fn judge(&mut self, samples: Range<usize>, cut: &mut Cut) {
-        cut.reset(samples.len(), self.warm + self.truncation, self.holdout, self.widths());
+    /// Takes the held-out readings of some samples, after readings that warm the state.
+    pub fn judge(&mut self, samples: Range<usize>, to: &mut MiniBatch) {
+        to.reset(samples.len(), self.warm + self.truncation, self.holdout, self.widths());
         for (row, sample) in samples.enumerate() {
-            self.fill(cut, row, sample, 0, |_, _| true);
+            self.fill(to, row, sample, 0, |_, _| true);
         }
     }
 
-    /// Writes the chunk whose newest reading has age `end`. Readings before the window's first stay
-    /// zero and have no targets.
+    /// Writes the chunk whose newest reading has age `end`. Readings before the window's first one stay zero and
+    /// have no targets. `usable` says of an age and a lead whether the target may be used.
     fn fill(
         &mut self,
-        cut: &mut Cut,
+        to: &mut MiniBatch,
         row: usize,
         sample: usize,
         end: usize,
@@ -136,19 +137,19 @@ impl<'a> Batches<'a> {
         let window = self.samples[sample].view();
         let (inputs, outputs) = self.widths();
         let own = self.features.own();
-        let all = cut.warm + cut.steps;
+        let all = to.warm + to.steps;
         for t in 0..all {
             let age = end + all - 1 - t;
             if age >= window.len() {
                 continue;
             }
-            let x = &mut cut.x[(row * all + t) * inputs..][..inputs];
+            let x = &mut to.x[(row * all + t) * inputs..][..inputs];
             window.inputs(age, &mut x[..own]);
             self.features.complete(window.cell(age), x);
-            if t >= cut.warm {
-                let at = (row * cut.steps + t - cut.warm) * outputs;
-                let mask = &mut cut.mask[at..][..outputs];
-                let targets = &mut cut.targets[at..][..outputs];
+            if t >= to.warm {
+                let at = (row * to.steps + t - to.warm) * outputs;
+                let mask = &mut to.mask[at..][..outputs];
+                let targets = &mut to.targets[at..][..outputs];
                 window.errors(age, targets);
                 for (i, (target, mask)) in targets.iter_mut().zip(mask).enumerate() {
                     let (lead, weight) = self.leads[i % self.leads.len()];

@@ -1,8 +1,8 @@
-//! Rounds of truncated BPTT over windows: when one is due, what it learns from, whether its outcome
-//! may serve.
+//! Training rounds: when one is due, what it learns from, and whether its outcome may serve.
 //!
-//! A round sees copies of windows and gives back weights; it shares nothing with what serves. It
-//! knows no thread and no clock: its caller paces it.
+//! A round learns by truncated backpropagation through time over windows. It takes copies of windows and
+//! returns weights; it shares nothing with the serving model. It knows no thread and no clock: its caller
+//! paces it. [`tenure`] decides what follows from a round.
 
 #![forbid(unsafe_code)]
 
@@ -13,7 +13,7 @@ mod schedule;
 mod shape;
 pub(crate) mod tenure;
 
-pub use round::{Former, Outcome, Round, RoundError};
-pub use schedule::{Clock, Due, Start, Why};
+pub use round::{Former, Outcome, RoundError, TrainingRound};
+pub use schedule::{RoundSchedule, Start, StreamProgress, Why};
 pub use shape::{Shapes, blueprint, device};
 pub use tenure::{Incumbent, Predecessor, Tenure, Transition, Trial, outdated};

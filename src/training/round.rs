@@ -1,4 +1,4 @@
-use super::batches::{Batches, Cut};
+use super::batches::{Batches, MiniBatch};
 use super::judge::Losses;
 use super::schedule::Start;
 use super::shape::{blueprint, device, loss};
@@ -12,57 +12,57 @@ use rand_chacha::ChaCha8Rng;
 use std::f64::consts::PI;
 use std::sync::Arc;
 
-/// Steps from one checkpoint, judged on the held-out readings, to the next.
+/// Steps between two checkpoints. Each checkpoint is judged on the held-out readings.
 const CHECKPOINT: usize = 20;
-/// How sure it must be that a challenger is better that saves less than `promotion.gain`.
+/// The confidence that a challenger needs that saves less than `promotion.gain`.
 const PROOF: f64 = 0.95;
 
-/// What a round is made of.
-pub struct Round<'a> {
+/// A round, before it runs.
+pub struct TrainingRound<'a> {
     pub stream: &'a Stream,
     pub samples: &'a [WindowCopy],
     /// The networks that serve; `None` before the first.
     pub champion: Option<&'a Networks>,
-    /// What the champion is still held against.
+    /// What the champion is held against.
     pub former: Former<'a>,
-    /// The challengers that were better in the round before and have to be so again; the round is their
-    /// trial, and trains none.
+    /// The challengers that were better in the round before, and have to be better again. A round with a shadow
+    /// trains no other challenger.
     pub shadow: Option<&'a Networks>,
     pub start: Start,
-    /// The number of the round: with the stream's seed it makes all randomness.
+    /// The number of the round. With the stream's seed it determines all randomness.
     pub number: u64,
 }
 
-/// What served before the champion, while that is watched.
+/// What served before the champion, while the champion is watched.
 #[derive(Clone, Copy, Debug)]
 pub enum Former<'a> {
-    /// It is not watched (any more).
+    /// The champion is not watched, or no longer.
     Unwatched,
     /// The base alone.
     Base,
     Networks(&'a Networks),
 }
 
-/// What came of a round.
+/// The outcome of a round.
 #[derive(Debug)]
 pub enum Outcome {
-    /// What is to serve: at least one network is better on the held-out readings than the champion's and
-    /// than its base alone, the others are the champion's.
+    /// At least one network is better on the held-out readings than the champion's and than its base alone. The
+    /// others are the champion's.
     Better { networks: Networks, scores: RoundScores },
-    /// The better ones, which have to be so once more on readings that are still to come.
+    /// The networks that were better. They have to be better once more, on readings that are still to come.
     Shadowed { networks: Networks, scores: RoundScores },
-    /// None was.
+    /// No network was better.
     Rejected(RoundScores),
-    /// The champion is worse than what served before it.
+    /// The champion is worse than its predecessor.
     Worse(RoundScores),
-    /// The windows are too short yet.
+    /// The windows are still too short.
     TooYoung,
     /// The caller stopped it.
     Stopped,
 }
 
 impl Outcome {
-    /// What was found, where the round came to its end.
+    /// The scores, when the round came to its end.
     pub fn scores(&self) -> Option<RoundScores> {
         match self {
             Self::Better { scores, .. }
@@ -81,20 +81,25 @@ pub enum RoundError {
     Network(#[from] Error),
 }
 
-/// What a step's learning rate is of the highest: it rises over `warm_up` steps and falls to `least`
-/// along a cosine (RECIPE.md's experiments).
+/// The learning rate of a step as a share of the highest: it rises linearly over `warm_up` steps, and falls to
+/// `least` along a cosine (Loshchilov and Hutter, 2017).
 fn schedule(step: usize, steps: usize, warm_up: usize, least: f64) -> f64 {
     let rise = ((step + 1) as f64 / warm_up as f64).min(1.0);
     let fall = 0.5 * (1.0 + (PI * step as f64 / steps as f64).cos());
     rise * (least + (1.0 - least) * fall)
 }
 
-impl Round<'_> {
-    /// Holds the champion against what served before it, while it is watched; then tries shadows, or
-    /// trains a challenger for each network of the stream: from the champion's or afresh, the best of its
-    /// checkpoints (RECIPE.md). Each is judged by itself, all on the same newest readings, from which
-    /// nothing in the round learns, and so is the base alone, which stands in for a network that there is
-    /// not. After every mini-batch `go_on` may wait, and may end the round by saying no.
+impl TrainingRound<'_> {
+    /// Runs the round.
+    ///
+    /// 1. While the champion is watched, it is held against its predecessor. If it is worse, the round ends.
+    /// 2. The shadow is tried. Without one, a challenger is trained for each network of the stream, from the
+    ///    champion's weights or from fresh ones; the best of its checkpoints counts.
+    /// 3. Each challenger is judged by itself against the champion's network and the base alone. The base
+    ///    stands in for an absent network.
+    ///
+    /// All are judged on the same newest readings, from which nothing in the round learns. After every
+    /// mini-batch `go_on` may wait; it ends the round by returning false.
     ///
     /// # Errors
     /// When a network can't be trained: its gradients are not finite, or the device fails.
@@ -102,30 +107,30 @@ impl Round<'_> {
         let kinds = &self.stream.model.networks;
         let batches = kinds.iter().map(|kind| Batches::new(self.stream, kind, self.samples));
         let Some(mut batches) = batches.collect::<Option<Vec<_>>>() else { return Ok(Outcome::TooYoung) };
-        let (mut cut, rules) = (Cut::default(), self.stream.promotion);
-        let base = Losses::of(self.stream, &mut batches[0], None, &mut cut)?;
-        let champions = self.champion.map(|c| self.judge(c, &mut batches, &mut cut)).transpose()?;
-        let mut bench = Bench::new(&base, champions.as_deref());
-        if let (Some(champion), false) = (&bench.champion, matches!(self.former, Former::Unwatched)) {
+        let (mut buffers, rules) = (MiniBatch::default(), self.stream.promotion);
+        let base = Losses::of(self.stream, &mut batches[0], None, &mut buffers)?;
+        let champions = self.champion.map(|c| self.judge(c, &mut batches, &mut buffers)).transpose()?;
+        let mut rivals = Rivals::new(&base, champions.as_deref());
+        if let (Some(champion), false) = (&rivals.champion, matches!(self.former, Former::Unwatched)) {
             let former = match self.former {
-                Former::Networks(former) => together(&base, &self.judge(former, &mut batches, &mut cut)?),
+                Former::Networks(former) => together(&base, &self.judge(former, &mut batches, &mut buffers)?),
                 Former::Unwatched | Former::Base => base.clone(),
             };
             let verdict = former.against(champion);
-            bench.former = Some(former.mean());
+            rivals.former = Some(former.mean());
             if verdict.is_better(rules.rollback_confidence) {
-                return Ok(Outcome::Worse(bench.scores(None, verdict)));
+                return Ok(Outcome::Worse(rivals.scores(None, verdict)));
             }
         }
         let mut challengers = Vec::with_capacity(kinds.len());
         for (at, kind) in kinds.iter().enumerate() {
             challengers.push(match self.shadow.map(|shadow| shadow.get(&kind.name)) {
                 Some(Some(shadow)) => {
-                    Some((shadow.clone(), self.judge_one(shadow, &mut batches[at], &mut cut)?))
+                    Some((shadow.clone(), self.judge_one(shadow, &mut batches[at], &mut buffers)?))
                 }
-                // It is not on trial.
+                // This network is not on trial.
                 Some(None) => None,
-                None => match self.train(at, &mut batches[at], &mut cut, go_on)? {
+                None => match self.train(at, &mut batches[at], &mut buffers, go_on)? {
                     None => return Ok(Outcome::Stopped),
                     trained => trained,
                 },
@@ -140,7 +145,7 @@ impl Round<'_> {
                 next.push(own);
                 continue;
             };
-            let mine = Bench { base: base.clone(), champion: own.clone(), former: None };
+            let mine = Rivals { base: base.clone(), champion: own.clone(), former: None };
             let is_better = mine.verdict(&losses, rules).0;
             if is_better {
                 better.insert(&kind.name, trained);
@@ -148,9 +153,10 @@ impl Round<'_> {
             all.push(Some(losses.clone()));
             next.push(if is_better { Some(losses) } else { own });
         }
-        // What is told: of those that are to serve together or, where nothing changes, of all that were tried.
-        let told = if better.is_empty() { all } else { next };
-        let scores = bench.verdict(&together(&base, &told), rules).1;
+        // The scores are those of the networks that serve together from now on or, where nothing changes, of all
+        // that were tried.
+        let scored = if better.is_empty() { all } else { next };
+        let scores = rivals.verdict(&together(&base, &scored), rules).1;
         Ok(match (better.is_empty(), rules.shadow && self.shadow.is_none()) {
             (true, _) => Outcome::Rejected(scores),
             (false, true) => Outcome::Shadowed { networks: better, scores },
@@ -158,18 +164,18 @@ impl Round<'_> {
         })
     }
 
-    /// The champion's networks, but for those that were better.
+    /// The champion's networks, with those replaced that were better.
     fn with(&self, better: Networks) -> Networks {
         let kept = self.champion.into_iter().flat_map(Networks::iter);
         kept.chain(better.iter()).map(|(name, trained)| (name, trained.clone())).collect()
     }
 
-    /// The best checkpoint of one network and what it lost; `None` when `go_on` said no.
+    /// The best checkpoint of one network and its losses; `None` when `go_on` returned false.
     fn train(
         &self,
         at: usize,
         batches: &mut Batches<'_>,
-        cut: &mut Cut,
+        buffers: &mut MiniBatch,
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Option<(Trained, Losses)>, RoundError> {
         let settings = &self.stream.training;
@@ -188,13 +194,13 @@ impl Round<'_> {
         let mut best: Option<(Trained, Losses)> = None;
         for step in 0..steps {
             trainer.set_learning_rate(rate * schedule(step, steps, warm_up, least))?;
-            batches.learn(settings.batch, &mut rng, cut);
-            trainer.chunk(&cut.chunk())?;
+            batches.learn(settings.batch, &mut rng, buffers);
+            trainer.chunk(&buffers.chunk())?;
             if !go_on() {
                 return Ok(None);
             }
             if (step + 1) % CHECKPOINT == 0 || step + 1 == steps {
-                let losses = Losses::of(self.stream, batches, Some(&trainer), cut)?;
+                let losses = Losses::of(self.stream, batches, Some(&trainer), buffers)?;
                 if best.as_ref().is_none_or(|(_, least)| losses.mean() < least.mean()) {
                     let trained = Trained {
                         weights: Arc::new(trainer.weights()),
@@ -207,16 +213,16 @@ impl Round<'_> {
         Ok(best)
     }
 
-    /// What each network of the stream lost; `None` where it is not there.
+    /// The losses of each network of the stream; `None` for an absent one.
     fn judge(
         &self,
         networks: &Networks,
         batches: &mut [Batches<'_>],
-        cut: &mut Cut,
+        buffers: &mut MiniBatch,
     ) -> Result<Vec<Option<Losses>>, RoundError> {
         let each = self.stream.model.networks.iter().zip(batches);
         let mut judge = |(kind, batches): (&NetworkKind, &mut Batches<'_>)| {
-            networks.get(&kind.name).map(|network| self.judge_one(network, batches, cut)).transpose()
+            networks.get(&kind.name).map(|network| self.judge_one(network, batches, buffers)).transpose()
         };
         each.map(&mut judge).collect()
     }
@@ -225,13 +231,13 @@ impl Round<'_> {
         &self,
         network: &Trained,
         batches: &mut Batches<'_>,
-        cut: &mut Cut,
+        buffers: &mut MiniBatch,
     ) -> Result<Losses, RoundError> {
         let trainer = self.trainer(&network.weights, self.stream.training.learning_rate, self.seed(0))?;
-        Ok(Losses::of(self.stream, batches, Some(&trainer), cut)?)
+        Ok(Losses::of(self.stream, batches, Some(&trainer), buffers)?)
     }
 
-    /// Moments of other readings, made for another rate, are worse than none: none are taken over.
+    /// The optimiser starts afresh: moments of other readings, made for another rate, are worse than none.
     fn trainer(&self, weights: &Weights, learning_rate: f64, seed: u64) -> Result<Trainer, Error> {
         let settings = &self.stream.training;
         let settings = TrainerSettings {
@@ -250,27 +256,27 @@ impl Round<'_> {
         Trainer::on(&device(self.stream)?, weights, None, settings)
     }
 
-    /// Of one network.
+    /// The seed of one network in this round.
     fn seed(&self, at: usize) -> u64 {
         let seed = self.stream.training.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.number);
         seed.wrapping_add((at as u64).wrapping_mul(0xD1B5_4A32_D192_ED03))
     }
 }
 
-/// What networks lose together, of which the base stands in for those that there are not.
+/// The losses of networks together. The base stands in for absent ones.
 fn together(base: &Losses, networks: &[Option<Losses>]) -> Losses {
     Losses::together(&networks.iter().map(|losses| losses.as_ref().unwrap_or(base)).collect::<Vec<_>>())
 }
 
-/// Whom a challenger has to beat.
-struct Bench {
+/// What a challenger has to beat.
+struct Rivals {
     base: Losses,
     champion: Option<Losses>,
     former: Option<f64>,
 }
 
-impl Bench {
-    /// For all networks of a stream together.
+impl Rivals {
+    /// The rivals of all networks of a stream together.
     fn new(base: &Losses, champions: Option<&[Option<Losses>]>) -> Self {
         let alone = vec![None; champions.map_or(1, <[_]>::len)];
         Self {
@@ -280,9 +286,9 @@ impl Bench {
         }
     }
 
-    /// Whether it is better than the champion and than the base, by the test of the one that is the harder
-    /// to beat: beyond doubt where it saves little of the base's loss. That the best of several checkpoints is a little
-    /// lucky is left to these rules: they resemble each other far too much to be counted as so many tries.
+    /// Whether a challenger is better than the champion and than the base, by the test against the one that is
+    /// harder to beat. Where it saves little of the base's loss, it needs [`PROOF`]. The test takes no account
+    /// of the choice among checkpoints: they resemble each other too much to count as separate tries.
     fn verdict(&self, challenger: &Losses, rules: Promotion) -> (bool, RoundScores) {
         let rivals = [Some(&self.base), self.champion.as_ref()].into_iter().flatten();
         let verdicts = rivals.map(|rival| challenger.against(rival));

@@ -4,8 +4,8 @@ use crate::domain::EventTime;
 /// How a round begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// From fresh weights: the first round, and another whenever windows have doubled since. What was
-    /// fitted to few readings is fitted too well to be mended in small steps.
+    /// From fresh weights: the first round, and another each time that windows have doubled. A network that was
+    /// fitted to few readings has overfitted them, and small steps do not mend it.
     Afresh,
     /// From the champion.
     Refresh,
@@ -14,11 +14,11 @@ pub enum Start {
 /// Why a round begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The schedule says so.
+    /// The schedule asks for it.
     Schedule,
-    /// What the series have in common has changed.
+    /// A change that many series share.
     Drift,
-    /// Somebody has asked for it.
+    /// An operator asks for it.
     Request,
 }
 
@@ -32,51 +32,51 @@ impl Why {
     }
 }
 
-/// How far a stream's series are.
+/// How far a stream's series have come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Clock {
+pub struct StreamProgress {
     /// Readings per series.
     pub readings: u64,
     /// The newest event time.
     pub newest: Option<EventTime>,
 }
 
-/// Says when a stream's next round is due.
+/// When a stream's next round is due.
 ///
-/// Between two rounds lie so many readings per series, or so much event time; then rounds begin at whole
-/// multiples of it, so that a restart needs to know nothing. Drift hastens the next round, to a quarter
-/// of that at the least: drift that goes on and on is no reason to learn all the time. A request is
-/// answered at once.
+/// | cause | a round is due |
+/// | --- | --- |
+/// | schedule | after a number of readings per series, or after a span of event time. Spans begin at whole multiples, so a restart needs no memory |
+/// | drift | after a quarter of that, at the earliest: lasting drift must not cause rounds without end |
+/// | request | at once |
 #[derive(Clone, Debug)]
-pub struct Due {
+pub struct RoundSchedule {
     first: u64,
     every: Every,
     /// The most readings that a window holds.
     window: u64,
     /// When the last round began.
-    last: Option<Clock>,
+    last: Option<StreamProgress>,
     hastened: Option<Why>,
 }
 
-/// What part of the way to the next round passes before drift begins one.
+/// Drift may begin a round when one n-th of the way to the next one has passed.
 const LEAST_AFTER: u64 = 4;
 
-impl Due {
-    /// `trained`: a network serves already, so that the first round is a refresh.
+impl RoundSchedule {
+    /// `trained`: a network serves already, so the first round is a refresh.
     pub fn new(stream: &Stream, trained: bool) -> Self {
         let Schedule { first_after, every } = stream.training.schedule;
         Self {
             first: first_after as u64,
             every,
             window: stream.window as u64,
-            last: trained.then(Clock::default),
+            last: trained.then(StreamProgress::default),
             hastened: None,
         }
     }
 
-    /// Goes on where the series are already: the rounds of the past are not made up for, and a restart
-    /// puts none off.
-    pub fn resumed(stream: &Stream, trained: bool, clock: Clock) -> Self {
+    /// Goes on after a restart. Rounds of the past are not made up for, and no round is put off.
+    pub fn resumed(stream: &Stream, trained: bool, clock: StreamProgress) -> Self {
         let mut due = Self::new(stream, trained);
         let readings = match due.every {
             Every::Readings(every) => {
@@ -85,19 +85,19 @@ impl Due {
             }
             Every::Time(_) => clock.readings,
         };
-        due.last = trained.then_some(Clock { readings, ..clock });
+        due.last = trained.then_some(StreamProgress { readings, ..clock });
         due
     }
 
-    /// Something else than the schedule asks for a round. A request counts for more than drift.
+    /// Drift or an operator asks for a round. A request replaces drift.
     pub fn hasten(&mut self, why: Why) {
         if self.hastened != Some(Why::Request) {
             self.hastened = Some(why);
         }
     }
 
-    /// The round that is due when the series are so far, and why.
-    pub fn is_due(&self, now: Clock) -> Option<(Start, Why)> {
+    /// The round that is due at this progress, and its cause.
+    pub fn is_due(&self, now: StreamProgress) -> Option<(Start, Why)> {
         let Some(last) = self.last else {
             let asked = self.hastened == Some(Why::Request);
             let why = if asked { Why::Request } else { Why::Schedule };
@@ -114,14 +114,14 @@ impl Due {
         Some((if fits.any(doubled) { Start::Afresh } else { Start::Refresh }, why))
     }
 
-    /// Whether the n-th part of what lies between two rounds is over.
-    fn has_passed(&self, last: Clock, now: Clock, n: u64) -> bool {
+    /// Whether one n-th of the way between two rounds has passed.
+    fn has_passed(&self, last: StreamProgress, now: StreamProgress, n: u64) -> bool {
         match self.every {
             Every::Readings(every) => now.readings >= last.readings + (every as u64).div_ceil(n),
             Every::Time(every) => {
                 let step = (every.as_micros() as i64 / n as i64).max(1);
-                let turn = |clock: Clock| clock.newest.map(|time| time.as_micros().div_euclid(step));
-                // A part of the way is measured from the last round, a whole one by the calendar.
+                let turn = |clock: StreamProgress| clock.newest.map(|time| time.as_micros().div_euclid(step));
+                // A part of the way is measured from the last round, a whole way by the calendar.
                 match (last.newest, now.newest) {
                     (Some(_), Some(_)) if n == 1 => turn(now) > turn(last),
                     (Some(last), Some(now)) => now.as_micros() - last.as_micros() >= step,
@@ -132,8 +132,8 @@ impl Due {
         }
     }
 
-    /// A round begins; the schedule goes on from here.
-    pub fn begun(&mut self, now: Clock) {
+    /// A round begins. The schedule goes on from here.
+    pub fn begun(&mut self, now: StreamProgress) {
         self.last = Some(now);
         self.hastened = None;
     }
@@ -147,12 +147,12 @@ mod tests {
 
     const HOUR: i64 = 3_600_000_000;
 
-    fn at(readings: u64) -> Clock {
-        Clock { readings, newest: Some(EventTime::from_micros(readings as i64 * HOUR).unwrap()) }
+    fn at(readings: u64) -> StreamProgress {
+        StreamProgress { readings, newest: Some(EventTime::from_micros(readings as i64 * HOUR).unwrap()) }
     }
 
-    fn due(every: Every) -> Due {
-        Due { first: 100, every, window: 300, last: None, hastened: None }
+    fn due(every: Every) -> RoundSchedule {
+        RoundSchedule { first: 100, every, window: 300, last: None, hastened: None }
     }
 
     fn stream(every: &str) -> Stream {
@@ -185,7 +185,7 @@ mod tests {
         let mut rounds = Vec::new();
         // Three readings in four are missing.
         for n in 0..160 {
-            let now = Clock { readings: n, ..at(4 * n) };
+            let now = StreamProgress { readings: n, ..at(4 * n) };
             if due.is_due(now).is_some() {
                 due.begun(now);
                 rounds.push(4 * n);
@@ -195,20 +195,23 @@ mod tests {
         assert_eq!(&rounds[1..], [408, 432, 456, 480, 504, 528, 552, 576, 600, 624]);
         // A restart in between needs to know nothing.
         let stream = stream("\"1d\"");
-        let resumed = Due::resumed(&stream, true, Clock { readings: 150, ..at(590) });
-        let asked = |hour| resumed.is_due(Clock { readings: 151, ..at(hour) });
+        let resumed = RoundSchedule::resumed(&stream, true, StreamProgress { readings: 150, ..at(590) });
+        let asked = |hour| resumed.is_due(StreamProgress { readings: 151, ..at(hour) });
         assert!(asked(599).is_none() && asked(600) == Some((Refresh, Why::Schedule)));
     }
 
     #[test]
     fn a_restart_puts_no_round_off_and_makes_none_up() {
         let stream = stream("10");
-        let resumed = Due::resumed(&stream, true, at(137));
+        let resumed = RoundSchedule::resumed(&stream, true, at(137));
         assert!(resumed.is_due(at(139)).is_none());
         assert_eq!(resumed.is_due(at(140)), Some((Refresh, Why::Schedule)));
-        let refresh = Due::new(&stream, true);
+        let refresh = RoundSchedule::new(&stream, true);
         assert!(refresh.is_due(at(9)).is_none() && refresh.is_due(at(10)).is_some());
-        assert_eq!(Due::resumed(&stream, false, at(137)).is_due(at(137)), Some((Afresh, Why::Schedule)));
+        assert_eq!(
+            RoundSchedule::resumed(&stream, false, at(137)).is_due(at(137)),
+            Some((Afresh, Why::Schedule))
+        );
     }
 
     #[test]

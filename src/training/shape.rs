@@ -33,7 +33,7 @@ impl Shapes {
         stream.model.networks.iter().map(shape).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Those networks that are still asked for; there may be none.
+    /// The networks among these that the config still asks for. There may be none.
     pub fn fitting(&self, networks: &Networks) -> Networks {
         let found = |(name, shape): &(String, Blueprint)| {
             let trained = networks.get(name).filter(|trained| trained.weights.blueprint() == shape)?;
@@ -42,13 +42,13 @@ impl Shapes {
         self.0.iter().filter_map(found).collect()
     }
 
-    /// The weights of each network, where it is there.
+    /// The weights of each network, in the config's order; `None` for an absent one.
     pub fn weights(&self, networks: &Networks) -> Vec<Option<Arc<Weights>>> {
         let of = |name: &str| networks.get(name).map(|trained| trained.weights.clone());
         self.0.iter().map(|(name, _)| of(name)).collect()
     }
 
-    /// The inverse of [`Self::weights`], but for optimisers.
+    /// The inverse of [`Self::weights`]. Optimisers are lost.
     pub fn networks(&self, weights: &[Option<Arc<Weights>>]) -> Networks {
         let trained = |weights: &Arc<Weights>| Trained { weights: weights.clone(), optimiser: None };
         let named = |((name, _), weights): (&(String, Blueprint), &Option<Arc<Weights>>)| {
@@ -114,7 +114,7 @@ fn stack(kind: LayerKind) -> Recurrent {
     Recurrent { cell, norm, hidden: kind.hidden, layers: kind.layers, residual: kind.residual }
 }
 
-/// A stream's loss. Of quantile levels the median is the first: the network's point.
+/// A stream's loss. The first quantile level is the median: it is the network's point forecast.
 pub(super) fn loss(stream: &Stream) -> Loss {
     match stream.training.loss {
         LossKind::Huber(delta) => Loss::Huber(delta as f32),

@@ -10,7 +10,7 @@ use crate::config::Stream;
 use crate::domain::{Offset, Partition, TopicPartition};
 use crate::series::{ReorderHistory, ReorderSettings};
 use crate::telemetry::{ShardMetrics, ShardState, ShardStatus, events};
-use crate::training::{Clock, Due};
+use crate::training::{RoundSchedule, StreamProgress};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -100,8 +100,8 @@ impl<P: Ports> Worker<P> {
             let stream = owned.stream().clone();
             if is_first(&stream, &at) {
                 let trained = self.ports.models.current(&stream.name).is_some();
-                let now = Clock { readings: owned.shard.age(), newest: owned.shard.agreed_time() };
-                let due = Due::resumed(&stream, trained, now);
+                let now = StreamProgress { readings: owned.shard.age(), newest: owned.shard.agreed_time() };
+                let due = RoundSchedule::resumed(&stream, trained, now);
                 self.due.insert(stream.name.clone(), due);
             }
             self.shards.push(owned);

@@ -44,7 +44,7 @@ use crate::domain::StreamName;
 use crate::kafka;
 use crate::nn;
 use crate::telemetry::{Board, ClientMetrics, Metrics};
-use crate::training::Due;
+use crate::training::RoundSchedule;
 use assignment::PendingPartition;
 use logs::Logs;
 use owned_shard::OwnedShard;
@@ -95,7 +95,7 @@ pub struct Worker<P: Ports> {
     tickets: u64,
     snapshot: Option<SnapshotInProgress>,
     /// When the next training round of a stream is due, of streams whose first partition is owned here.
-    due: BTreeMap<StreamName, Due>,
+    due: BTreeMap<StreamName, RoundSchedule>,
     /// Records that were polled since the last commit.
     uncommitted: usize,
     publisher: Publisher,

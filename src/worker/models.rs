@@ -6,7 +6,7 @@ use super::rare_paths::RarePath;
 use super::{Error, Worker};
 use crate::series::WindowCopy;
 use crate::telemetry::events;
-use crate::training::{Clock, Why};
+use crate::training::{StreamProgress, Why};
 
 /// Series whose states are warmed for a new network between two polls.
 const WARM: usize = 1_024;
@@ -65,7 +65,7 @@ impl<P: Ports> Worker<P> {
                 rare_paths.mark(RarePath::RoundHastened);
                 due.hasten(why);
             }
-            let now = Clock {
+            let now = StreamProgress {
                 readings: shards().map(|o| o.shard.age()).max().unwrap_or(0),
                 newest: shards().filter_map(|o| o.shard.agreed_time()).max(),
             };

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidecast::domain::{Leads, Rows, Take};
-use tidecast::experts::{MIXED, Mixer};
+use tidecast::experts::{MIXTURES, Mixer};
 
 /// Who chooses the experts' forecasts and the truth, knowing what the mixer has said.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ fn worst_regret(world: World, experts: usize, seed: u64, discount: f64, mixed_ro
         if matches!(world, World::Adversary) {
             (said[0], said[1]) = (0.0, 1.0);
         }
-        let mut mixed = [0.0; MIXED];
+        let mut mixed = [0.0; MIXTURES];
         let mut truth = rng.random_range(0.0..1.0f32);
         match world {
             World::Chance { edge } => said[0] = truth + (said[0] - truth) * (1.0 - edge),
@@ -77,7 +77,7 @@ fn a_mixer_of_other_experts_inherits_what_was_learnt() {
         for (slot, target) in [(0, 0), (0, 1), (1, 1)] {
             let said: Vec<f32> =
                 (0..9).map(|i| rng.random_range(-1.0..1.0) * (1 + i / 3 + target) as f32).collect();
-            let mut mixed = [0.0; 3 * MIXED];
+            let mut mixed = [0.0; 3 * MIXTURES];
             mixer.mix(slot, target, &said, &mut mixed);
             mixer.learn(slot, target, 0.0, &said, &mixed);
         }
@@ -158,10 +158,10 @@ proptest! {
         if asleep < 3 {
             said[asleep * 5..][..5].fill(f32::NAN);
         }
-        let mut mixed = [0.0; MIXED * 5];
+        let mut mixed = [0.0; MIXTURES * 5];
         for _ in 0..50 {
             mixer.mix(0, 0, &said, &mut mixed);
-            let matured: Vec<f32> = (0..(3 + MIXED) * learnt).map(|_| rng.random_range(-1e6..1e6)).collect();
+            let matured: Vec<f32> = (0..(3 + MIXTURES) * learnt).map(|_| rng.random_range(-1e6..1e6)).collect();
             let (by_each, by_all) = matured.split_at(3 * learnt);
             mixer.learn(0, 0, rng.random_range(-1e6..1e6), by_each, by_all);
         }
@@ -182,7 +182,7 @@ fn a_good_expert_among_bad_ones_gets_the_weight() {
     let mut mixer = Mixer::new(2, 4, leads, 5);
     mixer.grow(2);
     let mut rng = ChaCha8Rng::seed_from_u64(2);
-    let mut mixed = vec![0.0; MIXED * 3];
+    let mut mixed = vec![0.0; MIXTURES * 3];
     for t in 0..500 {
         let truth: f32 = rng.random_range(-1.0..1.0);
         let said: Vec<f32> = (0..12)
@@ -209,7 +209,7 @@ fn a_good_expert_among_bad_ones_gets_the_weight() {
 fn a_newcomer_has_to_prove_itself() {
     let mut mixer = Mixer::new(1, 2, Leads::every(1), 0).begin_with(&[1.0, 0.0]);
     mixer.grow(1);
-    let mut mixed = [0.0; MIXED];
+    let mut mixed = [0.0; MIXTURES];
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let (mut bad, mut good) = (0.0, 0.0);
     for t in 0..1_200 {
@@ -235,7 +235,7 @@ fn a_newcomer_has_to_prove_itself() {
 fn one_wild_reading_does_not_stop_the_learning() {
     let mut mixer = Mixer::new(1, 2, Leads::every(1), 0);
     mixer.grow(1);
-    let mut mixed = [0.0; MIXED];
+    let mut mixed = [0.0; MIXTURES];
     let mut good = 0;
     for t in 0..3_000 {
         let truth = (t as f32 * 0.3).sin();

@@ -10,7 +10,7 @@ use tidecast::config::Stream;
 use tidecast::domain::{RoundScores, Rows};
 use tidecast::nn::{Networks, Trained, Weights};
 use tidecast::series::{Capacity, Slot, WindowCopy, Windows};
-use tidecast::training::{Former, Outcome, Round, Start, blueprint};
+use tidecast::training::{Former, Outcome, Start, TrainingRound, blueprint};
 
 const HORIZON: usize = 6;
 const HOLDOUT: usize = 96;
@@ -94,7 +94,9 @@ fn poisoned(
 fn run(stream: &Stream, samples: &[WindowCopy], champion: Option<&Networks>, number: u64) -> Outcome {
     let start = if champion.is_some() { Start::Refresh } else { Start::Afresh };
     let former = Former::Unwatched;
-    Round { stream, samples, champion, former, shadow: None, start, number }.run(&mut || true).unwrap()
+    TrainingRound { stream, samples, champion, former, shadow: None, start, number }
+        .run(&mut || true)
+        .unwrap()
 }
 
 /// The first champion of rounds over these samples, and after how many rounds it was promoted.
@@ -175,7 +177,7 @@ fn a_challenger_has_to_beat_the_champion_and_the_base() {
     // And to be better than the base is not enough where the champion is better still.
     let mut coarse = Stream::clone(&stream);
     coarse.training.budget.first_steps = 40;
-    let challenger = Round {
+    let challenger = TrainingRound {
         stream: &coarse,
         samples: &samples,
         champion: Some(&good),
@@ -208,7 +210,7 @@ fn a_champion_that_is_worse_than_the_one_before_gives_way_and_a_better_one_does_
         let bad = spoilt(&stream, &good, 6);
         let round = |champion, former| {
             let (start, shadow) = (Start::Refresh, None);
-            Round {
+            TrainingRound {
                 stream: &stream,
                 samples: &samples,
                 champion: Some(champion),
@@ -251,7 +253,7 @@ fn a_shadow_has_to_win_twice() {
     let mut steps = 0;
     let mut trial = |shadow: &Networks| {
         let (former, start) = (Former::Unwatched, Start::Afresh);
-        let round = Round {
+        let round = TrainingRound {
             stream: &stream,
             samples: &late,
             champion: None,

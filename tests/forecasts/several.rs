@@ -7,7 +7,7 @@ use tidecast::config::{NetworkKind, Stream};
 use tidecast::domain::{Reading, Values};
 use tidecast::engine::{Emitted, Model, Shard};
 use tidecast::nn::{Networks, Weights};
-use tidecast::training::{Former, Outcome, Round, Shapes, Start};
+use tidecast::training::{Former, Outcome, Shapes, Start, TrainingRound};
 
 // What stands in a gap is no forecast: that would be of all networks.
 const REST: &str = "fill = \"hold\"\nhorizon = 4\nseasons = [24]\nwindow = 256\nquantiles = [0.1, 0.5, 0.9]\n\
@@ -277,7 +277,7 @@ fn each_is_judged_by_itself_and_all_are_promoted_together() {
     let samples = bench.shard.samples(16);
     let round = |champion: Option<&Networks>, former: Former<'_>| {
         let start = if champion.is_some() { Start::Refresh } else { Start::Afresh };
-        Round { stream: &stream, samples: &samples, champion, former, shadow: None, start, number: 1 }
+        TrainingRound { stream: &stream, samples: &samples, champion, former, shadow: None, start, number: 1 }
             .run(&mut || true)
             .unwrap()
     };

@@ -6,7 +6,7 @@ use tidecast::domain::{EventTime, Forecast, Reading, Values};
 use tidecast::engine::{Emitted, Model, Offered, Restore, Shard};
 use tidecast::nn::Device;
 use tidecast::nn::Networks;
-use tidecast::training::{Clock, Due, Former, Outcome, Round, Shapes, Start};
+use tidecast::training::{Former, Outcome, RoundSchedule, Shapes, Start, StreamProgress, TrainingRound};
 
 /// A stream of one hourly target, with these lines on top.
 pub fn stream(lines: &str) -> Arc<Stream> {
@@ -110,7 +110,7 @@ pub fn restored_as(stream: &Arc<Stream>, shard: &mut Shard, model: Option<&Model
 /// it serves at once.
 pub fn first_network(shard: &mut Shard) -> bool {
     let (stream, samples) = (shard.stream().clone(), shard.samples(usize::MAX));
-    let round = Round {
+    let round = TrainingRound {
         stream: &stream,
         samples: &samples,
         champion: None,
@@ -133,7 +133,7 @@ pub struct Bench {
     pub stream: Arc<Stream>,
     pub shard: Shard,
     pub answers: Vec<Answer>,
-    due: Due,
+    due: RoundSchedule,
     champion: Option<Networks>,
     pub versions: u64,
 }
@@ -144,7 +144,7 @@ impl Bench {
             stream: stream.clone(),
             shard: Shard::new(stream.clone()),
             answers: Vec::new(),
-            due: Due::new(stream, false),
+            due: RoundSchedule::new(stream, false),
             champion: None,
             versions: 0,
         }
@@ -187,15 +187,15 @@ impl Bench {
         }
     }
 
-    fn clock(&self) -> Clock {
-        Clock { readings: self.shard.age(), newest: self.shard.agreed_time() }
+    fn clock(&self) -> StreamProgress {
+        StreamProgress { readings: self.shard.age(), newest: self.shard.agreed_time() }
     }
 
     /// Trains now, and brings a better network in without warming it.
     pub fn train_without_warming(&mut self) {
         self.due.begun(self.clock());
         let samples = self.shard.samples(16);
-        let round = Round {
+        let round = TrainingRound {
             stream: &self.stream,
             samples: &samples,
             champion: self.champion.as_ref(),

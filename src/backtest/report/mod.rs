@@ -1,34 +1,34 @@
-//! A run as one page: no scripts, no network, light and dark.
+//! A run as one page, without scripts or external files, for light and dark screens.
 
+mod charts;
 mod parts;
-mod shown;
 
 use super::comparison::Comparison;
 use super::run::Run;
 use crate::chart::escape;
 use crate::domain::{EventTime, Grid};
+pub(super) use charts::ReportCharts;
 use jiff::Timestamp;
-use parts::{compared, facts, scores_table, series_table, target_charts, told_table};
-pub(super) use shown::Shown;
+use parts::{compared, emitted_table, facts, scores_table, series_table, target_charts};
 
 const STYLE: &str = include_str!("page.css");
 
-/// The page of the first config's run; `second` is what it was compared with.
+/// The page of the first config's run. `second` is the run that it was compared with.
 pub(super) fn page(
     run: &Run,
-    shown: &Shown,
+    charts: &ReportCharts,
     data: &str,
     second: Option<&Run>,
     comparison: Option<&Comparison>,
     labels: &[String],
 ) -> String {
-    let (frame, all) = (&run.judge.frame, run.judge.scores());
+    let (axes, all) = (&run.auditor.axes, run.auditor.scores());
     let title = escape(&format!("{} on {data}", run.stream.name));
     let mut body =
         format!("<header><h1>{title}</h1>\n<p>{}</p></header>\n<main>\n", escape(&summary(run, labels)));
-    let labels_of: Vec<String> = (0..frame.targets.len()).map(|t| frame.label(t)).collect();
+    let labels_of: Vec<String> = (0..axes.targets.len()).map(|t| axes.label(t)).collect();
     for (t, target) in labels_of.iter().enumerate() {
-        body += &facts(frame, &all, t, target);
+        body += &facts(axes, &all, t, target);
     }
     if let (Some(comparison), Some(second)) = (comparison, second) {
         body += &compared(comparison, run, second, labels);
@@ -36,14 +36,14 @@ pub(super) fn page(
     body += &section(
         "Forecasts",
         "What the last readings looked like, and what was said of them.",
-        &pairs(shown.fans()),
+        &pairs(charts.fans()),
     );
-    if !shown.missing().is_empty() {
+    if !charts.missing().is_empty() {
         body +=
-            &format!("<p class=\"note\">No series is called {}.</p>\n", escape(&shown.missing().join(", ")));
+            &format!("<p class=\"note\">No series is called {}.</p>\n", escape(&charts.missing().join(", ")));
     }
     for (t, target) in labels_of.iter().enumerate() {
-        let charts = target_charts(frame, &all, t, target);
+        let charts = target_charts(axes, &all, t, target);
         body += &section(
             &format!("{target}: errors and calibration"),
             "Of every forecast that was scored, before its target was learnt from.",
@@ -52,14 +52,14 @@ pub(super) fn page(
     }
     body += &section(
         "Who was trusted",
-        "The mixture weighs its experts anew with each reading, for each series and lead.",
-        &pairs(shown.weights(&run.judge)),
+        "The mixture updates its weights with each reading, for each series and lead.",
+        &pairs(charts.weights(&run.auditor)),
     );
     for (t, target) in labels_of.iter().enumerate() {
-        let tables = scores_table(frame, &all, t) + &told_table(frame, &all, t);
+        let tables = scores_table(axes, &all, t) + &emitted_table(axes, &all, t);
         body += &section(&format!("{target}: all scores"), "", &tables);
     }
-    if run.judge.series().len() > 1 {
+    if run.auditor.series().len() > 1 {
         body += &section("By series", "What was emitted, over all leads.", &series_table(run));
     }
     format!(
@@ -75,10 +75,10 @@ pub(super) fn page(
     )
 }
 
-/// What was run, in a line.
+/// What was run, in one line.
 fn summary(run: &Run, labels: &[String]) -> String {
     let (stream, tally, counts) = (&run.stream, &run.tally, &run.learner.counts);
-    let series = run.judge.series().len();
+    let series = run.auditor.series().len();
     let every = match stream.grid {
         Grid::Fixed(interval) => format!("{} apart", span(interval.as_seconds())),
         Grid::Irregular => "at any time".to_owned(),

@@ -3,38 +3,38 @@
 use super::{pairs, section};
 use crate::backtest::comparison::{CONFIDENCE, Comparison, LOSSES, p_value};
 use crate::backtest::run::Run;
-use crate::backtest::scores::{Frame, Scores};
-use crate::backtest::table::{self, or_dash};
+use crate::backtest::score_table::{self, or_dash};
+use crate::backtest::scores::{ScoreAxes, Scores};
 use crate::chart::{
     CalibrationChart, DifferenceChart, ErrorChart, calibration, difference_by_lead, error_by_lead, escape,
 };
 use crate::domain::Leads;
 use crate::engine::EXPERTS;
 
-/// Experts that an error chart shows, what is emitted and the baselines included.
+/// The most lines of an error chart, with the emitted forecasts and the baselines.
 const LINES: usize = 8;
-/// Series that a page lists.
+/// The most series that a page lists.
 const SERIES: usize = 200;
 
-/// The few numbers that matter, of one target.
-pub(super) fn facts(frame: &Frame, all: &Scores, target: usize, name: &str) -> String {
-    let cell = all.cell(frame, frame.emitted(), target, None);
-    if cell.n == 0 {
+/// The main scores of one target.
+pub(super) fn facts(axes: &ScoreAxes, all: &Scores, target: usize, name: &str) -> String {
+    let sums = all.error_sums(axes, axes.emitted(), target, None);
+    if sums.n == 0 {
         return format!("<p class=\"note\">{}: no forecast was scored.</p>\n", escape(name));
     }
     let mut items = vec![
         ("target".to_owned(), escape(name)),
-        ("mean absolute error".to_owned(), figure(cell.mae())),
-        ("root mean square".to_owned(), figure(cell.rmse())),
-        ("MASE".to_owned(), or_dash(cell.mase(), 3)),
+        ("mean absolute error".to_owned(), figure(sums.mae())),
+        ("root mean square".to_owned(), figure(sums.rmse())),
+        ("MASE".to_owned(), or_dash(sums.mase(), 3)),
     ];
-    if let Some((naive, skill)) = cell.skill(frame) {
+    if let Some((naive, skill)) = sums.skill(axes) {
         items.push((format!("skill over {}", naive_name(naive)), percent(Some(skill))));
     }
-    for (nominal, realised) in all.coverage(frame, target, None) {
+    for (nominal, realised) in all.coverage(axes, target, None) {
         items.push((format!("coverage of {} %", 100.0 * nominal), percent(Some(realised))));
     }
-    items.push(("scored".to_owned(), super::grouped(cell.n)));
+    items.push(("scored".to_owned(), super::grouped(sums.n)));
     let items: String =
         items.iter().map(|(what, value)| format!("<div><dt>{what}</dt><dd>{value}</dd></div>")).collect();
     format!("<dl class=\"facts\">{items}</dl>\n")
@@ -49,12 +49,13 @@ fn naive_name(name: &str) -> &str {
 }
 
 /// Error by lead, calibration, coverage by lead.
-pub(super) fn target_charts(frame: &Frame, all: &Scores, target: usize, name: &str) -> String {
-    let leads: Vec<usize> = (1..=frame.horizon).collect();
-    let mae = |expert: usize| leads.iter().map(|l| all.cell(frame, expert, target, Some(*l)).mae()).collect();
-    let experts: Vec<(String, Vec<f64>)> = drawn(frame, all, target)
+pub(super) fn target_charts(axes: &ScoreAxes, all: &Scores, target: usize, name: &str) -> String {
+    let leads: Vec<usize> = (1..=axes.horizon).collect();
+    let mae =
+        |expert: usize| leads.iter().map(|l| all.error_sums(axes, expert, target, Some(*l)).mae()).collect();
+    let experts: Vec<(String, Vec<f64>)> = drawn(axes, all, target)
         .into_iter()
-        .map(|expert| (frame.names[expert].to_owned(), mae(expert)))
+        .map(|expert| (axes.names[expert].to_owned(), mae(expert)))
         .collect();
     let errors = error_by_lead(&ErrorChart {
         title: &format!("{name}: error by lead"),
@@ -64,9 +65,9 @@ pub(super) fn target_charts(frame: &Frame, all: &Scores, target: usize, name: &s
         marks: &[],
         shown: &[],
     });
-    let intervals = frame.intervals();
+    let intervals = axes.intervals();
     let coverage: Vec<Vec<(f64, f64)>> =
-        leads.iter().map(|lead| all.coverage(frame, target, Some(*lead))).collect();
+        leads.iter().map(|lead| all.coverage(axes, target, Some(*lead))).collect();
     let lines: Vec<(String, Vec<f64>)> = intervals
         .iter()
         .enumerate()
@@ -76,7 +77,7 @@ pub(super) fn target_charts(frame: &Frame, all: &Scores, target: usize, name: &s
         })
         .collect();
     let marks: Vec<f64> = intervals.iter().map(|(nominal, ..)| *nominal).collect();
-    // So that a small deviation looks like one.
+    // A fixed scale, so that a small deviation looks small.
     let shown = [marks.iter().copied().fold(1.0, f64::min) - 0.1, 1.0];
     let covered = error_by_lead(&ErrorChart {
         title: &format!("{name}: coverage by lead"),
@@ -88,7 +89,7 @@ pub(super) fn target_charts(frame: &Frame, all: &Scores, target: usize, name: &s
     });
     let square = calibration(&CalibrationChart {
         title: &format!("{name}: calibration"),
-        lines: &shares(frame, all, target),
+        lines: &shares(axes, all, target),
     });
     format!(
         "<div class=\"parts\"><figure>{errors}</figure>\n<figure>{covered}</figure>\n\
@@ -96,76 +97,76 @@ pub(super) fn target_charts(frame: &Frame, all: &Scores, target: usize, name: &s
     )
 }
 
-/// Who is drawn: what is emitted, the baselines, the networks, then the best of those that are better than
-/// the baselines.
-fn drawn(frame: &Frame, all: &Scores, target: usize) -> Vec<usize> {
+/// The experts that are drawn: the emitted forecasts, the baselines, the networks, then the best of those that
+/// are better than the baselines.
+fn drawn(axes: &ScoreAxes, all: &Scores, target: usize) -> Vec<usize> {
     let error = |expert: usize| {
-        let cell = all.cell(frame, expert, target, None);
-        (cell.n > 0).then(|| cell.mae())
+        let sums = all.error_sums(axes, expert, target, None);
+        (sums.n > 0).then(|| sums.mae())
     };
     let mut ranked: Vec<(f64, usize)> =
-        (0..frame.names.len()).filter_map(|expert| Some((error(expert)?, expert))).collect();
+        (0..axes.names.len()).filter_map(|expert| Some((error(expert)?, expert))).collect();
     ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let mut chosen = vec![frame.emitted()];
-    chosen.extend(frame.naive());
-    chosen.extend(frame.networks());
+    let mut chosen = vec![axes.emitted()];
+    chosen.extend(axes.naive());
+    chosen.extend(axes.networks());
     chosen.retain(|expert| error(*expert).is_some());
-    let naive = frame.naive().iter().filter_map(|expert| error(*expert)).fold(f64::INFINITY, f64::min);
+    let naive = axes.naive().iter().filter_map(|expert| error(*expert)).fold(f64::INFINITY, f64::min);
     for (_, expert) in ranked.into_iter().filter(|(error, _)| *error < naive) {
-        if chosen.len() < LINES && !chosen.contains(&expert) && frame.names[expert] != EXPERTS {
+        if chosen.len() < LINES && !chosen.contains(&expert) && axes.names[expert] != EXPERTS {
             chosen.push(expert);
         }
     }
     chosen
 }
 
-/// Nominal and realised shares: over all leads, at the first, at the horizon.
-fn shares(frame: &Frame, all: &Scores, target: usize) -> Vec<(String, Vec<(f64, f64)>)> {
+/// Nominal and realised shares: over all leads, at the first lead, and at the horizon.
+fn shares(axes: &ScoreAxes, all: &Scores, target: usize) -> Vec<(String, Vec<(f64, f64)>)> {
     let mut lines = vec![("all leads".to_owned(), None), ("lead 1".to_owned(), Some(1))];
-    if frame.horizon > 1 {
-        lines.push((format!("lead {}", frame.horizon), Some(frame.horizon)));
+    if axes.horizon > 1 {
+        lines.push((format!("lead {}", axes.horizon), Some(axes.horizon)));
     }
     let at = |lead: Option<usize>| {
-        let levels = frame.levels.iter().enumerate();
+        let levels = axes.levels.iter().enumerate();
         levels
-            .filter_map(move |(l, level)| Some((*level, all.band(frame, target, l, lead).share()?)))
+            .filter_map(move |(l, level)| Some((*level, all.quantile_sums(axes, target, l, lead).share()?)))
             .collect()
     };
     lines.into_iter().map(|(name, lead)| (name, at(lead))).collect()
 }
 
-/// Every expert's scores, by lead too.
-pub(super) fn scores_table(frame: &Frame, all: &Scores, target: usize) -> String {
-    let leads = Leads::buckets(frame.horizon).learnt().to_vec();
+/// The scores of every expert, over all leads and by lead.
+pub(super) fn scores_table(axes: &ScoreAxes, all: &Scores, target: usize) -> String {
+    let leads = Leads::buckets(axes.horizon).learnt().to_vec();
     let judged: Vec<usize> =
-        (0..frame.names.len()).filter(|e| all.cell(frame, *e, target, None).n > 0).collect();
-    let value = |expert: usize, lead: Option<usize>| all.cell(frame, expert, target, lead).mae();
+        (0..axes.names.len()).filter(|e| all.error_sums(axes, *e, target, None).n > 0).collect();
+    let value = |expert: usize, lead: Option<usize>| all.error_sums(axes, expert, target, lead).mae();
     let least = |lead: Option<usize>| judged.iter().map(|e| value(*e, lead)).fold(f64::INFINITY, f64::min);
     let heads: String = leads.iter().map(|lead| format!("<th>{lead}</th>")).collect();
     let mut rows = String::new();
     for expert in judged.iter().rev() {
-        let cell = all.cell(frame, *expert, target, None);
+        let sums = all.error_sums(axes, *expert, target, None);
         let mut tds = String::new();
         for lead in leads.iter().map(|lead| Some(*lead)).chain([None]) {
             let mae = value(*expert, lead);
             let best = if mae <= least(lead) { " class=\"best\"" } else { "" };
             tds += &format!("<td{best}>{}</td>", figure(mae));
         }
-        let is_emitted = *expert == frame.emitted();
+        let is_emitted = *expert == axes.emitted();
         let class = if is_emitted { " class=\"emitted\"" } else { "" };
-        let name = &frame.names[*expert];
+        let name = &axes.names[*expert];
         let label = match name.as_str() {
             EXPERTS => "experts, mixed".to_owned(),
             _ if is_emitted => format!("{name} (emitted)"),
-            _ if frame.naive().contains(expert) => format!("{name} (naive)"),
+            _ if axes.naive().contains(expert) => format!("{name} (naive)"),
             _ => name.to_owned(),
         };
         rows += &format!(
             "<tr{class}><th>{label}</th>{tds}<td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-            figure(cell.rmse()),
-            or_dash(cell.mase(), 3),
-            percent(cell.skill(frame).map(|(_, skill)| skill)),
-            super::grouped(cell.n),
+            figure(sums.rmse()),
+            or_dash(sums.mase(), 3),
+            percent(sums.skill(axes).map(|(_, skill)| skill)),
+            super::grouped(sums.n),
         );
     }
     format!(
@@ -175,24 +176,24 @@ pub(super) fn scores_table(frame: &Frame, all: &Scores, target: usize) -> String
     )
 }
 
-/// What is emitted: losses of its quantiles and coverage by lead.
-pub(super) fn told_table(frame: &Frame, all: &Scores, target: usize) -> String {
+/// The emitted forecasts: losses of their quantiles, and coverage by lead.
+pub(super) fn emitted_table(axes: &ScoreAxes, all: &Scores, target: usize) -> String {
     let leads: Vec<Option<usize>> =
-        Leads::buckets(frame.horizon).learnt().iter().map(|lead| Some(*lead)).chain([None]).collect();
+        Leads::buckets(axes.horizon).learnt().iter().map(|lead| Some(*lead)).chain([None]).collect();
     let heads: String =
         leads.iter().map(|l| format!("<th>{}</th>", l.map_or("all".to_owned(), |l| l.to_string()))).collect();
     let mut rows = String::new();
-    for (l, level) in frame.levels.iter().enumerate() {
-        let band = |lead: &Option<usize>| all.band(frame, target, l, *lead).pinball();
+    for (l, level) in axes.levels.iter().enumerate() {
+        let sums = |lead: &Option<usize>| all.quantile_sums(axes, target, l, *lead).pinball();
         let tds: String = leads
             .iter()
-            .map(|lead| format!("<td>{}</td>", band(lead).map_or("–".to_owned(), figure)))
+            .map(|lead| format!("<td>{}</td>", sums(lead).map_or("–".to_owned(), figure)))
             .collect();
         rows += &format!("<tr><th>pinball loss at {level}</th>{tds}</tr>\n");
     }
-    for (i, (nominal, ..)) in frame.intervals().into_iter().enumerate() {
+    for (i, (nominal, ..)) in axes.intervals().into_iter().enumerate() {
         let covered =
-            |lead: &Option<usize>| all.coverage(frame, target, *lead).get(i).map(|(_, share)| *share);
+            |lead: &Option<usize>| all.coverage(axes, target, *lead).get(i).map(|(_, share)| *share);
         let tds: String = leads.iter().map(|lead| format!("<td>{}</td>", percent(covered(lead)))).collect();
         rows += &format!("<tr><th>coverage of {} %</th>{tds}</tr>\n", 100.0 * nominal);
     }
@@ -205,36 +206,36 @@ pub(super) fn told_table(frame: &Frame, all: &Scores, target: usize) -> String {
     )
 }
 
-/// Scores of what is emitted, a row a series and target.
+/// The scores of the emitted forecasts, a row for each series and target.
 pub(super) fn series_table(run: &Run) -> String {
-    let frame = &run.judge.frame;
+    let axes = &run.auditor.axes;
     let mut rows = String::new();
-    for (name, scores) in run.judge.series().take(SERIES) {
-        for t in 0..frame.targets.len() {
-            let cell = scores.cell(frame, frame.emitted(), t, None);
-            if cell.n == 0 {
+    for (name, scores) in run.auditor.series().take(SERIES) {
+        for t in 0..axes.targets.len() {
+            let sums = scores.error_sums(axes, axes.emitted(), t, None);
+            if sums.n == 0 {
                 continue;
             }
             let covered: String = scores
-                .coverage(frame, t, None)
+                .coverage(axes, t, None)
                 .into_iter()
                 .map(|(_, share)| format!("<td>{}</td>", percent(Some(share))))
                 .collect();
             rows += &format!(
                 "<tr><th>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>{covered}<td>{}</td></tr>\n",
                 escape(name),
-                escape(&frame.label(t)),
-                figure(cell.mae()),
-                figure(cell.rmse()),
-                or_dash(cell.mase(), 3),
-                percent(cell.skill(frame).map(|(_, skill)| skill)),
-                super::grouped(cell.n),
+                escape(&axes.label(t)),
+                figure(sums.mae()),
+                figure(sums.rmse()),
+                or_dash(sums.mase(), 3),
+                percent(sums.skill(axes).map(|(_, skill)| skill)),
+                super::grouped(sums.n),
             );
         }
     }
     let heads: String =
-        frame.intervals().iter().map(|(nominal, ..)| format!("<th>in {} %</th>", 100.0 * nominal)).collect();
-    let more = run.judge.series().len().saturating_sub(SERIES);
+        axes.intervals().iter().map(|(nominal, ..)| format!("<th>in {} %</th>", 100.0 * nominal)).collect();
+    let more = run.auditor.series().len().saturating_sub(SERIES);
     let more = if more > 0 { format!("<p class=\"note\">And {more} more.</p>\n") } else { String::new() };
     format!(
         "<div class=\"scroll\"><table><thead><tr><th>series</th><th>target</th><th>MAE</th><th>RMSE</th>\
@@ -252,7 +253,7 @@ pub(super) fn compared(comparison: &Comparison, run: &Run, second: &Run, labels:
         .collect();
     let lines = comparison.lines();
     let mut charts = Vec::new();
-    for target in &run.judge.frame.targets {
+    for target in &run.auditor.axes.targets {
         let of = lines.iter().filter(|l| l.target == *target && l.loss == LOSSES[0]);
         let leads: Vec<(usize, f64, (f64, f64))> = of
             .filter_map(|l| {
@@ -271,13 +272,13 @@ pub(super) fn compared(comparison: &Comparison, run: &Run, second: &Run, labels:
             }));
         }
     }
-    let shown = Leads::buckets(run.judge.frame.horizon.min(second.judge.frame.horizon));
+    let shown = Leads::buckets(run.auditor.axes.horizon.min(second.auditor.axes.horizon));
     let mut rows = String::new();
     for line in lines
         .iter()
         .filter(|l| l.lead.is_none_or(|lead| l.loss == LOSSES[0] && shown.learnt().contains(&lead)))
     {
-        // Differences have a digit more than what differs.
+        // A difference has one digit more than its two numbers.
         let unit = 0.1 * line.second.abs();
         let (interval, p) = line.compared.as_ref().map_or_else(
             || ("–".to_owned(), "–".to_owned()),
@@ -313,15 +314,15 @@ pub(super) fn compared(comparison: &Comparison, run: &Run, second: &Run, labels:
 
 /// `-0.123` as `−12.3 %`.
 fn percent(share: Option<f64>) -> String {
-    table::percent(share).replace('-', "−")
+    score_table::percent(share).replace('-', "−")
 }
 
-/// A number with as many digits as mean something.
+/// A number with its significant digits.
 fn figure(value: f64) -> String {
     fixed(value, value.abs())
 }
 
-/// A number with the decimals that one of the size of `unit` has.
+/// A number with as many decimals as one of the size of `unit`.
 fn fixed(value: f64, unit: f64) -> String {
     if !value.is_finite() || !unit.is_finite() {
         return "–".to_owned();

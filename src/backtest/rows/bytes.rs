@@ -1,4 +1,4 @@
-//! A text file's bytes: unzipped, turned into UTF-8, each line ended by `\n`.
+//! The bytes of a text file: unzipped, converted to UTF-8, each line ended by `\n`.
 
 use crate::console::Failure;
 use encoding_rs::{Encoding, UTF_8};
@@ -20,18 +20,17 @@ pub(super) fn failed(path: &Path, cause: &dyn std::fmt::Display) -> Failure {
     Failure::new(format!("{}: {cause}", path.display()))
 }
 
-/// The encoding that a byte order mark says.
+/// The encoding that a byte order mark names.
 pub(super) fn mark(path: &Path) -> Result<Option<&'static Encoding>, Failure> {
     let mut first = Vec::with_capacity(4);
     unzipped(path)?.take(4).read_to_end(&mut first).map_err(|e| failed(path, &e))?;
     Ok(Encoding::for_bom(&first).map(|(encoding, _)| encoding))
 }
 
-/// Opens a file from its first line on, without a byte order mark. Bytes of UTF-8, or of an encoding that
-/// nobody has named, come as they stand, whatever they are; of any other one what can't be read becomes
-/// U+FFFD.
+/// Opens a file at its first line, after a byte order mark. UTF-8, and bytes without a named encoding, are not
+/// changed, even where they are not valid. In any other encoding an invalid sequence becomes U+FFFD.
 pub(super) fn open(path: &Path, encoding: Option<&'static Encoding>) -> Result<Lines, Failure> {
-    // With an encoding of its own name UTF-8 would not come as it stands.
+    // Named as an encoding, UTF-8 would be converted too.
     let utf8 = DecodeReaderBytesBuilder::new()
         .encoding(encoding.filter(|e| *e != UTF_8))
         .utf8_passthru(true)
@@ -42,7 +41,7 @@ pub(super) fn open(path: &Path, encoding: Option<&'static Encoding>) -> Result<L
     Ok(Lines { inner, after_return: false, is_line_over: true, is_over: false })
 }
 
-/// Bytes in which each line, the last one too, ends with `\n`, whoever wrote them: so that lines can be counted.
+/// Bytes in which every line ends with `\n`, the last one too, so that lines can be counted.
 pub(in super::super) struct Lines {
     inner: Box<dyn BufRead>,
     after_return: bool,
@@ -51,12 +50,12 @@ pub(in super::super) struct Lines {
 }
 
 impl Lines {
-    /// Whether somebody has asked for more than there is.
+    /// Whether the end was reached.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Passes over so many lines.
+    /// Skips this many lines.
     pub fn skip(&mut self, lines: u64) -> io::Result<()> {
         let (mut byte, mut left) = ([0], lines);
         while left > 0 && self.read(&mut byte)? > 0 {
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_end_alike_whoever_wrote_them() {
+    fn every_line_ending_becomes_the_same() {
         for (bytes, want) in [
             ("a\r\nb\r\n", "a\nb\n"),
             ("a\rb", "a\nb\n"),

@@ -1,68 +1,86 @@
 //! A table's rows as the records that a sensor would have sent.
 //!
-//! Each row becomes a JSON object of the columns that the config names, so that it takes the way of a
-//! record from the decoder on.
+//! Each row becomes a JSON object of the columns that the config names. From the decoder on it is treated as a
+//! record.
 
 mod bytes;
-mod form;
+mod csv_layout;
+mod csv_rows;
 mod guess;
 mod header;
-mod layout;
 mod number;
-mod parquet;
+mod options;
+mod parquet_rows;
+mod reader;
 mod sorted;
-mod text;
 
-use self::parquet::Parquet;
+use crate::codec::Record;
 use crate::config::{FieldSource, Stream};
 use crate::console::Failure;
-pub(super) use form::Form;
-use layout::Layout;
+use crate::domain::{Offset, Partition};
+use csv_layout::CsvLayout;
+use csv_rows::CsvRows;
+pub(crate) use options::CsvOptions;
+use parquet_rows::ParquetRows;
 pub(super) use sorted::Sorted;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use text::Text;
 
-/// A file of which it is known how to read it.
+/// A file whose layout is known.
 pub(super) enum Table {
     /// A CSV, plain or gzipped.
-    Text(Rc<Layout>),
+    Csv(Rc<CsvLayout>),
     Parquet(PathBuf),
 }
 
 /// The rows of a file, in its order.
 pub(super) enum Rows {
-    Text(Text),
-    Parquet(Parquet),
+    Csv(CsvRows),
+    Parquet(ParquetRows),
 }
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Row<'a> {
-    /// Where it stands in its file, for people, counted from 1: a CSV's line, or a Parquet file's row.
+pub(super) struct TableRow<'a> {
+    /// Its place in the file, counted from 1: the line of a CSV, or the row of a Parquet file.
     pub number: u64,
     pub json: &'a [u8],
 }
 
-/// Which columns are read.
+impl<'a> TableRow<'a> {
+    /// The row as the record of a topic with one partition.
+    pub fn record(&self, topic: &'a str, key: &'a str, offset: i64) -> Record<'a> {
+        Record {
+            topic,
+            partition: Partition(0),
+            offset: Offset(offset),
+            key: Some(key.as_bytes()),
+            timestamp: None,
+            payload: Some(self.json),
+            headers: &(),
+        }
+    }
+}
+
+/// The columns that are read.
 pub(super) struct Wanted {
-    /// Each once.
+    /// Each column once.
     columns: Vec<Column>,
 }
 
 /// A column that the config's fields name.
 struct Column {
     name: String,
-    /// The pointer that names it, without its first `/`.
+    /// The pointer that names the column, without its first `/`.
     whole: String,
-    /// It has to be there.
+    /// The file must have it.
     needed: bool,
-    /// It holds numbers.
+    /// Whether it holds numbers.
     is_value: bool,
 }
 
 impl Wanted {
-    /// What the fields of these streams name: time, series and targets have to be there.
+    /// The columns that the fields of these streams name. Time, series and targets are needed.
     pub fn new<'a>(streams: impl IntoIterator<Item = &'a Stream>) -> Self {
         let mut columns: Vec<Column> = Vec::new();
         for stream in streams {
@@ -91,12 +109,12 @@ impl Wanted {
         self.columns.iter().any(|column| column.name == name)
     }
 
-    /// Those that are not among `found`.
+    /// The columns that are not among `found`.
     fn missing(&self, found: &[String]) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| !found.contains(&column.name))
     }
 
-    /// Tells of those that are not among `found`; `cause` may know why.
+    /// Reports the columns that are not among `found`. `cause` may know why.
     fn check(
         &self,
         path: &Path,
@@ -133,24 +151,24 @@ impl Wanted {
 
 impl Table {
     /// Looks at a file; its name says what it is: `.parquet`, or a CSV, gzipped when it ends in `.gz`. What was
-    /// guessed is told.
+    /// guessed is printed.
     ///
     /// # Errors
     /// When it can't be read, or lacks a column that is needed; the message says why as far as is known.
-    pub fn look(path: &Path, form: &Form, wanted: &Wanted) -> Result<Self, Failure> {
+    pub fn look(path: &Path, options: &CsvOptions, wanted: &Wanted) -> Result<Self, Failure> {
         let is_parquet = path
             .extension()
             .is_some_and(|e| e.eq_ignore_ascii_case("parquet") || e.eq_ignore_ascii_case("pq"));
         if !is_parquet {
-            return Layout::look(path, form, wanted).map(|layout| Self::Text(Rc::new(layout)));
+            return CsvLayout::look(path, options, wanted).map(|layout| Self::Csv(Rc::new(layout)));
         }
-        if form.is_said() {
+        if options.is_set() {
             return Err(Failure::new(format!(
                 "{} is a Parquet file: the options that say how a CSV is written are not for it",
                 path.display()
             )));
         }
-        wanted.check(path, &parquet::names(path)?, |_| None)?;
+        wanted.check(path, &parquet_rows::names(path)?, |_| None)?;
         Ok(Self::Parquet(path.to_owned()))
     }
 
@@ -160,15 +178,15 @@ impl Table {
     /// When it can't be read, or has a column of a kind that can't.
     pub fn rows(&self, wanted: &Wanted) -> Result<Rows, Failure> {
         match self {
-            Self::Text(layout) => Text::open(layout, wanted).map(Rows::Text),
-            Self::Parquet(path) => Parquet::open(path, wanted).map(Rows::Parquet),
+            Self::Csv(layout) => CsvRows::open(layout, wanted).map(Rows::Csv),
+            Self::Parquet(path) => ParquetRows::open(path, wanted).map(Rows::Parquet),
         }
     }
 
-    /// What [`Row::number`] counts.
+    /// What [`TableRow::number`] counts.
     pub fn row(&self) -> &'static str {
         match self {
-            Self::Text(_) => "line",
+            Self::Csv(_) => "line",
             Self::Parquet(_) => "row",
         }
     }
@@ -176,8 +194,8 @@ impl Table {
     /// Counts its rows, for the progress bar.
     pub fn count(&self) -> Result<u64, Failure> {
         match self {
-            Self::Text(layout) => text::count(layout),
-            Self::Parquet(path) => parquet::count(path),
+            Self::Csv(layout) => csv_rows::count(layout),
+            Self::Parquet(path) => parquet_rows::count(path),
         }
     }
 }
@@ -187,9 +205,9 @@ impl Rows {
     ///
     /// # Errors
     /// When the file can't be read on; the message says where.
-    pub fn next(&mut self) -> Result<Option<Row<'_>>, Failure> {
+    pub fn next(&mut self) -> Result<Option<TableRow<'_>>, Failure> {
         match self {
-            Self::Text(rows) => rows.next(),
+            Self::Csv(rows) => rows.next(),
             Self::Parquet(rows) => rows.next(),
         }
     }
@@ -197,7 +215,7 @@ impl Rows {
     /// What is to be told of the rows that were read.
     pub fn notes(&self) -> Vec<String> {
         match self {
-            Self::Text(rows) => rows.notes(),
+            Self::Csv(rows) => rows.notes(),
             Self::Parquet(_) => Vec::new(),
         }
     }

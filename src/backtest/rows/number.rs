@@ -2,7 +2,7 @@
 
 /// The sign before a number's fraction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Decimal {
+pub(crate) enum Decimal {
     Point,
     Comma,
 }
@@ -23,17 +23,17 @@ impl Decimal {
     }
 }
 
-/// A number that was written with signs beside its digits.
+/// A number that was read with its signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Spelled {
-    /// As programs write it.
+    /// The number as programs write it.
     pub plain: String,
-    /// Whether its thousands stood in groups.
+    /// Whether its thousands were grouped.
     pub is_grouped: bool,
 }
 
-/// A text as the number that it is with this decimal sign; `None` when it is none. Thousands may stand in
-/// groups, apart by the other sign, a space or an apostrophe.
+/// The number that a text is with this decimal sign; `None` when it is no number. Thousands may be grouped by
+/// the other sign, a space or an apostrophe.
 pub(super) fn spelled(text: &str, decimal: Decimal) -> Option<Spelled> {
     let text = text.trim();
     let (sign, rest) = match text.as_bytes().first()? {
@@ -76,11 +76,11 @@ fn separators(decimal: Decimal) -> [char; 6] {
     [decimal.other().sign(), ' ', '\u{a0}', '\u{202f}', '\'', '’']
 }
 
-/// What a text says of the decimal sign.
+/// Which decimal sign a text is evidence of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Evidence {
     Is(Decimal),
-    /// `1,234`: a thousand and more, or a little more than one.
+    /// `1,234` may be more than a thousand, or a little more than one.
     Either,
     None,
 }
@@ -92,7 +92,7 @@ pub(super) fn evidence(text: &str) -> Evidence {
     match (spelled(text, Decimal::Point), spelled(text, Decimal::Comma)) {
         (Some(_), None) => Evidence::Is(Decimal::Point),
         (None, Some(_)) => Evidence::Is(Decimal::Comma),
-        // As programs write it: nobody doubts it unless others have commas.
+        // Programs write it so. It is in doubt only when other numbers have commas.
         (Some(_), Some(_)) if !text.contains(',') => Evidence::None,
         (Some(_), Some(_)) => Evidence::Either,
         (None, None) => Evidence::None,

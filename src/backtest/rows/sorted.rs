@@ -1,4 +1,4 @@
-use super::{Row, Rows};
+use super::{Rows, TableRow};
 use crate::console::Failure;
 use crate::domain::EventTime;
 use std::ops::Range;
@@ -15,10 +15,13 @@ pub(in super::super) struct Sorted {
 impl Sorted {
     /// Reads all rows and sorts them by their time, those of one time as they stood. `time` reads a row's; a
     /// row that has none stays behind the one before it.
-    pub fn new(rows: &mut Rows, mut time: impl FnMut(&[u8]) -> Option<EventTime>) -> Result<Self, Failure> {
+    pub fn new(
+        rows: &mut Rows,
+        mut time: impl FnMut(&TableRow<'_>) -> Option<EventTime>,
+    ) -> Result<Self, Failure> {
         let (mut sorted, mut last) = (Self::default(), EventTime::MIN);
         while let Some(row) = rows.next()? {
-            last = time(row.json).unwrap_or(last);
+            last = time(&row).unwrap_or(last);
             let start = sorted.bytes.len();
             sorted.bytes.extend_from_slice(row.json);
             sorted.rows.push((last, row.number, start..sorted.bytes.len()));
@@ -28,13 +31,13 @@ impl Sorted {
         Ok(sorted)
     }
 
-    pub fn next(&mut self) -> Option<Row<'_>> {
+    pub fn next(&mut self) -> Option<TableRow<'_>> {
         let (_, number, range) = self.rows.get(self.next)?;
         self.next += 1;
-        Some(Row { number: *number, json: &self.bytes[range.clone()] })
+        Some(TableRow { number: *number, json: &self.bytes[range.clone()] })
     }
 
-    /// What is to be told of the rows that were read.
+    /// Warnings about the rows that were read.
     pub fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }

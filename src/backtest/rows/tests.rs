@@ -17,7 +17,7 @@ fn stream(lines: &str) -> std::sync::Arc<Stream> {
 }
 
 fn look(path: &Path, stream: &Stream) -> Result<Table, Failure> {
-    Table::look(path, &Form::default(), &Wanted::new([stream]))
+    Table::look(path, &CsvOptions::default(), &Wanted::new([stream]))
 }
 
 /// All rows of a file, as JSON.
@@ -33,14 +33,14 @@ fn rows(path: &Path, stream: &Stream) -> Result<Vec<String>, Failure> {
     Ok(all)
 }
 
-/// Its readings, as the decoder makes them; a bad row as why.
+/// The readings of a file as the decoder makes them. For a bad row, the reason.
 fn readings(name: &str, lines: &str) -> Vec<String> {
     let stream = stream(lines);
     let mut decoder = Decoder::new(&stream);
     let mut told = Vec::new();
     for json in rows(&file(name), &stream).unwrap() {
-        let record = super::super::run::record("t", b"key", 0, json.as_bytes());
-        let decoded = decoder.decode(&record, &mut |reading| {
+        let row = TableRow { number: 1, json: json.as_bytes() };
+        let decoded = decoder.decode(&row.record("t", "key", 0), &mut |reading| {
             told.push(format!("{} {} {:?}", reading.series, reading.time, reading.values.as_slice()));
         });
         told.extend(decoded.err().map(|bad| bad.to_string()));
@@ -140,9 +140,9 @@ fn a_csv_gives_the_columns_that_are_named_in_the_order_of_the_file_or_of_time() 
     let all = rows(&path, &stream).unwrap();
     assert_eq!(all[0], "{\"meter\":\"a\",\"time\":\"2024-01-01T00:00:00Z\",\"kw\":\"1\"}");
     let mut decoder = Decoder::new(&stream);
-    let time = |json: &[u8]| {
-        let (record, mut time) = (super::super::run::record("t", b"", 0, json), None);
-        let _ = decoder.decode(&record, &mut |reading| time = Some(reading.time));
+    let time = |row: &TableRow<'_>| {
+        let mut time = None;
+        let _ = decoder.decode(&row.record("t", "", 0), &mut |reading| time = Some(reading.time));
         time
     };
     let mut rows = look(&path, &stream).unwrap().rows(&Wanted::new([&*stream])).unwrap();

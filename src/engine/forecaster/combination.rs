@@ -10,7 +10,7 @@ use crate::domain::{Damaged, Leads, Rows, Take};
 use crate::engine::history::SeasonSteps;
 use crate::engine::serving::NetworkOutputs;
 use crate::engine::target_step::TargetStep;
-use crate::experts::{Ensemble, ExpertGroup, MIXED, Mixer, Observation, TooManyExtras};
+use crate::experts::{Ensemble, ExpertGroup, MIXTURES, Mixer, Observation, TooManyExtras};
 use crate::scoring::{Actual, Belief, Expected, ForecastLedger, Intervals, LeadErrors, OutlierFilter};
 use crate::series::{Features, Scale};
 
@@ -244,8 +244,8 @@ impl Combination {
         let (rows, values) = (*rows, &*self.matured);
         let matured = Matured { rows, leads: leads.learnt(), values };
         let some = |from: usize, rows: usize| &values[from * n..(from + rows) * n];
-        mixer.learn(slot, target, value, some(0, rows.experts), some(rows.copies(), MIXED));
-        outer.learn(slot, target, value, some(0, rows.all()), some(rows.all_copies(), MIXED));
+        mixer.learn(slot, target, value, some(0, rows.experts), some(rows.copies(), MIXTURES));
+        outer.learn(slot, target, value, some(0, rows.all()), some(rows.all_copies(), MIXTURES));
         let (mixed, emitted) = (matured.row(rows.mixture()), matured.row(rows.point()));
         mixer.learn_young(slot, target, value, deviation, some(0, rows.experts), mixed);
         outer.learn_young(slot, target, value, deviation, some(0, rows.all()), emitted);
@@ -279,7 +279,7 @@ impl Combination {
         let (experts, rest) = candidates.split_at_mut(rows.experts * h);
         let slot = at.slot.index();
         self.ensemble.step(slot, at.target, reading, experts);
-        self.mixer.mix(slot, at.target, experts, &mut rest[rows.networks * h..][..MIXED * h]);
+        self.mixer.mix(slot, at.target, experts, &mut rest[rows.networks * h..][..MIXTURES * h]);
     }
 
     /// What a network corrects, at a lead. `mean` is that of the series.
@@ -321,7 +321,7 @@ impl Combination {
             self.leads.add(&self.corrections, &mut candidates[row * h..][..h]);
         }
         let (all, mixed) = candidates.split_at_mut(rows.all() * h);
-        self.outer.mix(at.slot.index(), at.target, all, &mut mixed[MIXED * h..][..MIXED * h]);
+        self.outer.mix(at.slot.index(), at.target, all, &mut mixed[MIXTURES * h..][..MIXTURES * h]);
     }
 
     /// The weights of experts and networks in what is emitted. `[experts + networks, learnt leads]`

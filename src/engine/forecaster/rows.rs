@@ -1,4 +1,4 @@
-use crate::experts::MIXED;
+use crate::experts::MIXTURES;
 
 /// The rows of a target's candidate forecasts, each `[horizon]` long, in this order: the experts, the networks,
 /// the mixtures of the experts (two copies and the mixture itself), the mixtures of experts and networks (the same),
@@ -24,7 +24,7 @@ impl CandidateRows {
 
     /// The mixture of the experts.
     pub fn mixture(self) -> usize {
-        self.copies() + MIXED - 1
+        self.copies() + MIXTURES - 1
     }
 
     /// The first copy of the mixture of experts and networks.
@@ -34,7 +34,7 @@ impl CandidateRows {
 
     /// The mixture of experts and networks, which is emitted.
     pub fn point(self) -> usize {
-        self.all_copies() + MIXED - 1
+        self.all_copies() + MIXTURES - 1
     }
 
     /// The error scale of the interval.

@@ -1,16 +1,19 @@
-mod plan;
+mod covariance;
+mod features;
+mod kernels;
+mod layout;
 mod state;
 mod step;
 
-pub use plan::{LinearShape, TooManyExtras};
+pub use layout::{LinearShape, TooManyExtras};
 
-use super::pooled::Pooled;
-use super::table::{Row, Table};
+use super::pooled_mean::PooledMean;
+use super::state_table::{StateRow, StateTable};
 use super::{ExpertGroup, Observation};
 use crate::domain::{Damaged, Rows, Take};
 use crate::simd::Isa;
 use bytemuck::Zeroable;
-use plan::{Baseline, LinearPlan};
+use layout::{Baseline, LinearLayout};
 use state::{BLOCKS_MAX, LinearState, Scratch};
 use step::SeriesStep;
 
@@ -22,60 +25,60 @@ const NEVER: u64 = u64::MAX;
 /// share (RECIPE.md, The pool). O(d² + leads · d) a reading, nothing allocated.
 #[derive(Debug)]
 pub struct LinearExperts {
-    plan: LinearPlan,
+    layout: LinearLayout,
     names: Vec<&'static str>,
     isa: Isa,
-    table: Table<LinearState>,
+    table: StateTable<LinearState>,
     /// Weights and covariances of the stream's mature series.
-    pooled: Pooled,
-    work: Scratch,
+    pooled: PooledMean,
+    scratch: Scratch,
 }
 
 impl LinearExperts {
     /// # Errors
     /// [`TooManyExtras`] when a block can't carry the calendar and the covariates.
     pub fn try_new(shape: &LinearShape) -> Result<Self, TooManyExtras> {
-        let plan = LinearPlan::try_new(shape)?;
-        let mut floats = vec![0.0; plan.floats];
-        let mut head = LinearState::zeroed();
-        head.since = [NEVER; BLOCKS_MAX];
-        for (b, block) in plan.blocks.iter().enumerate() {
+        let layout = LinearLayout::try_new(shape)?;
+        let mut floats = vec![0.0; layout.floats];
+        let mut state = LinearState::zeroed();
+        state.since = [NEVER; BLOCKS_MAX];
+        for (b, block) in layout.blocks.iter().enumerate() {
             block.covariance.fill(&mut floats[block.p..][..block.covariance.floats()]);
-            head.traces[b] = block.features as f32;
+            state.traces[b] = block.features as f32;
         }
-        let (leads, horizon) = (plan.leads.len(), plan.leads.horizon());
-        let gains = plan.blocks.iter().map(|b| b.padded()).sum();
-        let bases = plan.blocks.iter().map(|b| b.bases.len()).max().unwrap_or(0);
-        let work = Scratch {
-            x: vec![0.0; plan.stride()],
-            own: vec![0.0; plan.stride()],
-            kept: vec![0; plan.stride()],
-            k: vec![0.0; plan.stride()],
+        let (leads, horizon) = (layout.leads.len(), layout.leads.horizon());
+        let gains = layout.blocks.iter().map(|b| b.padded()).sum();
+        let bases = layout.blocks.iter().map(|b| b.bases.len()).max().unwrap_or(0);
+        let scratch = Scratch {
+            x: vec![0.0; layout.stride()],
+            own: vec![0.0; layout.stride()],
+            kept: vec![0; layout.stride()],
+            k: vec![0.0; layout.stride()],
             new_gains: vec![0; gains],
             arrived: vec![0.0; Baseline::COUNT * leads],
             bases: vec![0.0; Baseline::COUNT * horizon],
             targets: vec![0.0; bases * leads],
             corrections: vec![0.0; bases * leads],
         };
-        let table = Table::new(shape.targets, head, &floats, plan.halves, plan.counts);
-        let pooled = Pooled::new(shape.targets, plan.floats - plan.blocks_from());
-        Ok(Self { names: plan.names(), isa: Isa::best(), table, pooled, work, plan })
+        let table = StateTable::new(shape.targets, state, &floats, layout.halves, layout.counts);
+        let pooled = PooledMean::new(shape.targets, layout.floats - layout.blocks_from());
+        Ok(Self { names: layout.names(), isa: Isa::best(), table, pooled, scratch, layout })
     }
 
     /// How many mixtures of a series are to be plain means, before its blocks have learnt enough.
     pub fn mix_from(&self) -> usize {
-        2 * self.plan.start + 4
+        2 * self.layout.start + 4
     }
 
     /// Lets series that begin from now on start from what mature ones of this shard have learnt so far.
     /// Called at moments that don't depend on batches, it keeps forecasts independent of them.
     pub fn publish(&mut self) {
-        for [slot, target] in self.pooled.take_ripe() {
+        for [slot, target] in self.pooled.take_matured() {
             let (slot, target) = (slot as usize, target as usize);
             // Its slot may be another series' by now.
             if self.table.get(slot, target).is_some_and(LinearState::is_mature) {
                 let row = self.table.row(slot, target);
-                self.pooled.take(target, &row.floats[self.plan.blocks_from()..self.plan.floats]);
+                self.pooled.take(target, &row.floats[self.layout.blocks_from()..self.layout.floats]);
             }
         }
     }
@@ -95,7 +98,7 @@ impl LinearExperts {
 
     /// Asks for a series' memory while another is worked on.
     pub fn prefetch(&self, slot: usize, target: usize) {
-        self.table.prefetch(slot, target, self.plan.blocks_from());
+        self.table.prefetch(slot, target, self.layout.blocks_from());
     }
 
     /// Bytes of one series.
@@ -105,18 +108,18 @@ impl LinearExperts {
 
     /// A value, or the end of where the series has been lately that lies next to it.
     pub fn nearest_seen(&self, slot: usize, target: usize, value: f32) -> f32 {
-        self.table.head(slot, target).range.nearest_seen(value)
+        self.table.state(slot, target).range.nearest_seen(value)
     }
 
     /// Readings of a target that were learnt from.
     pub fn readings(&self, slot: usize, target: usize) -> u32 {
-        self.table.head(slot, target).readings
+        self.table.state(slot, target).readings
     }
 
     /// How far the values of a series lie from their slow mean, as the deviation of a normal; 0 while
     /// nothing is known.
     pub fn deviation(&self, slot: usize, target: usize) -> f32 {
-        self.table.head(slot, target).range.deviation()
+        self.table.state(slot, target).range.deviation()
     }
 }
 
@@ -127,31 +130,32 @@ impl ExpertGroup for LinearExperts {
 
     fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]) {
         let row = self.table.row(slot, target);
-        let was_mature = row.head.is_mature();
+        let was_mature = row.state.is_mature();
         let pooled = self.pooled.mean(target);
-        let mut one = SeriesStep { plan: &self.plan, isa: self.isa, work: &mut self.work, pooled, row };
+        let mut one =
+            SeriesStep { layout: &self.layout, isa: self.isa, scratch: &mut self.scratch, pooled, row };
         one.step(reading, out);
-        if !was_mature && self.table.head(slot, target).is_mature() {
-            self.pooled.ripen(slot, target);
+        if !was_mature && self.table.state(slot, target).is_mature() {
+            self.pooled.note_mature(slot, target);
         }
     }
 
     fn interrupt(&mut self, slot: usize) {
         for target in 0..self.table.targets() {
-            let Row { head, floats, .. } = self.table.row(slot, target);
-            let newest = head.steps.wrapping_sub(1);
-            for (holt, at) in self.plan.holts.iter().zip(self.plan.holt_floats) {
+            let StateRow { state, floats, .. } = self.table.row(slot, target);
+            let newest = state.steps.wrapping_sub(1);
+            for (holt, at) in self.layout.holts.iter().zip(self.layout.holt_floats) {
                 holt.restart(&mut floats[at..], newest);
             }
-            head.steps = 0;
-            if head.unit > 0.0 {
-                head.since = [0; BLOCKS_MAX];
+            state.steps = 0;
+            if state.unit > 0.0 {
+                state.since = [0; BLOCKS_MAX];
             }
         }
     }
 }
 
-super::table::rows_of_table!(LinearExperts);
+super::state_table::rows_of_state_table!(LinearExperts);
 
 #[cfg(test)]
 mod tests {
@@ -198,7 +202,7 @@ mod tests {
             let mut pool = pool();
             errors(&mut pool, 0..1_000);
             let before = errors(&mut pool, 1_000..1_200);
-            for block in &pool.plan.blocks {
+            for block in &pool.layout.blocks {
                 pool.table.row(0, 0).floats[block.weights + 3] = wild;
             }
             errors(&mut pool, 1_200..2_400);
@@ -215,7 +219,7 @@ mod tests {
             let mut pool = pool();
             errors(&mut pool, 0..1_000);
             let before = errors(&mut pool, 1_000..1_200);
-            for block in &pool.plan.blocks {
+            for block in &pool.layout.blocks {
                 pool.table.row(0, 0).floats[block.p] = wild;
             }
             errors(&mut pool, 1_200..2_400);

@@ -1,11 +1,12 @@
 //! One reading of one target: what it makes arrive is learnt from, states move, and it is forecast from.
 
 use super::super::Observation;
-use super::super::covariance::Gain;
 use super::super::holt_winters::TimeIndex;
-use super::super::table::Row;
-use super::super::weights::{GAIN_UNIT, LearnAndForecast, Round};
-use super::plan::{Baseline, Feature, LinearPlan, RlsBlock};
+use super::super::state_table::StateRow;
+use super::covariance::Gain;
+use super::features::Feature;
+use super::kernels::{GAIN_UNIT, LearnAndForecast, RoundToHalf};
+use super::layout::{Baseline, LinearLayout, RlsBlock};
 use super::state::{BLOCKS_MAX, LinearState, Scratch};
 use crate::domain::seasonal_age;
 use crate::simd::Isa;
@@ -42,18 +43,18 @@ fn value_at(ring: &[f32], newest: usize, now: u64, season: Option<usize>, mut ag
 
 /// One reading of one target.
 pub(super) struct SeriesStep<'a> {
-    pub plan: &'a LinearPlan,
+    pub layout: &'a LinearLayout,
     pub isa: Isa,
-    pub work: &'a mut Scratch,
+    pub scratch: &'a mut Scratch,
     /// What a young series starts from.
     pub pooled: Option<&'a [f32]>,
-    pub row: Row<'a, LinearState>,
+    pub row: StateRow<'a, LinearState>,
 }
 
 impl SeriesStep<'_> {
     pub fn step(&mut self, reading: &Observation<'_>, out: &mut [f32]) {
-        let ring = self.plan.ring;
-        let now = self.row.head.steps;
+        let ring = self.layout.ring;
+        let now = self.row.state.steps;
         let at = (now % ring as u64) as usize;
         let observed = reading.observed && reading.value.is_finite();
         let value = if reading.value.is_finite() {
@@ -62,7 +63,7 @@ impl SeriesStep<'_> {
             self.row.floats[if at == 0 { ring - 1 } else { at - 1 }]
         };
         self.row.floats[at] = value;
-        let time = TimeIndex { steps: now, clock: reading.clock, readings: self.row.head.readings };
+        let time = TimeIndex { steps: now, clock: reading.clock, readings: self.row.state.readings };
         if observed {
             self.fill_arrived(at, time, value);
         }
@@ -72,85 +73,86 @@ impl SeriesStep<'_> {
         self.forecast_plainly(value, time, out);
         self.fill_features(at, time, value, reading.extras);
         self.forecast_blocks(now, observed, out);
-        let range = &self.row.head.range;
+        let range = &self.row.state.range;
         out.iter_mut().for_each(|f| *f = range.clamp(*f));
-        self.row.head.steps = now.wrapping_add(1);
+        self.row.state.steps = now.wrapping_add(1);
     }
 
     /// The reading less what each base said of it at each learnt lead.
     fn fill_arrived(&mut self, at: usize, time: TimeIndex, value: f32) {
-        let plan = self.plan;
-        let leads = plan.leads.learnt();
+        let layout = self.layout;
+        let leads = layout.leads.learnt();
         let n = leads.len();
         let floats = &*self.row.floats;
-        let ring = &floats[..plan.ring];
+        let ring = &floats[..layout.ring];
         let steps = time.steps;
         let waiting = leads.partition_point(|lead| *lead as u64 <= steps);
         let leads = &leads[..waiting];
-        let (last, rest) = self.work.arrived.split_at_mut(n);
+        let (last, rest) = self.scratch.arrived.split_at_mut(n);
         let (seasonal, rest) = rest.split_at_mut(n);
         let (profile, holt) = rest.split_at_mut(n);
         for (then, lead) in last.iter_mut().zip(leads) {
-            *then = value_at(ring, at, steps, plan.season, *lead);
+            *then = value_at(ring, at, steps, layout.season, *lead);
         }
-        if let Some(m) = plan.season {
-            let values = &floats[plan.profile_floats[0]..];
-            let said = plan.profiles[0].said(values, &self.row.counts[plan.profile_counts[0]..], time.clock);
+        if let Some(m) = layout.season {
+            let values = &floats[layout.profile_floats[0]..];
+            let said =
+                layout.profiles[0].said(values, &self.row.counts[layout.profile_counts[0]..], time.clock);
             for (i, &lead) in leads.iter().enumerate() {
                 let age = if lead <= m { m } else { lead + seasonal_age(m, lead) };
                 seasonal[i] = value - value_at(ring, at, steps, Some(m), age);
                 profile[i] = value - said(lead).unwrap_or(last[i]);
             }
         }
-        let said = plan.holts[1].said(&floats[plan.holt_floats[1]..], time);
+        let said = layout.holts[1].said(&floats[layout.holt_floats[1]..], time);
         for (i, lead) in leads.iter().enumerate() {
-            holt[i] = value - said(*lead, plan.carries[lead - 1]);
+            holt[i] = value - said(*lead, layout.carries[lead - 1]);
             last[i] = value - last[i];
         }
     }
 
     fn move_states(&mut self, time: TimeIndex, value: f32, observed: bool) {
-        let plan = self.plan;
-        let (floats, counts, head) = (&mut *self.row.floats, &mut *self.row.counts, &mut *self.row.head);
-        for (k, holt) in plan.holts.iter().enumerate() {
-            let (row, seen) = (&mut floats[plan.holt_floats[k]..], &mut counts[plan.holt_counts[k]..]);
+        let layout = self.layout;
+        let (floats, counts, state) = (&mut *self.row.floats, &mut *self.row.counts, &mut *self.row.state);
+        for (k, holt) in layout.holts.iter().enumerate() {
+            let (row, seen) = (&mut floats[layout.holt_floats[k]..], &mut counts[layout.holt_counts[k]..]);
             holt.update(row, seen, time, observed.then_some(value));
         }
         if !observed {
             return;
         }
-        for (k, profile) in plan.profiles.iter().enumerate() {
-            let row = &mut floats[plan.profile_floats[k]..];
-            profile.update(row, &mut counts[plan.profile_counts[k]..], time.clock, value);
+        for (k, profile) in layout.profiles.iter().enumerate() {
+            let row = &mut floats[layout.profile_floats[k]..];
+            profile.update(row, &mut counts[layout.profile_counts[k]..], time.clock, value);
         }
-        let young = 1.0 / (head.readings as f32 + 1.0);
-        for (mean, rate) in head.means.iter_mut().zip(plan.mean_rates) {
+        let young = 1.0 / (state.readings as f32 + 1.0);
+        for (mean, rate) in state.means.iter_mut().zip(layout.mean_rates) {
             *mean += rate.max(young) * (value - *mean);
         }
-        head.range.update(value, head.readings, plan.mean_rates[1]);
-        head.readings = head.readings.saturating_add(1);
+        state.range.update(value, state.readings, layout.mean_rates[1]);
+        state.readings = state.readings.saturating_add(1);
     }
 
     /// Lets the blocks begin once there is something to divide by, and finds them another unit when
     /// theirs has come to fit no more.
     fn begin_or_refit(&mut self, now: u64) {
-        let head = &mut *self.row.head;
-        let deviation = head.range.deviation();
-        if deviation < SPREAD_LEAST || (head.readings as usize) <= self.plan.start {
+        let state = &mut *self.row.state;
+        let deviation = state.range.deviation();
+        if deviation < SPREAD_LEAST || (state.readings as usize) <= self.layout.start {
             return;
         }
-        if head.unit == 0.0 {
-            head.unit = deviation;
-            head.since = [now; BLOCKS_MAX];
+        if state.unit == 0.0 {
+            state.unit = deviation;
+            state.since = [now; BLOCKS_MAX];
             self.start_from_pooled();
             return;
         }
-        let fit = deviation / head.unit;
+        let fit = deviation / state.unit;
         if !(1.0 / UNIT_FIT..=UNIT_FIT).contains(&fit) {
-            head.unit = deviation;
-            for b in 0..self.plan.blocks.len() {
+            state.unit = deviation;
+            for b in 0..self.layout.blocks.len() {
                 // What little was learnt while features lay beyond their bounds is of no use within them.
-                if now.saturating_sub(self.row.head.since[b]) < YOUNG {
+                if now.saturating_sub(self.row.state.since[b]) < YOUNG {
                     self.restart(b, now);
                 } else {
                     self.refit(b, now, 1.0 / fit);
@@ -160,116 +162,116 @@ impl SeriesStep<'_> {
     }
 
     fn start_from_pooled(&mut self) {
-        let from = self.plan.blocks_from();
+        let from = self.layout.blocks_from();
         let Some(pooled) = self.pooled else { return };
-        self.row.floats[from..self.plan.floats].copy_from_slice(pooled);
-        for (b, block) in self.plan.blocks.iter().enumerate() {
+        self.row.floats[from..self.layout.floats].copy_from_slice(pooled);
+        for (b, block) in self.layout.blocks.iter().enumerate() {
             let p = &mut self.row.floats[block.p..][..block.covariance.floats()];
             p.iter_mut().for_each(|p| *p *= DOUBT);
             let (trace, least) = block.covariance.trace(p);
             if trace.is_finite() && least > 0.0 {
-                self.row.head.traces[b] = trace;
+                self.row.state.traces[b] = trace;
             } else {
                 block.covariance.fill(p);
             }
             // How large its errors are the series shows by itself.
-            let n = block.bases.len() * self.plan.leads.len();
+            let n = block.bases.len() * self.layout.leads.len();
             self.row.floats[block.errors..][..n].fill(0.0);
         }
     }
 
     /// Lets a block learn its covariance anew; `scale` is the old unit over the new.
     fn refit(&mut self, b: usize, now: u64, scale: f32) {
-        let (plan, block) = (self.plan, &self.plan.blocks[b]);
+        let (layout, block) = (self.layout, &self.layout.blocks[b]);
         let n = block.padded();
         for weights in self.row.floats[block.weights..block.p].chunks_exact_mut(n) {
             // Weights of differences have no unit; those of the constant and the extras have.
             weights[0] *= scale;
-            weights[plan.features.len().min(n)..].iter_mut().for_each(|w| *w *= scale);
+            weights[layout.features.len().min(n)..].iter_mut().for_each(|w| *w *= scale);
         }
-        let leads = block.bases.len() * plan.leads.len();
+        let leads = block.bases.len() * layout.leads.len();
         self.row.floats[block.errors..][..leads].iter_mut().for_each(|e| *e *= scale);
         block.covariance.fill(&mut self.row.floats[block.p..][..block.covariance.floats()]);
-        self.row.head.traces[b] = block.features as f32;
-        self.row.head.since[b] = now;
+        self.row.state.traces[b] = block.features as f32;
+        self.row.state.since[b] = now;
     }
 
     /// Makes a block as if it had never learnt.
     fn restart(&mut self, b: usize, now: u64) {
-        let block = &self.plan.blocks[b];
+        let block = &self.layout.blocks[b];
         self.row.floats[block.weights..block.p].fill(0.0);
-        let leads = block.bases.len() * self.plan.leads.len();
+        let leads = block.bases.len() * self.layout.leads.len();
         self.row.floats[block.errors..][..leads].fill(0.0);
         self.refit(b, now, 1.0);
     }
 
     fn fill_bases(&mut self, at: usize, time: TimeIndex, value: f32) {
-        let plan = self.plan;
-        let horizon = plan.leads.horizon();
+        let layout = self.layout;
+        let horizon = layout.leads.horizon();
         let floats = &*self.row.floats;
-        let (last, rest) = self.work.bases.split_at_mut(horizon);
+        let (last, rest) = self.scratch.bases.split_at_mut(horizon);
         let (seasonal, rest) = rest.split_at_mut(horizon);
         let (profile, holt) = rest.split_at_mut(horizon);
         last.fill(value);
-        if let Some(m) = plan.season {
-            let ring = &floats[..plan.ring];
+        if let Some(m) = layout.season {
+            let ring = &floats[..layout.ring];
             for (i, point) in seasonal.iter_mut().enumerate() {
                 let age = if i < m { m - 1 - i } else { seasonal_age(m, i + 1) };
                 *point = value_at(ring, at, time.steps, Some(m), age);
             }
-            let values = &floats[plan.profile_floats[0]..];
-            let counts = &self.row.counts[plan.profile_counts[0]..];
-            plan.profiles[0].fill(values, counts, time.clock, value, profile);
+            let values = &floats[layout.profile_floats[0]..];
+            let counts = &self.row.counts[layout.profile_counts[0]..];
+            layout.profiles[0].fill(values, counts, time.clock, value, profile);
         }
-        plan.holts[1].fill(&floats[plan.holt_floats[1]..], time, &plan.carries, holt);
+        layout.holts[1].fill(&floats[layout.holt_floats[1]..], time, &layout.carries, holt);
     }
 
     /// The experts that are no block.
     fn forecast_plainly(&mut self, value: f32, time: TimeIndex, out: &mut [f32]) {
-        let plan = self.plan;
-        let horizon = plan.leads.horizon();
+        let layout = self.layout;
+        let horizon = layout.leads.horizon();
         let (last, rest) = out.split_at_mut(horizon);
         last.fill(value);
-        if plan.season.is_none() {
+        if layout.season.is_none() {
             return;
         }
         let (seasonal, rest) = rest.split_at_mut(horizon);
-        seasonal.copy_from_slice(&self.work.bases[Baseline::Seasonal as usize * horizon..][..horizon]);
-        if !plan.profile_speaks() {
+        seasonal.copy_from_slice(&self.scratch.bases[Baseline::Seasonal as usize * horizon..][..horizon]);
+        if !layout.profile_speaks() {
             return;
         }
-        let k = plan.profiles.len() - 1;
-        let values = &self.row.floats[plan.profile_floats[k]..];
-        let counts = &self.row.counts[plan.profile_counts[k]..];
-        plan.profiles[k].fill(values, counts, time.clock, value, &mut rest[..horizon]);
+        let k = layout.profiles.len() - 1;
+        let values = &self.row.floats[layout.profile_floats[k]..];
+        let counts = &self.row.counts[layout.profile_counts[k]..];
+        layout.profiles[k].fill(values, counts, time.clock, value, &mut rest[..horizon]);
     }
 
     fn fill_features(&mut self, at: usize, time: TimeIndex, value: f32, extras: &[f32]) {
-        let plan = self.plan;
-        assert_eq!(extras.len(), plan.extras);
-        let unit = self.row.head.unit;
+        let layout = self.layout;
+        assert_eq!(extras.len(), layout.extras);
+        let unit = self.row.state.unit;
         if unit == 0.0 {
             return;
         }
-        let (floats, counts, head) = (&*self.row.floats, &*self.row.counts, &*self.row.head);
-        let ring = &floats[..plan.ring];
+        let (floats, counts, state) = (&*self.row.floats, &*self.row.counts, &*self.row.state);
+        let ring = &floats[..layout.ring];
         let per_unit = 1.0 / unit;
-        let back = |age: usize| value_at(ring, at, time.steps, plan.season, age);
-        let (x, rest) = self.work.x.split_at_mut(plan.features.len());
-        for (x, feature) in x.iter_mut().zip(&plan.features) {
+        let back = |age: usize| value_at(ring, at, time.steps, layout.season, age);
+        let (x, rest) = self.scratch.x.split_at_mut(layout.features.len());
+        for (x, feature) in x.iter_mut().zip(&layout.features) {
             let difference = match *feature {
                 Feature::One => unit,
                 Feature::Lag(lag) => back(lag) - value,
-                Feature::Difference(age) => back(age) - back(age + plan.season.unwrap_or(0)),
-                Feature::Mean(k) => head.means[k] - value,
+                Feature::Difference(age) => back(age) - back(age + layout.season.unwrap_or(0)),
+                Feature::Mean(k) => state.means[k] - value,
                 Feature::Profile(k, lead) => {
                     let (values, seen) =
-                        (&floats[plan.profile_floats[k]..], &counts[plan.profile_counts[k]..]);
-                    plan.profiles[k].forecast(values, seen, time.clock, lead, value) - value
+                        (&floats[layout.profile_floats[k]..], &counts[layout.profile_counts[k]..]);
+                    layout.profiles[k].forecast(values, seen, time.clock, lead, value) - value
                 }
                 Feature::Holt(k, lead) => {
-                    let row = &floats[plan.holt_floats[k]..];
-                    plan.holts[k].forecast(row, time, lead, plan.holt_carries[k][usize::from(lead > 1)])
+                    let row = &floats[layout.holt_floats[k]..];
+                    layout.holts[k].forecast(row, time, lead, layout.holt_carries[k][usize::from(lead > 1)])
                         - value
                 }
             };
@@ -278,39 +280,43 @@ impl SeriesStep<'_> {
         for (x, extra) in rest.iter_mut().zip(extras) {
             *x = if extra.is_finite() { extra.clamp(-FEATURE_MAX, FEATURE_MAX) } else { 0.0 };
         }
-        self.isa.run_by_eight(Round { x: &mut self.work.x, kept: &mut self.work.kept, unit: 1.0 });
+        self.isa.run_by_eight(RoundToHalf {
+            x: &mut self.scratch.x,
+            kept: &mut self.scratch.kept,
+            unit: 1.0,
+        });
     }
 
     /// Learns from what has arrived and forecasts, block by block; then keeps features and gains of this
     /// origin.
     fn forecast_blocks(&mut self, now: u64, observed: bool, out: &mut [f32]) {
-        let plan = self.plan;
-        let (horizon, leads) = (plan.leads.horizon(), plan.leads.len());
+        let layout = self.layout;
+        let (horizon, leads) = (layout.leads.horizon(), layout.leads.len());
         let ring_at = (now % horizon as u64) as usize;
-        let mut points = out[plan.plain() * horizon..].chunks_exact_mut(horizon);
+        let mut points = out[layout.plain() * horizon..].chunks_exact_mut(horizon);
         let mut gains_at = 0;
-        for (b, block) in plan.blocks.iter().enumerate() {
+        for (b, block) in layout.blocks.iter().enumerate() {
             let n = block.padded();
-            let since = self.row.head.since[b];
+            let since = self.row.state.since[b];
             let begun = since <= now;
             if begun {
                 // A block takes the first features; what it shares a register with is not its own.
-                let x = &mut self.work.own[..n];
-                x[..block.features].copy_from_slice(&self.work.x[..block.features]);
+                let x = &mut self.scratch.own[..n];
+                x[..block.features].copy_from_slice(&self.scratch.x[..block.features]);
                 x[block.features..].fill(0.0);
-                let x = &self.work.own[..n];
-                let gains = &mut self.work.new_gains[gains_at..][..n];
-                self.row.move_covariance(self.isa, block, b, x, &mut self.work.k[..n], gains);
+                let x = &self.scratch.own[..n];
+                let gains = &mut self.scratch.new_gains[gains_at..][..n];
+                self.row.move_covariance(self.isa, block, b, x, &mut self.scratch.k[..n], gains);
                 let learnt = now - since;
                 let arrived = if observed {
-                    plan.leads.learnt().iter().take_while(|lead| **lead as u64 <= learnt).count()
+                    layout.leads.learnt().iter().take_while(|lead| **lead as u64 <= learnt).count()
                 } else {
                     0
                 };
-                let per_unit = 1.0 / self.row.head.unit;
+                let per_unit = 1.0 / self.row.state.unit;
                 for (k, base) in block.bases.iter().enumerate() {
-                    let from = &self.work.arrived[*base as usize * leads..][..leads];
-                    let to = &mut self.work.targets[k * leads..][..leads];
+                    let from = &self.scratch.arrived[*base as usize * leads..][..leads];
+                    let to = &mut self.scratch.targets[k * leads..][..leads];
                     to.iter_mut().zip(from).for_each(|(to, from)| *to = from * per_unit);
                 }
                 let nb = block.bases.len() * leads;
@@ -318,28 +324,28 @@ impl SeriesStep<'_> {
                 self.isa.run_by_eight(LearnAndForecast {
                     weights: &mut before[block.weights..][..block.bases.len() * leads * n],
                     errors: &mut after[block.errors - block.p..][..nb],
-                    targets: &self.work.targets[..nb],
+                    targets: &self.scratch.targets[..nb],
                     arrived,
                     learnt,
-                    leads: plan.leads.learnt(),
+                    leads: layout.leads.learnt(),
                     now: ring_at,
                     origins: horizon,
-                    past: &self.row.halves[..horizon * plan.stride()],
-                    stride: plan.stride(),
+                    past: &self.row.halves[..horizon * layout.stride()],
+                    stride: layout.stride(),
                     gains: &self.row.halves[block.gains..][..horizon * n],
                     x,
-                    corrections: &mut self.work.corrections[..nb],
+                    corrections: &mut self.scratch.corrections[..nb],
                 });
             }
-            let unit = self.row.head.unit;
-            let corrections = &mut self.work.corrections[..block.bases.len() * leads];
+            let unit = self.row.state.unit;
+            let corrections = &mut self.scratch.corrections[..block.bases.len() * leads];
             corrections.iter_mut().for_each(|c| *c *= unit);
             let broken = begun && !corrections.iter().all(|c| c.abs() < CORRECTION_MAX * unit);
             for (k, base) in block.bases.iter().enumerate() {
                 let Some(points) = points.next() else { break };
-                points.copy_from_slice(&self.work.bases[*base as usize * horizon..][..horizon]);
+                points.copy_from_slice(&self.scratch.bases[*base as usize * horizon..][..horizon]);
                 if begun && !broken {
-                    plan.leads.add(&self.work.corrections[k * leads..][..leads], points);
+                    layout.leads.add(&self.scratch.corrections[k * leads..][..leads], points);
                 }
             }
             if broken {
@@ -351,10 +357,10 @@ impl SeriesStep<'_> {
     }
 
     fn keep_origin(&mut self, ring_at: usize) {
-        let stride = self.plan.stride();
-        self.row.halves[ring_at * stride..][..stride].copy_from_slice(&self.work.kept);
-        let mut from = &self.work.new_gains[..];
-        for block in &self.plan.blocks {
+        let stride = self.layout.stride();
+        self.row.halves[ring_at * stride..][..stride].copy_from_slice(&self.scratch.kept);
+        let mut from = &self.scratch.new_gains[..];
+        for block in &self.layout.blocks {
             let (mine, rest) = from.split_at(block.padded());
             self.row.halves[block.gains + ring_at * mine.len()..][..mine.len()].copy_from_slice(mine);
             from = rest;
@@ -362,7 +368,7 @@ impl SeriesStep<'_> {
     }
 }
 
-impl Row<'_, LinearState> {
+impl StateRow<'_, LinearState> {
     /// Takes the features of now into a block's covariance, and gives the gain as it is kept.
     fn move_covariance(
         &mut self,
@@ -374,16 +380,16 @@ impl Row<'_, LinearState> {
         kept: &mut [u16],
     ) {
         let p = &mut self.floats[block.p..][..block.covariance.floats()];
-        let forgetting = block.covariance.forgetting(self.head.traces[b]);
+        let forgetting = block.covariance.forgetting(self.state.traces[b]);
         let told = isa.run_by_eight(Gain { p, x, forgetting, k });
         let (trace, least) = block.covariance.trace(p);
         if told.is_finite() && trace.is_finite() && least > 0.0 {
-            self.head.traces[b] = trace;
+            self.state.traces[b] = trace;
         } else {
             block.covariance.fill(p);
-            self.head.traces[b] = block.features as f32;
+            self.state.traces[b] = block.features as f32;
             k.fill(0.0);
         }
-        isa.run_by_eight(Round { x: k, kept, unit: GAIN_UNIT });
+        isa.run_by_eight(RoundToHalf { x: k, kept, unit: GAIN_UNIT });
     }
 }

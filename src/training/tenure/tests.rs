@@ -121,7 +121,7 @@ proptest! {
                 Some((round, before)).filter(|_| !is_gone)
             });
             let decided = daemon.round(rules, ending);
-            // The watch lasts for so many rounds, and is of the predecessor.
+            // The watch lasts for `watch` rounds, and is against the predecessor.
             let due = watched.filter(|(round, _)| decided.number <= round + watch as u64);
             prop_assert_eq!(decided.former, due.map(|(_, before)| before));
             // A shadow has its trial in the next round and in no other one.

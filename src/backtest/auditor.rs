@@ -1,6 +1,6 @@
-//! Judges forecasts by what came: an auditor that shares nothing with the engine's own scores.
+//! Judges forecasts by the readings that follow. The auditor shares nothing with the engine's own scores.
 
-use super::scores::{Errors, Frame, Scores};
+use super::scores::{Errors, ScoreAxes, Scores};
 use crate::config::Stream;
 use crate::domain::{Aggregate, EventTime, Grid, Level, Partial, Position, Values};
 use crate::engine::{Emitted, Shard};
@@ -8,9 +8,9 @@ use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Forecasts that wait for what they speak of, and the sums of those that were judged.
-pub(super) struct Judge {
-    pub frame: Frame,
+/// Forecasts that wait for their targets, and the sums of those that were judged.
+pub(super) struct Auditor {
+    pub axes: ScoreAxes,
     stream: Arc<Stream>,
     position: Option<Position>,
     from: EventTime,
@@ -20,32 +20,32 @@ pub(super) struct Judge {
     places: FxHashMap<String, usize>,
     /// `[experts]`
     errors: Vec<f64>,
-    /// What became of the emitted forecasts that the last row has matured, and of which series.
-    losses: Vec<Loss>,
+    /// The losses of the emitted forecasts that the last row has matured, and their series.
+    losses: Vec<ForecastLoss>,
     last: usize,
 }
 
-/// What became of one emitted forecast of one target and lead.
+/// The losses of one emitted forecast at one target and lead.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Loss {
+pub(super) struct ForecastLoss {
     pub target: usize,
     pub lead: usize,
-    /// The cell, or the count of readings, that it was made at.
+    /// The cell, or the count of readings, at which it was made.
     pub origin: i64,
     /// In the unit of the target's errors.
     pub error: f64,
-    /// The mean over the levels.
+    /// The mean pinball loss over the levels.
     pub pinball: f64,
 }
 
 struct Series {
     name: String,
     scores: Scores,
-    pending: VecDeque<Pending>,
-    /// Readings seen, and those from `from` on.
+    pending: VecDeque<PendingForecast>,
+    /// Readings seen, and forecasts that were due to be judged.
     seen: i64,
     due: u64,
-    /// The cell that is gathered, where readings are, and what has come of it. `[targets]`
+    /// With `aggregate`: the cell that is gathered, and its readings so far. `[targets]`
     open: Option<(i64, Vec<Partial>)>,
     /// Past values by cell, for the seasonal naive's in-sample error. `[targets]` each
     past: VecDeque<(i64, Vec<f64>)>,
@@ -53,19 +53,19 @@ struct Series {
     naive: Vec<(f64, u64)>,
 }
 
-/// The unit of a target's errors, where it is another one than its own: those of a position are taken in metres, as
-/// a degree of longitude is another length at each latitude.
+/// The unit of a target's errors, if it is not the target's own. Errors of a position are in metres, because the
+/// length of a degree of longitude depends on the latitude.
 fn unit(position: Option<Position>, target: usize) -> Option<&'static str> {
     position.and_then(|p| p.coordinate(target)).map(|_| "m")
 }
 
-/// What one of a target's units is worth in the unit of its errors, by the values of a reading.
+/// The length of a target's unit in the unit of its errors, at the values of a reading.
 fn worth(position: Option<Position>, targets: &[f64], target: usize) -> f64 {
     let of = |p: Position| Some(p.coordinate(target)?.metres_per_degree(targets[p.latitude]));
     position.and_then(of).unwrap_or(1.0)
 }
 
-struct Pending {
+struct PendingForecast {
     step: i64,
     /// `[targets, horizon, experts]`
     points: Vec<f64>,
@@ -73,14 +73,14 @@ struct Pending {
     quantiles: Vec<f64>,
 }
 
-impl Judge {
+impl Auditor {
     /// Errors of the targets that are a `position` are taken in metres.
     pub fn new(stream: Arc<Stream>, position: Option<Position>, from: Option<EventTime>, every: u64) -> Self {
         let names = Shard::judged(&stream);
         let levels = stream.levels.iter().map(Level::get).collect();
         Self {
             errors: vec![f64::NAN; names.len()],
-            frame: Frame::new(names, stream.targets.clone(), levels, stream.horizon)
+            axes: ScoreAxes::new(names, stream.targets.clone(), levels, stream.horizon)
                 .with_units(|target| unit(position, target)),
             position,
             from: from.unwrap_or(EventTime::MIN),
@@ -108,7 +108,7 @@ impl Judge {
         self.places.insert(series.to_owned(), at);
         self.series.push(Series {
             name: series.to_owned(),
-            scores: Scores::new(&self.frame),
+            scores: Scores::new(&self.axes),
             pending: VecDeque::new(),
             seen: 0,
             due: 0,
@@ -119,12 +119,12 @@ impl Judge {
         at
     }
 
-    /// Another row is read: what the last one has matured is gone.
+    /// Begins a row: forgets the losses of the last one.
     pub fn begin_row(&mut self) {
         self.losses.clear();
     }
 
-    /// A reading has come: judges what was forecast of it. Before the engine answers it.
+    /// Judges the forecasts of a reading, before the engine answers it.
     pub fn reading(&mut self, series: &str, time: EventTime, values: &Values) {
         if !self.stream.selects(series) {
             return;
@@ -149,9 +149,9 @@ impl Judge {
     }
 
     fn score(&mut self, at: usize, step: i64, targets: &[f64]) {
-        let Self { frame, stream, position, series, errors, losses, .. } = self;
+        let Self { axes, stream, position, series, errors, losses, .. } = self;
         let Series { scores, pending, naive, .. } = &mut series[at];
-        let (h, experts, levels) = (frame.horizon, frame.names.len(), frame.levels.len());
+        let (h, experts, levels) = (axes.horizon, axes.names.len(), axes.levels.len());
         while pending.front().is_some_and(|p| step - p.step > h as i64) {
             pending.pop_front();
         }
@@ -168,28 +168,28 @@ impl Judge {
                 }
                 let (sum, n) = naive[target];
                 let naive = (n > 0 && sum > 0.0).then(|| sum / n as f64);
-                scores.add(frame, &Errors { target, lead, errors, naive });
-                let error = errors[frame.emitted()];
+                scores.add(axes, &Errors { target, lead, errors, naive });
+                let error = errors[axes.emitted()];
                 if !error.is_finite() {
                     continue;
                 }
-                // Quantiles go around the point.
-                let value = stream.around(target, *value, points[frame.emitted()]);
+                // On a circular target quantiles lie around the point.
+                let value = stream.around(target, *value, points[axes.emitted()]);
                 let mut pinball = 0.0;
                 for level in 0..levels {
                     let quantile = pending.quantiles[(target * levels + level) * h + lead - 1];
-                    pinball += scores.add_quantile(frame, (target, level, lead), worth * (value - quantile));
+                    pinball += scores.add_quantile(axes, (target, level, lead), worth * (value - quantile));
                 }
                 let pinball = pinball / levels.max(1) as f64;
-                losses.push(Loss { target, lead, origin: pending.step, error, pinball });
+                losses.push(ForecastLoss { target, lead, origin: pending.step, error, pinball });
             }
         }
     }
 
-    /// Keeps a forecast until its targets come, when it is to be judged; says whether it is.
+    /// Keeps a forecast until its targets come, if it is to be judged. Returns whether it is.
     pub fn forecast(&mut self, emitted: &Emitted<'_>) -> bool {
         let (t, h) = (self.stream.targets.len(), self.stream.horizon);
-        let experts = self.frame.emitted();
+        let experts = self.axes.emitted();
         let Some(at) = self.places.get(emitted.series) else { return false };
         let state = &mut self.series[*at];
         let origin = emitted.forecast.origin;
@@ -208,18 +208,18 @@ impl Judge {
         for (target, forecast) in emitted.forecast.targets.iter().enumerate() {
             for lead in 1..=h {
                 points.extend((0..experts).map(|expert| emitted.said(expert, target, lead)));
-                // What is emitted is taken as it went out.
+                // Emitted values are judged as they were emitted: rounded.
                 points.push(forecast.yhat[lead - 1]);
             }
         }
         let quantiles =
             emitted.forecast.targets.iter().flat_map(|target| target.quantiles.iter().copied()).collect();
-        state.pending.push_back(Pending { step, points, quantiles });
+        state.pending.push_back(PendingForecast { step, points, quantiles });
         true
     }
 
-    /// The series of the last row, and what became of the emitted forecasts that it has matured.
-    pub fn matured(&self) -> Option<(&str, &[Loss])> {
+    /// The series of the last row, and the losses of the emitted forecasts that it has matured.
+    pub fn matured(&self) -> Option<(&str, &[ForecastLoss])> {
         self.series.get(self.last).map(|series| (series.name.as_str(), self.losses.as_slice()))
     }
 
@@ -228,23 +228,23 @@ impl Judge {
         self.series.iter().map(|series| (series.name.as_str(), &series.scores))
     }
 
-    /// How many forecasts of what is emitted were scored, each target and lead by itself.
+    /// How many emitted forecasts were scored, each target and lead counted by itself.
     pub fn scored(&self) -> u64 {
         let all = self.scores();
-        let emitted = self.frame.emitted();
-        (0..self.frame.targets.len()).map(|t| all.cell(&self.frame, emitted, t, None).n).sum()
+        let emitted = self.axes.emitted();
+        (0..self.axes.targets.len()).map(|t| all.error_sums(&self.axes, emitted, t, None).n).sum()
     }
 
     /// The sums over all series.
     pub fn scores(&self) -> Scores {
-        let mut all = Scores::new(&self.frame);
+        let mut all = Scores::new(&self.axes);
         self.series.iter().for_each(|series| all.merge(&series.scores));
         all
     }
 }
 
 impl Series {
-    /// Gathers a reading, and gives the cell before it, with its values, once that is over.
+    /// Gathers a reading. Returns the cell before it with its values, when that cell is over.
     fn gather(
         &mut self,
         how: Aggregate,
@@ -255,7 +255,7 @@ impl Series {
         let is_next = self.open.as_ref().is_none_or(|(open, _)| cell > *open);
         let begun = || (cell, vec![how.empty(); targets.len()]);
         let over = is_next.then(|| self.open.replace(begun())).flatten();
-        // What comes for a cell that is over is too late for the engine, too.
+        // A reading for a cell that is over is too late, for the engine too.
         if let Some((_, partial)) = self.open.as_mut().filter(|(open, _)| *open == cell) {
             partial.iter_mut().zip(targets).for_each(|(to, value)| how.add(to, time, *value));
         }

@@ -1,4 +1,4 @@
-use super::pooled::inherited;
+use super::super::pooled_mean::inherited_weights;
 use crate::domain::{Damaged, Take, put};
 
 /// What is left of a sum at the next mark.
@@ -15,7 +15,7 @@ const FINE: f64 = (1 << 30) as f64;
 /// Regrets are summed up, and taken in at moments that the owner chooses: what the young are given depends
 /// on readings alone, not on their batches.
 #[derive(Clone, Debug)]
-pub(super) struct Young {
+pub(super) struct YoungWeights {
     targets: Vec<OfTarget>,
 }
 
@@ -34,7 +34,7 @@ struct OfTarget {
     is_known: bool,
 }
 
-impl Young {
+impl YoungWeights {
     /// `width`: the learnt leads, padded.
     pub fn new(targets: usize, experts: usize, width: usize) -> Self {
         let n = experts * width;
@@ -110,7 +110,7 @@ impl Young {
                 target.fresh[to..][..width].copy_from_slice(&was.fresh[at..][..width]);
                 target.sums[to..][..width].copy_from_slice(&was.sums[at..][..width]);
             }
-            target.weights = inherited(&was.weights, from, beginning);
+            target.weights = inherited_weights(&was.weights, from, beginning);
             target.largest = was.largest;
             target.is_known = was.is_known;
         }
@@ -145,7 +145,7 @@ mod tests {
     /// A lead at which one expert is always right, and one at which the other is.
     #[test]
     fn the_young_believe_who_was_right_with_others() {
-        let mut young = Young::new(1, 2, 8);
+        let mut young = YoungWeights::new(1, 2, 8);
         let beginning = vec![0.5; 16];
         young.publish(&beginning);
         assert!(young.weights(0).is_none());
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!((weights[2], weights[10]), (0.5, 0.5), "of a lead that nobody spoke of");
         let mut saved = Vec::new();
         young.save(&mut saved);
-        let mut loaded = Young::new(1, 2, 8);
+        let mut loaded = YoungWeights::new(1, 2, 8);
         loaded.load(&mut Take::new(&saved)).unwrap();
         assert_eq!(loaded.weights(0), young.weights(0));
     }

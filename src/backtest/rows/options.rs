@@ -1,45 +1,45 @@
 use super::number::Decimal;
 use encoding_rs::Encoding;
 
-/// How a CSV is written. What is not said is found in its first lines, and told on standard error.
+/// How a CSV is written. What is not set is guessed from its first lines, and printed to standard error.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "How a CSV is written")]
-pub(in super::super) struct Form {
-    /// What stands between two fields: one character, or `tab`. Default: the one of , ; tab | that gives the
-    /// columns which the config names. Example: --delimiter ';'
+pub(crate) struct CsvOptions {
+    /// The character between two fields, or `tab`. Default: the one of , ; tab | that gives the columns that the
+    /// config names. Example: --delimiter ';'
     #[arg(long, value_name = "CHAR", value_parser = delimiter)]
     pub delimiter: Option<u8>,
-    /// The sign before a number's fraction, `.` or `,`; thousands may then stand in groups (1.234,5). Default: seen
-    /// in the first rows. Example: --decimal ,
+    /// The sign before a number's fraction, `.` or `,`; thousands may then be grouped (1.234,5). Default: guessed
+    /// from the first rows. Example: --decimal ,
     #[arg(long, value_name = "CHAR", value_parser = decimal)]
     pub decimal: Option<Decimal>,
-    /// The encoding, by its name on the web: utf-8, latin1, windows-1250, utf-16le, shift_jis, … Default: what the byte order
-    /// mark says, or UTF-8. Example: --encoding latin1
+    /// The encoding, by its name on the web: utf-8, latin1, windows-1250, utf-16le, shift_jis, … Default: that of the
+    /// byte order mark, or UTF-8. Example: --encoding latin1
     #[arg(long, value_name = "NAME", value_parser = encoding)]
     pub encoding: Option<&'static Encoding>,
-    /// The file begins with a row: its columns are c1, c2, … Example: fields = { series = "/c1", time = "/c2" } in
+    /// The file has no header: its columns are c1, c2, … Example: fields = { series = "/c1", time = "/c2" } in
     /// the config
     #[arg(long)]
     pub no_header: bool,
-    /// The file begins with a row: its columns have these names. Example: --columns id,time,temp
+    /// The file has no header: its columns have these names. Example: --columns id,time,temp
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub columns: Vec<String>,
-    /// Lines that begin with this character are left out. Default: those before the header that begin with #.
+    /// Leave out lines that begin with this character. Default: those before the header that begin with #.
     /// Example: --comment %
     #[arg(long, value_name = "CHAR", value_parser = character)]
     pub comment: Option<u8>,
-    /// So many lines before the header are left out. Example: --skip-lines 3
+    /// Leave out this many lines before the header. Example: --skip-lines 3
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub skip_lines: u64,
 }
 
-impl Form {
+impl CsvOptions {
     pub fn has_header(&self) -> bool {
         !self.no_header && self.columns.is_empty()
     }
 
-    /// Whether anything was said.
-    pub fn is_said(&self) -> bool {
+    /// Whether any option was set.
+    pub fn is_set(&self) -> bool {
         let options = self.delimiter.is_some() || self.decimal.is_some() || self.encoding.is_some();
         options || !self.has_header() || self.comment.is_some() || self.skip_lines > 0
     }
@@ -76,7 +76,7 @@ fn encoding(text: &str) -> Result<&'static Encoding, String> {
     })
 }
 
-/// A delimiter as people say it.
+/// A delimiter for people.
 pub(super) fn named(delimiter: u8) -> String {
     match delimiter {
         b'\t' => "tab".to_owned(),

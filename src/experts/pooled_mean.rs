@@ -10,16 +10,16 @@ const RIPE: usize = 256;
 /// Who has become mature is noted as it happens, and taken in at moments that the owner chooses, in the
 /// order of slots: so what the young start with depends on readings alone, not on their batches.
 #[derive(Clone, Debug)]
-pub(super) struct Pooled {
+pub(super) struct PooledMean {
     /// `[targets]`
     means: Vec<Mean>,
     /// Slots and targets that have become mature and were not taken in yet.
-    ripe: Vec<[u32; 2]>,
+    matured_since: Vec<[u32; 2]>,
 }
 
 /// What experts weigh who were weighed among others: what is missing to a sum of 1 at a lead falls to all by
 /// their shares; `beginning` where nothing is left. `[experts, width]` each
-pub(super) fn inherited(weights: &[f32], from: &[Option<usize>], beginning: &[f32]) -> Vec<f32> {
+pub(super) fn inherited_weights(weights: &[f32], from: &[Option<usize>], beginning: &[f32]) -> Vec<f32> {
     let width = beginning.len() / from.len();
     let mut all = vec![0.0; beginning.len()];
     for (to, at) in all.chunks_exact_mut(width).zip(from) {
@@ -39,23 +39,23 @@ struct Mean {
     floats: Vec<f32>,
 }
 
-impl Pooled {
+impl PooledMean {
     pub fn new(targets: usize, floats: usize) -> Self {
         let mean = Mean { series: 0, floats: vec![0.0; floats] };
-        Self { means: vec![mean; targets], ripe: Vec::with_capacity(RIPE) }
+        Self { means: vec![mean; targets], matured_since: Vec::with_capacity(RIPE) }
     }
 
     /// Notes that a series has become mature.
-    pub fn ripen(&mut self, slot: usize, target: usize) {
-        self.ripe.push([slot as u32, target as u32]);
+    pub fn note_mature(&mut self, slot: usize, target: usize) {
+        self.matured_since.push([slot as u32, target as u32]);
     }
 
     /// The slots and targets that have become mature since the last call, in order.
-    pub fn take_ripe(&mut self) -> Vec<[u32; 2]> {
-        let mut ripe = std::mem::take(&mut self.ripe);
-        ripe.sort_unstable();
-        ripe.dedup();
-        ripe
+    pub fn take_matured(&mut self) -> Vec<[u32; 2]> {
+        let mut matured_since = std::mem::take(&mut self.matured_since);
+        matured_since.sort_unstable();
+        matured_since.dedup();
+        matured_since
     }
 
     /// Takes a mature series in; one that is not finite is passed over.
@@ -78,16 +78,16 @@ impl Pooled {
     /// Takes over what was pooled of weights of other experts; `from` is where each stood there, `beginning`
     /// what they weigh where nothing is known.
     pub fn inherit(&mut self, other: Self, from: &[Option<usize>], beginning: &[f32]) {
-        self.ripe = other.ripe;
+        self.matured_since = other.matured_since;
         for (mean, was) in self.means.iter_mut().zip(other.means) {
             mean.series = was.series;
-            mean.floats = inherited(&was.floats, from, beginning);
+            mean.floats = inherited_weights(&was.floats, from, beginning);
         }
     }
 
     pub fn save(&self, out: &mut Vec<u8>) {
-        put(out, &[self.ripe.len() as u32]);
-        put(out, &self.ripe);
+        put(out, &[self.matured_since.len() as u32]);
+        put(out, &self.matured_since);
         for mean in &self.means {
             put(out, &[mean.series]);
             put(out, &mean.floats);
@@ -95,14 +95,14 @@ impl Pooled {
     }
 
     pub fn load(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
-        let ripe: u32 = from.one()?;
-        self.ripe.clear();
-        for _ in 0..ripe {
+        let matured_since: u32 = from.one()?;
+        self.matured_since.clear();
+        for _ in 0..matured_since {
             let [slot, target]: [u32; 2] = from.one()?;
             if target as usize >= self.means.len() {
                 return Err(Damaged("a mature series of a target that is none"));
             }
-            self.ripe.push([slot, target]);
+            self.matured_since.push([slot, target]);
         }
         for mean in &mut self.means {
             mean.series = from.one()?;

@@ -1,7 +1,7 @@
-//! What is kept of a run for its report.
+//! The data of a report's charts.
 
+use crate::backtest::auditor::Auditor;
 use crate::backtest::forecasts::due;
-use crate::backtest::judge::Judge;
 use crate::chart::{FanChart, WeightChart, fan, weights_over_time};
 use crate::config::Stream;
 use crate::domain::{EventTime, Forecast, Leads, Level};
@@ -10,26 +10,26 @@ use crate::telemetry::ShownForecast;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Series that a report shows when none are named.
+/// How many series a report shows when none is named.
 const SHOWN_SERIES: usize = 4;
-/// Series whose weights are averaged.
+/// The most series whose weights are averaged.
 const WEIGHED_SERIES: usize = 32;
-/// Readings that a fan chart shows before its forecast: so many horizons, within these.
+/// A fan chart shows this many horizons of readings before its forecast, within these limits.
 const HORIZONS: usize = 6;
 const SHOWN_READINGS: std::ops::RangeInclusive<usize> = 40..=160;
 
-/// The last readings and forecasts of some series, and what experts weighed over time.
-pub(in super::super) struct Shown {
+/// The last readings and forecasts of some series, and the experts' weights over time.
+pub(in super::super) struct ReportCharts {
     stream: Arc<Stream>,
-    /// Those that were asked for; empty for the first few.
+    /// The series that were asked for; empty for the first few.
     wanted: Vec<String>,
     series: Vec<(String, VecDeque<Forecast>)>,
     moments: Vec<EventTime>,
-    /// At each moment. `[targets, experts + 1, learnt leads]`
+    /// The weights at each moment. `[targets, experts + 1, learnt leads]`
     weights: Vec<Vec<f32>>,
 }
 
-impl Shown {
+impl ReportCharts {
     pub fn new(stream: &Arc<Stream>, wanted: &[String]) -> Self {
         Self {
             stream: stream.clone(),
@@ -40,7 +40,7 @@ impl Shown {
         }
     }
 
-    /// Readings that a chart shows, those that came after the forecast left out.
+    /// How many readings a chart shows before its forecast.
     fn readings(&self) -> usize {
         (HORIZONS * self.stream.horizon).clamp(*SHOWN_READINGS.start(), *SHOWN_READINGS.end())
     }
@@ -69,14 +69,14 @@ impl Shown {
         forecasts.push_back(emitted.forecast.clone());
     }
 
-    /// Notes what experts weigh in the forecasts of the first series, on average.
-    pub fn note_weights(&mut self, shard: &mut Shard, judge: &Judge) {
+    /// Records the experts' mean weights in the forecasts of the first series.
+    pub fn note_weights(&mut self, shard: &mut Shard, auditor: &Auditor) {
         let Some(now) = shard.agreed_time() else { return };
         if self.moments.last().is_some_and(|last| *last >= now) {
             return;
         }
         let slots: Vec<_> =
-            judge.series().take(WEIGHED_SERIES).filter_map(|(name, _)| shard.find(name)).collect();
+            auditor.series().take(WEIGHED_SERIES).filter_map(|(name, _)| shard.find(name)).collect();
         let mut sums: Vec<f32> = Vec::new();
         for slot in &slots {
             let all: Vec<f32> =
@@ -90,13 +90,13 @@ impl Shown {
         }
     }
 
-    /// The names that were asked for and never came.
+    /// The series that were asked for and never came.
     pub fn missing(&self) -> Vec<&str> {
         let came = |name: &str| self.series.iter().any(|(series, _)| series == name);
         self.wanted.iter().map(String::as_str).filter(|name| !came(name)).collect()
     }
 
-    /// For each series and target a forecast whose targets have all come, and the last one.
+    /// Two charts for each series and target: of a forecast whose targets have all come, and of the last one.
     pub fn fans(&self) -> Vec<String> {
         let (zone, horizon) = (&self.stream.time_zone, self.stream.horizon);
         let mut charts = Vec::new();
@@ -127,11 +127,11 @@ impl Shown {
         charts
     }
 
-    /// For each target what experts weigh at lead 1, and at the horizon.
-    pub fn weights(&self, judge: &Judge) -> Vec<String> {
+    /// The experts' weights for each target, at lead 1 and at the horizon.
+    pub fn weights(&self, auditor: &Auditor) -> Vec<String> {
         let leads: Leads = self.stream.leads();
-        let (learnt, names) = (leads.learnt(), &judge.frame.names);
-        // Of those that are judged all but the two mixtures are weighed.
+        let (learnt, names) = (leads.learnt(), &auditor.axes.names);
+        // All that are judged have a weight, except the two mixtures.
         let experts: Vec<&str> =
             names.iter().map(String::as_str).filter(|name| !matches!(*name, EXPERTS | EMITTED)).collect();
         let mut ends = vec![0, learnt.len() - 1];
@@ -145,7 +145,7 @@ impl Shown {
                 };
                 let bands: Vec<(String, Vec<f64>)> =
                     experts.iter().enumerate().map(|(e, name)| ((*name).to_owned(), weight(e))).collect();
-                let many = judge.series().len();
+                let many = auditor.series().len();
                 let of = if many > 1 {
                     format!(", mean of {} series", many.min(WEIGHED_SERIES))
                 } else {

@@ -1,10 +1,10 @@
-//! The scores for machines. `docs/backtest.md` says what each field is.
+//! The scores for machines. `docs/backtest.md` describes each field.
 
 use super::comparison::Comparison;
 use super::run::Run;
 use serde_json::{Map, Value, json};
 
-/// One JSON object; but for `seconds`, its bytes are determined by file, configs and seed.
+/// One JSON object. Except for `seconds`, file, configs and seed determine its bytes.
 pub(super) fn json(runs: &[Run], comparison: Option<&Comparison>, labels: &[String], seconds: f64) -> String {
     let mut all = of_run(&runs[0], &labels[0]);
     all.insert("seconds".to_owned(), json!(seconds));
@@ -23,8 +23,8 @@ pub(super) fn json(runs: &[Run], comparison: Option<&Comparison>, labels: &[Stri
 }
 
 fn of_run(run: &Run, label: &str) -> Map<String, Value> {
-    let (frame, tally) = (&run.judge.frame, &run.tally);
-    let series = run.judge.series().flat_map(|(name, scores)| scores.series_to_json(frame, name));
+    let (axes, tally) = (&run.auditor.axes, &run.tally);
+    let series = run.auditor.series().flat_map(|(name, scores)| scores.series_to_json(axes, name));
     let fields = [
         ("config", json!(label)),
         ("stream", json!(run.stream.name.as_str())),
@@ -35,11 +35,11 @@ fn of_run(run: &Run, label: &str) -> Map<String, Value> {
         ("readings", json!(tally.readings)),
         ("discarded", tally.discards.to_json()),
         ("bad_rows", json!(tally.bad)),
-        ("series", json!(run.judge.series().len())),
-        ("horizon", json!(frame.horizon)),
+        ("series", json!(run.auditor.series().len())),
+        ("horizon", json!(axes.horizon)),
         ("training_rounds", json!(run.learner.counts.rounds)),
         ("promoted", json!(run.learner.counts.promoted)),
-        ("scores", run.judge.scores().to_json(frame)),
+        ("scores", run.auditor.scores().to_json(axes)),
         ("series_scores", series.collect()),
     ];
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

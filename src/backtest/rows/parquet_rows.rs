@@ -1,4 +1,4 @@
-use super::{Row, Wanted, put_name};
+use super::{TableRow, Wanted, put_name};
 use crate::console::Failure;
 use ::parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical};
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
@@ -9,11 +9,11 @@ use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Rows that are decoded at a time: of each column, so many values are held.
+/// How many rows are decoded at a time, and so how many values of each column are held.
 const BATCH: usize = 4_096;
 
 /// A Parquet file, row group by row group.
-pub(in super::super) struct Parquet {
+pub(in super::super) struct ParquetRows {
     path: PathBuf,
     rows: RowIter<'static>,
     /// In the order of the rows' fields.
@@ -32,14 +32,14 @@ struct Column {
 enum Kind {
     Plain,
     Date,
-    /// So many to a second; an instant, or else a local time in the stream's zone.
+    /// Its units in a second, and whether it is an instant or a local time in the stream's zone.
     Timestamp {
         per_second: i64,
         instant: bool,
     },
 }
 
-impl Parquet {
+impl ParquetRows {
     pub fn open(path: &Path, wanted: &Wanted) -> Result<Self, Failure> {
         let reader = reader(path)?;
         let schema = reader.metadata().file_metadata().schema();
@@ -67,7 +67,7 @@ impl Parquet {
         Ok(Self { path: path.to_owned(), rows, columns, number: 0, json: Vec::new() })
     }
 
-    pub fn next(&mut self) -> Result<Option<Row<'_>>, Failure> {
+    pub fn next(&mut self) -> Result<Option<TableRow<'_>>, Failure> {
         let Some(row) = self.rows.next() else { return Ok(None) };
         self.number += 1;
         let row =
@@ -86,7 +86,7 @@ impl Parquet {
             })?;
         }
         self.json.push(b'}');
-        Ok(Some(Row { number: self.number, json: &self.json }))
+        Ok(Some(TableRow { number: self.number, json: &self.json }))
     }
 }
 

@@ -1,31 +1,30 @@
-//! What a file's later rows say of the leads: what a sensor's record would have known ahead.
+//! Covariates that are known ahead, taken from a file's later rows. In Kafka a sensor's record carries them.
 
 use super::rows::{Table, Wanted};
-use super::run::record;
 use crate::codec::Decoder;
 use crate::config::Stream;
 use crate::console::Failure;
 use crate::domain::{Grid, Reading, Values};
 use std::collections::HashMap;
 
-/// A cell, and a value for each covariate.
-type Told = (i64, Box<[f64]>);
+/// A cell, and the value of each covariate.
+type CovariatesAt = (i64, Box<[f64]>);
 
 /// The values of the covariates that are known ahead, by series, in the order of their cells.
-pub(super) struct Outlook {
+pub(super) struct KnownAhead {
     grid: Grid,
     known: Vec<usize>,
     width: usize,
     horizon: usize,
-    series: HashMap<Box<str>, Vec<Told>>,
+    series: HashMap<Box<str>, Vec<CovariatesAt>>,
     values: Values,
 }
 
-impl Outlook {
-    /// Reads the file once, if anything in it is known ahead.
-    pub fn read(table: &Table, key: &[u8], stream: &Stream) -> Result<Self, Failure> {
+impl KnownAhead {
+    /// Reads the file once, if any covariate is known ahead.
+    pub fn read(table: &Table, key: &str, stream: &Stream) -> Result<Self, Failure> {
         let known: Vec<usize> = stream.known_ahead.iter().map(|k| stream.targets.len() + k).collect();
-        let mut outlook = Self {
+        let mut known_ahead = Self {
             grid: stream.grid,
             known,
             width: stream.width(),
@@ -33,16 +32,16 @@ impl Outlook {
             series: HashMap::new(),
             values: Values::default(),
         };
-        if outlook.known.is_empty() {
-            return Ok(outlook);
+        if known_ahead.known.is_empty() {
+            return Ok(known_ahead);
         }
         let (mut decoder, mut rows) = (Decoder::new(stream), table.rows(&Wanted::new([stream]))?);
         while let Some(row) = rows.next()? {
-            // What is bad is told of when it is read again.
-            let _ = decoder.decode(&record("", key, 0, row.json), &mut |reading| outlook.note(&reading));
+            // The run reports bad rows.
+            let _ = decoder.decode(&row.record("", key, 0), &mut |reading| known_ahead.note(&reading));
         }
-        outlook.series.values_mut().for_each(|cells| cells.sort_by_key(|(cell, _)| *cell));
-        Ok(outlook)
+        known_ahead.series.values_mut().for_each(|cells| cells.sort_by_key(|(cell, _)| *cell));
+        Ok(known_ahead)
     }
 
     fn note(&mut self, reading: &Reading<'_>) {
@@ -52,14 +51,14 @@ impl Outlook {
         self.series.entry(reading.series.into()).or_default().push((cell, told));
     }
 
-    /// The reading's values, with what the file says of the leads where its record says nothing.
+    /// The reading's values. Where its record says nothing of a lead, the value comes from the file's later rows.
     pub fn complete(&mut self, reading: &Reading<'_>) -> &Values {
         let from = reading.values.as_slice();
         let cells = self.series.get(reading.series).map_or(&[][..], Vec::as_slice);
         let cell = self.grid.cell(reading.time);
         let at = cells.partition_point(|(c, _)| *c <= cell);
         let later = |lead: usize| match self.grid {
-            // Readings that follow, whenever.
+            // The readings that follow, at whatever times.
             Grid::Irregular => cells.get(at + lead - 1),
             Grid::Fixed(_) => {
                 let wanted = cell + lead as i64;

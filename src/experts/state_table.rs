@@ -9,41 +9,41 @@ const LINE: usize = 16;
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
-/// The state of an expert: for each series and target a head, floats that begin on a cache line,
+/// The state of an expert: for each series and target a state, floats that begin on a cache line,
 /// 16-bit floats and small counts. Written and read back bit for bit.
 #[derive(Debug)]
-pub(super) struct Table<H> {
+pub(super) struct StateTable<H> {
     targets: usize,
     blank: H,
     blank_floats: Vec<Line>,
     halves_each: usize,
     counts_each: usize,
-    heads: Vec<H>,
+    states: Vec<H>,
     floats: Vec<Line>,
     halves: Vec<u16>,
     counts: Vec<u8>,
 }
 
 /// What is kept of one target of one series.
-pub(super) struct Row<'a, H> {
-    pub head: &'a mut H,
+pub(super) struct StateRow<'a, H> {
+    pub state: &'a mut H,
     pub floats: &'a mut [f32],
     pub halves: &'a mut [u16],
     pub counts: &'a mut [u8],
 }
 
-impl<H: Pod> Table<H> {
-    /// Rows start as `head` and `floats`; 16-bit floats and counts at 0.
-    pub fn new(targets: usize, head: H, floats: &[f32], halves: usize, counts: usize) -> Self {
+impl<H: Pod> StateTable<H> {
+    /// Rows start as `state` and `floats`; 16-bit floats and counts at 0.
+    pub fn new(targets: usize, state: H, floats: &[f32], halves: usize, counts: usize) -> Self {
         let mut blank_floats = vec![Line([0.0; LINE]); floats.len().div_ceil(LINE)];
         bytemuck::cast_slice_mut::<_, f32>(&mut blank_floats)[..floats.len()].copy_from_slice(floats);
         Self {
             targets,
-            blank: head,
+            blank: state,
             blank_floats,
             halves_each: halves,
             counts_each: counts,
-            heads: Vec::new(),
+            states: Vec::new(),
             floats: Vec::new(),
             halves: Vec::new(),
             counts: Vec::new(),
@@ -56,42 +56,42 @@ impl<H: Pod> Table<H> {
 
     /// Series that there is room for.
     pub fn slots(&self) -> usize {
-        self.heads.len() / self.targets
+        self.states.len() / self.targets
     }
 
-    pub fn row(&mut self, slot: usize, target: usize) -> Row<'_, H> {
+    pub fn row(&mut self, slot: usize, target: usize) -> StateRow<'_, H> {
         assert!(target < self.targets);
         let at = slot * self.targets + target;
         let lines = self.blank_floats.len();
-        Row {
-            head: &mut self.heads[at],
+        StateRow {
+            state: &mut self.states[at],
             floats: bytemuck::cast_slice_mut(&mut self.floats[at * lines..][..lines]),
             halves: &mut self.halves[at * self.halves_each..][..self.halves_each],
             counts: &mut self.counts[at * self.counts_each..][..self.counts_each],
         }
     }
 
-    /// The heads of a series, one for each target.
-    pub fn heads(&mut self, slot: usize) -> impl Iterator<Item = &mut H> {
-        self.heads[slot * self.targets..][..self.targets].iter_mut()
+    /// The states of a series, one for each target.
+    pub fn states(&mut self, slot: usize) -> impl Iterator<Item = &mut H> {
+        self.states[slot * self.targets..][..self.targets].iter_mut()
     }
 
-    /// The head of a series, if there is room for one.
+    /// The state of a series, if there is room for one.
     pub fn get(&self, slot: usize, target: usize) -> Option<&H> {
-        self.heads.get(slot * self.targets + target)
+        self.states.get(slot * self.targets + target)
     }
 
-    pub fn head(&self, slot: usize, target: usize) -> &H {
+    pub fn state(&self, slot: usize, target: usize) -> &H {
         assert!(target < self.targets);
-        &self.heads[slot * self.targets + target]
+        &self.states[slot * self.targets + target]
     }
 
-    /// Asks for a row's memory ahead of its turn: its head, its counts, and the first floats, which are
+    /// Asks for a row's memory ahead of its turn: its state, its counts, and the first floats, which are
     /// read here and there; what is read from end to end comes by itself.
     pub fn prefetch(&self, slot: usize, target: usize, floats: usize) {
         let at = slot * self.targets + target;
         let lines = self.blank_floats.len();
-        prefetch_second(&self.heads[at..=at]);
+        prefetch_second(&self.states[at..=at]);
         prefetch_second(&self.floats[at * lines..][..floats.div_ceil(LINE)]);
         prefetch_second(&self.counts[at * self.counts_each..][..self.counts_each]);
     }
@@ -106,10 +106,10 @@ impl<H: Pod> Table<H> {
     }
 }
 
-impl<H: Pod> Rows for Table<H> {
+impl<H: Pod> Rows for StateTable<H> {
     fn grow(&mut self, slots: usize) {
         let rows = slots * self.targets;
-        self.heads.resize(rows, self.blank);
+        self.states.resize(rows, self.blank);
         let each = self.blank_floats.len();
         self.floats.reserve_exact((rows * each).saturating_sub(self.floats.len()));
         while self.floats.len() < rows * each {
@@ -121,7 +121,7 @@ impl<H: Pod> Rows for Table<H> {
 
     fn reset(&mut self, slot: usize) {
         for target in 0..self.targets {
-            self.heads[slot * self.targets + target] = self.blank;
+            self.states[slot * self.targets + target] = self.blank;
             let lines = self.blank_floats.len();
             let at = (slot * self.targets + target) * lines;
             self.floats[at..][..lines].copy_from_slice(&self.blank_floats);
@@ -134,7 +134,7 @@ impl<H: Pod> Rows for Table<H> {
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
         let n = self.targets;
         let lines = n * self.blank_floats.len();
-        put(out, &self.heads[slot * n..][..n]);
+        put(out, &self.states[slot * n..][..n]);
         put(out, &self.floats[slot * lines..][..lines]);
         put(out, &self.halves[slot * n * self.halves_each..][..n * self.halves_each]);
         put(out, &self.counts[slot * n * self.counts_each..][..n * self.counts_each]);
@@ -143,14 +143,14 @@ impl<H: Pod> Rows for Table<H> {
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
         let n = self.targets;
         let lines = n * self.blank_floats.len();
-        row.fill(&mut self.heads[slot * n..][..n])?;
+        row.fill(&mut self.states[slot * n..][..n])?;
         row.fill(&mut self.floats[slot * lines..][..lines])?;
         row.fill(&mut self.halves[slot * n * self.halves_each..][..n * self.halves_each])?;
         row.fill(&mut self.counts[slot * n * self.counts_each..][..n * self.counts_each])
     }
 
     fn memory(&self) -> usize {
-        self.heads.capacity() * size_of::<H>()
+        self.states.capacity() * size_of::<H>()
             + self.floats.capacity() * size_of::<Line>()
             + self.halves.capacity() * size_of::<u16>()
             + self.counts.capacity()
@@ -158,7 +158,7 @@ impl<H: Pod> Rows for Table<H> {
 }
 
 /// An expert whose rows are those of its table.
-macro_rules! rows_of_table {
+macro_rules! rows_of_state_table {
     ($name:ty) => {
         impl Rows for $name {
             fn grow(&mut self, slots: usize) {
@@ -183,4 +183,4 @@ macro_rules! rows_of_table {
         }
     };
 }
-pub(super) use rows_of_table;
+pub(super) use rows_of_state_table;

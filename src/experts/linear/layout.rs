@@ -1,7 +1,8 @@
-use super::super::covariance::Covariance;
 use super::super::holt_winters::{HoltWinters, QUICK, SLOW};
 use super::super::profile::Profile;
-use super::super::weights::FEATURES_MAX;
+use super::covariance::Covariance;
+use super::features::{Feature, features};
+use super::kernels::FEATURES_MAX;
 use crate::config::Accuracy;
 use crate::domain::Leads;
 use crate::simd::padded;
@@ -10,10 +11,6 @@ use crate::simd::padded;
 const PROFILE_RATES: [f32; 2] = [0.1, 0.25];
 /// Half-lives of the means of a series without a season.
 const HALF_LIVES: [usize; 2] = [12, 96];
-/// Short lags of a series without a season.
-const PLAIN_LAGS: usize = 12;
-/// The most short lags of one with a season.
-const SHORT_LAGS: usize = 23;
 /// Longer seasons than this are left to others: a series would hold several rings of them.
 const SEASON_MAX: usize = 2_048;
 /// A memory of about 5,000 readings; of 500 for the block that follows breaks.
@@ -51,29 +48,6 @@ pub struct TooManyExtras {
     pub most: usize,
 }
 
-/// What a weight can stand on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Feature {
-    One,
-    /// The value so many steps ago, less the newest.
-    Lag(usize),
-    /// The difference over the shorter season, so many steps ago.
-    Difference(usize),
-    /// An exponentially weighted mean, less the newest value.
-    Mean(usize),
-    /// A profile's forecast at a lead, less the newest value.
-    Profile(usize, usize),
-    /// A Holt-Winters' forecast at a lead, less the newest value.
-    Holt(usize, usize),
-}
-
-impl Feature {
-    /// Whether it stands on where the series was over a long time, and not on its last steps.
-    fn is_level(self) -> bool {
-        matches!(self, Self::Mean(_) | Self::Profile(..) | Self::Holt(..))
-    }
-}
-
 /// What a block corrects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Baseline {
@@ -109,7 +83,7 @@ impl RlsBlock {
 
 /// How a pool's row is laid out and what is computed from it.
 #[derive(Debug)]
-pub(super) struct LinearPlan {
+pub(super) struct LinearLayout {
     pub leads: Leads,
     compact: bool,
     difference: bool,
@@ -139,7 +113,7 @@ pub(super) struct LinearPlan {
     pub counts: usize,
 }
 
-impl LinearPlan {
+impl LinearLayout {
     pub fn try_new(shape: &LinearShape) -> Result<Self, TooManyExtras> {
         let horizon = shape.horizon.max(1);
         let compact = shape.accuracy == Accuracy::Compact;
@@ -172,7 +146,7 @@ impl LinearPlan {
             _ => 0,
         });
         let ring = oldest.max().unwrap_or(0).max(season.map_or(horizon, |m| m * horizon.div_ceil(m))) + 1;
-        let mut plan = Self {
+        let mut layout = Self {
             season,
             mean_rates: [rate(half_life(0)), rate(long)],
             carries: holts[1].carries(horizon),
@@ -198,8 +172,8 @@ impl LinearPlan {
             holts,
             features,
         };
-        plan.lay_out(fast, shape.linear);
-        Ok(plan)
+        layout.lay_out(fast, shape.linear);
+        Ok(layout)
     }
 
     fn lay_out(&mut self, fast: usize, linear: bool) {
@@ -297,58 +271,6 @@ impl LinearPlan {
     }
 }
 
-/// The features of a stream, and how many of the first of them make the block that follows breaks.
-fn features(seasons: &[usize], horizon: usize, profiles: usize, compact: bool) -> (Vec<Feature>, usize) {
-    use Feature::{Difference, Holt, Lag, Mean, One, Profile};
-    let Some(&m) = seasons.first() else {
-        let mut features = vec![One, Lag(1), Lag(2), Lag(3), Mean(0)];
-        let lags = if compact { 6 } else { PLAIN_LAGS };
-        features.extend((4..=lags).map(Lag));
-        features.extend([Mean(1), Holt(0, 1), Holt(1, 1)]);
-        return (features, 5);
-    };
-    let longest = profiles - 1;
-    let mut features = vec![One, Lag(1)];
-    features.extend((m > 2).then_some(Lag(2)));
-    features.extend((m > 3).then_some(Lag(m - 1)));
-    features.extend([Difference(0), Mean(0), Profile(0, 1)]);
-    let fast = features.len();
-    let mut lags: Vec<usize> = if compact { Vec::new() } else { short_lags(m) };
-    if let Some(&long) = seasons.get(1) {
-        let around =
-            if compact { vec![long - 1, long] } else { vec![long - m, long - m / 2, long - 1, long] };
-        lags.extend(around);
-    }
-    for lag in lags.into_iter().map(Lag) {
-        if !features.contains(&lag) {
-            features.push(lag);
-        }
-    }
-    features.extend([Difference(1), Mean(1)]);
-    if longest > 0 {
-        features.push(Profile(longest, 1));
-    }
-    features.extend([Holt(0, 1), Holt(1, 1), Profile(longest, horizon), Holt(1, horizon)]);
-    (features, fast)
-}
-
-/// Lags up to a season: all of them where they are few, else the nearest_seen dozen and others ever further
-/// apart.
-fn short_lags(m: usize) -> Vec<usize> {
-    let last = (m - 1).max(SHORT_LAGS.min(2 * m - 1));
-    if last <= SHORT_LAGS {
-        return (1..=last).filter(|lag| *lag != m).collect();
-    }
-    let near = SHORT_LAGS / 2 + 1;
-    let apart = SHORT_LAGS - near - 2;
-    let growth = (last as f64 / near as f64).powf(1.0 / (apart + 1) as f64);
-    let far = (1..=apart).map(|k| (near as f64 * growth.powi(k as i32)).round() as usize);
-    let mut lags: Vec<usize> = (1..=near).chain(far).chain([m - 2, m - 1]).collect();
-    lags.sort_unstable();
-    lags.dedup();
-    lags
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -364,19 +286,19 @@ mod tests {
             difference: false,
             linear: true,
         };
-        let plan = LinearPlan::try_new(&shape).unwrap();
-        let blocks: Vec<usize> = plan.blocks.iter().map(|b| b.features).collect();
+        let layout = LinearLayout::try_new(&shape).unwrap();
+        let blocks: Vec<usize> = layout.blocks.iter().map(|b| b.features).collect();
         assert_eq!(blocks, [38, 68, 7]);
-        let mut lags: Vec<usize> = plan
+        let mut lags: Vec<usize> = layout
             .features
             .iter()
             .filter_map(|f| if let Feature::Lag(l) = f { Some(*l) } else { None })
             .collect();
         lags.sort_unstable();
         assert_eq!(lags, (1..24).chain([144, 156, 167, 168]).collect::<Vec<_>>());
-        assert_eq!((plan.start, plan.ring), (48, 169));
-        assert_eq!(plan.names().len(), 7);
-        assert!(LinearPlan::try_new(&LinearShape { extras: 1_000, ..shape }).is_err());
+        assert_eq!((layout.start, layout.ring), (48, 169));
+        assert_eq!(layout.names().len(), 7);
+        assert!(LinearLayout::try_new(&LinearShape { extras: 1_000, ..shape }).is_err());
     }
 
     #[test]
@@ -394,11 +316,11 @@ mod tests {
                     difference: false,
                     linear: true,
                 };
-                let plan = LinearPlan::try_new(&shape).unwrap();
-                for (i, feature) in plan.features.iter().enumerate() {
-                    assert!(!plan.features[..i].contains(feature), "{seasons:?}: {feature:?} twice");
+                let layout = LinearLayout::try_new(&shape).unwrap();
+                for (i, feature) in layout.features.iter().enumerate() {
+                    assert!(!layout.features[..i].contains(feature), "{seasons:?}: {feature:?} twice");
                 }
-                assert!(plan.features.len() <= 40, "{seasons:?}");
+                assert!(layout.features.len() <= 40, "{seasons:?}");
             }
         }
     }

@@ -1,67 +1,57 @@
-//! How a CSV is laid out: what its options say, and what its first lines show.
+//! The layout of a CSV, from the options and from its first lines.
 
+use super::Wanted;
 use super::bytes::{self, Lines, failed};
-use super::form::Form;
 use super::guess::choose;
+use super::header::Header;
 use super::number::{Decimal, Evidence, evidence};
-use super::{Wanted, header};
+use super::options::CsvOptions;
+use super::reader::{line, reader};
 use crate::console::Failure;
 use encoding_rs::{Encoding, UTF_8};
 use std::cell::Cell;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// Bytes at the beginning of a file by which it is judged.
+/// How many bytes at the beginning of a file are looked at.
 const HEAD: u64 = 1 << 20;
 
-/// All that has to be known to read a CSV.
-pub(in super::super) struct Layout {
+/// The layout of a CSV.
+pub(in super::super) struct CsvLayout {
     pub path: PathBuf,
     encoding: Option<&'static Encoding>,
-    /// Whether its bytes are turned into UTF-8, and are not UTF-8 as they stand.
+    /// Whether the file is converted to UTF-8.
     pub is_transcoded: bool,
     skip: u64,
     pub delimiter: u8,
     comment: Option<u8>,
-    /// `None`: numbers stand as programs write them.
+    /// `None` when numbers are as programs write them.
     pub decimal: Option<Decimal>,
-    /// Whether the decimal sign was seen and not said.
+    /// Whether the decimal sign was guessed and not set.
     pub decimal_is_guessed: bool,
     pub names: Vec<String>,
     has_header: bool,
-    /// Whether it was told that thousands stand in groups.
-    pub told_groups: Cell<bool>,
+    /// Whether a note about grouped thousands was printed.
+    pub noted_groups: Cell<bool>,
 }
 
-pub(super) fn reader<R: Read>(from: R, delimiter: u8, comment: Option<u8>) -> csv::Reader<R> {
-    let mut builder = csv::ReaderBuilder::new();
-    builder.has_headers(false).flexible(true).delimiter(delimiter).comment(comment).from_reader(from)
-}
-
-/// The line on which the row begins that was read last, when every line ends with `\n`. Not that of its position,
-/// which is where the one before it has ended.
-pub(super) fn line<R: Read>(reader: &csv::Reader<R>, row: &csv::ByteRecord, skipped: u64) -> u64 {
-    let inside = row.as_slice().iter().filter(|b| **b == b'\n').count() as u64;
-    (skipped + reader.position().line()).saturating_sub(1 + inside)
-}
-
-impl Layout {
-    /// Finds out how a file is laid out, and tells what was guessed.
+impl CsvLayout {
+    /// Finds the layout of a file, and prints what was guessed.
     ///
     /// # Errors
-    /// When it can't be read, lacks a column that is needed or has it twice, or can be read in several ways:
-    /// the message says what to set.
-    pub fn look(path: &Path, form: &Form, wanted: &Wanted) -> Result<Self, Failure> {
+    /// When the file can't be read, lacks a needed column or has it twice, or can be read in several ways. The
+    /// message says what to set.
+    pub fn look(path: &Path, options: &CsvOptions, wanted: &Wanted) -> Result<Self, Failure> {
         let mark = bytes::mark(path)?;
-        let encoding = mark.or(form.encoding);
-        if let (Some(mark), Some(said)) = (mark, form.encoding)
-            && mark != said
+        let encoding = mark.or(options.encoding);
+        if let (Some(mark), Some(set)) = (mark, options.encoding)
+            && mark != set
         {
             eprintln!(
                 "tidecast: {}: its byte order mark says {}; --encoding {} is passed over",
                 path.display(),
                 mark.name(),
-                said.name()
+                set.name()
             );
         }
         let is_transcoded = encoding.is_some_and(|e| e != UTF_8);
@@ -75,29 +65,34 @@ impl Layout {
             let message = format!("every other byte of the file is 0, as in UTF-16: set --encoding {which}");
             return Err(failed(path, &message));
         }
-        let guess = choose(path, &head, form, wanted)?;
+        let guess = choose(path, &head, options, wanted)?;
         let mut layout = Self {
             path: path.to_owned(),
             encoding,
             is_transcoded,
             skip: guess.skip,
             delimiter: guess.delimiter,
-            comment: form.comment,
-            decimal: form.decimal,
-            decimal_is_guessed: form.decimal.is_none(),
-            has_header: form.has_header(),
+            comment: options.comment,
+            decimal: options.decimal,
+            decimal_is_guessed: options.decimal.is_none(),
+            has_header: options.has_header(),
             names: guess.names.clone(),
-            told_groups: Cell::new(false),
+            noted_groups: Cell::new(false),
         };
-        header::check(&layout, wanted, form, &guess.rows)?;
-        guess.tell(form);
-        if form.decimal.is_none() {
+        layout.header().check(wanted, options, &guess.rows)?;
+        guess.print(options);
+        if options.decimal.is_none() {
             layout.decimal = layout.guess_decimal(wanted, &guess.rows)?;
         }
         Ok(layout)
     }
 
-    /// Opens the file behind its header.
+    fn header(&self) -> Header<'_> {
+        let Self { path, names, delimiter, is_transcoded, .. } = self;
+        Header { path, names, delimiter: *delimiter, is_transcoded: *is_transcoded }
+    }
+
+    /// Opens the file after its header.
     pub fn open(&self) -> Result<csv::Reader<Lines>, Failure> {
         let mut lines = bytes::open(&self.path, self.encoding)?;
         lines.skip(self.skip).map_err(|e| failed(&self.path, &e))?;
@@ -108,13 +103,13 @@ impl Layout {
         Ok(reader)
     }
 
-    /// Reads the next row; false when there is none.
+    /// Reads the next row. False at the end.
     ///
     /// # Errors
-    /// When it can't be read, or has a quote that is never closed: all lines behind it would be of one field.
+    /// When the row can't be read, or has a quote that is never closed: all following lines would be one field.
     pub fn read(&self, reader: &mut csv::Reader<Lines>, row: &mut csv::ByteRecord) -> Result<bool, Failure> {
         let is_row = reader.read_byte_record(row).map_err(|e| failed(&self.path, &e))?;
-        // Each line ends with `\n`, and that ends a row unless it stands in quotes.
+        // Every line ends with `\n`, which ends a row unless it is in quotes.
         if is_row && reader.get_ref().is_over() {
             let line = self.line(reader, row) + 1;
             return Err(failed(
@@ -132,7 +127,7 @@ impl Layout {
         line(reader, row, self.skip)
     }
 
-    /// The decimal sign, where the first rows have one that programs do not write.
+    /// The decimal sign in the first rows; `None` when numbers are as programs write them.
     fn guess_decimal(
         &self,
         wanted: &Wanted,
@@ -184,7 +179,7 @@ impl Layout {
 fn head(path: &Path, encoding: Option<&'static Encoding>) -> Result<Vec<u8>, Failure> {
     let mut head = Vec::new();
     bytes::open(path, encoding)?.take(HEAD).read_to_end(&mut head).map_err(|e| failed(path, &e))?;
-    // The last line may be cut.
+    // The last line may be incomplete.
     if head.len() as u64 == HEAD
         && let Some(end) = head.iter().rposition(|b| *b == b'\n')
     {

@@ -127,14 +127,14 @@ fn clipped(error: f32, recent: &mut f32, rate: f32) -> f32 {
 
 /// Rounds features to what the ring keeps of them, in place, so that forecasting and learning see the
 /// same.
-pub(super) struct Round<'a> {
+pub(super) struct RoundToHalf<'a> {
     pub x: &'a mut [f32],
     pub kept: &'a mut [u16],
     /// What `x` is multiplied by before it is kept; 1 where `x` itself is to be rounded.
     pub unit: f32,
 }
 
-impl KernelByEight for Round<'_> {
+impl KernelByEight for RoundToHalf<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -1,33 +1,33 @@
 use super::bytes::{Lines, failed};
-use super::layout::Layout;
+use super::csv_layout::CsvLayout;
 use super::number::{Decimal, spelled};
-use super::{Row, Wanted, put_name};
+use super::{TableRow, Wanted, put_name};
 use crate::console::Failure;
 use std::borrow::Cow;
 use std::rc::Rc;
 
 /// A CSV, row by row.
-pub(in super::super) struct Text {
-    layout: Rc<Layout>,
+pub(in super::super) struct CsvRows {
+    layout: Rc<CsvLayout>,
     reader: csv::Reader<Lines>,
     columns: Vec<Column>,
     row: csv::ByteRecord,
     json: Vec<u8>,
-    /// Rows that lack a column which is read, and where the first of them is.
+    /// How many rows lack a column that is read, and where the first of them is.
     short: Option<(u64, u64)>,
-    /// Values with a decimal comma where none is expected, and the line of the first.
+    /// How many values have an unexpected decimal comma, and the line of the first.
     commas: Option<(u64, u64)>,
 }
 
-/// A column that is wanted, and its place.
+/// A wanted column, and its place.
 struct Column {
     name: String,
     at: usize,
     is_value: bool,
 }
 
-impl Text {
-    pub fn open(layout: &Rc<Layout>, wanted: &Wanted) -> Result<Self, Failure> {
+impl CsvRows {
+    pub fn open(layout: &Rc<CsvLayout>, wanted: &Wanted) -> Result<Self, Failure> {
         let (names, values) = (&layout.names, wanted.values(&layout.names));
         let places = wanted.places(names).into_iter();
         let columns =
@@ -43,7 +43,7 @@ impl Text {
         })
     }
 
-    pub fn next(&mut self) -> Result<Option<Row<'_>>, Failure> {
+    pub fn next(&mut self) -> Result<Option<TableRow<'_>>, Failure> {
         let Self { layout, reader, columns, row, json, short, commas } = self;
         if !layout.read(reader, row)? {
             return Ok(None);
@@ -77,10 +77,10 @@ impl Text {
         if is_short {
             short.get_or_insert((0, number)).0 += 1;
         }
-        Ok(Some(Row { number, json }))
+        Ok(Some(TableRow { number, json }))
     }
 
-    /// What is to be told of the rows that were read.
+    /// Warnings about the rows that were read.
     pub fn notes(&self) -> Vec<String> {
         let short = self.short.map(|(n, first)| {
             format!(
@@ -97,7 +97,7 @@ impl Text {
     }
 }
 
-impl Layout {
+impl CsvLayout {
     fn too_many(&self, line: u64, fields: usize) -> String {
         let delimiter = char::from(self.delimiter);
         let comma = match delimiter {
@@ -113,7 +113,7 @@ impl Layout {
         )
     }
 
-    /// A cell that is read, as text.
+    /// A cell as text.
     fn text<'a>(&self, line: u64, column: &str, cell: &'a [u8]) -> Result<&'a str, Failure> {
         let failed = |message: String| failed(&self.path, &message);
         match std::str::from_utf8(cell) {
@@ -128,7 +128,7 @@ impl Layout {
         }
     }
 
-    /// A value's text, as programs write numbers.
+    /// A value's text as programs write numbers.
     fn value<'a>(&self, line: u64, column: &str, text: &'a str) -> Result<Cow<'a, str>, Failure> {
         let Some(decimal) = self.decimal.filter(|_| !text.bytes().all(|b| b.is_ascii_digit())) else {
             return Ok(Cow::Borrowed(text));
@@ -149,7 +149,7 @@ impl Layout {
                 ),
             ));
         };
-        if number.is_grouped && !self.told_groups.replace(true) {
+        if number.is_grouped && !self.noted_groups.replace(true) {
             eprintln!(
                 "thousands in groups: \"{}\" in line {line} is read as {} (the decimal sign is '{}'; set with --decimal)",
                 text.trim(),
@@ -161,7 +161,7 @@ impl Layout {
     }
 }
 
-pub(super) fn count(layout: &Layout) -> Result<u64, Failure> {
+pub(super) fn count(layout: &CsvLayout) -> Result<u64, Failure> {
     let (mut reader, mut row, mut n) = (layout.open()?, csv::ByteRecord::new(), 0);
     while layout.read(&mut reader, &mut row)? {
         n += 1;

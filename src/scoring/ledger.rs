@@ -13,36 +13,36 @@ const LARGEST: f32 = 65_504.0;
 #[derive(Debug)]
 pub struct ForecastLedger {
     targets: usize,
-    lanes: usize,
+    columns: usize,
     leads: Vec<usize>,
     /// Where each lead's ring begins.
     starts: Vec<usize>,
     entries: usize,
-    /// `[slots, targets, entries, lanes]`
+    /// `[slots, targets, entries, columns]`
     said: Vec<u16>,
     /// What the values are relative to, and their unit. `[slots, targets, horizon, 2]`
     origins: Vec<f32>,
     /// Where each lead's ring stands at `places_at`.
     places: Vec<usize>,
     places_at: u64,
-    /// What is being written or read. `[leads, lanes]`
+    /// What is being written or read. `[leads, columns]`
     halves: Vec<u16>,
     values: Vec<f32>,
 }
 
 impl ForecastLedger {
     /// `leads` are ascending, from 1 on.
-    pub fn new(targets: usize, lanes: usize, leads: &[usize]) -> Self {
+    pub fn new(targets: usize, columns: usize, leads: &[usize]) -> Self {
         let starts = starts_of(leads).collect();
         let entries = leads.iter().sum();
         Self {
-            halves: vec![0; lanes * leads.len()],
-            values: vec![0.0; lanes * leads.len()],
+            halves: vec![0; columns * leads.len()],
+            values: vec![0.0; columns * leads.len()],
             places: starts_of(leads).collect(),
             places_at: 0,
             leads: leads.to_vec(),
             targets,
-            lanes,
+            columns,
             starts,
             entries,
             said: Vec::new(),
@@ -56,7 +56,7 @@ impl ForecastLedger {
 
     /// Bytes of one series.
     pub fn bytes_each(&self) -> usize {
-        self.targets * (2 * self.entries * self.lanes + 8 * self.horizon())
+        self.targets * (2 * self.entries * self.columns + 8 * self.horizon())
     }
 
     /// Finds where each lead's ring stands at `step`.
@@ -70,7 +70,7 @@ impl ForecastLedger {
     }
 
     fn at(&self, row: usize, lead: usize) -> usize {
-        (row * self.entries + self.places[lead]) * self.lanes
+        (row * self.entries + self.places[lead]) * self.columns
     }
 
     fn origin_at(&self, row: usize, step: u64) -> usize {
@@ -82,50 +82,50 @@ impl ForecastLedger {
     pub fn prefetch(&self, slot: usize, target: usize, now: u64) {
         for (lead, start) in self.leads.iter().zip(&self.starts) {
             let place = start + (now % *lead as u64) as usize;
-            let entry = ((slot * self.targets + target) * self.entries + place) * self.lanes;
-            let entry = &self.said[entry..][..self.lanes];
+            let entry = ((slot * self.targets + target) * self.entries + place) * self.columns;
+            let entry = &self.said[entry..][..self.columns];
             // An entry is shorter than a cache line, but may lie in two.
             prefetch_first(&entry[..1]);
-            prefetch_first(&entry[self.lanes - 1..]);
+            prefetch_first(&entry[self.columns - 1..]);
         }
     }
 
     /// What was said of step `now`, at each lead; not a number where nothing was. Each step must take
-    /// what matures before it says anything. `out`: `[lanes, leads]`
+    /// what matures before it says anything. `out`: `[columns, leads]`
     pub fn matured(&mut self, slot: usize, target: usize, now: u64, out: &mut [f32]) {
         let (row, n) = (slot * self.targets + target, self.leads.len());
-        assert_eq!(out.len(), self.lanes * n);
+        assert_eq!(out.len(), self.columns * n);
         self.find_places(now);
         for i in 0..n {
             let at = self.at(row, i);
-            self.halves[i * self.lanes..][..self.lanes].copy_from_slice(&self.said[at..][..self.lanes]);
+            self.halves[i * self.columns..][..self.columns].copy_from_slice(&self.said[at..][..self.columns]);
         }
         self.halves.reinterpret_cast::<half::f16>().convert_to_f32_slice(&mut self.values);
         let horizon = self.horizon();
         let newest = (now % horizon as u64) as usize;
-        for (i, (lead, entry)) in self.leads.iter().zip(self.values.chunks_exact(self.lanes)).enumerate() {
+        for (i, (lead, entry)) in self.leads.iter().zip(self.values.chunks_exact(self.columns)).enumerate() {
             let origin = if *lead <= newest { newest - lead } else { newest + horizon - lead };
             let at = 2 * (row * horizon + origin);
             let (reference, unit) = (self.origins[at], self.origins[at + 1]);
             let unit = if unit > 0.0 { unit } else { f32::NAN };
-            for (lane, said) in entry.iter().enumerate() {
-                out[lane * n + i] = said * unit + reference;
+            for (column, said) in entry.iter().enumerate() {
+                out[column * n + i] = said * unit + reference;
             }
         }
     }
 
-    /// What a lane said at step `now - 1` of the step after it, also where that is not to be judged;
+    /// What a column said at step `now - 1` of the step after it, also where that is not to be judged;
     /// not a number where nothing was said.
-    pub fn next(&self, slot: usize, target: usize, now: u64, lane: usize) -> f32 {
+    pub fn next(&self, slot: usize, target: usize, now: u64, column: usize) -> f32 {
         let row = slot * self.targets + target;
-        let said = self.said[(row * self.entries + self.starts[0]) * self.lanes + lane];
+        let said = self.said[(row * self.entries + self.starts[0]) * self.columns + column];
         let at = self.origin_at(row, now.wrapping_sub(1));
         half::f16::from_bits(said).to_f32() * self.origins[at + 1].abs() + self.origins[at]
     }
 
     /// Notes what is said at step `now`. Values are kept relative to `reference`, in thousandths of
     /// what they differ from it by, and as far as 65,504 times `unit` from it. What is not to be judged
-    /// never matures. `said`: `[lanes, horizon]`
+    /// never matures. `said`: `[columns, horizon]`
     pub fn issue(
         &mut self,
         slot: usize,
@@ -136,14 +136,14 @@ impl ForecastLedger {
     ) {
         let (row, n) = (slot * self.targets + target, self.leads.len());
         let horizon = self.horizon();
-        assert_eq!(said.len(), self.lanes * horizon);
+        assert_eq!(said.len(), self.columns * horizon);
         self.find_places(now);
         let unit = if unit > 1e-30 && unit.is_finite() { unit } else { 1.0 };
         let origin = self.origin_at(row, now);
         // A unit below 0 marks what is not to be judged.
         self.origins[origin..][..2].copy_from_slice(&[reference, if judged { unit } else { -unit }]);
         let per_unit = 1.0 / unit;
-        for (lead, entry) in self.leads.iter().zip(self.values.chunks_exact_mut(self.lanes)) {
+        for (lead, entry) in self.leads.iter().zip(self.values.chunks_exact_mut(self.columns)) {
             for (said, value) in said[lead - 1..].iter().step_by(horizon).zip(entry) {
                 *value = ((said - reference) * per_unit).clamp(-LARGEST, LARGEST);
             }
@@ -151,19 +151,19 @@ impl ForecastLedger {
         self.halves.reinterpret_cast_mut::<half::f16>().convert_from_f32_slice(&self.values);
         for i in 0..n {
             let at = self.at(row, i);
-            self.said[at..][..self.lanes].copy_from_slice(&self.halves[i * self.lanes..][..self.lanes]);
+            self.said[at..][..self.columns].copy_from_slice(&self.halves[i * self.columns..][..self.columns]);
         }
     }
 }
 
 impl ForecastLedger {
-    /// Takes over what waits of other lanes at the same targets and leads: `from` is where each stood
-    /// there; of one that did not, nothing waits. `[lanes]`
+    /// Takes over what waits of other columns at the same targets and leads: `from` is where each stood
+    /// there; of one that did not, nothing waits. `[columns]`
     pub fn inherit(&mut self, other: Self, from: &[Option<usize>]) {
-        assert!(from.len() == self.lanes && self.leads == other.leads && self.targets == other.targets);
+        assert!(from.len() == self.columns && self.leads == other.leads && self.targets == other.targets);
         let nothing = half::f16::NAN.to_bits();
-        let entries = other.said.chunks_exact(other.lanes);
-        self.said = Vec::with_capacity(entries.len() * self.lanes);
+        let entries = other.said.chunks_exact(other.columns);
+        self.said = Vec::with_capacity(entries.len() * self.columns);
         for entry in entries {
             self.said.extend(from.iter().map(|at| at.map_or(nothing, |at| entry[at])));
         }
@@ -179,24 +179,24 @@ fn starts_of(leads: &[usize]) -> impl Iterator<Item = usize> {
 impl Rows for ForecastLedger {
     fn grow(&mut self, slots: usize) {
         let rows = slots * self.targets;
-        self.said.resize(rows * self.entries * self.lanes, half::f16::NAN.to_bits());
+        self.said.resize(rows * self.entries * self.columns, half::f16::NAN.to_bits());
         self.origins.resize(rows * self.horizon() * 2, 0.0);
     }
 
     fn reset(&mut self, slot: usize) {
-        let (said, origins) = (self.targets * self.entries * self.lanes, self.targets * self.horizon() * 2);
+        let (said, origins) = (self.targets * self.entries * self.columns, self.targets * self.horizon() * 2);
         self.said[slot * said..][..said].fill(half::f16::NAN.to_bits());
         self.origins[slot * origins..][..origins].fill(0.0);
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        let (said, origins) = (self.targets * self.entries * self.lanes, self.targets * self.horizon() * 2);
+        let (said, origins) = (self.targets * self.entries * self.columns, self.targets * self.horizon() * 2);
         put(out, &self.said[slot * said..][..said]);
         put(out, &self.origins[slot * origins..][..origins]);
     }
 
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
-        let (said, origins) = (self.targets * self.entries * self.lanes, self.targets * self.horizon() * 2);
+        let (said, origins) = (self.targets * self.entries * self.columns, self.targets * self.horizon() * 2);
         row.fill(&mut self.said[slot * said..][..said])?;
         row.fill(&mut self.origins[slot * origins..][..origins])
     }
@@ -213,48 +213,52 @@ mod tests {
     #[test]
     fn what_was_said_matures_at_its_target_once() {
         let leads = [1, 2, 4, 5];
-        let mut waiting = ForecastLedger::new(2, 3, &leads);
-        waiting.grow(2);
-        let value =
-            |origin: u64, lead: usize, lane: usize| 1e6 + (origin as f32) + 0.25 * (lead + 8 * lane) as f32;
+        let mut ledger = ForecastLedger::new(2, 3, &leads);
+        ledger.grow(2);
+        let value = |origin: u64, lead: usize, column: usize| {
+            1e6 + (origin as f32) + 0.25 * (lead + 8 * column) as f32
+        };
         let mut out = [0.0; 12];
         for now in 0..40u64 {
-            waiting.matured(1, 1, now, &mut out);
+            ledger.matured(1, 1, now, &mut out);
             for (i, lead) in leads.iter().enumerate() {
-                for lane in 0..3 {
-                    let got = out[lane * 4 + i];
+                for column in 0..3 {
+                    let got = out[column * 4 + i];
                     match now.checked_sub(*lead as u64) {
                         Some(origin) if origin % 7 != 3 => {
-                            assert!((got - value(origin, *lead, lane)).abs() < 0.1, "{now} {lead} {lane}");
+                            assert!(
+                                (got - value(origin, *lead, column)).abs() < 0.1,
+                                "{now} {lead} {column}"
+                            );
                         }
                         _ => assert!(got.is_nan(), "{now} {lead}: {got}"),
                     }
                 }
             }
             let said: Vec<f32> =
-                (0..3).flat_map(|lane| (1..=5).map(move |lead| value(now, lead, lane))).collect();
-            waiting.issue(1, 1, now, (1e6 + now as f32, 0.5, now % 7 != 3), &said);
-            let next = waiting.next(1, 1, now + 1, 2);
+                (0..3).flat_map(|column| (1..=5).map(move |lead| value(now, lead, column))).collect();
+            ledger.issue(1, 1, now, (1e6 + now as f32, 0.5, now % 7 != 3), &said);
+            let next = ledger.next(1, 1, now + 1, 2);
             assert!((next - value(now, 1, 2)).abs() < 0.1, "{now}: {next}");
         }
-        waiting.matured(0, 1, 40, &mut out);
+        ledger.matured(0, 1, 40, &mut out);
         assert!(out.iter().all(|v| v.is_nan()));
         let mut row = Vec::new();
-        waiting.save(1, &mut row);
+        ledger.save(1, &mut row);
         let mut other = ForecastLedger::new(2, 3, &leads);
         other.grow(1);
         other.load(0, &mut Take::new(&row)).unwrap();
         let mut back = [0.0; 12];
-        waiting.matured(1, 1, 40, &mut out);
+        ledger.matured(1, 1, 40, &mut out);
         other.matured(0, 1, 40, &mut back);
         assert_eq!(out.map(f32::to_bits), back.map(f32::to_bits));
         other.reset(0);
         other.matured(0, 1, 40, &mut back);
         assert!(back.iter().all(|v| v.is_nan()));
 
-        // One lane goes, one comes, and they change places.
+        // One column goes, one comes, and they change places.
         let mut changed = ForecastLedger::new(2, 3, &leads);
-        changed.inherit(waiting, &[Some(2), None, Some(0)]);
+        changed.inherit(ledger, &[Some(2), None, Some(0)]);
         changed.matured(1, 1, 40, &mut back);
         let [back, out] = [back, out].map(|all| all.map(f32::to_bits));
         assert_eq!((&back[..4], &back[8..]), (&out[8..], &out[..4]));
