@@ -1,8 +1,8 @@
 //! A worker of the daemon: joins the group, runs the loop until it is asked to stop, and leaves.
 
 use super::Error;
-use super::loader_thread::LoaderThread;
-use super::ports::{KafkaTimes, RealPorts, SystemTime};
+use super::loader_thread::{KafkaTimes, LoaderThread};
+use super::ports::{RealPorts, SystemTime};
 use super::snapshot_thread::SnapshotThread;
 use crate::checkpoint::Store;
 use crate::kafka::Link;
