@@ -9,39 +9,37 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
-/// Carries out what is asked over HTTP, one thing after the other; who asks waits, no worker does.
+/// Carries out what is asked over HTTP, one command after the other. The caller waits, and no worker does.
 pub(super) struct AdminCommands {
     pub config: Arc<Config>,
     pub registry: Registry,
-    pub door: RoundQueue,
+    pub rounds: RoundQueue,
     pub metrics: Metrics,
     pub board: Board,
 }
 
 impl AdminCommands {
-    pub fn work(mut self, orders: &Receiver<PendingCommand>, stop: &AtomicBool) {
+    pub fn work(mut self, commands: &Receiver<PendingCommand>, stop: &AtomicBool) {
         while !stop.load(Ordering::Acquire) {
-            let Ok(PendingCommand { stream, command: order, answer }) = orders.recv_timeout(NAP) else {
-                continue;
-            };
-            // Who has given up was told that it was not done.
+            let Ok(PendingCommand { stream, command, answer }) = commands.recv_timeout(NAP) else { continue };
+            // The caller has given up, and was answered that nothing was done.
             if answer.is_closed() {
                 continue;
             }
             let known = self.config.streams.iter().find(|s| s.name == stream).cloned();
             let done = match known {
-                Some(stream) => self.carry_out(&stream, &order),
+                Some(stream) => self.carry_out(&stream, &command),
                 None => Err(Refusal::NotFound(format!("there is no stream \"{stream}\""))),
             };
-            // Who has asked may have gone.
+            // The caller may be gone.
             let _ = answer.send(done);
         }
     }
 
-    fn carry_out(&mut self, stream: &Stream, order: &AdminCommand) -> Result<Value, Refusal> {
+    fn carry_out(&mut self, stream: &Stream, command: &AdminCommand) -> Result<Value, Refusal> {
         let name = &stream.name;
         let metrics = self.metrics.stream(name);
-        match order {
+        match command {
             AdminCommand::List => {
                 let models = self.registry.list(name).map_err(refusal)?;
                 let all: Vec<Value> = models.iter().map(|entry| entry.json(stream)).collect();
@@ -74,7 +72,7 @@ impl AdminCommands {
             let detail = format!("the replica that owns {topic}[0] trains, and this one does not own it");
             return Err(Refusal::Conflict(detail));
         }
-        self.door.hasten(&stream.name, Why::Request);
+        self.rounds.hasten(&stream.name, Why::Request);
         Ok(json!({ "stream": stream.name.as_str(), "requested": true }))
     }
 }

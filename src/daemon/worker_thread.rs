@@ -18,14 +18,14 @@ pub(super) struct WorkerThread {
     pub setup: Setup,
     pub store: Store,
     pub models: Models,
-    pub door: RoundQueue,
+    pub rounds: RoundQueue,
     pub stop: Arc<AtomicBool>,
 }
 
 impl WorkerThread {
     /// Runs until the process is stopping or the worker can't go on.
     pub fn run(self) -> Result<(), Error> {
-        let Self { setup, store, models, door, stop } = self;
+        let Self { setup, store, models, rounds, stop } = self;
         let (number, config) = (setup.number, setup.config.clone());
         let broker = WorkerClients::connect(&config, number, &worker::topics(&config))?;
         let source = LoadSource {
@@ -40,7 +40,7 @@ impl WorkerThread {
             snapshots: SnapshotThread::start(number, store, config.snapshots.keep)?,
             time: SystemTime,
             models,
-            training: door,
+            training: rounds,
         };
         let mut worker = Worker::new(setup, ports)?;
         let ended = work(&mut worker, &stop);

@@ -210,6 +210,15 @@ impl<'a> World<'a> {
         };
     }
 
+    /// The named invariants held in every worker.
+    fn check_invariants(&self) {
+        let metrics = self.metrics.render();
+        let violated =
+            |line: &&str| line.starts_with("tidecast_invariant_violations_total") && !line.ends_with(" 0");
+        let violated: Vec<&str> = metrics.lines().filter(violated).collect();
+        assert!(violated.is_empty(), "{violated:?}");
+    }
+
     /// Things go wrong, then all is healed and the log is read to its end.
     pub fn run(&mut self, lying: f64) {
         self.set_faults(lying);
@@ -222,7 +231,7 @@ impl<'a> World<'a> {
         self.heal();
         for _ in 0..HEALED_STEPS {
             if self.cluster.borrow().is_done() {
-                return;
+                return self.check_invariants();
             }
             (0..self.processes.len()).for_each(|number| self.turn(number));
         }
