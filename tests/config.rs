@@ -49,7 +49,7 @@ fn seasons_are_given_or_the_intervals_or_sought() {
     };
     assert_eq!(seasons(""), (vec![24, 168], SeasonsFrom::Interval, 4_096));
     assert_eq!(seasons("seasons = [\"1w\", 12]"), (vec![12, 168], SeasonsFrom::Config, 4_096));
-    assert_eq!(seasons("seasons = \"auto\""), (vec![24, 168], SeasonsFrom::Sought, 4_096));
+    assert_eq!(seasons("seasons = \"auto\""), (vec![24, 168], SeasonsFrom::Undetected, 4_096));
     assert!(faults(&format!("{LEAST}seasons = \"day\""))[0].contains("must be a list or \"auto\""));
 
     let secret = "store = { url = \"s3://b\", properties = { aws_secret_access_key = \"open sesame\" } }\n";

@@ -126,7 +126,7 @@ impl Auditor {
 
     /// Judges the forecasts of a reading, before the engine answers it.
     pub fn reading(&mut self, series: &str, time: EventTime, values: &Values) {
-        if !self.stream.selects(series) {
+        if !self.stream.reads_series(series) {
             return;
         }
         let at = self.place(series);

@@ -35,7 +35,7 @@ impl Plan {
     pub fn settle(self, settings: &Settings, table: &Table, key: &str) -> Result<Stream, Failure> {
         let Self { mut config, at } = self;
         let from = settings.score_from;
-        if config.streams[at].seasons_from == SeasonsFrom::Sought {
+        if config.streams[at].seasons_from == SeasonsFrom::Undetected {
             let stream = config.streams[at].clone();
             // The seasons must not come from what is scored.
             let found = from.map(|from| seasons::find(table, key, &stream, from)).transpose()?;

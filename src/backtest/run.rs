@@ -81,7 +81,7 @@ impl Run {
         let decoded = decoder.decode(&record, &mut |reading| {
             let reading = Reading { time: shard.time_of(&reading), later: None, ..reading };
             auditor.reading(reading.series, reading.time, reading.values);
-            if stream.selects(reading.series) {
+            if stream.reads_series(reading.series) {
                 if reading.time.seconds_since(*newest) < -stream.lateness.as_secs_f64() {
                     tally.back.get_or_insert((0, number)).0 += 1;
                 }

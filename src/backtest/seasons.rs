@@ -19,7 +19,7 @@ pub(super) fn find(
     while let Some(row) = rows.next()? {
         // The run reports bad rows.
         let _ = decoder.decode(&row.record("", key, 0), &mut |reading| {
-            if stream.selects(reading.series) && reading.time < until {
+            if stream.reads_series(reading.series) && reading.time < until {
                 sample.add(&reading);
             }
         });

@@ -41,7 +41,7 @@ impl KeptSeasons {
     /// [`Error::Seasons`] when another key contradicts them.
     pub fn recall(mut config: Config, store: &Store) -> Result<Config, Error> {
         for stream in config.streams.clone() {
-            if stream.seasons_from == SeasonsFrom::Sought
+            if stream.seasons_from == SeasonsFrom::Undetected
                 && let Some(kept) = Self::read(store, &stream.name)?
                 && kept.interval_us == interval_us(&stream)
             {
@@ -132,11 +132,11 @@ mod tests {
         let settled = |kept: KeptSeasons, interval: &str| {
             seasons_of(kept.settle(config(interval), &store, &power).unwrap())
         };
-        assert_eq!(recalled("1h"), (vec![24, 168], SeasonsFrom::Sought));
+        assert_eq!(recalled("1h"), (vec![24, 168], SeasonsFrom::Undetected));
         assert_eq!(settled(kept(HOUR_US, &[20]), "1h"), (vec![20], SeasonsFrom::Past));
         assert_eq!(settled(kept(HOUR_US, &[7]), "1h"), (vec![20], SeasonsFrom::Past));
         assert_eq!(recalled("1h"), (vec![20], SeasonsFrom::Past));
-        assert_eq!(recalled("2h"), (vec![12, 84], SeasonsFrom::Sought));
+        assert_eq!(recalled("2h"), (vec![12, 84], SeasonsFrom::Undetected));
         let none = KeptSeasons { found: false, ..kept(2 * HOUR_US, &[12, 84]) };
         assert_eq!(settled(none, "2h"), (vec![12, 84], SeasonsFrom::Interval));
         assert_eq!(recalled("2h"), (vec![12, 84], SeasonsFrom::Interval));

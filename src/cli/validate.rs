@@ -10,7 +10,7 @@ pub(super) fn validate(path: &Path) -> Result<(), Failure> {
     say!("{}: right", path.display());
     for stream in &config.streams {
         let seasons = match stream.seasons_from {
-            SeasonsFrom::Sought => "seasons to be sought in its past".to_owned(),
+            SeasonsFrom::Undetected => "seasons to be detected in its past".to_owned(),
             from => format!("seasons {:?} (from the {})", stream.seasons, from.as_str()),
         };
         let networks = match stream.training.enabled {

@@ -18,7 +18,7 @@ pub enum SeasonsFrom {
     /// The interval: a day and a week, where they are whole numbers of steps.
     Interval,
     /// As [`Self::Interval`], until they are detected in the stream's past.
-    Sought,
+    Undetected,
     /// They were detected in the stream's past.
     Past,
 }
@@ -28,7 +28,7 @@ impl SeasonsFrom {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Config => "config",
-            Self::Interval | Self::Sought => "interval",
+            Self::Interval | Self::Undetected => "interval",
             Self::Past => "past",
         }
     }
@@ -59,7 +59,7 @@ pub(super) fn seasons(s: &mut Section<'_>, grid: Grid) -> (Vec<usize>, SeasonsFr
     let usual = || [DAY, 7 * DAY].into_iter().filter_map(steps_of).filter(|steps| *steps <= 10_080).collect();
     let items = match s.value(&SEASONS) {
         None => return (usual(), SeasonsFrom::Interval),
-        Some(Value::String(text)) if text == "auto" => return (usual(), SeasonsFrom::Sought),
+        Some(Value::String(text)) if text == "auto" => return (usual(), SeasonsFrom::Undetected),
         Some(Value::Array(items)) => items,
         Some(_) => {
             s.fault("seasons", "must be a list or \"auto\": say for example seasons = [\"1d\", \"1w\"]");

@@ -81,7 +81,7 @@ impl Daemon {
         let mut topics: Vec<String> = config
             .streams
             .iter()
-            .flat_map(|s| s.topics.iter().chain(s.written()))
+            .flat_map(|s| s.topics.iter().chain(s.output_topics()))
             .chain([&config.kafka.models_topic])
             .cloned()
             .collect();

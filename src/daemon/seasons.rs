@@ -26,13 +26,13 @@ const RECORDS: usize = 10_000;
 /// # Errors
 /// When the store or Kafka can't be read, or another key of the config can't go with what was settled.
 pub(super) fn settle(config: Config, partitions: &BTreeMap<String, usize>) -> Result<Config, Error> {
-    if config.streams.iter().all(|s| s.seasons_from != SeasonsFrom::Sought) {
+    if config.streams.iter().all(|s| s.seasons_from != SeasonsFrom::Undetected) {
         return Ok(config);
     }
     let store = Store::open(&config.store)?;
     let mut config = KeptSeasons::recall(config, &store)?;
-    let sought = |stream: &Arc<Stream>| stream.seasons_from == SeasonsFrom::Sought;
-    let seeking: Vec<Arc<Stream>> = config.streams.iter().filter(|s| sought(s)).cloned().collect();
+    let is_undetected = |stream: &Arc<Stream>| stream.seasons_from == SeasonsFrom::Undetected;
+    let seeking: Vec<Arc<Stream>> = config.streams.iter().filter(|s| is_undetected(s)).cloned().collect();
     for stream in &seeking {
         let until = Instant::now() + LOOK_LIMIT / seeking.len() as u32;
         let found = seek(&config, stream, partitions, until)?;
@@ -90,7 +90,7 @@ fn look(
                 tail.poll(RECORDS, WAIT, &mut |polled| {
                     // What is bad becomes a dead letter when it is read to be answered.
                     let _ = decoder.decode(&polled.as_source(), &mut |reading| {
-                        if stream.selects(reading.series) {
+                        if stream.reads_series(reading.series) {
                             sample.add(&reading);
                         }
                     });

@@ -139,7 +139,7 @@ impl Vector8 for Avx2 {
     #[inline(always)]
     fn sums(of: [Self; LANES]) -> Self {
         instructions! {
-            let [a, b, c, d, e, f, g, h] = of.map(|v| v.0);
+            let [Self(a), Self(b), Self(c), Self(d), Self(e), Self(f), Self(g), Self(h)] = of;
             let (ab, cd) = (_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
             let (ef, gh) = (_mm256_hadd_ps(e, f), _mm256_hadd_ps(g, h));
             let (low, high) = (_mm256_hadd_ps(ab, cd), _mm256_hadd_ps(ef, gh));

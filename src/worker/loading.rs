@@ -226,7 +226,7 @@ fn replay_start<M, L: LogTimes>(
 ) -> Result<Offset, kafka::Error> {
     let LoadRequest { stream, at, low, committed, holdings, .. } = request;
     // Readings may have been held back for longer than they are now: the replay has to find those too.
-    let back = stream.cold_replay.max(holdings.longest() + stream.gathered_for());
+    let back = stream.cold_replay.max(holdings.longest() + stream.cell_wait());
     if committed <= low || back.is_zero() {
         return Ok(*committed);
     }

@@ -115,7 +115,7 @@ pub struct Calendar {
     pub year: bool,
 }
 
-fn gathered_for(grid: Grid, aggregate: Option<Aggregate>) -> Duration {
+fn cell_wait(grid: Grid, aggregate: Option<Aggregate>) -> Duration {
     let cell = grid.interval().filter(|_| aggregate.is_some());
     cell.map_or(Duration::ZERO, |interval| Duration::from_micros(interval.as_micros() as u64))
 }
@@ -142,13 +142,13 @@ impl Stream {
     }
 
     /// The number of values that come with a reading: its own, and those that are known ahead.
-    pub fn row(&self) -> usize {
+    pub fn values_per_reading(&self) -> usize {
         self.width() + self.known_ahead.len() * self.horizon
     }
 
     /// How long a cell waits for readings.
-    pub fn gathered_for(&self) -> Duration {
-        gathered_for(self.grid, self.aggregate)
+    pub fn cell_wait(&self) -> Duration {
+        cell_wait(self.grid, self.aggregate)
     }
 
     /// A target of a reading; NaN where it is missing, or the transform has no value for it.
@@ -163,17 +163,17 @@ impl Stream {
     }
 
     /// The topics that are written to.
-    pub fn written(&self) -> impl Iterator<Item = &String> {
+    pub fn output_topics(&self) -> impl Iterator<Item = &String> {
         [&self.forecast_topic, &self.dead_letter_topic].into_iter().chain(&self.alarms.anomaly_topic)
     }
 
     /// Whether a series is read.
-    pub fn selects(&self, series: &str) -> bool {
+    pub fn reads_series(&self, series: &str) -> bool {
         self.only.as_ref().is_none_or(|only| only.binary_search_by(|name| name.as_str().cmp(series)).is_ok())
     }
 
     /// Whether a reading in `cell` is answered with a forecast; `before` is the cell of the series' reading before it.
-    pub fn answers(&self, before: Option<i64>, cell: i64) -> bool {
+    pub fn is_answered(&self, before: Option<i64>, cell: i64) -> bool {
         let stretch = |cell: i64| cell.div_euclid(self.emit_every);
         before.is_none_or(|before| stretch(before) != stretch(cell))
     }

@@ -1,7 +1,7 @@
 //! Reads `[streams.NAME]`.
 
 use super::keys::*;
-use super::{Calendar, Stream, gathered_for, least_window};
+use super::{Calendar, Stream, cell_wait, least_window};
 use crate::config::alarms::alarms;
 use crate::config::bounds::bounds;
 use crate::config::duration::parse_duration;
@@ -124,7 +124,7 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
         Duration::from_micros(i.as_micros() as u64)
             .saturating_mul((4 * longest.max(horizon)).max(model.memory()) as u32)
     });
-    let held = lateness + gathered_for(grid, aggregate);
+    let held = lateness + cell_wait(grid, aggregate);
     let cold_replay = s.duration_within(&COLD_REPLAY, held + four_seasons, held..=YEARS_100);
     s.finish();
     Some(Stream {

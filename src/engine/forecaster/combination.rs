@@ -32,7 +32,7 @@ const LEAST_WIDTH: f32 = 1e-3;
 /// [`TooManyExtras`]. A shard can't be made of such a stream.
 pub fn check(stream: &Stream) -> Result<(), TooManyExtras> {
     let mut stream = stream.clone();
-    if stream.seasons_from == SeasonsFrom::Sought {
+    if stream.seasons_from == SeasonsFrom::Undetected {
         // As many as may be found.
         stream.seasons = vec![24, 168];
     }

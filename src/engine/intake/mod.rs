@@ -97,7 +97,7 @@ impl Intake {
                 bounds.max_ahead,
             ),
             open: OpenCells::new(stream),
-            queue: RoundQueue::new(stream.row()),
+            queue: RoundQueue::new(stream.values_per_reading()),
             accounts: Accounts::default(),
             emit_from: i64::MIN,
             progress: Progress { swept: 0, published: 0, placed: EventTime::MIN },
@@ -190,7 +190,7 @@ impl Intake {
     ) -> Offered {
         let reading = &Reading { time: self.time_of(reading), later: None, ..*reading };
         let (series, time, values) = (reading.series, reading.time, reading.values.as_slice());
-        if !self.stream.selects(series) {
+        if !self.stream.reads_series(series) {
             return Offered::Discarded(Discard::NotSelected);
         }
         let answer = offset >= self.emit_from;
@@ -284,7 +284,7 @@ impl Intake {
                     let cell = cell - missing;
                     self.queue.push(SeriesStep { slot, cell, cold: false, fresh: false, reading: None });
                 }
-                let answer = match self.stream.answers(before, cell) {
+                let answer = match self.stream.is_answered(before, cell) {
                     _ if !due.answer => Answer::Silent,
                     false => Answer::Thinned,
                     true => Answer::Forecast,
@@ -406,7 +406,7 @@ impl Intake {
         let readings = self.directory.readings();
         let Progress { swept, published, placed } = progress;
         self.progress = Progress { swept: swept.min(readings), published: published.min(readings), placed };
-        let (width, aggregate) = (self.stream.row(), self.stream.aggregate);
+        let (width, aggregate) = (self.stream.values_per_reading(), self.stream.aggregate);
         let held = |from: &mut Take<'_>, time| HeldReading::load(from, time, aggregate, width);
         self.order.load(from, self.directory.slots(), held)?;
         if let Some(open) = &mut self.open {

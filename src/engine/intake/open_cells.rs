@@ -24,7 +24,7 @@ impl OpenCells {
     /// `None` for a stream without `aggregate`.
     pub fn new(stream: &Stream) -> Option<Self> {
         let how = stream.aggregate?;
-        Some(Self { how, grid: stream.grid, row: stream.row(), open: FxHashMap::default() })
+        Some(Self { how, grid: stream.grid, row: stream.values_per_reading(), open: FxHashMap::default() })
     }
 
     /// Adds a reading to its cell, and opens the cell if necessary. Returns whether it was open already.
