@@ -17,6 +17,10 @@ const CRATES: [(&str, &[&str]); 5] = [
     ("tokio", &["checkpoint", "kafka", "http", "daemon", "cli"]),
 ];
 
+/// The rooms that may hold unsafe code: the numeric kernels' vectors, librdkafka's interface, and the trainer's
+/// priority.
+const UNSAFE: [&str; 3] = ["kafka", "models", "simd"];
+
 const BANNED_NAMES: [&str; 5] = ["utils", "util", "helpers", "manager", "common"];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
@@ -109,6 +113,19 @@ fn crates_are_known_only_where_they_belong() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn unsafe_code_is_forbidden_everywhere_else() {
+    let missing: Vec<String> = table()
+        .into_keys()
+        .filter(|room| !UNSAFE.contains(&room.as_str()))
+        .filter(|room| {
+            let folder = std::fs::read_to_string(root().join(room).join("mod.rs"));
+            !folder.unwrap().contains("#![forbid(unsafe_code)]")
+        })
+        .collect();
+    assert_eq!(missing, Vec::<String>::new());
 }
 
 #[test]
