@@ -30,7 +30,7 @@ use tidecast::codec::{Decoder, Encoder, headers};
 use tidecast::config::{Config, from_toml};
 use tidecast::daemon::Daemon;
 use tidecast::domain::{EventTime, Forecast, ModelVersion, Offset, TargetForecast, TopicPartition};
-use tidecast::kafka::{Commit, Event, IdempotentProducer, Link};
+use tidecast::kafka::{Commit, Event, IdempotentProducer, WorkerClients};
 use tidecast::nn::{Trained, Weights};
 use tidecast::training::blueprint;
 
@@ -123,7 +123,7 @@ fn daemon(config: Config, input: &str, readings: usize, network: bool) -> Value 
 /// The daemon's loop with the step taken out.
 fn bare(config: &Config, input: &str, output: &str, readings: usize) -> Value {
     let stream = config.streams[0].clone();
-    let mut link = Link::connect(config, 0, &[input.to_owned()]).expect("a link");
+    let mut link = WorkerClients::connect(config, 0, &[input.to_owned()]).expect("a link");
     let (mut decoder, mut encoder) = (Decoder::new(&stream), Encoder::new(&stream));
     let target = TargetForecast {
         last: None,

@@ -24,7 +24,7 @@ use support::stream::noise;
 use tidecast::checkpoint::{Bundles, Champion, Store};
 use tidecast::config::{Config, from_toml};
 use tidecast::domain::ModelVersion;
-use tidecast::kafka::{Start, Tail};
+use tidecast::kafka::{Start, TopicReader};
 use tidecast::nn::{Trained, Weights};
 use tidecast::training::blueprint;
 
@@ -147,7 +147,7 @@ fn main() {
     daemon.kill9();
     send(&mut (0..PARTITIONS as usize).map(|s| reading(s, HOURS + 1)));
 
-    let mut tail = Tail::open(&config.kafka, "recovery.out", Start::End).expect("a reader");
+    let mut tail = TopicReader::open(&config.kafka, "recovery.out", Start::End).expect("a reader");
     let began = Instant::now();
     let mut daemon = Daemon::spawn(&path, &[]);
     let found = tail.next(PATIENCE).expect("the forecasts");

@@ -19,18 +19,16 @@ pub(super) struct AdminCommands {
 }
 
 impl AdminCommands {
-    pub fn work(mut self, orders: &Receiver<PendingCommand>, stop: &AtomicBool) {
+    pub fn work(mut self, commands: &Receiver<PendingCommand>, stop: &AtomicBool) {
         while !stop.load(Ordering::Acquire) {
-            let Ok(PendingCommand { stream, command: order, answer }) = orders.recv_timeout(NAP) else {
-                continue;
-            };
+            let Ok(PendingCommand { stream, command, answer }) = commands.recv_timeout(NAP) else { continue };
             // The caller has given up, and was answered that nothing was done.
             if answer.is_closed() {
                 continue;
             }
             let known = self.config.streams.iter().find(|s| s.name == stream).cloned();
             let done = match known {
-                Some(stream) => self.carry_out(&stream, &order),
+                Some(stream) => self.carry_out(&stream, &command),
                 None => Err(Refusal::NotFound(format!("there is no stream \"{stream}\""))),
             };
             // The caller may be gone.
@@ -38,10 +36,10 @@ impl AdminCommands {
         }
     }
 
-    fn carry_out(&mut self, stream: &Stream, order: &AdminCommand) -> Result<Value, Refusal> {
+    fn carry_out(&mut self, stream: &Stream, command: &AdminCommand) -> Result<Value, Refusal> {
         let name = &stream.name;
         let metrics = self.metrics.stream(name);
-        match order {
+        match command {
             AdminCommand::List => {
                 let models = self.registry.list(name).map_err(refusal)?;
                 let all: Vec<Value> = models.iter().map(|entry| entry.json(stream)).collect();

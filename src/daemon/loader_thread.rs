@@ -2,7 +2,7 @@
 
 use crate::config::Kafka;
 use crate::domain::{Offset, TopicPartition};
-use crate::kafka::{Error, Tail};
+use crate::kafka::{Error, TopicReader};
 use crate::models::{BackgroundThread, Models};
 use crate::worker::loading::{Attempt, Load, LoadError, LoadRequest, LoadSource, LoadedShard, LogTimes};
 use crate::worker::ports::ShardLoader;
@@ -19,7 +19,7 @@ pub(super) struct KafkaTimes(pub Kafka);
 
 impl LogTimes for KafkaTimes {
     fn offset_before(&self, at: &TopicPartition, next: Offset, back: Duration) -> Result<Offset, Error> {
-        Tail::offset_before(&self.0, at, next, back)
+        TopicReader::offset_before(&self.0, at, next, back)
     }
 }
 

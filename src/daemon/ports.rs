@@ -5,7 +5,10 @@ use super::snapshot_thread::SnapshotThread;
 use crate::codec::Record;
 use crate::config::Stream;
 use crate::domain::{EventTime, Offset, StreamName, TopicPartition};
-use crate::kafka::{Commit, Ends, Error, Event, Link, LinkStatistics, Mark, Topic, Topics};
+use crate::kafka::{
+    Commit, CommittedOffset, Error, Event, TopicDescriptions, TopicState, Watermarks, WorkerClients,
+    WorkerStatistics,
+};
 use crate::models::{self, ModelState, Models, RoundQueue};
 use crate::series::WindowCopy;
 use crate::training::{Start, Why};
@@ -19,7 +22,7 @@ use std::time::{Duration, Instant};
 pub(super) enum RealPorts {}
 
 impl Ports for RealPorts {
-    type Broker = Link;
+    type Broker = WorkerClients;
     type Loader = LoaderThread;
     type Snapshots = SnapshotThread;
     type Time = SystemTime;
@@ -27,14 +30,14 @@ impl Ports for RealPorts {
     type Training = RoundQueue;
 }
 
-impl Outlet for Link {
+impl Outlet for WorkerClients {
     #[inline]
     fn send(&mut self, Outgoing { topic, key, payload, headers }: Outgoing<'_>) -> Result<(), Error> {
         self.forward(topic, key, payload, headers)
     }
 }
 
-impl Broker for Link {
+impl Broker for WorkerClients {
     fn poll(
         &mut self,
         max: usize,
@@ -72,7 +75,10 @@ impl Broker for Link {
         Self::generation(self)
     }
 
-    fn marks(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Option<Mark>)>, Error> {
+    fn marks(
+        &self,
+        parts: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, Error> {
         Self::marks(self, parts)
     }
 
@@ -80,11 +86,11 @@ impl Broker for Link {
         Self::note(self, at, note);
     }
 
-    fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error> {
+    fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<TopicDescriptions, Error> {
         Self::topics(self, names)
     }
 
-    fn reads(&mut self, at: TopicPartition, topic: Topic) {
+    fn reads(&mut self, at: TopicPartition, topic: TopicState) {
         Self::reads(self, at, topic);
     }
 
@@ -92,11 +98,11 @@ impl Broker for Link {
         Self::remade(self)
     }
 
-    fn newest_topics(&self) -> Topics {
+    fn newest_topics(&self) -> TopicDescriptions {
         Self::newest_topics(self)
     }
 
-    fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Ends)>, Error> {
+    fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error> {
         Self::ends(self, parts)
     }
 
@@ -116,7 +122,7 @@ impl Broker for Link {
         Self::leave(self)
     }
 
-    fn statistics(&self) -> LinkStatistics {
+    fn statistics(&self) -> WorkerStatistics {
         Self::statistics(self)
     }
 }

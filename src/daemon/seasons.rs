@@ -5,7 +5,7 @@ use crate::checkpoint::{KeptSeasons, Store};
 use crate::codec::Decoder;
 use crate::config::{Config, SeasonsFrom, Stream};
 use crate::domain::{Partition, TopicPartition};
-use crate::kafka::{self, Tail};
+use crate::kafka::{self, TopicReader};
 use crate::series::SeasonSample;
 use crate::telemetry::events;
 use std::collections::BTreeMap;
@@ -79,7 +79,7 @@ fn look(
         let count = partitions.get(topic).copied().unwrap_or(0);
         for partition in (0..).map(Partition).take(count) {
             let tp = TopicPartition { topic: topic.as_str().into(), partition };
-            let mut tail = Tail::partition(&config.kafka, tp)?;
+            let mut tail = TopicReader::partition(&config.kafka, tp)?;
             while !tail.at_end() {
                 if sample.is_full() {
                     return Ok((sample, true));

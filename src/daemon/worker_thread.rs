@@ -5,7 +5,7 @@ use super::loader_thread::{KafkaTimes, LoaderThread};
 use super::ports::{RealPorts, SystemTime};
 use super::snapshot_thread::SnapshotThread;
 use crate::checkpoint::Store;
-use crate::kafka::Link;
+use crate::kafka::WorkerClients;
 use crate::models::{Models, RoundQueue};
 use crate::worker::loading::LoadSource;
 use crate::worker::ports::PortSet;
@@ -27,7 +27,7 @@ impl WorkerThread {
     pub fn run(self) -> Result<(), Error> {
         let Self { setup, store, models, rounds, stop } = self;
         let (number, config) = (setup.number, setup.config.clone());
-        let broker = Link::connect(&config, number, &worker::topics(&config))?;
+        let broker = WorkerClients::connect(&config, number, &worker::topics(&config))?;
         let source = LoadSource {
             store: store.clone(),
             settings: config.snapshots.clone(),

@@ -1,4 +1,4 @@
-//! What [`GroupConsumer`](super::group_consumer::GroupConsumer) and [`Tail`](super::Tail) share.
+//! What [`GroupConsumer`](super::group_consumer::GroupConsumer) and [`TopicReader`](super::TopicReader) share.
 
 use super::error::Error;
 use super::record::Polled;

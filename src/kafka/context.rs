@@ -16,13 +16,13 @@ use std::sync::{Mutex, MutexGuard};
 /// What happened to a worker's clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The group has given the worker these partitions. Answer with [`Link::assign`](super::Link::assign).
+    /// The group has given the worker these partitions. Answer with [`WorkerClients::assign`](super::WorkerClients::assign).
     Assigned(Vec<TopicPartition>),
     /// The group takes these partitions away. They can be committed until the answer,
-    /// [`Link::release`](super::Link::release).
+    /// [`WorkerClients::release`](super::WorkerClients::release).
     Revoked(Vec<TopicPartition>),
     /// These partitions belong to another member already, so nothing may be committed for them. Answer with
-    /// [`Link::release`](super::Link::release).
+    /// [`WorkerClients::release`](super::WorkerClients::release).
     Lost(Vec<TopicPartition>),
     /// An error that librdkafka tries to recover from, for the log.
     Trouble(String),

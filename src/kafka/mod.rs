@@ -1,10 +1,10 @@
 //! Kafka. No other room knows rdkafka.
 //!
 //! The room owns the clients and everything about driving them: their settings, the commit of forecasts and offsets
-//! as one, the answers to a rebalance. A worker's thread owns one [`Link`] and does everything through it: poll,
+//! as one, the answers to a rebalance. A worker's thread owns one [`WorkerClients`] and does everything through it: poll,
 //! send, commit.
 //!
-//! - What [`Link::commit`] reports as committed is in the log exactly once. What it reports as aborted is not in the
+//! - What [`WorkerClients::commit`] reports as committed is in the log exactly once. What it reports as aborted is not in the
 //!   log. When the broker does not answer, the outcome is reported as unknown.
 //! - The room does not decide where a shard starts to read.
 //! - It writes no log events. librdkafka's own lines go to the `log` target `librdkafka`.
@@ -21,11 +21,11 @@
 //! | `topic_watch` | whether each topic is still the one that was read first |
 //! | `topics` | what a broker says about topics |
 //! | `transactional_producer` | the producer: sends, commits, aborts |
-//! | `consumer`, `producer` | what these two share with `tail` and `idempotent_producer` |
-//! | `link` | consumer and producer together |
+//! | `consumer`, `producer` | what these two share with `topic_reader` and `idempotent_producer` |
+//! | `worker_clients` | consumer and producer together |
 //! | `admin` | creates topics |
 //! | `idempotent_producer` | a producer without transactions: announcements, the demo, tests |
-//! | `tail` | a consumer without a group |
+//! | `topic_reader` | a consumer without a group |
 //! | `embedded` | a broker inside the process, for the demo and tests |
 
 mod admin;
@@ -35,29 +35,29 @@ mod embedded;
 mod error;
 mod group_consumer;
 mod idempotent_producer;
-mod link;
 mod membership;
 mod offsets;
 mod producer;
 mod record;
 mod settings;
 mod statistics;
-mod tail;
 #[cfg(test)]
 mod tests;
+mod topic_reader;
 mod topic_watch;
 mod topics;
 mod transactional_producer;
+mod worker_clients;
 
 pub use admin::{Admin, Creation, TopicSpec};
 pub use context::Event;
 pub use embedded::EmbeddedBroker;
 pub use error::Error;
 pub use idempotent_producer::IdempotentProducer;
-pub use link::Link;
-pub use offsets::{Ends, Mark};
+pub use offsets::{CommittedOffset, Watermarks};
 pub use record::{Headers, Polled, Record};
-pub use statistics::LinkStatistics;
-pub use tail::{Start, Tail};
-pub use topics::{Topic, Topics};
+pub use statistics::WorkerStatistics;
+pub use topic_reader::{Start, TopicReader};
+pub use topics::{TopicDescriptions, TopicState};
 pub use transactional_producer::Commit;
+pub use worker_clients::WorkerClients;

@@ -20,7 +20,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// A group's committed offset of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
+pub struct CommittedOffset {
     /// The next record to read.
     pub next: Offset,
     /// The metadata committed beside it; empty without any, or when it is not text.
@@ -28,9 +28,9 @@ pub struct Mark {
 }
 
 /// A partition's low and high watermark: its first offset, and the one after its last committed record.
-pub type Ends = (Offset, Offset);
+pub type Watermarks = (Offset, Offset);
 
-type Found = Vec<(TopicPartition, Option<Mark>)>;
+type Found = Vec<(TopicPartition, Option<CommittedOffset>)>;
 
 /// Asks brokers about offsets over a member's consumer.
 pub(super) struct OffsetQueries<'a> {
@@ -46,7 +46,7 @@ impl OffsetQueries<'_> {
         })
     }
 
-    pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Ends)>, Error> {
+    pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error> {
         // Two requests, as one can't name a partition twice (KAFKA-1588).
         let first = self.at(parts, parts.iter().map(|tp| (tp, RawOffset::Beginning)))?;
         let next = self.at(parts, parts.iter().map(|tp| (tp, RawOffset::End)))?;
@@ -185,7 +185,9 @@ fn found(doing: &'static str, parts: &[TopicPartition], answer: &TopicPartitionL
                 .find(|(_, element)| is(element, tp))
                 .ok_or_else(nothing)?;
             let mark = match element.offset() {
-                RawOffset::Offset(next) => Some(Mark { next: Offset(next), note: note(answer, at) }),
+                RawOffset::Offset(next) => {
+                    Some(CommittedOffset { next: Offset(next), note: note(answer, at) })
+                }
                 _ => None,
             };
             Ok((tp.clone(), mark))

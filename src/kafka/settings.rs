@@ -166,7 +166,7 @@ pub(super) fn idempotent_producer(kafka: &Kafka) -> ClientConfig {
     c
 }
 
-pub(super) fn tail(kafka: &Kafka) -> ClientConfig {
+pub(super) fn topic_reader(kafka: &Kafka) -> ClientConfig {
     let mut c = base(kafka);
     fetching(&mut c);
     // librdkafka assigns partitions only to a consumer with a group id; this one never joins the group.
@@ -183,7 +183,7 @@ pub(super) fn tail(kafka: &Kafka) -> ClientConfig {
 
 /// A consumer for one record of each partition; little is fetched ahead.
 pub(super) fn glance(kafka: &Kafka) -> ClientConfig {
-    let mut c = tail(kafka);
+    let mut c = topic_reader(kafka);
     c.set("queued.min.messages", "1").set("fetch.message.max.bytes", "16384");
     c
 }
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(producer.get("compression.type"), Some("lz4"));
         assert_eq!(producer.get("session.timeout.ms"), None);
         assert_eq!(admin(&config.kafka).get("compression.type"), None);
-        assert_eq!(tail(&config.kafka).get("session.timeout.ms"), None);
+        assert_eq!(topic_reader(&config.kafka).get("session.timeout.ms"), None);
         for client in [consumer, producer] {
             assert_eq!(client.get("security.protocol"), Some("SSL"));
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What both clients of a worker reported last.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct LinkStatistics {
+pub struct WorkerStatistics {
     /// The consumer's statistics.
     pub consumer: ClientStatistics,
     /// The producer's statistics.

@@ -17,7 +17,7 @@
 
 use super::context::ConsumingContext;
 use super::error::{Error, is_refused};
-use super::topics::{DescribeRequest, TRY_TIMEOUT, Topic, Topics};
+use super::topics::{DescribeRequest, TRY_TIMEOUT, TopicDescriptions, TopicState};
 use crate::domain::{Offset, TopicPartition};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::cell::RefCell;
@@ -35,7 +35,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Default)]
 pub(super) struct TopicWatch {
     /// Each partition's topic at the start of reading.
-    read: BTreeMap<TopicPartition, Topic>,
+    read: BTreeMap<TopicPartition, TopicState>,
     /// The broker that is asked. It is always the same one, because brokers learn of a change one after the other. It
     /// leads a partition if such a broker could be found. While it is unknown, librdkafka asks the controller.
     broker: Option<i32>,
@@ -43,7 +43,7 @@ pub(super) struct TopicWatch {
     look: Option<DescribeRequest>,
     looked_at: Option<Instant>,
     /// The answers since [`TopicQueries::newest_topics`] was last called.
-    newest: Topics,
+    newest: TopicDescriptions,
 }
 
 impl TopicWatch {
@@ -52,12 +52,12 @@ impl TopicWatch {
     }
 
     /// The partitions whose topic is another one according to the answer.
-    fn changed(&mut self, answer: Topics) -> Vec<TopicPartition> {
-        let same = |at: &TopicPartition, then: Topic| match (then, answer.of(at)) {
-            (_, None) | (Topic::Absent, Some(Topic::Absent)) => true,
-            (Topic::Absent, Some(_)) | (_, Some(Topic::Absent)) => false,
+    fn changed(&mut self, answer: TopicDescriptions) -> Vec<TopicPartition> {
+        let same = |at: &TopicPartition, then: TopicState| match (then, answer.of(at)) {
+            (_, None) | (TopicState::Absent, Some(TopicState::Absent)) => true,
+            (TopicState::Absent, Some(_)) | (_, Some(TopicState::Absent)) => false,
             // A broker without ids can't tell whether the topic is another one.
-            (Topic::Present(then), Some(Topic::Present(now))) => {
+            (TopicState::Present(then), Some(TopicState::Present(now))) => {
                 then.is_none() || now.is_none() || then == now
             }
         };
@@ -77,7 +77,7 @@ pub(super) struct TopicQueries<'a> {
 
 impl TopicQueries<'_> {
     /// What a broker says about these topics. The request is repeated while brokers come and go.
-    pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error> {
+    pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<TopicDescriptions, Error> {
         let deadline = Instant::now() + ANSWER_TIMEOUT;
         // Each try finds its broker by another topic, because some topics may be gone.
         for by in names.iter().cycle() {
@@ -100,7 +100,7 @@ impl TopicQueries<'_> {
             }
             std::thread::sleep(RETRY_PAUSE);
         }
-        Ok(Topics::default())
+        Ok(TopicDescriptions::default())
     }
 
     /// Chooses a broker that leads a partition of this topic, or else any broker.
@@ -117,7 +117,7 @@ impl TopicQueries<'_> {
     }
 
     /// States a partition's topic, until the partition is released.
-    pub fn reads(&self, at: TopicPartition, topic: Topic) {
+    pub fn reads(&self, at: TopicPartition, topic: TopicState) {
         let mut watch = self.watch.borrow_mut();
         watch.read.insert(at, topic);
         // The answer to an earlier request may describe an earlier state.
@@ -152,7 +152,7 @@ impl TopicQueries<'_> {
     }
 
     /// What brokers have said since the last call about the topics that are read. No request is made.
-    pub fn newest_topics(&self) -> Topics {
+    pub fn newest_topics(&self) -> TopicDescriptions {
         std::mem::take(&mut self.watch.borrow_mut().newest)
     }
 

@@ -27,7 +27,7 @@ pub(super) const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a broker says about a topic, or about one of its partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Topic {
+pub enum TopicState {
     /// There is no topic of this name, or it has no such partition.
     Absent,
     /// It exists, with its id. Brokers before 2.8 have no ids.
@@ -36,17 +36,17 @@ pub enum Topic {
 
 /// What a broker says about some topics.
 #[derive(Debug, Default)]
-pub struct Topics {
+pub struct TopicDescriptions {
     /// By name: the topic, and how many partitions it has.
-    found: BTreeMap<Arc<str>, (Topic, usize)>,
+    found: BTreeMap<Arc<str>, (TopicState, usize)>,
 }
 
-impl Topics {
+impl TopicDescriptions {
     /// A partition's topic; `None` where the answer does not name it.
-    pub fn of(&self, at: &TopicPartition) -> Option<Topic> {
+    pub fn of(&self, at: &TopicPartition) -> Option<TopicState> {
         let (topic, partitions) = *self.found.get(&at.topic)?;
         let is_there = usize::try_from(at.partition.0).is_ok_and(|partition| partition < partitions);
-        Some(if is_there { topic } else { Topic::Absent })
+        Some(if is_there { topic } else { TopicState::Absent })
     }
 
     /// Takes over what a newer answer says.
@@ -57,15 +57,15 @@ impl Topics {
     /// The ids of the topics that exist.
     pub fn ids(&self) -> impl Iterator<Item = (&Arc<str>, TopicId)> {
         self.found.iter().filter_map(|(name, (topic, _))| match topic {
-            Topic::Present(Some(id)) => Some((name, *id)),
+            TopicState::Present(Some(id)) => Some((name, *id)),
             _ => None,
         })
     }
 }
 
 /// By name: the topic, and how many partitions it has.
-impl FromIterator<(Arc<str>, (Topic, usize))> for Topics {
-    fn from_iter<T: IntoIterator<Item = (Arc<str>, (Topic, usize))>>(found: T) -> Self {
+impl FromIterator<(Arc<str>, (TopicState, usize))> for TopicDescriptions {
+    fn from_iter<T: IntoIterator<Item = (Arc<str>, (TopicState, usize))>>(found: T) -> Self {
         Self { found: found.into_iter().collect() }
     }
 }
@@ -105,7 +105,7 @@ impl DescribeRequest {
     }
 
     /// The answer; `None` when it has not come within this time. A request gets one answer.
-    pub fn wait(&mut self, within: Duration) -> Option<Result<Topics, Code>> {
+    pub fn wait(&mut self, within: Duration) -> Option<Result<TopicDescriptions, Code>> {
         let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the queue is this request's own, and its client lives.
         let event = unsafe { rd_kafka_queue_poll(self.queue, millis) };
@@ -122,8 +122,8 @@ impl DescribeRequest {
 
     /// # Safety
     /// The event came from the queue and is not destroyed yet.
-    unsafe fn read(&self, event: *mut rd_kafka_event_t) -> Result<Topics, Code> {
-        let mut answer = Topics::default();
+    unsafe fn read(&self, event: *mut rd_kafka_event_t) -> Result<TopicDescriptions, Code> {
+        let mut answer = TopicDescriptions::default();
         // SAFETY: of a living event; topics live as long as it does, and there are `count` of them.
         unsafe {
             let error = rd_kafka_event_error(event);
@@ -149,7 +149,9 @@ impl DescribeRequest {
 
 /// # Safety
 /// The description is one of a living event.
-unsafe fn topic(description: *const rd_kafka_TopicDescription_t) -> Result<(String, Topic, usize), Code> {
+unsafe fn topic(
+    description: *const rd_kafka_TopicDescription_t,
+) -> Result<(String, TopicState, usize), Code> {
     // SAFETY: names are terminated; an error and an id live as long as their description.
     unsafe {
         let name = CStr::from_ptr(rd_kafka_TopicDescription_name(description)).to_string_lossy().into_owned();
@@ -161,7 +163,9 @@ unsafe fn topic(description: *const rd_kafka_TopicDescription_t) -> Result<(Stri
         };
         match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {}
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => return Ok((name, Topic::Absent, 0)),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {
+                return Ok((name, TopicState::Absent, 0));
+            }
             other => return Err(other.into()),
         }
         let id = rd_kafka_TopicDescription_topic_id(description);
@@ -172,7 +176,7 @@ unsafe fn topic(description: *const rd_kafka_TopicDescription_t) -> Result<(Stri
         );
         let mut partitions = 0;
         rd_kafka_TopicDescription_partitions(description, &mut partitions);
-        Ok((name, Topic::Present(id), partitions))
+        Ok((name, TopicState::Present(id), partitions))
     }
 }
 

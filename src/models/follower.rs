@@ -8,7 +8,7 @@ use crate::checkpoint::{self, Bundles, Store};
 use crate::config::{Config, Kafka, Stream};
 use crate::domain::{ModelVersion, StreamName};
 use crate::engine::Model;
-use crate::kafka::{self, Polled, Start, Tail};
+use crate::kafka::{self, Polled, Start, TopicReader};
 use crate::nn::{self, Networks};
 use crate::telemetry::{Metrics, events};
 use crate::training::{Shapes, device};
@@ -29,7 +29,7 @@ const PAUSE_LONGEST: Duration = Duration::from_secs(60);
 
 /// The reader of the models topic.
 pub(crate) struct Follower {
-    tail: Tail,
+    tail: TopicReader,
     store: Store,
     streams: Vec<Arc<Stream>>,
     models: Models,
@@ -65,7 +65,7 @@ impl Follower {
     pub fn open(config: &Config, store: &Store, models: &Models, metrics: &Metrics) -> Result<Self, Error> {
         let Kafka { models_topic, brokers, .. } = &config.kafka;
         let mut follower = Self {
-            tail: Tail::open(&config.kafka, models_topic, Start::Beginning)?,
+            tail: TopicReader::open(&config.kafka, models_topic, Start::Beginning)?,
             store: store.clone(),
             streams: config.streams.clone(),
             models: models.clone(),

@@ -81,7 +81,7 @@ pub trait LogTimes {
     /// that record can't be read.
     ///
     /// # Errors
-    /// As [`Tail::offset_before`](crate::kafka::Tail::offset_before).
+    /// As [`TopicReader::offset_before`](crate::kafka::TopicReader::offset_before).
     fn offset_before(
         &self,
         at: &TopicPartition,

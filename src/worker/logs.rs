@@ -11,7 +11,7 @@ use super::rare_paths::RarePath;
 use super::{Error, Worker};
 use crate::config::Stream;
 use crate::domain::{Offset, TopicId, TopicPartition};
-use crate::kafka::{Ends, Mark, Topic, Topics};
+use crate::kafka::{CommittedOffset, TopicDescriptions, TopicState, Watermarks};
 use crate::telemetry::{Discard, LogReset, ShardMetrics, ShardState, ShardStatus, events};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -80,10 +80,10 @@ enum Reset {
 /// Where to start, given what the group has committed, the topic's id now, the id under which it was last seen,
 /// what the log holds, and whether its offsets have gone back while it was read.
 fn judge(
-    mark: Option<&Mark>,
+    mark: Option<&CommittedOffset>,
     now: Option<TopicId>,
     known: Option<TopicId>,
-    (low, high): Ends,
+    (low, high): Watermarks,
     went_back: bool,
 ) -> (Offset, Option<Reset>) {
     let other = |then: TopicId| now.is_some_and(|now| now != then);
@@ -96,7 +96,7 @@ fn judge(
     if let Some(former) = then.filter(|then| other(*then)) {
         return (low, Some(Reset::Recreated { former }));
     }
-    let Some(Mark { next, note }) = mark else { return (low, None) };
+    let Some(CommittedOffset { next, note }) = mark else { return (low, None) };
     // The two ends were asked for one after the other, and the topic may have been created again between.
     let at = (*next).clamp(low, high.max(low));
     let reset = match at.cmp(next) {
@@ -124,7 +124,7 @@ fn topics(parts: &[TopicPartition]) -> BTreeSet<Arc<str>> {
 
 impl Logs {
     /// `topics` as they are before anything is assigned.
-    pub fn new(topics: &Topics) -> Self {
+    pub fn new(topics: &TopicDescriptions) -> Self {
         let first = topics.ids().map(|(name, id)| (name.clone(), id)).collect();
         Self { first, ..Self::default() }
     }
@@ -168,16 +168,16 @@ impl<P: Ports> Worker<P> {
     /// What is found out about those partitions whose topic is there.
     fn find_starts(&mut self, parts: &[TopicPartition]) -> Result<Vec<Finding>, Error> {
         let found = self.ports.broker.topics(&topics(parts))?;
-        let is_gone = |at: &TopicPartition| found.of(at) == Some(Topic::Absent);
+        let is_gone = |at: &TopicPartition| found.of(at) == Some(TopicState::Absent);
         let (gone, there): (Vec<_>, Vec<_>) = parts.iter().cloned().partition(is_gone);
         self.wait_for_topics(&gone);
         // Asked after the id: if the topic is created again meanwhile, the first commit finds it out.
         let broker = &mut self.ports.broker;
         let (marks, ends) = (broker.marks(&there)?, broker.ends(&there)?);
         let findings = marks.into_iter().zip(ends).map(|((at, mark), (_, ends))| {
-            let topic = found.of(&at).unwrap_or(Topic::Present(None));
+            let topic = found.of(&at).unwrap_or(TopicState::Present(None));
             broker.reads(at.clone(), topic);
-            let topic_id = if let Topic::Present(id) = topic { id } else { None };
+            let topic_id = if let TopicState::Present(id) = topic { id } else { None };
             let known = self.logs.known(&at);
             let went_back = self.logs.went_back.contains(&at);
             let (committed, reset) = judge(mark.as_ref(), topic_id, known, ends, went_back);
@@ -271,7 +271,7 @@ impl<P: Ports> Worker<P> {
                     ShardStatus { state: ShardState::Restoring, series: 0, last_offset: None, lag: None };
                 self.setup.board.shard(number, &stream.name, &at, status);
             }
-            self.ports.broker.reads(at.clone(), Topic::Absent);
+            self.ports.broker.reads(at.clone(), TopicState::Absent);
             self.logs.absent.insert(at, shown);
         }
     }
@@ -332,11 +332,11 @@ mod tests {
         TopicId::new(bits)
     }
 
-    fn mark(next: i64, of: u128) -> Mark {
-        Mark { next: Offset(next), note: note(id(of)) + "power=0:0:100;" }
+    fn mark(next: i64, of: u128) -> CommittedOffset {
+        CommittedOffset { next: Offset(next), note: note(id(of)) + "power=0:0:100;" }
     }
 
-    fn at(low: i64, high: i64) -> Ends {
+    fn at(low: i64, high: i64) -> Watermarks {
         (Offset(low), Offset(high))
     }
 
@@ -380,7 +380,7 @@ mod tests {
             let judged = judge(Some(&mark(next, 7)), id(7), id(7), ends, went_back);
             assert_eq!(judged, (Offset(from), told), "{next} {ends:?} {went_back}");
         }
-        let moved = Mark { next: Offset(20), note: String::new() };
+        let moved = CommittedOffset { next: Offset(20), note: String::new() };
         assert_eq!(judge(Some(&moved), id(7), id(7), at(0, 300), false), (Offset(20), Some(Reset::Moved)));
     }
 }

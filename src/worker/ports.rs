@@ -9,7 +9,9 @@ use crate::codec::Record;
 use crate::config::Stream;
 use crate::domain::{EventTime, Offset, StreamName, TopicPartition};
 use crate::engine::Emitted;
-use crate::kafka::{Commit, Ends, Error, Event, LinkStatistics, Mark, Topic, Topics};
+use crate::kafka::{
+    Commit, CommittedOffset, Error, Event, TopicDescriptions, TopicState, Watermarks, WorkerStatistics,
+};
 use crate::series::WindowCopy;
 use crate::training::{Start, Why};
 use std::collections::BTreeSet;
@@ -66,21 +68,21 @@ pub trait Outlet {
     /// Sends a record into the open transaction.
     ///
     /// # Errors
-    /// As [`Link::send`](crate::kafka::Link::send).
+    /// As [`WorkerClients::send`](crate::kafka::WorkerClients::send).
     fn send(&mut self, record: Outgoing<'_>) -> Result<(), Error>;
 
     /// Sends a forecast. `emitted` is what the payload was encoded from; an outlet that wants bytes alone needs
     /// no more than [`Self::send`].
     ///
     /// # Errors
-    /// As [`Link::send`](crate::kafka::Link::send).
+    /// As [`WorkerClients::send`](crate::kafka::WorkerClients::send).
     fn send_forecast(&mut self, record: Outgoing<'_>, emitted: &Emitted<'_>) -> Result<(), Error> {
         let _ = emitted;
         self.send(record)
     }
 }
 
-/// A worker's consumer and producer. [`Link`](crate::kafka::Link) describes each call and its errors.
+/// A worker's consumer and producer. [`WorkerClients`](crate::kafka::WorkerClients) describes each call and its errors.
 pub trait Broker: Outlet {
     /// Waits for a record at most `wait`, hands over at most `max` records, and returns their number.
     ///
@@ -128,7 +130,10 @@ pub trait Broker: Outlet {
     ///
     /// # Errors
     /// When no broker answers.
-    fn marks(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Option<Mark>)>, Error>;
+    fn marks(
+        &self,
+        parts: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, Error>;
 
     /// Commits this note beside the partition's offset from now on.
     fn note(&mut self, at: TopicPartition, note: String);
@@ -137,22 +142,22 @@ pub trait Broker: Outlet {
     ///
     /// # Errors
     /// When no broker answers.
-    fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error>;
+    fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<TopicDescriptions, Error>;
 
     /// Says which topic a partition is read from.
-    fn reads(&mut self, at: TopicPartition, topic: Topic);
+    fn reads(&mut self, at: TopicPartition, topic: TopicState);
 
     /// Partitions whose topic was found to have changed since the last call. Never waits.
     fn remade(&mut self) -> Vec<TopicPartition>;
 
     /// What brokers have said of the topics since the last call. Asks nothing.
-    fn newest_topics(&self) -> Topics;
+    fn newest_topics(&self) -> TopicDescriptions;
 
     /// The first offset and the one after the last, in the order of `parts`.
     ///
     /// # Errors
     /// When no broker answers.
-    fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Ends)>, Error>;
+    fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error>;
 
     /// The number of offsets between `next` and the partition's end, as far as it is known.
     fn lag(&self, at: &TopicPartition, next: Offset) -> Option<u64>;
@@ -176,7 +181,7 @@ pub trait Broker: Outlet {
     fn leave(self) -> Result<(), Error>;
 
     /// The clients' own statistics.
-    fn statistics(&self) -> LinkStatistics;
+    fn statistics(&self) -> WorkerStatistics;
 }
 
 /// Loads shards beside the worker, one after the other.

@@ -4,7 +4,7 @@ use super::ports::{Broker, Ports, TimeSource};
 use super::rare_paths::RarePath;
 use super::{Error, Worker};
 use crate::domain::{Offset, TopicPartition};
-use crate::kafka::{Event, Topic};
+use crate::kafka::{Event, TopicState};
 use crate::telemetry::{Discard, events};
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl<P: Ports> Worker<P> {
     /// would be asked until they know it again.
     pub(super) fn count_overtaken(&mut self) -> Result<(), Error> {
         let topics = self.ports.broker.newest_topics();
-        let is_there = |at: &TopicPartition| matches!(topics.of(at), Some(Topic::Present(_)));
+        let is_there = |at: &TopicPartition| matches!(topics.of(at), Some(TopicState::Present(_)));
         let passed = self.shards.iter().filter(|owned| owned.passed.is_some() && is_there(&owned.at));
         let mut parts: Vec<TopicPartition> = passed.map(|owned| owned.at.clone()).collect();
         let now = self.ports.time.now();

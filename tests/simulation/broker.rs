@@ -11,7 +11,9 @@ use std::time::Duration;
 use tidecast::codec::Record;
 use tidecast::domain::{Offset, Partition, TopicPartition};
 use tidecast::engine::Emitted;
-use tidecast::kafka::{Commit, Ends, Error, Event, LinkStatistics, Mark, Topic, Topics};
+use tidecast::kafka::{
+    Commit, CommittedOffset, Error, Event, TopicDescriptions, TopicState, Watermarks, WorkerStatistics,
+};
 use tidecast::worker::ports::{Broker, Outgoing, Outlet};
 
 pub struct SimBroker {
@@ -65,7 +67,7 @@ impl SimBroker {
         }
         for (at, next) in positions {
             let note = notes.get(&number(at)).cloned().unwrap_or_default();
-            cluster.committed.insert(number(at), Mark { next: *next, note });
+            cluster.committed.insert(number(at), CommittedOffset { next: *next, note });
         }
         cluster.outputs.extend(pending);
         if unknown { Ok(Commit::Unknown("simulated, and done".to_owned())) } else { Ok(Commit::Committed) }
@@ -229,7 +231,10 @@ impl Broker for SimBroker {
         cluster.members.get(&self.worker).filter(|member| !member.is_out).map(|_| cluster.generation)
     }
 
-    fn marks(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Option<Mark>)>, Error> {
+    fn marks(
+        &self,
+        parts: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, Error> {
         let mut cluster = self.cluster.borrow_mut();
         cluster.call(self.worker)?;
         Ok(parts.iter().map(|at| (at.clone(), cluster.committed.get(&number(at)).cloned())).collect())
@@ -241,12 +246,12 @@ impl Broker for SimBroker {
         }
     }
 
-    fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error> {
+    fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<TopicDescriptions, Error> {
         let cluster = self.cluster.borrow();
         Ok(names.iter().map(|name| (name.clone(), (cluster.topic_now(), cluster.partitions()))).collect())
     }
 
-    fn reads(&mut self, at: TopicPartition, topic: Topic) {
+    fn reads(&mut self, at: TopicPartition, topic: TopicState) {
         if let Some(member) = self.cluster.borrow_mut().members.get_mut(&self.worker) {
             member.reads.insert(number(&at), topic);
         }
@@ -259,11 +264,11 @@ impl Broker for SimBroker {
         member.reads.iter().filter(|(_, then)| **then != now).map(|(p, _)| Plan::at(*p)).collect()
     }
 
-    fn newest_topics(&self) -> Topics {
+    fn newest_topics(&self) -> TopicDescriptions {
         self.topics(&BTreeSet::from([Arc::from(TOPIC)])).expect("it always answers")
     }
 
-    fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Ends)>, Error> {
+    fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error> {
         let mut cluster = self.cluster.borrow_mut();
         cluster.call(self.worker)?;
         let ends = |at: &TopicPartition| {
@@ -295,7 +300,7 @@ impl Broker for SimBroker {
         Ok(())
     }
 
-    fn statistics(&self) -> LinkStatistics {
-        LinkStatistics::default()
+    fn statistics(&self) -> WorkerStatistics {
+        WorkerStatistics::default()
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 use tidecast::domain::{Offset, TopicId, TopicPartition};
-use tidecast::kafka::{Error, Event, Mark, Topic};
+use tidecast::kafka::{CommittedOffset, Error, Event, TopicState};
 
 /// How often things go wrong.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,7 +42,7 @@ pub struct Member {
     /// Where it reads, of the partitions that it has taken.
     pub positions: BTreeMap<usize, i64>,
     pub paused: BTreeSet<usize>,
-    pub reads: BTreeMap<usize, Topic>,
+    pub reads: BTreeMap<usize, TopicState>,
     pub notes: BTreeMap<usize, String>,
     /// Sent and not committed.
     pub pending: Vec<Output>,
@@ -74,7 +74,7 @@ pub struct Cluster {
     pub logs: Vec<Log>,
     /// `None` while the topic is deleted.
     pub topic: Option<TopicId>,
-    pub committed: BTreeMap<usize, Mark>,
+    pub committed: BTreeMap<usize, CommittedOffset>,
     pub outputs: Vec<Output>,
     pub generation: u32,
     pub members: BTreeMap<usize, Member>,
@@ -119,8 +119,8 @@ impl Cluster {
         self.logs.len()
     }
 
-    pub fn topic_now(&self) -> Topic {
-        self.topic.map_or(Topic::Absent, |id| Topic::Present(Some(id)))
+    pub fn topic_now(&self) -> TopicState {
+        self.topic.map_or(TopicState::Absent, |id| TopicState::Present(Some(id)))
     }
 
     /// Where the group has to go on in a partition.
@@ -273,6 +273,6 @@ impl Cluster {
                 self.forgiven.lost.insert(forgiven);
             }
         }
-        self.committed.insert(partition, Mark { next: Offset(to), note: String::new() });
+        self.committed.insert(partition, CommittedOffset { next: Offset(to), note: String::new() });
     }
 }

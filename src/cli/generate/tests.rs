@@ -1,7 +1,7 @@
 use super::*;
 use crate::codec::{Decoder, Record};
 use crate::domain::Offset;
-use crate::kafka::{EmbeddedBroker, Start, Tail};
+use crate::kafka::{EmbeddedBroker, Start, TopicReader};
 use clap::Parser;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -105,7 +105,7 @@ fn a_stream_gets_every_reading_and_no_faster_than_asked_for() {
     assert!(began.elapsed().as_secs_f64() > 550.0 / 2_000.0, "{:?}", began.elapsed());
     let config = config::load(Path::new(file)).unwrap();
     let mut decoder = Decoder::new(&config.streams[0]);
-    let mut tail = Tail::open(&config.kafka, "meters", Start::Beginning).unwrap();
+    let mut tail = TopicReader::open(&config.kafka, "meters", Start::Beginning).unwrap();
     let mut times: BTreeMap<String, Vec<EventTime>> = BTreeMap::new();
     for offset in 0..600 {
         let polled = tail.next(PATIENCE).unwrap().expect("another record");

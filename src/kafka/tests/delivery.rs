@@ -76,7 +76,8 @@ fn an_unknown_outcome_is_settled_before_it_is_told() {
     let broker = EmbeddedBroker::start().unwrap();
     broker.create_topic("out", 1).unwrap();
     let mut link =
-        Link::connect(&config(&broker.bootstrap_servers(), "unknown"), 0, &["out".to_owned()]).unwrap();
+        WorkerClients::connect(&config(&broker.bootstrap_servers(), "unknown"), 0, &["out".to_owned()])
+            .unwrap();
     link.producer.commit_timeout = Duration::from_secs(1);
     link.send("out", None, None, b"perhaps", &[]).unwrap();
     let deaf = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 10_000];
@@ -96,7 +97,7 @@ fn whose_transaction_has_expired_goes_on_with_a_new_producer_unless_it_has_a_nam
         broker.create_topic("out", 1).unwrap();
         let mut config = config(&broker.bootstrap_servers(), "expired");
         config.kafka.instance = named.then(|| "a".to_owned());
-        let mut link = Link::connect(&config, 0, &["out".to_owned()]).unwrap();
+        let mut link = WorkerClients::connect(&config, 0, &["out".to_owned()]).unwrap();
         for _ in 0..3 {
             link.send("out", None, None, b"perhaps", &[]).unwrap();
             broker
@@ -122,7 +123,7 @@ fn a_broker_that_is_away_for_a_moment_is_waited_for() {
         broker.create_topic("in", 1).unwrap();
         let mut config = config(&broker.bootstrap_servers(), "away");
         config.delivery.guarantee = guarantee;
-        let mut link = Link::connect(&config, 0, &["in".to_owned()]).unwrap();
+        let mut link = WorkerClients::connect(&config, 0, &["in".to_owned()]).unwrap();
         broker.cluster.broker_down(-1).unwrap();
         link.send("in", None, None, b"late", &[]).unwrap();
         let back = std::thread::spawn(move || {
@@ -161,7 +162,7 @@ fn times_are_found_again() {
         ground.feed(&source, 1, 100);
         let before = |next: i64, seconds: u64| {
             let (kafka, back) = (&ground.config().kafka, Duration::from_secs(seconds));
-            Tail::offset_before(kafka, &tp(&source, 0), Offset(next), back).unwrap()
+            TopicReader::offset_before(kafka, &tp(&source, 0), Offset(next), back).unwrap()
         };
         assert_eq!(before(100, 29), Offset(70));
         assert_eq!(before(50, 10), Offset(39));

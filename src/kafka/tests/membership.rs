@@ -60,7 +60,7 @@ fn partitions_move_under_the_new_protocol_too() {
 
 fn goes_without_an_answer(ground: &Ground, config: &Config) {
     let source = ground.topic("in", 2);
-    let mut link = Link::connect(config, 0, &[source]).unwrap();
+    let mut link = WorkerClients::connect(config, 0, &[source]).unwrap();
     let deadline = Instant::now() + PATIENCE;
     let event = loop {
         assert!(Instant::now() < deadline);
@@ -88,7 +88,7 @@ fn a_worker_may_go_without_having_answered_under_the_new_protocol() {
         config.kafka.properties = vec![("max.poll.interval.ms".to_owned(), "4000".to_owned())];
         config.kafka.group_protocol = GroupProtocol::Consumer;
         let (empty, next) = (tp(&ground.topic("empty", 1), 0), Offset(1));
-        assert_eq!(Tail::offset_before(&config.kafka, &empty, next, Duration::ZERO).unwrap(), next);
+        assert_eq!(TopicReader::offset_before(&config.kafka, &empty, next, Duration::ZERO).unwrap(), next);
         goes_without_an_answer(ground, &config);
     });
 }

@@ -82,7 +82,7 @@ fn on_real_broker(name: &str, test: impl Fn(&Ground)) {
 
 /// A worker without a model: it owns partitions and remembers where it is.
 struct Worker {
-    link: Link,
+    link: WorkerClients,
     positions: BTreeMap<TopicPartition, Offset>,
     seen: Vec<String>,
     lost: usize,
@@ -96,7 +96,7 @@ struct Worker {
 
 impl Worker {
     fn start(config: &Config, worker: usize, topic: &str) -> Self {
-        let link = Link::connect(config, worker, &[topic.to_owned()]).unwrap();
+        let link = WorkerClients::connect(config, worker, &[topic.to_owned()]).unwrap();
         let positions = BTreeMap::new();
         Self { link, positions, seen: Vec::new(), lost: 0, refused: 0, target: None, pausing: false }
     }
@@ -172,7 +172,7 @@ fn until(workers: &mut [&mut Worker], mut done: impl FnMut(&[&mut Worker]) -> bo
 }
 
 fn read_all(ground: &Ground, topic: &str) -> Vec<Record> {
-    let mut tail = Tail::open(&ground.config().kafka, topic, Start::Beginning).unwrap();
+    let mut tail = TopicReader::open(&ground.config().kafka, topic, Start::Beginning).unwrap();
     let mut records = Vec::new();
     let deadline = Instant::now() + PATIENCE;
     while !tail.at_end() {

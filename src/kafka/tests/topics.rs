@@ -4,20 +4,20 @@ use super::*;
 fn a_missing_topic_and_a_missing_partition_are_absent() {
     on_brokers("names", |ground| {
         let topic = ground.topic("in", 2);
-        let mut link = Link::connect(&ground.config(), 0, std::slice::from_ref(&topic)).unwrap();
+        let mut link = WorkerClients::connect(&ground.config(), 0, std::slice::from_ref(&topic)).unwrap();
         let names = [topic.as_str().into(), "nobody".into()].into();
         let found = link.topics(&names).unwrap();
-        let Some(Topic::Present(Some(id))) = found.of(&tp(&topic, 1)) else { panic!("{found:?}") };
+        let Some(TopicState::Present(Some(id))) = found.of(&tp(&topic, 1)) else { panic!("{found:?}") };
         assert_eq!(
             found.ids().map(|(name, id)| (name.to_string(), id)).collect::<Vec<_>>(),
             [(topic.clone(), id)]
         );
-        assert_eq!(found.of(&tp(&topic, 2)), Some(Topic::Absent));
-        assert_eq!(found.of(&tp("nobody", 0)), Some(Topic::Absent));
+        assert_eq!(found.of(&tp(&topic, 2)), Some(TopicState::Absent));
+        assert_eq!(found.of(&tp("nobody", 0)), Some(TopicState::Absent));
         assert_eq!(found.of(&tp("unasked", 0)), None);
         // A partition that was begun with another id is found; one whose id is the same is not.
-        link.reads(tp(&topic, 0), Topic::Present(id.into()));
-        link.reads(tp(&topic, 1), Topic::Present(crate::domain::TopicId::new(1)));
+        link.reads(tp(&topic, 0), TopicState::Present(id.into()));
+        link.reads(tp(&topic, 1), TopicState::Present(crate::domain::TopicId::new(1)));
         let until = Instant::now() + PATIENCE;
         loop {
             let remade = link.remade();
@@ -42,7 +42,7 @@ fn a_commit_for_another_topic_of_the_same_name_is_aborted() {
         // the embedded broker does not have, and the commit would wait for its whole timeout.
         let found = worker.link.topics(&[source.as_str().into()].into()).unwrap();
         worker.link.send(&target, None, None, b"of the former one", &[]).unwrap();
-        worker.link.reads(tp(&source, 0), Topic::Present(crate::domain::TopicId::new(1)));
+        worker.link.reads(tp(&source, 0), TopicState::Present(crate::domain::TopicId::new(1)));
         let Commit::Aborted(reason) = worker.commit() else { panic!("the topic has another id") };
         assert!(reason.contains("is gone or another one"), "{reason}");
         assert_eq!(worker.link.committed(&[tp(&source, 0)]).unwrap()[0].1, None);
@@ -54,7 +54,7 @@ fn a_commit_for_another_topic_of_the_same_name_is_aborted() {
         let answer = worker.link.newest_topics();
         assert_eq!(
             (answer.of(&tp(&source, 0)), answer.of(&tp(&source, 1))),
-            (found.of(&tp(&source, 0)), Some(Topic::Absent))
+            (found.of(&tp(&source, 0)), Some(TopicState::Absent))
         );
         assert_eq!(answer.of(&tp(&target, 0)), None, "it is not read");
         assert_eq!(worker.link.newest_topics().of(&tp(&source, 0)), None);

@@ -16,7 +16,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest wait for a single record. A broker may be restarting.
 const GLANCE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Where a [`Tail`] begins.
+/// Where a [`TopicReader`] begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
     /// At the first record.
@@ -26,20 +26,20 @@ pub enum Start {
 }
 
 /// A consumer that reads committed records without a group.
-pub struct Tail {
+pub struct TopicReader {
     consumer: BaseConsumer<ConsumingContext>,
     partitions: usize,
     /// Partitions whose last record was read.
     ended: BTreeSet<i32>,
 }
 
-impl Tail {
+impl TopicReader {
     /// Reads all partitions of a topic.
     ///
     /// # Errors
     /// [`Error::MissingTopics`], [`Error::Unreachable`], [`Error::Settings`].
     pub fn open(kafka: &Kafka, topic: &str, start: Start) -> Result<Self, Error> {
-        let consumer = client(settings::tail(kafka))?;
+        let consumer = client(settings::topic_reader(kafka))?;
         let all = admin::partitions(consumer.client(), &kafka.brokers, Some(topic))?;
         let count = all.get(topic).copied().unwrap_or(0);
         if count == 0 {
@@ -65,7 +65,7 @@ impl Tail {
     /// # Errors
     /// [`Error::Settings`], [`Error::Failed`].
     pub fn partition(kafka: &Kafka, tp: TopicPartition) -> Result<Self, Error> {
-        Self::assigned(client(settings::tail(kafka))?, &[(tp, RawOffset::Beginning)])
+        Self::assigned(client(settings::topic_reader(kafka))?, &[(tp, RawOffset::Beginning)])
     }
 
     /// The first offset whose timestamp is at most `back` earlier than that of the last record before `next`; `next`
@@ -126,7 +126,7 @@ impl Tail {
         Ok(Self { consumer, partitions: starts.len(), ended: BTreeSet::new() })
     }
 
-    /// As [`Link::poll`](super::Link::poll).
+    /// As [`WorkerClients::poll`](super::WorkerClients::poll).
     ///
     /// # Errors
     /// [`Error::Fatal`], [`Error::Refused`].

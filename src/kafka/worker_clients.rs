@@ -1,11 +1,11 @@
 use super::context::Event;
 use super::error::Error;
 use super::group_consumer::GroupConsumer;
-use super::offsets::{Ends, Mark};
+use super::offsets::{CommittedOffset, Watermarks};
 use super::record::Polled;
 use super::settings::{self, Identity};
-use super::statistics::LinkStatistics;
-use super::topics::{Topic, Topics};
+use super::statistics::WorkerStatistics;
+use super::topics::{TopicDescriptions, TopicState};
 use super::transactional_producer::{Commit, TransactionalProducer};
 use crate::config::{Config, Guarantee};
 use crate::domain::{Offset, Partition, TopicPartition};
@@ -17,13 +17,13 @@ use std::time::Duration;
 ///
 /// Its owner's loop is: [`poll`](Self::poll); take each [`event`](Self::event) and answer it; step;
 /// [`send`](Self::send); from time to time [`commit`](Self::commit). No call blocks longer than its documented limit.
-pub struct Link {
+pub struct WorkerClients {
     // The order of the fields is the order of dropping: the transaction is aborted before the partitions are given up.
     pub(super) producer: TransactionalProducer,
     consumer: GroupConsumer,
 }
 
-impl Link {
+impl WorkerClients {
     /// Joins the group and starts the producer. For exactly-once this waits until a transaction that an earlier
     /// process of the same instance left open has ended.
     ///
@@ -134,7 +134,10 @@ impl Link {
     ///
     /// # Errors
     /// As [`committed`](Self::committed).
-    pub fn marks(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Option<Mark>)>, Error> {
+    pub fn marks(
+        &self,
+        parts: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, Error> {
         self.consumer.offset_queries().marks(parts)
     }
 
@@ -148,14 +151,14 @@ impl Link {
     ///
     /// # Errors
     /// [`Error::Unreachable`] after 30 seconds, [`Error::Refused`].
-    pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error> {
+    pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<TopicDescriptions, Error> {
         self.consumer.topic_queries().topics(names)
     }
 
     /// States which topic a partition belongs to, until the partition is released. When the broker that is asked
     /// knows another topic of its name, [`commit`](Self::commit) aborts. So nothing of one log is committed for
     /// another, as long as this broker does not lag behind the partition's leader.
-    pub fn reads(&mut self, at: TopicPartition, topic: Topic) {
+    pub fn reads(&mut self, at: TopicPartition, topic: TopicState) {
         self.consumer.topic_queries().reads(at, topic);
     }
 
@@ -167,7 +170,7 @@ impl Link {
 
     /// What brokers have said since the last call about the topics that are read: with each [`commit`](Self::commit),
     /// and every few seconds for [`remade`](Self::remade). No request is made.
-    pub fn newest_topics(&self) -> Topics {
+    pub fn newest_topics(&self) -> TopicDescriptions {
         self.consumer.topic_queries().newest_topics()
     }
 
@@ -175,7 +178,7 @@ impl Link {
     ///
     /// # Errors
     /// As [`committed`](Self::committed).
-    pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Ends)>, Error> {
+    pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error> {
         self.consumer.offset_queries().ends(parts)
     }
 
@@ -249,7 +252,7 @@ impl Link {
     }
 
     /// What both clients reported last.
-    pub fn statistics(&self) -> LinkStatistics {
-        LinkStatistics { consumer: self.consumer.statistics(), producer: self.producer.statistics() }
+    pub fn statistics(&self) -> WorkerStatistics {
+        WorkerStatistics { consumer: self.consumer.statistics(), producer: self.producer.statistics() }
     }
 }
