@@ -1,5 +1,5 @@
-//! The pool, its mixture and what waits, one reading of one series a call: one series in cache, and ten
-//! thousand that take turns, against copying as many bytes as a series holds. Then the study's rows.
+//! The linear experts, their mixture and the ledger, one reading of one series a call: one series in cache,
+//! and ten thousand in turn, against copying as many bytes as a series holds. Then errors on real data.
 
 mod prequential;
 #[expect(dead_code, reason = "PyTorch has nothing to hold against this")]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Instant;
 use tidecast::checkpoint::{Facts, SnapshotId, Snapshots, Store};
-use tidecast::config::{Place, Store as Config};
+use tidecast::config::{Store as Config, StoreLocation};
 use tidecast::domain::{EventTime, Generation, Offset, Partition, StreamName, TopicPartition};
 
 const CHUNK: usize = 4 << 20;
@@ -77,10 +77,10 @@ fn main() {
         row(name, raw as f64 / packed.iter().map(Vec::len).sum::<usize>() as f64, there, back);
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let place = Place::Folder(folder.path().to_owned());
+    let location = StoreLocation::Folder(folder.path().to_owned());
     let stores = [
         ("snapshot in memory", Store::over(Arc::new(object_store::memory::InMemory::new()))),
-        ("snapshot in a folder", Store::open(&Config { place, properties: Vec::new() }).expect("a store")),
+        ("snapshot in a folder", Store::open(&Config { location, properties: Vec::new() }).expect("a store")),
     ];
     let stream = StreamName::new("power").expect("a name");
     let at = TopicPartition { topic: "meters".into(), partition: Partition(0) };

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use support::daemon::get;
-use support::fleet::{Load, Membership, SESSION, Seat, Site, origin, settle};
+use support::fleet::{Load, Membership, Replica, SESSION, Site, settle};
 use support::kafka::{Broker, read_committed};
 
 const DAEMONS: usize = 3;
@@ -87,7 +87,7 @@ impl Drop for SmallDisk {
 /// Everything that can be broken, and when each broken thing is to be mended.
 struct Scene {
     broker: Broker,
-    seats: Vec<Seat>,
+    replicas: Vec<Replica>,
     disk: Option<SmallDisk>,
     /// Daemons that are down, and those that are stopped.
     down: BTreeMap<usize, Instant>,
@@ -117,7 +117,7 @@ impl Scene {
     /// Daemons that run.
     fn whole(&self) -> Vec<usize> {
         let broken = |i: &usize| self.down.contains_key(i) || self.stopped.contains_key(i);
-        (0..self.seats.len()).filter(|i| !broken(i)).collect()
+        (0..self.replicas.len()).filter(|i| !broken(i)).collect()
     }
 
     /// Strikes for so long, then mends all.
@@ -160,18 +160,18 @@ impl Scene {
             |from: u64, to: u64| Instant::now() + Duration::from_millis(rng.random_range(from..to));
         match (fault, victim) {
             (Fault::Kill, Some(i)) => {
-                self.seats[i].daemon().kill9();
-                self.seats[i].daemon = None;
+                self.replicas[i].daemon().kill9();
+                self.replicas[i].daemon = None;
                 self.down.insert(i, after(0, 2_000));
             }
             (Fault::Leave, Some(i)) => {
                 // One that starts, or waits for its broker, may end in another way.
-                let http = self.seats[i].http.clone();
+                let http = self.replicas[i].http.clone();
                 let serves = get(&http, "/readyz").is_some_and(|(status, _)| status == 200);
                 let is_back = self.broker_back.is_none_or(|at| at.elapsed() > RECONNECTED);
                 let broker_is_up = self.broker_down.is_none() && is_back;
                 let down_until = after(0, 2_000);
-                let mut daemon = self.seats[i].daemon.take().expect("it runs");
+                let mut daemon = self.replicas[i].daemon.take().expect("it runs");
                 daemon.signal(libc::SIGTERM);
                 // It may wait for its broker, which comes back meanwhile.
                 let until = Instant::now() + LEAVE_LIMIT;
@@ -189,7 +189,7 @@ impl Scene {
                 self.down.insert(i, down_until);
             }
             (Fault::Stop, Some(i)) => {
-                self.seats[i].daemon().signal(libc::SIGSTOP);
+                self.replicas[i].daemon().signal(libc::SIGSTOP);
                 let session = SESSION.as_millis() as u64;
                 self.stopped.insert(i, after(session + 500, session + 3_000));
             }
@@ -223,10 +223,10 @@ impl Scene {
             broken.retain(|_, at| *at > now);
             all
         };
-        due(&mut self.down).into_iter().for_each(|i| self.seats[i].start());
-        due(&mut self.stopped).into_iter().for_each(|i| self.seats[i].daemon().signal(libc::SIGCONT));
-        for seat in &mut self.seats {
-            self.ended.extend(seat.revive());
+        due(&mut self.down).into_iter().for_each(|i| self.replicas[i].start());
+        due(&mut self.stopped).into_iter().for_each(|i| self.replicas[i].daemon().signal(libc::SIGCONT));
+        for replica in &mut self.replicas {
+            self.ended.extend(replica.revive());
         }
     }
 
@@ -272,10 +272,10 @@ fn is_whole(seed: u64) -> bool {
     site.keep_model();
     let session =
         format!("\"session.timeout.ms\" = \"{}\", \"heartbeat.interval.ms\" = \"500\"", SESSION.as_millis());
-    let seats = (0..DAEMONS).map(|i| site.seat(i, membership, &session)).collect();
+    let replicas = (0..DAEMONS).map(|i| site.replica(i, membership, &session)).collect();
     let mut scene = Scene {
         broker,
-        seats,
+        replicas,
         disk,
         down: BTreeMap::new(),
         stopped: BTreeMap::new(),
@@ -286,7 +286,7 @@ fn is_whole(seed: u64) -> bool {
         ended: Vec::new(),
         began: Instant::now(),
     };
-    scene.seats.iter_mut().for_each(Seat::start);
+    scene.replicas.iter_mut().for_each(Replica::start);
     let load = Load::start(&site, PER_SECOND);
     let run = AssertUnwindSafe(|| {
         scene.strike_for(seconds, &mut rng);
@@ -306,10 +306,10 @@ fn is_whole(seed: u64) -> bool {
 fn judge(scene: &mut Scene, site: &Site, load: Load, (seed, seconds): (u64, u64)) {
     let written = load.stop();
     let healed = Instant::now();
-    scene.ended.extend(settle(site, &mut scene.seats, written, HEALED_LIMIT));
+    scene.ended.extend(settle(site, &mut scene.replicas, written, HEALED_LIMIT));
     let caught_up = healed.elapsed();
-    for seat in &mut scene.seats {
-        let daemon = seat.daemon();
+    for replica in &mut scene.replicas {
+        let daemon = replica.daemon();
         assert_eq!(daemon.terminate(LEAVE_LIMIT), 0, "{}", daemon.log());
     }
 
@@ -333,13 +333,13 @@ fn judge(scene: &mut Scene, site: &Site, load: Load, (seed, seconds): (u64, u64)
     );
     assert_eq!(audit.readings, written);
     assert!(audit.dead_letters > 0 && audit.is_exact(), "seed {seed}: {audit:?}");
-    equals_a_quiet_run(site, &scene.seats[0]);
+    equals_a_quiet_run(site, &scene.replicas[0]);
 }
 
 /// One daemon reads the same log from its beginning without any fault: it gives the same answers, for the
 /// same series at the same origins, to 1e-4 (they are written with few decimals); and in the end the hidden states are the same.
-fn equals_a_quiet_run(site: &Site, chaotic: &Seat) {
-    let mut quiet = site.quiet_seat();
+fn equals_a_quiet_run(site: &Site, chaotic: &Replica) {
+    let mut quiet = site.undisturbed_replica();
     quiet.start_and_wait(HEALED_LIMIT);
     let records = read_committed(&site.bootstrap, &site.topic("in")).len();
     let until = Instant::now() + HEALED_LIMIT;
@@ -351,7 +351,7 @@ fn equals_a_quiet_run(site: &Site, chaotic: &Seat) {
     let answers = |prefix: &str| -> BTreeMap<(i32, i64), serde_json::Value> {
         let records = read_committed(&site.bootstrap, &site.topic(&format!("{prefix}forecasts")));
         let answer = |r| serde_json::from_slice(r).expect("a forecast is JSON");
-        records.iter().map(|r| (origin(r), answer(r.value.as_deref().unwrap_or_default()))).collect()
+        records.iter().map(|r| (r.source(), answer(r.value.as_deref().unwrap_or_default()))).collect()
     };
     let (here, there) = (answers(""), answers("quiet."));
     assert_eq!(here.len(), there.len());

@@ -1,10 +1,9 @@
-//! Daemons that join, leave, die and fall asleep under load: each reading has exactly one forecast,
-//! whichever protocol the group speaks.
+//! Daemons that join, leave, die and sleep under load: each reading has exactly one forecast, with both group protocols.
 
 mod support;
 
 use std::time::{Duration, Instant};
-use support::fleet::{Load, Membership, SESSION, Seat, Site, settle};
+use support::fleet::{Load, Membership, Replica, SESSION, Site, settle};
 use support::kafka::Broker;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -20,10 +19,10 @@ fn pause(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
 }
 
-/// How often a daemon is asked to leave in the moment in which it comes.
+/// How often a daemon is asked to leave at the moment of its assignment.
 const VISITS: usize = 12;
 
-/// Each with a group of its own, at the same time: they mostly wait.
+/// Runs cases at the same time, each with its own group; they mostly wait.
 fn together<const N: usize>(cases: [fn(); N]) {
     std::thread::scope(|scope| cases.into_iter().for_each(|case| drop(scope.spawn(case))));
 }
@@ -31,14 +30,14 @@ fn together<const N: usize>(cases: [fn(); N]) {
 /// A test's site, daemons and load; two of the daemons serve.
 struct Scene {
     site: Site,
-    seats: Vec<Seat>,
+    replicas: Vec<Replica>,
     load: Load,
 }
 
 impl Scene {
-    fn new(name: &str, membership: Membership, seats: usize, properties: &str) -> Self {
+    fn new(name: &str, membership: Membership, replicas: usize, properties: &str) -> Self {
         let site = Site::new(&Broker::shared().bootstrap(), name, PARTITIONS);
-        // Under KIP-848 the session is the broker's business, and librdkafka refuses these.
+        // Under KIP-848 the broker sets the session, and librdkafka refuses these properties.
         let session = match membership.protocol {
             "classic" => {
                 format!(
@@ -49,19 +48,20 @@ impl Scene {
             _ => String::new(),
         };
         let properties = format!("{session}{properties}");
-        let mut seats: Vec<Seat> = (0..seats).map(|i| site.seat(i, membership, &properties)).collect();
+        let mut replicas: Vec<Replica> =
+            (0..replicas).map(|i| site.replica(i, membership, &properties)).collect();
         let load = Load::start(&site, PER_SECOND);
-        seats[..2].iter_mut().for_each(|seat| seat.start_and_wait(LIMIT));
+        replicas[..2].iter_mut().for_each(|replica| replica.start_and_wait(LIMIT));
         pause(1_500);
-        Self { site, seats, load }
+        Self { site, replicas, load }
     }
 
-    /// Ends the load, waits until all is committed, ends every daemon, and counts. Gives the last words
-    /// of those that ended by themselves.
+    /// Ends the load, waits until all is committed, ends every daemon, and counts. Returns the last log lines of
+    /// daemons that ended by themselves.
     fn assert_exact(mut self) -> Vec<String> {
         let written = self.load.stop();
-        let ended = settle(&self.site, &mut self.seats, written, LIMIT);
-        for daemon in self.seats.iter_mut().filter_map(|seat| seat.daemon.as_mut()) {
+        let ended = settle(&self.site, &mut self.replicas, written, LIMIT);
+        for daemon in self.replicas.iter_mut().filter_map(|replica| replica.daemon.as_mut()) {
             assert_eq!(daemon.terminate(LIMIT), 0, "{}", daemon.log());
         }
         let audit = self.site.audit("");
@@ -73,17 +73,17 @@ impl Scene {
 /// Two daemons, then three; one leaves, one is killed and comes back.
 fn comes_and_goes(name: &str, membership: Membership) -> Vec<String> {
     let mut scene = Scene::new(name, membership, 3, "");
-    scene.seats[2].start_and_wait(LIMIT);
+    scene.replicas[2].start_and_wait(LIMIT);
     pause(1_500);
-    let first = scene.seats[0].daemon();
+    let first = scene.replicas[0].daemon();
     assert_eq!(first.terminate(LIMIT), 0, "{}", first.log());
-    scene.seats[0].daemon = None;
+    scene.replicas[0].daemon = None;
     pause(1_000);
-    scene.seats[1].daemon().kill9();
-    scene.seats[1].daemon = None;
+    scene.replicas[1].daemon().kill9();
+    scene.replicas[1].daemon = None;
     pause(SESSION.as_millis() as u64 + 1_000);
-    scene.seats[1].start();
-    scene.seats[0].start();
+    scene.replicas[1].start();
+    scene.replicas[0].start();
     pause(2_500);
     scene.assert_exact()
 }
@@ -104,15 +104,15 @@ fn they_come_and_go_in_the_new_protocol() {
     ]);
 }
 
-/// It is asked to leave while it asks for the shards of the partitions that it was just given: each time a
-/// little later, and each time it ends in order.
+/// A daemon is asked to leave while it restores the shards of its new partitions, each time a little later. Each time it
+/// ends in order.
 #[test]
-fn who_is_asked_to_leave_in_the_moment_of_its_assignment_leaves_in_order() {
+fn a_daemon_asked_to_leave_at_its_assignment_leaves_in_order() {
     let site = Site::new(&Broker::shared().bootstrap(), "visits", 32);
-    let mut seat = site.seat(0, CLASSIC, "");
+    let mut replica = site.replica(0, CLASSIC, "");
     for visit in 0..VISITS {
-        seat.start();
-        let daemon = seat.daemon();
+        replica.start();
+        let daemon = replica.daemon();
         let until = Instant::now() + LIMIT;
         while !daemon.log().contains("partitions assigned") {
             assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
@@ -127,35 +127,35 @@ fn who_is_asked_to_leave_in_the_moment_of_its_assignment_leaves_in_order() {
 fn a_named_daemon_that_is_back_in_time_takes_nothing_from_the_others() {
     let mut scene = Scene::new("back", CLASSIC_NAMED, 2, "");
     let moves = |log: &str| log.lines().filter(|l| l.contains("partitions assigned")).count();
-    let before = moves(&scene.seats[1].daemon().log());
-    scene.seats[0].daemon().kill9();
-    scene.seats[0].start_and_wait(LIMIT);
+    let before = moves(&scene.replicas[1].daemon().log());
+    scene.replicas[0].daemon().kill9();
+    scene.replicas[0].start_and_wait(LIMIT);
     pause(1_000);
-    assert_eq!(moves(&scene.seats[1].daemon().log()), before, "{}", scene.seats[1].daemon().log());
+    assert_eq!(moves(&scene.replicas[1].daemon().log()), before, "{}", scene.replicas[1].daemon().log());
     assert_eq!(scene.assert_exact(), [""; 0]);
 }
 
-/// Two are of the same name: under the new protocol the second has to wait for the first one's session.
+/// Two daemons have the same name. Under the new protocol the second waits for the end of the first one's session.
 #[test]
 fn a_named_daemon_of_the_new_protocol_waits_for_its_own_session() {
     let mut scene = Scene::new("unreleased", CONSUMER_NAMED, 2, "");
-    scene.seats[0].daemon().kill9();
-    scene.seats[0].start();
+    scene.replicas[0].daemon().kill9();
+    scene.replicas[0].start();
     pause(SESSION.as_millis() as u64 + 1_000);
     for last in scene.assert_exact() {
         assert!(last.contains("fenced"), "{last}");
     }
 }
 
-/// A daemon that sleeps past its session, for so long: what it does when it wakes is refused. Gives the last
-/// words of those that ended.
+/// A daemon sleeps past its session for `millis`. What it does after waking is refused. Returns the last log lines of
+/// daemons that ended.
 fn sleeps(name: &str, membership: Membership, millis: u64) -> Vec<String> {
     let mut scene = Scene::new(name, membership, 2, "");
-    scene.seats[0].daemon().signal(libc::SIGSTOP);
+    scene.replicas[0].daemon().signal(libc::SIGSTOP);
     pause(millis);
-    scene.seats[0].daemon().signal(libc::SIGCONT);
+    scene.replicas[0].daemon().signal(libc::SIGCONT);
     pause(3_000);
-    let daemon = scene.seats[0].daemon();
+    let daemon = scene.replicas[0].daemon();
     let log = daemon.log();
     assert!(log.contains("partitions revoked") || log.contains("fenced"), "it knows that it slept:\n{log}");
     println!("{name}: {}", if daemon.is_running() { "goes on" } else { "has ended" });
@@ -163,7 +163,7 @@ fn sleeps(name: &str, membership: Membership, millis: u64) -> Vec<String> {
 }
 
 #[test]
-fn who_slept_past_its_session_doubles_nothing() {
+fn a_sleep_past_the_session_doubles_no_forecast() {
     const NAP: u64 = SESSION.as_millis() as u64 + 3_000;
     let only_fenced = |ended: Vec<String>| {
         ended.iter().for_each(|last| assert!(last.contains("fenced"), "{last}"));
@@ -172,7 +172,7 @@ fn who_slept_past_its_session_doubles_nothing() {
         scope.spawn(|| assert_eq!(sleeps("slept", CLASSIC, NAP), [""; 0]));
         scope.spawn(|| only_fenced(sleeps("slept-named", CLASSIC_NAMED, NAP)));
         scope.spawn(|| only_fenced(sleeps("slept-new", CONSUMER, NAP)));
-        // Longer than its transaction may last: the broker has aborted it, and nobody else has its id.
+        // Longer than the transaction may last: the broker has aborted it, and no other process has its id.
         scope.spawn(|| assert_eq!(sleeps("slept-long", CLASSIC, NAP + 8_000), [""; 0]));
     });
 }
@@ -180,25 +180,25 @@ fn who_slept_past_its_session_doubles_nothing() {
 /// A worker that is too busy to poll for longer than `max.poll.interval.ms`, while its process beats on.
 fn is_busy(name: &str, membership: Membership) -> Vec<String> {
     let mut scene = Scene::new(name, membership, 2, "\"max.poll.interval.ms\" = \"4000\"");
-    let noticed = |scene: &mut Scene| scene.seats[0].daemon().log().contains("maximum poll interval");
+    let noticed = |scene: &mut Scene| scene.replicas[0].daemon().log().contains("maximum poll interval");
     // A worker that is caught in the midst of its poll is not late: then once more.
     for _ in 0..3 {
         if noticed(&mut scene) {
             break;
         }
-        let frozen = scene.seats[0].daemon().freeze("worker-0");
+        let frozen = scene.replicas[0].daemon().freeze("worker-0");
         pause(6_000);
         drop(frozen);
         pause(1_000);
     }
     pause(2_000);
-    assert!(noticed(&mut scene), "it was told:\n{}", scene.seats[0].daemon().log());
-    println!("{name}: {}", if scene.seats[0].daemon().is_running() { "goes on" } else { "has ended" });
+    assert!(noticed(&mut scene), "it was told:\n{}", scene.replicas[0].daemon().log());
+    println!("{name}: {}", if scene.replicas[0].daemon().is_running() { "goes on" } else { "has ended" });
     scene.assert_exact()
 }
 
 #[test]
-fn who_polls_too_late_doubles_nothing_and_goes_on() {
+fn a_late_poll_doubles_no_forecast_and_goes_on() {
     together([
         || assert_eq!(is_busy("late", CLASSIC), [""; 0]),
         || assert_eq!(is_busy("late-named", CLASSIC_NAMED), [""; 0]),
@@ -208,7 +208,7 @@ fn who_polls_too_late_doubles_nothing_and_goes_on() {
 /// librdkafka 2.12 may join again in a way that the broker refuses, which ends the process
 /// (confluentinc/librdkafka#5541). Either way nothing is lost or doubled.
 #[test]
-fn who_polls_too_late_in_the_new_protocol_doubles_nothing() {
+fn a_late_poll_in_the_new_protocol_doubles_no_forecast() {
     for last in is_busy("late-new", CONSUMER) {
         assert!(last.contains("fatal error in librdkafka"), "{last}");
     }

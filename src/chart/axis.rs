@@ -1,11 +1,11 @@
-//! Nice ticks: round values, and times at which people's clocks and calendars turn.
+//! Ticks of axes: round values, and round times of clock and calendar.
 
 use crate::domain::EventTime;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-/// Where a gridline goes and what stands at it.
+/// A gridline's position and label.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ValueTick {
     pub at: f64,
@@ -16,11 +16,11 @@ pub(super) struct ValueTick {
 pub(super) struct TimeTick {
     pub at: EventTime,
     pub label: String,
-    /// The date below a time, or the year below a date, where it changes.
+    /// The date below a time, or the year below a date, where that changes.
     pub below: Option<String>,
 }
 
-/// Round values inside `low..=high` (finite, `low < high`), some `about` many.
+/// About `about` round values inside `low..=high` (finite, `low < high`).
 pub(super) fn value_ticks(low: f64, high: f64, about: usize) -> Vec<ValueTick> {
     let rough = (high - low) / about as f64;
     let magnitude = 10f64.powf(rough.log10().floor());
@@ -36,7 +36,7 @@ pub(super) fn value_ticks(low: f64, high: f64, about: usize) -> Vec<ValueTick> {
         .collect()
 }
 
-/// A value with the decimals that its neighbours at a distance of `step` need.
+/// A value with as many decimals as a distance of `step` needs.
 fn value_label(value: f64, step: f64, largest: f64) -> String {
     let (unit, suffix) = match largest {
         x if x >= 1e15 || (x < 1e-4 && x > 0.0) => return format!("{value:.1e}").replace('-', "−"),
@@ -82,7 +82,7 @@ const MONTH_STEPS: [i32; 9] = [1, 3, 6, 12, 24, 60, 120, 240, 600];
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Times inside `from..=to` at which a clock in `zone` shows something round, at most some `most`.
+/// At most about `most` times inside `from..=to` that are round on a clock in `zone`.
 pub(super) fn time_ticks(from: EventTime, to: EventTime, zone: &TimeZone, most: usize) -> Vec<TimeTick> {
     let rough = (to.seconds_since(from) / most as f64).ceil() as i64;
     let (step, times) = match STEPS.into_iter().find(|s| *s >= rough) {
@@ -169,7 +169,7 @@ fn inside(
         if at > to {
             break;
         }
-        // An hour that a clock skips in spring is no tick.
+        // An hour that the clock skips in spring gets no tick.
         if at >= from && zoned.datetime() == local {
             times.push((at, local));
         }

@@ -3,11 +3,11 @@ use super::fan::{STYLE, line};
 use super::markup::escape;
 use std::fmt::Write;
 
-/// How often values lay below quantiles, beside how often they should.
+/// How often values lay below quantiles, compared with how often they should.
 #[derive(Clone, Copy, Debug)]
 pub struct CalibrationChart<'a> {
     pub title: &'a str,
-    /// A name, and points (nominal, realised), ascending; the first is drawn the strongest.
+    /// For each line a name and points (nominal, realised), ascending. The first line is the strongest.
     pub lines: &'a [(String, Vec<(f64, f64)>)],
 }
 
@@ -19,8 +19,7 @@ const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 336.0;
 const TICKS: [f64; 5] = [0.0, 0.25, 0.5, 0.75, 1.0];
 
-/// Draws realised over nominal shares in a square: on the diagonal, a forecast is calibrated. `viewBox`
-/// 360 × 336.
+/// Draws realised over nominal shares in a square. A calibrated forecast lies on the diagonal. `viewBox` 360 × 336.
 pub fn calibration(chart: &CalibrationChart<'_>) -> String {
     let name = escape(chart.title);
     let mut svg = format!(

@@ -4,12 +4,12 @@ use super::fan::{LEFT, WIDTH, height_of, line, nothing_yet, open, padded, value_
 use super::markup::escape;
 use std::fmt::Write;
 
-/// By how much one forecast's error differs from another's, over leads.
+/// The difference between the errors of two forecasts, by lead.
 #[derive(Clone, Copy, Debug)]
 pub struct DifferenceChart<'a> {
     pub title: &'a str,
     pub note: &'a str,
-    /// Lead, difference, and the interval that it lies in; ascending in lead.
+    /// Lead, difference, and the difference's confidence interval; ascending in lead.
     pub leads: &'a [(usize, f64, (f64, f64))],
 }
 

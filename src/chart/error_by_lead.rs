@@ -5,31 +5,31 @@ use super::fan::{
 use super::markup::{escape, shortened};
 use std::fmt::Write;
 
-/// Errors of experts over leads.
+/// Errors of experts by lead.
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorChart<'a> {
     pub title: &'a str,
-    /// What the error is, below the title: `mean absolute error, scaled`.
+    /// The kind of error, for the line below the title: `mean absolute error, scaled`.
     pub measure: &'a str,
     /// Ascending.
     pub leads: &'a [usize],
-    /// A name and an error for each lead, NaN where there is none; the first is drawn the strongest.
+    /// For each expert a name and an error for each lead, NaN for an unknown one. The first line is the strongest.
     pub experts: &'a [(String, Vec<f64>)],
-    /// Values that a dashed line stands at.
+    /// Values with a dashed line.
     pub marks: &'a [f64],
-    /// Values that the axis shows at least.
+    /// Values that the axis must include.
     pub shown: &'a [f64],
 }
 
-/// Where the lines end and their names begin.
+/// The x coordinate where lines end and names begin.
 const RIGHT: f64 = 590.0;
 const NAME_LETTERS: usize = 16;
-/// The least distance of two names, one above the other.
+/// The smallest vertical distance of two names.
 const NAME_HEIGHT: f64 = 17.0;
 const COLOURS: usize = 8;
 
-/// Draws a line for each expert, its name at its end. Leads stand on a logarithmic axis when they
-/// span more than a factor of 8.
+/// Draws a line for each expert, with its name at its end. The axis of leads is logarithmic when they span more than
+/// a factor of 8.
 pub fn error_by_lead(chart: &ErrorChart<'_>) -> String {
     let mut svg = open(chart.title);
     let _ = write!(svg, r#"<text x="0" y="44">{}</text>"#, escape(chart.measure));
@@ -67,8 +67,8 @@ pub fn error_by_lead(chart: &ErrorChart<'_>) -> String {
     svg
 }
 
-/// Where a lead stands between the first and the last: on a logarithmic axis when these are more than a
-/// factor of 8 apart.
+/// A lead's position between the first and the last lead, on a logarithmic axis when these are more than a factor of
+/// 8 apart.
 pub(super) fn place_of(lead: usize, (first, last): (usize, usize), right: f64) -> f64 {
     let logarithmic = last > 8 * first.max(1);
     let scale = |lead: usize| if logarithmic { (lead.max(1) as f64).ln() } else { lead as f64 };
@@ -88,7 +88,7 @@ pub(super) fn lead_axis(svg: &mut String, leads: &[usize], right: f64, place: im
     for lead in leads {
         let x = place(*lead);
         let is_last = *lead == last;
-        // The horizon's label always stands; one that would touch it or its forerunner does not.
+        // The horizon always gets its label. A label that would touch it or the previous one is left out.
         if x < free_from || (!is_last && x > place(last) - 34.0) {
             continue;
         }
@@ -103,7 +103,7 @@ pub(super) fn lead_axis(svg: &mut String, leads: &[usize], right: f64, place: im
     );
 }
 
-/// Moves ascending heights apart until none touch, as little as possible, within the picture.
+/// Moves ascending heights apart, as little as possible and within the picture, until none touch.
 pub(super) fn spread(wanted: &[f64]) -> Vec<f64> {
     let mut heights = wanted.to_vec();
     for i in 1..heights.len() {

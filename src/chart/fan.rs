@@ -1,5 +1,4 @@
-//! Charts as SVG text: pure functions from values to a picture that carries its own style, light and
-//! dark. For the dashboard, the backtest's report and the README.
+//! The fan chart: readings, and a forecast with its quantiles as nested bands.
 
 use super::axis::{TimeTick, ValueTick, moment, time_ticks, value_ticks};
 use super::markup::{escape, shortened};
@@ -8,14 +7,14 @@ use crate::telemetry::ShownForecast;
 use jiff::tz::TimeZone;
 use std::fmt::Write;
 
-/// A series' readings and a forecast that grows out of them.
+/// A series' readings and a forecast made from them.
 #[derive(Clone, Copy, Debug)]
 pub struct FanChart<'a> {
     pub title: &'a str,
-    /// Ascending in time; NaN where a value was missing. May go on after the origin: what came true.
+    /// Ascending in time; NaN where a value was missing. Readings after the forecast's origin show what came true.
     pub readings: &'a [(EventTime, f64)],
     pub forecast: Option<&'a ShownForecast>,
-    /// In whose clock the time axis is.
+    /// The time zone of the time axis.
     pub zone: &'a TimeZone,
 }
 
@@ -28,7 +27,7 @@ const RIGHT: f64 = 708.0;
 const TITLE_LETTERS: usize = 60;
 pub(super) const STYLE: &str = include_str!("chart.css");
 
-/// Draws a fan chart. `viewBox` 720 × 300; finite whatever the values are.
+/// Draws a fan chart. `viewBox` 720 × 300. Coordinates are finite for every input.
 pub fn fan(chart: &FanChart<'_>) -> String {
     let mut svg = open(chart.title);
     let Some(frame) = Frame::of(chart) else {
@@ -36,7 +35,7 @@ pub fn fan(chart: &FanChart<'_>) -> String {
     };
     value_grid(&mut svg, &frame.values, RIGHT, |v| frame.y(v));
     time_axis(&mut svg, &frame);
-    // The fan opens at the reading that the forecast was made from.
+    // The fan opens at the forecast's newest reading.
     let apex = chart.forecast.and_then(|f| {
         let last = chart.readings.iter().rev().find(|(time, _)| *time <= f.origin)?;
         (last.0 == f.origin && last.1.is_finite()).then(|| (frame.x(last.0), frame.y(last.1)))
@@ -61,7 +60,7 @@ pub fn fan(chart: &FanChart<'_>) -> String {
     svg
 }
 
-/// What is shown of time and value, and where it lies in the picture.
+/// The ranges of time and value that are shown, and their place in the picture.
 struct Frame {
     from: EventTime,
     to: EventTime,
@@ -84,7 +83,7 @@ impl Frame {
         let inner = value_span(shown().map(|(_, v)| v))?;
         let quantiles = chart.forecast.iter().flat_map(|f| f.quantiles.iter().copied());
         let outer = value_span(shown().map(|(_, v)| v).chain(quantiles))?;
-        // A band that is still far too wide must not flatten everything else.
+        // A far too wide band must not flatten everything else.
         let room = (inner.1 - inner.0).max(inner.0.abs().max(inner.1.abs()) * 0.02);
         let (low, high) = padded(outer.0.max(inner.0 - 1.5 * room), outer.1.min(inner.1 + 1.5 * room));
         let values = value_ticks(low, high, 5);
@@ -109,7 +108,7 @@ fn span(times: impl Iterator<Item = EventTime>) -> Option<(EventTime, EventTime)
     })
 }
 
-/// The least and the greatest of those values that are finite and can be drawn.
+/// The smallest and the largest of the values that are finite and can be drawn.
 pub(super) fn value_span(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     values.filter(|v| v.is_finite()).map(|v| v.clamp(-1e300, 1e300)).fold(None, |span, v| match span {
         None => Some((v, v)),
@@ -117,7 +116,7 @@ pub(super) fn value_span(values: impl Iterator<Item = f64>) -> Option<(f64, f64)
     })
 }
 
-/// A little air, a height where there is none, and zero where it is near.
+/// Widens a range a little, gives an empty one a height, and extends it to zero where zero is near.
 pub(super) fn padded(low: f64, high: f64) -> (f64, f64) {
     let height = high - low;
     if height <= low.abs().max(high.abs()) * 1e-9 {
@@ -153,7 +152,7 @@ pub(super) fn nothing_yet(mut svg: String) -> String {
     svg
 }
 
-/// Thin lines across, each with its value on it.
+/// Horizontal gridlines with their values.
 pub(super) fn value_grid(svg: &mut String, ticks: &[ValueTick], right: f64, y: impl Fn(f64) -> f64) {
     let _ = write!(svg, r#"<path class="grid" d=""#);
     for tick in ticks {
@@ -183,7 +182,7 @@ fn time_axis(svg: &mut String, frame: &Frame) {
     }
 }
 
-/// Nested bands, the widest first; answers with what share of the future each shall hold.
+/// Nested bands, the widest first. Returns the share of the future that each should contain.
 fn bands(svg: &mut String, frame: &Frame, forecast: &ShownForecast, apex: Option<(f64, f64)>) -> Vec<f64> {
     let (levels, horizon) = (&forecast.levels, forecast.yhat.len());
     let row = |level: usize| forecast.quantiles.chunks(horizon.max(1)).nth(level).unwrap_or_default();
@@ -208,13 +207,13 @@ fn bands(svg: &mut String, frame: &Frame, forecast: &ShownForecast, apex: Option
     widths
 }
 
-/// One line of text whose marks are letters, so that it holds together at any font size.
+/// The legend: one line of text whose marks are letters, so that it keeps its form at any font size.
 fn legend(svg: &mut String, chart: &FanChart<'_>, widths: &[f64]) {
     svg.push_str(r#"<text x="0" y="44"><tspan class="key-actual">━</tspan> actual"#);
     if let Some(forecast) = chart.forecast {
         svg.push_str(r#"<tspan class="key-yhat" dx="14">━</tspan> forecast"#);
         for (i, width) in widths.iter().enumerate() {
-            // The band lies upon all wider ones.
+            // The band lies on top of all wider ones.
             let opacity = 1.0 - 0.83f64.powi(i as i32 + 1);
             let percent = (width * 1_000.0).round() / 10.0;
             let _ = write!(
@@ -228,7 +227,7 @@ fn legend(svg: &mut String, chart: &FanChart<'_>, widths: &[f64]) {
     svg.push_str("</text>");
 }
 
-/// A path through points, broken where one is missing; a point alone becomes a dot.
+/// A path through points, interrupted where one is missing. A single point becomes a dot.
 pub(super) fn line(points: impl Iterator<Item = Option<(f64, f64)>>) -> String {
     let (mut path, mut pen_down) = (String::new(), false);
     for point in points {

@@ -1,4 +1,4 @@
-//! Text that goes into HTML and SVG.
+//! Text for HTML and SVG.
 
 /// Escapes text for an element or a quoted attribute, and drops what XML does not allow.
 pub fn escape(text: &str) -> String {
@@ -18,7 +18,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// At most `most` characters of a text, the last an ellipsis when some were left off.
+/// A text shortened to `most` characters, the last of which is an ellipsis when it was shortened.
 pub fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();

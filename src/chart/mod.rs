@@ -1,7 +1,7 @@
-//! Data to SVG: fan charts, errors by lead, weights over time, calibration.
+//! Charts as SVG text: fan charts, errors by lead, weights over time, calibration.
 //!
-//! Shared by the dashboard and by backtest's report. Knows nothing of either; promises markup in which every
-//! name is escaped.
+//! The dashboard, the backtest's report and the README use them. Each chart is a pure function from values to a
+//! picture with its own light and dark style. Every name in it is escaped.
 
 #![forbid(unsafe_code)]
 

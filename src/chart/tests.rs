@@ -1,4 +1,4 @@
-//! A chart is well-formed and finite, whatever is drawn.
+//! Charts are well-formed and finite for every input.
 
 use super::{
     CalibrationChart, DifferenceChart, ErrorChart, FanChart, WeightChart, calibration, difference_by_lead,

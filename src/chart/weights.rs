@@ -6,25 +6,25 @@ use crate::domain::EventTime;
 use jiff::tz::TimeZone;
 use std::fmt::Write;
 
-/// What each expert weighs in a mixture, over time.
+/// The weight of each expert in a mixture, over time.
 #[derive(Clone, Copy, Debug)]
 pub struct WeightChart<'a> {
     pub title: &'a str,
     pub note: &'a str,
     /// Ascending.
     pub times: &'a [EventTime],
-    /// A name and a weight at each time; not negative.
+    /// For each expert a name and its weight at each time, not negative.
     pub experts: &'a [(String, Vec<f64>)],
-    /// In whose clock the time axis is.
+    /// The time zone of the time axis.
     pub zone: &'a TimeZone,
 }
 
 const RIGHT: f64 = 556.0;
 const NAME_LETTERS: usize = 16;
-/// Experts with a colour of their own; the others share the last.
+/// How many experts have their own colour; the others share the last one.
 const SHOWN: usize = 7;
 
-/// Draws weights as bands upon each other that add up to 1, the heaviest at the bottom, its name at its end.
+/// Draws weights as stacked bands that add up to 1, the heaviest at the bottom, each with its name at its end.
 pub fn weights_over_time(chart: &WeightChart<'_>) -> String {
     let mut svg = open(chart.title);
     let _ = write!(svg, r#"<text x="0" y="44">{}</text>"#, escape(chart.note));
@@ -69,7 +69,7 @@ pub fn weights_over_time(chart: &WeightChart<'_>) -> String {
     svg
 }
 
-/// The heaviest experts, then all others as one; each moment's add up to 1.
+/// The heaviest experts, then all others as one. The weights of each time add up to 1.
 fn bands(chart: &WeightChart<'_>) -> Vec<(String, Vec<f64>)> {
     let mean = |weights: &[f64]| weights.iter().sum::<f64>();
     let mut ranked: Vec<&(String, Vec<f64>)> =

@@ -8,7 +8,7 @@ use object_store::path::Path;
 use std::collections::BTreeMap;
 
 const ENDING: &str = "safetensors";
-/// Weights and two moments of the largest shape that the config allows take less.
+/// The most that is read. Weights and two moments of the largest shape that the config allows take less.
 const BUNDLE_BYTES_MAX: u64 = 4 << 30;
 
 /// A stream's bundles: `<stream>/models/<stream>-000001.safetensors`.
@@ -19,18 +19,21 @@ pub struct Bundles {
     stream: StreamName,
 }
 
-/// The networks that serve, and what is known of how they came to be.
+/// A bundle's networks, with their origin.
 #[derive(Clone, Debug)]
 pub struct Champion {
+    /// The model's version.
     pub version: ModelVersion,
+    /// Its networks.
     pub networks: Networks,
-    /// Rounds that the stream has seen, this one's included.
+    /// Training rounds of the stream up to and including the one that made it.
     pub rounds: u64,
     /// Lineage and scores, as text.
     pub facts: BTreeMap<String, String>,
 }
 
 impl Bundles {
+    /// The bundles of this stream.
     pub fn new(store: &Store, stream: &StreamName) -> Self {
         let folder = Path::from_iter([stream.as_str(), "models"]);
         Self { store: store.clone(), folder, stream: stream.clone() }
@@ -45,11 +48,11 @@ impl Bundles {
         format!("{}.{ENDING}", version.name(&self.stream))
     }
 
-    /// Writes a bundle, and gives its checksum; it can be seen when it is whole and durable.
+    /// Writes a bundle and returns its checksum. The bundle becomes visible when it is whole and durable.
     ///
     /// # Errors
     /// [`Error::Store`] when the store can't be written, [`Error::Exists`] when another bundle has this
-    /// version: a version names one set of weights for ever.
+    /// version: a version always names the same weights.
     pub fn keep(&self, champion: &Champion) -> Result<u64, Error> {
         let path = self.path(champion.version);
         let mut facts = champion.facts.clone();
@@ -59,15 +62,15 @@ impl Bundles {
         let bytes = bundle::save(&champion.networks, &facts)
             .map_err(|cause| Error::Bundle { path: path.to_string(), cause })?;
         let checksum = checksum(&bytes);
-        self.store.remove_halves(&self.folder)?;
+        self.store.remove_temporaries(&self.folder)?;
         if !self.store.create(&path, &bytes)? {
             return Err(Error::Exists { path: path.to_string() });
         }
         Ok(checksum)
     }
 
-    /// Deletes all but the newest few and those that are spared, which may be older: the one that serves,
-    /// and the one that it is held against.
+    /// Deletes old bundles, except the `spared` ones, which may be older: the model that serves and the one that
+    /// it is compared with.
     ///
     /// # Errors
     /// [`Error::Store`] when the store can't be read or written.
@@ -92,8 +95,8 @@ impl Bundles {
         Ok(found)
     }
 
-    /// The newest bundle that is whole and has a network of these shapes, with all such; each one that is
-    /// not is logged.
+    /// The newest bundle that is whole and has networks of these shapes, with those networks. Bundles that are
+    /// passed over are logged.
     ///
     /// # Errors
     /// [`Error::Store`] when the store can't be read.
@@ -108,7 +111,7 @@ impl Bundles {
                     events::bundle_passed_over(&self.stream, version, &"the config asks for another shape");
                 }
                 Ok(None) => events::bundle_passed_over(&self.stream, version, &Damage::Missing),
-                // It may be there: an older one would serve in its place.
+                // The bundle may exist, so an older one must not serve in its place.
                 Err(cause @ Error::Store { .. }) => return Err(cause),
                 Err(cause) => events::bundle_passed_over(&self.stream, version, &cause),
             }
@@ -116,10 +119,10 @@ impl Bundles {
         Ok(None)
     }
 
-    /// The bundle of this version, of whatever shape; `None` when it is gone.
+    /// The bundle of this version, of any shape; `None` when it is gone.
     ///
     /// # Errors
-    /// [`Error::Store`] when the store can't be read, [`Error::Bundle`] when the bundle can't be.
+    /// [`Error::Store`] when the store can't be read, [`Error::Bundle`] when the bundle can't be read.
     pub fn load_version(&self, version: ModelVersion) -> Result<Option<Champion>, Error> {
         let Some(bytes) = self.bytes(version)? else { return Ok(None) };
         self.read(version, &bytes).map(Some)
@@ -128,7 +131,7 @@ impl Bundles {
     /// As [`Self::load_version`], but only the bundle that has this checksum.
     ///
     /// # Errors
-    /// As [`Self::load_version`]; [`Error::Damaged`] when the bundle is another.
+    /// As [`Self::load_version`]; [`Error::Damaged`] when the bundle has another checksum.
     pub fn load_exactly(&self, version: ModelVersion, sum: u64) -> Result<Option<Champion>, Error> {
         let Some(bytes) = self.bytes(version)? else { return Ok(None) };
         if checksum(&bytes) != sum {

@@ -2,30 +2,33 @@ use crate::config;
 use crate::nn;
 use object_store::Error as Cause;
 
-/// Why something could not be kept or had.
+/// Why something could not be written to the store or read from it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Found at the start, before anything depends on it.
+    /// The store can't be used at all. This is found at the start, before anything depends on it.
     #[error("{store} can't be used: {reason}")]
     Unusable { store: String, reason: String },
-    /// The store did not do what it was asked; it may do so later.
+    /// A request to the store failed. It may succeed later.
     #[error("{path}: {}", reason(cause))]
     Store { path: String, cause: Cause },
+    /// A bundle can't be read or written.
     #[error("{path}: {cause}")]
     Bundle { path: String, cause: nn::Error },
-    /// What lies there is not what was written; an older one may be whole.
+    /// The content differs from what was written. An older snapshot or bundle may be whole.
     #[error("{path}: {damage}")]
     Damaged { path: String, damage: Damage },
-    /// Written by a newer Tidecast; an older one may be readable.
+    /// A newer Tidecast wrote it. An older snapshot may be readable.
     #[error("{path} has format {found}, and this Tidecast reads formats up to {known}: run a newer one")]
     Newer { path: String, found: u64, known: u64 },
-    #[error("the seasons in {path} don't go with the config: {cause}")]
+    /// Seasons that were found earlier contradict a key of the config.
+    #[error("the seasons in {path} do not fit the config: {cause}")]
     Seasons { path: String, cause: config::LoadError },
-    #[error("{path} is there already, with another content: somebody else has made it")]
+    /// Another process has written it already, with another content.
+    #[error("{path} exists already with another content; another process has written it")]
     Exists { path: String },
 }
 
-/// In which way a snapshot is damaged.
+/// How a snapshot or another file is damaged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Damage {
     #[error("is missing")]
@@ -47,21 +50,21 @@ impl Error {
         Self::Damaged { path: path.to_string(), damage }
     }
 
-    /// Whether this snapshot is of no use, for good, and the next older one is to be tried.
+    /// Whether this snapshot can never be used, so that the next older one should be tried.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Newer { .. })
     }
 }
 
-/// What a store's error says, and what to do about it, in one line.
+/// A store's error in one line, with advice.
 pub(super) fn reason(cause: &Cause) -> String {
     let deepest = deepest(cause);
     let said = said(&deepest);
     match status(cause, &deepest) {
         401 | 403 => format!(
-            "refused ({said}): are the key and its secret right, and may they read, write, list and delete here?"
+            "refused ({said}): check the key and its secret, and that they may read, write, list and delete here"
         ),
-        404 => format!("not found ({said}): is the bucket there, and its name right?"),
+        404 => format!("not found ({said}): check that the bucket exists, and its name"),
         _ if said.contains("scheme is not allowed") => {
             format!("{said}: an http:// endpoint needs allow_http = true in [store.properties]")
         }
@@ -69,7 +72,7 @@ pub(super) fn reason(cause: &Cause) -> String {
     }
 }
 
-/// The last of the causes, which is the first that went wrong.
+/// The innermost cause.
 fn deepest(cause: &Cause) -> String {
     let mut deepest: &dyn std::error::Error = cause;
     while let Some(below) = deepest.source() {
@@ -78,7 +81,7 @@ fn deepest(cause: &Cause) -> String {
     deepest.to_string()
 }
 
-/// HTTP's status; 0 where there is none. A failed listing bears it in its text alone.
+/// The HTTP status, or 0 without one. For a failed listing it stands only in the text.
 fn status(cause: &Cause, deepest: &str) -> u16 {
     match cause {
         Cause::Unauthenticated { .. } => 401,
@@ -91,7 +94,7 @@ fn status(cause: &Cause, deepest: &str) -> u16 {
     }
 }
 
-/// An error's text on one line; of an answer in XML its code and message.
+/// An error's text on one line; for an answer in XML its code and message.
 fn said(text: &str) -> String {
     let tag = |name: &str| {
         let after = text.split_once(&format!("<{name}>"))?.1;

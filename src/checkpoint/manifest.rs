@@ -1,10 +1,10 @@
-//! What a snapshot says of itself: written last, so that a snapshot without one is none.
+//! A snapshot's manifest. It is written last, so a folder without one holds no snapshot.
 //!
 //! ```text
 //! {"format":2,"xxh3":"0123456789abcdef","manifest":{…}}
 //! ```
-//! The checksum is over the bytes of the inner object as they stand. A later format may change all but
-//! the first key.
+//! The checksum covers the bytes of the inner object as they are written. A later format may change everything
+//! except the first key.
 
 use super::part::checksum;
 use super::{Damage, Error, SnapshotId};
@@ -14,38 +14,48 @@ use crate::domain::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// What is written, and the newest that is read.
+/// The format that is written, and the newest that is read.
 const FORMAT: u64 = 2;
-/// Without the topic's id.
-const FIRST: u64 = 1;
-/// Some 200,000 parts; also the most that is read.
+/// The oldest format that is read; it lacks the topic's id.
+const FORMAT_OLDEST: u64 = 1;
+/// The most that is written or read: room for some 200,000 parts.
 pub(super) const MANIFEST_BYTES_MAX: u64 = 16 << 20;
 pub(super) const NAME: &str = "manifest.json";
 
-/// What is said of a snapshot by who takes it.
+/// What the shard's owner states about a snapshot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
-    /// The model that the states belong to; `None` before the first.
+    /// The model that the states belong to; `None` before the first model.
     pub model: Option<ModelVersion>,
-    /// The topic that its offsets are of; `None` where the broker or an older Tidecast said nothing.
+    /// The topic that the offset belongs to; `None` where the broker or an older Tidecast did not give an id.
     pub topic_id: Option<TopicId>,
-    /// The engine's own description of the rows, to be compared on reading: words and whole numbers,
-    /// as fractions may lose their last digit.
+    /// The engine's description of the rows, which is compared on reading. It holds words and whole numbers only,
+    /// because fractions may lose their last digit.
     pub shape: serde_json::Value,
+    /// How many series the snapshot holds.
     pub series: u64,
+    /// When the state was copied.
     pub created: EventTime,
 }
 
 /// A snapshot's manifest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
+    /// The shard's stream.
     pub stream: StreamName,
+    /// The shard's partition.
     pub at: TopicPartition,
+    /// Which snapshot of the shard it is.
     pub id: SnapshotId,
+    /// What the shard's owner states about it.
     pub facts: Facts,
+    /// How many chunks its parts hold.
     pub chunks: u64,
+    /// The length of all chunks before compression.
     pub raw_bytes: u64,
+    /// The length of all parts.
     pub packed_bytes: u64,
+    /// The parts, in their order.
     pub parts: Vec<PartFacts>,
     /// The version of the Tidecast that wrote it.
     pub written_by: String,
@@ -54,12 +64,14 @@ pub struct Manifest {
 /// One part's length and xxh3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartFacts {
+    /// Its length.
     pub bytes: u64,
+    /// Its xxh3.
     pub checksum: u64,
 }
 
 impl PartFacts {
-    /// The checksum in the name keeps two writers of one snapshot from writing over each other.
+    /// The file's name. The checksum in it keeps two writers of one snapshot from overwriting each other's parts.
     pub(super) fn name(self, number: usize) -> String {
         format!("part-{number:05}-{:016x}.zst", self.checksum)
     }
@@ -137,7 +149,7 @@ impl Manifest {
         format!("{{\"format\":{FORMAT},\"xxh3\":\"{sum:016x}\",\"manifest\":{inner}}}").into_bytes()
     }
 
-    /// `path` is where the bytes were found.
+    /// `path` is where the bytes were found; errors name it.
     pub(super) fn decode(bytes: &[u8], path: &str) -> Result<Self, Error> {
         let damaged = |damage| Error::Damaged { path: path.to_owned(), damage };
         let malformed = |e: serde_json::Error| damaged(Damage::Malformed(e.to_string()));
@@ -146,8 +158,8 @@ impl Manifest {
         if format > FORMAT {
             return Err(Error::Newer { path: path.to_owned(), found: format, known: FORMAT });
         }
-        if !(FIRST..=FORMAT).contains(&format) {
-            return Err(wrong("there is no such format"));
+        if !(FORMAT_OLDEST..=FORMAT).contains(&format) {
+            return Err(wrong("unknown format"));
         }
         let envelope: Envelope<'_> = serde_json::from_slice(bytes).map_err(malformed)?;
         let inner = envelope.manifest.get();
@@ -159,12 +171,12 @@ impl Manifest {
             Some(PartFacts { bytes: p.bytes, checksum: u64::from_str_radix(&p.xxh3, 16).ok()? })
         };
         let topic_id = match &text.topic_id {
-            Some(id) => Some(TopicId::parse(id).ok_or_else(|| wrong("topic_id is no id"))?),
+            Some(id) => Some(TopicId::parse(id).ok_or_else(|| wrong("topic_id is not an id"))?),
             None => None,
         };
-        let created: jiff::Timestamp = text.created.parse().map_err(|_| wrong("created is no time"))?;
+        let created: jiff::Timestamp = text.created.parse().map_err(|_| wrong("created is not a time"))?;
         Ok(Self {
-            stream: StreamName::new(&text.stream).ok_or_else(|| wrong("stream is no name"))?,
+            stream: StreamName::new(&text.stream).ok_or_else(|| wrong("stream is not a name"))?,
             at: TopicPartition { topic: text.topic.into(), partition: Partition(text.partition) },
             id: SnapshotId { offset: Offset(text.offset), generation: Generation(text.generation) },
             facts: Facts {
@@ -183,12 +195,12 @@ impl Manifest {
                 .iter()
                 .map(part)
                 .collect::<Option<_>>()
-                .ok_or_else(|| wrong("a part's xxh3 is no number"))?,
+                .ok_or_else(|| wrong("a part's xxh3 is not a number"))?,
             written_by: text.tidecast,
         })
     }
 
-    /// Raw bytes over compressed ones.
+    /// The compression: raw bytes divided by compressed bytes.
     pub fn ratio(&self) -> f64 {
         self.raw_bytes as f64 / self.packed_bytes.max(1) as f64
     }

@@ -1,11 +1,10 @@
-//! What outlives the process: a stream's models as bundles, a shard's state as snapshots, and the seasons
-//! that were found, in a store.
+//! The store: it keeps a stream's models as bundles, a shard's state as snapshots, and the seasons that were
+//! found, beyond the process.
 //!
-//! Owns the layout of the store, the format of a snapshot, and the choice of the one to come back from;
-//! the one room that knows an object store. Promises that a bundle or a snapshot is there whole or not
-//! at all, that a damaged one is told from a good one, and that nothing read from a store makes it
-//! allocate more than its limits. Never reads a clock, never deletes what a newer owner of the shard has
-//! written.
+//! The room owns the layout of the store, the format of a snapshot, and the choice of the snapshot from which a
+//! shard is restored. No other room knows an object store. A bundle or a snapshot is either whole or not there.
+//! Damage is recognised. Nothing that is read from a store makes the process allocate more than the limits here.
+//! The room never reads a clock, and never deletes what a newer owner of the shard has written.
 
 #![forbid(unsafe_code)]
 
@@ -25,10 +24,10 @@ pub use bundles::{Bundles, Champion};
 pub use error::{Damage, Error};
 pub use manifest::{Facts, Manifest, PartFacts};
 pub use part::CHUNK_BYTES_MAX;
-pub use reader::Reader;
+pub use reader::SnapshotReader;
 pub use recovery::{Recovered, Recovery, RecoveryError};
 pub use seasons::KeptSeasons;
 pub use snapshot_id::SnapshotId;
 pub use snapshots::{Snapshots, shards};
 pub use store::Store;
-pub use writer::Writer;
+pub use writer::SnapshotWriter;

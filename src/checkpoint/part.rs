@@ -1,41 +1,42 @@
-//! A part: chunks one after the other, each compressed by itself.
+//! A part of a snapshot: chunks one after the other, each compressed by itself.
 //!
 //! ```text
 //! part  = chunk*
 //! chunk = magic u32 · 20 u32 · raw bytes u32 · packed bytes u32 · planes u32 · xxh3 of the raw bytes u64
 //!       · zstd frame
 //! ```
-//! All little-endian. The header is a skippable frame of zstd's format, so that `zstd` itself can test a
-//! part and unpack it.
+//! All numbers are little-endian. The header is a skippable frame of zstd's format, so the program `zstd` can test
+//! and unpack a part.
 //!
-//! Numbers of some bytes are laid out in planes before they are packed: all first bytes, all second
-//! ones, and so on, then what is left over. So exponents lie beside exponents: random walks of f32 get
-//! 1.32 times smaller instead of 1.09 times, and zstd packs them three times and unpacks them five times
-//! as fast (`benches/snapshot.rs`).
+//! Before compression, numbers of several bytes are split into planes: all first bytes, then all second bytes, and
+//! so on, then what is left over. That puts exponents beside exponents: random walks of f32 become 1.32 times
+//! smaller instead of 1.09 times, and zstd compresses them three times and decompresses them five times as fast
+//! (`benches/snapshot.rs`).
 
 use super::Damage;
 use xxhash_rust::xxh3::xxh3_64;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::compress_bound;
 
-/// The largest chunk that is written, and the largest that is believed.
+/// The largest chunk that is written or read.
 pub const CHUNK_BYTES_MAX: usize = 64 << 20;
-/// A part is written out when it has grown to this.
+/// A part is written out when it has reached this length.
 pub(super) const PART_BYTES: usize = 32 << 20;
 /// A part is at most one chunk longer.
 pub(super) const PART_BYTES_MAX: u64 = 100 << 20;
-/// Level 3 makes random walks of f32 4 % smaller, at a third of the speed.
+/// zstd's fastest level. Level 3 makes random walks of f32 4 % smaller, at a third of the speed.
 const LEVEL: i32 = 1;
-/// How many bytes a number may have. That is chosen for each chunk by what packs its sample best.
+/// The bytes that a number can have. Each chunk uses the count that compresses a sample of it best.
 const PLANES: [usize; 3] = [1, 4, 8];
 const SAMPLE_BYTES: usize = 32 << 10;
-/// Numbers that are laid out together, so that they stay in the nearest cache.
+/// Numbers that are split together, so that they stay in the L1 cache.
 const BLOCK: usize = 2_048;
 
-/// One of the sixteen numbers that zstd leaves to others.
+/// One of the sixteen magic numbers of zstd's skippable frames.
 const MAGIC: u32 = 0x184D_2A57;
 const HEADER: usize = 28;
-/// zstd's shortest block says 128 KiB in 4 bytes. What claims more is not packed, it is made up.
+/// The highest ratio that zstd can reach: its shortest block stands for 128 KiB in 4 bytes. A header that claims
+/// more is damaged.
 const RATIO_MAX: u64 = 1 << 15;
 
 /// The checksum of parts, chunks and manifests.
@@ -43,7 +44,7 @@ pub(super) fn checksum(bytes: &[u8]) -> u64 {
     xxh3_64(bytes)
 }
 
-/// Puts chunks into parts.
+/// Appends compressed chunks to parts.
 pub(super) struct Packer {
     zstd: Compressor<'static>,
     laid_out: Vec<u8>,
@@ -83,7 +84,7 @@ impl Packer {
     }
 }
 
-/// Takes chunks out of parts.
+/// Reads chunks from parts.
 pub(super) struct Unpacker {
     zstd: Decompressor<'static>,
     laid_out: Vec<u8>,
@@ -94,8 +95,8 @@ impl Unpacker {
         Self { zstd: Decompressor::new().expect("zstd allocates its context"), laid_out: Vec::new() }
     }
 
-    /// The first chunk of `rest`, and how many bytes it took. Allocates no more than twice what the
-    /// bytes there could hold.
+    /// The first chunk of `rest`, and how many bytes it took. It allocates at most twice what those bytes could
+    /// hold.
     pub fn unpack(&mut self, rest: &[u8]) -> Result<(Vec<u8>, usize), Damage> {
         let malformed = |what: &str| Damage::Malformed(format!("a chunk's {what}"));
         let (header, body) = rest.split_at_checked(HEADER).ok_or_else(|| malformed("header is cut off"))?;
@@ -103,16 +104,16 @@ impl Unpacker {
         let word = |at: usize| u32::from_le_bytes(words[4 * at..][..4].try_into().expect("four bytes"));
         let [magic, length, raw, packed, planes] = std::array::from_fn(word);
         if magic != MAGIC || length != HEADER as u32 - 8 || !PLANES.contains(&(planes as usize)) {
-            return Err(malformed("header is none"));
+            return Err(malformed("header has another format"));
         }
         let body = body.get(..packed as usize).ok_or_else(|| malformed("body is cut off"))?;
         if raw as usize > CHUNK_BYTES_MAX || u64::from(raw) > u64::from(packed) * RATIO_MAX {
-            return Err(malformed("length is more than it can hold"));
+            return Err(malformed("length is more than its body can hold"));
         }
         self.laid_out.resize(raw as usize, 0);
         let written = self.zstd.decompress_to_buffer(body, &mut self.laid_out[..]);
-        if written.map_err(|_| malformed("body is no zstd frame"))? != raw as usize {
-            return Err(malformed("length is another"));
+        if written.map_err(|_| malformed("body is not a zstd frame"))? != raw as usize {
+            return Err(malformed("length differs from its header"));
         }
         let mut chunk = vec![0; raw as usize];
         weave(&self.laid_out, planes as usize, &mut chunk);
@@ -123,7 +124,7 @@ impl Unpacker {
     }
 }
 
-/// Numbers of `planes` bytes into that many planes.
+/// Splits numbers of `planes` bytes into that many planes.
 fn split(raw: &[u8], planes: usize, laid_out: &mut [u8]) {
     match planes {
         4 => split_in::<4>(raw, laid_out),

@@ -5,22 +5,23 @@ use crate::domain::{StreamName, TopicPartition};
 use object_store::path::Path;
 use std::collections::HashMap;
 
-/// Reads one snapshot, a part at a time, and believes nothing that it has not checked.
-pub struct Reader {
+/// Reads one snapshot, a part at a time, and checks everything that it reads.
+pub struct SnapshotReader {
     store: Store,
     folder: Path,
     manifest: Manifest,
     unpacker: Unpacker,
-    /// The part that is read, and how far.
+    /// The part that is being read.
     part: Vec<u8>,
+    /// How many of its bytes were read.
     used: usize,
     next_part: usize,
     chunks: u64,
     raw_bytes: u64,
 }
 
-impl Reader {
-    /// Reads the manifest, checks it, and that each part is there with its length.
+impl SnapshotReader {
+    /// Reads and checks the manifest, and checks that each part is there and has its length.
     pub(super) fn open(
         store: &Store,
         stream: &StreamName,
@@ -57,6 +58,7 @@ impl Reader {
         })
     }
 
+    /// The snapshot's manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -64,8 +66,8 @@ impl Reader {
     /// The next chunk, as it was pushed; `None` after the last.
     ///
     /// # Errors
-    /// [`Error::Damaged`] when the snapshot is not what was written, [`Error::Store`] when the store
-    /// fails. What was read before is right, but the snapshot as a whole is of no use.
+    /// [`Error::Damaged`] when the snapshot differs from what was written, [`Error::Store`] when the store fails.
+    /// The chunks that were read before are right, but the snapshot as a whole can't be used.
     pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
         while self.used == self.part.len() {
             let Some(&facts) = self.manifest.parts.get(self.next_part) else { return self.end() };
@@ -101,7 +103,7 @@ impl Reader {
     }
 }
 
-/// An object whose size is looked at before a byte of it is taken.
+/// Reads an object after checking its size.
 fn sized(store: &Store, path: &Path, expected: Option<u64>, limit: u64) -> Result<Vec<u8>, Error> {
     let admit = |found| match expected {
         _ if found > limit => Err(Error::damaged(path, Damage::TooLarge { found, limit })),

@@ -1,4 +1,4 @@
-//! From a store back to a shard: which snapshot can be used, and with which model.
+//! Restores a shard from the store: chooses the snapshot that can be used, and the model.
 
 use super::{Bundles, Error, Facts, SnapshotId, Snapshots, Store};
 use crate::config::Stream;
@@ -11,50 +11,58 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A shard that is wanted back.
+/// A request to restore a shard.
 pub struct Recovery<'a> {
+    /// The store to read.
     pub store: &'a Store,
+    /// The shard's stream.
     pub stream: &'a Arc<Stream>,
+    /// The shard's partition.
     pub at: &'a TopicPartition,
-    /// The topic as it is now; a snapshot of another one is not used.
+    /// The id of the topic as it is now. A snapshot of another topic is not used.
     pub topic_id: Option<TopicId>,
-    /// What the group has committed.
+    /// The group's committed offset.
     pub committed: Offset,
-    /// The model that serves now; for a snapshot whose own can't be had.
+    /// The model that serves now, for a snapshot whose own model can't be loaded.
     pub current: Option<&'a Model>,
 }
 
 /// A shard as it was when its snapshot was taken.
 pub struct Recovered {
+    /// The shard.
     pub shard: Shard,
+    /// The snapshot that it came from.
     pub id: SnapshotId,
+    /// When the snapshot's state was copied.
     pub created: EventTime,
+    /// Invariants that did not hold.
     pub violations: Violations,
 }
 
-/// Why no answer can be given.
+/// Why a shard can't be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
-    /// The store does not answer; it may do so later.
+    /// The store does not answer. It may answer later.
     #[error(transparent)]
     Store(Error),
+    /// The network can't be set up.
     #[error("the network: {0}")]
     Network(#[from] nn::Error),
-    /// This snapshot is damaged, or of another config.
+    /// This snapshot is damaged, or belongs to another config.
     #[error("the snapshot can't be used: {0}")]
     Unusable(String),
 }
 
 /// Why one snapshot was not used.
 enum Unusable {
-    /// An older one may do.
+    /// An older one may be usable.
     PassOver(String),
     End(RecoveryError),
 }
 
 impl Recovery<'_> {
-    /// The newest snapshot that is whole, was made with this config's shape, and lies at or below what
-    /// is committed; `None` when there is none. Those that are passed over are logged.
+    /// Restores from the newest snapshot that is whole, has this config's shape, and lies at or below the
+    /// committed offset; `None` without such a snapshot. Snapshots that are passed over are logged.
     ///
     /// # Errors
     /// [`RecoveryError`].
@@ -63,8 +71,8 @@ impl Recovery<'_> {
         let snapshots = Snapshots::new(self.store, stream, at, 1);
         for id in snapshots.list().map_err(RecoveryError::Store)? {
             if id.offset > self.committed && !self.is_of_former(&snapshots, id) {
-                // Somebody has set the group back: what it will do again is still ahead.
-                events::snapshot_passed_over(stream, at, &id, &"it lies ahead of what is committed");
+                // The group's offset was set back, so the shard must read those records again.
+                events::snapshot_passed_over(stream, at, &id, &"it lies ahead of the committed offset");
                 continue;
             }
             match self.read(&snapshots, id) {
@@ -76,7 +84,7 @@ impl Recovery<'_> {
         Ok(None)
     }
 
-    /// This snapshot and no other.
+    /// Restores from this snapshot and no other.
     ///
     /// # Errors
     /// [`RecoveryError`].
@@ -88,7 +96,7 @@ impl Recovery<'_> {
         })
     }
 
-    /// The topic that had the name before, where all snapshots are of such and none of the topic of now.
+    /// The former topic of this name, when all snapshots belong to a former topic and none to the present one.
     ///
     /// # Errors
     /// [`RecoveryError::Store`].
@@ -99,19 +107,19 @@ impl Recovery<'_> {
             match snapshots.reader(id).map(|reader| self.former(&reader.manifest().facts)) {
                 Ok(Some(former)) => found = found.or(Some(former)),
                 Ok(None) => return Ok(None),
-                // It says nothing.
+                // A snapshot that can't be read does not say which topic it belongs to.
                 Err(_) => {}
             }
         }
         Ok(found)
     }
 
-    /// Whether a snapshot was taken of a topic that had the name before. One that can't be read was not.
+    /// Whether a snapshot belongs to a former topic of this name. One that can't be read does not count.
     fn is_of_former(&self, snapshots: &Snapshots, id: SnapshotId) -> bool {
         snapshots.reader(id).is_ok_and(|reader| self.former(&reader.manifest().facts).is_some())
     }
 
-    /// The topic that a snapshot was taken of, where it is not the one of now.
+    /// The topic that a snapshot belongs to, where that is not the present one.
     fn former(&self, facts: &Facts) -> Option<TopicId> {
         facts.topic_id.filter(|then| self.topic_id.is_some_and(|now| now != *then))
     }
@@ -120,7 +128,7 @@ impl Recovery<'_> {
         let mut reader = snapshots.reader(id)?;
         let facts = reader.manifest().facts.clone();
         if let Some(former) = self.former(&facts) {
-            let cause = format!("its topic was deleted and made anew since: it is of {former}");
+            let cause = format!("its topic {former} was deleted and created again since");
             return Err(Unusable::PassOver(cause));
         }
         let shape = Shard::shape(self.stream);
@@ -143,8 +151,7 @@ impl Recovery<'_> {
         Ok(Recovered { shard, id, created: facts.created, violations })
     }
 
-    /// The model that a snapshot names, if it is still there and has the shape that the config asks
-    /// for.
+    /// The model that a snapshot names, if it is still in the store and has the config's shape.
     fn model(&self, version: ModelVersion) -> Result<Option<Model>, Unusable> {
         let stream = &self.stream.name;
         let device = device(self.stream)?;
@@ -163,7 +170,7 @@ impl Recovery<'_> {
         let fits = found.map(|networks| shapes.fitting(&networks)).filter(|networks| !networks.is_empty());
         let fits = fits.map(|networks| Model { version, networks: shapes.weights(&networks), device });
         if fits.is_none() {
-            let cause = "it is gone, or the config asks for another shape: states are warmed from windows";
+            let cause = "it is gone, or the config asks for another shape; states are computed again from the windows";
             events::bundle_passed_over(stream, version, &cause);
         }
         Ok(fits)

@@ -8,34 +8,37 @@ use serde::{Deserialize, Serialize};
 const NAME: &str = "seasons.json";
 const BYTES_MAX: u64 = 64 << 10;
 
-/// The seasons of a stream that seeks them: `<stream>/seasons.json`. Settled once and for all, by whoever is
-/// first, as the states of experts and networks are of no use under others; who deletes the file lets them be
-/// sought anew.
+/// The seasons that were found in a stream's past: `<stream>/seasons.json`.
+///
+/// The first process decides them for all and for good, because the states of experts and networks can't be used
+/// with other seasons. Deleting the file lets Tidecast find them again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptSeasons {
-    /// The interval that the steps are of, in microseconds; 0 on an irregular stream.
+    /// The length of a step in microseconds; 0 on an irregular stream.
     pub interval_us: i64,
+    /// The seasons' lengths in steps.
     pub steps: Vec<usize>,
-    /// Whether the past has said them; else it was too short, and they are the interval's.
+    /// Whether they were found in the past. If not, the past was too short, and they are the interval's defaults.
     #[serde(default)]
     pub found: bool,
-    /// How much of the past was looked at.
+    /// How many series of the past were examined.
     pub series: usize,
+    /// How many readings of the past were examined.
     pub readings: usize,
 }
 
 impl KeptSeasons {
-    /// Those that a stream's interval says, after a look at so much of its past.
+    /// The defaults of a stream's interval, for a past of this size that did not show any.
     pub fn usual(stream: &Stream, series: usize, readings: usize) -> Self {
         let steps = stream.seasons.clone();
         Self { interval_us: interval_us(stream), steps, found: false, series, readings }
     }
 
-    /// The config with all that is kept for its streams that seek their seasons.
+    /// The config with the stored seasons of its streams that have `seasons = "auto"`.
     ///
     /// # Errors
-    /// [`Error::Store`] when the store can't be read, [`Error::Damaged`] when what is there says nothing,
-    /// [`Error::Seasons`] when another key can't go with them.
+    /// [`Error::Store`] when the store can't be read, [`Error::Damaged`] when a file can't be read as seasons,
+    /// [`Error::Seasons`] when another key contradicts them.
     pub fn recall(mut config: Config, store: &Store) -> Result<Config, Error> {
         for stream in config.streams.clone() {
             if stream.seasons_from == SeasonsFrom::Undetected
@@ -48,7 +51,7 @@ impl KeptSeasons {
         Ok(config)
     }
 
-    /// `None` where none are kept yet.
+    /// `None` while nothing is stored.
     fn read(store: &Store, stream: &StreamName) -> Result<Option<Self>, Error> {
         let path = path(stream);
         let damaged = |damage| Error::damaged(&path, damage);
@@ -60,8 +63,8 @@ impl KeptSeasons {
         serde_json::from_slice(&bytes).map(Some).map_err(|e| damaged(Damage::Malformed(e.to_string())))
     }
 
-    /// Keeps them, unless another process was first with some of this interval; gives the config with those
-    /// that are kept.
+    /// Stores these seasons, unless another process was first with seasons of this interval. Returns the config
+    /// with the stored ones.
     ///
     /// # Errors
     /// As [`recall`](Self::recall), and when the store can't be written.
@@ -77,10 +80,10 @@ impl KeptSeasons {
         kept.put_into(config, stream)
     }
 
-    /// The config with these.
+    /// The config with these seasons.
     ///
     /// # Errors
-    /// [`Error::Seasons`] when another key can't go with them.
+    /// [`Error::Seasons`] when another key contradicts them.
     pub fn put_into(&self, config: Config, stream: &StreamName) -> Result<Config, Error> {
         let from = if self.found { SeasonsFrom::Past } else { SeasonsFrom::Interval };
         let seasons = |cause| Error::Seasons { path: path(stream).to_string(), cause };
@@ -118,16 +121,17 @@ mod tests {
         KeptSeasons { interval_us, steps: steps.to_vec(), found: true, series: 3, readings: 5_000 }
     }
 
-    fn told(config: Config) -> (Vec<usize>, SeasonsFrom) {
+    fn seasons_of(config: Config) -> (Vec<usize>, SeasonsFrom) {
         (config.streams[0].seasons.clone(), config.streams[0].seasons_from)
     }
 
     #[test]
-    fn who_is_first_settles_them_for_all_of_an_interval() {
+    fn the_first_process_decides_for_all_of_an_interval() {
         let (store, power) = (Store::over(Arc::new(InMemory::new())), StreamName::new("power").unwrap());
-        let recalled = |interval: &str| told(KeptSeasons::recall(config(interval), &store).unwrap());
-        let settled =
-            |kept: KeptSeasons, interval: &str| told(kept.settle(config(interval), &store, &power).unwrap());
+        let recalled = |interval: &str| seasons_of(KeptSeasons::recall(config(interval), &store).unwrap());
+        let settled = |kept: KeptSeasons, interval: &str| {
+            seasons_of(kept.settle(config(interval), &store, &power).unwrap())
+        };
         assert_eq!(recalled("1h"), (vec![24, 168], SeasonsFrom::Undetected));
         assert_eq!(settled(kept(HOUR_US, &[20]), "1h"), (vec![20], SeasonsFrom::Past));
         assert_eq!(settled(kept(HOUR_US, &[7]), "1h"), (vec![20], SeasonsFrom::Past));
@@ -139,14 +143,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_or_does_not_go_with_the_config_is_an_error_that_names_the_file() {
+    fn damaged_or_contradicting_seasons_are_an_error_that_names_the_file() {
         let (store, power) = (Store::over(Arc::new(InMemory::new())), StreamName::new("power").unwrap());
         let said = || KeptSeasons::recall(config("1h"), &store).unwrap_err().to_string();
         store.put(&path(&power), b"[24]".to_vec(), PutMode::Overwrite).unwrap();
         assert!(said().starts_with("power/seasons.json: can't be read"), "{}", said());
         let long = serde_json::to_vec(&kept(HOUR_US, &[9_000])).unwrap();
         store.put(&path(&power), long, PutMode::Overwrite).unwrap();
-        let wanted = "the seasons in power/seasons.json don't go with the config";
+        let wanted = "the seasons in power/seasons.json do not fit the config";
         assert!(said().contains(wanted) && said().contains("window"), "{}", said());
     }
 }

@@ -1,5 +1,5 @@
 use super::manifest;
-use super::{Error, Reader, SnapshotId, Store, Writer};
+use super::{Error, SnapshotId, SnapshotReader, SnapshotWriter, Store};
 use crate::domain::{Generation, Offset, Partition, StreamName, TopicPartition};
 use object_store::path::Path;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// `keep` is how many stay of each generation, and of how many generations.
+    /// [`Self::prune`] keeps `keep` snapshots of each generation, and of as many generations.
     ///
     /// # Panics
     /// When `keep` is 0.
@@ -26,7 +26,7 @@ impl Snapshots {
         Self { store: store.clone(), stream: stream.clone(), at: at.clone(), folder, keep }
     }
 
-    /// The finished ones, newest first. Whether one is whole its [`Self::reader`] says.
+    /// The finished snapshots, newest first. [`Self::reader`] finds out whether one is whole.
     ///
     /// # Errors
     /// [`Error::Store`] when the store can't be read.
@@ -35,40 +35,40 @@ impl Snapshots {
         Ok(found.filter_map(|(id, finished)| finished.then_some(id)).collect())
     }
 
-    /// Starts a snapshot; nothing is written before the first part is full.
+    /// Starts a snapshot. Nothing is written before the first part is full.
     ///
     /// # Panics
-    /// When the offset is negative: no record has it.
-    pub fn writer(&self, id: SnapshotId) -> Writer {
-        assert!(id.offset >= Offset(0), "{} is no offset of a record", id.offset);
-        Writer::new(self.store.clone(), self.stream.clone(), self.at.clone(), self.folder_of(id), id)
+    /// When the offset is negative.
+    pub fn writer(&self, id: SnapshotId) -> SnapshotWriter {
+        assert!(id.offset >= Offset(0), "no record has the offset {}", id.offset);
+        SnapshotWriter::new(self.store.clone(), self.stream.clone(), self.at.clone(), self.folder_of(id), id)
     }
 
-    /// Opens a snapshot: its manifest is right, and its parts are there with their lengths.
+    /// Opens a snapshot: checks its manifest, and that its parts are there and have their lengths.
     ///
     /// # Errors
-    /// [`Error::Damaged`] or [`Error::Newer`] when this one is of no use, [`Error::Store`] when the
-    /// store can't be read.
-    pub fn reader(&self, id: SnapshotId) -> Result<Reader, Error> {
-        Reader::open(&self.store, &self.stream, &self.at, self.folder_of(id), id)
+    /// [`Error::Damaged`] or [`Error::Newer`] when this snapshot can't be used, [`Error::Store`] when the store
+    /// can't be read.
+    pub fn reader(&self, id: SnapshotId) -> Result<SnapshotReader, Error> {
+        SnapshotReader::open(&self.store, &self.stream, &self.at, self.folder_of(id), id)
     }
 
-    /// Deletes what nobody will ask for any more, and says how many snapshots that were. `newest` is
-    /// the one that the caller has just finished.
+    /// Deletes old snapshots and returns how many it deleted. `newest` is the one that the caller has just
+    /// finished.
     ///
-    /// Of each generation the newest few stay, and of as many generations, up to the caller's own;
-    /// half-written ones that `newest` has overtaken go. What a later owner has written stays, as does
-    /// what lies ahead of the caller in its own generation: so a writer that does not know yet that it
-    /// has lost the shard deletes nothing that its successor needs.
+    /// Up to the caller's own generation, the newest `keep` snapshots of the newest `keep` generations stay.
+    /// Unfinished snapshots at or before `newest` are deleted. Everything that a later owner has written stays,
+    /// and so does everything that lies ahead of `newest` in the caller's own generation. So a writer that does
+    /// not know yet that it has lost the shard deletes nothing that its successor needs.
     ///
     /// # Errors
-    /// [`Error::Store`] when the store can't be read or written; what is left goes the next time.
+    /// [`Error::Store`] when the store can't be read or written. The next call deletes what is left.
     pub fn prune(&self, newest: SnapshotId) -> Result<usize, Error> {
         let doomed = doomed(&self.found()?, newest, self.keep);
         for id in &doomed {
             let folder = self.folder_of(*id);
             let mut paths: Vec<Path> = self.store.list(&folder)?.into_iter().map(|(path, _)| path).collect();
-            // Without its manifest it is half-written, not damaged.
+            // The manifest goes first: without it the snapshot counts as unfinished, not as damaged.
             let manifest = folder.clone().join(manifest::NAME);
             if paths.contains(&manifest) {
                 paths.retain(|path| *path != manifest);
@@ -84,7 +84,7 @@ impl Snapshots {
         self.folder.clone().join(id.to_string())
     }
 
-    /// Everything that looks like a snapshot, and whether it is finished.
+    /// All snapshots, and whether each is finished.
     fn found(&self) -> Result<BTreeMap<SnapshotId, bool>, Error> {
         let mut found = BTreeMap::new();
         for (path, _) in self.store.list(&self.folder)? {
@@ -94,7 +94,7 @@ impl Snapshots {
             *found.entry(id).or_insert(false) |= is_manifest && below.next().is_none();
         }
         if self.store.is_local() {
-            // A killed process may have left nothing but a half of a part, which the store does not list.
+            // A killed process may have left only a temporary file, which the store does not list.
             for id in self.store.folders(&self.folder)?.iter().filter_map(|name| SnapshotId::read(name)) {
                 found.entry(id).or_insert(false);
             }
@@ -103,7 +103,7 @@ impl Snapshots {
     }
 }
 
-/// The shards of which the store holds something.
+/// The shards of a stream that have a folder in the store.
 ///
 /// # Errors
 /// [`Error::Store`] when the store can't be read.
@@ -122,7 +122,7 @@ fn state_of(stream: &StreamName) -> Path {
     Path::from_iter([stream.as_str(), "state"])
 }
 
-/// What [`Snapshots::prune`] deletes of what it has found.
+/// The snapshots among `found` that [`Snapshots::prune`] deletes.
 fn doomed(found: &BTreeMap<SnapshotId, bool>, newest: SnapshotId, keep: usize) -> Vec<SnapshotId> {
     let overtaken = |id: &SnapshotId| {
         id.generation < newest.generation
@@ -132,7 +132,7 @@ fn doomed(found: &BTreeMap<SnapshotId, bool>, newest: SnapshotId, keep: usize) -
     for id in found.iter().filter(|(id, finished)| **finished && overtaken(id)).map(|(id, _)| id) {
         finished.entry(id.generation).or_default().push(*id);
     }
-    // Ids of one generation come in the order of their offsets.
+    // Within a generation ids are in the order of their offsets.
     let stays: Vec<SnapshotId> = finished
         .values()
         .rev()
@@ -164,7 +164,7 @@ mod tests {
     }
 
     proptest! {
-        /// However much lies there, and whoever prunes.
+        /// For every content of the store and every caller.
         #[test]
         fn pruning_harms_nobody_and_bounds_the_store(
             found in proptest::collection::btree_map((0u32..8, 0i64..12), any::<bool>(), 0..60),
@@ -177,13 +177,13 @@ mod tests {
             let gone = doomed(&found, own, keep);
             prop_assert!(gone.iter().all(|d| found.contains_key(d)));
             prop_assert!(!gone.contains(&own));
-            // A later owner's, and what is ahead of the caller, half-written or not.
+            // What a later owner has written, or what is ahead of the caller, stays; finished or not.
             prop_assert!(gone.iter().all(|d| d.generation < own.generation
                 || d.generation == own.generation && d.offset < own.offset));
             let left: Vec<SnapshotId> = found.keys().filter(|id| !gone.contains(id)).copied().collect();
             let behind = |id: &&SnapshotId| id.generation < own.generation
                 || id.generation == own.generation && id.offset <= own.offset;
-            prop_assert!(left.iter().filter(behind).all(|id| found[id]), "a half-written one stays");
+            prop_assert!(left.iter().filter(behind).all(|id| found[id]), "an unfinished one stays");
             prop_assert!(left.iter().filter(behind).count() <= keep * keep);
             // Of each generation that keeps any, the newest stay.
             for g in left.iter().filter(behind).map(|id| id.generation) {

@@ -18,24 +18,24 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// A network store that does not take a connection in this time is down.
+/// A network store that does not accept a connection within this time counts as down.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// For one request: a part of 32 MiB at 5 Mbit/s.
+/// The longest time for one request: enough for a part of 32 MiB at 5 Mbit/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// What may pass by itself is tried again so many times, for so long at most, with growing pauses.
+/// How often a request is tried again after a transient error, with growing pauses.
 const RETRIES: usize = 6;
+/// How long a request is tried again.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
 const PAUSE_LONGEST: Duration = Duration::from_secs(5);
-/// The object that [`Store::check`] writes. No stream's name has an `@`.
+/// The object that [`Store::check`] writes. A stream's name can't contain `@`.
 const PROBE: &str = "@check";
 
-/// An object store. Its methods wait on the caller's thread; clones share it.
+/// An object store. Its methods block the caller's thread. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
     objects: Arc<dyn ObjectStore>,
-    /// Drives a network store's connections. Others finish on the caller's thread, without tokio, and
-    /// start no thread.
+    /// Drives a network store's connections. Other stores work on the caller's thread, without tokio.
     runtime: Option<Arc<Runtime>>,
     /// The folder of a local store.
     root: Option<PathBuf>,
@@ -43,17 +43,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store of the config. A folder that is missing is made; what is written to it is on the disk
-    /// before it can be seen. Asks nothing of a network store: [`Self::check`] does.
+    /// The store of the config. A missing folder is created. What is written to a folder is on the disk before it
+    /// becomes visible. A network store is not contacted; [`Self::check`] does that.
     ///
     /// # Errors
-    /// [`Error::Unusable`] for a folder that can't be made and for properties that say nothing usable.
+    /// [`Error::Unusable`] for a folder that can't be created and for properties that can't be used.
     pub fn open(config: &config::Store) -> Result<Self, Error> {
         let name = config.location.to_string();
         let unusable = |reason| Error::Unusable { store: name.clone(), reason };
         match &config.location {
             StoreLocation::Folder(path) => {
-                make(path).map_err(|e| unusable(format!("can't make the folder: {e}")))?;
+                create_folder(path).map_err(|e| unusable(format!("can't create the folder: {e}")))?;
                 let objects = LocalFileSystem::new_with_prefix(path).map_err(|e| unusable(reason(&e)))?;
                 let objects: Arc<dyn ObjectStore> = Arc::new(objects.with_fsync(true));
                 Ok(Self { objects, runtime: None, root: Some(path.clone()), name: name.as_str().into() })
@@ -74,8 +74,8 @@ impl Store {
         }
     }
 
-    /// A store of the caller's own, for tests and simulation: it needs no tokio, and everything
-    /// happens on the calling thread.
+    /// A store over the caller's own objects, for tests and simulation. It needs no tokio; everything happens on
+    /// the calling thread.
     pub fn over(objects: Arc<dyn ObjectStore>) -> Self {
         let name = objects.to_string();
         Self { objects, runtime: None, root: None, name: name.into() }
@@ -84,11 +84,11 @@ impl Store {
     /// Lists, writes and deletes a small object.
     ///
     /// # Errors
-    /// [`Error::Unusable`] with the reason: a wrong secret, a bucket that is missing, a folder that
-    /// can't be written, a server that can't be reached.
+    /// [`Error::Unusable`] with the reason: a wrong secret, a missing bucket, a folder that can't be written, a
+    /// server that can't be reached.
     pub fn check(&self) -> Result<(), Error> {
         let path = Path::from(PROBE);
-        // Listing comes first: some servers make a bucket that is written to.
+        // Listing comes first: some servers create a missing bucket when it is written to.
         let first = async { self.objects.list(None).next().await.transpose() };
         self.wait(first)
             .map_err(failed(&path))
@@ -107,7 +107,7 @@ impl Store {
         self.wait(self.objects.put_opts(path, payload, mode.into())).map(drop).map_err(failed(path))
     }
 
-    /// Writes what must not be there yet, and says whether it was not. A store that knows no conditional put
+    /// Writes an object that must not exist yet, and returns whether it did. A store without conditional puts
     /// overwrites it.
     pub(super) fn create(&self, path: &Path, bytes: &[u8]) -> Result<bool, Error> {
         match self.put(path, bytes.to_vec(), PutMode::Create) {
@@ -115,14 +115,14 @@ impl Store {
                 cause: Cause::NotImplemented { .. } | Cause::NotSupported { .. }, ..
             }) => self.put(path, bytes.to_vec(), PutMode::Overwrite).map(|()| true),
             Err(Error::Store { cause: Cause::AlreadyExists { .. } | Cause::Precondition { .. }, .. }) => {
-                // Our own, when an answer was lost and the request was sent again.
+                // The same bytes were written by this request's first try, whose answer was lost.
                 Ok(self.get(path, |_| Ok(()))?.as_deref() == Some(bytes))
             }
             done => done.map(|()| true),
         }
     }
 
-    /// `None` when it is not there. `admit` sees the size before a byte of it is taken.
+    /// Reads an object; `None` when it does not exist. `admit` sees the size before anything is read.
     pub(super) fn get(
         &self,
         path: &Path,
@@ -136,7 +136,7 @@ impl Store {
         Ok(Some(self.wait(found.bytes()).map_err(failed(path))?.into()))
     }
 
-    /// Everything below a folder, with its size; nothing when there is no such folder.
+    /// All objects below a folder with their sizes; nothing for a missing folder.
     pub(super) fn list(&self, folder: &Path) -> Result<Vec<(Path, u64)>, Error> {
         let found = self.objects.list(Some(folder)).map_ok(|meta| (meta.location, meta.size));
         let mut found: Vec<_> = self.wait(found.try_collect()).map_err(failed(folder))?;
@@ -144,7 +144,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The names of the folders in a folder; in a local store also of those without a whole object.
+    /// The names of the folders in a folder. A local store also lists folders without a whole object.
     pub(super) fn folders(&self, folder: &Path) -> Result<Vec<String>, Error> {
         let found = match self.wait(self.objects.list_with_delimiter(Some(folder))) {
             Err(Cause::NotFound { .. }) => return Ok(Vec::new()),
@@ -156,7 +156,7 @@ impl Store {
         Ok(names)
     }
 
-    /// Deletes what is there of `paths`.
+    /// Deletes those of `paths` that exist.
     pub(super) fn delete(&self, paths: Vec<Path>) -> Result<(), Error> {
         let Some(first) = paths.first().cloned() else { return Ok(()) };
         let paths = futures::stream::iter(paths.into_iter().map(Ok)).boxed();
@@ -164,18 +164,18 @@ impl Store {
             Ok(_) | Err(Cause::NotFound { .. }) => Ok(()),
             Err(cause) => Err(cause),
         });
-        // Past a failure the others are deleted all the same.
+        // After a failure the others are still deleted.
         let outcome = gone.fold(Ok(()), |all, one| async { all.and(one) });
         self.wait(outcome).map_err(failed(&first))
     }
 
-    /// Whether this is a folder of this machine.
+    /// Whether the store is a folder of this machine.
     pub(super) fn is_local(&self) -> bool {
         self.root.is_some()
     }
 
-    /// Takes away what deleting its objects leaves of a local folder: itself, and the halves that a
-    /// killed process has left, which the store does not list.
+    /// Removes a local folder whose objects were deleted, with the temporary files that a killed process has left
+    /// and that the store does not list.
     pub(super) fn remove_folder(&self, folder: &Path) -> Result<(), Error> {
         let Some(root) = &self.root else { return Ok(()) };
         match fs::remove_dir_all(root.join(folder.as_ref())) {
@@ -184,8 +184,8 @@ impl Store {
         }
     }
 
-    /// Takes away the halves, `NAME#1`, that a killed process has left in a local folder.
-    pub(super) fn remove_halves(&self, folder: &Path) -> Result<(), Error> {
+    /// Removes the temporary files, `NAME#1`, that a killed process has left in a local folder.
+    pub(super) fn remove_temporaries(&self, folder: &Path) -> Result<(), Error> {
         let Some(root) = &self.root else { return Ok(()) };
         let Ok(entries) = fs::read_dir(root.join(folder.as_ref())) else { return Ok(()) };
         for entry in entries {
@@ -221,19 +221,19 @@ fn io_failed(path: &Path, cause: std::io::Error) -> Error {
     failed(path)(Cause::Generic { store: "the folder", source: cause.into() })
 }
 
-/// Makes a folder, and each new name durable in the folder above.
-fn make(path: &std::path::Path) -> std::io::Result<()> {
+/// Creates a folder and syncs each parent that got a new name.
+fn create_folder(path: &std::path::Path) -> std::io::Result<()> {
     let missing: Vec<_> = path.ancestors().take_while(|p| !p.exists()).collect();
     fs::create_dir_all(path)?;
     for parent in missing.into_iter().filter_map(std::path::Path::parent) {
-        // A folder that may be entered and not read can't be synced; then the disk's own pace holds.
+        // A folder without read permission can't be synced; its new name becomes durable later.
         let _ = File::open(parent).and_then(|folder| folder.sync_all());
     }
     Ok(())
 }
 
 fn connect(bucket: &Bucket, properties: &[(String, String)]) -> Result<Box<dyn ObjectStore>, Cause> {
-    // Fails only when the process has one already, which serves as well.
+    // Fails only when the process has a provider already, which can be used as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = ClientOptions::new().with_connect_timeout(CONNECT_TIMEOUT).with_timeout(REQUEST_TIMEOUT);
     let backoff = BackoffConfig { init_backoff: PAUSE_FIRST, max_backoff: PAUSE_LONGEST, base: 2.0 };
@@ -261,7 +261,7 @@ mod tests {
     use object_store::azure::AzureConfigKey;
     use object_store::gcp::GoogleConfigKey;
 
-    /// The config lists the names, the crate knows what they mean.
+    /// The config lists the names; the crate knows their meaning.
     #[test]
     fn every_property_of_the_config_is_known_to_its_client() {
         for cloud in Cloud::ALL {

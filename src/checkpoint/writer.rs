@@ -1,20 +1,20 @@
 use super::manifest::{self, Facts, MANIFEST_BYTES_MAX, Manifest, PartFacts};
 use super::part::{CHUNK_BYTES_MAX, PART_BYTES, Packer, checksum};
-use super::{Damage, Error, Reader, SnapshotId, Store};
+use super::{Damage, Error, SnapshotId, SnapshotReader, Store};
 use crate::domain::{StreamName, TopicPartition};
 use object_store::PutMode;
 use object_store::path::Path;
 
-/// Writes one snapshot: chunks, then the manifest. One that is dropped unfinished never was: it has no
-/// manifest, and its parts are taken away as far as the store allows.
-pub struct Writer {
+/// Writes one snapshot: chunks, then the manifest. When it is dropped unfinished there is no manifest and so no
+/// snapshot, and its parts are deleted as far as the store allows.
+pub struct SnapshotWriter {
     store: Store,
     stream: StreamName,
     at: TopicPartition,
     folder: Path,
     id: SnapshotId,
     packer: Packer,
-    /// The part that grows.
+    /// The part that is being filled.
     part: Vec<u8>,
     parts: Vec<PartFacts>,
     chunks: u64,
@@ -22,7 +22,7 @@ pub struct Writer {
     finished: bool,
 }
 
-impl Writer {
+impl SnapshotWriter {
     pub(super) fn new(
         store: Store,
         stream: StreamName,
@@ -45,11 +45,10 @@ impl Writer {
         }
     }
 
-    /// Appends a chunk; writes a part out when one is full. Chunks of some 4 MiB serve well.
+    /// Appends a chunk, and writes a part out when one is full. Chunks of some 4 MiB serve well.
     ///
     /// # Errors
-    /// [`Error::Store`], and [`Error::Damaged`] for a chunk above [`CHUNK_BYTES_MAX`]; the snapshot is to
-    /// be given up then.
+    /// [`Error::Store`], and [`Error::Damaged`] for a chunk above [`CHUNK_BYTES_MAX`]. Drop the writer then.
     pub fn push(&mut self, chunk: &[u8]) -> Result<(), Error> {
         if chunk.len() > CHUNK_BYTES_MAX {
             let (found, limit) = (chunk.len() as u64, CHUNK_BYTES_MAX as u64);
@@ -69,11 +68,11 @@ impl Writer {
         self.store.put(&path, part, PutMode::Overwrite)
     }
 
-    /// Writes the manifest: from now on there is a snapshot. It takes the place of one of the same id that
-    /// is damaged, of another topic or of another shape.
+    /// Writes the manifest, which makes the snapshot. It replaces a snapshot of the same id that is damaged, of
+    /// another topic or of another shape.
     ///
     /// # Errors
-    /// [`Error::Store`], and [`Error::Exists`] when somebody has finished this very snapshot, of the same
+    /// [`Error::Store`], and [`Error::Exists`] when another process has finished the same snapshot, of the same
     /// topic and shape, with another content.
     pub fn finish(mut self, facts: Facts) -> Result<Manifest, Error> {
         if !self.part.is_empty() {
@@ -91,15 +90,15 @@ impl Writer {
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
         };
         let bytes = manifest.encode();
-        assert!(bytes.len() as u64 <= MANIFEST_BYTES_MAX, "the shape has its place in a chunk, not here");
+        assert!(bytes.len() as u64 <= MANIFEST_BYTES_MAX, "a large shape belongs in a chunk");
         let outcome = self.put_manifest(&manifest.facts, bytes);
         self.parts.clone_from(&manifest.parts);
         self.finished = outcome.is_ok();
         outcome.map(|()| manifest)
     }
 
-    /// A store that can't refuse to overwrite overwrites: the parts bear their content in their names,
-    /// so the last manifest is as good as the first.
+    /// A store without conditional puts overwrites an earlier manifest. That is safe: the parts' names contain
+    /// their checksums, so both manifests are complete.
     fn put_manifest(&self, facts: &Facts, bytes: Vec<u8>) -> Result<(), Error> {
         let path = self.folder.clone().join(manifest::NAME);
         if self.store.create(&path, &bytes)? {
@@ -107,17 +106,18 @@ impl Writer {
         }
         match self.is_as_good(facts) {
             Ok(true) => Err(Error::Exists { path: path.to_string() }),
-            // It would stand in the way of every later one, as its shard's offset may stay what it is.
+            // The shard's offset may not change any more, so the unusable one would block every later one.
             Ok(false) => self.store.put(&path, bytes, PutMode::Overwrite),
             Err(damage) if damage.is_damage() => self.store.put(&path, bytes, PutMode::Overwrite),
             Err(cause) => Err(cause),
         }
     }
 
-    /// Reads the snapshot that is there under this name. One of a topic that had the name before, or of
-    /// another config, is of no use to whoever wants this one.
+    /// Reads the snapshot that is there under this id. It does not replace this one when it belongs to a former
+    /// topic of the same name or to another config.
     fn is_as_good(&self, facts: &Facts) -> Result<bool, Error> {
-        let mut there = Reader::open(&self.store, &self.stream, &self.at, self.folder.clone(), self.id)?;
+        let mut there =
+            SnapshotReader::open(&self.store, &self.stream, &self.at, self.folder.clone(), self.id)?;
         let found = &there.manifest().facts;
         if (found.topic_id, &found.shape) != (facts.topic_id, &facts.shape) {
             return Ok(false);
@@ -127,13 +127,13 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for SnapshotWriter {
     fn drop(&mut self) {
         if self.finished || self.parts.is_empty() {
             return;
         }
-        // Where there is a manifest, or nobody can say that there is none, the parts may be somebody's:
-        // the snapshot's end is theirs too. What stays here goes with a later snapshot's pruning.
+        // With a manifest, or when the store can't say whether there is one, the parts may belong to another
+        // writer's finished snapshot. Parts that stay are deleted when a later snapshot prunes.
         let manifest = self.folder.clone().join(manifest::NAME);
         if let Ok(None) = self.store.get(&manifest, |_| Ok(())) {
             let parts = self.parts.iter().enumerate();

@@ -1,32 +1,43 @@
+use super::past_value::value_at;
 use super::recent_range::RecentRange;
 use super::state_table::{StateRow, StateTable, rows_of_state_table};
 use super::{ExpertGroup, Observation};
 use crate::domain::{Damaged, Rows, Take};
 use bytemuck::{Pod, Zeroable};
 
-/// Past values, past residuals, and values around a season ago.
+/// The numbers of past steps, past residuals and seasonal terms among the regressors.
 const ORDER: usize = 4;
 const RESIDUALS: usize = 2;
 const SEASONAL: usize = 2;
-/// A memory of about 2,000 readings.
+/// The forgetting factor λ: a memory of about 2,000 readings.
 const FORGETTING: f64 = 0.999_5;
-/// While the covariance's trace is above this many times its features, nothing is forgotten.
+/// While the trace of the covariance is above this many times its dimension, nothing is forgotten.
 const TRACE_MAX: f64 = 10.0;
-/// A residual counts as at most this many typical ones.
+/// A residual counts as at most this many typical residuals.
 const RESIDUAL_MAX: f64 = 4.0;
+/// The rate at which the typical residual is learnt.
 const RESIDUAL_RATE: f64 = 0.01;
-/// A residual within so many of the series' deviations is never clipped: after a long calm the first ones
-/// teach.
+/// A residual within this many deviations of the series is never clipped. So the first residuals after a
+/// long calm still teach.
 const NEVER_CLIPPED: f64 = 0.01;
-/// Features lie within this many deviations.
+/// Regressors are limited to this many deviations.
 const FEATURE_MAX: f64 = 50.0;
-/// The rate of the slow mean that the range stands around.
+/// The rate of the slow mean of the series' range.
 const CENTRE_RATE: f32 = 0.01;
+/// Readings before the model forecasts.
 const START: u32 = 24;
 
-/// Online ARMA with a seasonal term: extended recursive least squares (Ljung and Söderström 1983) on
-/// past steps and past residuals, one step ahead, and its own forecasts fed back for the other leads.
-/// Small enough for double precision. O(order² + horizon · order) a reading.
+/// An online ARMA model with a seasonal term, fitted by extended recursive least squares (Ljung and
+/// Söderström 1983, "Theory and practice of recursive identification").
+///
+/// ```text
+/// y_t − y_{t−1} = w·x_t + ε_t
+/// x_t = [1, Δy_{t−1} … Δy_{t−4}, ε_{t−1}, ε_{t−2}, Δy_{t−m}, y_{t−m} − y_{t−1}]   m the season
+/// K = P x / (λ + xᵀ P x)     w ← w + K·ε     P ← (P − K xᵀ P) / λ
+/// ```
+///
+/// The model is fitted one step ahead. For the other leads its own forecasts are fed back and future
+/// residuals are 0. It is small enough for double precision. A reading costs O(order² + horizon · order).
 #[derive(Debug)]
 pub struct Arma {
     horizon: usize,
@@ -36,7 +47,7 @@ pub struct Arma {
     table: StateTable<ArmaState>,
     x: Vec<f64>,
     px: Vec<f64>,
-    /// What was and what will be: the newest `ORDER` values, then the forecasts.
+    /// The newest `ORDER + 1` values, then the forecasts. `[ORDER + 1 + horizon]`
     path: Vec<f64>,
 }
 
@@ -48,13 +59,13 @@ struct ArmaState {
     /// Mean absolute residual.
     typical: f64,
     weights: [f64; FEATURES],
-    /// Packed lower half.
+    /// The covariance `P`, packed lower half.
     p: [f64; FEATURES * (FEATURES + 1) / 2],
     range: RecentRange,
     readings: u32,
 }
 
-/// One, steps, residuals and the season's terms.
+/// The regressors: the constant, steps, residuals and the seasonal terms.
 const FEATURES: usize = 1 + ORDER + RESIDUALS + SEASONAL;
 
 impl Arma {
@@ -91,13 +102,8 @@ fn packed(i: usize, j: usize) -> usize {
     if i >= j { i * (i + 1) / 2 + j } else { j * (j + 1) / 2 + i }
 }
 
-/// The value `age` before step `now`; the first one before there was any.
-fn value_at(ring: &[f32], now: u64, age: usize) -> f64 {
-    f64::from(ring[(now.saturating_sub(age as u64) % ring.len() as u64) as usize])
-}
-
-/// What the step to `lead` after step `now` stands on. `path` holds the values up to `now` at `ORDER`,
-/// and what follows it up to the step before; residuals that have not come are 0.
+/// Writes the regressors of the step to `lead` after step `now`. `path` holds the values up to `now`, the
+/// newest at `ORDER`, then the forecasts up to the step before. Future residuals are 0.
 fn fill(
     x: &mut [f64],
     path: &[f64],
@@ -118,7 +124,7 @@ fn fill(
     }
     let Some(m) = season else { return };
     let season_before = |lead: usize| {
-        if lead <= m { value_at(ring, now, m - lead) } else { path[ORDER + lead - m] }
+        if lead <= m { f64::from(value_at(ring, now, m - lead)) } else { path[ORDER + lead - m] }
     };
     let then = season_before(lead);
     x[1 + ORDER + RESIDUALS] = bounded(then - season_before(lead - 1));
@@ -139,18 +145,18 @@ impl ExpertGroup for Arma {
         let observed = reading.observed && reading.value.is_finite();
         let value = match reading.value.is_finite() {
             true => reading.value.clamp(-1e15, 1e15),
-            false => value_at(ring, now, 1) as f32,
+            false => value_at(ring, now, 1),
         };
         let unit = f64::from(state.range.deviation());
-        let begun = state.readings >= START && unit > 1e-15;
-        // The regressors of this reading, as they stood before it.
-        if begun && now > 0 {
+        let is_ready = state.readings >= START && unit > 1e-15;
+        // The regressors of this reading, from what was known before it.
+        if is_ready && now > 0 {
             for k in 0..=ORDER {
-                self.path[ORDER - k] = value_at(ring, now - 1, k);
+                self.path[ORDER - k] = f64::from(value_at(ring, now - 1, k));
             }
             fill(&mut self.x, &self.path, (now - 1, 1), &state.residuals, ring, self.season, 1.0 / unit);
             let residual = if observed {
-                let step = (f64::from(value) - value_at(ring, now - 1, 0)) / unit;
+                let step = (f64::from(value) - f64::from(value_at(ring, now - 1, 0))) / unit;
                 learn(state, &self.x[..n], &mut self.px[..n], step)
             } else {
                 0.0
@@ -164,17 +170,17 @@ impl ExpertGroup for Arma {
             state.readings = state.readings.saturating_add(1);
         }
         for k in 0..=ORDER {
-            self.path[ORDER - k] = value_at(ring, now, k);
+            self.path[ORDER - k] = f64::from(value_at(ring, now, k));
         }
         for lead in 1..=self.horizon {
             let last = self.path[ORDER + lead - 1];
             let mut next = last;
-            if begun {
+            if is_ready {
                 fill(&mut self.x, &self.path, (now, lead), &state.residuals, ring, self.season, 1.0 / unit);
                 let step: f64 = state.weights.iter().zip(&self.x[..n]).map(|(w, x)| w * x).sum();
                 next = last + unit * step;
             }
-            // What feeds back stays in the range of the series: an unstable fit can't run away.
+            // The fed-back forecast stays in the range of the series, so an unstable fit can't diverge.
             let point = state.range.clamp(next as f32);
             self.path[ORDER + lead] = f64::from(point);
             out[lead - 1] = point;
@@ -190,11 +196,11 @@ impl ExpertGroup for Arma {
     }
 }
 
-/// One step of recursive least squares; gives the residual after it, bounded.
+/// One step of recursive least squares. Returns the residual after it, limited.
 fn learn(state: &mut ArmaState, x: &[f64], px: &mut [f64], step: f64) -> f64 {
     let n = x.len();
-    let said: f64 = state.weights.iter().zip(x).map(|(w, x)| w * x).sum();
-    let mut error = step - said;
+    let predicted: f64 = state.weights.iter().zip(x).map(|(w, x)| w * x).sum();
+    let mut error = step - predicted;
     if !error.is_finite() {
         return 0.0;
     }
@@ -224,8 +230,8 @@ fn learn(state: &mut ArmaState, x: &[f64], px: &mut [f64], step: f64) -> f64 {
             *p = (*p - px[i] * px[j] / whole) / forgetting;
         }
     }
-    let said: f64 = state.weights.iter().zip(x).map(|(w, x)| w * x).sum();
-    let after = step - said;
+    let predicted: f64 = state.weights.iter().zip(x).map(|(w, x)| w * x).sum();
+    let after = step - predicted;
     let most = (RESIDUAL_MAX * state.typical).max(NEVER_CLIPPED);
     if after.is_finite() { after.clamp(-most, most) } else { 0.0 }
 }

@@ -2,7 +2,7 @@ use super::{Arma, ExpertGroup, LinearExperts, LinearShape, Lms, Observation, Too
 use crate::config::{Base, Stream};
 use crate::domain::{Damaged, Rows, Take};
 
-/// All experts of a stream, stepped as one: the pool first, then those that the config adds.
+/// All experts of a stream, stepped together: the linear experts first, then those that the config adds.
 pub struct Ensemble {
     pool: LinearExperts,
     others: Vec<Box<dyn ExpertGroup + Send>>,
@@ -11,10 +11,10 @@ pub struct Ensemble {
 }
 
 impl Ensemble {
-    /// `extras` are the calendar's features and the covariates that the experts are shown.
+    /// `extras` counts the calendar features and covariates that the experts are shown.
     ///
     /// # Errors
-    /// [`TooManyExtras`] for the linear experts.
+    /// [`TooManyExtras`] when the linear experts have no room for them.
     pub fn try_new(stream: &Stream, extras: usize) -> Result<Self, TooManyExtras> {
         let (targets, horizon, season) = (stream.targets.len(), stream.horizon, stream.season());
         let pool = LinearExperts::try_new(&shape(stream, extras))?;
@@ -33,15 +33,16 @@ impl Ensemble {
         Ok(Self { pool, others, names, horizon })
     }
 
-    /// How many mixtures of a series are to be plain means, before its experts have learnt enough.
+    /// The number of first mixtures of a series that are plain means, because its experts have learnt too
+    /// little to be weighed.
     pub fn mix_from(&self) -> usize {
         self.pool.mix_from()
     }
 
-    /// Which expert a network corrects; `None` where it is no single one.
+    /// The index of the expert that a network corrects. `None` where it corrects no single expert.
     pub fn base(&self, base: Base) -> Option<usize> {
         let named = |name: &str| self.names.iter().position(|n| *n == name);
-        // Where targets are differenced there is none that corrects a level.
+        // Where targets are differenced no expert corrects a level.
         let linear = ["linear_holt", "linear_last", "linear_seasonal"];
         match base {
             Base::Mixture | Base::None => None,
@@ -66,7 +67,7 @@ impl Ensemble {
         self.pool.deviation(slot, target)
     }
 
-    /// Asks for a series' memory while another is worked on.
+    /// Loads the state of a series into the cache while another series is worked on.
     pub fn prefetch(&self, slot: usize, target: usize) {
         self.pool.prefetch(slot, target);
     }
@@ -76,15 +77,15 @@ impl Ensemble {
         self.pool.publish();
     }
 
-    /// Appends what is pooled over series, lossless.
+    /// Appends the state that is pooled over series, without loss.
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
         self.pool.save_pooled(out);
     }
 
-    /// Takes back what [`Self::save_pooled`] of a panel of the same stream has written.
+    /// Reads the state that [`Self::save_pooled`] wrote for an ensemble of the same stream.
     ///
     /// # Errors
-    /// [`Damaged`] for anything else.
+    /// [`Damaged`] for any other bytes.
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         self.pool.load_pooled(from)
     }
@@ -100,7 +101,7 @@ impl Ensemble {
     }
 }
 
-/// What a stream's pool has to do with.
+/// The settings of a stream that its linear experts depend on.
 fn shape(stream: &Stream, extras: usize) -> LinearShape {
     LinearShape {
         targets: stream.targets.len(),

@@ -1,6 +1,7 @@
 use super::profile::{depth, phase};
 
-/// Rates of level, season and long season, and how much of the last error is carried a step on.
+/// The rates of level (α), season (γ) and long season (δ), and the part of an error that is left a step
+/// later (φ).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rates {
     pub level: f32,
@@ -9,16 +10,27 @@ pub(super) struct Rates {
     pub carry: f32,
 }
 
-/// Quick and seasonal.
+/// The quick variant: one season.
 pub(super) const QUICK: Rates = Rates { level: 0.1, season: 0.1, long: 0.0, carry: 0.9 };
-/// Slow, with both seasons.
+/// The slow variant: both seasons.
 pub(super) const SLOW: Rates = Rates { level: 0.005, season: 0.05, long: 0.1, carry: 0.95 };
 
-/// Additive HoltWinters-Winters without a trend: level, up to two seasons, and an error that is carried on.
+/// Additive Holt-Winters smoothing without a trend: a level `l`, up to two seasons `s` and `S`, and an
+/// autoregressive error `e` (Taylor 2003, "Short-term electricity demand forecasting using double
+/// seasonal exponential smoothing").
 ///
-/// Level and seasons are known up to a constant that may move between them; only their sum is used.
-/// Seasons change phase by phase, so what was forecast at any lead can be told from the levels and
-/// errors of the last origins and the values before a phase's last readings.
+/// ```text
+/// ε  = y_t − l − s_t − S_t
+/// l ← l + max(α, 1/n)·ε
+/// s_t ← s_t + max(γ, 1/n_t)·ε     S_t ← S_t + δ·ε
+/// e  = y_t − l − s_t − S_t
+/// ŷ_{t+h|t} = l + s_{t+h} + S_{t+h} + φ^h·e
+/// ```
+///
+/// Level and seasons are only known up to a constant that may move between them; only their sum is used.
+/// A phase of a season changes only when a reading falls on it. So the forecast of any lead can be found
+/// from the levels and errors of the last origins and from the values that a phase had before its latest
+/// readings.
 #[derive(Clone, Debug)]
 pub(super) struct HoltWinters {
     rates: Rates,
@@ -29,23 +41,23 @@ pub(super) struct HoltWinters {
     long_depth: usize,
 }
 
-/// What a reading needs to know of its time.
+/// The position of a reading in its series.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimeIndex {
     /// Steps before this reading.
     pub steps: u64,
     /// The cell that seasons are counted by.
     pub clock: i64,
-    /// Readings learnt from before.
+    /// Readings learnt from before this one.
     pub readings: u32,
 }
 
 impl HoltWinters {
-    /// `remembers` says whether what was forecast will be asked for.
+    /// With `remembers`, past forecasts can be looked up ([`Self::past_forecast`]).
     pub fn new(rates: Rates, seasons: &[usize], horizon: usize, remembers: bool) -> Self {
         let season = seasons.first().copied();
         let long = seasons.get(1).copied().filter(|_| rates.long > 0.0);
-        let layers = |season: Option<usize>| match season {
+        let depth_of = |season: Option<usize>| match season {
             Some(season) if remembers => depth(season, horizon),
             _ => 1,
         };
@@ -54,8 +66,8 @@ impl HoltWinters {
             season,
             long,
             horizon: if remembers { horizon } else { 1 },
-            season_depth: layers(season),
-            long_depth: layers(long),
+            season_depth: depth_of(season),
+            long_depth: depth_of(long),
         }
     }
 
@@ -63,12 +75,12 @@ impl HoltWinters {
         self.season.unwrap_or(0) * self.season_depth
     }
 
-    /// Floats of a row: levels of the last origins, their errors, the seasons.
+    /// The floats of a row: levels of the last origins, their errors, the seasons.
     pub fn floats(&self) -> usize {
         2 * self.horizon + self.season_floats() + self.long.unwrap_or(0) * self.long_depth
     }
 
-    /// Counts of a row, one a phase of the season.
+    /// The counts of a row, one for each phase of the season.
     pub fn counts(&self) -> usize {
         self.season.unwrap_or(0)
     }
@@ -77,14 +89,14 @@ impl HoltWinters {
         (step % self.horizon as u64) as usize
     }
 
-    /// What the seasons add at `clock`.
+    /// The sum of the seasons at `clock`.
     fn seasonal(&self, row: &[f32], clock: i64) -> f32 {
         let seasons = &row[2 * self.horizon..];
         let at = |values: &[f32], season: Option<usize>| season.map_or(0.0, |m| values[phase(clock, m)]);
         at(seasons, self.season) + at(&seasons[self.season_floats()..], self.long)
     }
 
-    /// Learns from a reading; without one (`None`) the level stays and the error fades.
+    /// Learns from a reading. Without one (`None`) the level stays and the error fades.
     pub fn update(&self, row: &mut [f32], counts: &mut [u8], time: TimeIndex, value: Option<f32>) {
         let (now, before) = (self.origin(time.steps), self.origin(time.steps.wrapping_sub(1)));
         let n = self.horizon;
@@ -102,14 +114,14 @@ impl HoltWinters {
         let seasons = &mut row[2 * n..];
         if let Some(season) = self.season {
             let phase = phase(time.clock, season);
-            older(seasons, season, self.season_depth, phase);
+            push_down(seasons, season, self.season_depth, phase);
             counts[phase] = counts[phase].saturating_add(1);
             seasons[phase] += self.rates.season.max(1.0 / f32::from(counts[phase])) * error;
         }
         if let Some(long) = self.long {
             let seasons = &mut seasons[self.season_floats()..];
             let phase = phase(time.clock, long);
-            older(seasons, long, self.long_depth, phase);
+            push_down(seasons, long, self.long_depth, phase);
             seasons[phase] += self.rates.long * error;
         }
         row[now] = level;
@@ -117,19 +129,20 @@ impl HoltWinters {
     }
 
     /// Makes the step after `newest` the first one: the level stays, its past is forgotten.
-    pub fn restart(&self, row: &mut [f32], newest: u64) {
+    pub fn restart_after(&self, row: &mut [f32], newest: u64) {
         let level = row[self.origin(newest)];
         row[..self.horizon].fill(level);
         row[self.horizon..2 * self.horizon].fill(0.0);
     }
 
-    /// Its forecast from the newest reading; `carry` is what is left of an error at `lead`.
+    /// The forecast from the newest reading. `carry`: the part of an error that is left at `lead`
+    /// (φ^lead).
     pub fn forecast(&self, row: &[f32], time: TimeIndex, lead: usize, carry: f32) -> f32 {
         let now = self.origin(time.steps);
         row[now] + self.seasonal(row, time.clock + lead as i64) + carry * row[self.horizon + now]
     }
 
-    /// As [`Self::forecast`], for leads 1, 2, … `carries`, `points`: `[horizon]`
+    /// The forecasts of [`Self::forecast`] for leads 1, 2, … `carries`, `points`: `[horizon]`
     pub fn fill(&self, row: &[f32], time: TimeIndex, carries: &[f32], points: &mut [f32]) {
         let now = self.origin(time.steps);
         let (level, error) = (row[now], row[self.horizon + now]);
@@ -146,9 +159,9 @@ impl HoltWinters {
         }
     }
 
-    /// What it said of the reading at `time`, before that is learnt from, as a function of the lead and
-    /// of what is left of an error there. The lead is at most the horizon and the steps so far.
-    pub fn said<'a>(&'a self, row: &'a [f32], time: TimeIndex) -> impl Fn(usize, f32) -> f32 + 'a {
+    /// The forecast that was made of the reading at `time`, as a function of the lead and of φ^lead. Call
+    /// it before that reading is learnt from. The lead is at most the horizon and the steps so far.
+    pub fn past_forecast<'a>(&'a self, row: &'a [f32], time: TimeIndex) -> impl Fn(usize, f32) -> f32 + 'a {
         let now = self.origin(time.steps);
         let seasons = &row[2 * self.horizon..];
         let long = &seasons[self.season_floats()..];
@@ -167,14 +180,14 @@ impl HoltWinters {
         }
     }
 
-    /// How much of an error is left at each lead. `[horizon]`
+    /// The part of an error that is left at each lead, φ^h. `[horizon]`
     pub fn carries(&self, horizon: usize) -> Vec<f32> {
         (1..=horizon).map(|lead| self.rates.carry.powi(lead as i32)).collect()
     }
 }
 
 /// Moves the values of a phase one layer down, so that the newest can change.
-fn older(values: &mut [f32], season: usize, depth: usize, phase: usize) {
+fn push_down(values: &mut [f32], season: usize, depth: usize, phase: usize) {
     for layer in (1..depth).rev() {
         values[layer * season + phase] = values[(layer - 1) * season + phase];
     }
@@ -185,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_said_is_what_was_forecast() {
+    fn a_past_forecast_is_the_one_that_was_made() {
         let horizon = 11;
         for seasons in [&[][..], &[4], &[3, 7]] {
             let holt = HoltWinters::new(SLOW, seasons, horizon, true);
@@ -195,9 +208,12 @@ mod tests {
             for t in 0..80u64 {
                 let time = TimeIndex { steps: t, clock: t as i64 + 5, readings: t as u32 };
                 for lead in 1..=horizon.min(t as usize) {
-                    let said = holt.said(&row, time)(lead, carries[lead - 1]);
+                    let past_forecast = holt.past_forecast(&row, time)(lead, carries[lead - 1]);
                     let then = issued[t as usize - lead][lead - 1];
-                    assert!((said - then).abs() < 1e-5, "step {t} lead {lead}: {said} {then}");
+                    assert!(
+                        (past_forecast - then).abs() < 1e-5,
+                        "step {t} lead {lead}: {past_forecast} {then}"
+                    );
                 }
                 let value = (t as f32 * 0.9).sin() + 0.02 * t as f32;
                 holt.update(&mut row, &mut counts, time, Some(value));

@@ -1,23 +1,32 @@
+use super::past_value::value_at;
 use super::recent_range::RecentRange;
 use super::state_table::{StateRow, StateTable, rows_of_state_table};
 use super::{ExpertGroup, Observation};
 use crate::domain::{Damaged, Leads, Rows, Take, seasonal_age};
 use bytemuck::{Pod, Zeroable};
 
-/// The rates that run beside each other: the best one differs a hundredfold between series.
+/// The step sizes μ of the models that run side by side. The best one differs a hundredfold between
+/// series.
 const RATES: [f32; 3] = [0.003, 0.03, 0.3];
-/// What the squared features are never less than, in squared deviations.
+/// The least squared norm of the regressors, in squared deviations.
 const LEAST: f32 = 1e-3;
 /// An error counts as at most this many deviations.
 const ERROR_MAX: f32 = 10.0;
-/// The rate of the slow mean that the range stands around.
+/// The rate of the slow mean of the series' range.
 const CENTRE_RATE: f32 = 0.01;
-/// Readings before weights move: a deviation has to be known.
+/// Readings before the weights move: a deviation has to be known first.
 const START: u32 = 16;
 
-/// Normalised least mean squares (Nagumo and Noda 1967; Haykin, Adaptive Filter Theory, ch. 7) on a
-/// few lags, for every learnt lead, at several rates: least squares for tight memory. Corrects the
-/// seasonal naive, or the last value of a series without a season.
+/// Normalised least mean squares (Nagumo and Noda 1967; Haykin, "Adaptive Filter Theory", ch. 7) for
+/// every learnt lead, at several step sizes μ. It corrects the seasonal naive forecast, or the last value
+/// of a series without a season.
+///
+/// ```text
+/// ŷ_{t+h|t} = b_{t,h} + w_h·x_t           b the naive forecast, x_t one and a few lags less y_t
+/// w_h ← w_h + μ·e·x_{t−h} / ‖x_{t−h}‖²    e = y_t − ŷ_{t|t−h}, limited
+/// ```
+///
+/// It needs less memory than least squares: no covariance.
 #[derive(Debug)]
 pub struct Lms {
     leads: Leads,
@@ -25,7 +34,7 @@ pub struct Lms {
     lags: Vec<usize>,
     ring: usize,
     table: StateTable<LmsState>,
-    /// Features now, and at the origin of what arrives. `[features]`
+    /// Regressors at the newest reading, and at the origin of a forecast that has matured. `[features]`
     x: Vec<f32>,
     then: Vec<f32>,
     corrections: Vec<f32>,
@@ -73,12 +82,8 @@ impl Lms {
     }
 }
 
-/// The value `age` before step `now`; the first one before there was any.
-fn value_at(ring: &[f32], now: u64, age: usize) -> f32 {
-    ring[(now.saturating_sub(age as u64) % ring.len() as u64) as usize]
-}
-
-/// The features of the origin `age` steps ago: one, and lags less the value there, in deviations.
+/// Writes the regressors of the origin `age` steps ago: one, and the lags less the value there, in
+/// deviations.
 fn fill(x: &mut [f32], ring: &[f32], now: u64, age: usize, lags: &[usize], per_unit: f32) {
     let value = value_at(ring, now, age);
     x[0] = 1.0;
@@ -106,13 +111,13 @@ impl ExpertGroup for Lms {
         };
         ring[at] = value;
         let unit = state.range.deviation();
-        let begun = state.readings >= START && unit > 1e-15;
+        let is_ready = state.readings >= START && unit > 1e-15;
         let base = |age: usize, lead: usize| match self.season {
             Some(m) if now >= (age + seasonal_age(m, lead)) as u64 => age + seasonal_age(m, lead),
             _ => age,
         };
         let features = self.x.len();
-        if begun && observed {
+        if is_ready && observed {
             for (i, &lead) in self.leads.learnt().iter().enumerate() {
                 if now < lead as u64 + u64::from(START) {
                     break;
@@ -122,8 +127,8 @@ impl ExpertGroup for Lms {
                 let size = self.then.iter().map(|x| x * x).sum::<f32>() + LEAST;
                 for (k, rate) in RATES.iter().enumerate() {
                     let w = &mut weights[(k * self.leads.len() + i) * features..][..features];
-                    let said: f32 = w.iter().zip(&self.then).map(|(w, x)| w * x).sum();
-                    let error = (truth - said).clamp(-ERROR_MAX, ERROR_MAX);
+                    let predicted: f32 = w.iter().zip(&self.then).map(|(w, x)| w * x).sum();
+                    let error = (truth - predicted).clamp(-ERROR_MAX, ERROR_MAX);
                     let step = if error.is_finite() { rate * error / size } else { 0.0 };
                     w.iter_mut().zip(&self.then).for_each(|(w, x)| *w += step * x);
                 }
@@ -134,14 +139,14 @@ impl ExpertGroup for Lms {
             state.readings = state.readings.saturating_add(1);
         }
         state.steps = now.wrapping_add(1);
-        if begun {
+        if is_ready {
             fill(&mut self.x, ring, now, 0, &self.lags, 1.0 / unit);
         }
         for (k, points) in out.chunks_exact_mut(horizon).enumerate() {
             for (i, point) in points.iter_mut().enumerate() {
                 *point = value_at(ring, now, base(0, i + 1));
             }
-            if begun {
+            if is_ready {
                 let rows = weights[k * self.leads.len() * features..].chunks_exact(features);
                 for (correction, w) in self.corrections.iter_mut().zip(rows) {
                     *correction = unit * w.iter().zip(&self.x).map(|(w, x)| w * x).sum::<f32>();

@@ -1,11 +1,13 @@
-//! What forecasts a series without a network, and the mixture of all that forecasts.
+//! Forecasters that need no network, and the mixer that combines all forecasts.
 //!
-//! The linear experts of a stream are one streaming structure a series ([`LinearExperts`]); others stand
-//! beside it behind the same trait. Each is a table with one row a series, O(1) a reading, without
-//! allocation, and stays finite whatever it is given. The mixer ([`Mixer`]) weighs them.
+//! The linear experts of a stream share one structure for each series ([`LinearExperts`]). The others,
+//! [`Arma`], [`Lms`] and [`Velocity`], stand beside it behind the same trait, [`ExpertGroup`]. Each keeps
+//! one row of state for each series and target. A reading costs O(1) in the number of readings and
+//! allocates nothing. Forecasts stay finite for any input. [`Ensemble`] steps all experts of a stream,
+//! [`Mixer`] weighs their forecasts.
 //!
-//! Promises that a forecast depends on readings up to its origin only, and that a row comes back
-//! from its bytes bit for bit. Never knows where readings come from, or what was emitted.
+//! Promises: a forecast depends only on readings up to its origin, and a row of state comes back from its
+//! bytes bit for bit. This room does not know where readings come from or which forecasts are emitted.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +17,7 @@ mod holt_winters;
 mod linear;
 mod lms;
 mod mixer;
+mod past_value;
 mod pooled_mean;
 mod profile;
 mod recent_range;
@@ -30,32 +33,34 @@ pub use velocity::Velocity;
 
 use crate::domain::Rows;
 
-/// The experts that learn nothing, by their names; a stream without a season has the first alone.
+/// The names of the experts that learn nothing. A stream without a season has only the first.
 pub const NAIVE: [&str; 2] = ["last", "seasonal"];
 
-/// A reading of one target, as an expert sees it.
+/// One reading of one target, as an expert sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
-    /// Relative to the series' anchor; what filled it where it was missing.
+    /// The value relative to the anchor of its series. Where it was missing, the value that filled the
+    /// gap.
     pub value: f32,
-    /// Whether it was observed: what was filled is stepped on and never learnt from.
+    /// Whether the value was observed. Experts step on a filled value and never learn from it.
     pub observed: bool,
     /// The cell that seasons are counted by: that of the local time, or a count of readings.
     pub clock: i64,
-    /// Calendar and covariates, of size about 1. `[extras]`
+    /// Calendar features and covariates, scaled to a size of about 1. `[extras]`
     pub extras: &'a [f32],
 }
 
-/// Some experts that are stepped as one.
+/// One expert, or several that are stepped together.
 pub trait ExpertGroup: Rows {
-    /// Their names, in the order of their forecasts.
+    /// The names of the experts, in the order of their forecasts.
     fn names(&self) -> &[&'static str];
 
-    /// Takes the next reading of a target: learns from every target that it makes arrive, then
-    /// forecasts all leads from it. `out`: `[experts, horizon]`
+    /// Takes the next reading of a target. First every expert learns: the reading is the target of
+    /// earlier forecasts, one at each lead. Then every expert forecasts all leads from it. `out`:
+    /// `[experts, horizon]`
     fn step(&mut self, slot: usize, target: usize, reading: &Observation<'_>, out: &mut [f32]);
 
-    /// Says that a series goes on after a break that nothing fills: what was learnt stays, its past
-    /// readings count no more.
+    /// Marks a break that nothing fills, after which the series goes on. The experts keep what they
+    /// learnt and forget the past readings.
     fn interrupt(&mut self, slot: usize);
 }

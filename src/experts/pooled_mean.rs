@@ -1,24 +1,25 @@
 use crate::domain::{Damaged, Take, put};
 
-/// A series that has just become mature counts at least this much among those before it.
+/// A series that becomes mature counts at least as one in this many.
 const SERIES_MAX: u32 = 64;
-/// Room for so many is there from the start.
-const RIPE: usize = 256;
+/// The initial capacity of the list of mature series.
+const MATURE_CAPACITY: usize = 256;
 
-/// The mean of what mature series have learnt, for those that begin.
+/// The mean of what the mature series have learnt, for new series.
 ///
-/// Who has become mature is noted as it happens, and taken in at moments that the owner chooses, in the
-/// order of slots: so what the young start with depends on readings alone, not on their batches.
+/// Series that become mature are noted at once and averaged when the owner asks for it, in the order of
+/// slots. So the mean depends on readings only, not on their batches.
 #[derive(Clone, Debug)]
 pub(super) struct PooledMean {
     /// `[targets]`
     means: Vec<Mean>,
-    /// Slots and targets that have become mature and were not taken in yet.
+    /// Slots and targets that have become mature and are not averaged yet.
     matured_since: Vec<[u32; 2]>,
 }
 
-/// What experts weigh who were weighed among others: what is missing to a sum of 1 at a lead falls to all by
-/// their shares; `beginning` where nothing is left. `[experts, width]` each
+/// The weights of experts that are in part those of another mixer. `from`: the index of each expert
+/// there. At each lead the kept weights are scaled to a sum of 1; where nothing is kept, `beginning`
+/// holds. `[experts, width]` each
 pub(super) fn inherited_weights(weights: &[f32], from: &[Option<usize>], beginning: &[f32]) -> Vec<f32> {
     let width = beginning.len() / from.len();
     let mut all = vec![0.0; beginning.len()];
@@ -42,7 +43,7 @@ struct Mean {
 impl PooledMean {
     pub fn new(targets: usize, floats: usize) -> Self {
         let mean = Mean { series: 0, floats: vec![0.0; floats] };
-        Self { means: vec![mean; targets], matured_since: Vec::with_capacity(RIPE) }
+        Self { means: vec![mean; targets], matured_since: Vec::with_capacity(MATURE_CAPACITY) }
     }
 
     /// Notes that a series has become mature.
@@ -58,7 +59,7 @@ impl PooledMean {
         matured_since
     }
 
-    /// Takes a mature series in; one that is not finite is passed over.
+    /// Averages a mature series in. A series that is not finite is skipped.
     pub fn take(&mut self, target: usize, learnt: &[f32]) {
         if !learnt.iter().all(|v| v.is_finite()) {
             return;
@@ -69,14 +70,14 @@ impl PooledMean {
         mean.floats.iter_mut().zip(learnt).for_each(|(mean, v)| *mean += share * (v - *mean));
     }
 
-    /// What the young start with, once there is anything. `[floats]`
+    /// The mean, once there is a mature series. `[floats]`
     pub fn mean(&self, target: usize) -> Option<&[f32]> {
         let mean = &self.means[target];
         (mean.series > 0).then_some(&mean.floats)
     }
 
-    /// Takes over what was pooled of weights of other experts; `from` is where each stood there, `beginning`
-    /// what they weigh where nothing is known.
+    /// Takes over the pooled weights of other experts. `from`: the index of each expert there;
+    /// `beginning`: the weights where nothing is known.
     pub fn inherit(&mut self, other: Self, from: &[Option<usize>], beginning: &[f32]) {
         self.matured_since = other.matured_since;
         for (mean, was) in self.means.iter_mut().zip(other.means) {
@@ -100,7 +101,7 @@ impl PooledMean {
         for _ in 0..matured_since {
             let [slot, target]: [u32; 2] = from.one()?;
             if target as usize >= self.means.len() {
-                return Err(Damaged("a mature series of a target that is none"));
+                return Err(Damaged("a mature series of an unknown target"));
             }
             self.matured_since.push([slot, target]);
         }

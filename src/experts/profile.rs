@@ -1,15 +1,21 @@
-/// Older values are kept for horizons of up to this many seasons.
+/// Older values of a phase are kept for horizons of up to this many seasons.
 const DEPTH_MAX: usize = 16;
 
-/// An exponentially weighted mean for each phase of a season.
+/// An exponentially weighted mean for each phase of a season:
 ///
-/// A phase changes only when a reading comes to it, so what was forecast some leads ago can be looked
-/// up instead of kept: the value before the readings that this phase has seen since.
+/// ```text
+/// n_k ← n_k + 1
+/// p_k ← p_k + max(ρ, 1/n_k)·(y_t − p_k)    k the phase of t
+/// ŷ_{t+h|t} = p_k                           k the phase of t + h
+/// ```
+///
+/// A phase changes only when a reading falls on it. So a forecast of some leads ago need not be stored:
+/// it is the value that the phase had before its latest readings.
 #[derive(Clone, Debug)]
 pub(super) struct Profile {
     pub season: usize,
     rate: f32,
-    /// Values kept of a phase, the newest first.
+    /// The number of values kept of a phase, the newest first.
     depth: usize,
 }
 
@@ -18,24 +24,23 @@ impl Profile {
         Self { season, rate, depth: depth(season, horizon) }
     }
 
-    /// Floats of a row: `[depth, season]`.
+    /// The floats of a row: `[depth, season]`.
     pub fn floats(&self) -> usize {
         self.depth * self.season
     }
 
-    /// Counts of a row.
+    /// The counts of a row: `[season]`.
     pub fn counts(&self) -> usize {
         self.season
     }
 
-    /// What it says of the phase that lies `lead` steps after `clock`; `otherwise` while that phase has
-    /// not been seen.
+    /// The forecast `lead` steps after `clock`; `otherwise` while no reading has fallen on that phase.
     pub fn forecast(&self, values: &[f32], counts: &[u8], clock: i64, lead: usize, otherwise: f32) -> f32 {
         let phase = phase(clock + lead as i64, self.season);
         if counts[phase] == 0 { otherwise } else { values[phase] }
     }
 
-    /// As [`Self::forecast`], for leads 1, 2, …
+    /// The forecasts of [`Self::forecast`] for leads 1, 2, … `points`: `[horizon]`
     pub fn fill(&self, values: &[f32], counts: &[u8], clock: i64, otherwise: f32, points: &mut [f32]) {
         let mut phase = phase(clock, self.season);
         for point in points {
@@ -44,9 +49,10 @@ impl Profile {
         }
     }
 
-    /// What it said `lead` steps before `clock` of the phase at `clock`, before that is learnt from;
-    /// `None` while that phase had not been seen.
-    pub fn said<'a>(
+    /// The forecast that was made `lead` steps before `clock` of the reading at `clock`, as a function of
+    /// the lead. Call it before that reading is learnt from. `None` while no reading had fallen on the
+    /// phase.
+    pub fn past_forecast<'a>(
         &'a self,
         values: &'a [f32],
         counts: &[u8],
@@ -60,6 +66,7 @@ impl Profile {
         }
     }
 
+    /// Learns from the reading at `clock`.
     pub fn update(&self, values: &mut [f32], counts: &mut [u8], clock: i64, value: f32) {
         let phase = phase(clock, self.season);
         for layer in (1..self.depth).rev() {
@@ -71,12 +78,12 @@ impl Profile {
     }
 }
 
-/// How many values of a phase tell what was forecast at any lead.
+/// The number of values of a phase that are enough to find the forecast of every lead.
 pub(super) fn depth(season: usize, horizon: usize) -> usize {
     ((horizon - 1) / season + 1).min(DEPTH_MAX)
 }
 
-/// Where in a season a cell lies.
+/// The phase of a cell in a season.
 pub(super) fn phase(clock: i64, season: usize) -> usize {
     clock.rem_euclid(season as i64) as usize
 }
@@ -86,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_said_is_what_was_forecast() {
+    fn a_past_forecast_is_the_one_that_was_made() {
         let (season, horizon) = (5, 13);
         let profile = Profile::new(season, 0.3, horizon);
         let (mut values, mut counts) = (vec![0.0; profile.floats()], vec![0; profile.counts()]);
@@ -95,8 +102,9 @@ mod tests {
         for t in 0..60i64 {
             for lead in 1..=horizon.min(t as usize) {
                 let origin = t as usize - lead;
-                let said = profile.said(&values, &counts, t)(lead).unwrap_or(series(origin as i64));
-                assert_eq!(said, issued[origin][lead - 1], "step {t} lead {lead}");
+                let past_forecast =
+                    profile.past_forecast(&values, &counts, t)(lead).unwrap_or(series(origin as i64));
+                assert_eq!(past_forecast, issued[origin][lead - 1], "step {t} lead {lead}");
             }
             profile.update(&mut values, &mut counts, t, series(t));
             let mut points = vec![0.0; horizon];

@@ -1,19 +1,28 @@
 use bytemuck::{Pod, Zeroable};
 
-/// The slowest rate of the spread.
+/// The slowest rate at which the spread is learnt.
 const SPREAD_RATE: f32 = 0.005;
-/// How far from the centre a forecast may lie, in spreads.
+/// A forecast lies within this many spreads of the centre, or within [`REACHES`], whichever is wider.
 const SPREADS: f32 = 50.0;
-/// And in units of the largest distance that readings have shown lately.
+/// A forecast lies within this many times the largest recent distance from the centre.
 const REACHES: f32 = 4.0;
-/// How fast such a distance is forgotten: half of it in 700 readings.
+/// The factor by which the largest distance fades at each reading: half of it is left after 700 readings.
 const FORGETTING: f32 = 0.999;
-/// A level is new to a series beyond so many spreads, and so many of its largest distances.
+/// A value beyond both this many spreads and [`NEW_REACHES`] largest distances is new to the series.
 const NEW_SPREADS: f32 = 4.0;
 const NEW_REACHES: f32 = 1.25;
 
-/// Where a series has been lately: a slow mean, a robust spread around it, and the largest distance from
-/// it. It learns from what was believed of a reading, so whatever a series has moved to lies within it.
+/// Where a series has been lately: a slow mean, a robust spread around it, and the largest recent
+/// distance from it.
+///
+/// ```text
+/// c ← c + ρ·(y − c)             centre, ρ the caller's rate
+/// s ← s + 0.005·(|y − c| − s)   spread, a mean absolute distance
+/// r ← max(0.999·r, |y − c|)     reach
+/// ```
+///
+/// The first readings are averaged with equal weights. The range learns from the accepted value of a
+/// reading, so it contains every level that the series has moved to.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub(super) struct RecentRange {
@@ -26,20 +35,20 @@ pub(super) struct RecentRange {
 }
 
 impl RecentRange {
-    /// A forecast, or the end of the sane range that lies next to it.
+    /// Limits a forecast to the sane range around the centre.
     pub fn clamp(&self, value: f32) -> f32 {
         let width = (SPREADS * self.spread).max(REACHES * self.reach);
         value.max(self.centre - width).min(self.centre + width)
     }
 
-    /// A value, or the end of where the series has been lately that lies next to it.
+    /// Limits a value to the range in which the series has been lately.
     pub fn nearest_seen(&self, value: f32) -> f32 {
         let width = (NEW_SPREADS * self.spread).max(NEW_REACHES * self.reach);
         value.max(self.centre - width).min(self.centre + width)
     }
 
-    /// Learns from what was believed of a reading, `readings` having been seen before it. `rate` is that of
-    /// the slow mean.
+    /// Learns from the accepted value of a reading. `readings`: the number of readings before it. `rate`:
+    /// the slowest rate of the centre.
     pub fn update(&mut self, value: f32, readings: u32, rate: f32) {
         if readings == 0 {
             self.centre = value;
@@ -51,7 +60,7 @@ impl RecentRange {
         self.centre += rate.max(young) * (value - self.centre);
     }
 
-    /// The deviation that a normal of this spread has.
+    /// The standard deviation of a normal distribution with this spread.
     pub fn deviation(&self) -> f32 {
         1.253_3 * self.spread
     }
@@ -62,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_series_has_shown_lies_within_its_range_and_is_not_new() {
+    fn known_values_lie_within_the_range_and_are_not_new() {
         let mut range = RecentRange::default();
         for i in 0..1_000u32 {
             range.update((i as f32 * 0.7).sin(), i, 0.01);

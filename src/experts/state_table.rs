@@ -9,8 +9,8 @@ const LINE: usize = 16;
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
-/// The state of an expert: for each series and target a state, floats that begin on a cache line,
-/// 16-bit floats and small counts. Written and read back bit for bit.
+/// The states of an expert. Each target of each series has a row: a fixed struct `H`, floats that begin
+/// on a cache line, 16-bit floats, and small counts. A row is written and read back bit for bit.
 #[derive(Debug)]
 pub(super) struct StateTable<H> {
     targets: usize,
@@ -24,7 +24,7 @@ pub(super) struct StateTable<H> {
     counts: Vec<u8>,
 }
 
-/// What is kept of one target of one series.
+/// The row of one target of one series.
 pub(super) struct StateRow<'a, H> {
     pub state: &'a mut H,
     pub floats: &'a mut [f32],
@@ -33,7 +33,7 @@ pub(super) struct StateRow<'a, H> {
 }
 
 impl<H: Pod> StateTable<H> {
-    /// Rows start as `state` and `floats`; 16-bit floats and counts at 0.
+    /// New rows start as `state` and `floats`, with 16-bit floats and counts at 0.
     pub fn new(targets: usize, state: H, floats: &[f32], halves: usize, counts: usize) -> Self {
         let mut blank_floats = vec![Line([0.0; LINE]); floats.len().div_ceil(LINE)];
         bytemuck::cast_slice_mut::<_, f32>(&mut blank_floats)[..floats.len()].copy_from_slice(floats);
@@ -54,7 +54,7 @@ impl<H: Pod> StateTable<H> {
         self.targets
     }
 
-    /// Series that there is room for.
+    /// The number of series that there is room for.
     pub fn slots(&self) -> usize {
         self.states.len() / self.targets
     }
@@ -71,12 +71,12 @@ impl<H: Pod> StateTable<H> {
         }
     }
 
-    /// The states of a series, one for each target.
+    /// The structs of a series, one for each target.
     pub fn states(&mut self, slot: usize) -> impl Iterator<Item = &mut H> {
         self.states[slot * self.targets..][..self.targets].iter_mut()
     }
 
-    /// The state of a series, if there is room for one.
+    /// The struct of a series, if there is room for that slot.
     pub fn get(&self, slot: usize, target: usize) -> Option<&H> {
         self.states.get(slot * self.targets + target)
     }
@@ -86,8 +86,9 @@ impl<H: Pod> StateTable<H> {
         &self.states[slot * self.targets + target]
     }
 
-    /// Asks for a row's memory ahead of its turn: its state, its counts, and the first floats, which are
-    /// read here and there; what is read from end to end comes by itself.
+    /// Loads a row into the cache ahead of its use: its struct, its counts, and the first `floats`
+    /// floats, which are read in random order. The CPU prefetches the parts that are read from end to end
+    /// by itself.
     pub fn prefetch(&self, slot: usize, target: usize, floats: usize) {
         let at = slot * self.targets + target;
         let lines = self.blank_floats.len();
@@ -157,7 +158,7 @@ impl<H: Pod> Rows for StateTable<H> {
     }
 }
 
-/// An expert whose rows are those of its table.
+/// Implements [`Rows`] for an expert by its field `table`.
 macro_rules! rows_of_state_table {
     ($name:ty) => {
         impl Rows for $name {

@@ -3,7 +3,8 @@ use super::{ExpertGroup, Observation};
 use crate::domain::{Damaged, Rows, Take};
 use bytemuck::{Pod, Zeroable};
 
-/// Constant velocity: the last observed step, for ever. What trajectories are held against.
+/// Constant velocity: `ŷ_{t+h|t} = y_t + h·v`, with `v` the last observed step. The baseline of
+/// trajectory forecasts.
 #[derive(Debug)]
 pub struct Velocity {
     horizon: usize,
@@ -14,11 +15,11 @@ pub struct Velocity {
 #[repr(C)]
 struct VelocityState {
     last: f32,
-    /// Change a step.
+    /// Change in one step.
     velocity: f32,
     /// Steps since the last observed value.
     ago: u32,
-    /// Whether there was one.
+    /// Whether a value was observed (0 or 1).
     known: u32,
 }
 

@@ -1,4 +1,4 @@
-//! `/api/v1`: what is on the board, as JSON. A value that is not known is null.
+//! `/api/v1`: the board as JSON. An unknown value is null.
 
 use super::problem::Problem;
 use super::state::AppState;

@@ -1,4 +1,4 @@
-//! Bounds on connections: how many there are, and how long one may be silent.
+//! Limits on connections: how many there are, and how long one may be silent.
 
 use axum::serve::Listener;
 use std::future::Future;
@@ -13,19 +13,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// More than these wait in the backlog of the socket.
+/// The most open connections. More wait in the socket's backlog.
 const CONNECTIONS_MAX: usize = 256;
-/// A connection on which nothing moves for so long is closed.
+/// A connection without any transfer for this time is closed.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 
+/// Accepts connections up to the limit.
 pub(super) struct BoundedListener {
     inner: TcpListener,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl BoundedListener {
     pub fn new(inner: TcpListener) -> Self {
-        Self { inner, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
+        Self { inner, permits: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
     }
 }
 
@@ -34,11 +35,11 @@ impl Listener for BoundedListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let place = Arc::clone(&self.places).acquire_owned().await.expect("nobody closes the semaphore");
+        let permit = Arc::clone(&self.permits).acquire_owned().await.expect("nobody closes the semaphore");
         // axum's own accept waits and tries again when the process is out of file descriptors.
         let (stream, address) = Listener::accept(&mut self.inner).await;
         let silence = Box::pin(sleep(SILENCE_MAX));
-        (Connection { stream, silence, _place: place }, address)
+        (Connection { stream, silence, _permit: permit }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -46,14 +47,15 @@ impl Listener for BoundedListener {
     }
 }
 
+/// A connection with a limit on its silence.
 pub(super) struct Connection {
     stream: TcpStream,
     silence: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    /// Whatever moved starts the clock anew; what waits for too long is an error.
+    /// A transfer restarts the clock; waiting for too long is an error.
     fn watched<T>(&mut self, cx: &mut Context<'_>, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if moved.is_ready() {
             self.silence.as_mut().reset(Instant::now() + SILENCE_MAX);

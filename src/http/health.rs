@@ -12,7 +12,7 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Response {
     ([(header::CONTENT_TYPE, kind)], state.metrics.render()).into_response()
 }
 
-/// 503 when a worker has been silent for too long: the process is hung and should be restarted.
+/// 503 when a worker has been silent for too long, so that the process hangs and should be restarted.
 pub(super) async fn livez(State(state): State<AppState>) -> Result<&'static str, Problem> {
     let stalled = state.board.stalled();
     if stalled.is_empty() {
@@ -26,7 +26,7 @@ pub(super) async fn livez(State(state): State<AppState>) -> Result<&'static str,
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, lines.join("; ")).with("workers", json!(workers)))
 }
 
-/// 503 while there is no assignment yet, a shard restores, or the process stops.
+/// 503 while a worker waits for its first assignment, a shard restores, or the process stops.
 pub(super) async fn readyz(State(state): State<AppState>) -> Result<&'static str, Problem> {
     let readiness = state.board.readiness();
     if readiness.is_ready() {

@@ -1,9 +1,9 @@
 //! The admin server: metrics, health, an API and a dashboard.
 //!
-//! Owns its thread and its runtime, so that it answers while everything else is busy. Promises that
-//! a request never waits for a worker and is bounded in time and size, and that every error is a
-//! problem detail of RFC 9457. Shows what stands on the [`Board`] and in the [`Metrics`]; changes nothing by
-//! itself: what is asked for with the right token is handed on as an [`Order`].
+//! The server has its own thread and runtime, so it answers while everything else is busy. A request never waits for
+//! a worker and is bounded in time and size. Every error is a problem detail of RFC 9457. The server shows the
+//! [`Board`] and the [`Metrics`]. It changes nothing by itself: a request with the right token is handed on as an
+//! [`Order`].
 //!
 //! [`Board`]: crate::telemetry::Board
 //! [`Metrics`]: crate::telemetry::Metrics

@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-/// Lets through what may change something.
+/// Lets only requests with the right token through.
 pub(super) async fn guard(State(state): State<AppState>, request: Request, next: Next) -> Response {
     match state.orders.admit(request.headers()) {
         Ok(()) => next.run(request).await,

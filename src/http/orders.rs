@@ -5,47 +5,54 @@ use serde_json::Value;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use tokio::sync::oneshot;
 
-/// Orders that wait at the most; more are refused.
+/// The most orders that wait; more are refused.
 const WAITING_MAX: usize = 16;
 
 /// What is asked of a stream's models.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Order {
+    /// List the models.
     List,
-    /// By its number or its name.
+    /// Make a model the champion, given by its number or its name.
     Promote(String),
+    /// Go back to the champion's predecessor.
     RollBack,
+    /// Begin a training round now.
     Retrain,
 }
 
-/// An order, and where its answer goes.
+/// An order that waits for its answer.
 #[derive(Debug)]
 pub struct Asked {
+    /// The stream.
     pub stream: StreamName,
+    /// What to do.
     pub order: Order,
+    /// Where the answer goes.
     pub answer: oneshot::Sender<Result<Value, Refusal>>,
 }
 
 /// Why an order is not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// The order names something that does not exist.
     NotFound(String),
-    /// Not as things are.
+    /// The order does not fit the present state.
     Conflict(String),
     /// Kafka or the store does not answer.
     Unavailable(String),
 }
 
-/// Where orders go, and what one that changes something has to bear.
+/// Takes orders from requests, and checks the token of those that change something.
 #[derive(Clone)]
 pub struct Orders {
     sender: SyncSender<Asked>,
-    /// `None`: nothing can be changed.
+    /// `None` when nothing can be changed over HTTP.
     token: Option<String>,
 }
 
 impl Orders {
-    /// Gives the end that carries them out, too.
+    /// Also returns the receiver, whose owner carries the orders out.
     pub fn new(token: Option<String>) -> (Self, Receiver<Asked>) {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         (Self { sender, token }, receiver)
@@ -80,7 +87,7 @@ impl Orders {
     }
 }
 
-/// In a time that does not tell where they differ.
+/// Compares in constant time, so that the time does not reveal where the texts differ.
 fn is_same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }

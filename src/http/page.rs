@@ -1,4 +1,4 @@
-//! `/`: the dashboard, rendered here as a whole; a small script fetches it anew.
+//! `/`: the dashboard. The whole page is rendered here; a small script fetches it again and again.
 
 use super::state::AppState;
 use crate::chart::{FanChart, escape, fan, grouped, shortened};
@@ -13,10 +13,10 @@ use jiff::tz::TimeZone;
 use std::fmt::Write;
 use std::time::Duration;
 
-/// Readings in front of the origin are so many horizons, so that the forecast has a fair share.
+/// The readings before the origin cover this many horizons, so that the forecast takes a fair share of the chart.
 const HORIZONS_BEFORE: usize = 3;
 const READINGS_LEAST: usize = 48;
-/// The newest rounds that a card lists.
+/// How many of the newest training rounds a card lists.
 const ROUNDS_SHOWN: usize = 10;
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; \
                       img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
@@ -123,7 +123,8 @@ fn charts(html: &mut String, stream: &StreamView) {
     }
 }
 
-/// The least error of each lead is marked. What is mixed before the networks is folded away.
+/// The table of errors. The smallest error of each lead is marked. Experts that are mixed before the networks are
+/// folded away.
 fn errors(html: &mut String, stream: &StreamName, scores: &Scores) {
     let of_mixture = scores.experts.iter().position(|e| e.expert == EXPERTS).unwrap_or(0);
     let is_folded = |at: usize, e: &ExpertScore| at < of_mixture && !NAIVE.contains(&e.expert.as_str());
@@ -138,7 +139,7 @@ fn errors(html: &mut String, stream: &StreamName, scores: &Scores) {
     );
     if !folded.is_empty() {
         let name = escape(stream.as_str());
-        let _ = write!(html, r#"<details id="e-{name}"><summary>Who else is in {EXPERTS}</summary>"#);
+        let _ = write!(html, r#"<details id="e-{name}"><summary>The other experts in {EXPERTS}</summary>"#);
         table_of_errors(html, "", scores, &folded);
         html.push_str("</details>");
     }

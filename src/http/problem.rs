@@ -3,12 +3,13 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-/// An error as RFC 9457 has it. Its type is always `about:blank`: the status says what it is.
+/// An error as a problem detail of RFC 9457. Its type is always `about:blank`, so its meaning is that of the
+/// status.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
     detail: String,
-    /// Members beside those of the standard.
+    /// Members in addition to those of the standard.
     more: Vec<(&'static str, Value)>,
 }
 

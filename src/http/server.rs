@@ -18,16 +18,19 @@ use tokio::sync::oneshot;
 
 /// The most time that a request may take.
 const REQUEST_MAX: Duration = Duration::from_secs(10);
-/// No request needs a body; what is not announced is not read.
+/// The largest body that a request may announce. No request needs one, and a body that is not announced is not
+/// read.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How long a stop waits for requests that are under way.
+/// How long a stop waits for requests in progress.
 const STOP_MAX: Duration = Duration::from_secs(2);
 
 /// Why the server could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The address can't be used.
     #[error("can't listen on {address}: {cause}")]
     Listen { address: SocketAddr, cause: io::Error },
+    /// The system gave no thread or runtime.
     #[error("can't start the admin server's thread: {0}")]
     Thread(io::Error),
 }
@@ -40,11 +43,11 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at once; port 0 takes any free one.
+    /// Starts to listen. Port 0 takes any free port.
     ///
     /// # Errors
-    /// [`Error::Listen`] when the address is taken or not this machine's, [`Error::Thread`] when the
-    /// system has no thread or runtime to give.
+    /// [`Error::Listen`] when the address is in use or not this machine's, [`Error::Thread`] when the system gives
+    /// no thread or runtime.
     pub fn start(listen: SocketAddr, metrics: Metrics, board: Board, orders: Orders) -> Result<Self, Error> {
         let failed = |cause| Error::Listen { address: listen, cause };
         let listener = std::net::TcpListener::bind(listen).map_err(failed)?;
@@ -69,16 +72,17 @@ impl Server {
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Whether it has ended by itself: nobody would see any more how the process is.
+    /// Whether it has ended by itself, so that the process can't be observed any more.
     pub fn has_ended(&self) -> bool {
         self.thread.as_ref().is_some_and(JoinHandle::is_finished)
     }
 
-    /// Takes no more requests, lets those under way finish for a moment, and ends.
+    /// Accepts no more requests, lets those in progress finish for a moment, and ends.
     pub fn stop(mut self) {
         self.end();
     }
@@ -86,7 +90,7 @@ impl Server {
     fn end(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been reported where it happened.
+            // A panic was reported by the thread itself.
             let _ = thread.join();
         }
     }
@@ -102,7 +106,7 @@ async fn serve(listener: std::net::TcpListener, app: Router, stop: oneshot::Rece
     let listener = BoundedListener::new(tokio::net::TcpListener::from_std(listener)?);
     let (stopping, grace) = oneshot::channel::<()>();
     let graceful = axum::serve(listener, app).with_graceful_shutdown(async move {
-        // Sent or dropped: both mean stop.
+        // A message and a dropped sender both mean stop.
         let _ = stop.await;
         let _ = stopping.send(());
     });
@@ -116,7 +120,7 @@ async fn serve(listener: std::net::TcpListener, app: Router, stop: oneshot::Rece
 }
 
 fn router(state: AppState) -> Router {
-    // Around the method alone: another one is told which is right, with or without a token.
+    // The guard is around the method only, so a wrong method gets its answer with or without a token.
     let guarded = |change: MethodRouter<AppState>| {
         change.route_layer(middleware::from_fn_with_state(state.clone(), models::guard))
     };
@@ -142,7 +146,7 @@ fn router(state: AppState) -> Router {
         .with_state(state)
 }
 
-/// Bounds a request in time and size, and tells browsers neither to guess at its answer nor to keep it.
+/// Limits a request in time and size, and forbids browsers to guess the answer's type or to store it.
 async fn bounded(request: Request, next: Next) -> Response {
     let announced = request.headers().get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<usize>().ok());

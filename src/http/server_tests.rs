@@ -1,4 +1,4 @@
-//! A started server, asked over plain sockets.
+//! A running server, queried over plain sockets.
 
 use super::{Order, Orders, Refusal, Server};
 use crate::domain::{
@@ -21,7 +21,7 @@ impl Answer {
         serde_json::from_str(&self.body).expect(&self.body)
     }
 
-    /// A problem detail says its own status again.
+    /// A problem detail repeats the response's status.
     fn problem(&self) -> Value {
         assert!(self.head.contains("content-type: application/problem+json"), "{}", self.head);
         let problem = self.json();
@@ -206,7 +206,7 @@ fn changes_need_the_token_and_are_off_without_one() {
     assert_eq!(post(at, "/api/v1/streams/power/rollback", right).problem()["status"], 409);
     assert_eq!(post(at, "/api/v1/streams/power/retrain", right).problem()["status"], 503);
     assert_eq!(post(at, "/api/v1/streams/absent/rollback", right).problem()["status"], 404);
-    // Reading needs none, and what changes something is no GET.
+    // Reading needs no token, and GET changes nothing.
     assert_eq!(get(at, "/api/v1/streams/power/models").json()["models"], serde_json::json!([]));
     let answer = get(at, promote);
     assert!(answer.status == 405 && answer.head.contains("allow: post"), "{}", answer.head);
@@ -277,7 +277,7 @@ fn a_taken_address_is_said_at_once() {
     assert!(error.to_string().contains(&format!("can't listen on {}", server.address())), "{error}");
 }
 
-/// Some words come from rooms that telemetry does not know; here they can be compared with the declarations.
+/// Some label values come from rooms that telemetry must not import. They are compared with the declarations here.
 #[test]
 fn labels_have_the_values_that_are_declared() {
     use crate::codec::Reason;

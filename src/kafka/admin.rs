@@ -15,35 +15,42 @@ use std::time::{Duration, Instant};
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
-/// How long a topic that was made a moment ago may be unknown to the broker that is asked.
+/// How long the broker that is asked may not know a topic that was just created.
 const SPREAD_LIMIT: Duration = Duration::from_secs(10);
 
-/// A topic to make.
+/// A topic to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicSpec {
+    /// Its name.
     pub name: String,
+    /// How many partitions it gets.
     pub partitions: usize,
-    /// `None` is the broker's default.
+    /// Its replication factor; `None` for the broker's default.
     pub replication: Option<usize>,
-    /// The topic's own settings, like `cleanup.policy`.
+    /// Its settings, such as `cleanup.policy`.
     pub config: Vec<(String, String)>,
 }
 
-/// What became of a [`TopicSpec`].
+/// The outcome of creating a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Creation {
+    /// It was created.
     Created,
+    /// It existed before.
     Exists,
+    /// It could not be created, for this reason.
     Failed(String),
 }
 
-/// Topics: what there is, and making what is missing.
+/// Lists and creates topics.
 pub struct Admin {
     client: AdminClient<DefaultClientContext>,
     brokers: String,
 }
 
 impl Admin {
+    /// An admin client. No broker is contacted yet.
+    ///
     /// # Errors
     /// [`Error::Settings`].
     pub fn connect(kafka: &Kafka) -> Result<Self, Error> {
@@ -61,8 +68,8 @@ impl Admin {
         partitions(self.client.inner(), &self.brokers, None)
     }
 
-    /// The numbers of partitions of these topics. One that is missing is asked for again for some
-    /// seconds: a broker hears of a new topic a little after the controller has made it.
+    /// The numbers of partitions of these topics. A missing topic is asked for again for some seconds, because a broker
+    /// knows a new topic a little later than the controller.
     ///
     /// # Errors
     /// [`Error::MissingTopics`] with all that do not exist; as [`topics`](Self::topics).
@@ -82,10 +89,10 @@ impl Admin {
         }
     }
 
-    /// Makes topics, and says of each what became of it, in the order of `specs`.
+    /// Creates topics and returns each one's outcome, in the order of `specs`.
     ///
     /// # Errors
-    /// [`Error::Failed`] when the request as a whole went wrong.
+    /// [`Error::Failed`] when the request as a whole failed.
     pub fn create_topics(&self, specs: &[TopicSpec]) -> Result<Vec<(String, Creation)>, Error> {
         let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
         let topics: Vec<NewTopic<'_>> = specs
@@ -109,7 +116,7 @@ impl Admin {
                 Some(Ok(_)) => Creation::Created,
                 Some(Err((_, Code::TopicAlreadyExists))) => Creation::Exists,
                 Some(Err((_, code))) => Creation::Failed(code.to_string()),
-                None => Creation::Failed("the broker said nothing about it".to_owned()),
+                None => Creation::Failed("the broker did not answer for it".to_owned()),
             }
         };
         Ok(specs.iter().map(|spec| (spec.name.clone(), outcome(&spec.name))).collect())
@@ -123,7 +130,7 @@ pub(super) fn partitions<C: ClientContext>(
 ) -> Result<BTreeMap<String, usize>, Error> {
     let deadline = Instant::now() + ANSWER_TIMEOUT;
     let metadata = loop {
-        // In short tries: one that is sent to a broker that goes away waits in vain for its whole time.
+        // Short tries, because a request to a broker that goes away waits for its whole timeout.
         match client.fetch_metadata(topic, TRY_TIMEOUT) {
             Ok(metadata) => break metadata,
             Err(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
@@ -145,7 +152,7 @@ pub(super) fn partitions<C: ClientContext>(
         .collect())
 }
 
-/// Waits for rdkafka's one kind of future here: a thread of the admin client finishes it.
+/// Blocks until a future of the admin client is ready. A thread of the client finishes it.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {

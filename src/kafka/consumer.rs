@@ -1,4 +1,4 @@
-//! What [`Member`](super::member::Member) and [`Tail`](super::Tail) share.
+//! What [`GroupConsumer`](super::group_consumer::GroupConsumer) and [`Tail`](super::Tail) share.
 
 use super::error::Error;
 use super::record::Polled;
@@ -7,7 +7,7 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use std::time::Duration;
 
-/// Waits for the first record, then takes what is there.
+/// Waits for the first record, then takes those that were fetched already.
 pub(super) fn drain<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     max: usize,
@@ -19,7 +19,7 @@ pub(super) fn drain<C: ConsumerContext>(
     while taken < max {
         let patience = if taken == 0 { wait } else { Duration::ZERO };
         match consumer.poll(patience) {
-            // Also after a rebalance: its event is the worker's next business.
+            // Also after a rebalance, whose event the worker handles next.
             None => break,
             Some(Ok(message)) => {
                 sink(Polled::of(&message));
@@ -34,6 +34,7 @@ pub(super) fn drain<C: ConsumerContext>(
     Ok(taken)
 }
 
+/// Whether an element of a list is this partition.
 pub(super) fn is(
     element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>,
     tp: &TopicPartition,

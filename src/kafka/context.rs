@@ -1,5 +1,5 @@
-//! What librdkafka's callbacks leave for the worker to find after its poll. The contexts are shared
-//! with librdkafka's threads and can't reach a shard: a callback only notes what happened.
+//! What librdkafka's callbacks note for the worker, which reads it after its poll. The contexts are shared with
+//! librdkafka's threads and can't reach a shard, so a callback only notes what happened.
 
 use crate::domain::{Partition, TopicPartition};
 use crate::telemetry::ClientStatistics;
@@ -16,21 +16,22 @@ use std::sync::{Mutex, MutexGuard};
 /// What happened to a worker's clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// These partitions are the worker's now; [`Link::assign`](super::Link::assign) answers.
+    /// The group has given the worker these partitions. Answer with [`Link::assign`](super::Link::assign).
     Assigned(Vec<TopicPartition>),
-    /// These go to somebody else once [`Link::release`](super::Link::release) answers; until then
-    /// they can be committed.
+    /// The group takes these partitions away. They can be committed until the answer,
+    /// [`Link::release`](super::Link::release).
     Revoked(Vec<TopicPartition>),
-    /// These belong to somebody else already: nothing may be committed for them.
-    /// [`Link::release`](super::Link::release) answers.
+    /// These partitions belong to another member already, so nothing may be committed for them. Answer with
+    /// [`Link::release`](super::Link::release).
     Lost(Vec<TopicPartition>),
-    /// Something is wrong that librdkafka goes on trying to mend: for the log.
+    /// An error that librdkafka tries to recover from, for the log.
     Trouble(String),
 }
 
-/// The most troubles that wait to be logged; more of them say nothing new.
+/// The most troubles that wait to be logged. More would add nothing.
 const TROUBLES_MAX: usize = 32;
 
+/// Errors that librdkafka tries to recover from, oldest first.
 #[derive(Default)]
 pub(super) struct Troubles(Mutex<VecDeque<String>>);
 
@@ -43,19 +44,20 @@ impl Troubles {
         }
     }
 
+    /// The oldest trouble.
     pub fn take(&self) -> Option<Event> {
         lock(&self.0).pop_front().map(Event::Trouble)
     }
 
-    /// The newest trouble: the likely reason when nothing answers.
+    /// The newest trouble, which is the likely reason when no broker answers.
     pub fn newest(&self) -> Option<String> {
         lock(&self.0).back().cloned()
     }
 }
 
-/// A rebalance that waits for an answer: librdkafka goes no further without it. Under KIP-848 it takes
-/// back what was never answered, and still wants both answers, in their order.
-pub(super) enum Owed {
+/// A rebalance whose answer librdkafka waits for. Under KIP-848 it may revoke partitions whose assignment was never
+/// answered, and still expects both answers in their order.
+pub(super) enum PendingRebalance {
     Assign(Vec<TopicPartition>),
     Release(Vec<TopicPartition>),
 }
@@ -63,27 +65,27 @@ pub(super) enum Owed {
 #[derive(Default)]
 pub(super) struct Rebalances {
     pub events: VecDeque<Event>,
-    pub owed: VecDeque<Owed>,
-    /// Set by every assignment, also by one of nothing new: what is held was confirmed with it.
+    pub pending: VecDeque<PendingRebalance>,
+    /// Set by every assignment, also by an empty one, because it confirms the partitions that are held.
     pub confirmed: bool,
 }
 
 #[derive(Default)]
-pub(super) struct MemberContext {
+pub(super) struct ConsumingContext {
     rebalances: Mutex<Rebalances>,
     pub troubles: Troubles,
     pub statistics: Mutex<ClientStatistics>,
-    /// Set when nobody polls for events any longer, only the consumer's own end.
+    /// Set when the consumer is closing, so that nobody reads events any more.
     pub closing: AtomicBool,
 }
 
-impl MemberContext {
+impl ConsumingContext {
     pub fn rebalances(&self) -> MutexGuard<'_, Rebalances> {
         lock(&self.rebalances)
     }
 }
 
-impl ClientContext for MemberContext {
+impl ClientContext for ConsumingContext {
     fn stats(&self, statistics: Statistics) {
         *lock(&self.statistics) = super::statistics::of(&statistics);
     }
@@ -93,17 +95,17 @@ impl ClientContext for MemberContext {
     }
 }
 
-impl ConsumerContext for MemberContext {
-    /// Notes the event instead of acting: the worker finishes its batch and commits first.
-    /// Meanwhile librdkafka pauses what is assigned and keeps up the heartbeat.
+impl ConsumerContext for ConsumingContext {
+    /// Notes the event instead of acting on it, because the worker finishes its batch and commits first. Meanwhile
+    /// librdkafka pauses the assigned partitions and keeps up the heartbeat.
     fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        // librdkafka drops every question to a group that has ended, and the asker waits for ever.
+        // librdkafka drops every request to a closed group, and the caller would wait for ever.
         if consumer.closed() {
             return;
         }
         let assigned = err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         self.rebalances().confirmed |= assigned;
-        // The cooperative protocol often assigns nothing: no worker needs to hear of that.
+        // The cooperative protocol often assigns nothing; no worker needs that event.
         if self.closing.load(Ordering::Acquire) || list.count() == 0 {
             let done = if assigned { add(consumer, list) } else { remove(consumer, list) };
             if let Err(e) = done {
@@ -113,10 +115,10 @@ impl ConsumerContext for MemberContext {
         }
         let parts = partitions(list);
         let mut rebalances = self.rebalances();
-        rebalances.owed.push_back(if assigned {
-            Owed::Assign(parts.clone())
+        rebalances.pending.push_back(if assigned {
+            PendingRebalance::Assign(parts.clone())
         } else {
-            Owed::Release(parts.clone())
+            PendingRebalance::Release(parts.clone())
         });
         rebalances.events.push_back(if assigned {
             Event::Assigned(parts)
@@ -129,20 +131,20 @@ impl ConsumerContext for MemberContext {
 }
 
 #[derive(Default)]
-pub(super) struct OutboxContext {
-    /// The first delivery that failed since it was last taken.
+pub(super) struct ProducingContext {
+    /// The first failed delivery since the last call of [`Self::take_failure`].
     failure: Mutex<Option<String>>,
     pub troubles: Troubles,
     pub statistics: Mutex<ClientStatistics>,
 }
 
-impl OutboxContext {
+impl ProducingContext {
     pub fn take_failure(&self) -> Option<String> {
         lock(&self.failure).take()
     }
 }
 
-impl ClientContext for OutboxContext {
+impl ClientContext for ProducingContext {
     fn stats(&self, statistics: Statistics) {
         *lock(&self.statistics) = super::statistics::of(&statistics);
     }
@@ -152,7 +154,7 @@ impl ClientContext for OutboxContext {
     }
 }
 
-impl ProducerContext for OutboxContext {
+impl ProducerContext for ProducingContext {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
@@ -199,7 +201,7 @@ pub(super) fn list<'a>(parts: impl IntoIterator<Item = (&'a TopicPartition, Offs
     list
 }
 
-/// A callback that panicked has left nothing half done: each only pushes or replaces.
+/// Locks also after a callback has panicked: callbacks only push or replace, so the value is whole.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

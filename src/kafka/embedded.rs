@@ -2,9 +2,9 @@ use super::error::Error;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 
-/// A broker inside the process: librdkafka's mock cluster. It knows transactions and groups, keeps
-/// everything in memory and at most 5 MB or 100,000 records of a partition; it can't be asked to
-/// create topics as a broker is.
+/// A broker inside the process: librdkafka's mock cluster. It knows transactions and groups, and keeps everything in
+/// memory, at most 5 MB or 100,000 records of each partition. An admin client can't create topics in it; use
+/// [`Self::create_topic`].
 pub struct EmbeddedBroker {
     pub(super) cluster: MockCluster<'static, DefaultProducerContext>,
 }
@@ -14,13 +14,17 @@ pub struct EmbeddedBroker {
 unsafe impl Send for EmbeddedBroker {}
 
 impl EmbeddedBroker {
+    /// Starts a broker on a free port.
+    ///
     /// # Errors
-    /// [`Error::Failed`] when no local port can be had.
+    /// [`Error::Failed`] when there is no free port.
     pub fn start() -> Result<Self, Error> {
         let cluster = MockCluster::new(1).map_err(|e| Error::of("starting the embedded broker", &e))?;
         Ok(Self { cluster })
     }
 
+    /// Creates a topic.
+    ///
     /// # Errors
     /// [`Error::Failed`] when it exists.
     pub fn create_topic(&self, name: &str, partitions: usize) -> Result<(), Error> {
@@ -30,6 +34,7 @@ impl EmbeddedBroker {
             .map_err(|e| Error::of("creating a topic in the embedded broker", &e))
     }
 
+    /// Its address, for `bootstrap.servers`.
     pub fn bootstrap_servers(&self) -> String {
         self.cluster.bootstrap_servers()
     }

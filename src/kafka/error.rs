@@ -2,19 +2,23 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::time::Duration;
 
-/// What ends the use of a client. What is expected (an aborted transaction, a broker that is away
-/// for a moment) is a [`Commit`](super::Commit) or an [`Event`](super::Event) instead.
+/// An error that ends the use of a client. Expected outcomes, such as an aborted transaction or a broker that does not
+/// answer for a moment, are a [`Commit`](super::Commit) or an [`Event`](super::Event) instead.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A property is wrong.
     #[error("librdkafka refuses the settings: {0}")]
     Settings(String),
+    /// No broker answered in time.
     #[error("Kafka at {brokers} did not answer within {waited:?}: {reason}")]
     Unreachable { brokers: String, waited: Duration, reason: String },
+    /// The principal lacks a right.
     #[error("Kafka refuses access: {0}; the principal needs more rights")]
     Refused(String),
-    #[error("these topics do not exist: {}; `tidecast topics create` makes them", .0.join(", "))]
+    /// Topics are missing.
+    #[error("these topics do not exist: {}; `tidecast topics create` creates them", .0.join(", "))]
     MissingTopics(Vec<String>),
-    /// Another process took this one's place, or this one was silent for too long. It has to end.
+    /// Another process has taken over, or this one was silent for too long. It has to end.
     #[error(
         "fenced: {0}; another process has the same kafka.instance, or this one was silent for longer \
          than its transaction may last"
@@ -23,15 +27,16 @@ pub enum Error {
     /// The client can't be used any longer. The process has to end.
     #[error("fatal error in librdkafka: {0}")]
     Fatal(String),
-    /// This record alone can't be sent; the transaction is not harmed.
+    /// This record can't be sent; the transaction is not affected.
     #[error("a record of {bytes} bytes for {topic} is larger than message.max.bytes")]
     TooLarge { topic: String, bytes: usize },
+    /// Another error.
     #[error("while {doing}: {reason}")]
     Failed { doing: &'static str, reason: String },
 }
 
 impl Error {
-    /// The room's error for one of rdkafka's, by what it means for the process.
+    /// The error of this room for an error of rdkafka, by its meaning for the process.
     pub(super) fn of(doing: &'static str, error: &KafkaError) -> Self {
         let reason = error.to_string();
         match error.rdkafka_error_code() {

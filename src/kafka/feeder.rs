@@ -1,4 +1,4 @@
-use super::context::OutboxContext;
+use super::context::ProducingContext;
 use super::error::Error;
 use super::producer::{Client, enqueue, flush};
 use super::settings;
@@ -7,23 +7,25 @@ use crate::domain::{EventTime, Partition};
 use rdkafka::producer::Producer;
 use std::time::Duration;
 
-/// An idempotent producer without transactions: for the demo, benches and tests.
+/// An idempotent producer without transactions, for the demo, benches and tests.
 pub struct Feeder {
     client: Client,
 }
 
 impl Feeder {
+    /// A producer. No broker is contacted yet.
+    ///
     /// # Errors
     /// [`Error::Settings`].
     pub fn connect(kafka: &Kafka) -> Result<Self, Error> {
         let client = settings::feeder(kafka)
-            .create_with_context(OutboxContext::default())
+            .create_with_context(ProducingContext::default())
             .map_err(|e| Error::of("creating a feeder", &e))?;
         Ok(Self { client })
     }
 
-    /// Queues a record; waits while the queue is full. Without a partition the key decides, without
-    /// a time the clock.
+    /// Queues a record, and waits while the queue is full. Without a partition the key chooses it. Without a time the
+    /// record gets the present time.
     ///
     /// # Errors
     /// [`Error::Failed`] when librdkafka refuses it.
@@ -42,7 +44,7 @@ impl Feeder {
     /// Waits until everything is acknowledged.
     ///
     /// # Errors
-    /// [`Error::Failed`] when something was not, or not within this time.
+    /// [`Error::Failed`] when a record failed or was not acknowledged within this time.
     pub fn flush(&mut self, within: Duration) -> Result<(), Error> {
         let done = flush(&self.client, within);
         let late = || (!done).then(|| format!("records were not acknowledged within {within:?}"));

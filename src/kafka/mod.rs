@@ -1,27 +1,29 @@
-//! Kafka: the only room that knows rdkafka.
+//! Kafka. No other room knows rdkafka.
 //!
-//! Owns the clients and everything that was learnt about driving them: their settings, the loop that
-//! commits forecasts and offsets as one, the answers to a rebalance. A worker's thread owns one
-//! [`Link`] and does everything through it by itself: poll, send, commit. Promises that what
-//! [`Link::commit`] calls committed is in the log exactly once, that what it calls aborted is not,
-//! and that it never guesses between the two. Never decides where a shard starts, never logs by
-//! itself (librdkafka's own lines go to the `log` target `librdkafka`), never loads anything inside
-//! a callback.
+//! The room owns the clients and everything about driving them: their settings, the commit of forecasts and offsets
+//! as one, the answers to a rebalance. A worker's thread owns one [`Link`] and does everything through it: poll,
+//! send, commit.
 //!
-//! | file | what |
+//! - What [`Link::commit`] reports as committed is in the log exactly once. What it reports as aborted is not in the
+//!   log. When the broker does not answer, the outcome is reported as unknown.
+//! - The room does not decide where a shard starts to read.
+//! - It writes no log events. librdkafka's own lines go to the `log` target `librdkafka`.
+//! - Its callbacks only note what happened, and load nothing.
+//!
+//! | file | content |
 //! | --- | --- |
-//! | `settings` | config → the properties of each client |
-//! | `context` | what librdkafka's callbacks leave for the worker |
+//! | `settings` | the properties of each client |
+//! | `context` | what librdkafka's callbacks note for the worker |
 //! | `record` | a record, borrowed while it is read |
-//! | `member` | the consumer: polls, answers rebalances |
-//! | `standing` | whether the group still knows it |
-//! | `offsets` | its questions about offsets |
-//! | `topic_watch` | whether each topic is still the same one |
-//! | `topics` | what a broker says of topics |
-//! | `outbox` | the producer: sends, commits, aborts |
+//! | `group_consumer` | the consumer: polls, answers rebalances |
+//! | `membership` | whether the group still knows the consumer |
+//! | `offsets` | the consumer's questions about offsets |
+//! | `topic_watch` | whether each topic is still the one that was read first |
+//! | `topics` | what a broker says about topics |
+//! | `transactional_producer` | the producer: sends, commits, aborts |
 //! | `consumer`, `producer` | what these two share with `tail` and `feeder` |
-//! | `link` | both as one |
-//! | `admin` | topics |
+//! | `link` | consumer and producer together |
+//! | `admin` | creates topics |
 //! | `feeder`, `tail`, `embedded` | for the demo, `tap`, benches and tests |
 
 mod admin;
@@ -30,20 +32,20 @@ mod context;
 mod embedded;
 mod error;
 mod feeder;
+mod group_consumer;
 mod link;
-mod member;
+mod membership;
 mod offsets;
-mod outbox;
 mod producer;
 mod record;
 mod settings;
-mod standing;
 mod statistics;
 mod tail;
 #[cfg(test)]
 mod tests;
 mod topic_watch;
 mod topics;
+mod transactional_producer;
 
 pub use admin::{Admin, Creation, TopicSpec};
 pub use context::Event;
@@ -52,8 +54,8 @@ pub use error::Error;
 pub use feeder::Feeder;
 pub use link::Link;
 pub use offsets::{Ends, Mark};
-pub use outbox::Commit;
 pub use record::{Headers, Polled, Record};
 pub use statistics::LinkStatistics;
 pub use tail::{Start, Tail};
 pub use topics::{Topic, Topics};
+pub use transactional_producer::Commit;

@@ -1,8 +1,8 @@
-//! Questions about offsets. Each asks for many partitions at once, one request for each broker, and
-//! is asked again while a broker that has just come back does not know its partitions yet.
+//! Questions about offsets. Each is for many partitions at once, with one request to each broker. It is asked again
+//! while a broker that has just started does not know its partitions yet.
 
 use super::consumer::is;
-use super::context::{self, MemberContext};
+use super::context::{self, ConsumingContext};
 use super::error::Error;
 use crate::domain::{Offset, TopicPartition};
 use rdkafka::bindings::rd_kafka_get_watermark_offsets;
@@ -15,26 +15,26 @@ use std::time::{Duration, Instant};
 
 /// The longest wait for an answer about offsets.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Between two tries.
+/// The pause before a question is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a group has committed of a partition.
+/// A group's committed offset of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The next record to read.
     pub next: Offset,
-    /// What was noted beside it; empty when nothing was, or when it is no text.
+    /// The metadata committed beside it; empty without any, or when it is not text.
     pub note: String,
 }
 
-/// A partition's first offset that is kept, and the one after its last committed record.
+/// A partition's low and high watermark: its first offset, and the one after its last committed record.
 pub type Ends = (Offset, Offset);
 
 type Found = Vec<(TopicPartition, Option<Mark>)>;
 
 /// Asks brokers about offsets over a member's consumer.
 pub(super) struct OffsetQueries<'a> {
-    pub consumer: &'a BaseConsumer<MemberContext>,
+    pub consumer: &'a BaseConsumer<ConsumingContext>,
     pub brokers: &'a str,
 }
 
@@ -71,7 +71,7 @@ impl OffsetQueries<'_> {
         })
     }
 
-    /// From the newest fetch's answer: no request is made.
+    /// The high watermark of the newest fetch. No request is made.
     pub fn high_watermark(&self, tp: &TopicPartition) -> Option<Offset> {
         let topic = CString::new(&*tp.topic).ok()?;
         let (mut low, mut high) = (-1, -1);
@@ -111,8 +111,10 @@ impl OffsetQueries<'_> {
                 Err(error) => error,
             };
             match error.rdkafka_error_code() {
-                Some(code) if passes(code) && !left.is_zero() => std::thread::sleep(RETRY_PAUSE.min(left)),
-                Some(code) if passes(code) => {
+                Some(code) if is_transient(code) && !left.is_zero() => {
+                    std::thread::sleep(RETRY_PAUSE.min(left))
+                }
+                Some(code) if is_transient(code) => {
                     return Err(Error::Unreachable {
                         brokers: self.brokers.to_owned(),
                         waited: ANSWER_TIMEOUT,
@@ -130,8 +132,8 @@ impl OffsetQueries<'_> {
     }
 }
 
-/// What a broker says while it, or the group's coordinator, starts or moves.
-fn passes(code: Code) -> bool {
+/// Whether the error is transient: a broker or the group's coordinator starts or moves.
+fn is_transient(code: Code) -> bool {
     matches!(
         code,
         Code::OperationTimedOut
@@ -155,11 +157,11 @@ fn passes(code: Code) -> bool {
     )
 }
 
-/// What is noted beside an element's offset. rdkafka's own accessor panics on bytes that are no text, and
-/// anybody may have committed.
+/// The metadata of an element. rdkafka's own accessor panics on bytes that are not text, and any tool may have
+/// committed them.
 fn note(list: &TopicPartitionList, at: usize) -> String {
     assert!(at < list.count(), "the list has {} elements", list.count());
-    // SAFETY: the list lives, and has this element; its metadata is so many bytes, or none at all.
+    // SAFETY: the list lives, and has this element; its metadata is null or has `metadata_size` bytes.
     unsafe {
         let element = &*(*list.ptr()).elems.add(at);
         if element.metadata.is_null() {
@@ -170,7 +172,7 @@ fn note(list: &TopicPartitionList, at: usize) -> String {
     }
 }
 
-/// What the broker said of each of `parts`, in their order.
+/// The broker's answer for each of `parts`, in their order.
 fn found(doing: &'static str, parts: &[TopicPartition], answer: &TopicPartitionList) -> Result<Found, Error> {
     parts
         .iter()

@@ -1,6 +1,6 @@
-//! The producing client: what [`Outbox`](super::outbox::Outbox) and [`Feeder`](super::Feeder) share.
+//! The producing client: what [`TransactionalProducer`](super::transactional_producer::TransactionalProducer) and [`Feeder`](super::Feeder) share.
 
-use super::context::OutboxContext;
+use super::context::ProducingContext;
 use super::error::Error;
 use crate::domain::{EventTime, Partition};
 use rdkafka::ClientConfig;
@@ -11,19 +11,20 @@ use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 use std::time::{Duration, Instant};
 
-/// The longest wait for Kafka at start, and for a new producer after an unknown outcome.
+/// The longest wait for Kafka when a producer starts.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest wait for room in the queue: by then the oldest record has failed.
+/// The longest wait for room in the queue. By then the oldest record has failed.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(120);
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
-/// The producer's delivery reports are served by a thread of its own: `abort_transaction` waits for
-/// them and would wait for ever in the only thread that can serve them.
-pub(super) type Client = ThreadedProducer<OutboxContext>;
+/// A producer with a thread that serves its delivery reports. `abort_transaction` waits for these reports, so it would
+/// wait for ever in the only thread that serves them.
+pub(super) type Client = ThreadedProducer<ProducingContext>;
 
+/// Starts a producer. For exactly-once it waits until its transactions are initialised.
 pub(super) fn start(settings: &ClientConfig, brokers: &str, exactly_once: bool) -> Result<Client, Error> {
     let client: Client = settings
-        .create_with_context(OutboxContext::default())
+        .create_with_context(ProducingContext::default())
         .map_err(|e| Error::of("creating the producer", &e))?;
     if !exactly_once {
         return Ok(client);
@@ -48,7 +49,7 @@ pub(super) fn start(settings: &ClientConfig, brokers: &str, exactly_once: bool) 
     }
 }
 
-/// Hands a record to librdkafka, which copies it (no payload is a tombstone); waits for room while its queue is full.
+/// Hands a record to librdkafka, which copies it. No payload makes a tombstone. Waits while the queue is full.
 pub(super) fn enqueue(
     client: &Client,
     topic: &str,
@@ -84,8 +85,8 @@ pub(super) fn enqueue(
     }
 }
 
-/// Waits until nothing is in flight, and says whether that came. librdkafka's own flush sends at
-/// once what would linger and wakes at the last acknowledgement; rdkafka's looks only every 100 ms.
+/// Waits until nothing is in flight, and returns whether that was reached. librdkafka's own flush sends lingering
+/// records at once and wakes at the last acknowledgement; rdkafka's flush checks only every 100 ms.
 pub(super) fn flush(client: &Client, within: Duration) -> bool {
     let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
     // SAFETY: the client lives, and the call may be made from any thread.

@@ -8,17 +8,22 @@ use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::ptr;
 
-/// A record as librdkafka holds it: nothing is copied.
+/// A record in librdkafka's memory; nothing is copied.
 #[derive(Clone, Copy)]
 pub struct Polled<'a> {
+    /// Its topic.
     pub topic: &'a str,
+    /// Its partition.
     pub partition: Partition,
+    /// Its offset.
     pub offset: Offset,
-    /// The record's own time; `None` when it has none or one outside the sane range.
+    /// Its timestamp; `None` without one or when it is outside the sane range.
     pub time: Option<EventTime>,
+    /// Its key.
     pub key: Option<&'a [u8]>,
-    /// `None` for a tombstone.
+    /// Its payload; `None` for a tombstone.
     pub payload: Option<&'a [u8]>,
+    /// Its headers.
     pub headers: Headers<'a>,
 }
 
@@ -36,11 +41,12 @@ impl<'a> Polled<'a> {
         }
     }
 
+    /// Where it lies.
     pub fn position(&self) -> SourcePosition<'a> {
         SourcePosition { topic: self.topic, partition: self.partition, offset: self.offset }
     }
 
-    /// The record as a decoder reads it.
+    /// The record in the form that a decoder reads.
     pub fn as_source(&self) -> codec::Record<'_> {
         codec::Record {
             topic: self.topic,
@@ -71,9 +77,9 @@ impl<'a> Polled<'a> {
     }
 }
 
-/// A record's headers. librdkafka parses them when they are first asked for, so they cost nothing
-/// where nobody asks. Names are bytes: rdkafka's own accessor panics on a name that is not UTF-8,
-/// and a producer's mistake must not end the daemon.
+/// A record's headers. librdkafka parses them when they are first read, so unread ones cost nothing. Names are bytes,
+/// because rdkafka's own accessor panics on a name that is not UTF-8, and a producer's mistake must not end the
+/// daemon.
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {
     message: *const RDKafkaMessage,
@@ -87,7 +93,7 @@ impl codec::Headers for Headers<'_> {
 }
 
 impl<'a> Headers<'a> {
-    /// The value of the last header of this name; an absent value is an empty one.
+    /// The value of the last header of this name. A null value counts as empty.
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.iter().filter(|(n, _)| *n == name.as_bytes()).last().map(|(_, value)| value)
     }
@@ -122,14 +128,21 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// A record of one's own.
+/// A copy of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
+    /// Its topic.
     pub topic: String,
+    /// Its partition.
     pub partition: Partition,
+    /// Its offset.
     pub offset: Offset,
+    /// Its timestamp; `None` without one or when it is outside the sane range.
     pub time: Option<EventTime>,
+    /// Its key.
     pub key: Option<Vec<u8>>,
+    /// Its payload; `None` for a tombstone.
     pub payload: Option<Vec<u8>>,
+    /// Its headers, names and values.
     pub headers: Vec<(String, Vec<u8>)>,
 }

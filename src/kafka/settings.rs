@@ -1,4 +1,4 @@
-//! From the config to the properties of each client, and why each is as it is.
+//! The properties of each client, made from the config, with their reasons.
 
 use crate::config::{Config, GroupProtocol, Guarantee, Kafka};
 use rdkafka::ClientConfig;
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 /// How often librdkafka reports its statistics.
 const STATISTICS_INTERVAL_MS: &str = "5000";
-/// How often a client asks which partitions its topics have; new ones are found so late. librdkafka's own
-/// default is five minutes.
+/// How often a client asks for the partitions of its topics, which is how late a new partition is found.
+/// librdkafka's default is five minutes.
 const METADATA_INTERVAL_MS: &str = "30000";
 
-/// Properties that a producer knows and a consumer would warn about.
+/// Properties of producers; a consumer would warn about them.
 const PRODUCER_ONLY: [&str; 24] = [
     "acks",
     "batch.num.messages",
@@ -38,7 +38,7 @@ const PRODUCER_ONLY: [&str; 24] = [
     "transaction.timeout.ms",
 ];
 
-/// Properties that a consumer knows and a producer would warn about.
+/// Properties of consumers; a producer would warn about them.
 const CONSUMER_ONLY: [&str; 23] = [
     "auto.commit.interval.ms",
     "auto.offset.reset",
@@ -65,8 +65,8 @@ const CONSUMER_ONLY: [&str; 23] = [
     "session.timeout.ms",
 ];
 
-/// Properties of a member of a group: some are refused together with the defaults of those that a
-/// reader without a group leaves alone.
+/// Properties of a group's members. A consumer without a group refuses some of them, because they contradict defaults
+/// that it does not set.
 const MEMBERS_ONLY: [&str; 6] = [
     "group.protocol.type",
     "group.remote.assignor",
@@ -76,11 +76,13 @@ const MEMBERS_ONLY: [&str; 6] = [
     "session.timeout.ms",
 ];
 
-/// Who a worker is to Kafka.
+/// The ids of a worker's clients.
 pub(super) struct Identity {
+    /// `client.id`.
     pub client: String,
+    /// `transactional.id`.
     pub transactional: String,
-    /// Set when membership is static.
+    /// `group.instance.id`, with static membership.
     pub instance: Option<String>,
 }
 
@@ -92,8 +94,8 @@ impl Identity {
                 transactional: format!("{}-{instance}-{worker}", kafka.group),
                 instance: Some(format!("{instance}-{worker}")),
             },
-            // Without a stable name there is nobody whose orphaned transaction is to be aborted: the
-            // group's metadata fences a zombie. So the id only has to be nobody else's.
+            // Without a stable name no predecessor's transaction can be aborted; the group's metadata fences a
+            // zombie. So the id only has to be unique.
             None => Self {
                 client: format!("tidecast-{worker}"),
                 transactional: format!("{}-{:016x}-{worker}", kafka.group, rand::random::<u64>()),
@@ -103,11 +105,11 @@ impl Identity {
     }
 }
 
-pub(super) fn member(config: &Config, identity: &Identity) -> ClientConfig {
+pub(super) fn worker_consumer(config: &Config, identity: &Identity) -> ClientConfig {
     let mut c = base(&config.kafka);
     c.set("client.id", &identity.client)
         .set("auto.offset.reset", "earliest")
-        // The worker commits what it has stepped, not what it was handed.
+        // The worker commits what it has stepped, not what it has polled.
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("isolation.level", "read_committed")
@@ -129,7 +131,7 @@ pub(super) fn member(config: &Config, identity: &Identity) -> ClientConfig {
     c
 }
 
-pub(super) fn outbox(config: &Config, identity: &Identity) -> ClientConfig {
+pub(super) fn worker_producer(config: &Config, identity: &Identity) -> ClientConfig {
     let mut c = base(&config.kafka);
     c.set("client.id", &identity.client).set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
     producing(&mut c);
@@ -142,9 +144,9 @@ pub(super) fn outbox(config: &Config, identity: &Identity) -> ClientConfig {
     c
 }
 
-/// How long the broker keeps a transaction whose producer is silent. A process that was killed
-/// blocks the readers of its partitions for that long, unless it comes back under the same id and
-/// aborts its own orphan: so it may be long only when the id is stable.
+/// How long the broker keeps a transaction whose producer is silent. A killed process blocks the readers of its
+/// partitions for that long, unless it comes back with the same id and aborts its old transaction. So the timeout
+/// may be long only when the id is stable.
 pub(super) fn transaction_timeout(config: &Config) -> Duration {
     let least = if config.kafka.instance.is_some() { 60 } else { 10 };
     Duration::from_secs(least) + 2 * config.delivery.commit_interval
@@ -167,7 +169,7 @@ pub(super) fn feeder(kafka: &Kafka) -> ClientConfig {
 pub(super) fn tail(kafka: &Kafka) -> ClientConfig {
     let mut c = base(kafka);
     fetching(&mut c);
-    // librdkafka assigns partitions only to a consumer with a group; this one never joins it.
+    // librdkafka assigns partitions only to a consumer with a group id; this one never joins the group.
     let unused_group = format!("{}-tail", kafka.group);
     c.set("group.id", unused_group)
         .set("enable.auto.commit", "false")
@@ -179,7 +181,7 @@ pub(super) fn tail(kafka: &Kafka) -> ClientConfig {
     c
 }
 
-/// For one record of each partition: little is fetched ahead.
+/// A consumer for one record of each partition; little is fetched ahead.
 pub(super) fn glance(kafka: &Kafka) -> ClientConfig {
     let mut c = tail(kafka);
     c.set("queued.min.messages", "1").set("fetch.message.max.bytes", "16384");
@@ -190,7 +192,7 @@ fn base(kafka: &Kafka) -> ClientConfig {
     let mut c = ClientConfig::new();
     c.set("bootstrap.servers", &kafka.brokers)
         .set("topic.metadata.refresh.interval.ms", METADATA_INTERVAL_MS)
-        // The default of ten seconds is how long a worker would stand still after the broker is back.
+        // With the default of ten seconds a worker would wait that long after the broker is back.
         .set("reconnect.backoff.max.ms", "1000");
     c
 }
@@ -201,7 +203,7 @@ fn fetching(c: &mut ClientConfig) {
         .set("fetch.max.bytes", "16777216")
         .set("fetch.message.max.bytes", "4000000")
         .set("fetch.wait.max.ms", "100")
-        // The default of a second holds a fast consumer to 137,000 readings/s; with this, 800,000.
+        // The default of a second limits a fast consumer to 137,000 readings/s; this allows 800,000.
         .set("fetch.queue.backoff.ms", "10")
         .set("enable.partition.eof", "false");
 }
@@ -213,13 +215,13 @@ fn producing(c: &mut ClientConfig) {
         .set("batch.num.messages", "100000")
         .set("queue.buffering.max.messages", "1000000")
         .set("queue.buffering.max.kbytes", "262144")
-        // That of the Java client: a key goes to the same partition number as its readings.
+        // The partitioner of the Java client, so that a key goes to the same partition number as its readings.
         .set("partitioner", "murmur2_random")
-        // A million good acknowledgements a commit say nothing; a bad one says everything.
+        // Of a million acknowledgements a commit only the failed ones matter.
         .set("delivery.report.only.error", "true");
 }
 
-/// The user's own properties, over ours: the config refuses those that delivery depends on.
+/// Sets the user's properties over the ones above. The config refuses those that delivery depends on.
 fn overlay(c: &mut ClientConfig, kafka: &Kafka, foreign: &[&str]) {
     for (name, value) in &kafka.properties {
         if !foreign.contains(&name.as_str()) {
@@ -242,14 +244,14 @@ mod tests {
             ("security.protocol".into(), "SSL".into()),
         ];
         let identity = Identity::of(&config.kafka, 0);
-        let (member, outbox) = (member(&config, &identity), outbox(&config, &identity));
-        assert_eq!(member.get("compression.type"), None);
-        assert_eq!(member.get("session.timeout.ms"), Some("6000"));
-        assert_eq!(outbox.get("compression.type"), Some("lz4"));
-        assert_eq!(outbox.get("session.timeout.ms"), None);
+        let (consumer, producer) = (worker_consumer(&config, &identity), worker_producer(&config, &identity));
+        assert_eq!(consumer.get("compression.type"), None);
+        assert_eq!(consumer.get("session.timeout.ms"), Some("6000"));
+        assert_eq!(producer.get("compression.type"), Some("lz4"));
+        assert_eq!(producer.get("session.timeout.ms"), None);
         assert_eq!(admin(&config.kafka).get("compression.type"), None);
         assert_eq!(tail(&config.kafka).get("session.timeout.ms"), None);
-        for client in [member, outbox] {
+        for client in [consumer, producer] {
             assert_eq!(client.get("security.protocol"), Some("SSL"));
         }
     }
@@ -258,8 +260,9 @@ mod tests {
     fn new_partitions_are_looked_for_twice_a_minute_unless_the_config_says_otherwise() {
         let mut config = config("localhost:9092", "g");
         let name = "topic.metadata.refresh.interval.ms";
-        let shipped =
-            |config: &Config| member(config, &Identity::of(&config.kafka, 0)).get(name).map(str::to_owned);
+        let shipped = |config: &Config| {
+            worker_consumer(config, &Identity::of(&config.kafka, 0)).get(name).map(str::to_owned)
+        };
         let millis: u64 = shipped(&config).unwrap().parse().unwrap();
         assert!(millis <= 30_000, "{millis} ms, and the group has to move within the rest of a minute");
         config.kafka.properties = vec![(name.into(), "120000".into())];

@@ -2,18 +2,20 @@ use crate::telemetry::ClientStatistics;
 use rdkafka::Statistics;
 use std::time::Duration;
 
-/// Both clients of a worker.
+/// What both clients of a worker reported last.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LinkStatistics {
+    /// The consumer's statistics.
     pub consumer: ClientStatistics,
+    /// The producer's statistics.
     pub producer: ClientStatistics,
 }
 
-/// What telemetry shows of librdkafka's own statistics.
+/// The part of librdkafka's statistics that telemetry shows.
 pub(super) fn of(s: &Statistics) -> ClientStatistics {
     let count = |n: i64| u64::try_from(n).unwrap_or(0);
     let partitions = || s.topics.values().flat_map(|t| t.partitions.values());
-    // One queue feeds the poll: each partition reports all that is in it.
+    // All partitions share one queue, and each reports the whole queue.
     let fetched = partitions().map(|p| count(p.fetchq_cnt)).max();
     let fetched_bytes = partitions().map(|p| p.fetchq_size).max();
     let slowest = s.brokers.values().filter_map(|b| b.rtt.as_ref()).map(|w| w.p99).max();

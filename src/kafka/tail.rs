@@ -1,6 +1,6 @@
 use super::admin;
 use super::consumer::drain;
-use super::context::{self, MemberContext};
+use super::context::{self, ConsumingContext};
 use super::error::Error;
 use super::record::{Polled, Record};
 use super::settings;
@@ -13,27 +13,28 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long the last committed record is waited for: a broker may be coming back.
+/// The longest wait for a single record. A broker may be restarting.
 const GLANCE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Where a [`Tail`] begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
+    /// At the first record.
     Beginning,
-    /// After the last record that is there when it is opened.
+    /// After the last record at the time of opening.
     End,
 }
 
-/// Reads committed records without a group.
+/// A consumer that reads committed records without a group.
 pub struct Tail {
-    consumer: BaseConsumer<MemberContext>,
+    consumer: BaseConsumer<ConsumingContext>,
     partitions: usize,
-    /// Partitions of which the last record was read.
+    /// Partitions whose last record was read.
     ended: BTreeSet<i32>,
 }
 
 impl Tail {
-    /// All partitions of a topic.
+    /// Reads all partitions of a topic.
     ///
     /// # Errors
     /// [`Error::MissingTopics`], [`Error::Unreachable`], [`Error::Settings`].
@@ -59,7 +60,7 @@ impl Tail {
         Self::assigned(consumer, &starts)
     }
 
-    /// One partition, from its first record on.
+    /// Reads one partition from its first record on.
     ///
     /// # Errors
     /// [`Error::Settings`], [`Error::Failed`].
@@ -67,8 +68,8 @@ impl Tail {
         Self::assigned(client(settings::tail(kafka))?, &[(tp, RawOffset::Beginning)])
     }
 
-    /// The first offset whose record's time is not before that of the last record before `next`, less
-    /// `back`; `next` where that record is not to be had.
+    /// The first offset whose timestamp is at most `back` earlier than that of the last record before `next`; `next`
+    /// when there is no such record.
     ///
     /// # Errors
     /// [`Error::Settings`], [`Error::Fatal`], [`Error::Refused`], [`Error::Failed`], [`Error::Unreachable`]
@@ -94,7 +95,7 @@ impl Tail {
         })
     }
 
-    /// The first record at or after an offset, copied; `None` when there is none.
+    /// A copy of the first record at or after an offset; `None` at the end of the partition.
     fn first(
         kafka: &Kafka,
         tp: &TopicPartition,
@@ -117,7 +118,7 @@ impl Tail {
     }
 
     fn assigned(
-        consumer: BaseConsumer<MemberContext>,
+        consumer: BaseConsumer<ConsumingContext>,
         starts: &[(TopicPartition, RawOffset)],
     ) -> Result<Self, Error> {
         let list = context::list(starts.iter().map(|(tp, at)| (tp, *at)));
@@ -160,7 +161,7 @@ impl Tail {
         Ok(taken)
     }
 
-    /// The next record, copied.
+    /// A copy of the next record; `None` when there is none within `wait`.
     ///
     /// # Errors
     /// As [`poll`](Self::poll).
@@ -176,12 +177,12 @@ impl Tail {
         }
     }
 
-    /// Whether every partition's last record was read.
+    /// Whether the last record of every partition was read.
     pub fn at_end(&self) -> bool {
         self.ended.len() == self.partitions
     }
 }
 
-fn client(settings: ClientConfig) -> Result<BaseConsumer<MemberContext>, Error> {
-    settings.create_with_context(MemberContext::default()).map_err(|e| Error::of("creating a reader", &e))
+fn client(settings: ClientConfig) -> Result<BaseConsumer<ConsumingContext>, Error> {
+    settings.create_with_context(ConsumingContext::default()).map_err(|e| Error::of("creating a reader", &e))
 }

@@ -1,22 +1,21 @@
 //! Whether each topic is still the one from which a member began to read.
 //!
-//! A topic that is deleted and made anew under its name has another id. Offsets alone don't tell the two
-//! apart: where the new log holds a consumer's position already, librdkafka goes on there without a word and
-//! passes over all that lies before (2.12 knows the id, and leaves "an offset reset must be triggered" as a
-//! note to itself).
+//! A topic that is deleted and created again has the same name and another id. Offsets do not distinguish the two. When
+//! the new log already holds a consumer's position, librdkafka reads on from there without an error and skips all
+//! records before it. (librdkafka 2.12 knows the id, but does not reset the offset.)
 //!
-//! So a broker is asked for the ids, over the consumer's own connections and beside its polls: every few
-//! seconds, and with each commit, while the commit waits for its acknowledgements. When an answer to a
-//! question that was asked after a poll names the old id, all that was polled is taken to be of the old log.
+//! So a broker is asked for the ids, over the consumer's own connections and in parallel to its polls: every few
+//! seconds, and with each commit while it waits for its acknowledgements. When the answer to a request that was sent
+//! after a poll has the old id, everything polled counts as the old log's.
 //!
-//! That is right as long as the broker that is asked does not lag behind the partitions' leaders. Brokers hear
-//! of a change one after the other, commonly within milliseconds. While this one lags, records of the new log
-//! can be committed under offsets of the old one. The note beside these offsets still bears the old id, so the
-//! new log is read from its beginning once the broker knows it: those records are answered twice, and none is
-//! passed over. To ask the leader of each partition would close this, at one request to each broker for each
-//! commit. docs/architecture.md says what happens where a leader lags instead.
+//! That is right as long as the broker that is asked does not lag behind the partitions' leaders. Brokers learn of a
+//! change one after the other, usually within milliseconds. While this one lags, records of the new log can be
+//! committed under offsets of the old one. The metadata beside these offsets still has the old id, so the new log is
+//! read from its beginning once the broker knows it: those records are answered twice, and no record is skipped. Asking
+//! the leader of each partition would avoid this, at the price of one request to each broker for each commit.
+//! docs/delivery.md says what happens when a leader lags instead.
 
-use super::context::MemberContext;
+use super::context::ConsumingContext;
 use super::error::{Error, is_refused};
 use super::topics::{DescribeRequest, TRY_TIMEOUT, Topic, Topics};
 use crate::domain::{Offset, TopicPartition};
@@ -26,21 +25,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often a broker is asked without a commit: a topic without new records has none.
+/// How often a broker is asked between commits, because a topic without new records has no commits.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// A question is given up after this time.
+/// The longest wait for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a member knows of the logs that it reads.
+/// What a consumer knows about the topics that it reads.
 #[derive(Default)]
 pub(super) struct TopicWatch {
-    /// What each partition's topic was when it was begun.
+    /// Each partition's topic at the start of reading.
     read: BTreeMap<TopicPartition, Topic>,
-    /// The broker that is asked: always the same one, as brokers hear of a change one after the other. It leads
-    /// a partition if such a broker could be found. While none is known, librdkafka asks the controller.
+    /// The broker that is asked. It is always the same one, because brokers learn of a change one after the other. It
+    /// leads a partition if such a broker could be found. While it is unknown, librdkafka asks the controller.
     broker: Option<i32>,
-    /// The question of now and then that is on its way.
+    /// The periodic request that waits for its answer.
     look: Option<DescribeRequest>,
     looked_at: Option<Instant>,
     /// The answers since [`TopicQueries::newest_topics`] was last called.
@@ -52,12 +51,12 @@ impl TopicWatch {
         self.read.keys().map(|at| at.topic.clone()).collect()
     }
 
-    /// The partitions of which an answer says that their topic is another one than they are read from.
+    /// The partitions whose topic is another one according to the answer.
     fn changed(&mut self, answer: Topics) -> Vec<TopicPartition> {
         let same = |at: &TopicPartition, then: Topic| match (then, answer.of(at)) {
             (_, None) | (Topic::Absent, Some(Topic::Absent)) => true,
             (Topic::Absent, Some(_)) | (_, Some(Topic::Absent)) => false,
-            // A broker that knows no ids can't say whether the topic is another one.
+            // A broker without ids can't tell whether the topic is another one.
             (Topic::Present(then), Some(Topic::Present(now))) => {
                 then.is_none() || now.is_none() || then == now
             }
@@ -72,15 +71,15 @@ impl TopicWatch {
 /// Asks brokers about topics over a member's consumer.
 pub(super) struct TopicQueries<'a> {
     pub watch: &'a RefCell<TopicWatch>,
-    pub consumer: &'a BaseConsumer<MemberContext>,
+    pub consumer: &'a BaseConsumer<ConsumingContext>,
     pub brokers: &'a str,
 }
 
 impl TopicQueries<'_> {
-    /// What each of these names stands for. The question is asked again while brokers come and go.
+    /// What a broker says about these topics. The request is repeated while brokers come and go.
     pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<Topics, Error> {
         let deadline = Instant::now() + ANSWER_TIMEOUT;
-        // Each try may find its broker by another name, as some may be gone.
+        // Each try finds its broker by another topic, because some topics may be gone.
         for by in names.iter().cycle() {
             self.choose_broker(by);
             let left = deadline.saturating_duration_since(Instant::now());
@@ -104,12 +103,12 @@ impl TopicQueries<'_> {
         Ok(Topics::default())
     }
 
-    /// Finds a broker that leads a partition of this topic, or else any.
+    /// Chooses a broker that leads a partition of this topic, or else any broker.
     fn choose_broker(&self, by: &str) {
         if self.watch.borrow().broker.is_some() {
             return;
         }
-        // Of one topic: without a name the answer would hold every topic of the cluster.
+        // For one topic, because without a name the answer would hold every topic of the cluster.
         let Ok(metadata) = self.consumer.fetch_metadata(Some(by), TRY_TIMEOUT) else { return };
         let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         let leader = partitions.map(|p| p.leader()).find(|id| *id >= 0);
@@ -117,11 +116,11 @@ impl TopicQueries<'_> {
         self.watch.borrow_mut().broker = leader.or(any);
     }
 
-    /// Notes what a partition's topic is, from now on and until the partition is released.
+    /// States a partition's topic, until the partition is released.
     pub fn reads(&self, at: TopicPartition, topic: Topic) {
         let mut watch = self.watch.borrow_mut();
         watch.read.insert(at, topic);
-        // The answer to an earlier question may describe an earlier state.
+        // The answer to an earlier request may describe an earlier state.
         watch.look = None;
     }
 
@@ -129,8 +128,8 @@ impl TopicQueries<'_> {
         self.watch.borrow_mut().read.retain(|at, _| !parts.contains(at));
     }
 
-    /// Partitions whose topic is gone, is another one or is there again, by an answer that has come since the
-    /// last call. Never waits.
+    /// Partitions whose topic is gone, is another one or exists again, by an answer since the last call. Never
+    /// waits.
     pub fn remade(&self) -> Vec<TopicPartition> {
         let mut watch = self.watch.borrow_mut();
         if let Some(look) = &mut watch.look {
@@ -142,7 +141,7 @@ impl TopicQueries<'_> {
             if is_over && !matches!(answer, Some(Ok(_))) {
                 watch.broker = None;
             }
-            // Without an answer the question is asked again later.
+            // Without an answer the request is repeated later.
             return answer.and_then(Result::ok).map(|answer| watch.changed(answer)).unwrap_or_default();
         }
         if !watch.read.is_empty() && watch.looked_at.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
@@ -152,13 +151,12 @@ impl TopicQueries<'_> {
         Vec::new()
     }
 
-    /// What brokers have said of the topics that are read, with commits and looks since the last call. Nothing
-    /// is asked.
+    /// What brokers have said since the last call about the topics that are read. No request is made.
     pub fn newest_topics(&self) -> Topics {
         std::mem::take(&mut self.watch.borrow_mut().newest)
     }
 
-    /// Asks which logs these positions are of; [`Self::same_logs`] hears the answer.
+    /// Asks for the topics of these positions. [`Self::same_logs`] waits for the answer.
     pub fn ask_logs(&self, positions: &[(TopicPartition, Offset)]) -> Option<DescribeRequest> {
         let watch = self.watch.borrow();
         let known = positions.iter().filter(|(at, _)| watch.read.contains_key(at));
@@ -166,8 +164,8 @@ impl TopicQueries<'_> {
         (!topics.is_empty()).then(|| self.ask_topics(&topics, watch.broker))
     }
 
-    /// Whether all partitions are still read from the logs in which they were begun; else, or where nobody can
-    /// say, the reason.
+    /// Checks that the topic of every partition is still the one that was read first. The error says what changed, or
+    /// that there was no answer.
     pub fn same_logs(&self, question: Option<DescribeRequest>, deadline: Instant) -> Result<(), String> {
         let Some(mut question) = question else { return Ok(()) };
         loop {

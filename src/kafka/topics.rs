@@ -25,16 +25,16 @@ use std::time::Duration;
 /// A request without an answer fails after this time.
 pub(super) const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a broker says of a topic's name, or of a partition under it.
+/// What a broker says about a topic, or about one of its partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
     /// There is no topic of this name, or it has no such partition.
     Absent,
-    /// There is one. Brokers before 2.8 know no ids.
+    /// It exists, with its id. Brokers before 2.8 have no ids.
     Present(Option<TopicId>),
 }
 
-/// What a broker says of some topics.
+/// What a broker says about some topics.
 #[derive(Debug, Default)]
 pub struct Topics {
     /// By name: the topic, and how many partitions it has.
@@ -54,7 +54,7 @@ impl Topics {
         self.found.extend(newer.found);
     }
 
-    /// The ids of the topics that are there.
+    /// The ids of the topics that exist.
     pub fn ids(&self) -> impl Iterator<Item = (&Arc<str>, TopicId)> {
         self.found.iter().filter_map(|(name, (topic, _))| match topic {
             Topic::Present(Some(id)) => Some((name, *id)),

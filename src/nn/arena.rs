@@ -5,17 +5,18 @@ use candle_core::{CpuStorage, DType, InplaceOp1, Layout, Storage, Tensor};
 use super::error::check_length;
 use super::{Blueprint, Device, Error};
 
-/// A tensor `[slots, row_width]` on the device. A row is what its family carries: `[h | c]` (LSTM) or
-/// `[h]` of every recurrent layer, the first layer first; past readings; rings with their turn. It is
-/// whole in itself: copied elsewhere, it goes on there. Rows are addressed by slot; who owns a slot is
-/// the caller's book.
+/// A tensor `[slots, row_width]` on the device. A row is what its family carries: `[h | c]` (LSTM)
+/// or `[h]` of every recurrent layer, the first layer first; past readings; rings with their turn.
+/// A row is complete: a copy of it in another arena continues there. Rows are addressed by slot;
+/// the caller knows which series owns which slot.
 pub struct Arena {
     /// `[capacity, row_width]`
     rows: Tensor,
-    /// The first float of `rows`, `[1, 1]`, in the same storage. Operations that work in place go
-    /// through it and address the storage by slot: before each the library looks whether the layout
-    /// that it is given overlaps itself, and for more than one element it allocates to find out.
-    door: Tensor,
+    /// The first float of `rows`, `[1, 1]`, in the same storage. Operations that work in place get
+    /// this tensor and address the storage by slot. The reason is that the library checks the
+    /// layout of its operand for overlaps with itself, and that this check allocates unless the
+    /// operand has one element.
+    in_place: Tensor,
     device: Device,
     slots: usize,
     width: usize,
@@ -37,7 +38,7 @@ impl Arena {
     pub fn on(device: &Device, blueprint: &Blueprint) -> Result<Self, Error> {
         let width = blueprint.row_width();
         let rows = zeros(1, width, device)?;
-        Ok(Self { door: door(&rows)?, device: device.clone(), rows, slots: 0, width })
+        Ok(Self { in_place: in_place(&rows)?, device: device.clone(), rows, slots: 0, width })
     }
 
     /// Makes room for at least `slots` rows; new ones are zero. Doubles its memory, so that growing
@@ -50,14 +51,14 @@ impl Arena {
         if slots > capacity {
             let rows = zeros(slots.max(2 * capacity), self.width, &self.device)?;
             rows.slice_set(&self.rows, 0, 0)?;
-            self.door = door(&rows)?;
+            self.in_place = in_place(&rows)?;
             self.rows = rows;
         }
         self.slots = self.slots.max(slots);
         Ok(())
     }
 
-    /// How many slots there are.
+    /// The number of slots.
     pub fn slots(&self) -> usize {
         self.slots
     }
@@ -114,7 +115,7 @@ impl Arena {
     fn write(&mut self, slot: u32, values: Option<&[f32]>) -> Result<(), Error> {
         let range = self.row(slot)?;
         let Some(device) = self.device.library() else {
-            return Ok(self.door.inplace_op1(&WriteRow { range, values })?);
+            return Ok(self.in_place.inplace_op1(&WriteRow { range, values })?);
         };
         let row = match values {
             Some(values) => Tensor::from_slice(values, (1, self.width), device)?,
@@ -128,12 +129,12 @@ impl Arena {
         &self.device
     }
 
-    /// What the kernels' operations go through: its storage is that of all rows.
-    pub(super) fn door(&mut self) -> &Tensor {
-        &self.door
+    /// The tensor for the kernels' in-place operations: it shares the storage of all rows.
+    pub(super) fn in_place(&mut self) -> &Tensor {
+        &self.in_place
     }
 
-    /// All rows, `[capacity, row_width]`: what the library's operations go through.
+    /// All rows, `[capacity, row_width]`, for the library's operations.
     pub(super) fn rows(&mut self) -> &Tensor {
         &self.rows
     }
@@ -150,7 +151,8 @@ impl Arena {
 /// Floats in a cache line.
 const LINE: usize = 16;
 
-/// Rows of zeros that begin on a cache line, so that a row of whole lines lies in no more of them.
+/// Rows of zeros that begin on a cache line, so that a row of whole cache lines doesn't straddle
+/// one more.
 fn zeros(slots: usize, width: usize, device: &Device) -> candle_core::Result<Tensor> {
     let all = Tensor::zeros(slots * width + LINE - 1, DType::F32, device.memory())?;
     let skipped = match &*all.storage_and_layout().0 {
@@ -160,11 +162,11 @@ fn zeros(slots: usize, width: usize, device: &Device) -> candle_core::Result<Ten
     all.narrow(0, skipped.min(LINE - 1), slots * width)?.reshape((slots, width))
 }
 
-fn door(rows: &Tensor) -> candle_core::Result<Tensor> {
+fn in_place(rows: &Tensor) -> candle_core::Result<Tensor> {
     rows.narrow(0, 0, 1)?.narrow(1, 0, 1)
 }
 
-/// Sets floats of a tensor; zero when there are no values.
+/// Sets floats of a tensor; to zero when there are no values.
 struct WriteRow<'a> {
     range: std::ops::Range<usize>,
     values: Option<&'a [f32]>,
@@ -185,7 +187,7 @@ impl InplaceOp1 for WriteRow<'_> {
     }
 }
 
-/// The floats of an arena's rows on the CPU, given what its door is given.
+/// The floats of an arena's rows on the CPU, from the storage and layout of its in-place operand.
 pub(super) fn cpu_floats<'a>(
     storage: &'a mut CpuStorage,
     layout: &Layout,

@@ -1,4 +1,4 @@
-//! What a training step is given.
+//! The input of a training step.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use crate::nn::{Blueprint, Error};
 
 /// A mini-batch for truncated back-propagation: `batch` series over `burn_in + steps` readings.
 ///
-/// The first `burn_in` readings only warm the states: no loss, and no gradient beyond them.
+/// The first `burn_in` readings only warm the states: they have no loss, and gradients end there.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk<'a> {
     pub batch: usize,
     pub burn_in: usize,
-    /// Readings that are learnt from.
+    /// Readings after the burn-in, which the network learns from.
     pub steps: usize,
     /// `[batch, burn_in + steps, inputs]`
     pub x: &'a [f32],
-    /// What every step should have forecast, `[batch, steps, points]`: a point is an output, or with
-    /// quantile levels as many outputs. May be anything where masked, also not a number.
+    /// The target of every forecast, `[batch, steps, points]`. A point is one output, or with
+    /// quantile levels one output for each level. A masked target may have any value, also not a
+    /// number.
     pub targets: &'a [f32],
-    /// The weight of the target in the loss where it has arrived, 0 elsewhere.
-    /// `[batch, steps, points]`
+    /// The weight of each target in the loss: 0 if it has not arrived. `[batch, steps, points]`
     pub mask: &'a [f32],
-    /// Rows as [`Arena::export_row`](crate::nn::Arena::export_row) gives them, `[batch, row_width]`;
-    /// cold when there are none.
+    /// Rows as [`Arena::export_row`](crate::nn::Arena::export_row) gives them, `[batch,
+    /// row_width]`; cold if there are none.
     pub state: Option<&'a [f32]>,
 }
 
@@ -53,8 +53,7 @@ impl Chunk<'_> {
     }
 }
 
-/// From `[batch, steps, width]`, of which steps `from..from + count` are taken, to
-/// `[count, batch, width]`.
+/// Transposes steps `from..from + count` of `[batch, steps, width]` to `[count, batch, width]`.
 pub(in crate::nn) fn time_major(
     values: &[f32],
     batch: usize,
@@ -79,13 +78,13 @@ pub enum Loss {
     Squared,
     /// `e²/2` up to the given `|e|`, then linear (PyTorch's `HuberLoss`).
     Huber(f32),
-    /// The pinball loss of these quantile levels, each in `0..1`: every target is forecast once a
-    /// level, and outputs are `[levels, points]`.
+    /// The pinball loss of these quantile levels, each in `0..1`: every target has one forecast for
+    /// each level, and outputs are `[levels, points]`.
     Pinball(Arc<[f32]>),
 }
 
 impl Loss {
-    /// Outputs that are made for one target.
+    /// The number of outputs for one target.
     pub fn levels(&self) -> usize {
         match self {
             Self::Squared | Self::Huber(_) => 1,
@@ -93,7 +92,7 @@ impl Loss {
         }
     }
 
-    /// Of the error `e`, forecast less target, of an output of this level.
+    /// The loss of the error `e`, forecast less target, of an output of this level.
     pub(in crate::nn) fn value(&self, level: usize, e: f32) -> f32 {
         match self {
             Self::Squared => e * e,
@@ -103,8 +102,8 @@ impl Loss {
         }
     }
 
-    /// Of each step the weighted sum of losses and the sum of weights, `[batch, steps]`, where the
-    /// outputs are what `y` says of a row and a point. Of several quantile levels the first is the point.
+    /// For each step the weighted sum of losses and the sum of weights, `[batch, steps]`. `y` gives
+    /// the output of a row and a point, of the first level if there are several.
     pub(in crate::nn) fn by_step(&self, chunk: &Chunk, y: impl Fn(usize, usize) -> f32) -> Vec<[f64; 2]> {
         let points = chunk.points();
         let rows = chunk.targets.chunks_exact(points).zip(chunk.mask.chunks_exact(points));
@@ -119,7 +118,8 @@ impl Loss {
             .collect()
     }
 
-    /// What [`Trainer::losses`](crate::nn::Trainer::losses) gives of a network that corrects nothing.
+    /// The result of [`Trainer::losses`](crate::nn::Trainer::losses) for a network that corrects
+    /// nothing.
     pub fn of_nothing(&self, chunk: &Chunk) -> Vec<[f64; 2]> {
         self.by_step(chunk, |_, _| 0.0)
     }
@@ -136,18 +136,18 @@ impl Loss {
     }
 }
 
-/// How a pass goes.
+/// The mode of a forward pass.
 pub(in crate::nn) struct PassMode {
-    /// Dropout; empty where nothing is dropped.
+    /// The dropout masks; empty without dropout.
     pub masks: Vec<Masks>,
-    /// Whether it will go back.
+    /// Whether a backward pass follows.
     pub learn: bool,
-    /// Whether a decoder is given the target of the lead before, where it has arrived.
+    /// Whether a decoder gets the target of the lead before, where it has arrived.
     pub forced: bool,
 }
 
 impl PassMode {
-    /// As serving goes.
+    /// The mode that computes what serving does.
     pub fn served() -> Self {
         Self { masks: Vec::new(), learn: false, forced: false }
     }

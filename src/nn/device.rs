@@ -1,4 +1,4 @@
-//! Where a network's states and numbers lie, and who computes there.
+//! The device that holds a network's states and parameters, and how it computes.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -17,18 +17,18 @@ enum Place {
     Library(candle_core::Device),
 }
 
-/// GPUs that are open, by number. What lies on two openings of one GPU can't meet in an operation, so
-/// each is opened once a process.
+/// Open GPUs by number. Tensors of two handles of one GPU can't meet in an operation, so a process
+/// opens each GPU once.
 static OPEN: Mutex<BTreeMap<usize, candle_core::Device>> = Mutex::new(BTreeMap::new());
 
 impl Device {
-    /// The CPU, with the fused kernels.
+    /// The CPU, with the kernels of this room.
     pub fn cpu() -> Self {
         Self(Place::Kernels)
     }
 
-    /// The CPU, with the tensor library's own operations: what a GPU computes, where there is none. Many
-    /// times slower than the kernels; it allocates, and may start threads.
+    /// The CPU with the tensor library's own operations: the computation of a GPU on a machine
+    /// without one. Many times slower than the kernels; it allocates and may start threads.
     pub fn composed() -> Self {
         Self(Place::Library(candle_core::Device::Cpu))
     }
@@ -53,7 +53,7 @@ impl Device {
         Self::cuda(0).unwrap_or_default()
     }
 
-    /// As the config names it.
+    /// Its name in the config.
     pub fn name(&self) -> String {
         match &self.0 {
             Place::Kernels => "cpu".to_owned(),
@@ -65,7 +65,7 @@ impl Device {
         }
     }
 
-    /// Whether both are one device, computing in one way.
+    /// Whether both are the same device and compute in the same way.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Place::Kernels, Place::Kernels) => true,
@@ -74,7 +74,7 @@ impl Device {
         }
     }
 
-    /// The library's device, where its operations compute; `None` where the kernels do.
+    /// The library's device; `None` where the kernels compute.
     pub(super) fn library(&self) -> Option<&candle_core::Device> {
         match &self.0 {
             Place::Kernels => None,
@@ -82,7 +82,7 @@ impl Device {
         }
     }
 
-    /// Where tensors lie.
+    /// The device of the tensors.
     pub(super) fn memory(&self) -> &candle_core::Device {
         self.library().unwrap_or(&candle_core::Device::Cpu)
     }

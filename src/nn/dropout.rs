@@ -5,14 +5,14 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::nn::{Blueprint, Error};
 
-/// Shares of what is dropped, each in `0..1`. Serving and evaluation drop nothing.
+/// The shares that are dropped, each in `0..1`. Serving and evaluation drop nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
-    /// Of the features that enter the first layer; the head sees them whole.
+    /// The share of the features at the input of the first layer; the head sees all of them.
     pub input: f32,
-    /// Of the `h` that enters the next step's gates.
+    /// The share of `h` at the input of the next step's gates.
     pub recurrent: f32,
-    /// Of the `h` that enters the layer above.
+    /// The share of `h` at the input of the layer above.
     pub between: f32,
 }
 
@@ -26,6 +26,7 @@ pub(in crate::nn) struct Masks {
 }
 
 impl Dropout {
+    /// Drops nothing.
     pub const NONE: Self = Self { input: 0.0, recurrent: 0.0, between: 0.0 };
 
     pub(in crate::nn) fn check(&self) -> Result<(), Error> {
@@ -45,8 +46,8 @@ impl Dropout {
         Ok(())
     }
 
-    /// Draws the masks for one mini-batch: of every recurrent layer, or one of what enters. Behind a
-    /// convolution the first layer's is of what enters the convolution.
+    /// Draws the masks for one mini-batch: for every recurrent layer, or one for the input. With a
+    /// convolution in front, the first layer's input mask applies to the convolution's input.
     pub(in crate::nn) fn masks(&self, b: &Blueprint, batch: usize, rng: &mut ChaCha8Rng) -> Vec<Masks> {
         let mut draw = |share: f32, width: usize| {
             (share > 0.0).then(|| {

@@ -1,4 +1,4 @@
-/// What can go wrong in this room. A caller's wrong slice length is an error, never a panic: the
+/// The errors of this room. A slice of the wrong length is an error and not a panic, because
 /// lengths come from configuration and from files.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -32,7 +32,7 @@ pub enum Error {
     Tensor(#[from] candle_core::Error),
 }
 
-/// `Ok` when `got` values are what `what` needs.
+/// An error unless `what` has the expected number of values.
 pub(super) fn check_length(what: &'static str, expected: usize, got: usize) -> Result<(), Error> {
     if expected == got { Ok(()) } else { Err(Error::Length { what, expected, got }) }
 }

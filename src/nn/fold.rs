@@ -1,13 +1,13 @@
-//! Norms that the linear map behind them takes in: batch norms as they are served, affine with their
-//! running statistics, and the gain and bias of a normed head.
+//! Folding of norms into the linear map behind them: batch norms, which are affine when they serve
+//! with their running statistics, and the gain and bias of a normed head.
 
 use std::borrow::Cow;
 
 use super::Blueprint;
 use super::shape::NORM_EPSILON;
 
-/// The flat vector with every batch norm folded into the layer behind it. What is left of the norms'
-/// own parameters means nothing.
+/// The flat vector with every batch norm folded into the layer behind it. The norms' own parameters
+/// are meaningless afterwards.
 pub(super) fn folded<'a>(b: &Blueprint, values: &'a [f32]) -> Cow<'a, [f32]> {
     let mut values = Cow::Borrowed(values);
     for l in 1..b.stack().map_or(0, |s| s.layers) {
@@ -29,8 +29,8 @@ pub(super) fn folded<'a>(b: &Blueprint, values: &'a [f32]) -> Cow<'a, [f32]> {
     values
 }
 
-/// The head's flat vector with gain and bias of its norm, if it has one, folded into matrix and bias.
-/// `values` are all parameters.
+/// The head's flat vector, with the gain and bias of its norm, if there is one, folded into matrix
+/// and bias. `values` has all parameters.
 pub(super) fn folded_head<'a>(b: &Blueprint, values: &'a [f32]) -> Cow<'a, [f32]> {
     let mut head = Cow::Borrowed(&values[b.head_block()]);
     if let Some([gain, bias]) = b.head_norm() {

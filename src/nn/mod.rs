@@ -1,11 +1,12 @@
-//! The networks: of each family one set of weights a stream, a state a series, and a head that forecasts.
+//! The neural networks: each has one set of weights for a stream, one state for each series, and a
+//! head that forecasts.
 //!
 //! Owns cells, kernels, the arena of hidden states, training by truncated back-propagation, the
-//! optimiser and the file format of a model. Promises that weights that serve share no storage with
-//! weights that train; and of the CPU's kernels that serving allocates nothing and starts no thread,
-//! and that a row of a batch does not depend on the others. On another device the same networks are
-//! composed of the tensor library's operations ([`Device`]). Never reads a clock, a file or a socket,
-//! and never lets a type of the tensor library out.
+//! optimiser and the file format of a model. Promises that weights in serving share no storage with
+//! weights in training. On the CPU, serving allocates nothing and starts no thread, and a row of a
+//! batch does not depend on the others. On another device the networks use the tensor library's
+//! operations ([`Device`]). Never reads a clock, a file or a socket, and exposes no type of the
+//! tensor library.
 //!
 //! ```text
 //! Blueprint  shape          ┐
@@ -14,6 +15,15 @@
 //! Weights → Trainer::chunk(x, targets, mask) → loss → Trainer::weights()   training
 //! bundle     weights, moments and metadata ↔ bytes
 //! ```
+//!
+//! | folder | what |
+//! | --- | --- |
+//! | `shape` | families, heads, cells; names, shapes and ranges of all parameters |
+//! | `kernel` | the CPU's kernels, over the vectors of `simd` |
+//! | `layer` | one recurrent layer: a step, training over a sequence, the device path |
+//! | `family`, `head` | the parts of a network, each with `serve`, `train` and `device` |
+//! | `serve`, `train` | whole networks, with the kernels and on a device |
+//! | `device_network` | a whole network of the tensor library's operations |
 
 #![forbid(unsafe_code)]
 

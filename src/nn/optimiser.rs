@@ -1,5 +1,5 @@
 //! AdamW (Loshchilov and Hutter 2019): Adam with bias correction and decoupled weight decay, and
-//! gradient clipping by the global norm. The moments can be taken out and put back.
+//! gradient clipping by the global norm. The moments can be saved and restored.
 
 use crate::nn::error::check_length;
 use crate::nn::{Blueprint, Error};
@@ -8,7 +8,7 @@ const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
 
-/// How far an optimiser has come.
+/// The state of an optimiser: its moments and the number of updates.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptimiserState {
     step: u64,
@@ -43,7 +43,7 @@ impl OptimiserState {
         Ok(Self { step, first, second })
     }
 
-    /// How many updates have been made.
+    /// The number of updates so far.
     pub fn step(&self) -> u64 {
         self.step
     }
@@ -68,6 +68,7 @@ pub(in crate::nn) struct AdamW {
 }
 
 impl AdamW {
+    /// Goes on from `state`, which has a value for every parameter.
     pub fn new(blueprint: &Blueprint, state: OptimiserState, learning_rate: f64, weight_decay: f64) -> Self {
         let mut decays = vec![false; state.first.len()];
         for p in blueprint.parameters() {
@@ -76,6 +77,7 @@ impl AdamW {
         Self { state, decays, learning_rate, weight_decay }
     }
 
+    /// The moments and the number of updates.
     pub fn state(&self) -> &OptimiserState {
         &self.state
     }

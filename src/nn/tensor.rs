@@ -1,9 +1,9 @@
 //! What the paths on a device share: linear maps and activations over tensors.
 
-use crate::nn::{Activation, Blueprint};
-
 use candle_core::{Result, Tensor};
 use candle_nn::ops::sigmoid;
+
+use crate::nn::{Activation, Blueprint};
 
 /// A linear map or convolution, `y = x W + b`.
 pub(in crate::nn) struct Map {
@@ -14,6 +14,7 @@ pub(in crate::nn) struct Map {
 }
 
 impl Map {
+    /// The map `name` of a network, from the flat vector of all parameters.
     pub fn new(b: &Blueprint, flat: &Tensor, name: &str) -> Result<Self> {
         let part = |what: &str| {
             let range = b.range(&format!("{name}.{what}"));
@@ -28,6 +29,7 @@ impl Map {
         Ok(Self { weight: turned.reshape((taps * inputs, out))?, bias })
     }
 
+    /// `x W + b`, `[rows, out]`
     pub fn of(&self, x: &Tensor) -> Result<Tensor> {
         x.matmul(&self.weight)?.broadcast_add(&self.bias)
     }

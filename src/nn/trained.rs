@@ -3,33 +3,36 @@ use crate::config::NetworkKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A network and how far its optimiser has come.
+/// A network with the state of its optimiser.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trained {
     pub weights: Arc<Weights>,
-    /// `None` where a bundle came without: it starts afresh.
+    /// `None` if the bundle had none; training then starts with a fresh one.
     pub optimiser: Option<OptimiserState>,
 }
 
-/// The networks that serve a stream together, by their names in the config. One that has not won a round
-/// yet is not among them.
+/// The networks that serve a stream together, by their names in the config. A network that has not
+/// won a round yet is missing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Networks(BTreeMap<String, Trained>);
 
 impl Networks {
+    /// A network by its name.
     pub fn get(&self, name: &str) -> Option<&Trained> {
         self.0.get(name)
     }
 
-    /// The network that a stream has by its `model`, where there is no other.
+    /// The only network of a stream that is configured with `model`.
     pub fn alone(&self) -> Option<&Trained> {
         self.get(NetworkKind::ALONE).filter(|_| self.0.len() == 1)
     }
 
+    /// Adds or replaces a network.
     pub fn insert(&mut self, name: &str, trained: Trained) {
         self.0.insert(name.to_owned(), trained);
     }
 
+    /// Whether no network serves yet.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,4 +1,4 @@
-//! A network's numbers. Immutable, in storage of their own: nothing that trains can reach them.
+//! A network's parameters. They are immutable and share no storage with weights in training.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -58,6 +58,7 @@ impl Weights {
         Ok(Self { blueprint, values })
     }
 
+    /// The shape of its network.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
     }
@@ -103,7 +104,7 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
     (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
-/// Weights that are all different, and small enough for a rectified network not to explode.
+/// Weights that all differ, and are small enough that a rectified network doesn't explode.
 #[cfg(test)]
 pub(super) fn waves(b: &Blueprint) -> Weights {
     let mut values = vec![0.0; b.parameter_count()];

@@ -1,89 +1,100 @@
 use crate::domain::{Damaged, Rows, Take, put};
 use bytemuck::{Pod, Zeroable};
 
-/// Readings of a series that are taken as they are, before anything is known of it.
+/// The first readings of a series are accepted as they are, up to this many.
 const YOUNG: u32 = 8;
-/// So many readings after a level shift are taken as they are: a series that has moved is young again.
+/// After a level shift, this many readings are accepted as they are: the series is young again.
 const TRUSTED: u8 = 8;
-/// As far as so many times the shift.
+/// They are accepted up to a distance of this many times the shift.
 const TRUSTED_REACH: f32 = 4.0;
-/// A series that goes back to its former level within so many readings is believed at once.
+/// A series that returns to its former level within this many readings is accepted there at once.
 const BACK: u16 = 8;
-/// A level is the former one within this share of the way to it.
+/// A level counts as the former one within this share of the shift.
 const BACK_SHARE: f32 = 0.25;
 /// Two readings agree when they lie closer to each other than this share of their distance from the
 /// forecast.
 const AGREE: f32 = 0.75;
-/// The outliers in a row of which the last is believed, whether they agree or not.
+/// The number of outliers in a row of which the last is accepted in any case.
 const MOST: u8 = 3;
-/// How fast the share of outliers follows them, and the share from which on they are what the series does: one
-/// in 20.
+/// The rate at which the share of outliers is learnt.
 const SHARE_RATE: f32 = 0.02;
+/// From this share of outliers on, about one in 20, they are normal for the series.
 const USUAL_SHARE: f32 = 0.04;
-/// Then one is believed that lies no further away than so many times the one before it.
+/// Then an outlier is accepted that lies no further away than this many times the one before it.
 const USUAL_REACH: f32 = 4.0;
-/// How fast shifts are forgotten: half of one in 700 readings. A level that is about as far away is no other shift
-/// while so much is left of one: what comes and goes is a pattern to learn.
+/// The factor by which the count of shifts fades at each reading: half of a shift is left after 700
+/// readings.
 const SHIFTS_LEFT: f32 = 0.999;
+/// While more than this is left of a shift, a level about as far away is not a new shift: a level that
+/// comes and goes is a pattern to learn.
 const SHIFTS: f32 = 0.5;
-/// A step is that of a season ago within this share of the distance from the forecast.
+/// A step equals that of a season ago within this share of the distance from the forecast.
 const SAME_STEP: f32 = 0.5;
-/// An outlier counts for the interval's width. It counts for less the further away it lies, and from so many
-/// widths on for this share of one.
+/// An outlier counts as one width of the interval. The weight falls with the distance; from this many
+/// widths on it is [`COUNTS`].
 const FURTHEST: f32 = 4.0;
 const COUNTS: f32 = 0.5;
 
-/// What is believed of a reading. The words are those of Chen and Liu (1993), "Joint Estimation of Model
-/// Parameters and Outlier Effects in Time Series"; the clip is that of Gelper, Fried and Croux (2010),
-/// "Robust Forecasting with Exponential and Holt-Winters Smoothing", made to fall again as Hampel's.
+/// The verdict on a reading. The terms are those of Chen and Liu (1993), "Joint estimation of model
+/// parameters and outlier effects in time series". The clip is that of Gelper, Fried and Croux (2010),
+/// "Robust forecasting with exponential and Holt-Winters smoothing", changed so that it falls again with
+/// the distance, as Hampel's does.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Belief {
-    /// The reading as it is.
+    /// The reading is accepted as it is.
     Accepted,
-    /// An additive outlier: no more of it than this.
+    /// An additive outlier. The value is the part of it that is accepted.
     Clipped(f32),
     /// A level shift: the series goes on as expected, at another level.
     LevelShift,
-    /// A level shift that takes the last one back, and what is believed of the reading at the former level.
+    /// A level shift that takes the last one back. The value is the accepted one, at the former level.
     LevelReturn(f32),
 }
 
-/// A target of a reading, in the two ways in which it is learnt from.
+/// A target of a reading, in the two forms that are learnt from.
 #[derive(Clone, Copy, Debug)]
 pub struct Actual {
-    /// As it is held from now on.
+    /// The value as it is held from now on, relative to the anchor of its series.
     pub held: f32,
-    /// What is believed of it.
+    /// The accepted value.
     pub believed: f32,
 }
 
 impl Actual {
-    /// One that is believed.
+    /// A reading that is accepted as it is.
     pub fn accepted(value: f32) -> Self {
         Self { held: value, believed: value }
     }
 }
 
-/// What was known of a reading before it came, all as it is held.
+/// What was known of a reading before it arrived. All values are relative to the anchor of the series.
 #[derive(Clone, Copy, Debug)]
 pub struct Expected {
-    /// Its forecast; not a number where there was none.
+    /// The forecast of the reading; NaN where there was none.
     pub point: f32,
     /// The width of the interval around it.
     pub width: f32,
-    /// The reading, or the end of where the series has been lately that lies next to it.
+    /// The reading, limited to the range in which the series has been lately.
     pub nearest: f32,
-    /// How the reading would be held if the last level shift were taken back, and by how much higher that is.
+    /// The value of the reading if the last level shift were taken back, and the height of that shift.
     pub former: Option<[f32; 2]>,
     /// Readings of the series before it.
     pub readings: u32,
 }
 
-/// Which readings are believed, so that a single wild one harms neither states nor forecasts, and a second
-/// one that agrees with it is a new level. `docs/architecture.md` has the rules as a table. Of three readings in
-/// a row one is believed, whatever they are, so no series is ever stuck.
+/// Decides which readings are accepted. A single wild reading harms neither states nor forecasts, and a
+/// second one that agrees with it is a new level.
 ///
-/// O(1) memory and time per series and target.
+/// ```text
+/// d = y − ŷ, w the width of the interval
+/// |d| ≤ w    accepted: d
+/// |d| > w    clipped to ±w·(1 − ½·min((|d|/w − 1)/3, 1))
+/// ```
+///
+/// The rules by which an outlier is accepted after all stand as a table in `docs/engine.md`. Of three outliers in
+/// a row the last is accepted in any case, so no series is ever stuck.
+///
+/// Memory and time are O(1) for each series and target.
 #[derive(Debug)]
 pub struct OutlierFilter {
     targets: usize,
@@ -94,22 +105,22 @@ pub struct OutlierFilter {
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 struct OutlierState {
-    /// The newest outlier, and how far it lay from its forecast.
+    /// The newest outlier, and its distance from the forecast.
     doubted: f32,
     distance: f32,
-    /// What was believed last.
+    /// The value that was accepted last.
     last: f32,
-    /// How large the last shift was.
+    /// The size of the last shift.
     shift: f32,
-    /// Shifts lately.
+    /// A fading count of shifts.
     shifts: f32,
-    /// The share of outliers lately.
+    /// The recent share of outliers.
     share: f32,
     /// Readings since the last shift, saturating.
     since_shift: u16,
-    /// OutlierFilter in a row.
+    /// Outliers in a row.
     in_a_row: u8,
-    /// Readings that are still taken as they are.
+    /// Readings that are still accepted as they are.
     trusted: u8,
 }
 
@@ -118,8 +129,8 @@ impl OutlierFilter {
         Self { targets, rows: Vec::new() }
     }
 
-    /// Judges a reading; `stepped_before` says whether the series made its step a season ago, to within a
-    /// distance.
+    /// Judges a reading. `stepped_before`: whether the series made the same step a season ago, to within
+    /// a distance.
     pub fn judge(
         &mut self,
         slot: usize,
@@ -131,7 +142,7 @@ impl OutlierFilter {
         let row = &mut self.rows[slot * self.targets + target];
         let belief = row.judge(value, expected, stepped_before);
         let far = (value - expected.point).abs();
-        // The first reading at another level was no outlier.
+        // The first reading at the new level counted as an outlier and was none.
         let outliers = match belief {
             Belief::Clipped(_) => 1.0,
             Belief::Accepted => f32::from(u8::from(far > expected.width && row.trusted == 0)),
@@ -159,12 +170,12 @@ impl OutlierFilter {
         belief
     }
 
-    /// What was believed of a target last.
+    /// The value of a target that was accepted last.
     pub fn last(&self, slot: usize, target: usize) -> f32 {
         self.rows[slot * self.targets + target].last
     }
 
-    /// A series goes on after a break that nothing fills: what was doubted before it confirms nothing.
+    /// Marks a break that nothing fills: an outlier before it confirms nothing after it.
     pub fn interrupt(&mut self, slot: usize) {
         for row in &mut self.rows[slot * self.targets..][..self.targets] {
             (row.in_a_row, row.since_shift, row.trusted) = (0, u16::MAX, 0);
@@ -180,7 +191,7 @@ impl OutlierState {
         }
         let is_new = nearest != value;
         if !point.is_finite() {
-            // The first after a break: nothing is known but where the series was before it.
+            // The first reading after a break: only the range before it is known.
             return if is_new { Belief::Clipped(nearest) } else { Belief::Accepted };
         }
         let far = (value - point).abs();
@@ -210,13 +221,13 @@ impl OutlierState {
     }
 }
 
-/// A value as far from the forecast as an outlier counts; one within the interval's width as it is.
+/// Clips a value around the forecast; a value within the width of the interval stays as it is.
 fn clipped(value: f32, expected: &Expected) -> f32 {
     let distance = value - expected.point;
     if distance.abs() <= expected.width {
         return value;
     }
-    // Without a width everything lies at the far end.
+    // Without a width every distance is the largest.
     let beyond = ((distance.abs() / expected.width - 1.0) / (FURTHEST - 1.0)).clamp(0.0, 1.0);
     let most = (1.0 - beyond * (1.0 - COUNTS)) * expected.width;
     expected.point + distance.clamp(-most, most)
@@ -275,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn one_is_doubted_and_a_second_that_agrees_is_a_shift() {
+    fn one_outlier_is_clipped_and_a_second_that_agrees_is_a_shift() {
         let mut outliers = outliers();
         assert_eq!(judge(&mut outliers, 0.9), Belief::Accepted);
         assert_eq!(judge(&mut outliers, 100.0), Belief::Clipped(0.5));
@@ -285,14 +296,14 @@ mod tests {
     }
 
     #[test]
-    fn where_a_series_has_been_the_second_is_believed_as_it_is() {
+    fn a_second_outlier_in_the_known_range_is_accepted() {
         let mut outliers = outliers();
         assert!(matches!(judge(&mut outliers, 4.0), Belief::Clipped(_)));
         assert_eq!(judge(&mut outliers, 3.5), Belief::Accepted);
     }
 
     #[test]
-    fn of_three_in_a_row_one_is_believed() {
+    fn one_of_three_outliers_in_a_row_is_accepted() {
         let mut outliers = outliers();
         assert!(matches!(judge(&mut outliers, 1e15), Belief::Clipped(_)));
         assert!(matches!(judge(&mut outliers, -1e3), Belief::Clipped(_)));
@@ -310,13 +321,16 @@ mod tests {
         assert_eq!(
             other.judge(0, 0, -80.0, &back(20.0), |_| false),
             Belief::LevelReturn(0.5),
-            "near it, and wild"
+            "near the former level, and clipped"
         );
-        assert!(matches!(judge(&mut outliers, 100.0), Belief::Clipped(_)), "and then one is doubted again");
+        assert!(
+            matches!(judge(&mut outliers, 100.0), Belief::Clipped(_)),
+            "and then an outlier is clipped again"
+        );
     }
 
     #[test]
-    fn what_comes_and_goes_is_a_pattern_the_second_time() {
+    fn a_level_that_comes_and_goes_is_a_pattern_the_second_time() {
         let mut outliers = outliers();
         let mut shifts = Vec::new();
         for i in 0..100 {
@@ -330,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_of_a_season_ago_is_believed_alone() {
+    fn a_step_of_a_season_ago_is_accepted_at_once() {
         let mut outliers = outliers();
         assert_eq!(
             outliers.judge(0, 0, 100.0, &expected(100.0, 1.0), |distance| distance > 40.0),
@@ -339,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_again_and_again_is_what_the_series_does() {
+    fn recurring_outliers_are_accepted() {
         let mut outliers = outliers();
         let mut believed = Vec::new();
         for i in 0..200 {
@@ -354,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_break_a_level_that_is_new_is_doubted_once() {
+    fn after_a_break_a_new_level_is_clipped_once() {
         let mut outliers = outliers();
         let alone = |value| Expected { point: f32::NAN, ..expected(value, 1.0) };
         assert_eq!(outliers.judge(0, 0, 4.0, &alone(4.0), |_| false), Belief::Accepted);

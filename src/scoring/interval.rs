@@ -2,39 +2,51 @@ use super::Actual;
 use crate::domain::{Damaged, Levels, Rows, Take, put};
 use crate::simd::prefetch_first;
 
-/// Half-life of about 500 matured forecasts.
+/// The rate of the error scale: a half-life of about 500 matured forecasts.
 const SCALE_RATE: f32 = 1.0 - 0.998_614_6;
-/// A phase of the season is seen this much more seldom than a lead, so it learns this much faster.
+/// A phase of the season is seen this much less often than a lead, so it learns this much faster.
 const PHASE_SPEEDUP: f32 = 24.0;
+/// The share of the error of the whole lead in the scale of a phase that is well known.
 const LEAD_SHARE: f32 = 0.05;
+/// The rate of recent errors.
 const RECENT_RATE: f32 = 0.01;
-/// A recent error counts as at most this many scales, and all of them as at least so many.
+/// A recent error counts as at most this many scales.
 const RECENT_MAX: f32 = 8.0;
+/// The least that recent errors count as, in scales.
 const RECENT_LEAST: f32 = 0.05;
-/// Three errors in a row beyond so many times what was given are a new scale: at lead 1, and at longer ones,
-/// whose errors come in rows.
+/// Three errors in a row beyond this many scales mean a new scale: at lead 1, and at longer leads, whose
+/// errors come in runs.
 const OUT_OF_SCALE: [f32; 2] = [4.0, 12.0];
-/// Beyond so many nothing is known of the errors any more.
+/// Three errors in a row beyond this many scales mean that nothing is known of the errors any more.
 const UNKNOWN: f32 = 32.0;
-/// The mean of absolute errors over the mean of the smallest of three, of a normal.
+/// The mean of absolute errors over the mean of the smallest of three, of a normal distribution.
 const OF_SMALLEST: f32 = 2.4;
-/// How fast a new scale is followed.
+/// The rate at which a new scale is followed.
 const QUICK_RATE: f32 = 0.1;
-/// The share of a normal within so many deviations of its width.
+/// A share of a normal distribution, and its width in deviations.
 const WIDE: (f32, f32) = (0.9, 3.29);
+/// The rate at which multipliers move.
 const MULTIPLIER_RATE: f32 = 0.001;
-/// Far levels would step too wildly with the plain factor exp(z²).
+/// The largest factor exp(z²): without it the far levels would move in too large steps.
 const MOST_FACTOR: f32 = 60.0;
 /// A bound lies at most this many deviations from its point, and on its own side of it.
 const MULTIPLIER_MAX: f32 = 20.0;
-/// From mean absolute error to standard deviation, of a normal.
+/// From mean absolute error to standard deviation, of a normal distribution.
 const DEVIATION: f32 = 1.253_3;
 /// The most phases that are kept of a season.
 const MOST_PHASES: usize = 24;
 
-/// Quantiles around any point forecast: an error scale per lead and phase of the target's season,
-/// and per level a multiplier that is moved until its level is realised (RECIPE.md, Intervals;
-/// quantile tracking after Gibbs and Candès 2021). O(1) memory per series, target and lead.
+/// Quantiles around any point forecast. Each lead and phase of the season has an error scale `s`; each
+/// level τ has a multiplier `m_τ` that is moved until the level is realised (quantile tracking after
+/// Gibbs and Candès 2021, "Adaptive conformal inference under distribution shift").
+///
+/// ```text
+/// s  ← s + ρ·(|y − ŷ| − s)                 by phase and lead, mixed with that of the lead
+/// q_τ = ŷ + m_τ·σ                          σ = 1.2533·s·√r, r a recent mean of |y − ŷ|/s
+/// m_τ ← m_τ + η·exp(z_τ²)·(τ − 1[y ≤ q_τ])   z_τ the normal quantile of τ
+/// ```
+///
+/// Memory is O(1) for each series, target and lead.
 #[derive(Debug)]
 pub struct Intervals {
     targets: usize,
@@ -45,10 +57,11 @@ pub struct Intervals {
     levels: Vec<f32>,
     /// Normal quantile of each level.
     normal: Vec<f32>,
-    /// exp(z²), bounded.
+    /// exp(z²), limited.
     factors: Vec<f32>,
     /// Mean absolute error. `[slots, targets, phases, horizon]`
     by_phase: Vec<f32>,
+    /// Matured forecasts, saturating; as `by_phase`.
     counts: Vec<u16>,
     /// `[slots, targets, horizon]`
     by_lead: Vec<LeadState>,
@@ -56,20 +69,22 @@ pub struct Intervals {
     multipliers: Vec<f32>,
 }
 
+/// What is kept of a lead.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 struct LeadState {
-    /// Mean absolute error at this lead, all phases.
+    /// Mean absolute error at this lead, over all phases.
     error: f32,
-    /// Recent errors over the scale that they were given.
+    /// Recent errors over the scale that was forecast for them.
     recent: f32,
-    /// The last two errors over what was given, the newest first; as they are while there is no scale.
+    /// The last two errors over the deviation that was forecast for them, the newest first. As they are
+    /// while there is no scale.
     before: [f32; 2],
     count: u32,
 }
 
 impl Intervals {
-    /// `season` is the stream's shortest season in steps, or 1.
+    /// `season`: the shortest season of the stream in steps, or 1.
     pub fn new(targets: usize, horizon: usize, season: usize, levels: &Levels) -> Self {
         let normal: Vec<f32> = levels.iter().map(|l| l.normal_quantile() as f32).collect();
         Self {
@@ -112,7 +127,7 @@ impl Intervals {
         })
     }
 
-    /// Asks for a series' memory while another is worked on.
+    /// Loads the state of a series into the cache while another series is worked on.
     pub fn prefetch(&self, slot: usize, target: usize) {
         let row = slot * self.targets + target;
         let (each, levels) = (self.horizon * self.phases, self.horizon * self.levels.len());
@@ -122,12 +137,12 @@ impl Intervals {
         prefetch_first(&self.multipliers[row * levels..][..levels]);
     }
 
-    /// Learns from a target that has arrived: `phase` is the target's, `scale` and `bounds` are what
-    /// [`Self::quantiles`] gave when `point` was made. Bounds learn from the reading, scales from what
-    /// is believed of it.
+    /// Learns from a target that has arrived. `phase`: the phase of the target. `scale`, `bounds`: what
+    /// [`Self::quantiles`] gave when `point` was forecast. Bounds learn from the reading as held, scales
+    /// from its accepted value.
     ///
-    /// Errors in a row that are out of all proportion to what was given are a new scale, as after a long
-    /// calm: the interval follows them at once, and forgets them as fast when they are over.
+    /// Errors in a row that are out of all proportion to the scale mean a new scale, as after a long
+    /// calm. The interval follows them at once, and forgets them as fast when they are over.
     #[expect(clippy::too_many_arguments, reason = "a matured forecast is all of these")]
     pub fn update(
         &mut self,
@@ -157,7 +172,7 @@ impl Intervals {
             }
             let ratio = error / scale;
             if state.recent > RECENT_MAX {
-                // The square of a normal's absolute error is this much of its mean's.
+                // The mean square of a normal error over the square of its mean absolute error.
                 let square = ratio * ratio / (DEVIATION * DEVIATION);
                 state.recent += QUICK_RATE * (square - state.recent);
             } else {
@@ -175,7 +190,7 @@ impl Intervals {
             }
             state.before = [surprise, last];
         } else if state.count > 0 && seen > 0.0 {
-            // Every forecast so far was right. Without a scale there is no proportion; the second error that
+            // Every forecast so far was exact, so there is no scale to compare with. The second error that
             // is about as large as the first gives one.
             unknown = seen.min(state.before[0]) * UNKNOWN > seen.max(state.before[0]);
             state.before[0] = seen;
@@ -197,9 +212,9 @@ impl Intervals {
         self.by_phase[phase] += rate * (error - self.by_phase[phase]);
     }
 
-    /// The width of the interval around a forecast of the next reading, which is in `phase`: between the
-    /// outermost levels where these hold 90 %, else at least that of a normal. `guess` as in
-    /// [`Self::quantiles`].
+    /// The width of the interval around a forecast of the next reading, which falls on `phase`: between
+    /// the outermost levels where these contain 90 %, else at least the 90 % width of a normal
+    /// distribution. `guess` as in [`Self::quantiles`].
     pub fn width(&self, slot: usize, target: usize, phase: usize, guess: f32) -> f32 {
         let (at, phase) = (self.lead_at(slot, target, 1), self.phase_at(slot, target, phase, 1));
         let (_, deviation) = self.deviation(at, phase, guess);
@@ -222,9 +237,9 @@ impl Intervals {
         (scale, scale * state.recent.max(RECENT_LEAST).sqrt() * DEVIATION)
     }
 
-    /// Writes the quantiles around `point` for a target in `phase`, ascending, and gives the error
-    /// scale that they were made with. While no error is known, `guess` (a standard deviation) stands
-    /// in. The level 0.5 is the point itself. `bounds`: `[levels]`
+    /// Writes the quantiles around `point` for a target that falls on `phase`, ascending. Returns the
+    /// error scale that they were made with. `guess`: a standard deviation to use while no error is
+    /// known. The level 0.5 is the point itself. `bounds`: `[levels]`
     #[expect(clippy::too_many_arguments, reason = "a forecast is all of these")]
     pub fn quantiles(
         &self,

@@ -2,28 +2,27 @@ use crate::domain::{Damaged, Rows, Take, put};
 
 /// The slowest rate of a recent error: a memory of about 200 matured forecasts.
 const RATE: f32 = 0.005;
-/// The first errors of a series tell what is usual.
+/// The first errors of a series, up to this many, teach what is usual.
 const FIRST: u8 = 64;
-/// Sums of errors are whole numbers of this part: so they don't depend on the order of series.
+/// The unit of the sums of errors, which are integers: so they do not depend on the order of series.
 const FINE: f64 = (1u64 << 40) as f64;
-/// Larger ones are not summed up.
+/// Larger errors are not summed.
 const LARGEST: f32 = 1e15;
 
-/// How far one forecast lies from what comes, lately: exponentially weighted absolute errors per
-/// series, target and learnt lead.
+/// Recent errors of one forecaster: exponentially weighted absolute errors for each series, target and
+/// learnt lead, `ē ← ē + max(0.005, 1/n)·(|ŷ − y| − ē)`.
 #[derive(Debug)]
 pub struct LeadErrors {
-    /// Of one series: targets × learnt leads.
+    /// The errors of one series: targets × learnt leads.
     each: usize,
     /// `[slots, targets, leads]`
     errors: Vec<f32>,
     /// Matured forecasts, saturating; as `errors`.
     counts: Vec<u8>,
-    /// What is usual, for a series of which nothing has matured; 0 while nobody knows.
-    /// `[targets, leads]`
+    /// The usual error, for a series without matured forecasts; 0 while none is known. `[targets, leads]`
     usual: Vec<f32>,
-    /// The sum of the first errors of all series since the last mark, in units of `1 / FINE`, and how many.
-    /// `[targets, leads]`
+    /// The sum of the first errors of all series since the last publication, in units of `1 / FINE`, and
+    /// their number. `[targets, leads]`
     fresh: Vec<[i128; 2]>,
 }
 
@@ -39,14 +38,14 @@ impl LeadErrors {
         }
     }
 
-    /// Learns what was said of `value` at each learnt lead; what is not a number is passed over.
-    /// `said`: `[leads]`
-    pub fn learn(&mut self, slot: usize, target: usize, value: f32, said: &[f32]) {
-        let at = slot * self.each + target * said.len();
+    /// Learns from the forecasts of `value` at each learnt lead. A forecast that is not finite is
+    /// skipped. `forecasts`: `[leads]`
+    pub fn learn(&mut self, slot: usize, target: usize, value: f32, forecasts: &[f32]) {
+        let at = slot * self.each + target * forecasts.len();
         let rows = self.errors[at..].iter_mut().zip(&mut self.counts[at..]);
-        let all = self.fresh[target * said.len()..].iter_mut();
-        for (((mean, count), [sum, n]), said) in rows.zip(all).zip(said) {
-            let error = (said - value).abs();
+        let all = self.fresh[target * forecasts.len()..].iter_mut();
+        for (((mean, count), [sum, n]), forecast) in rows.zip(all).zip(forecasts) {
+            let error = (forecast - value).abs();
             if error.is_finite() {
                 if *count < FIRST && error < LARGEST {
                     (*sum, *n) = (*sum + (f64::from(error) * FINE) as i128, *n + 1);
@@ -57,7 +56,7 @@ impl LeadErrors {
         }
     }
 
-    /// The recent errors of a series; where nothing has matured the usual ones, 0 while nobody knows.
+    /// The recent errors of a series; the usual ones where nothing has matured, 0 while none is known.
     /// `[targets, leads]`
     pub fn of(&self, slot: usize) -> impl Iterator<Item = f32> {
         let row = slot * self.each..(slot + 1) * self.each;
@@ -65,7 +64,8 @@ impl LeadErrors {
         own.map(|((own, count), usual)| if *count > 0 { *own } else { *usual })
     }
 
-    /// What was usual since the last call is usual from now on. At moments that don't depend on batches.
+    /// Makes the mean of the first errors since the last call the usual error. Call it at moments that do
+    /// not depend on batches.
     pub fn publish(&mut self) {
         for (usual, fresh) in self.usual.iter_mut().zip(&mut self.fresh) {
             let [sum, n] = std::mem::take(fresh);
@@ -75,16 +75,16 @@ impl LeadErrors {
         }
     }
 
-    /// Appends what is pooled over series, lossless.
+    /// Appends the state that is pooled over series, without loss.
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
         put(out, &self.usual);
         put(out, &self.fresh);
     }
 
-    /// Takes back what [`Self::save_pooled`] has written.
+    /// Reads what [`Self::save_pooled`] wrote.
     ///
     /// # Errors
-    /// [`Damaged`] for anything else.
+    /// [`Damaged`] for any other bytes.
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         from.fill(&mut self.usual)?;
         from.fill(&mut self.fresh)

@@ -5,33 +5,34 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 /// The largest 16-bit float.
 const LARGEST: f32 = 65_504.0;
 
-/// Forecasts that wait for their target: for each series, target and lead as many values as the shard
-/// wants judged, as 16-bit floats relative to the origin's value.
+/// The forecasts that wait for their target. For each series, target and lead it keeps one value for each
+/// column (an expert, a mixture, a quantile), as a 16-bit float relative to the value at the origin.
 ///
-/// What is said at lead `l` waits `l` steps, so each lead has a ring of its own length and nothing
-/// stands empty: `Σ leads` entries. What matures at a step and what is said at it share their places.
+/// A forecast of lead `l` waits for `l` steps. So each lead has a ring of its own length, and the ledger
+/// holds `Σ leads` entries. The entry that matures at a step is the one that the step's own forecast
+/// overwrites.
 #[derive(Debug)]
 pub struct ForecastLedger {
     targets: usize,
     columns: usize,
     leads: Vec<usize>,
-    /// Where each lead's ring begins.
+    /// The first entry of each lead's ring.
     starts: Vec<usize>,
     entries: usize,
     /// `[slots, targets, entries, columns]`
-    said: Vec<u16>,
-    /// What the values are relative to, and their unit. `[slots, targets, horizon, 2]`
+    forecasts: Vec<u16>,
+    /// The reference of the values of each origin, and their unit. `[slots, targets, horizon, 2]`
     origins: Vec<f32>,
-    /// Where each lead's ring stands at `places_at`.
+    /// The entry of each lead's ring at step `places_at`.
     places: Vec<usize>,
     places_at: u64,
-    /// What is being written or read. `[leads, columns]`
+    /// The entries being written or read. `[leads, columns]`
     halves: Vec<u16>,
     values: Vec<f32>,
 }
 
 impl ForecastLedger {
-    /// `leads` are ascending, from 1 on.
+    /// `leads`: ascending, from 1 on.
     pub fn new(targets: usize, columns: usize, leads: &[usize]) -> Self {
         let starts = starts_of(leads).collect();
         let entries = leads.iter().sum();
@@ -45,7 +46,7 @@ impl ForecastLedger {
             columns,
             starts,
             entries,
-            said: Vec::new(),
+            forecasts: Vec::new(),
             origins: Vec::new(),
         }
     }
@@ -59,7 +60,7 @@ impl ForecastLedger {
         self.targets * (2 * self.entries * self.columns + 8 * self.horizon())
     }
 
-    /// Finds where each lead's ring stands at `step`.
+    /// Finds the entry of each lead's ring at `step`.
     fn find_places(&mut self, step: u64) {
         if self.places_at != step {
             self.places_at = step;
@@ -78,27 +79,28 @@ impl ForecastLedger {
         2 * (row * horizon + (step % horizon as u64) as usize)
     }
 
-    /// Asks for what [`Self::matured`] will read, while another series is worked on.
+    /// Loads what [`Self::matured`] will read into the cache while another series is worked on.
     pub fn prefetch(&self, slot: usize, target: usize, now: u64) {
         for (lead, start) in self.leads.iter().zip(&self.starts) {
             let place = start + (now % *lead as u64) as usize;
             let entry = ((slot * self.targets + target) * self.entries + place) * self.columns;
-            let entry = &self.said[entry..][..self.columns];
+            let entry = &self.forecasts[entry..][..self.columns];
             // An entry is shorter than a cache line, but may lie in two.
             prefetch_first(&entry[..1]);
             prefetch_first(&entry[self.columns - 1..]);
         }
     }
 
-    /// What was said of step `now`, at each lead; not a number where nothing was. Each step must take
-    /// what matures before it says anything. `out`: `[columns, leads]`
+    /// Reads the forecasts of step `now`, at each lead; NaN where none was made. Call it at each step
+    /// before [`Self::issue`], which overwrites them. `out`: `[columns, leads]`
     pub fn matured(&mut self, slot: usize, target: usize, now: u64, out: &mut [f32]) {
         let (row, n) = (slot * self.targets + target, self.leads.len());
         assert_eq!(out.len(), self.columns * n);
         self.find_places(now);
         for i in 0..n {
             let at = self.at(row, i);
-            self.halves[i * self.columns..][..self.columns].copy_from_slice(&self.said[at..][..self.columns]);
+            self.halves[i * self.columns..][..self.columns]
+                .copy_from_slice(&self.forecasts[at..][..self.columns]);
         }
         self.halves.reinterpret_cast::<half::f16>().convert_to_f32_slice(&mut self.values);
         let horizon = self.horizon();
@@ -108,70 +110,71 @@ impl ForecastLedger {
             let at = 2 * (row * horizon + origin);
             let (reference, unit) = (self.origins[at], self.origins[at + 1]);
             let unit = if unit > 0.0 { unit } else { f32::NAN };
-            for (column, said) in entry.iter().enumerate() {
-                out[column * n + i] = said * unit + reference;
+            for (column, forecasts) in entry.iter().enumerate() {
+                out[column * n + i] = forecasts * unit + reference;
             }
         }
     }
 
-    /// What a column said at step `now - 1` of the step after it, also where that is not to be judged;
-    /// not a number where nothing was said.
+    /// A column's forecast at step `now - 1` of the step after it, also where that forecast is not to be
+    /// judged. NaN where none was made.
     pub fn next(&self, slot: usize, target: usize, now: u64, column: usize) -> f32 {
         let row = slot * self.targets + target;
-        let said = self.said[(row * self.entries + self.starts[0]) * self.columns + column];
+        let forecasts = self.forecasts[(row * self.entries + self.starts[0]) * self.columns + column];
         let at = self.origin_at(row, now.wrapping_sub(1));
-        half::f16::from_bits(said).to_f32() * self.origins[at + 1].abs() + self.origins[at]
+        half::f16::from_bits(forecasts).to_f32() * self.origins[at + 1].abs() + self.origins[at]
     }
 
-    /// Notes what is said at step `now`. Values are kept relative to `reference`, in thousandths of
-    /// what they differ from it by, and as far as 65,504 times `unit` from it. What is not to be judged
-    /// never matures. `said`: `[columns, horizon]`
+    /// Keeps the forecasts made at step `now`. Values are kept relative to `reference`, with a precision
+    /// of a thousandth of their distance from it, up to 65,504 times `unit`. Forecasts that are not to be
+    /// judged never mature. `forecasts`: `[columns, horizon]`
     pub fn issue(
         &mut self,
         slot: usize,
         target: usize,
         now: u64,
         (reference, unit, judged): (f32, f32, bool),
-        said: &[f32],
+        forecasts: &[f32],
     ) {
         let (row, n) = (slot * self.targets + target, self.leads.len());
         let horizon = self.horizon();
-        assert_eq!(said.len(), self.columns * horizon);
+        assert_eq!(forecasts.len(), self.columns * horizon);
         self.find_places(now);
         let unit = if unit > 1e-30 && unit.is_finite() { unit } else { 1.0 };
         let origin = self.origin_at(row, now);
-        // A unit below 0 marks what is not to be judged.
+        // A negative unit marks forecasts that are not to be judged.
         self.origins[origin..][..2].copy_from_slice(&[reference, if judged { unit } else { -unit }]);
         let per_unit = 1.0 / unit;
         for (lead, entry) in self.leads.iter().zip(self.values.chunks_exact_mut(self.columns)) {
-            for (said, value) in said[lead - 1..].iter().step_by(horizon).zip(entry) {
-                *value = ((said - reference) * per_unit).clamp(-LARGEST, LARGEST);
+            for (forecasts, value) in forecasts[lead - 1..].iter().step_by(horizon).zip(entry) {
+                *value = ((forecasts - reference) * per_unit).clamp(-LARGEST, LARGEST);
             }
         }
         self.halves.reinterpret_cast_mut::<half::f16>().convert_from_f32_slice(&self.values);
         for i in 0..n {
             let at = self.at(row, i);
-            self.said[at..][..self.columns].copy_from_slice(&self.halves[i * self.columns..][..self.columns]);
+            self.forecasts[at..][..self.columns]
+                .copy_from_slice(&self.halves[i * self.columns..][..self.columns]);
         }
     }
 }
 
 impl ForecastLedger {
-    /// Takes over what waits of other columns at the same targets and leads: `from` is where each stood
-    /// there; of one that did not, nothing waits. `[columns]`
+    /// Takes over the forecasts of other columns at the same targets and leads. `from`: the index of each
+    /// column there; a new column has no forecasts. `[columns]`
     pub fn inherit(&mut self, other: Self, from: &[Option<usize>]) {
         assert!(from.len() == self.columns && self.leads == other.leads && self.targets == other.targets);
         let nothing = half::f16::NAN.to_bits();
-        let entries = other.said.chunks_exact(other.columns);
-        self.said = Vec::with_capacity(entries.len() * self.columns);
+        let entries = other.forecasts.chunks_exact(other.columns);
+        self.forecasts = Vec::with_capacity(entries.len() * self.columns);
         for entry in entries {
-            self.said.extend(from.iter().map(|at| at.map_or(nothing, |at| entry[at])));
+            self.forecasts.extend(from.iter().map(|at| at.map_or(nothing, |at| entry[at])));
         }
         self.origins = other.origins;
     }
 }
 
-/// Where the ring of each lead begins.
+/// The first entry of the ring of each lead.
 fn starts_of(leads: &[usize]) -> impl Iterator<Item = usize> {
     leads.iter().scan(0, |sum, lead| Some(std::mem::replace(sum, *sum + lead)))
 }
@@ -179,30 +182,33 @@ fn starts_of(leads: &[usize]) -> impl Iterator<Item = usize> {
 impl Rows for ForecastLedger {
     fn grow(&mut self, slots: usize) {
         let rows = slots * self.targets;
-        self.said.resize(rows * self.entries * self.columns, half::f16::NAN.to_bits());
+        self.forecasts.resize(rows * self.entries * self.columns, half::f16::NAN.to_bits());
         self.origins.resize(rows * self.horizon() * 2, 0.0);
     }
 
     fn reset(&mut self, slot: usize) {
-        let (said, origins) = (self.targets * self.entries * self.columns, self.targets * self.horizon() * 2);
-        self.said[slot * said..][..said].fill(half::f16::NAN.to_bits());
+        let (forecasts, origins) =
+            (self.targets * self.entries * self.columns, self.targets * self.horizon() * 2);
+        self.forecasts[slot * forecasts..][..forecasts].fill(half::f16::NAN.to_bits());
         self.origins[slot * origins..][..origins].fill(0.0);
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        let (said, origins) = (self.targets * self.entries * self.columns, self.targets * self.horizon() * 2);
-        put(out, &self.said[slot * said..][..said]);
+        let (forecasts, origins) =
+            (self.targets * self.entries * self.columns, self.targets * self.horizon() * 2);
+        put(out, &self.forecasts[slot * forecasts..][..forecasts]);
         put(out, &self.origins[slot * origins..][..origins]);
     }
 
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
-        let (said, origins) = (self.targets * self.entries * self.columns, self.targets * self.horizon() * 2);
-        row.fill(&mut self.said[slot * said..][..said])?;
+        let (forecasts, origins) =
+            (self.targets * self.entries * self.columns, self.targets * self.horizon() * 2);
+        row.fill(&mut self.forecasts[slot * forecasts..][..forecasts])?;
         row.fill(&mut self.origins[slot * origins..][..origins])
     }
 
     fn memory(&self) -> usize {
-        self.said.capacity() * size_of::<u16>() + self.origins.capacity() * size_of::<f32>()
+        self.forecasts.capacity() * size_of::<u16>() + self.origins.capacity() * size_of::<f32>()
     }
 }
 
@@ -211,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_said_matures_at_its_target_once() {
+    fn a_forecast_matures_at_its_target_once() {
         let leads = [1, 2, 4, 5];
         let mut ledger = ForecastLedger::new(2, 3, &leads);
         ledger.grow(2);
@@ -235,9 +241,9 @@ mod tests {
                     }
                 }
             }
-            let said: Vec<f32> =
+            let forecasts: Vec<f32> =
                 (0..3).flat_map(|column| (1..=5).map(move |lead| value(now, lead, column))).collect();
-            ledger.issue(1, 1, now, (1e6 + now as f32, 0.5, now % 7 != 3), &said);
+            ledger.issue(1, 1, now, (1e6 + now as f32, 0.5, now % 7 != 3), &forecasts);
             let next = ledger.next(1, 1, now + 1, 2);
             assert!((next - value(now, 1, 2)).abs() < 0.1, "{now}: {next}");
         }

@@ -1,10 +1,17 @@
-//! How good forecasts were: the ledger of those that wait for their target, recent errors of a
-//! network's base, intervals that track their coverage, and what is summed up for the metrics. And what
-//! is judged by them: how surprising a reading is, whether a limit will be crossed, whether a stream has
-//! drifted.
+//! How good forecasts were, and what follows from it.
 //!
-//! Promises that nothing is learnt from a target before it has arrived. Knows experts as numbers
-//! only.
+//! | question | type |
+//! | --- | --- |
+//! | which forecasts speak of this reading? | [`ForecastLedger`] |
+//! | is the reading to be trusted? | [`OutlierFilter`] |
+//! | how wide is an interval? | [`Intervals`] |
+//! | how large are recent errors? | [`LeadErrors`], [`ScoreSummary`] |
+//! | how surprising is the reading? | [`Anomalies`] |
+//! | will a limit be crossed? | [`Limits`] |
+//! | has the stream drifted? | [`Drift`] |
+//! | is one forecast better than another? | [`diebold_mariano`], [`PromotionTest`] |
+//!
+//! Promises that nothing is learnt from a target before it has arrived. Knows experts as numbers only.
 
 #![forbid(unsafe_code)]
 

@@ -1,13 +1,14 @@
 use crate::domain::Levels;
 
-/// The furthest that a value stands from its forecast.
+/// Scores are limited to ± this.
 const FURTHEST: f32 = 40.0;
 /// A bound's distance from the point is at least this share of the deviation.
 const LEAST_SHARE: f32 = 0.001;
 
-/// Where values stand in a forecast's distribution, in normal space: what a standard normal would be
-/// there. Linear between the quantiles, and beyond the outermost by their own distance from the point,
-/// so it is as calibrated as they are.
+/// The normal score of a value in a forecast distribution: the `z` of a standard normal distribution with
+/// the same probability below it. It is interpolated linearly between the quantiles of the forecast.
+/// Beyond the outermost quantile it goes on by that quantile's distance from the point. So it is as well
+/// calibrated as the quantiles are.
 #[derive(Clone, Debug)]
 pub struct NormalScore {
     /// Normal quantiles of the levels, ascending.
@@ -19,8 +20,9 @@ impl NormalScore {
         Self { normal: levels.iter().map(|l| l.normal_quantile() as f32).collect() }
     }
 
-    /// `bounds`: the forecast's quantiles, ascending; `point`: its median; `deviation` (a standard
-    /// deviation) says how far the sides go that have no level. Within ±40; 0 for the point itself.
+    /// The score of `value`; 0 for the point itself, within ±40. `bounds`: the quantiles of the forecast,
+    /// ascending: `[levels]`. `point`: its median. `deviation`: a standard deviation, for a side without
+    /// a level.
     pub fn of(&self, value: f32, point: f32, deviation: f32, bounds: &[f32]) -> f32 {
         let distance = value - point;
         if distance == 0.0 || !distance.is_finite() {
@@ -28,7 +30,7 @@ impl NormalScore {
         }
         let above = distance > 0.0;
         let unit = self.unit(above, point, deviation, bounds);
-        // The outermost bound on the value's own side, and the point, enclose the rest.
+        // The two bounds on the value's own side that enclose it; the point is the innermost.
         let (mut lower, mut upper) = ((point, 0.0), (point, 0.0));
         let mut beyond = true;
         let side = self.normal.iter().zip(bounds).map(|(z, bound)| (*bound, *z));
@@ -47,15 +49,15 @@ impl NormalScore {
             // From the point outwards.
             side.rev().for_each(&mut enclose);
         }
-        let standing = if beyond {
+        let score = if beyond {
             upper.1 + (value - upper.0) / unit
         } else {
             lower.1 + (upper.1 - lower.1) * (value - lower.0) / (upper.0 - lower.0)
         };
-        if standing.is_nan() { 0.0 } else { standing.clamp(-FURTHEST, FURTHEST) }
+        if score.is_nan() { 0.0 } else { score.clamp(-FURTHEST, FURTHEST) }
     }
 
-    /// What one unit of normal space is worth beyond the outermost bound of a side.
+    /// The distance that is worth one unit of score beyond the outermost bound of a side.
     fn unit(&self, above: bool, point: f32, deviation: f32, bounds: &[f32]) -> f32 {
         let outermost = if above { self.normal.len().checked_sub(1) } else { Some(0) };
         let by_bound = outermost.and_then(|at| {
@@ -67,7 +69,7 @@ impl NormalScore {
         by_bound.filter(|unit| unit.is_finite()).unwrap_or(deviation).max(least)
     }
 
-    /// The typical deviation that the bounds stand for.
+    /// The standard deviation that the bounds imply, the mean of both sides.
     pub fn deviation(&self, point: f32, deviation: f32, bounds: &[f32]) -> f32 {
         0.5 * (self.unit(true, point, deviation, bounds) + self.unit(false, point, deviation, bounds))
     }
@@ -78,47 +80,46 @@ mod tests {
     use super::*;
     use crate::domain::Level;
 
-    fn standing(levels: &[f64]) -> NormalScore {
+    fn score(levels: &[f64]) -> NormalScore {
         NormalScore::new(&Levels::new(levels.iter().map(|l| Level::try_new(*l).unwrap()).collect()))
     }
 
     #[test]
-    fn a_normal_forecast_stands_for_itself() {
+    fn scores_of_a_normal_forecast_are_its_own() {
         for levels in
             [&[0.05, 0.5, 0.95][..], &[0.5], &[0.1, 0.9], &[0.025, 0.1, 0.2], &[0.3, 0.5, 0.6, 0.99]]
         {
-            let standing = standing(levels);
-            let bounds: Vec<f32> = standing.normal.iter().map(|z| 10.0 + 3.0 * z).collect();
+            let score = score(levels);
+            let bounds: Vec<f32> = score.normal.iter().map(|z| 10.0 + 3.0 * z).collect();
             for z in [-30.0, -3.0, -1.0, -0.1, 0.0, 0.2, 1.5, 2.0, 12.0f32] {
-                let got = standing.of(10.0 + 3.0 * z, 10.0, 3.0, &bounds);
+                let got = score.of(10.0 + 3.0 * z, 10.0, 3.0, &bounds);
                 assert!((got - z).abs() < 1e-4 * z.abs().max(1.0), "{levels:?}: {got} for {z}");
             }
-            assert!((standing.deviation(10.0, 3.0, &bounds) - 3.0).abs() < 1e-4);
+            assert!((score.deviation(10.0, 3.0, &bounds) - 3.0).abs() < 1e-4);
         }
     }
 
     #[test]
-    fn a_bound_stands_at_its_level_however_skewed() {
-        let standing = standing(&[0.05, 0.2, 0.5, 0.8, 0.95]);
+    fn the_score_of_a_bound_is_that_of_its_level() {
+        let score = score(&[0.05, 0.2, 0.5, 0.8, 0.95]);
         let bounds = [-1.0, -0.5, 0.0, 3.0, 20.0];
-        for (z, bound) in standing.normal.iter().zip(bounds) {
-            assert!((standing.of(bound, 0.0, 1.0, &bounds) - z).abs() < 1e-5, "{bound}");
+        for (z, bound) in score.normal.iter().zip(bounds) {
+            assert!((score.of(bound, 0.0, 1.0, &bounds) - z).abs() < 1e-5, "{bound}");
         }
-        let ascending: Vec<f32> =
-            (-400..800).map(|i| standing.of(i as f32 * 0.1, 0.0, 1.0, &bounds)).collect();
+        let ascending: Vec<f32> = (-400..800).map(|i| score.of(i as f32 * 0.1, 0.0, 1.0, &bounds)).collect();
         assert!(ascending.is_sorted());
     }
 
     #[test]
-    fn bounds_that_lie_on_each_other_give_a_number() {
-        let standing = standing(&[0.05, 0.5, 0.95]);
+    fn equal_bounds_give_a_finite_score() {
+        let score = score(&[0.05, 0.5, 0.95]);
         for (bounds, deviation) in [([1.0; 3], 0.0), ([1.0; 3], 2.0), ([0.0, 1.0, 1.0], 1.0)] {
             for value in [0.9, 1.0, 1.1, 1e30, -1e30, f32::NAN, f32::INFINITY] {
-                let got = standing.of(value, 1.0, deviation, &bounds);
+                let got = score.of(value, 1.0, deviation, &bounds);
                 assert!(got.abs() <= FURTHEST, "{value} in {bounds:?}: {got}");
                 assert!(value != 1.0 || got == 0.0);
             }
         }
-        assert_eq!(standing.of(2.0, 1.0, 0.0, &[1.0; 3]), FURTHEST, "nothing else was ever seen");
+        assert_eq!(score.of(2.0, 1.0, 0.0, &[1.0; 3]), FURTHEST, "nothing else was ever seen");
     }
 }

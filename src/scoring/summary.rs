@@ -1,6 +1,7 @@
 use crate::domain::Leads;
 
-/// Sums over all series of a shard since they were last taken: what the metrics show.
+/// The errors and coverages that the metrics show: sums over all series of a shard since they were last
+/// taken.
 #[derive(Clone, Debug)]
 pub struct ScoreSummary {
     buckets: Vec<usize>,
@@ -8,12 +9,12 @@ pub struct ScoreSummary {
     names: Vec<String>,
     /// Sum of scaled absolute errors and their number. `[experts, buckets]`
     errors: Vec<(f64, f64)>,
-    /// How often the target lay at or below the quantile, and of how many. `[levels, buckets]`
+    /// How many targets lay at or below the quantile, and of how many. `[levels, buckets]`
     below: Vec<(f64, f64)>,
 }
 
 impl ScoreSummary {
-    /// `names` are those of the experts.
+    /// `names`: the names of the experts.
     pub fn new(horizon: usize, names: Vec<String>, levels: usize) -> Self {
         let buckets = Leads::buckets(horizon).learnt().to_vec();
         let n = buckets.len();
@@ -26,11 +27,12 @@ impl ScoreSummary {
         }
     }
 
+    /// The leads whose errors are summed: 1, 2, 4, … and the horizon.
     pub fn buckets(&self) -> &[usize] {
         &self.buckets
     }
 
-    /// Adds one expert's error, in units of the series' deviation.
+    /// Adds an expert's absolute error, in units of the series' deviation.
     pub fn add_error(&mut self, expert: usize, bucket: usize, scaled_error: f32) {
         if scaled_error.is_finite() {
             let sum = &mut self.errors[expert * self.buckets.len() + bucket];
@@ -38,7 +40,7 @@ impl ScoreSummary {
         }
     }
 
-    /// Adds one target against the quantiles that were forecast for it. `bounds`: `[levels]`
+    /// Compares a target with the quantiles that were forecast for it. `bounds`: `[levels]`
     pub fn add_coverage(&mut self, bucket: usize, value: f32, bounds: &[f32]) {
         for (level, bound) in bounds.iter().enumerate() {
             let sum = &mut self.below[level * self.buckets.len() + bucket];
@@ -46,7 +48,7 @@ impl ScoreSummary {
         }
     }
 
-    /// Adds another shard's sums.
+    /// Adds the sums of another shard.
     pub fn merge(&mut self, other: &Self) {
         for (a, b) in self.errors.iter_mut().zip(&other.errors) {
             *a = (a.0 + b.0, a.1 + b.1);
@@ -56,7 +58,7 @@ impl ScoreSummary {
         }
     }
 
-    /// Makes older sums weigh less: each is multiplied by `keep`.
+    /// Multiplies all sums by `keep`, so that older errors weigh less.
     pub fn fade(&mut self, keep: f64) {
         for (sum, n) in self.errors.iter_mut().chain(&mut self.below) {
             (*sum, *n) = (*sum * keep, *n * keep);
@@ -75,7 +77,7 @@ impl ScoreSummary {
         (n > 0.0).then(|| below / n)
     }
 
-    /// How many errors the sums hold.
+    /// The number of errors in the sums.
     pub fn scored(&self) -> u64 {
         self.errors.iter().map(|(_, n)| n).sum::<f64>() as u64
     }
@@ -85,11 +87,12 @@ impl ScoreSummary {
         &self.names
     }
 
+    /// The number of levels.
     pub fn levels(&self) -> usize {
         self.levels
     }
 
-    /// Takes the sums and starts again from nothing.
+    /// Takes the sums and starts again from zero.
     pub fn take(&mut self) -> Self {
         let taken = self.clone();
         self.errors.fill((0.0, 0.0));

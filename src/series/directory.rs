@@ -2,7 +2,7 @@ use crate::domain::{Damaged, Take, put, put_bytes};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, VecDeque};
 
-/// A series' row in every table of its shard.
+/// The index of a series' row in every table of its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
 
@@ -12,18 +12,16 @@ impl Slot {
     }
 }
 
-/// Where a series was placed.
+/// How a series got its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placement {
+    /// The series had the slot before.
     Known(Slot),
     /// A slot that no series had before.
     New(Slot),
-    /// The slot of a series that is gone: its rows have to be reset. `evicted` when it was dropped to
-    /// make room.
-    Reused {
-        slot: Slot,
-        evicted: bool,
-    },
+    /// The slot of a series that is gone, whose rows have to be reset. `evicted`: whether that series was
+    /// dropped to make room.
+    Reused { slot: Slot, evicted: bool },
 }
 
 impl Placement {
@@ -34,25 +32,25 @@ impl Placement {
     }
 }
 
-/// Of how many series the one that was seen the longest ago is looked for at once.
+/// One in this many series, those seen the longest ago, are collected as candidates for eviction at once.
 const SHARE: usize = 64;
 
-/// Stands for a free slot in a snapshot, which no length of a name does.
+/// Marks a free slot in a snapshot. No name has this length.
 const FREE: u32 = u32::MAX;
 
-/// Which series has which slot, and which of them was seen the longest ago.
+/// Maps series to slots, and knows which series was seen the longest ago.
 #[derive(Debug)]
 pub struct Directory {
     slots: FxHashMap<Box<str>, Slot>,
-    /// By slot; `None` where it is free.
+    /// By slot; `None` where the slot is free.
     names: Vec<Option<Box<str>>>,
     free: BTreeSet<u32>,
-    /// When each was last seen, counted in readings of the shard.
+    /// When each series was last seen, counted in readings of the shard.
     seen: Vec<u64>,
     readings: u64,
     most: usize,
-    /// Candidates for eviction, the oldest first, as they were when they were collected; one that has
-    /// been seen since is passed over.
+    /// Candidates for eviction, the oldest first, as they were when they were collected. A candidate that
+    /// has been seen since is skipped.
     oldest: VecDeque<(u64, Slot)>,
 }
 
@@ -70,7 +68,7 @@ impl Directory {
         }
     }
 
-    /// The slot of a series that has a reading now. At first sight it takes a slot, if need be that of
+    /// The slot of a series that has a reading now. A new series takes a free slot, a new one, or that of
     /// the series that was seen the longest ago.
     pub fn place(&mut self, series: &str) -> Placement {
         self.readings += 1;
@@ -115,7 +113,7 @@ impl Directory {
         }
     }
 
-    /// Forgets a series; its slot is free for another.
+    /// Forgets a series and frees its slot.
     pub fn drop(&mut self, slot: Slot) {
         if let Some(name) = self.names[slot.index()].take() {
             self.slots.remove(&name);
@@ -123,8 +121,8 @@ impl Directory {
         }
     }
 
-    /// Forgets the series that was seen the longest ago when there are more than the directory may
-    /// hold; gives its slot.
+    /// Forgets the series that was seen the longest ago when the directory holds more than it may.
+    /// Returns its slot.
     pub fn shrink(&mut self) -> Option<Slot> {
         (self.slots.len() > self.most).then(|| {
             let slot = self.least_recent();
@@ -133,11 +131,12 @@ impl Directory {
         })
     }
 
+    /// The slot of a series, if it has one.
     pub fn find(&self, series: &str) -> Option<Slot> {
         self.slots.get(series).copied()
     }
 
-    /// The name of the series that has a slot; empty when none has.
+    /// The name of the series in a slot; empty for a free slot.
     pub fn name(&self, slot: Slot) -> &str {
         self.names[slot.index()].as_deref().unwrap_or_default()
     }
@@ -147,11 +146,12 @@ impl Directory {
         self.names.iter().enumerate().filter(|(_, n)| n.is_some()).map(|(i, _)| Slot(i as u32))
     }
 
+    /// Whether a series has the slot.
     pub fn is_live(&self, slot: Slot) -> bool {
         self.names[slot.index()].is_some()
     }
 
-    /// How many series there are.
+    /// The number of series.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
@@ -160,16 +160,17 @@ impl Directory {
         self.slots.is_empty()
     }
 
-    /// How many slots were ever given: rows that the tables need.
+    /// The number of slots ever given, which is the number of rows that the tables need.
     pub fn slots(&self) -> usize {
         self.names.len()
     }
 
-    /// Readings that were ever placed.
+    /// The readings ever placed.
     pub fn readings(&self) -> u64 {
         self.readings
     }
 
+    /// Appends all of it.
     pub fn save(&self, out: &mut Vec<u8>) {
         put(out, &[self.readings]);
         put(out, &[self.names.len() as u32]);
@@ -182,8 +183,10 @@ impl Directory {
         }
     }
 
+    /// Reads what [`Self::save`] wrote.
+    ///
     /// # Errors
-    /// [`Damaged`] when it is not what [`Self::save`] wrote.
+    /// [`Damaged`] for any other bytes.
     pub fn load(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         let mut loaded = Self::new(self.most);
         loaded.readings = from.one()?;
@@ -197,7 +200,7 @@ impl Directory {
             } else {
                 let name = std::str::from_utf8(from.bytes()?).map_err(|_| Damaged("a name is not text"))?;
                 if loaded.slots.insert(name.into(), Slot(slot)).is_some() {
-                    return Err(Damaged("a name stands twice"));
+                    return Err(Damaged("a name occurs twice"));
                 }
                 Some(name.into())
             };

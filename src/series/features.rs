@@ -4,35 +4,41 @@ use crate::domain::{Grid, Leads};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
-/// Inputs are clipped to this, in their scaled units.
+/// Inputs are limited to this, in their scaled units.
 const CLIP: f32 = 8.0;
-/// As many values known ahead are shown lead by lead; of more, those of leads 1, 2, 4, 8, …
+/// Up to this many values known ahead, every lead is shown; otherwise only leads 1, 2, 4, 8, …
 const OUTLOOK_MAX: usize = 32;
 
-/// What a network and the experts see of a reading: one place, so that serving, warming and training
-/// can't differ.
+/// The inputs of networks and experts from a reading. Serving, warm-up and training all take them from
+/// here, so they cannot differ.
 ///
-/// A network's own inputs, scaled by what was known at the reading, clipped and rounded to 16-bit
-/// floats, as windows keep them: for each target its standardised value (where it is not differenced), its
-/// last step, its seasonal differences, its base at four leads, and (with `fill = "mask"`) whether it is missing; for an
-/// irregular stream the time step; each covariate, and what is known of it ahead. The calendar follows,
-/// and for a network that unrolls its leads what is known of every learnt lead, the nearest first: its
-/// calendar, and the covariates that are known ahead.
+/// A network's own inputs are scaled by what was known at the reading, clipped and rounded to 16-bit
+/// floats, as windows keep them:
+///
+/// | for each | inputs |
+/// | --- | --- |
+/// | target | its standardised value (unless differenced), its last step, its seasonal differences, its base at four leads, and with `fill = "mask"` whether it is missing |
+/// | reading of an irregular stream | the time step |
+/// | covariate | its standardised value, and what is known of it ahead |
+///
+/// The calendar follows. For a network that unrolls its leads, the calendar and the covariates known
+/// ahead of every learnt lead follow, the nearest lead first.
 #[derive(Debug)]
 pub struct Features {
     targets: usize,
     covariates: usize,
-    /// The covariates that experts are shown: of one series alone an attribute says nothing.
+    /// The covariates that experts are shown. An attribute is constant within a series, so it tells them
+    /// nothing.
     varying: Vec<usize>,
     /// The covariates that are known ahead.
     known_ahead: Vec<usize>,
-    /// Leads of which experts and networks are shown what is known ahead.
+    /// The leads whose known values experts and networks are shown.
     outlook: Vec<usize>,
     horizon: usize,
     /// Those that are learnt.
     leads: Vec<usize>,
     seasons: Vec<usize>,
-    /// Leads whose base is an input, as indices into `leads`; none where the base says nothing new.
+    /// Leads whose base is an input, as indices into `leads`; empty where the base adds nothing.
     shown: Vec<usize>,
     mask: bool,
     /// Whether targets are differenced.
@@ -78,25 +84,25 @@ impl Features {
         features
     }
 
-    /// A network's own inputs of a reading, without the calendar.
+    /// The number of a network's own inputs, without the calendar.
     pub fn own(&self) -> usize {
         let (steps, flags) = (1 + self.seasons.len() + self.shown.len(), usize::from(self.mask));
         let target = usize::from(!self.difference) + steps + flags;
         self.targets * target + usize::from(self.irregular) + self.covariates + self.ahead()
     }
 
-    /// Values known ahead, of those leads that are shown.
+    /// The number of values known ahead, at the leads that are shown.
     fn ahead(&self) -> usize {
         self.known_ahead.len() * self.outlook.len()
     }
 
-    /// All inputs of a reading.
+    /// The number of all inputs of a reading.
     pub fn inputs(&self) -> usize {
         self.plain() + self.leads.len() * self.known()
     }
 
-    /// Those that one of the stream's networks is shown: one that does not unroll its leads needs nothing
-    /// of each by itself.
+    /// The number of inputs of one of the stream's networks. A network that does not unroll its leads
+    /// gets nothing of each lead.
     pub fn inputs_of(&self, network: &NetworkKind) -> usize {
         if network.architecture.unrolls() { self.inputs() } else { self.plain() }
     }
@@ -105,22 +111,23 @@ impl Features {
         self.own() + self.calendar.width()
     }
 
-    /// The last inputs of a reading, so many for each lead, are what is known of the leads.
+    /// The number of inputs of each lead; they come last among the inputs of a reading.
     pub fn known(&self) -> usize {
         if self.unrolls { self.lead_calendar() + self.known_ahead.len() } else { 0 }
     }
 
-    /// When an irregular stream's next readings come nobody knows.
+    /// The calendar features of a lead. The times of the next readings of an irregular stream are
+    /// unknown.
     fn lead_calendar(&self) -> usize {
         if self.irregular { 0 } else { self.calendar.width() }
     }
 
-    /// Outputs of a reading: targets × learnt leads.
+    /// The number of outputs of a reading: targets × learnt leads.
     pub fn outputs(&self) -> usize {
         self.targets * self.leads.len()
     }
 
-    /// How many readings are looked back on.
+    /// The number of readings that are looked back on.
     pub fn lookback(&self) -> usize {
         self.seasons.last().copied().unwrap_or(1)
     }
@@ -130,14 +137,14 @@ impl Features {
         self.calendar.clock(cell)
     }
 
-    /// What experts are shown of a reading beside its target: the calendar where they are rich, and
-    /// the covariates.
+    /// The number of features that experts are shown besides the target: the calendar where there is room
+    /// for it, and the covariates.
     pub fn extras(&self) -> usize {
         self.varying.len() + self.ahead() + if self.rich { self.calendar.width() } else { 0 }
     }
 
-    /// Writes what is known ahead, scaled; a lead of which nothing is known is like the one before it.
-    /// `values`, `scales`: `[width]`; `outlook`, `ahead`: `[known ahead, horizon]`.
+    /// Writes what is known ahead, scaled. A lead of which nothing is known repeats the one before it.
+    /// `values`, `scales`: `[width]`; `outlook`, `ahead`: `[known ahead, horizon]`
     pub fn fill_ahead(&self, values: &[f32], outlook: &[f32], scales: &[Scale], ahead: &mut [f32]) {
         let rows = outlook.chunks_exact(self.horizon).zip(ahead.chunks_exact_mut(self.horizon));
         for (column, (known, row)) in self.known_ahead.iter().map(|k| self.targets + k).zip(rows) {
@@ -149,13 +156,13 @@ impl Features {
         }
     }
 
-    /// Those leads of `ahead` that are shown.
+    /// The values of `ahead` at the leads that are shown.
     fn shown_ahead<'a>(&'a self, ahead: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
         ahead.chunks_exact(self.horizon).flat_map(|known| self.outlook.iter().map(|lead| known[lead - 1]))
     }
 
-    /// Writes them. `values`, `scales`: `[width]`; `ahead`: as [`Self::fill_ahead`] wrote it; `row`:
-    /// `[extras]`.
+    /// Writes the features that experts are shown. `values`, `scales`: `[width]`; `ahead`: as
+    /// [`Self::fill_ahead`] wrote it; `row`: `[extras]`
     pub fn fill_extras(
         &mut self,
         cell: i64,
@@ -175,8 +182,8 @@ impl Features {
         }
     }
 
-    /// A network's own inputs at the newest reading. `scales`: `[width]`; `bases`: `[targets, learnt
-    /// leads]`; `ahead`: as [`Self::fill_ahead`] wrote it; `row`: `[own]`.
+    /// Writes a network's own inputs at the newest reading. `scales`: `[width]`; `bases`: `[targets,
+    /// learnt leads]`; `ahead`: as [`Self::fill_ahead`] wrote it; `row`: `[own]`
     pub fn fill_own(
         &mut self,
         recent: &RecentView<'_>,
@@ -219,8 +226,8 @@ impl Features {
         self.halves.convert_to_f32_slice(row);
     }
 
-    /// Writes the inputs that follow from the cell, and from its own ones, which are written. `row`:
-    /// `[inputs]`, or without those of each lead.
+    /// Writes the inputs that follow from the cell and from the own inputs, which are already written.
+    /// `row`: `[inputs]`, or without those of each lead.
     pub fn complete(&mut self, cell: i64, row: &mut [f32]) {
         let (known, calendar) = (self.known(), self.lead_calendar());
         let (own, rest) = row.split_at_mut(self.own());
@@ -229,14 +236,14 @@ impl Features {
         if known == 0 || leads.is_empty() {
             return;
         }
-        let told = &own[own.len() - self.ahead()..];
+        let known_values = &own[own.len() - self.ahead()..];
         for (at, (to, lead)) in leads.chunks_exact_mut(known).zip(&self.leads).enumerate() {
             let (days, values) = to.split_at_mut(calendar);
             if calendar > 0 {
                 days.copy_from_slice(self.calendar.features(cell + *lead as i64));
             }
-            let told = told.iter().skip(at).step_by(self.outlook.len());
-            values.iter_mut().zip(told).for_each(|(to, value)| *to = *value);
+            let known_values = known_values.iter().skip(at).step_by(self.outlook.len());
+            values.iter_mut().zip(known_values).for_each(|(to, value)| *to = *value);
         }
     }
 }
@@ -245,7 +252,8 @@ fn standardised(value: f32, scale: Scale) -> f32 {
     ((value - scale.mean) / scale.deviation()).clamp(-CLIP, CLIP)
 }
 
-/// The first lead, those a quarter and a half on, and the last, or what is learnt next to them.
+/// The first lead, those at a quarter and at half of the horizon, and the last, or the learnt leads next
+/// to them.
 fn shown(leads: &[usize], horizon: usize) -> Vec<usize> {
     let next = |lead: usize| leads.partition_point(|learnt| *learnt < lead).min(leads.len() - 1);
     let mut shown = [1, horizon.div_ceil(4), horizon.div_ceil(2), horizon].map(next).to_vec();

@@ -1,10 +1,10 @@
 use crate::domain::{Damaged, Rows, Take, put};
 
-/// What is known ahead: values of covariates at the leads of each series' newest reading, as its record
-/// gave them, or one before it. NaN where nothing has been said.
+/// Covariates that are known ahead: their values at the leads of the newest reading of each series, from
+/// its record or an earlier one. NaN where nothing is known.
 #[derive(Debug)]
 pub struct KnownAhead {
-    /// Covariates that are known ahead.
+    /// The number of covariates that are known ahead.
     known: usize,
     horizon: usize,
     /// `[slots, known, horizon]`
@@ -16,8 +16,8 @@ impl KnownAhead {
         Self { known, horizon, values: Vec::new() }
     }
 
-    /// A step on: what was said of the first lead is said of now, and written to `now`; of the last lead
-    /// nothing is known yet. `now`: `[known]`.
+    /// Goes one step on: the value of the first lead is now that of the present, and is written to `now`.
+    /// Nothing is known of the last lead yet. `now`: `[known]`
     pub fn advance(&mut self, slot: usize, now: &mut [f32]) {
         let horizon = self.horizon;
         for (now, leads) in now.iter_mut().zip(self.row_mut(slot).chunks_exact_mut(horizon)) {
@@ -27,14 +27,14 @@ impl KnownAhead {
         }
     }
 
-    /// Something new is said of a lead, counted from 0; what is NaN says nothing.
+    /// Sets the value of a lead, counted from 0. NaN changes nothing.
     pub fn set(&mut self, slot: usize, known: usize, lead: usize, value: f32) {
         let at = known * self.horizon + lead;
-        let told = &mut self.row_mut(slot)[at];
-        *told = if value.is_nan() { *told } else { value };
+        let value_now = &mut self.row_mut(slot)[at];
+        *value_now = if value.is_nan() { *value_now } else { value };
     }
 
-    /// What is known. `[known, horizon]`
+    /// The known values. `[known, horizon]`
     pub fn row(&self, slot: usize) -> &[f32] {
         let width = self.known * self.horizon;
         &self.values[slot * width..][..width]
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_said_of_a_lead_comes_nearer() {
+    fn a_known_value_comes_nearer_with_each_step() {
         let mut ahead = KnownAhead::new(2, 3);
         ahead.grow(2);
         for (lead, value) in [(0, 1.0), (1, 2.0), (2, 3.0)] {

@@ -1,9 +1,18 @@
-//! What is kept of each series on the host: who it is, where it stands in time, its last readings,
-//! its scale, its calendar; the features that networks see of them; and the seasons that a sample of
-//! them shows.
+//! The state that is kept of each series on the host.
 //!
-//! Owns the order of time: after [`ReorderBuffer`] a series only steps forward. Knows no network, no expert
-//! and no clock.
+//! | state | type |
+//! | --- | --- |
+//! | which row a series has | [`Directory`], [`Slot`] |
+//! | where it stands in time | [`ReorderBuffer`] |
+//! | its last readings | [`RecentReadings`] |
+//! | its anchor and scale | [`Scaler`] |
+//! | the range of its values | [`Support`] |
+//! | covariates known ahead | [`KnownAhead`] |
+//! | calendar and network inputs | [`Calendar`], [`Features`], [`Windows`] |
+//! | seasons found in a sample | [`SeasonSample`] |
+//!
+//! Owns the order of time: behind the [`ReorderBuffer`] a series only steps forward. Knows no network, no
+//! expert and no clock.
 
 #![forbid(unsafe_code)]
 

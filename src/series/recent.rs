@@ -2,22 +2,23 @@ use super::Slot;
 use super::ring::{Capacity, Ring, grow};
 use crate::domain::{Damaged, Rows, Take, put};
 
-/// The last readings of a shard's series: what features look back on, what fills a gap, what is shown.
+/// The last readings of a shard's series. Features look back on them, gaps are filled from them, and the
+/// dashboard shows them.
 ///
-/// Values are relative to the series' anchors; a value that was missing holds what filled it and is
-/// marked as not observed.
+/// Values are relative to the anchors of their series. A missing value holds the value that filled it and
+/// is marked as not observed.
 #[derive(Debug)]
 pub struct RecentReadings {
     capacity: Capacity,
     targets: usize,
     width: usize,
-    /// Whether readings have times of their own; on a grid they lie side by side.
+    /// Whether readings have times of their own. On a grid they are one cell apart.
     timed: bool,
     /// `[readings, width]`
     values: Vec<f32>,
     /// Whether each target was observed. `[readings, targets]`
     observed: Vec<bool>,
-    /// `[readings]` where they are timed.
+    /// `[readings]`, where readings have times of their own.
     cells: Vec<i64>,
     by_slot: Vec<SeriesRing>,
 }
@@ -26,13 +27,13 @@ pub struct RecentReadings {
 struct SeriesRing {
     /// Readings ever pushed.
     total: u64,
-    /// The newest reading's.
+    /// The cell of the newest reading.
     cell: i64,
     ring: Ring,
 }
 
 impl RecentReadings {
-    /// For readings of `width` values, the first `targets` of which are targets.
+    /// For readings of `width` values, of which the first `targets` are targets.
     pub fn new(capacity: Capacity, targets: usize, width: usize, timed: bool) -> Self {
         Self {
             capacity,
@@ -46,7 +47,7 @@ impl RecentReadings {
         }
     }
 
-    /// Appends a reading, in place of the oldest when the ring is full.
+    /// Appends a reading, which replaces the oldest when the ring is full.
     pub fn push(&mut self, slot: Slot, cell: i64, values: &[f32], observed: &[bool]) {
         let series = &mut self.by_slot[slot.index()];
         (series.total, series.cell) = (series.total + 1, cell);
@@ -58,22 +59,23 @@ impl RecentReadings {
         }
     }
 
-    /// Forgets a series' readings; how many it ever had is kept.
+    /// Forgets the readings of a series, but not how many it ever had.
     pub fn clear(&mut self, slot: Slot) {
         self.by_slot[slot.index()].ring.clear();
     }
 
-    /// Readings that a series ever had.
+    /// The readings that a series ever had.
     pub fn total(&self, slot: Slot) -> u64 {
         self.by_slot[slot.index()].total
     }
 
+    /// The readings of one series.
     pub fn view(&self, slot: Slot) -> RecentView<'_> {
         RecentView { of: self, series: self.by_slot[slot.index()] }
     }
 }
 
-/// One series' last readings. Ages count back from the newest, whose age is 0.
+/// The last readings of one series. Ages count back from the newest reading, whose age is 0.
 #[derive(Clone, Copy, Debug)]
 pub struct RecentView<'a> {
     of: &'a RecentReadings,
@@ -89,15 +91,17 @@ impl RecentView<'_> {
         self.series.ring.len == 0
     }
 
-    /// The value of a column; beyond the oldest reading that of the oldest.
+    /// The value of a column. Beyond the oldest reading it is that of the oldest.
     pub fn value(&self, age: usize, column: usize) -> f32 {
         self.of.values[self.series.ring.at(age) * self.of.width + column]
     }
 
+    /// Whether a target was observed.
     pub fn observed(&self, age: usize, target: usize) -> bool {
         age < self.len() && self.of.observed[self.series.ring.at(age) * self.of.targets + target]
     }
 
+    /// The cell of a reading.
     pub fn cell(&self, age: usize) -> i64 {
         if self.of.timed {
             return self.of.cells[self.series.ring.at(age)];
@@ -106,7 +110,7 @@ impl RecentView<'_> {
     }
 }
 
-/// A row is as long as its ring is full: the readings, the oldest first.
+/// The bytes of a row are as many as its readings, the oldest first.
 impl Rows for RecentReadings {
     fn grow(&mut self, slots: usize) {
         let mut rings: Vec<Ring> = self.by_slot.iter().map(|series| series.ring).collect();

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
-/// How many readings a series' ring holds, by its slot: those in `series` share `shared`, the first the
-/// most of it, each within `least..=most`; others have none.
+/// The number of readings in the ring of each series, by its slot. The series in `series` share `shared`,
+/// the first ones getting the most of it, each within `least..=most`. Others have no ring.
 #[derive(Clone, Debug)]
 pub struct Capacity {
     pub series: Range<usize>,
@@ -16,18 +16,19 @@ impl Capacity {
     }
 }
 
-/// Where a series' ring lies among the rows of all, and how far it is filled.
+/// The rows of one series among the rows of all, and how far they are filled.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ring {
     pub start: usize,
     pub room: u32,
     pub len: u32,
-    /// Where the next row goes.
+    /// The place of the next row.
     pub next: u32,
 }
 
 impl Ring {
-    /// The row for one more reading, in place of the oldest when the ring is full; `None` without room.
+    /// The row for one more reading, which replaces the oldest when the ring is full. `None` without
+    /// room.
     pub fn push(&mut self) -> Option<usize> {
         if self.room == 0 {
             return None;
@@ -38,7 +39,7 @@ impl Ring {
         Some(at)
     }
 
-    /// The row of an age, the newest being 0; ages beyond the oldest give the oldest.
+    /// The row of an age; the newest is 0. Ages beyond the oldest give the oldest.
     #[inline]
     pub fn at(&self, age: usize) -> usize {
         debug_assert!(self.len > 0, "an empty ring has no readings");
@@ -47,7 +48,7 @@ impl Ring {
         self.start + if back >= room { back - room } else { back }
     }
 
-    /// As filled by `len` readings from its start on.
+    /// The ring filled with `len` readings from its start on.
     pub fn filled(&self, len: u32) -> Self {
         Self { len, next: if len == self.room { 0 } else { len }, ..*self }
     }
@@ -62,7 +63,7 @@ impl Ring {
     }
 }
 
-/// Makes room for `slots` rings; gives how many rows there are in all.
+/// Makes room for `slots` rings. Returns the number of rows of all rings.
 pub(super) fn grow(rings: &mut Vec<Ring>, capacity: &Capacity, slots: usize) -> usize {
     let mut end = rings.last().map_or(0, |ring| ring.start + ring.room as usize);
     for slot in rings.len()..slots {

@@ -2,16 +2,17 @@ use super::Slot;
 use crate::config::Stream;
 use crate::domain::{Damaged, Frame, Position, Rows, Take, Transform, put};
 
-/// How fast a scale follows its series, at the slowest: a half-life of 200 readings.
+/// The slowest rate of a scale: a half-life of 200 readings.
 const RATE: f32 = 0.003_46;
 
-/// The largest distance from an anchor: its square stays finite in f32. What is believed of a reading is far
+/// The largest distance from an anchor, so that its square is finite in f32. Accepted values are far
 /// nearer.
 const LARGEST: f64 = 1e18;
-/// What lies further from an anchor is no number of the series: its distance is none of f32's.
+/// A value further than this from its anchor counts as missing.
 const BEYOND: f64 = 1e30;
 
-/// Location and spread of one value of one series.
+/// Location and spread of one value of one series, exponentially weighted: `μ ← μ + ρ·(y − μ)`, `σ² ← (1
+/// − ρ)·(σ² + ρ·(y − μ)²)` with the old μ, and ρ = max(rate, 1/n).
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub struct Scale {
@@ -43,25 +44,26 @@ impl Scale {
     }
 }
 
-/// Where a series last_values that is known by its steps alone.
+/// The last value of a series whose targets are differenced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 struct LastValue {
-    /// What was believed of it last.
+    /// The value that was accepted last.
     last: f32,
+    /// 0, [`KNOWN`] or [`BROKEN`].
     state: u32,
 }
 
-/// A distance from an anchor as it is held; NaN where it is none.
+/// A distance from an anchor as it is held; NaN where it is too large.
 fn held(distance: f64) -> f32 {
     if distance.abs() <= BEYOND { distance.clamp(-LARGEST, LARGEST) as f32 } else { f32::NAN }
 }
 
-/// There was a value; a break came after it.
+/// States of [`LastValue`]: there is one, and a break came after it.
 const KNOWN: u32 = 1;
 const BROKEN: u32 = 2;
 
-/// An anchor that a target had before a step of its series; none where the step is 0.
+/// The anchor that a target had before a step of its series. A step of 0 marks that there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 struct AnchorMove {
@@ -71,23 +73,24 @@ struct AnchorMove {
 
 /// The scales and the anchors of a shard's series.
 ///
-/// A value's anchor is the first finite value of its series. Everything behind this door is held
-/// relative to it in f32 ([`Frame`]), so that a position or a meter's count keeps its small differences.
-/// Where targets are differenced, their scales are those of their steps, and after a break an anchor is
-/// found anew such that a series goes on where it stood: nobody behind the door can tell what has changed.
-/// So it is after a level shift: the anchor moves instead of the series.
+/// The anchor of a value is the first finite value of its series. All other state holds values relative
+/// to it in f32 ([`Frame`]), so that a position or the count of a meter keeps its small differences.
+///
+/// Where targets are differenced, their scales are those of their steps. After a break a new anchor is
+/// chosen so that the series goes on at its last value; other state does not notice the break. A level
+/// shift is handled in the same way: the anchor moves instead of the series.
 #[derive(Debug)]
 pub struct Scaler {
-    /// What a new series has. `[width]`
+    /// Anchor and scale of a new series. `[width]`
     blank: Vec<(f64, Scale)>,
     width: usize,
     transform: Transform,
     position: Option<Position>,
-    /// Targets that are differenced.
+    /// The number of targets that are differenced.
     differenced: usize,
     anchors: Vec<f64>,
     scales: Vec<Scale>,
-    /// The latitude that a metre of longitude is of, where there is a position. `[slots]`
+    /// The latitude at which a metre of longitude is measured, where there is a position. `[slots]`
     parallels: Vec<f64>,
     /// `[slots, differenced]`
     last_values: Vec<LastValue>,
@@ -98,7 +101,7 @@ pub struct Scaler {
 
 impl Scaler {
     /// For series of `width` values: targets, then covariates. Those that are `fixed` are taken as they
-    /// come: their anchor is 0, their scale 1, for ever.
+    /// are: their anchor is always 0, their scale 1.
     pub fn new(width: usize, fixed: impl Fn(usize) -> bool) -> Self {
         let as_is = Scale { mean: 0.0, variance: 1.0, readings: u32::MAX };
         let blank = |column| if fixed(column) { (0.0, as_is) } else { (f64::NAN, Scale::default()) };
@@ -117,7 +120,7 @@ impl Scaler {
         }
     }
 
-    /// What becomes of targets.
+    /// Takes the transform, the position and the differencing of the targets from the stream.
     pub fn with_targets(self, stream: &Stream) -> Self {
         let differenced = if stream.difference { stream.targets.len() } else { 0 };
         let targets = stream.targets.len();
@@ -130,12 +133,12 @@ impl Scaler {
         last_values.unwrap_or_default()
     }
 
-    /// Where a differenced target stood last: there it stays until it is seen again.
-    pub fn stood(&self, slot: Slot, target: usize) -> Option<f32> {
+    /// The last value of a differenced target, which holds until it is seen again.
+    pub fn last_held(&self, slot: Slot, target: usize) -> Option<f32> {
         (target < self.differenced).then(|| self.last_value(slot, target).last)
     }
 
-    /// A series goes on after a break that nothing fills.
+    /// Marks a break that nothing fills.
     pub fn interrupt(&mut self, slot: Slot) {
         let last_values = &mut self.last_values[slot.index() * self.differenced..][..self.differenced];
         last_values
@@ -145,15 +148,15 @@ impl Scaler {
         self.anchor_moves[slot.index() * self.targets..][..self.targets].fill_with(Default::default);
     }
 
-    /// Moves a target's anchor at a step of its series such that a value, which was held as `from`, is held as
-    /// `to`. Gives by how much everything is held higher from now on.
+    /// Moves a target's anchor at a step of its series, so that `value`, which was held as the first of
+    /// `between`, is held as the second. Returns by how much all held values rise.
     pub fn shift(&mut self, slot: Slot, target: usize, step: u64, value: f64, between: [f32; 2]) -> f32 {
         let anchor = self.frame(slot, target).anchor_between(value, between);
         self.move_anchor(slot, target, step, anchor)
     }
 
-    /// How a value would be held if the last move of a target's anchor were taken back, and by how much higher
-    /// that is; `None` when there was none. `near` as in [`Frame::hold`].
+    /// How a value would be held if the last move of a target's anchor were taken back, and by how much
+    /// higher that is; `None` without a move. `near` as in [`Frame::hold`].
     pub fn former(&self, slot: Slot, target: usize, value: f64, near: f32) -> Option<[f32; 2]> {
         let [last, _] = self.anchor_moves[slot.index() * self.targets + target];
         let frame = self.frame(slot, target);
@@ -161,12 +164,13 @@ impl Scaler {
         (last.step > 0).then(|| [held(former.hold(value, near)), frame.higher_in(former)])
     }
 
-    /// The step at which a target's anchor was anchor_moves last; 0 when it never was.
+    /// The step at which a target's anchor was last moved; 0 when it never was.
     pub fn moved_at(&self, slot: Slot, target: usize) -> u64 {
         self.anchor_moves[slot.index() * self.targets + target][0].step
     }
 
-    /// Takes the last move of a target's anchor back at a step of its series; gives what [`Self::shift`] does.
+    /// Takes the last move of a target's anchor back at a step of its series. Returns what
+    /// [`Self::shift`] does.
     pub fn shift_back(&mut self, slot: Slot, target: usize, step: u64) -> f32 {
         let [last, _] = self.anchor_moves[slot.index() * self.targets + target];
         self.move_anchor(slot, target, step, last.anchor)
@@ -181,7 +185,8 @@ impl Scaler {
         by
     }
 
-    /// How a target was held at a step of its series, as far back as its anchor's last two moves.
+    /// The frame of a target at an earlier step of its series, as far back as the last two moves of its
+    /// anchor.
     pub fn frame_at(&self, slot: Slot, target: usize, step: u64) -> Frame {
         let frame = self.frame(slot, target);
         match self.anchor_moves[slot.index() * self.targets + target] {
@@ -191,12 +196,12 @@ impl Scaler {
         }
     }
 
-    /// Finds the anchor by which a target's value last_values where it stood.
+    /// Sets the anchor so that a target's value is held as its last value.
     fn settle(&mut self, slot: Slot, target: usize, value: f64) {
         let last_value = self.last_value(slot, target);
         self.anchors[slot.index() * self.width + target] =
             self.frame(slot, target).anchor_of(value, last_value.last);
-        // Whence it came to last_value here nobody knows: that is no step to learn from.
+        // The step over the break is unknown, so it is not learnt from.
         if last_value.state == BROKEN {
             self.last_values[slot.index() * self.differenced + target].state = 0;
         }
@@ -206,15 +211,16 @@ impl Scaler {
         !self.blank[column].0.is_nan()
     }
 
-    /// A target of a reading as it is held, NaN where it is missing or too far away to be held. The first sets its anchor, and the
-    /// first position both of its anchors. `previous`: the value before it, where there is one.
+    /// A target of a reading as it is held; NaN where it is missing or too far away. The first value sets
+    /// the anchor, and the first position sets both of its anchors. `previous`: the held value before it,
+    /// where there is one.
     pub fn hold(&mut self, slot: Slot, target: usize, values: &[f64], previous: Option<f32>) -> f32 {
         let value = self.position.map_or(values[target], |position| position.of(values, target));
         let at = slot.index() * self.width;
         let is_settled = !self.anchors[at + target].is_nan() && self.last_value(slot, target).state != BROKEN;
         if !is_settled && self.transform.apply(value).is_finite() {
             match self.position.filter(|position| position.coordinate(target).is_some()) {
-                // A metre of longitude needs a latitude.
+                // A metre of longitude needs a latitude, so both anchors are set together.
                 Some(Position { latitude, longitude }) => {
                     self.parallels[slot.index()] = values[latitude];
                     self.settle(slot, latitude, values[latitude]);
@@ -227,7 +233,7 @@ impl Scaler {
         held(self.frame(slot, target).hold(value, near))
     }
 
-    /// How a target of a series is held.
+    /// The frame in which a target of a series is held.
     pub fn frame(&self, slot: Slot, target: usize) -> Frame {
         let anchor = self.anchor(slot, target);
         let position = self.position.and_then(|position| position.coordinate(target));
@@ -237,7 +243,7 @@ impl Scaler {
         }
     }
 
-    /// The raw value of a covariate relative to its anchor, which the first finite value sets; NaN stays NaN.
+    /// A covariate relative to its anchor, which the first finite value sets. NaN stays NaN.
     pub fn relative(&mut self, slot: Slot, column: usize, raw: f64) -> f32 {
         let anchor = &mut self.anchors[slot.index() * self.width + column];
         if anchor.is_nan() && raw.is_finite() {
@@ -246,13 +252,13 @@ impl Scaler {
         (raw - *anchor).clamp(-LARGEST, LARGEST) as f32
     }
 
-    /// 0 before the first value.
+    /// The anchor; 0 before the first value.
     fn anchor(&self, slot: Slot, column: usize) -> f64 {
         let anchor = self.anchors[slot.index() * self.width + column];
         if anchor.is_nan() { 0.0 } else { anchor }
     }
 
-    /// Learns from an observed value (relative).
+    /// Learns from an observed value, relative to its anchor.
     pub fn update(&mut self, slot: Slot, column: usize, value: f32) {
         let is_fixed = self.is_fixed(column);
         let scale = &mut self.scales[slot.index() * self.width + column];
@@ -267,8 +273,8 @@ impl Scaler {
         }
     }
 
-    /// A target's value, or, where it is differenced, its step, in deviations from the mean. Before it is
-    /// learnt from.
+    /// The value of a target, or its step where it is differenced, in deviations from the mean. Call it
+    /// before the value is learnt from.
     pub fn standardised(&self, slot: Slot, target: usize, value: f32) -> f32 {
         let scale = self.scales(slot)[target];
         (value - self.last_value(slot, target).last - scale.mean) / scale.deviation()

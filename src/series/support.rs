@@ -1,30 +1,30 @@
 use super::Slot;
 use crate::domain::{Damaged, Lowest, Rows, Take, Transform, ValueRange, put};
 
-/// A series that has never been below 0 in so many readings is not forecast there.
+/// A series of at least this many readings that was never below 0 is not forecast below 0.
 const NEVER_BELOW: u32 = 200;
-/// Nor is one that has stood at 0 so often, and never been below.
+/// Nor is a series that was at 0 this often and never below.
 const ZEROS: u32 = 3;
-/// After so many readings it is known how far a bent target goes.
+/// The readings from which the span of a transformed target is known.
 const KNOWN: u32 = 2;
-/// A bent one is forecast no further beyond its readings than so many times what they span.
+/// A transformed target is forecast no further beyond its readings than this many times their span.
 const SPANS: f64 = 3.0;
 
-/// Between which values the forecasts of each series are told, from the config and from its readings.
+/// The range in which the forecasts of each series are emitted, from the config and from its readings.
 ///
 /// | what is known | lowest | highest |
 /// | --- | --- | --- |
-/// | `range` in the config | its `min`; none for `"none"` | its `max` |
+/// | `range` in the config | its `min`; unbounded for `"none"` | its `max` |
 /// | no `min`, and 200 readings or three at 0, none below 0 | 0 | |
-/// | `transform`, and two readings | three times what the readings span below them | as far above them |
+/// | `transform`, and two readings | three times the span of the readings below them | the same above them |
 ///
-/// A quantile that is wrong by a little as a logarithm is wrong by factors when it is told: hence the last
-/// row. Bounds move with the readings, so they never hold a series back that goes further. What learns never
-/// sees them.
+/// The last row is there because a small error of a quantile as a logarithm is a large factor once it is
+/// transformed back. The bounds move with the readings, so a series that goes further is never held back.
+/// Learning never sees the bounds.
 #[derive(Debug)]
 pub struct Support {
     ranges: Vec<ValueRange>,
-    is_bent: bool,
+    is_transformed: bool,
     /// `[slots, targets]`
     rows: Vec<SupportState>,
 }
@@ -34,7 +34,7 @@ pub struct Support {
 struct SupportState {
     lowest: f64,
     highest: f64,
-    /// Both saturating.
+    /// Saturating, as `zeros`.
     readings: u32,
     zeros: u32,
 }
@@ -44,10 +44,10 @@ const UNSEEN: SupportState =
 
 impl Support {
     pub fn new(ranges: &[ValueRange], transform: Transform) -> Self {
-        Self { ranges: ranges.to_vec(), is_bent: transform != Transform::None, rows: Vec::new() }
+        Self { ranges: ranges.to_vec(), is_transformed: transform != Transform::None, rows: Vec::new() }
     }
 
-    /// Learns from a reading's target in its own unit: from one that is believed.
+    /// Learns from an accepted value of a target, in its own unit.
     pub fn learn(&mut self, slot: Slot, target: usize, value: f64) {
         let row = &mut self.rows[slot.index() * self.ranges.len() + target];
         (row.lowest, row.highest) = (row.lowest.min(value), row.highest.max(value));
@@ -55,11 +55,11 @@ impl Support {
         row.zeros = row.zeros.saturating_add(u32::from(value == 0.0));
     }
 
-    /// The lowest and the highest value that is told of a target.
+    /// The lowest and the highest forecast of a target.
     pub fn of(&self, slot: Slot, target: usize) -> [f64; 2] {
         let (row, range) = (self.rows[slot.index() * self.ranges.len() + target], self.ranges[target]);
         let never_below = row.lowest >= 0.0 && (row.readings >= NEVER_BELOW || row.zeros >= ZEROS);
-        let reach = match self.is_bent && row.readings >= KNOWN {
+        let reach = match self.is_transformed && row.readings >= KNOWN {
             true => SPANS * (row.highest - row.lowest),
             false => f64::INFINITY,
         };
@@ -74,7 +74,7 @@ impl Support {
             None if reach.is_finite() => row.highest + reach,
             None => f64::INFINITY,
         };
-        // A `max` may lie below all that is seen.
+        // A `max` may lie below every reading.
         [lowest.min(highest), highest]
     }
 }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_below_zero_is_not_told_there_until_it_is() {
+    fn a_series_never_below_zero_is_not_forecast_there_until_it_was() {
         let seen = ValueRange { lowest: Lowest::Seen, highest: None };
         let all = [f64::NEG_INFINITY, f64::INFINITY];
         assert_eq!(after(seen, Transform::None, &[]), all);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_config_has_the_last_word() {
+    fn the_range_of_the_config_wins() {
         let any = ValueRange { lowest: Lowest::Any, highest: Some(9.0) };
         assert_eq!(after(any, Transform::None, &[3.0; 300]), [f64::NEG_INFINITY, 9.0]);
         let within = ValueRange { lowest: Lowest::At(1.0), highest: Some(9.0) };
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bent_target_goes_no_further_than_three_spans() {
+    fn a_transformed_target_goes_no_further_than_three_spans() {
         let seen = ValueRange { lowest: Lowest::Seen, highest: None };
         let values: Vec<f64> = (0..30).map(|i| f64::from(i % 11) - 3.0).collect();
         assert_eq!(after(seen, Transform::Asinh, &values), [-33.0, 37.0]);

@@ -4,16 +4,16 @@ use crate::domain::{Damaged, Rows, Take, put};
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
-/// What a network was shown of the last readings of a shard's series, and by how much its base was
-/// wrong at each lead once that was known: a ring for each series, as 16-bit floats. States are warmed
-/// from it, training learns from it.
+/// The inputs that a network was shown of the last readings of a shard's series, and the error of its
+/// base at each lead once it was known. Each series has a ring of 16-bit floats. Network states are
+/// warmed from it and training learns from it.
 ///
-/// An error that is not a number has not come, or is of nothing that was observed.
+/// An error is NaN until its target arrives, and stays NaN where the target was not observed.
 #[derive(Debug)]
 pub struct Windows {
     capacity: Capacity,
     inputs: usize,
-    /// Learnt leads; none where nothing is learnt from it.
+    /// Learnt leads; empty where nothing is trained from the windows.
     leads: Vec<usize>,
     targets: usize,
     timed: bool,
@@ -21,14 +21,14 @@ pub struct Windows {
     shown: Vec<u16>,
     /// `[readings, targets, leads]`
     errors: Vec<u16>,
-    /// `[readings]` where they have times of their own.
+    /// `[readings]`, where readings have times of their own.
     cells: Vec<i64>,
     by_slot: Vec<SeriesRing>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct SeriesRing {
-    /// The newest reading's.
+    /// The cell of the newest reading.
     cell: i64,
     ring: Ring,
 }
@@ -52,7 +52,7 @@ impl Windows {
         self.targets * self.leads.len()
     }
 
-    /// Appends what is shown of a reading, which 16-bit floats hold exactly. `inputs`: `[inputs]`
+    /// Appends the inputs of a reading, which 16-bit floats hold exactly. `inputs`: `[inputs]`
     pub fn push(&mut self, slot: Slot, cell: i64, inputs: &[f32]) {
         let outputs = self.outputs();
         let series = &mut self.by_slot[slot.index()];
@@ -66,8 +66,8 @@ impl Windows {
         }
     }
 
-    /// Notes by how much the base of the reading that comes next was wrong, at each learnt lead, in
-    /// units of that lead. Before that reading is pushed. `errors`: `[leads]`
+    /// Notes the errors of the base about the reading that comes next, at each learnt lead, in units of
+    /// that lead. Call it before that reading is pushed. `errors`: `[leads]`
     pub fn arrive(&mut self, slot: Slot, target: usize, errors: &[f32]) {
         let ring = self.by_slot[slot.index()].ring;
         let n = self.leads.len();
@@ -103,7 +103,7 @@ impl Windows {
     }
 }
 
-/// A row is as long as its window is full: the readings, the oldest first.
+/// The bytes of a row are as many as its readings, the oldest first.
 impl Rows for Windows {
     fn grow(&mut self, slots: usize) {
         let mut rings: Vec<Ring> = self.by_slot.iter().map(|series| series.ring).collect();
@@ -137,7 +137,7 @@ impl Rows for Windows {
         let len: u64 = row.one()?;
         let cell: i64 = row.one()?;
         let (ring, outputs) = (self.by_slot[slot].ring, self.outputs());
-        // A longer one is of networks that looked further back: its newest readings are taken.
+        // A longer window is from networks that looked further back; its newest readings are taken.
         let n = len.min(u64::from(ring.room));
         let gone = usize::try_from(len - n).map_err(|_| Damaged("a window that is too long"))?;
         let (start, n) = (ring.start, n as usize);
@@ -160,7 +160,7 @@ impl Rows for Windows {
     }
 }
 
-/// One series' window. Ages count back from the newest reading, whose age is 0.
+/// The window of one series. Ages count back from the newest reading, whose age is 0.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowView<'a> {
     inputs: usize,
@@ -181,13 +181,13 @@ impl WindowView<'_> {
         self.ring.len == 0
     }
 
-    /// Writes what was shown of the reading of an age. `to`: `[inputs]`
+    /// Writes the inputs of the reading of an age. `to`: `[inputs]`
     pub fn inputs(&self, age: usize, to: &mut [f32]) {
         let from = &self.shown[self.ring.at(age) * self.inputs..][..self.inputs];
         from.reinterpret_cast::<f16>().convert_to_f32_slice(to);
     }
 
-    /// Writes by how much the base was wrong from the reading of an age on. `to`: `[targets, leads]`
+    /// Writes the errors of the base at the origin of an age. `to`: `[targets, leads]`
     pub fn errors(&self, age: usize, to: &mut [f32]) {
         let from = &self.errors[self.ring.at(age) * self.outputs..][..self.outputs];
         from.reinterpret_cast::<f16>().convert_to_f32_slice(to);
@@ -221,7 +221,7 @@ impl WindowView<'_> {
     }
 }
 
-/// A window that has left its shard, for training.
+/// A copy of a window for training, independent of its shard.
 #[derive(Clone, Debug)]
 pub struct WindowCopy {
     inputs: usize,

@@ -1,11 +1,11 @@
-//! Memory that kernels read and write: whole cache lines of floats.
+//! Memory for kernels: whole cache lines of floats.
 
 /// A cache line of floats.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; 16]);
 
-/// Zero-filled floats that begin on a cache line.
+/// Floats that begin on a cache line.
 #[derive(Clone)]
 pub(crate) struct Aligned {
     lines: Vec<Line>,
@@ -13,11 +13,12 @@ pub(crate) struct Aligned {
 }
 
 impl Aligned {
+    /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
         Self { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
     }
 
-    /// Makes it at least `len` long; what is in it then is anything.
+    /// Makes it at least `len` long. The values are unspecified afterwards: old ones or zeros.
     pub fn reserve(&mut self, len: usize) {
         if self.len < len {
             *self = Self::zeros(len);

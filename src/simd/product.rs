@@ -126,3 +126,51 @@ macro_rules! in_row_groups {
     }};
 }
 pub(crate) use in_row_groups;
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Isa, Kernel};
+    use super::*;
+
+    /// `Σ_k a[r, k] · b[k]` of two rows, or of one row and two panels.
+    struct Sum<'a> {
+        walk: Walk<'a>,
+        panel: Option<usize>,
+    }
+
+    impl Kernel for Sum<'_> {
+        type Output = [f32; 2];
+
+        #[inline(always)]
+        fn run<V: Vector>(self) -> [f32; 2] {
+            let acc = [[V::splat(0.0); 4]; 2];
+            let acc = match self.panel {
+                None => accumulate::<V, 2, 1>(acc, 3, self.walk),
+                Some(panel) => accumulate_across::<V, 2, 1>(acc, 3, self.walk, panel),
+            };
+            [acc[0][3].sum(), acc[1][3].sum()]
+        }
+    }
+
+    #[test]
+    fn sums_stay_within_their_slices() {
+        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        for isa in Isa::available() {
+            let n = isa.lanes();
+            let b = vec![1.0; 3 * n];
+            let sum = |a: &[f32], b: &[f32], depth: usize, panel: Option<usize>| {
+                let walk = Walk { a, row: 3, next: 1, b, b_next: n, depth };
+                std::panic::catch_unwind(|| isa.run(Sum { walk, panel })).ok()
+            };
+            let lanes = n as f32;
+            assert_eq!(sum(&a, &b, 3, None), Some([6.0 * lanes, 15.0 * lanes]));
+            assert_eq!(sum(&a, &b, 2, Some(n)), Some([3.0 * lanes, 3.0 * lanes]));
+            assert_eq!(sum(&[], &[], 0, None), Some([0.0, 0.0]));
+            assert_eq!(sum(&a[..5], &b, 3, None), None);
+            assert_eq!(sum(&a, &b[..3 * n - 1], 3, None), None);
+            assert_eq!(sum(&a, &b, 3, Some(n)), None);
+            assert_eq!(sum(&a, &b, usize::MAX, None), None);
+            assert_eq!(sum(&a, &b, 2, Some(usize::MAX)), None);
+        }
+    }
+}

@@ -92,3 +92,37 @@ fn check(len: usize, at: usize, n: usize) {
 fn out_of_bounds() -> ! {
     panic!("a vector reaches beyond its slice");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Isa, Kernel};
+    use super::*;
+
+    /// Copies a vector within memory, from and to an index.
+    struct Copy<'a>(&'a mut [f32], [usize; 2]);
+
+    impl Kernel for Copy<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<V: Vector>(self) {
+            V::load_at(self.0, self.1[0]).store_at(self.0, self.1[1]);
+        }
+    }
+
+    #[test]
+    fn no_vector_reaches_beyond_its_slice() {
+        for isa in Isa::available() {
+            let n = isa.lanes();
+            let panics = |len: usize, at: [usize; 2]| {
+                let copy = move || isa.run(Copy(&mut vec![1.0; len], at));
+                std::panic::catch_unwind(copy).is_err()
+            };
+            assert!(!panics(2 * n, [n, 0]) && !panics(2 * n, [0, n]), "{isa:?}");
+            for at in [[n + 1, 0], [0, n + 1], [usize::MAX, 0], [0, usize::MAX]] {
+                assert!(panics(2 * n, at), "{isa:?} {at:?}");
+            }
+            assert!(panics(n - 1, [0, 0]), "{isa:?}");
+        }
+    }
+}

@@ -9,21 +9,22 @@ use std::time::{Duration, Instant};
 
 /// How often a stream's showcase is renewed.
 const RENEW_AFTER: Duration = Duration::from_millis(500);
-/// How long a shown series may be silent before another one takes its place.
+/// How long a shown series may be silent before another one replaces it.
 const REPLACE_AFTER: Duration = Duration::from_secs(30);
 
-/// What a board is made for.
+/// The workers and streams of a [`Board`].
 #[derive(Clone, Debug)]
 pub struct BoardOptions {
-    /// Workers are counted from 0.
+    /// How many workers there are. They are counted from 0.
     pub workers: usize,
     /// How long a worker may be silent before the process counts as hung.
     pub stall_after: Duration,
+    /// The streams of the config.
     pub streams: Vec<StreamName>,
 }
 
-/// Where the workers publish their state, per batch or per commit. Shared; each call holds one lock
-/// for a moment.
+/// What the workers publish for the admin server, with each batch or commit. Clones share it. Each call holds one
+/// lock for a moment.
 #[derive(Clone)]
 pub struct Board(Arc<Inner>);
 
@@ -56,59 +57,76 @@ struct Stream {
     rate: Rate,
 }
 
-/// Which seasons a stream has, and who says so.
+/// A stream's seasons.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seasons {
+    /// Their lengths in steps.
     pub steps: Vec<usize>,
+    /// Where they come from: the config, the interval or the past.
     pub from: &'static str,
 }
 
-/// What a worker says of a shard.
+/// A shard's status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardStatus {
+    /// Whether it runs.
     pub state: ShardState,
+    /// How many series it holds.
     pub series: usize,
     /// The last offset that was stepped.
     pub last_offset: Option<Offset>,
-    /// Records that were not read yet, as far as it is known.
+    /// Records that were not read yet; `None` while that is not known.
     pub lag: Option<i64>,
 }
 
-/// A shard and who has it.
+/// A shard, its worker and its status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardView {
+    /// The partition.
     pub at: TopicPartition,
+    /// The number of the worker that owns it.
     pub worker: usize,
+    /// What the worker published last.
     pub status: ShardStatus,
 }
 
-/// A copy of everything that is known of a stream.
+/// A copy of everything that was published about a stream.
 #[derive(Clone, Debug)]
 pub struct StreamView {
+    /// The stream's name.
     pub name: StreamName,
+    /// The shards that this process owns.
     pub shards: Vec<ShardView>,
+    /// The series that is shown.
     pub showcase: Option<Showcase>,
+    /// The experts' errors; `None` before the first forecast was scored.
     pub scores: Option<Scores>,
+    /// The stream's seasons.
     pub seasons: Seasons,
+    /// The model that serves.
     pub model: Option<ModelVersion>,
+    /// Why forecasts are degraded, if they are.
     pub degraded: Option<Degraded>,
-    /// Newest last.
+    /// The training history, newest round last.
     pub rounds: Vec<Round>,
-    /// Since the start.
+    /// Readings stepped since the start.
     pub readings: u64,
+    /// Their rate over the last ten seconds.
     pub readings_per_second: f64,
 }
 
 impl StreamView {
+    /// The series of all its shards.
     pub fn series(&self) -> usize {
         self.shards.iter().map(|s| s.status.series).sum()
     }
 
-    /// `None` while it is not known of any shard.
+    /// The lag of all its shards; `None` while no shard's lag is known.
     pub fn lag(&self) -> Option<i64> {
         self.shards.iter().filter_map(|s| s.status.lag).reduce(|a, b| a + b)
     }
 
+    /// The shards that do not run yet.
     pub fn restoring(&self) -> impl Iterator<Item = &ShardView> {
         self.shards.iter().filter(|s| s.status.state == ShardState::Restoring)
     }
@@ -117,12 +135,16 @@ impl StreamView {
 /// A copy of the board.
 #[derive(Clone, Debug)]
 pub struct View {
+    /// How long the process runs.
     pub uptime: Duration,
+    /// Whether the process is ready.
     pub readiness: Readiness,
+    /// All streams of the config.
     pub streams: Vec<StreamView>,
 }
 
 impl Board {
+    /// An empty board.
     pub fn new(options: &BoardOptions) -> Self {
         Self(Arc::new(Inner {
             start: Instant::now(),
@@ -133,28 +155,29 @@ impl Board {
         }))
     }
 
-    /// A worker lives. Called each time that it has polled, and between the steps of long work.
+    /// Records that a worker is alive. It calls this after each poll, and between the steps of long work.
     pub fn beat(&self, worker: usize) {
         let now = self.0.start.elapsed().as_millis() as u64;
         self.0.workers[worker].last_beat.store(now, Ordering::Relaxed);
     }
 
-    /// The group has given a worker its partitions; an empty assignment counts. Publish the shards
-    /// first, as restoring, so that readiness is never seen between the two.
+    /// Records that the group has given a worker its partitions. An empty assignment counts. Publish the shards
+    /// first, as restoring; otherwise the process would look ready for a moment.
     pub fn assigned(&self, worker: usize) {
         self.0.workers[worker].assigned.store(true, Ordering::Release);
     }
 
-    /// From now on the process is not ready: it finishes and goes.
+    /// Records that the process is stopping. It is not ready from now on.
     pub fn stopping(&self) {
         self.0.stopping.store(true, Ordering::Release);
     }
 
+    /// Publishes a shard's status.
     pub fn shard(&self, worker: usize, stream: &StreamName, at: &TopicPartition, status: ShardStatus) {
         self.stream(stream).shards.insert(at.clone(), ShardView { at: at.clone(), worker, status });
     }
 
-    /// A worker has dropped a shard. What another worker has published of it meanwhile stays.
+    /// Removes a shard that a worker has dropped. A status that another worker has published meanwhile stays.
     pub fn revoked(&self, worker: usize, stream: &StreamName, at: &TopicPartition) {
         let mut stream = self.stream(stream);
         if stream.shards.get(at).is_some_and(|s| s.worker == worker) {
@@ -165,7 +188,7 @@ impl Board {
         }
     }
 
-    /// Readings that were stepped: the rate on the dashboard.
+    /// Counts readings that were stepped, for the rate on the dashboard.
     pub fn stepped(&self, stream: &StreamName, readings: usize) {
         let now = self.0.start.elapsed();
         let mut stream = self.stream(stream);
@@ -173,7 +196,7 @@ impl Board {
         stream.rate.add(now, readings as u64);
     }
 
-    /// Whether a showcase of this series would be shown now; ask before making one.
+    /// Whether a new showcase of this series would be shown now. Ask before building one.
     pub fn wants_showcase(&self, stream: &StreamName, series: &str) -> bool {
         match &self.stream(stream).showcase {
             None => true,
@@ -182,29 +205,34 @@ impl Board {
         }
     }
 
-    /// Which series is shown, so that its worker can look for it in a batch.
+    /// The series that is shown, so that its worker can find it in a batch.
     pub fn showcased(&self, stream: &StreamName) -> Option<String> {
         self.stream(stream).showcase.as_ref().map(|(_, shown)| shown.series.clone())
     }
 
+    /// Publishes the series to be shown.
     pub fn showcase(&self, stream: &StreamName, showcase: Showcase) {
         self.stream(stream).showcase = Some((Instant::now(), showcase.bounded()));
     }
 
+    /// Publishes the errors that a worker has measured.
     pub fn scores(&self, worker: usize, stream: &StreamName, scores: Scores) {
         self.stream(stream).scores.insert(worker, scores);
     }
 
+    /// Publishes a stream's seasons.
     pub fn seasons(&self, stream: &StreamName, steps: &[usize], from: &'static str) {
         self.stream(stream).seasons = Seasons { steps: steps.to_vec(), from };
     }
 
+    /// Publishes the model that serves, and why forecasts are degraded, if they are.
     pub fn model(&self, stream: &StreamName, version: Option<ModelVersion>, degraded: Option<Degraded>) {
         let mut stream = self.stream(stream);
         stream.model = version;
         stream.degraded = degraded;
     }
 
+    /// Adds a training round to the history.
     pub fn round(&self, stream: &StreamName, round: Round) {
         let rounds = &mut self.stream(stream).rounds;
         rounds.push_back(round);
@@ -213,7 +241,7 @@ impl Board {
         }
     }
 
-    /// The workers that have been silent for too long.
+    /// The workers that have been silent for longer than `stall_after`.
     pub fn stalled(&self) -> Vec<Stalled> {
         let now = self.0.start.elapsed().as_millis() as u64;
         let silent = |w: &Worker| now.saturating_sub(w.last_beat.load(Ordering::Relaxed));
@@ -227,8 +255,9 @@ impl Board {
             .collect()
     }
 
+    /// Whether the process does its work, and what it waits for.
     pub fn readiness(&self) -> Readiness {
-        // Before the shards are read: a worker publishes in the other order.
+        // Read before the shards, because workers publish shards first.
         let unassigned = (0..self.0.workers.len())
             .filter(|w| !self.0.workers[*w].assigned.load(Ordering::Acquire))
             .collect();
@@ -241,12 +270,13 @@ impl Board {
         Readiness { unassigned, restoring, stopping: self.0.stopping.load(Ordering::Acquire) }
     }
 
+    /// A copy of the whole board.
     pub fn view(&self) -> View {
         let streams = self.0.streams.keys().filter_map(|name| self.stream_view(name)).collect();
         View { uptime: self.0.start.elapsed(), readiness: self.readiness(), streams }
     }
 
-    /// `None` for a stream that is not in the config.
+    /// A copy of one stream's part; `None` for a stream that is not in the config.
     pub fn stream_view(&self, name: &StreamName) -> Option<StreamView> {
         let mut stream = self.0.streams.get(name)?.lock().expect(POISONED);
         Some(StreamView {

@@ -2,42 +2,54 @@
 
 use crate::domain::{EventTime, Offset, TopicPartition};
 
-/// One of the readings that were discarded.
+/// A discarded reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiscardedReading {
+    /// Its series.
     pub series: String,
+    /// Its time.
     pub time: EventTime,
+    /// The partition of its record.
     pub shard: TopicPartition,
+    /// The offset of its record.
     pub offset: Offset,
 }
 
-/// One of the values that are missing though something stands in their fields.
+/// A value that counts as missing although its field holds something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingExample {
-    /// Its place in the record, as the config names it.
+    /// Its field in the record, as the config names it.
     pub field: String,
+    /// Its series.
     pub series: String,
-    /// What stands there, in quotes and cut to a length that fits into a line.
+    /// The field's content, in quotes and shortened to fit into a line.
     pub text: String,
 }
 
-/// One of the targets that were not taken as they came.
+/// A target value that was not learned as it came.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DoubtedTarget {
+    /// Its series.
     pub series: String,
+    /// The target's name.
     pub target: String,
+    /// The time of its reading.
     pub time: EventTime,
+    /// The value.
     pub value: f64,
-    /// What was forecast of it.
+    /// What was forecast.
     pub expected: f64,
 }
 
-/// One of the readings whose time was ahead of that of their partition.
+/// A reading whose time was ahead of that of its partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadingAhead {
+    /// Its series.
     pub series: String,
+    /// Its time.
     pub time: EventTime,
-    /// What the partition's series agreed on.
+    /// The time that the partition's series agreed on.
     pub agreed: EventTime,
+    /// The partition of its record.
     pub shard: TopicPartition,
 }

@@ -4,19 +4,22 @@ use std::fmt;
 /// Whether this process does its work, and what it waits for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
-    /// Workers that the group has not assigned anything to yet, not even nothing.
+    /// Workers that wait for their first assignment. An empty assignment counts as one.
     pub unassigned: Vec<usize>,
+    /// Shards that do not run yet.
     pub restoring: Vec<(StreamName, TopicPartition)>,
+    /// Whether the process is stopping.
     pub stopping: bool,
 }
 
 impl Readiness {
+    /// Whether the process waits for nothing and is not stopping.
     pub fn is_ready(&self) -> bool {
         self.unassigned.is_empty() && self.restoring.is_empty() && !self.stopping
     }
 }
 
-/// What is waited for, a line each.
+/// One line for each thing that the process waits for.
 impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.stopping {
@@ -32,9 +35,11 @@ impl fmt::Display for Readiness {
     }
 }
 
-/// A worker that has not been heard of for too long.
+/// A worker that has been silent for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stalled {
+    /// The worker's number.
     pub worker: usize,
+    /// For how long it has been silent.
     pub silent_seconds: u64,
 }

@@ -1,7 +1,7 @@
 use super::words::Invariant;
 
-/// How often each invariant did not hold. Whoever checks counts here, without a clock or a log; a
-/// worker moves the counts into the metric, the simulation panics.
+/// Counts how often each invariant did not hold, without a clock or a log. A worker moves the counts into the
+/// metric; the simulation panics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations([u64; Invariant::ALL.len()]);
 
@@ -11,12 +11,12 @@ impl Violations {
         self.0[invariant as usize] += u64::from(!holds);
     }
 
-    /// Takes the counts and starts again from nothing.
+    /// Takes the counts and starts again from zero.
     pub fn take(&mut self) -> Self {
         std::mem::take(self)
     }
 
-    /// Those that did not hold, with how often.
+    /// The invariants that did not hold, with their counts.
     pub fn iter(&self) -> impl Iterator<Item = (Invariant, u64)> + '_ {
         Invariant::ALL.iter().map(|i| (*i, self.0[*i as usize])).filter(|(_, n)| *n > 0)
     }

@@ -2,14 +2,14 @@ use std::io::stderr;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// Sends log events to the standard error stream, as text or (`json`) as one JSON object a line, from
-/// now on and for the whole process. `level` is a filter like `info,tidecast=debug`.
+/// Writes the log events of the whole process to the standard error stream, as text or (`json`) as one JSON object
+/// a line. `level` is a filter such as `info,tidecast=debug`.
 ///
 /// # Errors
-/// When the process logs somewhere already.
+/// When logging was set up before.
 pub fn init_logging(json: bool, level: &str) -> Result<(), TryInitError> {
     let filter = EnvFilter::new(level);
-    // A line that can't be written is lost; to say so on the same stream would panic.
+    // A line that can't be written is lost. Reporting that on the same stream would panic.
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).log_internal_errors(false);
     if json {

@@ -1,14 +1,14 @@
 use std::time::Duration;
 
-/// Seconds over which a rate is taken.
+/// Seconds that the rate covers.
 const SPAN: u64 = 10;
 
-/// How many a second, over the last whole seconds.
+/// A count per second, over the last whole seconds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rate {
-    /// One count a second, at the second modulo the length; the current second has the extra place.
+    /// The counts of single seconds, at the second modulo the length. The extra element is for the current second.
     counts: [u64; SPAN as usize + 1],
-    /// The last second that was counted in.
+    /// The last second that was counted.
     now: u64,
 }
 
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rate_follows_what_came_lately() {
+    fn a_rate_covers_the_last_seconds() {
         let mut rate = Rate::default();
         assert_eq!(rate.per_second(Duration::ZERO), 0.0);
         for second in 0..20 {

@@ -1,4 +1,4 @@
-//! What is shown of a stream: plain values, bounded when they are published.
+//! What the dashboard shows of a stream: plain values, bounded when they are published.
 
 use super::RoundOutcome;
 use crate::domain::{EventTime, ModelVersion};
@@ -13,33 +13,38 @@ pub(super) const TARGETS_MAX: usize = 8;
 /// The most rounds of a stream's training history that are kept.
 pub(super) const ROUNDS_MAX: usize = 50;
 
-/// One series of a stream, picked to be looked at.
+/// One series of a stream, as an example.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Showcase {
+    /// The series' name.
     pub series: String,
+    /// Its targets.
     pub targets: Vec<ShownTarget>,
 }
 
-/// One target of it.
+/// One target of a [`Showcase`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ShownTarget {
+    /// The target's name in the config.
     pub name: String,
     /// Ascending in time; NaN where a value was missing.
     pub readings: Vec<(EventTime, f64)>,
+    /// The newest forecast.
     pub forecast: Option<ShownForecast>,
 }
 
-/// A forecast with the times that it speaks of.
+/// A forecast with the times that it is for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShownForecast {
+    /// The time of the newest reading that it uses.
     pub origin: EventTime,
-    /// When each lead falls due. `[horizon]`
+    /// The time of each lead. `[horizon]`
     pub times: Vec<EventTime>,
-    /// `[horizon]`
+    /// The point forecast. `[horizon]`
     pub yhat: Vec<f64>,
-    /// Ascending.
+    /// The quantiles' levels, ascending.
     pub levels: Vec<f64>,
-    /// `[levels, horizon]`
+    /// The quantiles. `[levels, horizon]`
     pub quantiles: Vec<f64>,
 }
 
@@ -69,18 +74,21 @@ impl ShownForecast {
     }
 }
 
-/// Recent errors of a stream's experts, as one worker has measured them.
+/// Recent errors of a stream's experts, measured by one worker.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
-    /// Lead buckets: what each error is about.
+    /// The lead buckets.
     pub leads: Vec<usize>,
+    /// The errors of each expert.
     pub experts: Vec<ExpertScore>,
-    /// How many forecasts were scored: the weight of this worker's figures.
+    /// How many forecasts were scored, which is the weight of this worker's errors.
     pub scored: u64,
 }
 
+/// Recent errors of one expert.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExpertScore {
+    /// The expert's name.
     pub expert: String,
     /// Mean absolute error in units of each series' scale; NaN where nothing was scored. `[leads]`
     pub error: Vec<f64>,
@@ -109,14 +117,18 @@ impl Scores {
     }
 }
 
-/// One training round as it ended.
+/// A finished training round.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Round {
+    /// Its number, from 1.
     pub round: u64,
+    /// How it ended.
     pub outcome: RoundOutcome,
+    /// Its loss on the held-out readings.
     pub loss: f64,
+    /// How long it took.
     pub took: Duration,
-    /// The model that it made, when it was promoted.
+    /// The model that serves since, if the round changed it.
     pub model: Option<ModelVersion>,
 }
 
@@ -159,6 +171,9 @@ mod tests {
         assert_eq!(shown.targets[0].readings[READINGS_MAX - 1].1, 499.0);
         let forecast = shown.targets[0].forecast.as_ref().unwrap();
         assert_eq!((forecast.times.len(), forecast.quantiles.len()), (LEADS_MAX, 2 * LEADS_MAX));
-        assert_eq!(forecast.quantiles[LEADS_MAX], 1_500.0, "the second level's row starts at its own lead 1");
+        assert_eq!(
+            forecast.quantiles[LEADS_MAX], 1_500.0,
+            "the second level's row begins at its own first lead"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What the board makes of what the workers publish.
+//! What the board shows of what the workers publish.
 
 use super::*;
 use crate::domain::{Offset, Partition, StreamName, TopicPartition};

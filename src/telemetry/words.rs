@@ -1,4 +1,4 @@
-//! The words that stand in labels and events where a set of them is fixed.
+//! The fixed words of labels and events, each set an enum.
 
 /// One of a fixed set of words.
 pub trait Word: Copy + 'static {
@@ -46,29 +46,29 @@ macro_rules! words {
 words! {
     /// Why a decoded reading was not stepped.
     Discard {
-        /// Its cell of the grid had its reading already.
+        /// Its cell of the grid had a reading already.
         Duplicate = "duplicate",
-        /// It came after its place in the order had been passed.
+        /// Its series had stepped past its time already.
         Late = "late",
-        /// It was ahead of its partition and of its own record, which its series never was before.
+        /// Its time was ahead of its partition and of its own record, and its series was never ahead before.
         TimeAhead = "time_ahead",
         /// Its series is not among the stream's `only`.
         NotSelected = "not_selected",
         /// Kafka had deleted its record before it could be read. Counted in offsets.
         Retention = "retention",
-        /// It was read, and its topic was deleted before its answer was committed. Counted in offsets.
+        /// Its topic was deleted after it was read and before its forecast was committed. Counted in offsets.
         TopicDeleted = "topic_deleted",
     }
 }
 
 words! {
-    /// Why a partition is not read on where the group had left it.
+    /// Why a partition is not read on from the group's offset.
     LogReset {
-        /// Its topic was deleted and made anew under its name: all of the new one is answered.
+        /// Its topic was deleted and created again. The new one is read from its first record.
         Recreated = "recreated",
-        /// Its log ends before what was read: it is read on at its end.
+        /// Its log ends before what was read. It is read on from its end.
         Truncated = "truncated",
-        /// Another tool has set the group's offset: it is read on there.
+        /// Another tool has set the group's offset. It is read on from there.
         Moved = "moved",
     }
 }
@@ -82,49 +82,49 @@ impl Discard {
             }
             Self::Late => "its series had stepped past its time already",
             Self::TimeAhead => {
-                "its time was ahead of its record's own and of what its partition's series agree on"
+                "its time was ahead of its record's time and of what its partition's series agree on"
             }
             Self::NotSelected => "its series is not among those of `only`",
-            Self::TopicDeleted => "its topic was deleted before its answer was committed",
+            Self::TopicDeleted => "its topic was deleted before its forecast was committed",
             Self::Retention => "its record was deleted before it could be read",
         }
     }
 }
 
 words! {
-    /// Why a target of a reading was not taken as it came.
+    /// Why a reading's target value was not learned as it came.
     Doubt {
-        /// It lay further from its forecast than the interval is wide, alone: no more than that width of it
-        /// counts.
+        /// It alone lay further from its forecast than the width of the interval. It counts as if it lay that width
+        /// away.
         Outlier = "outlier",
-        /// It confirmed that the series has moved to another level: its states go on from there.
+        /// It confirmed that the series has moved to another level. The series' states go on from there.
         LevelShift = "level_shift",
-        /// It can't be held: it lies beyond 1e30 of where its series began, has no logarithm, or is no place on
-        /// earth. It counts as missing.
+        /// It can't be represented: it lies beyond 1e30 of where its series began, has no logarithm, or is not a
+        /// position on earth. It counts as missing.
         OutOfRange = "out_of_range",
     }
 }
 
 words! {
-    /// What became of a reading whose time was ahead of that of its partition.
+    /// What happened to a reading whose time was ahead of that of its partition.
     Ahead {
-        /// Its record's own time speaks against it, too: it is a dead letter.
+        /// Its record's own time contradicts it, too. It is a dead letter.
         Discarded = "discarded",
-        /// Nothing says that it is wrong: its series goes ahead alone, or it waits for its time.
+        /// Nothing contradicts it. Its series goes ahead alone, or it waits for its time.
         Kept = "kept",
-        /// Its series had gone ahead, and goes back with it, cold.
+        /// Its series had gone ahead and goes back with it, cold.
         Returned = "returned",
     }
 }
 
 words! {
-    /// Why a value of a reading is missing though something stands in its field.
+    /// Why a value counts as missing although its field holds something.
     MissingValue {
-        /// A text or a number that stands for no value, as `"unavailable"`; or a position that stands for none.
+        /// A text, a number or a position that stands for no value, such as `"unavailable"`.
         Marker = "marker",
         /// NaN, an infinity, or a number too large for a double.
         NotFinite = "not_finite",
-        /// Neither a number, nor a text that spells one, nor a marker.
+        /// Neither a number, nor a text that can be read as one, nor a marker.
         Unreadable = "unreadable",
     }
 }
@@ -132,7 +132,7 @@ words! {
 words! {
     /// Why a series was dropped from memory.
     Eviction {
-        /// The stream's `max_series` was reached and this one was seen the longest ago.
+        /// The stream's `max_series` was reached, and this series was silent for longest.
         Capacity = "capacity",
         /// It was silent for longer than its `idle_ttl`.
         Idle = "idle",
@@ -140,17 +140,17 @@ words! {
 }
 
 words! {
-    /// What must never be otherwise. The simulation panics where one does not hold; in production it
-    /// counts, and an alert watches the count.
+    /// A rule that always holds unless the program has a fault. The simulation panics when one is violated. In
+    /// production violations are counted, and an alert watches the count.
     Invariant {
         /// A shard is offered records in the order of their offsets.
         OffsetsGrow = "offsets_grow",
-        /// Every reading that was taken in is answered, thinned out, stepped silently in a replay, held back
-        /// for order, or discarded for a counted reason: one of them, once.
+        /// Exactly one thing happens to a reading: it is answered, thinned out, stepped silently in a replay, held
+        /// back for order, or discarded for a counted reason.
         ReadingsAccounted = "readings_accounted",
-        /// Nothing that was committed is answered again.
+        /// A reading whose forecast was committed is not answered again.
         AnsweredOnce = "answered_once",
-        /// A series steps only forward in time, but for one that goes back from where it had run ahead alone.
+        /// A series steps only forward in time, except when it comes back from where it had run ahead alone.
         TimeMovesForward = "time_moves_forward",
         /// A forecast uses no reading newer than its origin.
         NothingFromLater = "nothing_from_later",
@@ -158,7 +158,7 @@ words! {
         QuantilesAscend = "quantiles_ascend",
         /// A hidden state is stepped by the model that it belongs to.
         StateMatchesModel = "state_matches_model",
-        /// A snapshot's offset lies at or below its group's when it is used.
+        /// A snapshot that is used lies at or below the group's committed offset.
         SnapshotIsCommitted = "snapshot_is_committed",
     }
 }
@@ -166,11 +166,13 @@ words! {
 words! {
     /// How a transaction ended.
     TransactionOutcome {
+        /// It is in the log.
         Committed = "committed",
+        /// Nothing of it is in the log.
         Aborted = "aborted",
-        /// Another process has taken this worker's place.
+        /// Another producer has taken over the transactional id.
         Fenced = "fenced",
-        /// The broker did not say; whoever recovers finds out.
+        /// The broker did not answer. The recovery finds out.
         Unknown = "unknown",
     }
 }
@@ -178,8 +180,9 @@ words! {
 words! {
     /// What a shard does.
     ShardState {
-        /// It loads and replays; it emits nothing yet.
+        /// It loads and replays. It emits nothing yet.
         Restoring = "restoring",
+        /// It makes forecasts.
         Running = "running",
     }
 }
@@ -187,13 +190,15 @@ words! {
 words! {
     /// How a training round ended.
     RoundOutcome {
+        /// The challenger is the new champion.
         Promoted = "promoted",
         /// The challenger was not better than the champion and the baselines.
         Rejected = "rejected",
-        /// It was better, and has to be so once more.
+        /// The challenger was better, and must be better once more before it serves.
         Shadowed = "shadowed",
-        /// The champion was worse than what had served before it.
+        /// The champion was worse than its predecessor.
         RolledBack = "rolled_back",
+        /// It ended with an error.
         Failed = "failed",
     }
 }

@@ -1,6 +1,6 @@
 //! How a snapshot is written. A snapshot writer carries this out beside the worker.
 
-use crate::checkpoint::{Error, Facts, Manifest, SnapshotId, Snapshots, Store, Writer};
+use crate::checkpoint::{Error, Facts, Manifest, SnapshotId, SnapshotWriter, Snapshots, Store};
 use crate::domain::{StreamName, TopicPartition};
 use crate::telemetry::events;
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ pub struct OpenSnapshot {
     snapshots: Snapshots,
     facts: Facts,
     /// The first error ends the writing.
-    writer: Result<Writer, Error>,
+    writer: Result<SnapshotWriter, Error>,
     began: Instant,
 }
 

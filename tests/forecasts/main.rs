@@ -11,8 +11,8 @@ mod families;
 mod judging;
 mod leak;
 mod levels;
+mod linear_experts;
 mod mixer;
-mod pool;
 mod positions;
 #[path = "../../benches/prequential/mod.rs"]
 mod prequential;

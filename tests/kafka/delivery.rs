@@ -1,4 +1,4 @@
-//! The daemon against a real Kafka: each reading has exactly one forecast, whatever is killed.
+//! The daemon with a real Kafka: each reading has exactly one forecast, although daemons are killed.
 
 use crate::support::daemon::{Daemon, Settings, get};
 use crate::support::kafka::{
@@ -62,13 +62,13 @@ impl Case {
         format!("{}.{kind}", self.name)
     }
 
-    /// Hourly readings of some series, `bad` records among them; gives how many records there are.
+    /// Produces hourly readings of some series, and returns how many records there are.
     fn produce(&self, series: i64, hours: std::ops::Range<i64>) -> usize {
         let mut records = Vec::new();
         for hour in hours {
             for s in 0..series {
                 let id = format!("meter-{s}");
-                // A second period, which no season is told of: something is left to be learnt.
+                // The second period is no configured season, so that a network has something to learn.
                 let wave = |period: f64| (hour as f64 / period * std::f64::consts::TAU).sin();
                 let kw = 5.0 + s as f64 + wave(24.0) + wave(17.0);
                 let value =
@@ -102,24 +102,12 @@ impl Case {
     }
 }
 
-fn header<'a>(record: &'a Record, name: &str) -> &'a str {
-    let found = record.headers.iter().find(|(key, _)| key == name);
-    let value = found.and_then(|(_, value)| value.as_deref()).unwrap_or_else(|| panic!("no header {name}"));
-    std::str::from_utf8(value).unwrap()
-}
-
-/// The source of a forecast or a dead letter.
-fn source(record: &Record) -> (i32, i64) {
-    let number = |name| header(record, name).parse::<i64>().unwrap();
-    (number("tidecast-source-partition") as i32, number("tidecast-source-offset"))
-}
-
 /// Every source record of `in` is answered exactly once, by a forecast or a dead letter.
 fn assert_each_answered_once(case: &Case) {
     let all: BTreeSet<(i32, i64)> = case.read("in").iter().map(|r| (r.partition, r.offset)).collect();
     let mut answers: BTreeMap<(i32, i64), usize> = BTreeMap::new();
     for record in case.read("forecasts").iter().chain(&case.read("dead-letters")) {
-        *answers.entry(source(record)).or_default() += 1;
+        *answers.entry(record.source()).or_default() += 1;
     }
     let doubled: Vec<_> = answers.iter().filter(|(_, n)| **n != 1).collect();
     assert!(doubled.is_empty(), "answered more than once: {doubled:?}");
@@ -129,14 +117,14 @@ fn assert_each_answered_once(case: &Case) {
 }
 
 #[test]
-fn each_reading_has_one_forecast_though_the_daemon_is_killed() {
+fn each_reading_has_one_forecast_although_the_daemon_is_killed() {
     let case = Case::new("killed", "");
     let mut daemon = case.daemon();
     daemon.wait_ready(&case.http, LIMIT);
     let mut records = 0;
     for round in 0..4 {
         records += case.produce(24, round * 40..(round + 1) * 40);
-        // At another point of its work each time: while it reads, steps, sends or commits.
+        // Each time at another point of its work: while it reads, steps, sends or commits.
         std::thread::sleep(Duration::from_millis(40 + 90 * round as u64));
         daemon.kill9();
         daemon = case.daemon();
@@ -145,14 +133,14 @@ fn each_reading_has_one_forecast_though_the_daemon_is_killed() {
     assert_each_answered_once(&case);
     assert_eq!(daemon.terminate(LIMIT), 0);
 
-    // Forecasts keep their reading's key and partition, and say what they are.
+    // Forecasts have their reading's key and partition, and headers with their origin.
     let forecasts = case.read("forecasts");
     assert_eq!(forecasts.len(), records);
     for record in &forecasts {
         let value: serde_json::Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
         assert_eq!(value["series"].as_str().map(str::as_bytes), record.key.as_deref());
         assert_eq!(value["stream"], "killed");
-        assert_eq!(header(record, "tidecast-source-topic"), "killed.in");
+        assert_eq!(record.header("tidecast-source-topic").unwrap(), "killed.in");
         assert_eq!(value["targets"]["kw"]["yhat"].as_array().unwrap().len(), 6);
     }
 }
@@ -199,7 +187,7 @@ fn it_learns_serves_and_finds_its_network_again() {
     records += case.produce(12, records as i64 / 12..records as i64 / 12 + 1);
     case.wait_committed(&mut daemon, records);
     let newest = case.read("forecasts").pop().unwrap();
-    assert!(header(&newest, "tidecast-model").starts_with("learns-"), "the bundle is loaded at start");
+    assert!(newest.header("tidecast-model").unwrap().starts_with("learns-"), "the bundle is loaded at start");
     assert_each_answered_once(&case);
 }
 
@@ -218,7 +206,7 @@ fn bad_records_are_dead_letters_with_their_reason_and_stop_nothing() {
     produce(&Broker::shared().bootstrap(), &case.topic("in"), records);
     let late = "{\"id\":\"meter-0\",\"ts\":1600000000,\"kw\":1}";
     produce(&Broker::shared().bootstrap(), &case.topic("in"), [("meter-0", late, Some(0))]);
-    // Keys and values that a broker takes and a producer with librdkafka's limits does not.
+    // Keys and values that a broker accepts and a producer with librdkafka's limits does not.
     let large = "x".repeat(1_020_000);
     let larger = [(large.as_str(), "no JSON", Some(0)), ("meter-0", large.as_str(), Some(0))];
     produce(&Broker::shared().bootstrap(), &case.topic("in"), larger);
@@ -230,23 +218,23 @@ fn bad_records_are_dead_letters_with_their_reason_and_stop_nothing() {
     let empty: Vec<_> = letters.iter().filter(|l| l.value.as_ref().is_none_or(Vec::is_empty)).collect();
     let keys: Vec<_> = empty.iter().map(|l| l.key.as_deref()).collect();
     assert_eq!(keys, [None, Some("meter-0".as_bytes())], "where they came from and why still arrives");
-    assert!(empty.iter().all(|l| header(l, "tidecast-reason") == "not_json"));
+    assert!(empty.iter().all(|l| l.header("tidecast-reason").unwrap() == "not_json"));
     for (value, reason, field) in bad.into_iter().chain([(late, "late", "")]) {
         let letter = letters.iter().find(|l| l.value.as_deref() == Some(value.as_bytes())).unwrap();
-        assert_eq!(header(letter, "tidecast-reason"), reason);
-        assert_eq!(header(letter, "tidecast-source-topic"), "bad.in");
+        assert_eq!(letter.header("tidecast-reason").unwrap(), reason);
+        assert_eq!(letter.header("tidecast-source-topic").unwrap(), "bad.in");
         assert_eq!(letter.key.as_deref(), Some("meter-0".as_bytes()));
         if !field.is_empty() {
-            assert_eq!(header(letter, "tidecast-field"), field);
+            assert_eq!(letter.header("tidecast-field").unwrap(), field);
         }
     }
     assert_each_answered_once(&case);
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
 
-/// Its record bears the right time, and three meters agree on it.
+/// The record has the right time, and three meters agree on it.
 #[test]
-fn a_stamp_that_is_ahead_is_a_dead_letter_and_is_told() {
+fn a_time_that_is_ahead_is_a_dead_letter_and_is_logged() {
     let case = Case::new("ahead", "");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
     let reading = |meter: i64, time: i64| {
@@ -262,7 +250,7 @@ fn a_stamp_that_is_ahead_is_a_dead_letter_and_is_told() {
     let mut daemon = case.daemon();
     case.wait_committed(&mut daemon, count);
     let letters = case.read("dead-letters");
-    let found: Vec<_> = letters.iter().map(|l| (source(l), header(l, "tidecast-reason"))).collect();
+    let found: Vec<_> = letters.iter().map(|l| (l.source(), l.header("tidecast-reason").unwrap())).collect();
     assert_eq!(found, [((0, 75), "time_ahead")]);
     assert_eq!(letters[0].value.as_deref(), Some(ahead.1.as_bytes()));
     assert_eq!(case.read("forecasts").len(), count - 1);
@@ -282,7 +270,7 @@ fn a_stamp_that_is_ahead_is_a_dead_letter_and_is_told() {
 }
 
 #[test]
-fn missing_values_are_answered_counted_once_and_told() {
+fn missing_values_are_answered_counted_once_and_logged() {
     let case = Case::new("misses", "");
     let text = std::fs::read_to_string(case.config()).unwrap();
     let text = text.replace("horizon = 6", "horizon = 6\ncovariates = [\"volt\"]");
@@ -320,7 +308,7 @@ fn missing_values_are_answered_counted_once_and_told() {
     assert_eq!(log.matches("values_missing").count(), 3, "one of each reason:\n{log}");
     assert!(log.contains("230 V") && log.contains("/volt"), "{log}");
     daemon.kill9();
-    // What is replayed is not counted again.
+    // A replay does not count them again.
     let mut daemon = case.daemon();
     let after = case.produce(3, 15..20);
     case.wait_committed(&mut daemon, before + records.len() + after);
@@ -369,7 +357,7 @@ fn seasons_are_found_in_the_past_once_and_for_all() {
             serde_json::from_str(&get(&case.http, "/api/v1/streams/seeks").unwrap().1).unwrap();
         (stream["seasons"]["steps"].clone(), stream["seasons"]["from"].as_str().unwrap().to_owned())
     };
-    // Nothing is there yet to tell by, and what is settled holds.
+    // The topic is too short to show seasons, and the decision stays.
     let mut daemon = case.daemon();
     assert_eq!(seasons(&mut daemon), (json!([24, 168]), "interval".into()));
     let wave = |hour: i64| (hour % 20) as f64 / 20.0 * std::f64::consts::TAU;
@@ -391,7 +379,7 @@ fn seasons_are_found_in_the_past_once_and_for_all() {
     assert_eq!(seasons(&mut daemon), (json!([24, 168]), "interval".into()));
     assert!(!daemon.log().contains("looking into its past"), "{}", daemon.log());
     assert_eq!(daemon.terminate(LIMIT), 0);
-    // Until somebody lets them be sought anew: the states of the others are of no use then.
+    // Deleting the file makes the daemon find them again. States with other seasons can't be used then.
     std::fs::remove_file(case.dir.path().join("store/seeks/seasons.json")).unwrap();
     let mut daemon = case.daemon();
     assert_eq!(seasons(&mut daemon), (json!([20]), "past".into()));
@@ -405,7 +393,7 @@ fn seasons_are_found_in_the_past_once_and_for_all() {
     case.wait_committed(&mut daemon, records);
     assert_each_answered_once(&case);
     assert_eq!(daemon.terminate(LIMIT), 0);
-    // Commands beside the daemon see the stream as it does.
+    // Other commands use the same seasons as the daemon.
     let config = case.config();
     let shown = Command::new(env!("CARGO_BIN_EXE_tidecast"))
         .args(["state", "show", "seeks", "0", "--series", "*", "--config", config.to_str().unwrap()])
@@ -423,7 +411,7 @@ fn at_least_once_loses_nothing() {
     daemon.kill9();
     daemon = case.daemon();
     case.wait_committed(&mut daemon, records);
-    let answered: BTreeSet<(i32, i64)> = case.read("forecasts").iter().map(source).collect();
+    let answered: BTreeSet<(i32, i64)> = case.read("forecasts").iter().map(Record::source).collect();
     assert_eq!(answered.len(), records);
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
@@ -436,7 +424,7 @@ fn sigterm_commits_and_leaves_within_seconds() {
     let records = case.produce(24, 0..60);
     std::thread::sleep(Duration::from_millis(150));
     assert_eq!(daemon.terminate(LIMIT), 0, "{}", daemon.log());
-    // What it had read is committed with its forecasts.
+    // The readings that it had read are committed with their forecasts.
     let committed: i64 = committed_offsets(&Broker::shared().bootstrap(), case.name, &case.topic("in"))
         .iter()
         .map(|o| o.unwrap_or(0))
@@ -475,20 +463,15 @@ fn a_missing_topic_is_an_error_that_says_what_to_do() {
 }
 
 #[test]
-fn discarded_readings_are_told_in_the_log() {
+fn discarded_readings_are_logged() {
     let case = Case::new("discards", "[log]\nformat = \"json\"");
     let mut records = case.produce(3, 0..10);
-    // All again: the last of each series is a duplicate, those before it are late.
+    // All records again: the last of each series is a duplicate, those before it are late.
     records += case.produce(3, 0..10);
     let mut daemon = case.daemon();
     case.wait_committed(&mut daemon, records);
-    let events = |daemon: &Daemon| -> Vec<serde_json::Value> {
-        let log = daemon.log();
-        let all = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        all.filter(|event| event["event"] == "readings_discarded").collect()
-    };
-    let all = events(&daemon);
-    // Once a reason, however many batches brought them.
+    let all = daemon.events("readings_discarded");
+    // One event for each reason, although there were many batches.
     assert_eq!(all.len(), 2, "{all:?}");
     for (reason, time) in [("duplicate", "2023-11-15T07:13:20Z"), ("late", "2023-11-14T22:13:20Z")] {
         let told = all.iter().find(|e| e["reason"] == reason).unwrap_or_else(|| panic!("{all:?}"));
@@ -500,9 +483,9 @@ fn discarded_readings_are_told_in_the_log() {
         assert_eq!(told["shard"], format!("discards.in[{partition}]"));
         assert!(told["offset"].as_i64() >= Some(10), "{told}");
     }
-    // What was not told of yet is told at the end.
+    // What was not logged yet is logged at the end.
     assert_eq!(daemon.terminate(LIMIT), 0);
-    let all = events(&daemon);
+    let all = daemon.events("readings_discarded");
     let of = |reason: &str| {
         let told = all.iter().filter(|event| event["reason"] == reason);
         told.map(|event| event["count"].as_u64().unwrap()).sum::<u64>()

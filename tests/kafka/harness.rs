@@ -1,4 +1,4 @@
-//! The harness itself: a broker that starts, forgets what was aborted and survives SIGKILL.
+//! The test broker itself: it starts, hides aborted records and survives SIGKILL.
 
 use crate::support::daemon::Daemon;
 use crate::support::kafka::{Broker, Record, client, committed_offsets, create_topic, produce};
@@ -57,7 +57,7 @@ fn only_committed_transactions_are_read() {
     assert_eq!(values(&records), ["kept", "kept too"]);
     assert_eq!(records[1].offset, 4, "record, marker, aborted, marker, record");
 
-    // An open transaction hides what comes after it, and its own records.
+    // An open transaction hides its own records and everything after them.
     producer.begin_transaction().unwrap();
     send("open");
     producer.flush(LIMIT).unwrap();

@@ -1,8 +1,7 @@
-//! Two processes and the models topic, on a real Kafka: one trains, both serve what was announced last, and
-//! whichever is killed comes back to it.
+//! Two processes and the models topic, with a real Kafka. One trains, both serve the model that was announced last, and
+//! a killed process comes back to it.
 
-use crate::support::daemon::{Daemon, Settings, TOKEN, get, post};
-use crate::support::fleet::origin;
+use crate::support::daemon::{Daemon, Settings, TOKEN, get, metric, post};
 use crate::support::kafka::{
     Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
@@ -20,7 +19,7 @@ use tidecast::domain::ModelVersion;
 const LIMIT: Duration = Duration::from_secs(120);
 const PARTITIONS: i32 = 4;
 const SERIES: i64 = 8;
-/// Hours that are fed before the next look.
+/// Hours that are produced between two checks.
 const CHUNK: i64 = 8;
 
 /// `tidecast models VERB …`, and what it printed.
@@ -33,13 +32,13 @@ fn models(config: &Path, verb: &str, arguments: &[&str]) -> Result<String, Strin
 }
 
 /// A process that may be running.
-struct Seat {
+struct Replica {
     config: PathBuf,
     http: String,
     daemon: Option<Daemon>,
 }
 
-impl Seat {
+impl Replica {
     fn start(&mut self) {
         self.daemon = Some(Daemon::spawn(&self.config, &[]));
         let http = self.http.clone();
@@ -57,21 +56,17 @@ impl Seat {
 
     /// The fields of an event in the log since its last start.
     fn events(&self, name: &str) -> Vec<Value> {
-        let log = self.daemon.as_ref().map(Daemon::log).unwrap_or_default();
-        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        lines.filter(|line| line["event"] == name).collect()
+        self.daemon.as_ref().map(|daemon| daemon.events(name)).unwrap_or_default()
     }
 
-    /// What `/api/v1` says of the stream.
+    /// The stream as `/api/v1` shows it.
     fn stream(&self, name: &str) -> Option<Value> {
         let (_, body) = get(&self.http, &format!("/api/v1/streams/{name}"))?;
         serde_json::from_str(&body).ok()
     }
 
     fn metric(&self, line: &str) -> f64 {
-        let (_, metrics) = get(&self.http, "/metrics").expect("an answer");
-        let value = metrics.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' '));
-        value.unwrap_or_else(|| panic!("no {line} in\n{metrics}")).parse().expect("a number")
+        metric(&self.http, line).unwrap_or_else(|| panic!("no {line}"))
     }
 }
 
@@ -82,7 +77,7 @@ const TWO: &str = "model = { base = \"last\" }\nmodels = [{ hidden = 8 }, { fami
 struct Case {
     dir: tempfile::TempDir,
     name: &'static str,
-    seats: [Seat; 2],
+    replicas: [Replica; 2],
     hours: i64,
 }
 
@@ -103,7 +98,7 @@ impl Case {
             create_topic(&bootstrap, &format!("{name}.{topic}"), partitions, &[]);
         }
         create_models_topic(&bootstrap, name);
-        let seats = ["a", "b"].map(|seat| {
+        let replicas = ["a", "b"].map(|replica| {
             let http = format!("127.0.0.1:{}", free_port());
             let config = Settings {
                 brokers: &bootstrap,
@@ -122,10 +117,10 @@ impl Case {
                 ),
             }
             .text();
-            let config = write(dir.path(), &format!("{seat}.toml"), &config);
-            Seat { config, http, daemon: None }
+            let config = write(dir.path(), &format!("{replica}.toml"), &config);
+            Replica { config, http, daemon: None }
         });
-        Self { dir, name, seats, hours: 0 }
+        Self { dir, name, replicas, hours: 0 }
     }
 
     fn topic(&self, kind: &str) -> String {
@@ -137,7 +132,7 @@ impl Case {
     }
 
     fn config(&self) -> Config {
-        config::load(&self.seats[0].config).expect("a config")
+        config::load(&self.replicas[0].config).expect("a config")
     }
 
     fn bundles(&self) -> Bundles {
@@ -145,7 +140,7 @@ impl Case {
         Bundles::new(&Store::open(&config.store).expect("a store"), &config.streams[0].name)
     }
 
-    /// The next hours of every series. Far from its last value an hour later, so that whoever corrects the
+    /// Produces the next hours of every series. Values change much within an hour, so that a network that corrects the
     /// last value is soon better.
     fn produce(&mut self, hours: i64) {
         let from = self.hours;
@@ -163,8 +158,8 @@ impl Case {
             if done == self.hours * SERIES {
                 return;
             }
-            for seat in &mut self.seats {
-                if let Some(daemon) = &mut seat.daemon {
+            for replica in &mut self.replicas {
+                if let Some(daemon) = &mut replica.daemon {
                     assert!(daemon.is_running() && Instant::now() < until, "{done}:\n{}", daemon.log());
                 }
             }
@@ -198,7 +193,7 @@ impl Case {
         while self.newest() <= version {
             self.produce(CHUNK);
             self.wait_committed();
-            let logs = || self.seats.each_ref().map(|seat| seat.daemon.as_ref().map(Daemon::log));
+            let logs = || self.replicas.each_ref().map(|replica| replica.daemon.as_ref().map(Daemon::log));
             assert!(Instant::now() < until, "nothing above {version} is announced: {:?}", logs());
         }
     }
@@ -217,7 +212,7 @@ impl Case {
         self.feed_until_all_serve_what_name(|case| format!("{}-{:06}", case.name, version(case)));
     }
 
-    /// The same by the model's name; that of the experts alone is empty.
+    /// As above, by the model's name, which is empty for the experts alone.
     fn feed_until_all_serve_what_name(&mut self, name: impl Fn(&Self) -> String) {
         let until = Instant::now() + LIMIT;
         loop {
@@ -227,7 +222,7 @@ impl Case {
             let mut models = BTreeMap::new();
             for record in self.read("forecasts") {
                 let value: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
-                let model = header(&record, "tidecast-model").unwrap_or_default();
+                let model = record.header("tidecast-model").unwrap_or_default().to_owned();
                 assert_eq!(value["model"].as_str().unwrap_or_default(), model);
                 models.insert(record.key, model);
             }
@@ -239,13 +234,13 @@ impl Case {
         }
     }
 
-    /// Waits until each process that runs has shards, and says that what was announced last serves.
+    /// Waits until each running process has shards and shows the model that was announced last.
     fn wait_all_follow(&self) {
         let until = Instant::now() + LIMIT;
         loop {
             let wanted = format!("{}-{:06}", self.name, self.newest());
-            let running = self.seats.iter().filter(|seat| seat.daemon.is_some());
-            let streams: Vec<Value> = running.filter_map(|seat| seat.stream(self.name)).collect();
+            let running = self.replicas.iter().filter(|replica| replica.daemon.is_some());
+            let streams: Vec<Value> = running.filter_map(|replica| replica.stream(self.name)).collect();
             let follows = |s: &Value| s["model"] == wanted && s["shards_owned"].as_u64() > Some(0);
             if streams.iter().all(follows) {
                 return;
@@ -255,13 +250,13 @@ impl Case {
         }
     }
 
-    /// Ends what runs, and looks that each reading was answered once.
+    /// Ends the running processes, and checks that each reading was answered once.
     fn end(mut self) {
         self.wait_committed();
-        for daemon in self.seats.iter_mut().filter_map(|seat| seat.daemon.as_mut()) {
+        for daemon in self.replicas.iter_mut().filter_map(|replica| replica.daemon.as_mut()) {
             assert_eq!(daemon.terminate(LIMIT), 0, "{}", daemon.log());
         }
-        let origins: Vec<_> = self.read("forecasts").iter().map(origin).collect();
+        let origins: Vec<_> = self.read("forecasts").iter().map(Record::source).collect();
         let once: BTreeSet<_> = origins.iter().collect();
         assert_eq!((origins.len(), once.len() as i64), (once.len(), self.hours * SERIES));
     }
@@ -275,38 +270,34 @@ fn record(hour: i64, series: i64) -> (String, String, Option<i32>) {
     (id, value, Some((series % i64::from(PARTITIONS)) as i32))
 }
 
-fn header(record: &Record, name: &str) -> Option<String> {
-    let (_, value) = record.headers.iter().find(|(key, _)| key == name)?;
-    Some(String::from_utf8_lossy(value.as_deref()?).into_owned())
-}
-
 #[test]
 fn what_one_process_learns_serves_in_all_and_outlives_any_of_them() {
     let training = "first_after = 60, every = 24, first_steps = 40, steps = 20, batch = 8, truncation = 24, \
                     holdout = 24";
     let mut case = Case::new("learnt", TWO, training);
-    case.seats.iter_mut().for_each(Seat::start);
+    case.replicas.iter_mut().for_each(Replica::start);
     case.feed_until_above(0);
     case.wait_all_follow();
-    let trains: Vec<bool> = case.seats.iter().map(|seat| !seat.events("round_started").is_empty()).collect();
+    let trains: Vec<bool> =
+        case.replicas.iter().map(|replica| !replica.events("round_started").is_empty()).collect();
     assert!(trains[0] != trains[1], "one process trains: {trains:?}");
     let trainer = usize::from(trains[1]);
     let other = 1 - trainer;
 
-    // The one that only follows is killed while readings and rounds go on, and comes back.
+    // The process that only follows is killed while readings and rounds go on, and comes back.
     case.produce(4 * CHUNK);
-    case.seats[other].kill();
-    case.seats[other].start();
+    case.replicas[other].kill();
+    case.replicas[other].start();
     case.feed_until_above(case.newest());
     case.wait_all_follow();
 
-    // The one that trains is killed: the other goes on from what was announced last.
+    // The process that trains is killed. The other one goes on from the model that was announced last.
     case.produce(4 * CHUNK);
-    case.seats[trainer].kill();
-    let began = |seat: &Seat| seat.events("round_started").first().and_then(|e| e["round"].as_u64());
+    case.replicas[trainer].kill();
+    let began = |replica: &Replica| replica.events("round_started").first().and_then(|e| e["round"].as_u64());
     let until = Instant::now() + LIMIT;
     let first_round = loop {
-        if let Some(round) = began(&case.seats[other]) {
+        if let Some(round) = began(&case.replicas[other]) {
             break round;
         }
         assert!(Instant::now() < until, "nobody trains");
@@ -315,15 +306,15 @@ fn what_one_process_learns_serves_in_all_and_outlives_any_of_them() {
     };
     case.feed_until_above(case.newest());
 
-    // It comes back, and serves what was announced meanwhile.
+    // It comes back, and serves the model that was announced meanwhile.
     let meanwhile = case.newest();
-    case.seats[trainer].start();
-    let loaded = case.seats[trainer].events("model_loaded")[0]["model"].as_str().unwrap().to_owned();
+    case.replicas[trainer].start();
+    let loaded = case.replicas[trainer].events("model_loaded")[0]["model"].as_str().unwrap().to_owned();
     assert!(loaded >= format!("learnt-{meanwhile:06}"), "{loaded} is older than {meanwhile}");
     case.wait_all_follow();
     case.feed_until_all_serve_newest();
 
-    // Rounds are counted on, and each champion has the one before for its parent.
+    // The count of rounds goes on, and each champion's parent is its predecessor.
     let said = case.said();
     assert!(said.is_sorted_by(|a, b| a.round < b.round), "{said:?}");
     let before: Vec<&Said> = said.iter().filter(|said| said.round < first_round).collect();
@@ -350,7 +341,7 @@ fn what_one_process_learns_serves_in_all_and_outlives_any_of_them() {
 }
 
 #[test]
-fn the_last_announcement_holds_though_it_is_an_older_one() {
+fn the_last_announcement_counts_although_it_is_of_an_older_model() {
     let mut case = Case::new("told", ONE, "enabled = false");
     let bundles = case.bundles();
     let keep = |version: u64| {
@@ -372,23 +363,23 @@ fn the_last_announcement_holds_though_it_is_an_older_one() {
         produce(&Broker::shared().bootstrap(), "told.models", [("told", value, Some(0))]);
     };
 
-    // Nothing is announced: the newest bundle serves.
-    case.seats.iter_mut().for_each(Seat::start);
+    // Without an announcement the newest bundle serves.
+    case.replicas.iter_mut().for_each(Replica::start);
     case.feed_until_all_serve(3);
     say(2, sums[1]);
     case.feed_until_all_serve(2);
-    // Though a newer bundle lies in the store, what was announced is served after a restart.
-    case.seats[0].kill();
-    case.seats[0].start();
-    assert_eq!(case.seats[0].events("model_loaded")[0]["model"], "told-000002");
+    // After a restart the announced model serves, although the store has a newer bundle.
+    case.replicas[0].kill();
+    case.replicas[0].start();
+    assert_eq!(case.replicas[0].events("model_loaded")[0]["model"], "told-000002");
     say(1, sums[0]);
     case.feed_until_all_serve(1);
 
-    // One that can't be had is waited for, while the last one serves on.
+    // A model that can't be loaded is waited for, while the last one serves.
     let failures = "tidecast_model_failures_total{stream=\"told\"}";
     say(9, nine);
     let until = Instant::now() + LIMIT;
-    while case.seats.iter().any(|seat| seat.metric(failures) == 0.0) {
+    while case.replicas.iter().any(|replica| replica.metric(failures) == 0.0) {
         assert!(Instant::now() < until, "nobody misses it");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -396,15 +387,15 @@ fn the_last_announcement_holds_though_it_is_an_older_one() {
     std::fs::rename(&hidden, &nine_at).unwrap();
     case.feed_until_all_serve(9);
 
-    // What can't be read is nobody's announcement; one of other bytes is not what was announced.
+    // An unreadable record is no announcement, and a bundle with another checksum is not the announced one.
     produce(&Broker::shared().bootstrap(), "told.models", [("told", "{\"version\":2}", Some(0))]);
     say(3, sums[1]);
-    let wrong = |seat: &Seat| {
-        !seat.events("announcement_unreadable").is_empty()
-            && seat.events("model_not_followed").iter().any(|event| event["model"] == "told-000003")
+    let wrong = |replica: &Replica| {
+        !replica.events("announcement_unreadable").is_empty()
+            && replica.events("model_not_followed").iter().any(|event| event["model"] == "told-000003")
     };
     let until = Instant::now() + LIMIT;
-    while !case.seats.iter().all(wrong) {
+    while !case.replicas.iter().all(wrong) {
         assert!(Instant::now() < until, "nobody says so");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -413,7 +404,7 @@ fn the_last_announcement_holds_though_it_is_an_older_one() {
 }
 
 #[test]
-fn who_serves_can_be_decided_by_hand_over_http_and_on_the_command_line() {
+fn the_serving_model_can_be_set_over_http_and_on_the_command_line() {
     let mut case = Case::new("hand", ONE, "enabled = false");
     let bundles = case.bundles();
     for (version, parent) in [(1, ""), (2, "hand-000001"), (3, "hand-000002")] {
@@ -424,15 +415,15 @@ fn who_serves_can_be_decided_by_hand_over_http_and_on_the_command_line() {
         let version = ModelVersion(version);
         bundles.keep(&Champion { version, networks, rounds: version.0, facts }).unwrap();
     }
-    case.seats.iter_mut().for_each(Seat::start);
+    case.replicas.iter_mut().for_each(Replica::start);
     case.feed_until_all_serve(3);
-    let ask = |case: &Case, seat: usize, what: &str| {
+    let ask = |case: &Case, replica: usize, what: &str| {
         let path = format!("/api/v1/streams/hand/{what}");
-        let (status, body) = post(&case.seats[seat].http, &path, TOKEN).expect("an answer");
+        let (status, body) = post(&case.replicas[replica].http, &path, TOKEN).expect("an answer");
         (status, serde_json::from_str::<Value>(&body).expect("JSON"))
     };
     let serves = |case: &Case| {
-        let (_, body) = get(&case.seats[1].http, "/api/v1/streams/hand/models").expect("an answer");
+        let (_, body) = get(&case.replicas[1].http, "/api/v1/streams/hand/models").expect("an answer");
         let body: Value = serde_json::from_str(&body).expect("JSON");
         let models = body["models"].as_array().expect("models").clone();
         assert_eq!(models.len(), 3);
@@ -441,7 +432,7 @@ fn who_serves_can_be_decided_by_hand_over_http_and_on_the_command_line() {
         models.iter().find(|model| model["serves"] == true).map(|model| model["version"].as_u64().unwrap())
     };
 
-    // Over HTTP, asked of either process.
+    // Over HTTP, from either process.
     assert_eq!(ask(&case, 0, "models/1/promote").0, 200);
     case.feed_until_all_serve(1);
     assert_eq!(ask(&case, 1, "models/hand-000003/promote").0, 200);
@@ -458,19 +449,22 @@ fn who_serves_can_be_decided_by_hand_over_http_and_on_the_command_line() {
     ] {
         assert_eq!(ask(&case, 0, what).0, status, "{what}");
     }
-    assert_eq!(post(&case.seats[0].http, "/api/v1/streams/hand/rollback", "not-the-token").unwrap().0, 401);
+    assert_eq!(
+        post(&case.replicas[0].http, "/api/v1/streams/hand/rollback", "not-the-token").unwrap().0,
+        401
+    );
 
-    // On the command line, back to the experts alone: so it stays after a restart, though bundles are there.
-    let config = case.seats[0].config.clone();
+    // On the command line, back to the experts alone. That stays after a restart, although there are bundles.
+    let config = case.replicas[0].config.clone();
     assert_eq!(models(&config, "rollback", &["hand"]).unwrap(), "hand-000001 was announced\n");
     case.feed_until_all_serve(1);
     assert!(models(&config, "rollback", &["hand"]).unwrap().starts_with("no network serves"));
     case.feed_until_all_serve_what_name(|_| String::new());
     assert!(models(&config, "rollback", &["hand"]).unwrap_err().contains("no network serves"));
-    case.seats[0].kill();
-    case.seats[0].start();
+    case.replicas[0].kill();
+    case.replicas[0].start();
     case.feed_until_all_serve_what_name(|_| String::new());
-    assert!(case.seats[0].events("model_loaded").is_empty());
+    assert!(case.replicas[0].events("model_loaded").is_empty());
     assert_eq!(serves(&case), None);
 
     // And forward again.

@@ -1,5 +1,5 @@
-//! What becomes of the source topics while the daemon runs: tombstones, more partitions, a topic that is
-//! deleted and made anew under its name.
+//! Changes of the source topics while the daemon runs: tombstones, more partitions, a topic that is deleted and created
+//! again with the same name.
 
 use crate::support::daemon::{Daemon, Settings, get};
 use crate::support::kafka::{
@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PARTITIONS: i32 = 3;
-/// Readings of the topic that is made anew are so much later: they are told apart by their time.
-const ANEW: i64 = 10_000;
+/// How many hours later the readings of the new topic are, so that their times distinguish the two topics.
+const RECREATED: i64 = 10_000;
 
 /// Topics, group and config of one test.
 struct Case {
@@ -79,7 +79,7 @@ impl Case {
             let value = format!("{{\"id\":\"{id}\",\"ts\":{ts},\"kw\":{kw:.3}}}");
             (id, value, partition)
         };
-        // A client of its own: one that has seen the topic before may take what it has seen for true.
+        // A new client, because one that knows the former topic may use outdated metadata.
         let settings = [("enable.idempotence", "true"), ("linger.ms", "5")];
         let mut config = client(&self.bootstrap);
         for (key, value) in settings {
@@ -105,14 +105,15 @@ impl Case {
         for record in self.read("forecasts") {
             let value: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
             let origin: jiff::Timestamp = value["origin"].as_str().unwrap().parse().unwrap();
-            let number = |name| header(&record, name).parse::<i64>().unwrap();
-            let at = (number("tidecast-source-partition") as i32, number("tidecast-source-offset"));
-            answers.entry(at).or_default().push(origin.as_second() / 3_600 - 1_700_000_000 / 3_600);
+            answers
+                .entry(record.source())
+                .or_default()
+                .push(origin.as_second() / 3_600 - 1_700_000_000 / 3_600);
         }
         answers
     }
 
-    /// Waits until there are so many forecasts, and then for whatever comes besides.
+    /// Waits until there are `count` forecasts, and then a little longer for surplus ones.
     fn wait_answered(&self, daemon: &mut Daemon, count: usize) {
         let until = Instant::now() + LIMIT;
         let mut found = 0;
@@ -132,11 +133,11 @@ impl Case {
         found.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
     }
 
-    fn make_anew(&self, between: Duration) {
-        self.make_anew_with(between, PARTITIONS);
+    fn recreate(&self, between: Duration) {
+        self.recreate_with(between, PARTITIONS);
     }
 
-    fn make_anew_with(&self, between: Duration, partitions: i32) {
+    fn recreate_with(&self, between: Duration, partitions: i32) {
         delete_topic(&self.bootstrap, &self.topic("in"));
         std::thread::sleep(between);
         create_topic(&self.bootstrap, &self.topic("in"), partitions, &[]);
@@ -148,7 +149,7 @@ impl Case {
         let answers = self.answers();
         let mut wrong = Vec::new();
         for at in (0..PARTITIONS).flat_map(|p| (0..old.max(new)).map(move |offset| (p, offset))) {
-            let wanted: Vec<i64> = [(at.1 < old).then_some(at.1), (at.1 < new).then_some(ANEW + at.1)]
+            let wanted: Vec<i64> = [(at.1 < old).then_some(at.1), (at.1 < new).then_some(RECREATED + at.1)]
                 .into_iter()
                 .flatten()
                 .collect();
@@ -162,18 +163,6 @@ impl Case {
         let all = PARTITIONS as i64 * (old + new);
         assert_eq!(answers.values().map(Vec::len).sum::<usize>() as i64, all);
     }
-}
-
-fn header<'a>(record: &'a Record, name: &str) -> &'a str {
-    let found = record.headers.iter().find(|(key, _)| key == name);
-    let value = found.and_then(|(_, value)| value.as_deref()).unwrap_or_else(|| panic!("no header {name}"));
-    std::str::from_utf8(value).unwrap()
-}
-
-fn events(daemon: &Daemon, name: &str) -> Vec<Value> {
-    let log = daemon.log();
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter(|line| line["event"] == name).collect()
 }
 
 #[test]
@@ -191,7 +180,7 @@ fn tombstones_are_counted_and_stay_tombstones() {
     let letters = case.read("dead-letters");
     let found: Vec<_> = letters
         .iter()
-        .map(|l| (l.key.as_deref().unwrap(), l.value.as_deref(), header(l, "tidecast-reason")))
+        .map(|l| (l.key.as_deref().unwrap(), l.value.as_deref(), l.header("tidecast-reason").unwrap()))
         .collect();
     assert_eq!(found, [(&b"gone"[..], None, "empty"), (&b"empty"[..], Some(&b""[..]), "empty")]);
     assert_eq!(case.metric("tidecast_dead_letters_total", "reason=\"empty\""), 2.0);
@@ -210,13 +199,13 @@ fn new_partitions_are_found(name: &str, kafka: &str) {
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
 
-/// The shipped default, with the time that it takes.
+/// With the default settings, within the time that these allow.
 #[test]
 fn new_partitions_are_found_within_a_minute() {
     new_partitions_are_found("grows", "");
 }
 
-/// The broker finds them.
+/// Here the broker finds them.
 #[test]
 fn new_partitions_are_found_under_kip_848() {
     new_partitions_are_found("grows848", "group_protocol = \"consumer\"");
@@ -225,22 +214,22 @@ fn new_partitions_are_found_under_kip_848() {
 const CLASSIC: &str = "properties = { \"session.timeout.ms\" = \"6000\" }";
 const KIP_848: &str = "group_protocol = \"consumer\"";
 
-/// The topic is made anew beside a running daemon that has read 100 hours of three partitions; the new one
-/// gets `new` hours at once, and some later.
-fn made_anew(name: &str, kafka: &str, new: i64, between: Duration) {
+/// The topic is created again while a daemon runs that has read 100 hours of three partitions. The new topic gets
+/// `new` hours at once, and some later.
+fn recreated(name: &str, kafka: &str, new: i64, between: Duration) {
     let case = Case::new(name, kafka, PARTITIONS);
     let mut daemon = case.daemon();
     case.produce(0..PARTITIONS, 0..100);
     let mut count = 100 * PARTITIONS as usize;
     case.wait_answered(&mut daemon, count);
-    case.make_anew(between);
+    case.recreate(between);
     for (from, to) in [(0, new), (new, new + 10)] {
-        case.produce(0..PARTITIONS, ANEW + from..ANEW + to);
+        case.produce(0..PARTITIONS, RECREATED + from..RECREATED + to);
         count += (to - from) as usize * PARTITIONS as usize;
         case.wait_answered(&mut daemon, count);
     }
     case.assert_answered(100, new + 10, &daemon);
-    let told = events(&daemon, "topic_recreated");
+    let told = daemon.events("topic_recreated");
     assert_eq!(told.len(), PARTITIONS as usize, "{}", daemon.log());
     for event in &told {
         assert_ne!(event["former"], event["now"]);
@@ -249,10 +238,10 @@ fn made_anew(name: &str, kafka: &str, new: i64, between: Duration) {
     let reset = case.metric("tidecast_log_resets_total", "reason=\"recreated\"");
     assert_eq!(reset, f64::from(PARTITIONS));
     assert_eq!(case.metric("tidecast_log_resets_total", ""), reset, "and nothing else is told");
-    // Who comes next knows which log is read; snapshots of the former one are of no use to it.
+    // The next daemon knows which topic is read, and does not use snapshots of the former one.
     daemon.kill9();
     let mut daemon = case.daemon();
-    case.produce(0..PARTITIONS, ANEW + new + 10..ANEW + new + 20);
+    case.produce(0..PARTITIONS, RECREATED + new + 10..RECREATED + new + 20);
     case.wait_answered(&mut daemon, count + 10 * PARTITIONS as usize);
     case.assert_answered(100, new + 20, &daemon);
     assert_eq!(case.metric("tidecast_log_resets_total", ""), 0.0, "{}", daemon.log());
@@ -260,24 +249,24 @@ fn made_anew(name: &str, kafka: &str, new: i64, between: Duration) {
 }
 
 #[test]
-fn a_topic_that_is_made_anew_and_shorter_is_read_from_its_beginning() {
-    made_anew("shorter", CLASSIC, 30, Duration::ZERO);
+fn a_topic_that_is_recreated_and_shorter_is_read_from_its_beginning() {
+    recreated("shorter", CLASSIC, 30, Duration::ZERO);
 }
 
 #[test]
-fn a_topic_that_is_made_anew_and_longer_is_read_from_its_beginning() {
-    made_anew("longer", CLASSIC, 150, Duration::ZERO);
+fn a_topic_that_is_recreated_and_longer_is_read_from_its_beginning() {
+    recreated("longer", CLASSIC, 150, Duration::ZERO);
 }
 
 #[test]
-fn a_topic_that_is_made_anew_and_equally_long_is_read_from_its_beginning() {
-    made_anew("equal", CLASSIC, 100, Duration::ZERO);
+fn a_topic_that_is_recreated_and_equally_long_is_read_from_its_beginning() {
+    recreated("equal", CLASSIC, 100, Duration::ZERO);
 }
 
-/// In one generation the snapshot at the end of the new one has the id of that at the end of the former one.
-/// The partitions rest there, so no later snapshot has another offset.
+/// In one generation the snapshots at the ends of the two topics have the same id. No records follow, so no later
+/// snapshot has another offset.
 #[test]
-fn a_topic_that_is_made_anew_and_rests_where_the_former_one_did_gets_its_snapshots() {
+fn a_topic_that_is_recreated_and_rests_where_the_former_one_did_gets_its_snapshots() {
     let case = Case::new("rests", CLASSIC, PARTITIONS);
     let mut daemon = case.daemon();
     let wait_for_snapshots = |daemon: &mut Daemon, count: usize| {
@@ -285,21 +274,21 @@ fn a_topic_that_is_made_anew_and_rests_where_the_former_one_did_gets_its_snapsho
         let at_end = |event: &Value| {
             event["snapshot"].as_str().is_some_and(|id| id.ends_with("-00000000000000000100"))
         };
-        while events(daemon, "snapshot_taken").iter().filter(|event| at_end(event)).count() < count {
-            assert!(events(daemon, "snapshot_failed").is_empty(), "{}", daemon.log());
+        while daemon.events("snapshot_taken").iter().filter(|event| at_end(event)).count() < count {
+            assert!(daemon.events("snapshot_failed").is_empty(), "{}", daemon.log());
             assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
             std::thread::sleep(Duration::from_millis(100));
         }
     };
     case.produce(0..PARTITIONS, 0..100);
     wait_for_snapshots(&mut daemon, PARTITIONS as usize);
-    case.make_anew(Duration::ZERO);
-    case.produce(0..PARTITIONS, ANEW..ANEW + 100);
+    case.recreate(Duration::ZERO);
+    case.produce(0..PARTITIONS, RECREATED..RECREATED + 100);
     wait_for_snapshots(&mut daemon, 2 * PARTITIONS as usize);
     case.assert_answered(100, 100, &daemon);
     daemon.kill9();
     let mut daemon = case.daemon();
-    let restored = events(&daemon, "restored");
+    let restored = daemon.events("restored");
     assert_eq!(restored.len(), PARTITIONS as usize, "{}", daemon.log());
     assert!(
         restored.iter().all(|event| event["snapshot"] != "none" && event["from"] == 100),
@@ -310,20 +299,20 @@ fn a_topic_that_is_made_anew_and_rests_where_the_former_one_did_gets_its_snapsho
 }
 
 #[test]
-fn a_topic_that_is_made_anew_is_read_under_kip_848_too() {
-    made_anew("shorter848", KIP_848, 30, Duration::ZERO);
-    made_anew("longer848", KIP_848, 150, Duration::ZERO);
+fn a_topic_that_is_recreated_is_read_under_kip_848_too() {
+    recreated("shorter848", KIP_848, 30, Duration::ZERO);
+    recreated("longer848", KIP_848, 150, Duration::ZERO);
 }
 
 #[test]
 fn a_topic_that_is_gone_for_a_while_is_waited_for() {
-    made_anew("pause", CLASSIC, 30, Duration::from_secs(8));
-    made_anew("pause848", KIP_848, 150, Duration::from_secs(8));
+    recreated("pause", CLASSIC, 30, Duration::from_secs(8));
+    recreated("pause848", KIP_848, 150, Duration::from_secs(8));
 }
 
-/// Between two replicas of two workers each; partitions move with the topic's end and with its return.
+/// With two replicas of two workers each. Partitions move when the topic goes and when it comes back.
 #[test]
-fn a_topic_that_is_made_anew_is_read_by_whoever_has_its_partitions() {
+fn a_topic_that_is_recreated_is_read_by_the_owner_of_its_partitions() {
     for (name, kafka, new) in [("shared", CLASSIC, 150), ("shared848", KIP_848, 30)] {
         let case = Case::with(name, kafka, "[daemon]\nworkers = 2", PARTITIONS);
         let mut daemon = case.daemon();
@@ -332,51 +321,51 @@ fn a_topic_that_is_made_anew_is_read_by_whoever_has_its_partitions() {
         let mut other = Daemon::spawn(&write(case.dir.path(), "other.toml", &other), &[]);
         case.produce(0..PARTITIONS, 0..100);
         case.wait_answered(&mut daemon, 100 * PARTITIONS as usize);
-        case.make_anew(Duration::from_secs(1));
-        case.produce(0..PARTITIONS, ANEW..ANEW + new);
+        case.recreate(Duration::from_secs(1));
+        case.produce(0..PARTITIONS, RECREATED..RECREATED + new);
         case.wait_answered(&mut daemon, (100 + new as usize) * PARTITIONS as usize);
         case.assert_answered(100, new, &daemon);
-        let told = events(&daemon, "topic_recreated").len() + events(&other, "topic_recreated").len();
+        let told = daemon.events("topic_recreated").len() + other.events("topic_recreated").len();
         assert!(told >= PARTITIONS as usize, "{}\n{}", daemon.log(), other.log());
         assert_eq!(daemon.terminate(LIMIT), 0);
         assert_eq!(other.terminate(LIMIT), 0);
     }
 }
 
-/// Nobody is there when it is made anew, and the broker deletes the group's offsets with it.
+/// No daemon runs while it is created again, and the broker deletes the group's offsets with it.
 #[test]
-fn a_topic_that_was_made_anew_meanwhile_is_told_at_the_start() {
+fn a_topic_that_was_recreated_meanwhile_is_logged_at_the_start() {
     let case = Case::new("meanwhile", CLASSIC, PARTITIONS);
     let mut daemon = case.daemon();
     case.produce(0..PARTITIONS, 0..100);
     case.wait_answered(&mut daemon, 100 * PARTITIONS as usize);
     assert_eq!(daemon.terminate(LIMIT), 0);
-    case.make_anew(Duration::ZERO);
-    case.produce(0..PARTITIONS, ANEW..ANEW + 150);
+    case.recreate(Duration::ZERO);
+    case.produce(0..PARTITIONS, RECREATED..RECREATED + 150);
     let mut daemon = case.daemon();
     case.wait_answered(&mut daemon, 250 * PARTITIONS as usize);
     case.assert_answered(100, 150, &daemon);
-    assert_eq!(events(&daemon, "topic_recreated").len(), PARTITIONS as usize, "{}", daemon.log());
+    assert_eq!(daemon.events("topic_recreated").len(), PARTITIONS as usize, "{}", daemon.log());
     let reset = case.metric("tidecast_log_resets_total", "reason=\"recreated\"");
     assert_eq!(reset, f64::from(PARTITIONS));
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
 
-/// What it had read and not committed of the former one can't be answered any more, and is counted.
+/// Readings of the former topic that were read and not committed can't be answered any more, and are counted.
 #[test]
-fn a_topic_that_is_deleted_in_the_midst_of_its_records_costs_nothing_of_the_new_one() {
+fn a_topic_that_is_deleted_among_its_records_costs_no_reading_of_the_new_one() {
     for (name, kafka) in [("midst", CLASSIC), ("midst848", KIP_848)] {
         let case = Case::new(name, kafka, PARTITIONS);
         let mut daemon = case.daemon();
         case.produce(0..PARTITIONS, 0..3_000);
         case.wait_answered(&mut daemon, 1);
-        case.make_anew(Duration::ZERO);
-        case.produce(0..PARTITIONS, ANEW..ANEW + 150);
+        case.recreate(Duration::ZERO);
+        case.produce(0..PARTITIONS, RECREATED..RECREATED + 150);
         let until = Instant::now() + LIMIT;
         let of_new = || {
             let all =
                 case.answers().into_iter().flat_map(|(at, hours)| hours.into_iter().map(move |h| (at, h)));
-            let mut found: Vec<_> = all.filter(|(_, hour)| *hour >= ANEW).collect();
+            let mut found: Vec<_> = all.filter(|(_, hour)| *hour >= RECREATED).collect();
             found.sort_unstable();
             found
         };
@@ -385,20 +374,21 @@ fn a_topic_that_is_deleted_in_the_midst_of_its_records_costs_nothing_of_the_new_
             std::thread::sleep(Duration::from_millis(100));
         }
         std::thread::sleep(Duration::from_millis(500));
-        let wanted: Vec<_> =
-            (0..PARTITIONS).flat_map(|p| (0..150).map(move |offset| ((p, offset), ANEW + offset))).collect();
+        let wanted: Vec<_> = (0..PARTITIONS)
+            .flat_map(|p| (0..150).map(move |offset| ((p, offset), RECREATED + offset)))
+            .collect();
         assert_eq!(of_new(), wanted, "{}", daemon.log());
         let answers = case.answers();
         let old = |at: &(i32, i64), hours: &Vec<i64>| hours.iter().filter(|h| **h == at.1).count();
         assert!(answers.iter().all(|(at, hours)| old(at, hours) <= 1), "the former one's at most once");
-        assert_eq!(events(&daemon, "topic_recreated").len(), PARTITIONS as usize, "{}", daemon.log());
+        assert_eq!(daemon.events("topic_recreated").len(), PARTITIONS as usize, "{}", daemon.log());
         assert_eq!(daemon.terminate(LIMIT), 0);
     }
 }
 
-/// Partitions that are no more wait, and those that are more are found.
+/// Partitions that no longer exist wait, and new ones are found.
 #[test]
-fn a_topic_that_is_made_anew_with_other_partitions_is_read() {
+fn a_topic_that_is_recreated_with_other_partitions_is_read() {
     for (name, kafka, partitions) in [
         ("fewer", CLASSIC, 1),
         ("fewer848", KIP_848, 1),
@@ -409,50 +399,52 @@ fn a_topic_that_is_made_anew_with_other_partitions_is_read() {
         let mut daemon = case.daemon();
         case.produce(0..PARTITIONS, 0..100);
         case.wait_answered(&mut daemon, 100 * PARTITIONS as usize);
-        case.make_anew_with(Duration::ZERO, partitions);
-        case.produce(0..partitions, ANEW..ANEW + 150);
+        case.recreate_with(Duration::ZERO, partitions);
+        case.produce(0..partitions, RECREATED..RECREATED + 150);
         case.wait_answered(&mut daemon, 100 * PARTITIONS as usize + 150 * partitions as usize);
         let mut new: Vec<_> = case
             .answers()
             .into_iter()
             .flat_map(|(at, hours)| {
-                hours.into_iter().filter(|hour| *hour >= ANEW).map(move |hour| (at, hour))
+                hours.into_iter().filter(|hour| *hour >= RECREATED).map(move |hour| (at, hour))
             })
             .collect();
         new.sort_unstable();
-        let wanted: Vec<_> =
-            (0..partitions).flat_map(|p| (0..150).map(move |offset| ((p, offset), ANEW + offset))).collect();
+        let wanted: Vec<_> = (0..partitions)
+            .flat_map(|p| (0..150).map(move |offset| ((p, offset), RECREATED + offset)))
+            .collect();
         assert_eq!(new, wanted, "{}", daemon.log());
         assert_eq!(daemon.terminate(LIMIT), 0);
     }
 }
 
-/// The same topic, whose broker has lost all that it had.
+/// The same topic after its broker has lost the log.
 #[test]
-fn a_log_that_has_lost_its_end_is_told_and_read_on() {
+fn a_log_that_has_lost_its_end_is_logged_and_read_on() {
     let mut broker = Broker::start();
     let case = Case::on(&broker.bootstrap(), "truncated", CLASSIC, "", 1);
     let mut daemon = case.daemon();
     case.produce(0..1, 0..100);
     case.wait_answered(&mut daemon, 100);
     broker.lose_log(&case.topic("in"), 0);
-    case.produce(0..1, ANEW..ANEW + 30);
+    case.produce(0..1, RECREATED..RECREATED + 30);
     let until = Instant::now() + LIMIT;
-    while events(&daemon, "log_truncated").is_empty() {
+    while daemon.events("log_truncated").is_empty() {
         assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
         std::thread::sleep(Duration::from_millis(50));
     }
-    let told = &events(&daemon, "log_truncated")[0];
+    let told = &daemon.events("log_truncated")[0];
     assert_eq!((&told["committed"], &told["low"]), (&100.into(), &0.into()));
     assert_eq!(case.metric("tidecast_log_resets_total", "reason=\"truncated\""), 1.0);
-    case.produce(0..1, ANEW + 30..ANEW + 60);
-    let later =
-        || -> Vec<i64> { case.answers().into_values().flatten().filter(|hour| *hour >= ANEW + 30).collect() };
+    case.produce(0..1, RECREATED + 30..RECREATED + 60);
+    let later = || -> Vec<i64> {
+        case.answers().into_values().flatten().filter(|hour| *hour >= RECREATED + 30).collect()
+    };
     while later().len() < 30 {
         assert!(Instant::now() < until && daemon.is_running(), "{}", daemon.log());
         std::thread::sleep(Duration::from_millis(100));
     }
-    assert_eq!(later(), (ANEW + 30..ANEW + 60).collect::<Vec<_>>(), "{}", daemon.log());
-    assert!(events(&daemon, "topic_recreated").is_empty());
+    assert_eq!(later(), (RECREATED + 30..RECREATED + 60).collect::<Vec<_>>(), "{}", daemon.log());
+    assert!(daemon.events("topic_recreated").is_empty());
     assert_eq!(daemon.terminate(LIMIT), 0);
 }

@@ -1,5 +1,5 @@
-//! The networks composed of the tensor library's operations compute what the kernels do, and what is
-//! carried, learnt and saved goes from one to the other.
+//! The networks of the tensor library's operations compute the same as the kernels. States,
+//! optimisers and bundles can move from one to the other.
 //!
 //! On the CPU, or on the device that `TIDECAST_TEST_DEVICE` names (`cuda:0`).
 
@@ -57,7 +57,7 @@ fn assert_close(a: &[f32], b: &[f32], within: f32, what: &str) {
     }
 }
 
-/// Weights at which a rectified network of many layers does not explode.
+/// Weights so small that a rectified network of many layers does not explode.
 fn tame(b: Blueprint, seed: u64) -> Weights {
     let hidden = b.stack().map_or(5, |s| s.hidden);
     weights(b, 1.2 / (hidden as f32).sqrt(), seed)
@@ -73,7 +73,7 @@ fn a_device_serves_what_the_kernels_serve() {
             (Server::on(&device, &w, series), Server::on(&Device::cpu(), &w, series));
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         for t in 0..64 {
-            // Not all of them, and in any order.
+            // A subset of the series, in random order.
             let mut slots: Vec<u32> = (0..series as u32).collect();
             slots.shuffle(&mut rng);
             slots.truncate(rng.random_range(1..=series));
@@ -162,14 +162,14 @@ struct Data {
 }
 
 impl Data {
-    /// `[batch, burn_in, steps]`; half of the chunks start from states as serving leaves them.
+    /// `[batch, burn_in, steps]`; half of the chunks start from states that serving made.
     fn new(w: &Weights, [batch, burn_in, steps]: [usize; 3], levels: usize, seed: u64) -> Self {
         let b = w.blueprint();
         let points = batch * steps * b.outputs() / levels;
         let state = seed.is_multiple_of(2).then(|| {
             let mut server = Server::on(&Device::cpu(), w, batch);
             for t in 0..5 {
-                // Rows stand at different turns and phases.
+                // Rows are at different turns and phases.
                 let slots: Vec<u32> = (0..batch as u32).filter(|s| t as u32 + s > 1).collect();
                 server.step(&slots, &draw(slots.len() * b.inputs(), 1.0, seed + t));
             }
@@ -259,7 +259,8 @@ fn streaming_equals_the_whole_sequence() {
 fn updates_on_a_device_are_the_kernels_updates() {
     let device = device();
     for (seed, b) in every(4, 6, 3).into_iter().enumerate().step_by(2) {
-        // An optimiser divides by the root of what it saw: gradients near 0 must not decide.
+        // Adam divides by the root of past squares, so gradients near 0 must not decide the
+        // comparison.
         let settings = TrainerSettings { learning_rate: 1e-4, weight_decay: 0.1, clip_norm: 1.0, ..SETTINGS };
         let w = weights(b, 0.6, seed as u64);
         let mut ours = Trainer::on(&device, &w, None, settings.clone()).unwrap();
@@ -307,7 +308,7 @@ fn what_a_device_has_learnt_serves_from_a_bundle_anywhere() {
         let x = [draw(1, 1.0, t)[0], 1.0];
         assert_close(&ours.step(&[0], &x), &kernels.step(&[0], &x), 1e-4, "a bundle");
     }
-    // And the optimiser goes on where it was, on the CPU.
+    // The optimiser continues on the CPU.
     assert!(Trainer::new(&loaded.weights, loaded.optimiser.as_ref(), settings).is_ok());
 }
 
@@ -341,7 +342,7 @@ fn a_shard_on_a_device_is_cut_and_comes_back_anywhere() {
     };
     let begin = |model: &Model| {
         let mut bench = Bench::new(&shape);
-        // Some states are warmed from windows, others come later.
+        // Some states are warmed from windows; other series come later.
         serve(&mut bench, 0, 100);
         bench.shard.bring(model).unwrap();
         assert!(bench.shard.warm(usize::MAX).unwrap().is_some());
@@ -358,7 +359,7 @@ fn a_shard_on_a_device_is_cut_and_comes_back_anywhere() {
     };
     let mut here = begin(&ours);
     here.shard.between_rounds().unwrap().begin_cut();
-    // A row that changes before it is out is copied as it was.
+    // A row that changes before it is written is copied in its old state.
     let mut chunks: Vec<Vec<u8>> = Vec::new();
     chunks.extend(here.shard.cut(1).unwrap());
     let at_cut: Vec<_> = here.shard.names().map(str::to_owned).collect();

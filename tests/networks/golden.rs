@@ -1,5 +1,5 @@
-//! Numbers from PyTorch (`tests/networks/golden/make_golden.py`): what streams must be what PyTorch's
-//! sequence says, and what trains must have its gradients and updates.
+//! Numbers from PyTorch (`tests/networks/golden/make_golden.py`): streaming must give the outputs
+//! of PyTorch's sequence, and training its gradients and updates.
 
 use std::collections::BTreeMap;
 
@@ -31,20 +31,21 @@ type Tensors = BTreeMap<String, Vec<f32>>;
 struct Case {
     shape: Shape,
     loss: String,
-    /// Whether a decoder is given the targets in training.
+    /// Whether a decoder gets the targets in training.
     forced: bool,
     weights: Tensors,
     x: Vec<f32>,
     targets: Vec<f32>,
     mask: Vec<f32>,
-    /// As it is served: nothing is given, and batch norms use what is running.
+    /// The outputs in serving: without teacher forcing, and with the running statistics of batch
+    /// norms.
     y: Vec<f32>,
-    /// Of plain recurrent layers, `[batch, hidden]` each.
+    /// The final states of plain recurrent layers, `[batch, hidden]` each.
     #[serde(default)]
     h: Vec<Vec<f32>>,
     #[serde(default)]
     c: Vec<Vec<f32>>,
-    /// The loss as it is judged, and as it is learnt from.
+    /// The loss in evaluation, and in training.
     evaluated: f32,
     value: f32,
     gradients: Tensors,
@@ -141,7 +142,7 @@ impl Golden {
     }
 }
 
-/// In our order; what PyTorch does not give is 0.
+/// In this project's order. Parameters that PyTorch does not have are 0.
 fn flat(b: &Blueprint, tensors: &Tensors) -> Vec<f32> {
     let one = |name: &str, learns: bool, len: usize| match tensors.get(name) {
         Some(values) => values.clone(),

@@ -1,5 +1,5 @@
-//! The oracle's gradients are finite differences', and the fused kernels' are the oracle's, for every
-//! family, head and loss.
+//! For every family, head and loss, the oracle's gradients agree with finite differences, and the
+//! kernels' gradients with the oracle's.
 
 use crate::families::{SETTINGS, draw, every, recurrent, weights};
 use crate::oracle::{Data, Oracle};
@@ -34,7 +34,7 @@ impl Sample {
             weights,
             x: draw(batch * (burn_in + steps) * blueprint.inputs(), 1.5, seed + 1),
             targets: draw(points, 1.0, seed + 2),
-            // Weights of leads, and what has not arrived.
+            // Weights of leads, and targets that have not arrived.
             mask: draw(points, 1.0, seed + 3).iter().map(|v| (v + 0.5).max(0.0)).collect(),
             state,
         }
@@ -70,7 +70,7 @@ impl Sample {
         }
     }
 
-    /// Holds loss and gradient against the oracle's.
+    /// Compares loss and gradient with the oracle's.
     #[track_caller]
     fn check(&self, settings: TrainerSettings) {
         let b = self.blueprint;
@@ -90,7 +90,7 @@ impl Sample {
     }
 }
 
-/// Rows as they are after a few readings, the same number for all.
+/// Rows after a few readings, the same number for all.
 fn served_state(weights: &Weights, batch: usize, seed: u64) -> Vec<f32> {
     let b = weights.blueprint();
     let (mut network, mut arena) = (Network::new(weights), Arena::new(b).unwrap());
@@ -126,7 +126,7 @@ fn the_oracles_gradients_are_finite_differences() {
         let at = oracle(&values);
         let gradient = at.gradient(&at.loss(&data, &loss).unwrap());
         for p in b.parameters().iter().filter(|p| p.role.learns()) {
-            // Every tensor, not every number of it.
+            // A sample of every tensor's numbers.
             for i in p.range.clone().step_by(1 + p.range.len() / 4) {
                 let shifted = |by: f64| {
                     let mut values = values.clone();
@@ -156,7 +156,7 @@ fn the_fused_gradients_are_the_oracles() {
 
 #[test]
 fn truncation_stops_the_gradient_and_burn_in_only_warms() {
-    // The oracle detaches what it carries where burn-in ends.
+    // The oracle detaches the states at the end of the burn-in.
     for (seed, b) in every(5, 6, 3).into_iter().enumerate() {
         Sample::new(b, [3, 6, 4], 1, 300 + seed as u64).check(SETTINGS);
     }
@@ -187,7 +187,7 @@ fn a_decoder_that_is_given_the_targets_has_the_oracles_gradient() {
 fn with_dropout_the_gradient_is_still_that_of_the_loss_it_reports() {
     // The same seed draws the same masks, so the loss is a function of the weights alone.
     let dropout = Dropout { input: 0.3, recurrent: 0.3, between: 0.3 };
-    // In single precision a difference is too coarse where a rectifier has its kink in it.
+    // In single precision, differences are too coarse across a rectifier's kink.
     let smooth = every(4, 11, 3).into_iter().filter(|b| {
         let rectified = matches!(b.family(), Family::Window { .. } | Family::Wavenet { .. });
         !rectified && b.stack().is_none_or(|s| s.cell != Cell::RnnRelu)

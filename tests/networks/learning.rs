@@ -1,5 +1,5 @@
-//! What each family must be able to learn, and that it serves what it learnt: every error here is of
-//! weights that were streamed, one reading at a time, over series that they have not seen.
+//! Tasks that each family must be able to learn. Every error here is measured in serving: the
+//! weights forecast series that they have not seen, one reading at a time.
 
 use crate::families::SETTINGS;
 use rand::{Rng, SeedableRng};
@@ -9,7 +9,7 @@ use tidecast::nn::{
     TrainerSettings, Weights,
 };
 
-/// Series with what they should have forecast.
+/// Series with their targets.
 struct Task {
     batch: usize,
     steps: usize,
@@ -21,7 +21,7 @@ struct Task {
 }
 
 impl Task {
-    /// `reading(series, step)` gives features, targets, and what the targets count.
+    /// `reading(series, step)` gives features, targets, and the weights of the targets.
     fn new<const X: usize, const Y: usize>(
         [batch, steps]: [usize; 2],
         mut reading: impl FnMut(usize, usize) -> ([f32; X], [f32; Y], f32),
@@ -43,7 +43,7 @@ impl Task {
         Chunk { batch: self.batch, burn_in: 0, steps: self.steps, x, targets, mask, state: None }
     }
 
-    /// The mean squared error of what the weights serve.
+    /// The mean squared error of the weights in serving.
     fn served_error(&self, weights: &Weights) -> f64 {
         let (inputs, outputs) = (weights.blueprint().inputs(), weights.blueprint().outputs());
         let (mut network, mut arena) = (Network::new(weights), Arena::new(weights.blueprint()).unwrap());
@@ -83,7 +83,7 @@ fn learn(
     learn_and_judge(b, settings, [start, updates], enough, draw, draw)
 }
 
-/// The same with other series to judge by.
+/// As [`learn`], with other series for the evaluation.
 fn learn_and_judge(
     b: Blueprint,
     settings: TrainerSettings,
@@ -150,7 +150,7 @@ fn remembers_a_bit() {
 }
 
 /// The adding problem (Hochreiter and Schmidhuber 1997): the sum of two marked numbers among many,
-/// one of them in the first tenth, to be said at the steps from `from` on.
+/// one of them in the first tenth. The targets are the steps from `from` on.
 fn adding(rng: &mut ChaCha8Rng, [batch, steps, from]: [usize; 3]) -> Task {
     let mut sum = 0.0;
     let marks: Vec<[usize; 2]> = (0..batch)
@@ -167,7 +167,7 @@ fn adding(rng: &mut ChaCha8Rng, [batch, steps, from]: [usize; 3]) -> Task {
 
 #[test]
 fn gated_cells_add_over_a_hundred_steps_and_a_simple_one_does_not() {
-    // Learnt at every step, judged at the last.
+    // Every step trains; only the last one is evaluated.
     let error = |cell, enough| {
         let b = Blueprint::try_new(cell, Norm::None, 3, 24, 1, 1).unwrap();
         let draw = |rng: &mut ChaCha8Rng| adding(rng, [32, 120, 0]);
@@ -185,8 +185,8 @@ fn a_wavenet_remembers_over_five_thousand_steps() {
     let family = Family::Wavenet { channels: 8, layers: 13, stacks: 1 };
     let b = Blueprint::of(family, Head::Direct, 2, 1).unwrap();
     assert!(b.memory().unwrap() >= 5_000);
-    // A bit, once, in the first steps, to be said at the steps from `from` on. A mini-batch has both,
-    // or the network learns which of them it has more of.
+    // A bit, once, in the first steps, with the steps from `from` on as targets. A mini-batch has
+    // both bits equally often, or the network would learn which is more frequent.
     let task = |rng: &mut ChaCha8Rng, from: usize| {
         let bits = [1.0, -1.0].map(|bit| (rng.random_range(0..10), bit));
         Task::new([2, 5_060], |s, t| {
@@ -235,7 +235,7 @@ fn wave(rng: &mut ChaCha8Rng) -> Task {
         let [size, pace, phase] = waves[s];
         let at = |t: usize| size * (phase + pace * t as f32).sin();
         let leads = [1, 2, 3, 4, 5, 6].map(|lead| at(t + lead));
-        // What is known of the leads: nothing but which they are.
+        // Only the number of the lead is known about it.
         ([at(t), 0.0, 0.2, 0.4, 0.6, 0.8, 1.0], leads, f32::from(t >= 8))
     })
 }
@@ -249,7 +249,7 @@ fn a_decoder_unrolls_what_the_encoder_carries_given_the_targets_or_not() {
         let settings = TrainerSettings { teacher_forcing, loss: Loss::Huber(1.0), ..settings(1e-2) };
         let error = learn(b, settings, [1, 800], 0.05, &wave);
         println!("{cell:?} decoder: {error:.4}");
-        // The last value is off by 0.8 here, nothing by 0.5.
+        // Here the last value as forecast has an error of 0.8, and zero one of 0.5.
         assert!(error < 0.05, "{cell:?}: {error}");
     }
 }

@@ -1,5 +1,5 @@
-//! Every network is exact: one reading at a time as a whole sequence, on every device, against PyTorch
-//! and finite differences; and it learns what it should.
+//! The networks' exactness: streaming against whole sequences, devices against kernels, both
+//! against PyTorch and finite differences; and tasks that each family must learn.
 
 mod device;
 #[path = "../support/families.rs"]

@@ -1,5 +1,5 @@
-//! A series that is stepped one reading at a time is where a whole sequence would have taken it,
-//! and it does not matter who steps beside it.
+//! Stepping a series one reading at a time gives the same as the whole sequence, whichever series
+//! step beside it.
 
 use crate::families::{draw, every, weights};
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ use tidecast::nn::{
     Weights,
 };
 
-/// Serving and forecasting drop nothing, and give a decoder nothing, whatever training does.
+/// Serving and forecasting use neither dropout nor teacher forcing, whatever training does.
 fn settings() -> TrainerSettings {
     let dropout = Dropout { input: 0.5, recurrent: 0.5, between: 0.5 };
     TrainerSettings { dropout, teacher_forcing: 1.0, ..crate::families::SETTINGS }
@@ -51,7 +51,7 @@ fn turned(x: &[f32], steps: usize, series: usize) -> Vec<f32> {
     (0..series).flat_map(|s| (0..steps).flat_map(move |t| row(s, t))).collect()
 }
 
-/// Holds streamed outputs against those of the whole sequence.
+/// Compares streamed outputs with those of the whole sequence.
 #[track_caller]
 fn assert_streams(w: &Weights, steps: usize, series: usize) {
     let (inputs, outputs) = (w.blueprint().inputs(), w.blueprint().outputs());
@@ -77,7 +77,7 @@ fn assert_streams(w: &Weights, steps: usize, series: usize) {
 fn streaming_equals_the_whole_sequence() {
     for hidden in [5, 32] {
         for b in every(4, hidden, 3) {
-            // Weights at which a rectified network of many layers does not explode.
+            // Weights so small that a rectified network of many layers does not explode.
             assert_streams(&weights(b, 1.2 / (hidden as f32).sqrt(), 9), 40, 11);
         }
     }
@@ -189,7 +189,7 @@ fn a_vector_is_forecast_as_if_its_series_had_no_past() {
         };
         let cold = y(&[], &vector);
         assert_eq!(cold, y(&draw(5 * 4, 2.0, 9), &vector), "{b:?}");
-        // And it is the vector that is forecast from.
+        // The forecast depends on the vector.
         assert_ne!(cold, y(&[], &draw(4, 1.0, 10)), "{b:?}");
     }
 }

@@ -1,31 +1,32 @@
-//! Topics, group and configs of one test, and what became of its readings.
+//! Topics, group and configs of one test, and the answers to its readings.
 
-use super::log::LIMIT;
-use super::support::daemon::{Daemon, Settings, get};
+use super::support::daemon::{Daemon, Settings};
 use super::support::kafka::{
-    Broker, Record, client, committed_offsets, create_models_topic, create_topic, produce, read_committed,
+    Broker, client, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
 use super::support::process::{free_port, fresh_dir, write};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+pub const LIMIT: Duration = Duration::from_secs(60);
 pub const PARTITIONS: i32 = 3;
-/// Two to a partition, so that an hour is two offsets there.
+/// Two for each partition, so that an hour is two offsets.
 const SERIES: i64 = 6;
 
 pub struct Case {
     dir: tempfile::TempDir,
     name: &'static str,
-    /// Lines of the section `kafka`, of sections besides, and of the stream.
+    /// More lines of the section `kafka`, more sections, and more lines of the stream.
     lines: [&'static str; 3],
 }
 
-/// How often each source record, by partition and offset, was answered; and the nearest values.
+/// The forecasts for the next hour that answer each source record, by its partition and offset.
 pub type Answers = BTreeMap<(i32, i64), Vec<f64>>;
 
 impl Case {
@@ -47,7 +48,7 @@ impl Case {
         self.daemon_of(url, self.lines[2])
     }
 
-    /// One whose stream has these lines instead of the case's own.
+    /// A process whose stream has these lines instead of the case's.
     pub fn daemon_with_lines(&self, stream: &str) -> Daemon {
         self.daemon_of(&format!("file://{}", self.store().display()), stream).0
     }
@@ -113,7 +114,7 @@ impl Case {
         }
     }
 
-    /// What somebody does with Kafka's own tools while no member is there.
+    /// Sets the group's offsets, as Kafka's tools do while the group has no member.
     pub fn set_group(&self, offsets: &[(i32, i64)]) {
         let bootstrap = Broker::shared().bootstrap();
         let group: BaseConsumer = client(&bootstrap).set("group.id", self.name).create().unwrap();
@@ -124,7 +125,7 @@ impl Case {
         }
     }
 
-    /// What retention does: the partitions begin at these offsets.
+    /// Deletes records, as retention does: the partitions begin at these offsets afterwards.
     pub fn delete_before(&self, offsets: &[(i32, i64)]) {
         let admin: AdminClient<DefaultClientContext> =
             client(&Broker::shared().bootstrap()).create().unwrap();
@@ -147,14 +148,14 @@ impl Case {
         assert_eq!(read_committed(&bootstrap, &self.topic("dead-letters")), []);
         let mut answers = Answers::new();
         for record in read_committed(&bootstrap, &self.topic("forecasts")) {
-            let value: serde_json::Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
+            let value: Value = serde_json::from_slice(record.value.as_deref().unwrap()).unwrap();
             let next = value["targets"]["kw"]["yhat"][0].as_f64().unwrap();
-            answers.entry(source(&record)).or_default().push(next);
+            answers.entry(record.source()).or_default().push(next);
         }
         answers
     }
 
-    /// Each record below `ends` is answered as often as `times` says, and no other.
+    /// Checks that each record below `ends` has as many answers as `times` gives, and no other record has any.
     pub fn assert_answered(&self, ends: i64, times: impl Fn(i32, i64) -> usize) -> Answers {
         let answers = self.answers();
         let mut wrong = Vec::new();
@@ -171,18 +172,9 @@ impl Case {
     }
 }
 
-fn source(record: &Record) -> (i32, i64) {
-    let number = |name: &str| -> i64 {
-        let found =
-            record.headers.iter().find(|(key, _)| key == name).and_then(|(_, value)| value.as_deref());
-        std::str::from_utf8(found.unwrap_or_else(|| panic!("no header {name}"))).unwrap().parse().unwrap()
-    };
-    (number("tidecast-source-partition") as i32, number("tidecast-source-offset"))
-}
-
-/// A metric's value at `http`; 0 before it is there.
-pub fn metric(http: &str, series: &str) -> f64 {
-    let (_, page) = get(http, "/metrics").expect("the admin server answers");
-    let line = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.map_or(0.0, |value| value.trim().parse().unwrap())
+/// The newest event of this partition.
+pub fn by_partition(events: &[Value], partition: i32) -> &Value {
+    let ending = format!("[{partition}]");
+    let is_its = |event: &&Value| event["shard"].as_str().is_some_and(|shard| shard.ends_with(&ending));
+    events.iter().rfind(is_its).unwrap_or_else(|| panic!("none of partition {partition} in {events:?}"))
 }

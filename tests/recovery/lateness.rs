@@ -1,5 +1,5 @@
-//! `lateness` and `max_held` change while readings are held back: every reading is answered or discarded
-//! once, over shards and a store of snapshots in memory.
+//! `lateness` and `max_held` change while readings are held back. Every reading is answered or discarded once. Shards and
+//! snapshots are in memory.
 
 use super::support::stream::{hour, stream};
 use rand::seq::SliceRandom;
@@ -24,7 +24,7 @@ const LATEST: i64 = 12;
 struct Log(Vec<(String, EventTime)>);
 
 impl Log {
-    /// Times that wander back and forth; the last of each series let everything go.
+    /// Times that go back and forth. The last ones of each series release all held readings.
     fn new(rng: &mut ChaCha8Rng) -> Self {
         let mut readings = Vec::new();
         for block in (0..READINGS).collect::<Vec<_>>().chunks(24) {
@@ -41,7 +41,7 @@ impl Log {
     }
 }
 
-/// What the group, the store and a reader of the answers know.
+/// The state of the group, of the store and of the answers.
 #[derive(Default)]
 struct World {
     committed: i64,
@@ -53,7 +53,7 @@ struct World {
     discarded: u64,
 }
 
-/// A daemon's life: it comes back from a snapshot, or cold, and goes on until it dies.
+/// A daemon from its start, from a snapshot or cold, until it is killed.
 struct Life<'a> {
     stream: &'a Arc<Stream>,
     log: &'a Log,
@@ -107,7 +107,7 @@ impl Life<'_> {
     }
 }
 
-/// Lives one after the other, each with settings of its own.
+/// Several daemons one after the other, each with its own settings.
 fn run(seed: u64) {
     let rng = &mut ChaCha8Rng::seed_from_u64(seed);
     let stream = stream(LINES);
@@ -124,7 +124,7 @@ fn run(seed: u64) {
     }
     let doubled: Vec<_> = world.answers.iter().filter(|(_, times)| **times > 1).collect();
     assert!(doubled.is_empty(), "seed {seed}: answered more than once: {doubled:?}");
-    // The last ones are held back unless they have let themselves go.
+    // The last ones are still held back unless they were released.
     let answered = world.answers.len() as u64 + world.discarded;
     let all = log.end() as u64;
     let last = (log.end() - SERIES..log.end()).filter(|at| world.answers.contains_key(at)).count();
@@ -133,7 +133,7 @@ fn run(seed: u64) {
 }
 
 #[test]
-fn a_change_of_lateness_loses_and_doubles_nothing() {
+fn a_change_of_lateness_loses_and_doubles_no_reading() {
     let seeds = std::env::var("TIDECAST_SIMULATION_SEEDS").ok().map_or(300, |n| n.parse().expect("a number"));
     (0..seeds).for_each(run);
 }

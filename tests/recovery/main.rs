@@ -1,11 +1,10 @@
-//! Every way in which a shard may have to come back, and what becomes of it: over a store in memory
-//! where the log plays no part, else with the daemon on a real Kafka.
+//! All ways in which a shard is restored: over a store in memory where the log does not matter, otherwise with the daemon
+//! and a real Kafka.
 
 mod case;
 mod lateness;
-mod log;
 mod outages;
-mod shelf;
+mod snapshots;
 mod starts;
 
 #[path = "../support/mod.rs"]

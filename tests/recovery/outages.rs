@@ -1,7 +1,7 @@
-//! A store that goes away while a daemon works.
+//! A store that fails while a daemon works.
 
-use super::case::{Case, PARTITIONS, metric};
-use super::log::{LIMIT, events, wait_for};
+use super::case::{Case, LIMIT, PARTITIONS};
+use super::support::daemon::metric;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -31,51 +31,50 @@ fn snapshots_that_fail_are_counted_and_stop_no_forecast() {
     let (mut daemon, http) = case.daemon();
     case.produce(0..20);
     case.wait_committed(&mut daemon, 40);
-    wait_for(&mut daemon, "snapshot_taken", PARTITIONS as usize);
+    daemon.wait_for_events("snapshot_taken", PARTITIONS as usize, LIMIT);
     let broken = Broken::of(&case.store());
     case.produce(20..40);
     case.wait_committed(&mut daemon, 80);
-    let failed = wait_for(&mut daemon, "snapshot_failed", PARTITIONS as usize);
+    let failed = daemon.wait_for_events("snapshot_failed", PARTITIONS as usize, LIMIT);
     assert!(failed[0]["cause"].as_str().is_some_and(|cause| !cause.is_empty()), "{failed:?}");
-    let counted = metric(&http, "tidecast_snapshot_failures_total{stream=\"broken\"}");
+    let counted =
+        metric(&http, "tidecast_snapshot_failures_total{stream=\"broken\"}").expect("it is counted");
     assert!(counted >= f64::from(PARTITIONS), "{counted}");
     case.produce(40..50);
     case.wait_committed(&mut daemon, 100);
-    let before = events(&daemon, "snapshot_taken").len();
+    let before = daemon.events("snapshot_taken").len();
     broken.heal();
-    let taken = wait_for(&mut daemon, "snapshot_taken", before + PARTITIONS as usize);
+    let taken = daemon.wait_for_events("snapshot_taken", before + PARTITIONS as usize, LIMIT);
     assert!(taken.last().unwrap()["snapshot"].as_str().unwrap().ends_with("-00000000000000000100"));
     case.assert_answered(100, |_, _| 1);
     assert_eq!(daemon.terminate(LIMIT), 0);
 }
 
-/// One of two daemons leaves, and the other one can't get at the snapshots.
+/// One of two daemons leaves, and the other one can't read the snapshots.
 fn handed_over(name: &'static str, lines: &'static str, heals: bool) {
     let case = Case::new(name, ["", lines, ""]);
     let (mut first, _) = case.daemon();
     case.produce(0..20);
     case.wait_committed(&mut first, 40);
     let (mut second, http) = case.daemon();
-    wait_for(&mut second, "restored", 1);
-    // Every shard has a snapshot at 40: the one that moved from its handover, the others here.
+    second.wait_for_events("restored", 1, LIMIT);
+    // Every shard has a snapshot at 40: one from the handover, the others taken here.
     let until = Instant::now() + LIMIT;
-    while events(&first, "snapshot_taken").len() + events(&second, "snapshot_taken").len()
-        < PARTITIONS as usize
-    {
+    while first.events("snapshot_taken").len() + second.events("snapshot_taken").len() < PARTITIONS as usize {
         assert!(Instant::now() < until, "{}{}", first.log(), second.log());
         std::thread::sleep(Duration::from_millis(30));
     }
     let broken = Broken::of(&case.store());
-    let before = events(&second, "restored").len();
+    let before = second.events("restored").len();
     assert_eq!(first.terminate(LIMIT), 0, "{}", first.log());
-    wait_for(&mut second, "store_unreachable", 2);
+    second.wait_for_events("store_unreachable", 2, LIMIT);
     case.produce(20..30);
     if heals {
         broken.heal();
     }
     case.wait_committed(&mut second, 60);
-    let restored = wait_for(&mut second, "restored", before + 2);
-    let tried = events(&second, "store_unreachable").len();
+    let restored = second.wait_for_events("restored", before + 2, LIMIT);
+    let tried = second.events("store_unreachable").len();
     for event in &restored[before..] {
         let snapshot = event["snapshot"].as_str().unwrap();
         if heals {

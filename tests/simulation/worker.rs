@@ -5,7 +5,7 @@ use crate::world::{Output, Plan, Sent, World};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
-use tidecast::checkpoint::{Facts, Recovery, RecoveryError, SnapshotId, Snapshots, Writer};
+use tidecast::checkpoint::{Facts, Recovery, RecoveryError, SnapshotId, SnapshotWriter, Snapshots};
 use tidecast::domain::{EventTime, Generation, Offset, Reading, Values};
 use tidecast::engine::{Offered, Shard};
 use tidecast::telemetry::Discard;
@@ -20,7 +20,7 @@ struct Owned {
 /// A snapshot that is being taken.
 struct Taking {
     partition: usize,
-    writer: Writer,
+    writer: SnapshotWriter,
     id: SnapshotId,
     facts: Facts,
 }

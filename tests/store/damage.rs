@@ -1,4 +1,4 @@
-//! What is damaged is told from what is whole, and what is hostile gets no memory for it.
+//! Damage is recognised, and hostile content makes the reader allocate no more than its limits.
 
 use super::places::{Place, each};
 use super::{id, keep, noise, power, read, shard, snapshots};
@@ -13,10 +13,10 @@ thread_local! {
     static LARGEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The system's allocator, noting for each thread the largest piece that was asked for.
+/// The system's allocator, which notes each thread's largest allocation.
 struct Noting;
 
-// SAFETY: everything is passed on to the system's allocator.
+// SAFETY: every call is passed on to the system's allocator.
 unsafe impl GlobalAlloc for Noting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.with(|most| most.set(most.get().max(layout.size())));
@@ -105,7 +105,7 @@ fn damage_is_seen_in_every_store() {
     });
 }
 
-/// A manifest around `inner`, with the checksum that fits.
+/// A manifest around `inner`, with the right checksum.
 fn sealed(inner: &str) -> Vec<u8> {
     format!("{{\"format\":1,\"xxh3\":\"{:016x}\",\"manifest\":{inner}}}", xxh3_64(inner.as_bytes()))
         .into_bytes()
@@ -140,7 +140,7 @@ fn a_snapshot_in_the_wrong_place_is_refused() {
     assert!(is_misplaced && refused.to_string().contains("meters-v2[7]"), "{refused}");
 }
 
-/// Puts `part` there with a manifest that vouches for it.
+/// Writes `part` with a manifest that fits it.
 fn vouched(place: &Place, part: &[u8], raw_bytes: u64, chunks: u64) -> Snapshots {
     place.objects().iter().for_each(|name| place.remove(name));
     let (snapshots, manifest, _) = small(place);
@@ -154,7 +154,7 @@ fn vouched(place: &Place, part: &[u8], raw_bytes: u64, chunks: u64) -> Snapshots
     snapshots
 }
 
-/// What a header may ask for: what its bytes could hold, and one chunk at most.
+/// What a header may make the reader allocate: what its bytes could hold, and one chunk at most.
 fn warranted(part: usize) -> usize {
     (part << 15).min(CHUNK_BYTES_MAX) + (1 << 20)
 }
@@ -165,14 +165,14 @@ fn a_part_is_a_zstd_file() {
     let (snapshots, _, part) = small(&place);
     let mut unpacked = zstd::stream::decode_all(&place.read(&part)[..]).unwrap();
     let mut raw = read(&snapshots, ONE()).unwrap().concat();
-    // The same bytes, some of them in planes.
+    // The same bytes, partly in planes.
     unpacked.sort_unstable();
     raw.sort_unstable();
     assert_eq!(unpacked, raw);
 }
 
 #[test]
-fn a_chunk_gets_no_memory_that_it_does_not_warrant() {
+fn a_chunk_allocates_no_more_than_its_bytes_can_hold() {
     let place = Place::memory();
     let (_, _, name) = small(&place);
     let whole = place.read(&name);
@@ -183,7 +183,7 @@ fn a_chunk_gets_no_memory_that_it_does_not_warrant() {
         assert!(outcome.unwrap_err().is_damage());
         assert!(largest <= warranted(part.len()), "{claim}: {largest} bytes");
     }
-    // A frame that holds more than the header says, and a part that the store has larger than is read.
+    // A frame with more content than its header gives, and a part that is larger in the store.
     let packed = zstd::bulk::compress(&vec![0; 50 << 20], 1).unwrap();
     let mut part = whole[..HEADER].to_vec();
     part[8..12].copy_from_slice(&1_000u32.to_le_bytes());
@@ -208,7 +208,7 @@ fn an_object_beyond_its_limit_is_not_fetched() {
     assert!(too_large && largest < 1 << 20, "{largest}");
 }
 
-/// JSON that is nearly a manifest.
+/// JSON that resembles a manifest.
 fn value() -> impl Strategy<Value = serde_json::Value> {
     prop_oneof![
         Just(serde_json::Value::Null),
@@ -278,7 +278,7 @@ proptest! {
         prop_assert!(largest <= warranted(part.len()), "{largest}");
     }
 
-    /// A good part with a few bytes changed, and a manifest that vouches for it.
+    /// A good part with a few changed bytes, and a manifest that fits it.
     #[test]
     fn any_change_in_a_chunk(changes in proptest::collection::vec((0usize..400, 1u8..), 1..4)) {
         let place = Place::memory();

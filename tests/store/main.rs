@@ -93,7 +93,7 @@ fn a_snapshot_is_read_as_it_was_written() {
 }
 
 #[test]
-fn an_empty_snapshot_is_one_too() {
+fn an_empty_snapshot_can_be_read() {
     each(|place| {
         keep(&snapshots(&place.store), id(0, 0), &[]);
         assert!(read(&snapshots(&place.store), id(0, 0)).unwrap().is_empty());
@@ -116,7 +116,7 @@ fn the_newest_comes_first() {
 }
 
 #[test]
-fn what_is_given_up_leaves_nothing() {
+fn an_abandoned_snapshot_leaves_nothing() {
     each(|place| {
         let snapshots = snapshots(&place.store);
         let mut writer = snapshots.writer(id(1, 5));
@@ -128,8 +128,8 @@ fn what_is_given_up_leaves_nothing() {
     });
 }
 
-/// A topic that was made anew and is as long as the former one, or a config with another shape, in one
-/// generation: the next snapshot has the id of one that is there and of no use.
+/// With a topic that was created again and is as long as the former one, or with a config of another shape, the next
+/// snapshot of the same generation has the id of an existing one that can't be used.
 #[test]
 fn a_snapshot_of_another_topic_or_shape_is_replaced() {
     each(|place| {
@@ -146,13 +146,13 @@ fn a_snapshot_of_another_topic_or_shape_is_replaced() {
             assert_eq!(snapshots.list().unwrap(), [id(1, 5)]);
             assert_eq!(*snapshots.reader(id(1, 5)).unwrap().manifest(), written);
             assert_eq!(read(&snapshots, id(1, 5)).unwrap(), [vec![content; 99]]);
-            // From now on it is the one that is not written over.
+            // From now on this one is not overwritten.
             let mut late = snapshots.writer(id(1, 5));
             late.push(&[0; 99]).unwrap();
             let refused = late.finish(facts).unwrap_err();
             assert!(matches!(refused, Error::Exists { .. }), "{refused}");
         }
-        // What the replaced ones have left goes with them.
+        // The parts of the replaced ones are deleted with them.
         keep(&snapshots, id(2, 6), &[vec![7]]);
         keep(&snapshots, id(3, 7), &[vec![8]]);
         snapshots.prune(id(3, 7)).unwrap();
@@ -161,11 +161,11 @@ fn a_snapshot_of_another_topic_or_shape_is_replaced() {
 }
 
 #[test]
-fn a_snapshot_is_never_written_over() {
+fn a_snapshot_is_never_overwritten() {
     each(|place| {
         let snapshots = snapshots(&place.store);
         keep(&snapshots, id(1, 5), &[vec![1; 99]]);
-        // The same again: a request that was sent twice.
+        // The same snapshot again, as when a request was sent twice.
         keep(&snapshots, id(1, 5), &[vec![1; 99]]);
         let mut other = snapshots.writer(id(1, 5));
         other.push(&[2; 99]).unwrap();
@@ -177,7 +177,7 @@ fn a_snapshot_is_never_written_over() {
 }
 
 #[test]
-fn pruning_keeps_what_anybody_needs() {
+fn pruning_keeps_what_any_owner_needs() {
     each(|place| {
         let snapshots = snapshots(&place.store);
         for (generation, offset) in [(1, 10), (2, 20), (3, 30), (3, 31), (3, 32), (4, 40), (5, 35)] {
@@ -186,7 +186,7 @@ fn pruning_keeps_what_anybody_needs() {
         let half = "power/state/meters-v2-7/0000000002-00000000000000000025/part-00000-00.zst";
         place.write(half, b"half");
         if place.name == "a folder" {
-            // What a process that was killed while it wrote leaves behind.
+            // A process that was killed while it wrote leaves these.
             place.write("power/state/meters-v2-7/0000000002-00000000000000000026/part-00000-00.zst#1", b"h");
         }
         let gone = snapshots.prune(id(4, 40)).unwrap();
@@ -197,7 +197,7 @@ fn pruning_keeps_what_anybody_needs() {
             assert_eq!(read(&snapshots, id).unwrap(), [noise(id.offset.0 as u64, 999)]);
         }
         assert_eq!(snapshots.prune(id(4, 40)).unwrap(), 0);
-        // A writer that has lost the shard: nothing of its successors goes.
+        // A writer that has lost the shard deletes nothing of its successors.
         keep(&snapshots, id(3, 33), &[vec![0]]);
         assert_eq!(snapshots.prune(id(3, 33)).unwrap(), 1);
         assert_eq!(snapshots.list().unwrap(), [id(4, 40), id(5, 35), id(3, 33), id(3, 32)]);
@@ -229,7 +229,7 @@ fn the_newest_bundles_are_kept() {
             let sum = bundles.keep(&champion(version)).unwrap();
             assert_eq!(bundles.checksum(ModelVersion(version)).unwrap(), Some(sum));
         }
-        // An older one may serve.
+        // An older model may serve.
         bundles.prune(&[ModelVersion(1)]).unwrap();
         assert_eq!(bundles.list().unwrap(), [7, 6, 5, 4, 3, 1].map(ModelVersion));
         bundles.prune(&[ModelVersion(7), ModelVersion(3)]).unwrap();
@@ -245,7 +245,7 @@ fn the_newest_bundles_are_kept() {
         assert!(bundles.load_exactly(ModelVersion(2), sum).unwrap().is_none());
         let shapes = Shapes::of(&stream()).unwrap();
         assert_eq!(bundles.newest(&shapes).unwrap().unwrap().version, ModelVersion(7));
-        // A damaged one is passed over, and said to be damaged when it is asked for.
+        // A damaged bundle is passed over, and is an error when it is loaded by its version.
         let name = "power/models/power-000007.safetensors";
         let bytes = place.read(name);
         place.write(name, &bytes[..bytes.len() / 2]);
@@ -255,7 +255,7 @@ fn the_newest_bundles_are_kept() {
 }
 
 #[test]
-fn halves_of_bundles_go() {
+fn temporary_files_of_bundles_are_deleted() {
     let place = Place::folder();
     let half = "power/models/power-000001.safetensors#1";
     place.write(half, b"half");
@@ -274,14 +274,17 @@ fn refusal(store: &Store) -> String {
 }
 
 #[test]
-fn a_store_that_cannot_be_used_says_why() {
+fn an_unusable_store_gives_the_reason() {
     let server = S3::start();
     let wrong_secret = refusal(&server.store(BUCKET, "wrong"));
     let begins = "s3://models/some/prefix can't be used: refused (SignatureDoesNotMatch";
     assert!(wrong_secret.starts_with(begins), "{wrong_secret}");
-    assert!(wrong_secret.contains("are the key and its secret right"), "{wrong_secret}");
+    assert!(wrong_secret.contains("check the key and its secret"), "{wrong_secret}");
     let no_bucket = refusal(&server.store("nobodys", SECRET));
-    assert!(no_bucket.contains("NoSuchBucket") && no_bucket.contains("is the bucket there"), "{no_bucket}");
+    assert!(
+        no_bucket.contains("NoSuchBucket") && no_bucket.contains("check that the bucket exists"),
+        "{no_bucket}"
+    );
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -305,7 +308,7 @@ fn a_store_that_cannot_be_used_says_why() {
 }
 
 #[test]
-fn a_store_that_goes_away_fails_and_is_no_damage() {
+fn a_failing_store_is_not_damage() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("store");
     let snapshots = snapshots(&folder(&root));
@@ -319,8 +322,8 @@ fn a_store_that_goes_away_fails_and_is_no_damage() {
     assert!(matches!(snapshots.list(), Err(Error::Store { .. })));
 }
 
-/// A store of the caller's own works on the caller's thread. A process of its own, because the test
-/// runner starts threads too.
+/// A folder and a store of the caller work on the caller's thread. The test uses its own process, because the test
+/// runner starts threads, too.
 #[test]
 #[cfg(target_os = "linux")]
 fn neither_folder_nor_memory_starts_a_thread() {

@@ -18,7 +18,7 @@ pub const KEY: &str = "tidecast-key";
 pub const SECRET: &str = "open-sesame";
 pub const BUCKET: &str = "models";
 
-/// The config of a store, as a file would say it.
+/// The config of a store, as from a file.
 pub fn config(url: &str, properties: &[(&str, &str)]) -> config::Store {
     let properties: String =
         properties.iter().map(|(name, value)| format!("{name} = \"{value}\"\n")).collect();
@@ -55,7 +55,7 @@ impl S3 {
                 let service = service.clone();
                 tokio::spawn(async move {
                     let server = Connection::new(TokioExecutor::new());
-                    // A client that goes away is no fault of the server.
+                    // A client may close the connection at any time.
                     let _ = server.serve_connection(TokioIo::new(socket), service).await;
                 });
             }
@@ -80,7 +80,7 @@ impl S3 {
     }
 }
 
-/// A store, and what only a test may do to it.
+/// A store, with operations for tests only.
 pub struct Place {
     pub name: &'static str,
     pub store: Store,
@@ -119,7 +119,7 @@ impl Place {
         Self { name: "S3", store: server.store(BUCKET, SECRET), behind: Behind::S3(server) }
     }
 
-    /// Where the objects are files.
+    /// The folder, where the objects are files.
     pub fn root(&self) -> Option<PathBuf> {
         match &self.behind {
             Behind::Folder(dir) => Some(dir.path().join("made/by/the/store")),
@@ -128,7 +128,7 @@ impl Place {
         }
     }
 
-    /// The names of all objects, sorted; also of what only the disk knows.
+    /// The names of all objects, sorted, including files that the store does not list.
     pub fn objects(&self) -> Vec<String> {
         let mut names = match (&self.behind, self.root()) {
             (Behind::Memory(objects), _) => {

@@ -1,4 +1,4 @@
-//! `tidecast state` on a store, with no Kafka in sight.
+//! `tidecast state` on a store, without Kafka.
 
 use super::places::Place;
 use super::{facts, id, keep, noise, snapshots};
@@ -59,7 +59,7 @@ fn snapshots_are_listed_and_shown() {
     let stranger = tidecast(&place, &["show", "pwer", "7"]);
     assert!(String::from_utf8_lossy(&stranger.stderr).contains("there are: power"));
 
-    // Of the right length, and wrong: only a look at every byte tells.
+    // The length is right and the content wrong, so only reading every byte shows it.
     let part = place.objects().into_iter().find(|name| name.contains("41/part")).unwrap();
     let mut bytes = place.read(&part);
     bytes[20_000] ^= 1;

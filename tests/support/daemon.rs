@@ -1,29 +1,30 @@
-//! The built binary as a process, as an orchestrator sees it.
+//! The built binary as a process, driven as an orchestrator does.
 
 use super::process::{Frozen, Process, fresh_dir};
+use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Whoever bears it may change something over HTTP.
+/// The token that allows changes over HTTP.
 pub const TOKEN: &str = "a-token-for-these-tests";
 
 /// The config of a daemon that answers hourly readings `{"id":…,"ts":…,"kw":…}` of one topic.
 pub struct Settings<'a> {
     pub brokers: &'a str,
-    /// Lines of `[kafka]` besides.
+    /// More lines of `[kafka]`.
     pub kafka: &'a str,
     /// Where the admin server listens.
     pub http: &'a str,
     pub store: &'a str,
-    /// Sections besides.
+    /// More sections.
     pub sections: &'a str,
     /// The stream's name.
     pub name: &'a str,
     pub topic: &'a str,
-    /// Lines of the stream besides.
+    /// More lines of the stream.
     pub stream: &'a str,
 }
 
@@ -72,35 +73,35 @@ impl Daemon {
         Self { process, _dir: dir }
     }
 
-    /// SIGKILL, and wait for the end.
+    /// Sends SIGKILL and waits for the end.
     pub fn kill9(&mut self) {
         self.process.kill();
     }
 
-    /// SIGTERM, and the exit code; panics when it takes longer than `limit`, or a signal ended it.
+    /// Sends SIGTERM and returns the exit code. Panics when it takes longer than `limit`, or a signal ended it.
     pub fn terminate(&mut self, limit: Duration) -> i32 {
         self.process.signal(libc::SIGTERM);
         self.wait(limit)
     }
 
-    /// SIGTERM to a daemon that may be starting still, when nothing of it minds its end.
+    /// Sends SIGTERM to a daemon that may still be starting and have no handler yet.
     pub fn dismiss(&mut self, limit: Duration) -> Option<i32> {
         self.process.signal(libc::SIGTERM);
         self.process.wait(limit).code()
     }
 
-    /// The exit code, once it has ended by itself.
+    /// Waits until it ends by itself, and returns the exit code.
     pub fn wait(&mut self, limit: Duration) -> i32 {
         let status = self.process.wait(limit);
         status.code().unwrap_or_else(|| panic!("tidecast: {status}"))
     }
 
-    /// Any other signal: SIGHUP reloads, SIGSTOP and SIGCONT make a zombie.
+    /// Sends a signal. SIGSTOP and SIGCONT make a zombie.
     pub fn signal(&mut self, signal: i32) {
         self.process.signal(signal);
     }
 
-    /// Stops one thread by its name until what this gives is dropped; librdkafka's run on.
+    /// Stops one thread by its name until the result is dropped. librdkafka's threads run on.
     pub fn freeze(&self, thread: &str) -> Frozen {
         self.process.freeze(thread)
     }
@@ -111,6 +112,27 @@ impl Daemon {
 
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// The log's events of this name, oldest first; the config must have `format = "json"` in `[log]`.
+    pub fn events(&self, name: &str) -> Vec<Value> {
+        let log = self.log();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter(|line| line["event"] == name).collect()
+    }
+
+    /// Waits until the log has `count` events of this name.
+    pub fn wait_for_events(&mut self, name: &str, count: usize, limit: Duration) -> Vec<Value> {
+        let until = Instant::now() + limit;
+        loop {
+            let found = self.events(name);
+            if found.len() >= count {
+                return found;
+            }
+            assert!(self.is_running(), "the daemon has ended:\n{}", self.log());
+            assert!(Instant::now() < until, "{} of {count} {name}:\n{}", found.len(), self.log());
+            std::thread::sleep(Duration::from_millis(30));
+        }
     }
 
     /// Waits until `/readyz` at `http` ("127.0.0.1:9464") answers 200; panics when the daemon ends first,
@@ -132,12 +154,19 @@ impl Daemon {
     }
 }
 
-/// Status and body of `GET path`, or `None` when nobody answers.
+/// Status and body of `GET path`; `None` without an answer.
 pub fn get(http: &str, path: &str) -> Option<(u16, String)> {
     ask(http, &format!("GET {path} HTTP/1.1\r\nHost: {http}\r\nConnection: close\r\n\r\n"))
 }
 
-/// The same of an empty `POST path` with this bearer token.
+/// A metric's value at `http`, by its name and labels as `/metrics` writes them; `None` while it does not exist.
+pub fn metric(http: &str, series: &str) -> Option<f64> {
+    let (_, page) = get(http, "/metrics").expect("the admin server answers");
+    let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+    Some(value.trim().parse().expect("a number"))
+}
+
+/// Status and body of an empty `POST path` with this bearer token.
 pub fn post(http: &str, path: &str, token: &str) -> Option<(u16, String)> {
     let head = format!("Host: {http}\r\nAuthorization: Bearer {token}\r\nContent-Length: 0");
     ask(http, &format!("POST {path} HTTP/1.1\r\n{head}\r\nConnection: close\r\n\r\n"))

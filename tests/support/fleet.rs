@@ -1,4 +1,4 @@
-//! Several daemons on one topic under load, and the count of what became of every reading.
+//! Several daemons on one topic under load, and the count of the answers to every reading.
 
 use super::daemon::{Daemon, Settings, get};
 use super::kafka::{Record, committed_offsets, create_models_topic, create_topic, paced, read_committed};
@@ -13,16 +13,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tidecast::checkpoint::{Bundles, Champion, Store};
 
-/// How the daemons of a test are members of their group.
+/// How the daemons of a test join their group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Membership {
     /// `classic` or `consumer`.
     pub protocol: &'static str,
-    /// Whether each has a name of its own in the group.
+    /// Whether each is a static member.
     pub named: bool,
 }
 
-/// Long enough for a machine that is busy with the test, short enough for the test.
+/// Long enough for a busy machine, short enough for the test.
 pub const SESSION: Duration = Duration::from_secs(3);
 
 /// The topics, the group and the daemons' configs of one test.
@@ -34,7 +34,7 @@ pub struct Site {
 }
 
 /// A daemon that may be running.
-pub struct Seat {
+pub struct Replica {
     config: PathBuf,
     pub http: String,
     pub daemon: Option<Daemon>,
@@ -60,15 +60,18 @@ impl Site {
         self.dir.path().join("store")
     }
 
-    /// Where the undisturbed daemon keeps its own.
+    /// Where the undisturbed daemon keeps its snapshots.
     pub fn quiet_store(&self) -> PathBuf {
         self.dir.path().join("quiet-store")
     }
 
-    /// Puts a network into both stores: every daemon serves it from its first reading on.
+    /// Writes a network to both stores, so that every daemon serves it from its first reading on.
     pub fn keep_model(&self) {
-        for seat in [self.seat(0, Membership { protocol: "classic", named: false }, ""), self.quiet_seat()] {
-            let config = tidecast::config::load(&seat.config).expect("a config");
+        for replica in [
+            self.replica(0, Membership { protocol: "classic", named: false }, ""),
+            self.undisturbed_replica(),
+        ] {
+            let config = tidecast::config::load(&replica.config).expect("a config");
             let stream = &config.streams[0];
             let model = any_model(stream, 1);
             let (version, networks) = (model.version, networks(stream, &model));
@@ -78,10 +81,10 @@ impl Site {
         }
     }
 
-    /// A place for a daemon with librdkafka's `properties`.
-    pub fn seat(&self, number: usize, membership: Membership, properties: &str) -> Seat {
+    /// A replica with librdkafka's `properties`.
+    pub fn replica(&self, number: usize, membership: Membership, properties: &str) -> Replica {
         let instance = format!("instance = \"{}-{number}\"", self.name);
-        self.seat_of(
+        self.replica_of(
             &format!("daemon-{number}"),
             &format!(
                 "group = \"{}\"\ngroup_protocol = \"{}\"\n{}\nproperties = {{ {properties} }}",
@@ -94,16 +97,16 @@ impl Site {
         )
     }
 
-    /// A place for a daemon that reads the same log alone, undisturbed, into topics of its own.
-    pub fn quiet_seat(&self) -> Seat {
+    /// A replica that reads the same log alone and undisturbed, with its own forecast topics.
+    pub fn undisturbed_replica(&self) -> Replica {
         let topics = format!(
             "forecast_topic = \"{0}.quiet.forecasts\"\ndead_letter_topic = \"{0}.quiet.dead-letters\"",
             self.name
         );
-        self.seat_of("quiet", &format!("group = \"{}.quiet\"", self.name), &topics, &self.quiet_store())
+        self.replica_of("quiet", &format!("group = \"{}.quiet\"", self.name), &topics, &self.quiet_store())
     }
 
-    fn seat_of(&self, file: &str, kafka: &str, topics: &str, store: &Path) -> Seat {
+    fn replica_of(&self, file: &str, kafka: &str, topics: &str, store: &Path) -> Replica {
         let http = format!("127.0.0.1:{}", free_port());
         let config = Settings {
             brokers: &self.bootstrap,
@@ -119,7 +122,7 @@ impl Site {
         }
         .text();
         let config = write(self.dir.path(), &format!("{file}.toml"), &config);
-        Seat { config, http, daemon: None }
+        Replica { config, http, daemon: None }
     }
 
     /// How many records the group `group` has committed, over all partitions.
@@ -128,7 +131,7 @@ impl Site {
         offsets.iter().map(|o| o.unwrap_or(0) as usize).sum()
     }
 
-    /// What became of every record of the source, by what a reader of committed records sees.
+    /// Compares every record of the source with its committed answers.
     pub fn audit(&self, prefix: &str) -> Audit {
         let source = read_committed(&self.bootstrap, &self.topic("in"));
         let mut seen = BTreeSet::new();
@@ -139,7 +142,7 @@ impl Site {
         let mut counts = [0, 0];
         for (count, kind) in counts.iter_mut().zip(["forecasts", "dead-letters"]) {
             for record in read_committed(&self.bootstrap, &self.topic(&format!("{prefix}{kind}"))) {
-                *answers.entry(origin(&record)).or_default() += 1;
+                *answers.entry(record.source()).or_default() += 1;
                 *count += 1;
             }
         }
@@ -154,7 +157,7 @@ impl Site {
     }
 }
 
-impl Seat {
+impl Replica {
     /// The hidden state of every series, from the newest snapshots, by `tidecast state show`.
     pub fn states(&self, stream: &str, partitions: i32) -> BTreeMap<String, Vec<f64>> {
         let mut states = BTreeMap::new();
@@ -176,7 +179,7 @@ impl Seat {
         states
     }
 
-    /// How many shards of a stream its daemon says that it owns; none while it does not answer.
+    /// How many shards of a stream its daemon owns; 0 while it does not answer.
     fn owned(&self, stream: &str) -> u64 {
         let answer = get(&self.http, &format!("/api/v1/streams/{stream}"));
         let stream = answer.and_then(|(_, body)| serde_json::from_str::<serde_json::Value>(&body).ok());
@@ -198,7 +201,7 @@ impl Seat {
         self.daemon().wait_ready(&http, limit);
     }
 
-    /// As an orchestrator does: starts again what has ended by itself, and says why it ended.
+    /// Starts a daemon again that has ended by itself, as an orchestrator does. Returns the end of its log.
     pub fn revive(&mut self) -> Option<String> {
         let daemon = self.daemon.as_mut()?;
         if daemon.is_running() {
@@ -216,7 +219,7 @@ impl Seat {
 #[derive(Debug)]
 pub struct Audit {
     pub readings: usize,
-    /// Sequence numbers that the log itself lacks or has twice: the test's own fault, or the broker's.
+    /// Sequence numbers that the source topic lacks or has twice, which is a fault of the test or of the broker.
     pub torn: usize,
     pub forecasts: usize,
     pub dead_letters: usize,
@@ -233,25 +236,14 @@ impl Audit {
     }
 }
 
-/// Where a forecast or a dead letter comes from.
-pub fn origin(record: &Record) -> (i32, i64) {
-    let number = |name: &str| -> i64 {
-        let found = record.headers.iter().find(|(key, _)| key == name);
-        let value =
-            found.and_then(|(_, value)| value.as_deref()).unwrap_or_else(|| panic!("no header {name}"));
-        std::str::from_utf8(value).unwrap().parse().unwrap()
-    };
-    (number("tidecast-source-partition") as i32, number("tidecast-source-offset"))
-}
-
-/// The number that the producer gave a record; bad ones have one too.
+/// The number that the producer gave a record; bad records have one, too.
 fn sequence(record: &Record) -> u64 {
     let text = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default());
     let digits = text.split("\"seq\":").nth(1).expect("each record has a number");
     digits.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect("a number")
 }
 
-/// A producer of numbered readings at a steady rate, on a thread of its own.
+/// A producer of numbered readings at a steady rate, on its own thread.
 pub struct Load {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<usize>>,
@@ -259,7 +251,7 @@ pub struct Load {
 
 /// Series for each partition.
 const SERIES: u64 = 4;
-/// One record of so many is bad.
+/// One of this many records is bad.
 const BAD: u64 = 97;
 
 impl Load {
@@ -274,7 +266,7 @@ impl Load {
         Self { stop, thread: Some(thread) }
     }
 
-    /// Waits until every record is acknowledged, and says how many there are.
+    /// Waits until every record is acknowledged, and returns how many there are.
     pub fn stop(mut self) -> usize {
         self.stop.store(true, Ordering::Release);
         self.thread.take().expect("it is stopped once").join().expect("the producer's thread")
@@ -287,7 +279,7 @@ impl Drop for Load {
     }
 }
 
-/// Record `n`: its series takes an hour each time that its turn comes.
+/// Record `n`. The time of each series advances by an hour with each of its records.
 fn record(n: u64, partitions: u64) -> (String, String, Option<i32>) {
     let (series, hour) = (n % (SERIES * partitions), n / (SERIES * partitions));
     let id = format!("meter-{series}");
@@ -299,16 +291,16 @@ fn record(n: u64, partitions: u64) -> (String, String, Option<i32>) {
     (id, value, Some((series % partitions) as i32))
 }
 
-/// Waits until the group has committed so many records, and each partition is one daemon's: one that was in
-/// the midst of something when its partitions went to others has found out. Seats that end by themselves are
-/// started again, and why they ended is given.
-pub fn settle(site: &Site, seats: &mut [Seat], records: usize, limit: Duration) -> Vec<String> {
+/// Waits until the group has committed `records` records and each partition belongs to exactly one daemon, also when a
+/// daemon lost its partitions in the middle of its work. Replicas that end by themselves are started again. Returns the
+/// ends of their logs.
+pub fn settle(site: &Site, replicas: &mut [Replica], records: usize, limit: Duration) -> Vec<String> {
     let until = Instant::now() + limit;
     let mut ended = Vec::new();
     loop {
-        ended.extend(seats.iter_mut().filter_map(Seat::revive));
+        ended.extend(replicas.iter_mut().filter_map(Replica::revive));
         let committed = site.committed(&site.name);
-        let owned: u64 = seats.iter().map(|seat| seat.owned(&site.name)).sum();
+        let owned: u64 = replicas.iter().map(|replica| replica.owned(&site.name)).sum();
         if committed == records && owned == site.partitions as u64 {
             return ended;
         }

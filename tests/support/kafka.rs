@@ -1,4 +1,4 @@
-//! A real Kafka broker of one's own, and a few verbs on topics.
+//! A real Kafka broker for one test or for all tests of a process, and a few operations on topics.
 //!
 //! The jars are in `target/kafka/libs`; `tests/run` puts them there.
 
@@ -21,15 +21,15 @@ use std::time::{Duration, Instant};
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-/// Of one try, where a request may be lost.
+/// The longest wait of one try, where a request may be lost.
 const TRY_LIMIT: Duration = Duration::from_secs(5);
-/// The transaction of a process that was killed is open until the broker ends it, which starts anew to
-/// look for such when it comes back.
+/// The longest time that a killed process's transaction stays open. The broker ends it after its timeout, and checks
+/// timeouts from the beginning after a restart.
 const OPEN_LIMIT: Duration = Duration::from_secs(120);
-/// Another process may take a port between the moment it was found free and the broker's start.
+/// How often a start is tried, because another process may take the free port before the broker does.
 const START_ATTEMPTS: usize = 3;
 
-/// What one node needs to be a whole cluster, and what makes tests quick.
+/// Settings that make one node a whole cluster, and tests quick.
 const SETTINGS: &str = "\
 process.roles=broker,controller
 node.id=1
@@ -91,7 +91,7 @@ impl Broker {
         Self::launch(&[], &["-Xms1g", "-Xmx1g", "-XX:+UseG1GC"])
     }
 
-    /// One broker for all tests of a file that do not kill it: each takes topics and groups of its own.
+    /// One broker for all tests of a process that do not kill it. Each test uses its own topics and groups.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Broker> = OnceLock::new();
         static DIR: OnceLock<(PathBuf, u32)> = OnceLock::new();
@@ -169,7 +169,7 @@ impl Broker {
         }
     }
 
-    /// Stops it, takes a partition's log away, and starts it again: what a disk may lose.
+    /// Stops it, deletes a partition's log, as a disk may lose it, and starts it again.
     pub fn lose_log(&mut self, topic: &str, partition: i32) {
         self.stop();
         let data = self.dir.path().join("data");
@@ -188,8 +188,8 @@ impl Broker {
     }
 
     /// Returns the broker's log when it ends or does not answer.
-    /// Whether it has left a transaction open for ever, which it may when it stops or comes back
-    /// (docs/runbook.md, A transaction that hangs): it then says so.
+    /// Whether its log says that it has left a transaction open for ever, which can happen when it stops or starts
+    /// (docs/runbook.md, A transaction that hangs).
     pub fn has_left_one_open(&self) -> bool {
         let log = std::fs::read(self.dir.path().join("log")).unwrap_or_default();
         String::from_utf8_lossy(&log).contains("Couldn't find leader endpoint for partitions")
@@ -206,7 +206,7 @@ impl Broker {
             if process.exit_status().is_some() {
                 return Err(process.log());
             }
-            // The port alone says little: the answer names a broker once it has registered itself.
+            // An open port is not enough: the answer names a broker once it has registered.
             match client.fetch_metadata(None, Duration::from_millis(500)) {
                 Ok(metadata) if !metadata.brokers().is_empty() => {
                     self.process = Some(process);
@@ -247,6 +247,23 @@ pub struct Record {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
+impl Record {
+    /// A header's text; `None` where the record has no such header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(key, _)| key == name)?;
+        Some(std::str::from_utf8(value.as_deref()?).expect("a text"))
+    }
+
+    /// The partition and offset of the record that this forecast or dead letter answers.
+    pub fn source(&self) -> (i32, i64) {
+        let number = |name: &str| -> i64 {
+            let text = self.header(name).unwrap_or_else(|| panic!("no header {name}"));
+            text.parse().expect("a number")
+        };
+        (number("tidecast-source-partition") as i32, number("tidecast-source-offset"))
+    }
+}
+
 /// A client's config that reconnects to a restarted broker at once.
 pub fn client(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -254,7 +271,7 @@ pub fn client(bootstrap: &str) -> ClientConfig {
         .set("bootstrap.servers", bootstrap)
         .set("reconnect.backoff.ms", "10")
         .set("reconnect.backoff.max.ms", "100")
-        // Silence about connections that are refused while a broker starts.
+        // No log lines about refused connections while a broker starts.
         .set("log.connection.close", "false")
         .set_log_level(rdkafka::config::RDKafkaLogLevel::Critical);
     config
@@ -271,7 +288,7 @@ pub fn create_topic(bootstrap: &str, name: &str, partitions: i32, settings: &[(&
     if let Err((name, code)) = &created[0] {
         panic!("topic {name}: {code}");
     }
-    // The controller has made it; the broker hears of it a little later.
+    // The controller has created it; the broker learns of it a little later.
     let until = Instant::now() + REQUEST_LIMIT;
     loop {
         let found = admin.inner().fetch_metadata(Some(name), TRY_LIMIT);
@@ -286,7 +303,7 @@ pub fn create_topic(bootstrap: &str, name: &str, partitions: i32, settings: &[(&
     }
 }
 
-/// Deletes a topic and waits until the broker knows it no more.
+/// Deletes a topic and waits until the broker does not know it any more.
 pub fn delete_topic(bootstrap: &str, name: &str) {
     let admin: AdminClient<DefaultClientContext> = client(bootstrap).create().expect("an admin client");
     let options = AdminOptions::new().operation_timeout(Some(REQUEST_LIMIT));
@@ -305,7 +322,7 @@ pub fn delete_topic(bootstrap: &str, name: &str) {
     }
 }
 
-/// Lets a topic have so many partitions.
+/// Raises a topic's number of partitions.
 pub fn add_partitions(bootstrap: &str, name: &str, partitions: usize) {
     let admin: AdminClient<DefaultClientContext> = client(bootstrap).create().expect("an admin client");
     let options = AdminOptions::new().operation_timeout(Some(REQUEST_LIMIT));
@@ -315,7 +332,7 @@ pub fn add_partitions(bootstrap: &str, name: &str, partitions: usize) {
     }
 }
 
-/// The topic on which the processes of a group hear which model serves.
+/// Creates the models topic of a group.
 pub fn create_models_topic(bootstrap: &str, group: &str) {
     create_topic(bootstrap, &format!("{group}.models"), 1, &[("cleanup.policy", "compact")]);
 }
@@ -347,8 +364,8 @@ pub fn produce<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     assert_eq!(tally.refused.load(Ordering::Relaxed), 0, "records that {topic} did not take");
 }
 
-/// As [`produce`], but so many a second until `stop` is set; gives how many were written. A broker may be
-/// away for minutes meanwhile.
+/// As [`produce`], at a steady rate until `stop` is set. Returns how many records were written. A broker may be away for
+/// minutes meanwhile.
 pub fn paced<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     bootstrap: &str,
     topic: &str,
@@ -384,14 +401,14 @@ pub fn paced<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     sent
 }
 
-/// An idempotent producer needs a second to get its id, so each cluster's is kept.
+/// An idempotent producer needs a second to get its id, so each cluster's producer is kept.
 fn producer(bootstrap: &str) -> Arc<BaseProducer<CountDeliveries>> {
     static PRODUCERS: Mutex<BTreeMap<String, Arc<BaseProducer<CountDeliveries>>>> =
         Mutex::new(BTreeMap::new());
     let create = || {
         let mut config = client(bootstrap);
         config.set("enable.idempotence", "true").set("linger.ms", "5").set("partitioner", "murmur2_random");
-        // As much as a broker takes, which is more than a client sends by itself.
+        // The broker's limit, which is higher than a client's default.
         config.set("message.max.bytes", "1048000");
         Arc::new(config.create_with_context(CountDeliveries).expect("a producer"))
     };
@@ -399,7 +416,7 @@ fn producer(bootstrap: &str) -> Arc<BaseProducer<CountDeliveries>> {
     producers.entry(bootstrap.to_owned()).or_insert_with(create).clone()
 }
 
-/// What became of the records of one call.
+/// The outcomes of the records of one call.
 #[derive(Default)]
 struct Tally {
     taken: AtomicUsize,
@@ -441,7 +458,7 @@ pub fn read_committed_so_far(bootstrap: &str, topic: &str) -> Vec<Record> {
     }
     consumer.assign(&assignment).expect("assign partitions");
     let mut records = Vec::new();
-    // Aborted records and markers occupy offsets that are never delivered: only this event tells the end.
+    // Aborted records and markers occupy offsets that are never delivered, so only this event shows the end.
     while !open.is_empty() {
         match consumer.poll(REQUEST_LIMIT) {
             Some(Ok(message)) => records.push(Record {
@@ -476,8 +493,8 @@ pub fn committed_offsets(bootstrap: &str, group: &str, topic: &str) -> Vec<Optio
     let committed = loop {
         match consumer().committed_offsets(wanted.clone(), TRY_LIMIT) {
             Ok(committed) => break committed,
-            // A broker that has just come back looks for its coordinators still, and a request that it
-            // took with it is not answered at all, nor what waits behind it.
+            // A broker that has just started still loads its coordinators. A request that it had received before
+            // is never answered, and neither are those queued behind it.
             Err(error) => assert!(Instant::now() < until, "committed offsets: {error}"),
         }
         std::thread::sleep(Duration::from_millis(100));
@@ -495,7 +512,7 @@ fn reader(bootstrap: &str, isolation: &str) -> BaseConsumer {
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("isolation.level", isolation)
-        // How long the broker holds back the answer that there is no more.
+        // How long the broker waits before it answers that there are no more records.
         .set("fetch.wait.max.ms", "10")
         .create()
         .expect("a consumer")

@@ -1,6 +1,6 @@
-//! What integration tests share: a real Kafka broker, and the daemon's own process.
+//! Shared by the integration tests: a real Kafka broker, and the daemon as a process.
 //!
-//! Each test file takes what it needs, so some of this is unused in each.
+//! Each test uses only a part of it, so some of it is unused in each.
 #![allow(dead_code)]
 
 pub mod daemon;

@@ -1,4 +1,4 @@
-//! Child processes that never outlive the test, and that leave their log behind when it fails.
+//! Child processes that never outlive the test, and whose log is printed when it fails.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// The last lines of a log that a failed test prints.
 const LOG_LINES_MAX: usize = 200;
 
-/// How long a thread is watched for a moment in which it works.
+/// The longest wait for a moment in which a thread works.
 const FREEZE_LIMIT: Duration = Duration::from_secs(20);
 
 /// A running child whose output goes to `log`. Dropping it kills it; if the test is failing, its log is
@@ -29,7 +29,7 @@ impl Process {
     pub fn spawn(name: &'static str, mut command: Command, log: &Path) -> io::Result<Self> {
         let output = OpenOptions::new().create(true).append(true).open(log)?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
-        // SAFETY: prctl is async-signal-safe and touches no memory of ours.
+        // SAFETY: prctl is async-signal-safe and accesses no memory of this process.
         unsafe {
             command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
                 0 => Ok(()),
@@ -55,7 +55,7 @@ impl Process {
 
     /// Sends SIGKILL and waits for the end.
     pub fn kill(&mut self) {
-        // An error says that the child has ended by itself.
+        // An error means that the child has ended by itself.
         let _ = self.child.kill();
         self.child.wait().expect("wait for a child");
     }
@@ -103,7 +103,7 @@ impl Process {
     }
 }
 
-/// A thread that stands still until this is dropped, by the thread that made it: only that may let it go.
+/// A thread that is stopped until this is dropped. Only the thread that stopped it can resume it.
 pub struct Frozen {
     id: i32,
     tracer: PhantomData<*const ()>,
@@ -112,7 +112,7 @@ pub struct Frozen {
 impl Frozen {
     fn new(id: i32) -> Self {
         for request in [libc::PTRACE_SEIZE, libc::PTRACE_INTERRUPT] {
-            // SAFETY: neither request reads or writes memory of ours.
+            // SAFETY: neither request reads or writes memory of this process.
             let done = unsafe { libc::ptrace(request, id, 0, 0) };
             assert_eq!(done, 0, "ptrace: {}", io::Error::last_os_error());
         }
@@ -126,7 +126,7 @@ impl Frozen {
 
 impl Drop for Frozen {
     fn drop(&mut self) {
-        // SAFETY: the request reads and writes no memory of ours; a thread that has ended is no harm.
+        // SAFETY: the request reads and writes no memory of this process; the thread may have ended.
         unsafe { libc::ptrace(libc::PTRACE_DETACH, self.id, 0, 0) };
     }
 }
@@ -150,8 +150,8 @@ impl Drop for Process {
     }
 }
 
-/// Linux sends the death signal when the *thread* that started a child ends, and each test has a thread
-/// of its own. So one thread that lives as long as the test process starts all children.
+/// Linux sends the death signal when the *thread* that started a child ends, and each test has its own thread. So all
+/// children are started by one thread that lives as long as the test process.
 fn spawn_for_life(command: Command) -> io::Result<Child> {
     type Order = (Command, Sender<io::Result<Child>>);
     static SPAWNER: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
@@ -177,8 +177,8 @@ pub fn fresh_dir(name: &str) -> tempfile::TempDir {
         .expect("a directory under target/tmp")
 }
 
-/// A port that nobody listens on. It is below the range from which the kernel takes the ports of outgoing
-/// connections: a client that reconnects to a dead server's port could otherwise take it for itself.
+/// A port on which no process listens. It is below the range of the kernel's ports for outgoing connections, because a
+/// client that reconnects to a dead server could otherwise occupy the port itself.
 pub fn free_port() -> u16 {
     use std::sync::atomic::{AtomicU16, Ordering};
     const FIRST: u16 = 20_000;

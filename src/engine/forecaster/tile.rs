@@ -7,8 +7,8 @@ use crate::engine::target_step::TargetStep;
 pub(super) struct Tile {
     pub targets: usize,
     horizon: usize,
-    /// Bounds of an interval, and the point.
-    told: usize,
+    /// The point and the bounds of a forecast: 1 + levels.
+    expected_len: usize,
     rows: CandidateRows,
     /// The steps of the series. `[tile]`
     steps: Vec<Option<TargetStep>>,
@@ -70,7 +70,7 @@ impl Tile {
         Self {
             targets,
             horizon: h,
-            told: 1 + levels,
+            expected_len: 1 + levels,
             rows,
             steps: vec![None; tile],
             origins: vec![0.0; tile * targets],
@@ -93,7 +93,7 @@ impl Tile {
 
     /// Begins a step of series `i`: nothing is expected of it yet.
     pub fn begin(&mut self, i: usize, at: TargetStep) {
-        let each = self.targets * self.told;
+        let each = self.targets * self.expected_len;
         self.expected[i * each..][..each].fill(f32::NAN);
         self.steps[i] = Some(at);
     }
@@ -108,8 +108,8 @@ impl Tile {
     }
 
     pub fn expected_mut(&mut self, i: usize, target: usize) -> &mut [f32] {
-        let at = self.at(i, target) * self.told;
-        &mut self.expected[at..][..self.told]
+        let at = self.at(i, target) * self.expected_len;
+        &mut self.expected[at..][..self.expected_len]
     }
 
     pub fn candidates_mut(&mut self, i: usize, target: usize) -> &mut [f32] {
@@ -142,7 +142,7 @@ impl Tile {
             support: &mut self.supports[target],
             forecast: &mut self.forecast.targets[target],
             lead_scales: &self.lead_scales,
-            expected: &self.expected[at * self.told..][..self.told],
+            expected: &self.expected[at * self.expected_len..][..self.expected_len],
             candidates: &mut self.candidates[at * each..][..each],
         }
     }

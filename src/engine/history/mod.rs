@@ -143,7 +143,7 @@ impl History {
             true => believed,
             false => recent.value(0, target),
         });
-        let previous = previous.or(self.scaler.stood(slot, target));
+        let previous = previous.or(self.scaler.last_held(slot, target));
         let value = values.map_or(f32::NAN, |values| self.scaler.hold(slot, target, values, previous));
         self.row.observed[target] = value.is_finite();
         HeldValue { value, previous }
@@ -248,7 +248,7 @@ impl History {
     fn previous(&self, slot: Slot, column: usize) -> Option<f32> {
         let recent = self.recent.view(slot);
         let previous = (!recent.is_empty()).then(|| recent.value(0, column));
-        previous.or(self.scaler.stood(slot, column))
+        previous.or(self.scaler.last_held(slot, column))
     }
 
     fn look_ahead(&mut self, slot: Slot, values: &[f64]) {

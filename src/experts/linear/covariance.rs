@@ -1,20 +1,21 @@
 use crate::simd::{KernelByEight, LANES, Vector8, padded, registers, registers_mut};
 
-/// While the covariance's trace is above this many times its features, nothing is forgotten.
+/// While the covariance's trace is above this many times its dimension, nothing is forgotten: without
+/// excitation, forgetting would make it grow without bound.
 const TRACE_MAX: f32 = 10.0;
 
-/// The covariance `P` of recursive least squares: symmetric, kept as the lower half in tiles of eight
-/// by eight, so that row `i` holds the columns up to the end of its own tile.
+/// The covariance `P` of recursive least squares. It is symmetric and kept as its lower half, in tiles of
+/// eight by eight: row `i` holds the columns up to the end of its own tile. `[floats()]`
 ///
-/// The entries on both sides of the diagonal within a tile see the same arithmetic, so `P` stays
-/// symmetric to the last bit and no asymmetry can grow.
+/// Within a tile, the entries on both sides of the diagonal get the same arithmetic. So `P` stays
+/// symmetric to the last bit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Covariance {
     features: usize,
     forgetting: f32,
 }
 
-/// Where row `i` begins.
+/// The offset of row `i`.
 #[inline(always)]
 fn row_start(i: usize) -> usize {
     let tile = i / LANES;
@@ -26,12 +27,12 @@ impl Covariance {
         Self { features, forgetting }
     }
 
-    /// Floats of a row.
+    /// The floats of a row.
     pub fn floats(&self) -> usize {
         row_start(padded(self.features))
     }
 
-    /// The covariance of one who knows nothing: the identity.
+    /// Writes the initial covariance: the identity.
     pub fn fill(&self, p: &mut [f32]) {
         p.fill(0.0);
         for i in 0..self.features {
@@ -46,14 +47,16 @@ impl Covariance {
             .fold((0.0, f32::INFINITY), |(sum, least), v| (sum + v, least.min(v)))
     }
 
-    /// The forgetting that a covariance of this trace bears.
+    /// The forgetting factor λ for a covariance of this trace.
     pub fn forgetting(&self, trace: f32) -> f32 {
         if trace > TRACE_MAX * self.features as f32 { 1.0 } else { self.forgetting }
     }
 }
 
-/// `k = P x / (λ + xᵀ P x)` and `P ← (P − k xᵀ P) / λ`. Gives `xᵀ P x`; when it is not what a
-/// covariance gives, nothing has been changed.
+/// `k = P x / (λ + xᵀ P x)` and `P ← (P − k xᵀ P) / λ`.
+///
+/// Returns `xᵀ P x`. It returns NaN and leaves `P` unchanged when the denominator is not positive enough,
+/// so `P` was not a covariance.
 pub(super) struct Gain<'a> {
     pub p: &'a mut [f32],
     /// `[padded]`
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_covariance_is_told_and_left_alone() {
+    fn a_matrix_that_is_not_a_covariance_is_reported_and_left_unchanged() {
         let covariance = Covariance::new(3, 0.99);
         let mut p = vec![0.0; covariance.floats()];
         covariance.fill(&mut p);

@@ -1,32 +1,33 @@
 /// Short lags of a series without a season.
 const PLAIN_LAGS: usize = 12;
-/// The most short lags of one with a season.
+/// The most short lags of a series with a season.
 const SHORT_LAGS: usize = 23;
 
-/// What a weight can stand on.
+/// One regressor of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Feature {
+    /// The constant.
     One,
-    /// The value so many steps ago, less the newest.
+    /// The value some steps ago, less the newest.
     Lag(usize),
-    /// The difference over the shorter season, so many steps ago.
+    /// The difference over the shorter season, some steps ago.
     Difference(usize),
     /// An exponentially weighted mean, less the newest value.
     Mean(usize),
     /// A profile's forecast at a lead, less the newest value.
     Profile(usize, usize),
-    /// A Holt-Winters' forecast at a lead, less the newest value.
+    /// A Holt-Winters forecast at a lead, less the newest value.
     Holt(usize, usize),
 }
 
 impl Feature {
-    /// Whether it stands on where the series was over a long time, and not on its last steps.
+    /// Whether it depends on the level of the series over a long time, and not on its last steps only.
     pub fn is_level(self) -> bool {
         matches!(self, Self::Mean(_) | Self::Profile(..) | Self::Holt(..))
     }
 }
 
-/// The features of a stream, and how many of the first of them make the block that follows breaks.
+/// The features of a stream, and how many of the first ones make up the fast block.
 pub(super) fn features(
     seasons: &[usize],
     horizon: usize,
@@ -66,8 +67,8 @@ pub(super) fn features(
     (features, fast)
 }
 
-/// Lags up to a season: all of them where they are few, else the nearest_seen dozen and others ever further
-/// apart.
+/// The lags up to a season of `m` steps. Where there are too many: the nearest dozen, and others at
+/// growing distances.
 fn short_lags(m: usize) -> Vec<usize> {
     let last = (m - 1).max(SHORT_LAGS.min(2 * m - 1));
     if last <= SHORT_LAGS {

@@ -1,47 +1,52 @@
 use crate::simd::{KernelByEight, LANES, Vector8, registers, registers_mut};
 
-/// Gains are kept as 16-bit floats this many times as large: a long memory makes them small, and the
-/// trace bounds them far below what such a float can hold.
+/// Gains are kept as 16-bit floats, multiplied by this. A long memory makes gains small; the bound on the
+/// trace keeps them far below the largest such float.
 pub(super) const GAIN_UNIT: f32 = 1024.0;
 
 /// Errors are clipped at this many times their recent size, which learns from at most twice that.
 const CLIP: f32 = 2.0;
+/// The slowest rate at which the size of errors is learnt.
 const ERROR_RATE: f32 = 0.005;
-/// An error within this many of the block's units is never clipped: after a long calm, in which errors
-/// have no size, the first ones teach.
+/// An error within this many of the block's units is never clipped. So the first errors after a long calm
+/// still teach.
 const NEVER_CLIPPED: f32 = 0.01;
 
 /// The most features of a block.
 pub(super) const FEATURES_MAX: usize = 160;
 
-/// Learning and forecasting of one block: all bases, all leads.
+/// Learning and forecasting of one block: all its baselines, all leads.
 ///
-/// For each lead whose target has arrived, `e = target − w · x` with the weights as they are now and the
-/// features of the origin, `e` clipped, `w += k · e` with the gain of the origin; then the forecast with
-/// the features of now. Weights are touched once.
+/// ```text
+/// e = clip(target − w·x_{t−h})     for each lead h whose target has arrived
+/// w ← w + K_{t−h}·e                with the gain of that origin
+/// correction = w·x_t
+/// ```
+///
+/// Each weight is read and written once.
 pub(super) struct LearnAndForecast<'a> {
-    /// `[bases, leads, padded]`
+    /// `[baselines, leads, padded]`
     pub weights: &'a mut [f32],
-    /// Recent absolute errors. `[bases, leads]`
+    /// Recent absolute errors. `[baselines, leads]`
     pub errors: &'a mut [f32],
-    /// What has arrived less its base, in the block's unit. `[bases, leads]`
+    /// What has arrived less its baseline, in the block's unit. `[baselines, leads]`
     pub targets: &'a [f32],
-    /// How many of the leads learn.
+    /// The number of leads that learn.
     pub arrived: usize,
-    /// Origins learnt from before at lead 1.
+    /// The origins learnt from before, at lead 1.
     pub learnt: u64,
     pub leads: &'a [usize],
-    /// The newest origin's place in the rings is `now`, and they hold `origins`.
+    /// The place of the newest origin in the rings, which hold `origins` of them.
     pub now: usize,
     pub origins: usize,
     /// Features of the last origins. `[origins, stride]`
     pub past: &'a [u16],
     pub stride: usize,
-    /// Gains of the last origins. `[origins, padded]`
+    /// Gains of the last origins, times [`GAIN_UNIT`]. `[origins, padded]`
     pub gains: &'a [u16],
-    /// Features of now. `[padded]`
+    /// Features of the newest origin. `[padded]`
     pub x: &'a [f32],
-    /// `[bases, leads]`
+    /// `[baselines, leads]`
     pub corrections: &'a mut [f32],
 }
 
@@ -108,7 +113,7 @@ impl KernelByEight for LearnAndForecast<'_> {
     }
 }
 
-/// `error` within its clip, `recent` having learnt its size; 0 for what is not finite.
+/// Clips an error and learns its size; 0 for an error that is not finite.
 #[inline(always)]
 fn clipped(error: f32, recent: &mut f32, rate: f32) -> f32 {
     let size = error.abs();
@@ -125,12 +130,12 @@ fn clipped(error: f32, recent: &mut f32, rate: f32) -> f32 {
     error.clamp(-clip, clip)
 }
 
-/// Rounds features to what the ring keeps of them, in place, so that forecasting and learning see the
-/// same.
+/// Rounds features in place to the 16-bit floats that the ring keeps, so that forecasting and learning
+/// see the same values.
 pub(super) struct RoundToHalf<'a> {
     pub x: &'a mut [f32],
     pub kept: &'a mut [u16],
-    /// What `x` is multiplied by before it is kept; 1 where `x` itself is to be rounded.
+    /// The factor by which `x` is multiplied before it is kept; 1 keeps `x` itself.
     pub unit: f32,
 }
 

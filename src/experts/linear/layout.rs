@@ -7,33 +7,34 @@ use crate::config::Accuracy;
 use crate::domain::Leads;
 use crate::simd::padded;
 
-/// Rates of the profiles of the short and of the long season.
+/// The rates of the profiles of the short and of the long season.
 const PROFILE_RATES: [f32; 2] = [0.1, 0.25];
-/// Half-lives of the means of a series without a season.
+/// The half-lives of the means of a series without a season, in readings.
 const HALF_LIVES: [usize; 2] = [12, 96];
-/// Longer seasons than this are left to others: a series would hold several rings of them.
+/// Longer seasons are ignored here: a series would hold several rings of that length.
 const SEASON_MAX: usize = 2_048;
-/// A memory of about 5,000 readings; of 500 for the block that follows breaks.
+/// The forgetting factor λ of a block: a memory of about 5,000 readings.
 const FORGETTING: f32 = 0.999_8;
+/// The forgetting factor λ of the fast block, which follows breaks: a memory of 500 readings.
 const FORGETTING_FAST: f32 = 0.998;
-/// The delayed update of all leads stays stable while horizon × features × (1 − λ) is below this.
+/// The delayed update of all leads is stable while horizon · features · (1 − λ) is below this.
 const STABLE: f32 = 0.5;
 /// Blocks begin at this reading, or after four of the shorter season if that is sooner.
 const START: usize = 48;
 
-/// What a stream's pool has to do with.
+/// The settings that the linear experts of a stream depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinearShape {
     pub targets: usize,
     pub horizon: usize,
-    /// Season lengths in steps, ascending; the two shortest count.
+    /// Season lengths in steps, ascending. The two shortest count.
     pub seasons: Vec<usize>,
     /// Calendar features and covariates of a reading.
     pub extras: usize,
     pub accuracy: Accuracy,
-    /// Whether targets are known by their steps alone: then nothing here is shown a level.
+    /// Whether targets are differenced. Then no feature depends on a level.
     pub difference: bool,
-    /// Whether there are blocks of least squares, or what is naive alone.
+    /// Whether there are blocks of least squares, or only the naive experts.
     pub linear: bool,
 }
 
@@ -43,12 +44,13 @@ pub struct LinearShape {
     "{extras} calendar features and covariates, those known ahead once more for each lead that is shown, are \
      too many: at most {most}; leave some out, or have no network that unrolls its leads"
 )]
+/// More features than a block can carry.
 pub struct TooManyExtras {
     pub extras: usize,
     pub most: usize,
 }
 
-/// What a block corrects.
+/// A forecast that a block corrects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Baseline {
     Last,
@@ -58,17 +60,19 @@ pub(super) enum Baseline {
 }
 
 impl Baseline {
-    /// In the order of the variants.
+    /// The number of variants.
     pub const COUNT: usize = 4;
 }
 
-/// One covariance, and weights for each of its bases.
+/// A block of recursive least squares: one covariance, and weights for each lead of each of its
+/// baselines.
 #[derive(Clone, Debug)]
 pub(super) struct RlsBlock {
     pub features: usize,
     pub bases: Vec<Baseline>,
     pub covariance: Covariance,
-    /// Where its parts lie in a row: 32-bit, 32-bit, 32-bit and 16-bit floats.
+    /// The offsets of its parts in a row: weights, errors and covariance among the 32-bit floats, gains
+    /// among the 16-bit floats.
     pub weights: usize,
     pub errors: usize,
     pub p: usize,
@@ -81,7 +85,7 @@ impl RlsBlock {
     }
 }
 
-/// How a pool's row is laid out and what is computed from it.
+/// The layout of a row of the linear experts, and what is computed from it.
 #[derive(Debug)]
 pub(super) struct LinearLayout {
     pub leads: Leads,
@@ -92,28 +96,32 @@ pub(super) struct LinearLayout {
     pub mean_rates: [f32; 2],
     pub profiles: Vec<Profile>,
     pub holts: [HoltWinters; 2],
-    /// What is left of an error of the second at each lead.
+    /// The part of an error of the slow Holt-Winters that is left at each lead. `[horizon]`
     pub carries: Vec<f32>,
-    /// What is left of an error of each at lead 1 and at the horizon.
+    /// The same of both, at lead 1 and at the horizon.
     pub holt_carries: [[f32; 2]; 2],
-    /// All but the extras, which come after them. A block has the first so many.
+    /// All features but the extras, which follow them. A block has the first ones.
     pub features: Vec<Feature>,
     pub extras: usize,
     pub blocks: Vec<RlsBlock>,
+    /// The reading at which blocks begin.
     pub start: usize,
-    /// Values kept.
+    /// The number of values kept.
     pub ring: usize,
-    /// Where the parts of a row lie.
+    /// The offsets of the other parts of a row.
     pub profile_floats: Vec<usize>,
     pub profile_counts: Vec<usize>,
     pub holt_floats: [usize; 2],
     pub holt_counts: [usize; 2],
+    /// The sizes of a row.
     pub floats: usize,
     pub halves: usize,
     pub counts: usize,
 }
 
 impl LinearLayout {
+    /// # Errors
+    /// [`TooManyExtras`] when a block has no room for the calendar and the covariates.
     pub fn try_new(shape: &LinearShape) -> Result<Self, TooManyExtras> {
         let horizon = shape.horizon.max(1);
         let compact = shape.accuracy == Accuracy::Compact;
@@ -176,6 +184,7 @@ impl LinearLayout {
         Ok(layout)
     }
 
+    /// Lays out the parts of a row one after the other.
     fn lay_out(&mut self, fast: usize, linear: bool) {
         let compact = self.compact;
         let take = |total: &mut usize, n: usize| std::mem::replace(total, *total + n);
@@ -229,32 +238,33 @@ impl LinearLayout {
         }
     }
 
-    /// Where the blocks' parts of a row begin; they reach to its end.
+    /// The first float of the blocks. They reach to the end of the row.
     pub fn blocks_from(&self) -> usize {
         self.blocks.first().map_or(self.floats, |block| block.weights)
     }
 
-    /// Features kept of an origin.
+    /// The features kept of an origin, padded.
     pub fn stride(&self) -> usize {
         padded(self.features.len() + self.extras)
     }
 
     /// Whether the profile of the longer season is an expert of its own.
-    pub fn profile_speaks(&self) -> bool {
+    pub fn has_profile_expert(&self) -> bool {
         self.season.is_some() && !self.compact && !self.difference
     }
 
-    /// How many experts are no block.
+    /// The number of experts without a block.
     pub fn plain(&self) -> usize {
-        1 + usize::from(self.season.is_some()) + usize::from(self.profile_speaks())
+        1 + usize::from(self.season.is_some()) + usize::from(self.has_profile_expert())
     }
 
+    /// The names of the experts, in the order of their forecasts.
     pub fn names(&self) -> Vec<&'static str> {
         let mut names = vec!["last"];
         if self.season.is_some() {
             names.push("seasonal");
         }
-        if self.profile_speaks() {
+        if self.has_profile_expert() {
             names.push("profile");
         }
         for (b, block) in self.blocks.iter().enumerate() {
@@ -276,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hourly_stream_has_the_features_of_the_study() {
+    fn an_hourly_stream_has_three_blocks_and_all_lags_of_a_day() {
         let shape = LinearShape {
             targets: 1,
             horizon: 24,
@@ -302,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn no_feature_stands_twice() {
+    fn no_feature_is_there_twice() {
         for seasons in
             [vec![], vec![2], vec![3, 4], vec![7, 28], vec![12], vec![24], vec![96, 672], vec![1440]]
         {

@@ -1,4 +1,4 @@
-//! One reading of one target: what it makes arrive is learnt from, states move, and it is forecast from.
+//! One reading of one target: the blocks learn from it, the states move, and all leads are forecast.
 
 use super::super::Observation;
 use super::super::holt_winters::TimeIndex;
@@ -11,23 +11,24 @@ use super::state::{BLOCKS_MAX, LinearState, Scratch};
 use crate::domain::seasonal_age;
 use crate::simd::Isa;
 
-/// The covariance that a young series starts with is this many times a mature one's: what others have
-/// learnt counts as an eighth of what it took them.
+/// The covariance of a new series is this many times that of the mature series: their experience counts
+/// an eighth.
 const DOUBT: f32 = 8.0;
-/// Features are held within this many of the series' deviations.
+/// Features are limited to this many deviations of the series.
 const FEATURE_MAX: f32 = 50.0;
-/// A block that corrects by more of them has lost itself.
+/// A block whose corrections exceed this many units has diverged and starts again.
 const CORRECTION_MAX: f32 = 1_000.0;
-/// A block's unit is kept while the deviation stays within this factor of it.
+/// The unit of the blocks is kept while the deviation stays within this factor of it.
 const UNIT_FIT: f32 = 8.0;
-/// A block that is younger than this, in readings, begins again when its unit has to change.
+/// A block younger than this, in readings, starts again when its unit has to change.
 const YOUNG: u64 = 96;
-/// And values within this, so that their squares are finite.
+/// Values are limited to this, so that their squares are finite.
 const VALUE_MAX: f32 = 1e15;
-/// A spread below this is none: its square is no number of normal size.
+/// A smaller spread counts as 0: its square is not a normal float.
 const SPREAD_LEAST: f32 = 1e-15;
-/// The value `age` steps before step `now`; before the start it is that of a season later, and of the
-/// first step.
+
+/// The value `age` steps before step `now`. Before the start it is the value of a season later, or else
+/// the first value. `newest`: the place of step `now` in the ring.
 #[inline(always)]
 fn value_at(ring: &[f32], newest: usize, now: u64, season: Option<usize>, mut age: usize) -> f32 {
     if age as u64 > now {
@@ -41,17 +42,18 @@ fn value_at(ring: &[f32], newest: usize, now: u64, season: Option<usize>, mut ag
     ring[if age <= newest { newest - age } else { newest + ring.len() - age }]
 }
 
-/// One reading of one target.
+/// One step of one target of one series.
 pub(super) struct SeriesStep<'a> {
     pub layout: &'a LinearLayout,
     pub isa: Isa,
     pub scratch: &'a mut Scratch,
-    /// What a young series starts from.
+    /// What a new series starts from.
     pub pooled: Option<&'a [f32]>,
     pub row: StateRow<'a, LinearState>,
 }
 
 impl SeriesStep<'_> {
+    /// Learns from the reading, then forecasts. `out`: `[experts, horizon]`
     pub fn step(&mut self, reading: &Observation<'_>, out: &mut [f32]) {
         let ring = self.layout.ring;
         let now = self.row.state.steps;
@@ -70,7 +72,7 @@ impl SeriesStep<'_> {
         self.move_states(time, value, observed);
         self.begin_or_refit(now);
         self.fill_bases(at, time, value);
-        self.forecast_plainly(value, time, out);
+        self.forecast_without_blocks(value, time, out);
         self.fill_features(at, time, value, reading.extras);
         self.forecast_blocks(now, observed, out);
         let range = &self.row.state.range;
@@ -78,7 +80,7 @@ impl SeriesStep<'_> {
         self.row.state.steps = now.wrapping_add(1);
     }
 
-    /// The reading less what each base said of it at each learnt lead.
+    /// The reading less the forecast of each baseline of it, at each learnt lead.
     fn fill_arrived(&mut self, at: usize, time: TimeIndex, value: f32) {
         let layout = self.layout;
         let leads = layout.leads.learnt();
@@ -96,21 +98,25 @@ impl SeriesStep<'_> {
         }
         if let Some(m) = layout.season {
             let values = &floats[layout.profile_floats[0]..];
-            let said =
-                layout.profiles[0].said(values, &self.row.counts[layout.profile_counts[0]..], time.clock);
+            let past_forecast = layout.profiles[0].past_forecast(
+                values,
+                &self.row.counts[layout.profile_counts[0]..],
+                time.clock,
+            );
             for (i, &lead) in leads.iter().enumerate() {
                 let age = if lead <= m { m } else { lead + seasonal_age(m, lead) };
                 seasonal[i] = value - value_at(ring, at, steps, Some(m), age);
-                profile[i] = value - said(lead).unwrap_or(last[i]);
+                profile[i] = value - past_forecast(lead).unwrap_or(last[i]);
             }
         }
-        let said = layout.holts[1].said(&floats[layout.holt_floats[1]..], time);
+        let past_forecast = layout.holts[1].past_forecast(&floats[layout.holt_floats[1]..], time);
         for (i, lead) in leads.iter().enumerate() {
-            holt[i] = value - said(*lead, layout.carries[lead - 1]);
+            holt[i] = value - past_forecast(*lead, layout.carries[lead - 1]);
             last[i] = value - last[i];
         }
     }
 
+    /// Updates means, range, profiles and Holt-Winters.
     fn move_states(&mut self, time: TimeIndex, value: f32, observed: bool) {
         let layout = self.layout;
         let (floats, counts, state) = (&mut *self.row.floats, &mut *self.row.counts, &mut *self.row.state);
@@ -133,8 +139,7 @@ impl SeriesStep<'_> {
         state.readings = state.readings.saturating_add(1);
     }
 
-    /// Lets the blocks begin once there is something to divide by, and finds them another unit when
-    /// theirs has come to fit no more.
+    /// Starts the blocks once a deviation is known, and changes their unit when it no longer fits.
     fn begin_or_refit(&mut self, now: u64) {
         let state = &mut *self.row.state;
         let deviation = state.range.deviation();
@@ -151,7 +156,7 @@ impl SeriesStep<'_> {
         if !(1.0 / UNIT_FIT..=UNIT_FIT).contains(&fit) {
             state.unit = deviation;
             for b in 0..self.layout.blocks.len() {
-                // What little was learnt while features lay beyond their bounds is of no use within them.
+                // The features of such a block were limited most of the time; its weights are of no use.
                 if now.saturating_sub(self.row.state.since[b]) < YOUNG {
                     self.restart(b, now);
                 } else {
@@ -161,6 +166,7 @@ impl SeriesStep<'_> {
         }
     }
 
+    /// Starts the blocks from what the mature series have learnt.
     fn start_from_pooled(&mut self) {
         let from = self.layout.blocks_from();
         let Some(pooled) = self.pooled else { return };
@@ -174,13 +180,13 @@ impl SeriesStep<'_> {
             } else {
                 block.covariance.fill(p);
             }
-            // How large its errors are the series shows by itself.
+            // The size of its errors is learnt from the series itself.
             let n = block.bases.len() * self.layout.leads.len();
             self.row.floats[block.errors..][..n].fill(0.0);
         }
     }
 
-    /// Lets a block learn its covariance anew; `scale` is the old unit over the new.
+    /// Makes a block learn its covariance again. `scale`: the old unit over the new.
     fn refit(&mut self, b: usize, now: u64, scale: f32) {
         let (layout, block) = (self.layout, &self.layout.blocks[b]);
         let n = block.padded();
@@ -196,7 +202,7 @@ impl SeriesStep<'_> {
         self.row.state.since[b] = now;
     }
 
-    /// Makes a block as if it had never learnt.
+    /// Resets a block to its initial state.
     fn restart(&mut self, b: usize, now: u64) {
         let block = &self.layout.blocks[b];
         self.row.floats[block.weights..block.p].fill(0.0);
@@ -205,6 +211,7 @@ impl SeriesStep<'_> {
         self.refit(b, now, 1.0);
     }
 
+    /// The forecasts of the baselines.
     fn fill_bases(&mut self, at: usize, time: TimeIndex, value: f32) {
         let layout = self.layout;
         let horizon = layout.leads.horizon();
@@ -226,8 +233,8 @@ impl SeriesStep<'_> {
         layout.holts[1].fill(&floats[layout.holt_floats[1]..], time, &layout.carries, holt);
     }
 
-    /// The experts that are no block.
-    fn forecast_plainly(&mut self, value: f32, time: TimeIndex, out: &mut [f32]) {
+    /// The forecasts of the experts without a block.
+    fn forecast_without_blocks(&mut self, value: f32, time: TimeIndex, out: &mut [f32]) {
         let layout = self.layout;
         let horizon = layout.leads.horizon();
         let (last, rest) = out.split_at_mut(horizon);
@@ -237,7 +244,7 @@ impl SeriesStep<'_> {
         }
         let (seasonal, rest) = rest.split_at_mut(horizon);
         seasonal.copy_from_slice(&self.scratch.bases[Baseline::Seasonal as usize * horizon..][..horizon]);
-        if !layout.profile_speaks() {
+        if !layout.has_profile_expert() {
             return;
         }
         let k = layout.profiles.len() - 1;
@@ -246,6 +253,7 @@ impl SeriesStep<'_> {
         layout.profiles[k].fill(values, counts, time.clock, value, &mut rest[..horizon]);
     }
 
+    /// The regressors of the newest reading.
     fn fill_features(&mut self, at: usize, time: TimeIndex, value: f32, extras: &[f32]) {
         let layout = self.layout;
         assert_eq!(extras.len(), layout.extras);
@@ -287,8 +295,8 @@ impl SeriesStep<'_> {
         });
     }
 
-    /// Learns from what has arrived and forecasts, block by block; then keeps features and gains of this
-    /// origin.
+    /// Each block learns from what has arrived and forecasts. Then features and gains of this origin are
+    /// kept.
     fn forecast_blocks(&mut self, now: u64, observed: bool, out: &mut [f32]) {
         let layout = self.layout;
         let (horizon, leads) = (layout.leads.horizon(), layout.leads.len());
@@ -300,7 +308,7 @@ impl SeriesStep<'_> {
             let since = self.row.state.since[b];
             let begun = since <= now;
             if begun {
-                // A block takes the first features; what it shares a register with is not its own.
+                // A block takes the first features; the rest of their last register is padding.
                 let x = &mut self.scratch.own[..n];
                 x[..block.features].copy_from_slice(&self.scratch.x[..block.features]);
                 x[block.features..].fill(0.0);
@@ -356,6 +364,7 @@ impl SeriesStep<'_> {
         self.keep_origin(ring_at);
     }
 
+    /// Keeps features and gains of the newest origin in the rings.
     fn keep_origin(&mut self, ring_at: usize) {
         let stride = self.layout.stride();
         self.row.halves[ring_at * stride..][..stride].copy_from_slice(&self.scratch.kept);
@@ -369,7 +378,7 @@ impl SeriesStep<'_> {
 }
 
 impl StateRow<'_, LinearState> {
-    /// Takes the features of now into a block's covariance, and gives the gain as it is kept.
+    /// Updates the covariance of a block with the newest features. Writes the gain as it is kept.
     fn move_covariance(
         &mut self,
         isa: Isa,
@@ -381,9 +390,9 @@ impl StateRow<'_, LinearState> {
     ) {
         let p = &mut self.floats[block.p..][..block.covariance.floats()];
         let forgetting = block.covariance.forgetting(self.state.traces[b]);
-        let told = isa.run_by_eight(Gain { p, x, forgetting, k });
+        let quadratic = isa.run_by_eight(Gain { p, x, forgetting, k });
         let (trace, least) = block.covariance.trace(p);
-        if told.is_finite() && trace.is_finite() && least > 0.0 {
+        if quadratic.is_finite() && trace.is_finite() && least > 0.0 {
             self.state.traces[b] = trace;
         } else {
             block.covariance.fill(p);

@@ -2,17 +2,19 @@ use super::MIXTURES;
 use super::layout::Layout;
 use crate::simd::{KernelByEight, LANES, Vector8, registers, registers_mut};
 
-/// How much of a regret is left a reading later: of the two copies, and of what chooses among them.
+/// The discounts β of the two copies, and of the mixer of both.
 const DISCOUNTS: [f32; 3] = [0.998, 0.999_8, 0.999_5];
-/// The slowest rate of a mixture's typical error.
+/// The slowest rate at which a mixture's typical error is learnt.
 const ERROR_RATE: f32 = 0.005;
 /// An error counts as at most this many typical ones.
 const ERROR_MAX: f32 = 30.0;
-/// A regret lies within this.
+/// Regrets are limited to this.
 const REGRET_MAX: f32 = 20.0;
 
+/// Updates the regrets of all three levels with one reading, eight leads at a time.
 pub(super) struct Learn<'a> {
     pub layout: Layout,
+    /// A row of the mixer.
     pub floats: &'a mut [f32],
     pub counts: &'a mut [u8],
     pub matured: &'a [f32],
@@ -32,7 +34,7 @@ impl KernelByEight for Learn<'_> {
             let (zero, one, value) = (V::splat(0.0), V::splat(1.0), V::splat(self.value));
             let read = |row: usize| V::load(&matured[row * n + at]);
             let mixtures: [V; MIXTURES] = std::array::from_fn(|m| read(experts + m));
-            // What was mixed while the series was young has no copies: 0 · x is 0 but for those.
+            // Forecasts of a young series have NaN for the copies; 0 · x finds them.
             let said = mixtures.iter().fold(zero, |sum, m| m.mul_add(zero, sum));
             let counted = one.if_above(said, one, zero);
             let rates = rates(registers_mut(self.counts), at, counted);
@@ -58,7 +60,7 @@ impl KernelByEight for Learn<'_> {
                 for member in 0..members {
                     let said = if level < 2 { read(member) } else { mixtures[member] };
                     let regret = mixture.sub(said).mul(direction);
-                    // One that sleeps is not a number, and comes out as the bound.
+                    // A sleeping forecast is NaN; its regret comes out as the bound and is dropped below.
                     let bounded = regret.max(V::splat(-REGRET_MAX)).min(V::splat(REGRET_MAX));
                     let awake = one.if_above(said.mul_add(zero, zero), counted, zero);
                     let square = bounded.mul(bounded);
@@ -74,7 +76,7 @@ impl KernelByEight for Learn<'_> {
     }
 }
 
-/// How fast typical errors move at eight leads, after counting those that `counted` is 1 for.
+/// Counts the readings of eight leads where `counted` is 1. Returns the rates of their typical errors.
 #[inline(always)]
 fn rates<V: Vector8>(counts: &mut [[u8; LANES]], at: usize, counted: V) -> [f32; LANES] {
     let mut rates = [0.0; LANES];
@@ -86,8 +88,8 @@ fn rates<V: Vector8>(counts: &mut [[u8; LANES]], at: usize, counted: V) -> [f32;
     rates
 }
 
-/// `Σ weight · forecast` over the experts that are awake, by their weights; by none where all of
-/// them sleep.
+/// `Σ weight · forecast` over the experts that are awake, divided by the sum of their weights. Their
+/// plain mean where all of them weigh 0.
 pub(super) struct Combine<'a> {
     /// `[experts, stride]`
     pub forecasts: &'a [f32],
@@ -124,10 +126,12 @@ impl KernelByEight for Combine<'_> {
     }
 }
 
+/// `p_i ∝ max(R_i, 0) / (V_i + B)` for the two copies and for the mixer of both, and the product of the
+/// two.
 pub(super) struct Weigh<'a> {
     pub layout: Layout,
     pub floats: &'a [f32],
-    /// What the experts weigh while none has been better than the mixture. `[experts, width]`
+    /// The weights while no expert has been better than the mixture. `[experts, width]`
     pub prior: &'a [f32],
     pub weights: &'a mut [f32],
     pub shares: &'a mut [f32],

@@ -11,47 +11,58 @@ use kernels::{Combine, Learn, Weigh};
 use layout::Layout;
 use young::YoungWeights;
 
-/// A largest squared regret to begin with: never 0, so that it can divide.
+/// The initial largest squared regret: above 0, so that it can divide.
 const LEAST: f32 = 1e-12;
 
-/// A series hands its weights to the young at this mixture.
+/// The weights of a series are pooled for new series after this many mixtures.
 const MATURE: u32 = 600;
 
-/// What a mixer makes of its experts' forecasts.
+/// The mixtures of a mixer: those of the two copies, then the final one.
 pub const MIXTURES: usize = 3;
 
-/// Convex weights per series, target and learnt lead, from matured forecasts: ML-Poly (Gaillard,
-/// Stoltz and van Erven 2014) with the regrets of the absolute loss, at two discounts, mixed by a
-/// third (RECIPE.md, Mixer).
+/// Convex weights of the experts for each series, target and learnt lead, learnt from matured forecasts:
+/// ML-Poly (Gaillard, Stoltz and van Erven 2014, "A second-order bound with excess losses"), with the
+/// regrets of the absolute loss.
 ///
-/// A forecast that is not a number sleeps: it has no weight, and its regret rests.
+/// ```text
+/// ŷ  = Σ_i p_i·f_i                     f_i the forecasts of a lead
+/// r_i = sign(ŷ − y)·(ŷ − f_i) / a      a the typical error |ŷ − y|, lately
+/// R_i ← β·R_i + r_i     V_i ← β·V_i + r_i²     B = max r²
+/// p_i ∝ max(R_i, 0) / (V_i + B)
+/// ```
+///
+/// Two copies run with different discounts β: a quick and a slow one. A third mixer of the same kind
+/// weighs the two. While no expert has been better than the mixture, the weights are those pooled over
+/// series ([`Self::publish`]).
+///
+/// A forecast that is NaN sleeps: it has no weight, and its regret does not change. A reading costs
+/// O(experts · leads).
 #[derive(Debug)]
 pub struct Mixer {
     leads: Leads,
     experts: usize,
-    /// Mixtures before this one are the mean, and not learnt from.
+    /// The first mixtures of a series are plain means and not learnt from; this is their number.
     from: u32,
     isa: Isa,
     layout: Layout,
     table: StateTable<MixerState>,
-    /// `[experts + MIXTURES, width]`
+    /// The matured forecasts of one reading. `[experts + MIXTURES, width]`
     matured: Vec<f32>,
-    /// Of each copy, then of all: `[3, experts, width]`
+    /// The weights of each copy, then the final ones. `[3, experts, width]`
     weights: Vec<f32>,
-    /// `[2, width]`
+    /// The weights of the two copies. `[2, width]`
     shares: Vec<f32>,
-    /// What mature series weigh their experts by, and what young ones begin with.
-    /// `[experts, width]` each.
+    /// The mean weights of mature series. `[experts, width]`
     pooled: PooledMean,
-    /// What young ones begin with before there are mature ones.
+    /// The weights of the young series, learnt as if they were one.
     young: YoungWeights,
-    /// What the first ones begin with. `[experts, width]`
+    /// The weights of the first series of a stream. `[experts, width]`
     beginning: Vec<f32>,
-    /// The weights at every lead, where not every one is learnt. `[3, experts, stride]`
+    /// The weights at every lead, where only some leads are learnt. `[3, experts, stride]`
     spread: Vec<f32>,
-    /// `[experts, stride]`
+    /// The forecasts being mixed. `[experts, stride]`
     said: Vec<f32>,
-    /// `[stride]`
+    /// The mixture being made. `[stride]`
     mixed: Vec<f32>,
 }
 
@@ -62,7 +73,7 @@ struct MixerState {
 }
 
 impl Mixer {
-    /// For `experts` forecasts; the first `from` mixtures of a series are their mean.
+    /// For `experts` forecasts. The first `from` mixtures of a series are plain means.
     pub fn new(targets: usize, experts: usize, leads: Leads, from: usize) -> Self {
         let layout = Layout { width: padded(leads.len()), experts };
         let width = layout.width;
@@ -89,12 +100,14 @@ impl Mixer {
         }
     }
 
+    /// The leads that are learnt.
     pub fn leads(&self) -> &Leads {
         &self.leads
     }
 
-    /// What the experts weigh while none has been better than the mixture, instead of the same for all:
-    /// one that has yet to prove itself begins at 0. `weights`: `[experts]`, not negative, their sum 1.
+    /// Sets the weights while no expert has been better than the mixture; the default is the same weight
+    /// for all. An expert that has yet to prove itself begins at 0. `weights`: `[experts]`, not negative,
+    /// with a sum of 1
     pub fn begin_with(mut self, weights: &[f32]) -> Self {
         assert_eq!(weights.len(), self.experts);
         for (row, weight) in self.beginning.chunks_exact_mut(self.layout.width).zip(weights) {
@@ -103,14 +116,14 @@ impl Mixer {
         self
     }
 
-    /// Lets young series weigh their experts as mature ones of this shard do by now. Called at moments
-    /// that don't depend on batches, it keeps forecasts independent of them.
+    /// Updates the weights that young series start from. Call it at moments that do not depend on
+    /// batches; then forecasts do not depend on them either.
     pub fn publish(&mut self) {
         self.young.publish(&self.beginning);
         let of_all = 2 * self.experts * self.layout.width;
         for [slot, target] in self.pooled.take_matured() {
             let (slot, target) = (slot as usize, target as usize);
-            // Its slot may be another series' by now.
+            // The slot may belong to another series by now.
             if self.table.get(slot, target).is_some_and(|state| state.mixtures >= self.mature()) {
                 self.fill_weights(slot, target);
                 self.pooled.take(target, &self.weights[of_all..]);
@@ -118,28 +131,29 @@ impl Mixer {
         }
     }
 
+    /// The number of mixtures after which a series is mature.
     fn mature(&self) -> u32 {
         MATURE.max(self.from)
     }
 
-    /// Appends what is pooled over series, lossless.
+    /// Appends the state that is pooled over series, without loss.
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
         self.pooled.save(out);
         self.young.save(out);
     }
 
-    /// Takes back what [`Self::save_pooled`] of a mixer of the same shape has written.
+    /// Reads the state that [`Self::save_pooled`] wrote for a mixer of the same shape.
     ///
     /// # Errors
-    /// [`Damaged`] for anything else.
+    /// [`Damaged`] for any other bytes.
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         self.pooled.load(from)?;
         self.young.load(from)
     }
 
-    /// Takes over what a mixer of other experts has learnt of the same targets and leads: `from` is where
-    /// each expert stood there. One that did not has yet to prove itself; what one that is gone weighed
-    /// falls to the others. `[experts]`
+    /// Takes over what a mixer of other experts has learnt of the same targets and leads. `from`: the
+    /// index of each expert there. An expert that is new there has yet to prove itself. The weight of an
+    /// expert that is gone falls to the others. `[experts]`
     pub fn inherit(&mut self, mut other: Self, from: &[Option<usize>]) {
         let (width, rows) = (self.layout.width, other.layout.rows(from));
         assert!(from.len() == self.experts && width == other.layout.width);
@@ -157,7 +171,7 @@ impl Mixer {
         self.young.inherit(other.young, from, &self.beginning);
     }
 
-    /// Asks for a series' memory while another is worked on.
+    /// Loads the state of a series into the cache while another series is worked on.
     pub fn prefetch(&self, slot: usize, target: usize) {
         self.table.prefetch(slot, target, self.layout.floats());
     }
@@ -167,9 +181,9 @@ impl Mixer {
         self.table.bytes_each()
     }
 
-    /// Learns from the forecasts of `value`, a reading that has arrived: what each expert said at each
-    /// learnt lead, and what [`Self::mix`] made of it; not a number where nothing was said.
-    /// `said`: `[experts, learnt leads]`; `mixed`: `[MIXTURES, learnt leads]`
+    /// Learns from the forecasts of a reading that has arrived. `value`: the reading. `said`: the
+    /// forecast of each expert at each learnt lead, NaN where none was made: `[experts, learnt leads]`.
+    /// `mixed`: the mixtures that [`Self::mix`] made of them: `[MIXTURES, learnt leads]`
     pub fn learn(&mut self, slot: usize, target: usize, value: f32, said: &[f32], mixed: &[f32]) {
         let (n, width) = (self.leads.len(), self.layout.width);
         assert!(said.len() == self.experts * n && mixed.len() == MIXTURES * n);
@@ -184,8 +198,8 @@ impl Mixer {
         self.isa.run_by_eight(Learn { layout: self.layout, floats, counts, matured: &self.matured, value });
     }
 
-    /// As [`Self::learn`], for all young series together: while this one is young. `unit` is its
-    /// deviation; `mixed` what was mixed. `[learnt leads]`
+    /// Learns from the forecasts of a young series, for all young series together. Does nothing for
+    /// others. `unit`: the deviation of the series. `mixed`: its mixture. `[learnt leads]`
     pub fn learn_young(
         &mut self,
         slot: usize,
@@ -200,8 +214,9 @@ impl Mixer {
         }
     }
 
-    /// Mixes the experts' forecasts of every lead; gives the two copies' mixtures, then the mixture.
-    /// `forecasts`: `[experts, horizon]`; `mixed`: `[MIXTURES, horizon]`
+    /// Mixes the forecasts of every lead. Writes the mixtures of the two copies, then the final one; NaN
+    /// for the copies of a young series. `forecasts`: `[experts, horizon]`; `mixed`: `[MIXTURES,
+    /// horizon]`
     pub fn mix(&mut self, slot: usize, target: usize, forecasts: &[f32], mixed: &mut [f32]) {
         let horizon = self.leads.horizon();
         assert!(forecasts.len() == self.experts * horizon && mixed.len() == MIXTURES * horizon);
@@ -244,6 +259,7 @@ impl Mixer {
         out.chunks_exact_mut(n).zip(all).for_each(|(to, from)| to.copy_from_slice(&from[..n]));
     }
 
+    /// Computes the weights of a series from its regrets.
     fn fill_weights(&mut self, slot: usize, target: usize) {
         let StateRow { floats, .. } = self.table.row(slot, target);
         let mature = || self.pooled.mean(target);

@@ -1,30 +1,30 @@
 use super::super::pooled_mean::inherited_weights;
 use crate::domain::{Damaged, Take, put};
 
-/// What is left of a sum at the next mark.
+/// The factor by which sums fade at each publication.
 const DISCOUNT: f64 = 0.9;
-/// A regret lies within this.
+/// Regrets are limited to this.
 const REGRET_MAX: f64 = 20.0;
-/// Regrets are summed up in units of this many to one, as whole numbers: their sum does not depend on the
-/// order of series.
+/// The unit of the sums of regrets, which are integers: so their sum does not depend on the order of
+/// series.
 const FINE: f64 = (1 << 30) as f64;
 
-/// How the young of a stream weigh their experts: the regrets of all of them as if they were one series,
-/// by ML-Poly's weights. A track of forty readings would else never get beyond the mean of its experts.
+/// The weights of the young series of a stream: ML-Poly on the regrets of all of them, as if they were
+/// one series. A track of forty readings would otherwise never get beyond the mean of its experts.
 ///
-/// Regrets are summed up, and taken in at moments that the owner chooses: what the young are given depends
-/// on readings alone, not on their batches.
+/// New regrets count from the next publication on, whose moment the owner chooses. So the weights depend
+/// on readings only, not on their batches.
 #[derive(Clone, Debug)]
 pub(super) struct YoungWeights {
-    targets: Vec<OfTarget>,
+    targets: Vec<TargetWeights>,
 }
 
 /// A sum of regrets and one of their squares, for each expert and learnt lead.
 type Sums = Vec<[f64; 2]>;
 
 #[derive(Clone, Debug)]
-struct OfTarget {
-    /// Since the last mark, in units of `1 / FINE`. `[experts, width]`
+struct TargetWeights {
+    /// Sums since the last publication, in units of `1 / FINE`. `[experts, width]`
     fresh: Vec<[i64; 2]>,
     sums: Sums,
     /// The largest squared regret. `[width]`
@@ -38,7 +38,7 @@ impl YoungWeights {
     /// `width`: the learnt leads, padded.
     pub fn new(targets: usize, experts: usize, width: usize) -> Self {
         let n = experts * width;
-        let target = OfTarget {
+        let target = TargetWeights {
             fresh: vec![[0; 2]; n],
             sums: vec![[0.0; 2]; n],
             largest: vec![0.0; width],
@@ -48,8 +48,8 @@ impl YoungWeights {
         Self { targets: vec![target; targets] }
     }
 
-    /// Learns from the forecasts of a young series' `value`, in units of its deviation.
-    /// `said`: `[experts, leads]`; `mixed`: `[leads]`
+    /// Learns from the forecasts of `value`, a reading of a young series. `unit`: its deviation; `said`:
+    /// `[experts, leads]`; `mixed`: `[leads]`
     pub fn learn(&mut self, target: usize, value: f32, unit: f32, said: &[f32], mixed: &[f32]) {
         let target = &mut self.targets[target];
         let (n, width) = (mixed.len(), target.largest.len());
@@ -71,7 +71,8 @@ impl YoungWeights {
         }
     }
 
-    /// Takes in what was learnt since the last call; a lead of which nothing is known has `beginning`.
+    /// Takes in what was learnt since the last call. A lead without any regret gets the weights of
+    /// `beginning`.
     pub fn publish(&mut self, beginning: &[f32]) {
         for target in &mut self.targets {
             let width = target.largest.len();
@@ -95,13 +96,13 @@ impl YoungWeights {
         }
     }
 
-    /// What a young series weighs its experts by, once anything is known. `[experts, width]`
+    /// The weights of a young series, once anything is known. `[experts, width]`
     pub fn weights(&self, target: usize) -> Option<&[f32]> {
         let target = &self.targets[target];
         target.is_known.then_some(&target.weights)
     }
 
-    /// Takes over what was learnt of other experts; `from` is where each stood there.
+    /// Takes over what was learnt for other experts. `from`: the index of each expert there.
     pub fn inherit(&mut self, other: Self, from: &[Option<usize>], beginning: &[f32]) {
         for (target, was) in self.targets.iter_mut().zip(other.targets) {
             let width = was.largest.len();
@@ -144,7 +145,7 @@ mod tests {
 
     /// A lead at which one expert is always right, and one at which the other is.
     #[test]
-    fn the_young_believe_who_was_right_with_others() {
+    fn a_young_series_trusts_the_expert_that_was_right_for_others() {
         let mut young = YoungWeights::new(1, 2, 8);
         let beginning = vec![0.5; 16];
         young.publish(&beginning);
@@ -159,11 +160,11 @@ mod tests {
                 &[value + 0.5, value + 0.5],
             );
         }
-        assert!(young.weights(0).is_none(), "not before the mark");
+        assert!(young.weights(0).is_none(), "not before the publication");
         young.publish(&beginning);
         let weights = young.weights(0).unwrap();
         assert_eq!((weights[0], weights[8], weights[1], weights[9]), (1.0, 0.0, 0.0, 1.0));
-        assert_eq!((weights[2], weights[10]), (0.5, 0.5), "of a lead that nobody spoke of");
+        assert_eq!((weights[2], weights[10]), (0.5, 0.5), "a lead without forecasts");
         let mut saved = Vec::new();
         young.save(&mut saved);
         let mut loaded = YoungWeights::new(1, 2, 8);

@@ -77,7 +77,7 @@ fn an_unknown_outcome_is_settled_before_it_is_told() {
     broker.create_topic("out", 1).unwrap();
     let mut link =
         Link::connect(&config(&broker.bootstrap_servers(), "unknown"), 0, &["out".to_owned()]).unwrap();
-    link.outbox.commit_timeout = Duration::from_secs(1);
+    link.producer.commit_timeout = Duration::from_secs(1);
     link.send("out", None, None, b"perhaps", &[]).unwrap();
     let deaf = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 10_000];
     broker.cluster.request_errors(RDKafkaApiKey::EndTxn, &deaf);

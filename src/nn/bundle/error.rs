@@ -3,7 +3,7 @@ use safetensors::tensor::SafeTensorError;
 /// The newest format that this program writes and reads: 2 is that of several networks.
 pub const FORMAT_VERSION: u32 = 2;
 
-/// Why bytes are not a model that this program can use.
+/// The reason why bytes are not a model that this program can use.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     #[error("not a whole safetensors file: {0}")]

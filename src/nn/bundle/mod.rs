@@ -1,9 +1,9 @@
 //! A model as bytes: safetensors, weights under PyTorch's names, the optimiser's moments, the shape
-//! and the caller's metadata. The same model gives the same bytes. Where there are several networks,
-//! each one's names come after its own and a dot.
+//! and the caller's metadata. The same model gives the same bytes. With several networks, the names
+//! of each begin with its own name and a dot.
 //!
-//! Promises that what was saved is loaded bit for bit, and that what is damaged, of another shape or
-//! of a newer format is refused with the reason. Never touches a file.
+//! Promises that a saved model loads bit for bit, and that damaged bytes, another shape or a newer
+//! format are refused with the reason. Never touches a file.
 
 mod error;
 mod shape;
@@ -19,21 +19,21 @@ use serde_json::{Value, json};
 use super::{Error, Networks, OptimiserState, Trained, Weights};
 use std::sync::Arc;
 
-/// Metadata keys of the format's own begin with this.
+/// The prefix of the format's own metadata keys.
 const RESERVED: &str = "tidecast.";
 const FORMAT: &str = "tidecast.format";
 const DIGEST: &str = "tidecast.digest";
 const OPTIMISER_STEP: &str = "tidecast.adamw.step";
-/// The names of several networks, with commas between.
+/// The names of several networks, separated by commas.
 const NETWORKS: &str = "tidecast.networks";
 const FIRST: &str = "adamw.first.";
 const SECOND: &str = "adamw.second.";
 
-/// What a bundle holds.
+/// The content of a bundle.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bundle {
     pub networks: Networks,
-    /// The caller's own.
+    /// The caller's own metadata.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -89,7 +89,7 @@ pub fn save(networks: &Networks, metadata: &BTreeMap<String, String>) -> Result<
     Ok(bytes)
 }
 
-/// The format's key for one network: `own` is empty, or its name and a dot.
+/// The format's key for one network. `own` is empty, or the network's name and a dot.
 fn of_one(own: &str, key: &str) -> String {
     format!("{RESERVED}{own}{}", key.strip_prefix(RESERVED).unwrap_or(key))
 }
@@ -97,8 +97,8 @@ fn of_one(own: &str, key: &str) -> String {
 /// The model in safetensors bytes.
 ///
 /// # Errors
-/// [`Error::Bundle`] with the reason; [`Error::Blueprint`] or [`Error::NotFinite`] when what the
-/// file says is no network.
+/// [`Error::Bundle`] with the reason; [`Error::Blueprint`] or [`Error::NotFinite`] when the file
+/// doesn't describe a network.
 pub fn load(bytes: &[u8]) -> Result<Bundle, Error> {
     let (header_len, header) = SafeTensors::read_metadata(bytes).map_err(BundleError::from)?;
     let mut metadata: BTreeMap<String, String> =
@@ -129,7 +129,8 @@ pub fn load(bytes: &[u8]) -> Result<Bundle, Error> {
     Ok(Bundle { networks, metadata })
 }
 
-/// One network: its tensors' names begin with `own`, its metadata is like that of an only one.
+/// Reads one network. The names of its tensors begin with `own`; its metadata is the same as for a
+/// single network.
 fn read(tensors: &SafeTensors<'_>, metadata: &BTreeMap<String, String>, own: &str) -> Result<Trained, Error> {
     let blueprint = shape::read(metadata)?;
     let part = |part: &str| -> Result<Vec<f32>, Error> {
@@ -169,7 +170,7 @@ fn number<T: std::str::FromStr>(
     value.parse().map_err(|_| BundleError::Metadata { key: key.into(), value: value.clone() })
 }
 
-/// FNV-1a, 64 bits, over words of 8 bytes: against damage, not against malice.
+/// FNV-1a, 64 bits, over words of 8 bytes: it detects damage, not malice.
 fn digest(data: &[u8]) -> String {
     let (words, rest) = data.as_chunks::<8>();
     let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3);
@@ -200,7 +201,8 @@ mod tests {
         Bundle { networks: trained().into(), metadata: facts() }
     }
 
-    /// Two of different shapes, of which one has no optimiser, and one that bears a word of the format.
+    /// Two networks of different shapes: one has no optimiser, and the name of one is a word of the
+    /// format.
     fn several() -> Bundle {
         let shape = Blueprint::try_new(Cell::Gru, Norm::None, 3, 4, 1, 4).unwrap();
         let values = (0..shape.parameter_count()).map(|i| (i as f32).cos()).collect();
@@ -214,7 +216,7 @@ mod tests {
         save(&m.networks, &m.metadata).unwrap()
     }
 
-    /// The bytes with something in the header replaced by something as long.
+    /// The bytes with a part of the header replaced by a text of the same length.
     fn replaced(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
         assert_eq!(from.len(), to.len());
         let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();

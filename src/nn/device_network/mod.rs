@@ -1,14 +1,14 @@
-//! The networks composed of the tensor library's own operations: how they serve and train on a device
-//! that has no kernels of ours.
+//! A network made of the tensor library's own operations. It serves and trains on devices for which
+//! this room has no kernels.
 //!
-//! Owns the parameters as tensors on the device. Promises what the kernels compute, within rounding;
-//! that a step brings nothing back from the device but its outputs; and that no state becomes infinite
-//! or no number. Allocates at every turn, and does not promise that a row's last digits are the same in
-//! every batch: a GPU's products are not.
+//! Owns the parameters as tensors on the device. Promises the kernels' results within rounding,
+//! that a step copies nothing but its outputs back from the device, and that every state stays
+//! finite. Every step allocates. The last digits of a row may depend on the batch, because a GPU's
+//! products do.
 //!
 //! ```text
-//! [`serve`]     rows by slot → one reading → rows by slot, outputs
-//! [`sequence`]  a whole chunk → outputs; [`pass`] its loss, and back by the library's autograd
+//! serve     rows by slot → one reading → rows by slot, outputs
+//! sequence  a whole chunk → outputs; its loss and the gradient come from `train`, by the library's autograd
 //! ```
 
 pub(in crate::nn) mod sequence;
@@ -23,7 +23,7 @@ use super::head::decoder::device::Decoder;
 use super::head::direct::device::Direct;
 use super::{Blueprint, Family, Head};
 
-/// A network's parameters, ready to be multiplied. Made from a variable, they pass gradients to it.
+/// A network's parameters as tensors. When they were made from a variable, gradients reach it.
 pub(super) struct DeviceNetwork {
     pub blueprint: Blueprint,
     pub body: Body,
@@ -36,11 +36,11 @@ pub(super) enum Body {
     Convolved(Convolved),
     Window(Window),
     Wavenet(Wavenet),
-    /// Nothing is carried.
+    /// The family carries nothing.
     Vector,
 }
 
-/// What makes the outputs.
+/// The head, which makes the outputs.
 pub(super) enum OutputHead {
     Direct(Direct),
     Decoder(Decoder),

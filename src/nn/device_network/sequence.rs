@@ -1,5 +1,5 @@
-//! A whole chunk through the network. What is before the steps that are learnt from makes the states
-//! that serving would have, and gets no gradient.
+//! A whole chunk through the network. The burn-in only makes the states that serving would have,
+//! and gets no gradient.
 
 use candle_core::{Result, Tensor};
 
@@ -8,16 +8,17 @@ use crate::nn::family::device::{Below, DeviceSequence, masked};
 use crate::nn::head::decoder::device::{Decoder, Forced};
 use crate::nn::layer::device::Moments;
 
-/// What a chunk made.
+/// The outputs of a chunk.
 pub(in crate::nn) struct Made {
-    /// What is forecast at the steps that are learnt from, `[steps · batch, outputs]`.
+    /// The forecasts at the steps that the network learns from, `[steps · batch, outputs]`.
     pub y: Tensor,
-    /// Of the batch norms, when they took the statistics of the chunk.
+    /// The batch norms' statistics of the chunk, when they took them.
     pub moments: Vec<Moments>,
 }
 
 impl DeviceNetwork {
-    /// `served` has the parameters as they serve: batch norms folded in, and no gradient.
+    /// `served` has the parameters as they serve: with batch norms folded in, and without a
+    /// gradient.
     pub fn sequence(&self, served: &Self, sequence: &DeviceSequence) -> Result<Made> {
         let (chunk, b) = (sequence.chunk, &self.blueprint);
         let (warm, all) = (chunk.burn_in, chunk.burn_in + chunk.steps);
@@ -49,7 +50,7 @@ impl DeviceNetwork {
         Ok(Made { y, moments: below.moments })
     }
 
-    /// What a decoder is given: the targets that have arrived.
+    /// The targets that a decoder gets under teacher forcing: those that have arrived.
     fn forced(&self, decoder: &Decoder, sequence: &DeviceSequence) -> Result<Forced> {
         let chunk = sequence.chunk;
         let (points, leads, each) = (chunk.points(), decoder.leads(), decoder.each());

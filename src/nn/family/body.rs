@@ -1,44 +1,45 @@
-//! What is below the head, over a whole chunk.
+//! The layers below the head, in training: the interface of all families.
 
 use crate::nn::chunk::Chunk;
 use crate::nn::dropout::Masks;
 use crate::nn::kernel::Operand;
 use crate::simd::Aligned;
 
-/// A chunk on its way: rows are time-major.
+/// A chunk as a sequence: rows are time-major.
 pub(in crate::nn) struct Sequence<'a> {
     pub chunk: &'a Chunk<'a>,
     /// The features of all readings, burn-in first, `[burn_in + steps, batch, inputs]`.
     pub x: &'a [f32],
-    /// Dropout; empty where nothing is dropped.
+    /// The dropout masks; empty without dropout.
     pub masks: Vec<Masks>,
-    /// Whether this pass will go back; batch norms are folded into the values when not.
+    /// Whether a backward pass follows. If not, batch norms are folded into the values.
     pub learn: bool,
 }
 
 /// A family's layers below the head.
 pub(in crate::nn) trait Body: Send {
-    /// Takes the chunk through. `values` is the flat vector of all parameters.
+    /// The forward pass. `values` is the flat vector of all parameters.
     fn forward(&mut self, values: &[f32], sequence: Sequence);
 
-    /// What a direct head sees of the steps that are learnt from, `[steps · batch]` rows.
+    /// The input of a direct head at the steps after the burn-in, `[steps · batch]` rows.
     fn top(&self) -> Operand<'_>;
 
-    /// `h` and `c` from which a decoder starts at those steps, `[rows, width]` each; nothing when it
-    /// starts cold.
+    /// `h` and `c` from which a decoder starts at those steps, `[rows, width]` each; `None` for a
+    /// cold start.
     fn carried(&self) -> Option<[&[f32]; 2]> {
         None
     }
 
-    /// From the gradient of the top, `[rows, top in whole registers]`, used up, and of what `c` a
-    /// decoder started from, to that of the flat vector. Once after a forward pass that learns.
+    /// The backward pass: from the gradients of [`Self::top`], `[rows, top in whole registers]`,
+    /// and of the `c` that a decoder started from, to the gradient of the flat vector. Overwrites
+    /// `dtop`. Called at most once after a forward pass with `learn`.
     fn backward(&mut self, values: &[f32], dtop: &mut Aligned, dc: Option<&[f32]>, gradient: &mut [f32]);
 
-    /// Moves statistics that no gradient moves.
+    /// Updates the running statistics, which have no gradient.
     fn settle(&self, _values: &mut [f32]) {}
 }
 
-/// Nothing is carried and nothing is below the head.
+/// A family that carries nothing: there are no layers below the head.
 pub(in crate::nn) struct NoBody;
 
 impl Body for NoBody {

@@ -1,4 +1,4 @@
-//! What the families' paths on a device share.
+//! The types that the families' device paths share.
 
 use candle_core::{Device, Tensor};
 
@@ -6,7 +6,7 @@ use crate::nn::chunk::{Chunk, PassMode};
 use crate::nn::dropout::Masks;
 use crate::nn::layer::device::{Moments, State};
 
-/// A chunk on its way through a network on a device.
+/// A chunk as a sequence on a device: rows are time-major.
 pub(in crate::nn) struct DeviceSequence<'a> {
     pub chunk: &'a Chunk<'a>,
     /// The features of all readings, burn-in first, `[burn_in + steps, batch, inputs]`.
@@ -15,7 +15,7 @@ pub(in crate::nn) struct DeviceSequence<'a> {
     pub device: &'a Device,
 }
 
-/// What the layers below the head made of the steps that are learnt from.
+/// The results of the layers below the head at the steps after the burn-in.
 #[derive(Default)]
 pub(in crate::nn) struct Below {
     /// `[steps · batch, top]`
@@ -25,18 +25,18 @@ pub(in crate::nn) struct Below {
     pub moments: Vec<Moments>,
 }
 
-/// What one reading of every row made.
+/// The results of one reading of every row.
 #[derive(Default)]
 pub(in crate::nn) struct Advanced {
-    /// The rows as they are now; nothing when nothing is carried.
+    /// The new rows; `None` if the family carries nothing.
     pub rows: Option<Tensor>,
-    /// What a direct head sees, `[n, top]`.
+    /// The input of a direct head, `[n, top]`.
     pub top: Option<Tensor>,
     /// The top layer's state, from which a decoder starts.
     pub carried: Option<State>,
 }
 
-/// Features of all steps after the dropout of what enters.
+/// The features of all steps, after input dropout.
 pub(in crate::nn) fn masked(x: &[f32], masks: &[Masks]) -> Vec<f32> {
     match masks.first().and_then(|m| m.x.as_ref()) {
         Some(mask) => x.iter().zip(mask.iter().cycle()).map(|(x, m)| x * m).collect(),

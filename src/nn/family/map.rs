@@ -1,4 +1,4 @@
-//! A linear map or convolution in training: how its gradient is laid out.
+//! A linear map or convolution in training, and the layout of its gradient.
 
 use std::ops::Range;
 
@@ -15,21 +15,25 @@ pub(in crate::nn) struct Map {
 }
 
 impl Map {
+    /// The map `name` of a network, with `channels` inputs for each of `taps` taps.
     pub fn new(b: &Blueprint, name: &str, channels: usize, taps: usize) -> Self {
         let range = |what: &str| b.range(&format!("{name}.{what}"));
         Self { weight: range("weight"), bias: range("bias"), channels, taps }
     }
 
+    /// `[out, channels, taps]`
     pub fn weight<'a>(&self, values: &'a [f32]) -> &'a [f32] {
         &values[self.weight.clone()]
     }
 
+    /// `[out]`
     pub fn bias<'a>(&self, values: &'a [f32]) -> &'a [f32] {
         &values[self.bias.clone()]
     }
 
-    /// Sets the gradient of `units` of the map's outputs, which stand from `first` on in `d`: from the
-    /// gradient of the outputs, whole registers a row, and from what each tap multiplied.
+    /// Sets the gradient of the parameters of `units` of the map's outputs, from `to` on. `d` is
+    /// the gradient of the outputs, which begin at `first` in each row, and `a` is the input of
+    /// each tap.
     pub fn gradient(
         &self,
         isa: Isa,

@@ -1,4 +1,5 @@
-//! The families of networks: what is below the head. Each has its paths side by side.
+//! The families of networks: the layers below the head. Each family has its three paths side by
+//! side.
 //!
 //! | path | computes | on |
 //! | --- | --- | --- |

@@ -1,6 +1,7 @@
-//! The rows of an arena that a family advances, and what it may keep in them.
+//! The rows of an arena, as families advance them.
 
-/// Rows that go through all layers together, so that what they need stays in the nearest caches.
+/// The number of rows that go through all layers together, so that their data stays in the nearest
+/// caches.
 pub(in crate::nn) const TILE: usize = 96;
 
 /// States in the arena, rows of `width` floats by slot.
@@ -10,15 +11,16 @@ pub(in crate::nn) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// The row of one series.
     pub fn row(&mut self, slot: u32) -> &mut [f32] {
         &mut self.values[slot as usize * self.width..][..self.width]
     }
 }
 
-/// What may be kept of a feature: a state is always finite.
+/// A feature as it may become part of a state: always finite, and bounded.
 pub(in crate::nn) fn kept(v: f32) -> f32 {
     if v.is_finite() { v.clamp(-KEPT_MAX, KEPT_MAX) } else { 0.0 }
 }
 
-/// The largest feature that is kept.
+/// The largest feature in a state.
 const KEPT_MAX: f32 = 1e6;

@@ -1,5 +1,6 @@
-//! The GRU whose reset gate comes before the product: `r` must be whole before the candidate's product
-//! can be made, so a step is two stages with a product in between, and so is the way back.
+//! The GRU with the reset gate before the product. `r` must be complete before the candidate's
+//! product, so a step has two stages with a product in between, and so has the backward pass. `r =
+//! σ(·)`, `z = σ(·)`, `n = tanh(W_in x + b + W_hn (r ⊙ h))`, `h' = n + z (h − n)`.
 
 use super::cell::sum_biases;
 use super::math::{sigmoid, tanh};
@@ -8,7 +9,7 @@ use super::{GainGradients, LayerNorm, Operand};
 use crate::nn::shape::LayerLayout;
 use crate::simd::{Aligned, Isa, Kernel, Vector};
 
-/// A layer's biases and norms. Rows of sums and activations are `r, z, n`.
+/// A layer's biases and norms. The order of sums and activations is `r, z, n`.
 pub(in crate::nn) struct BeforePack {
     isa: Isa,
     width: usize,
@@ -25,6 +26,7 @@ impl BeforePack {
         Self { isa, width, bias: sum_biases(layout, values, width), norm }
     }
 
+    /// Whether the layer has norms.
     pub fn normed(&self) -> bool {
         self.norm.is_some()
     }
@@ -45,17 +47,17 @@ impl BeforePack {
     }
 }
 
-/// The first stage: `r`, `z`, and `r ⊙ h`.
+/// The first stage, which computes `r`, `z`, and `r ⊙ h`.
 pub(in crate::nn) struct ResetRows<'a> {
     pub pack: &'a BeforePack,
     pub rows: usize,
     /// `W_ih x`, `[rows, 3, width]`; normalised in place where there are norms.
     pub x: &'a mut [f32],
-    /// `W_hh h` of `r` and `z`, and room for `n`'s, `[rows, 3, width]`; normalised likewise.
+    /// `W_hh h` of `r` and `z`, with room for `n`'s, `[rows, 3, width]`; normalised in place too.
     pub h: &'a mut [f32],
-    /// What the gates multiply, `[rows, hidden in whole registers]`.
+    /// The `h` in `r ⊙ h`, `[rows, hidden in whole registers]`.
     pub used: Operand<'a>,
-    /// `r` and `z` go here, `[rows, 3, width]`.
+    /// The output of `r` and `z`, `[rows, 3, width]`.
     pub gates: &'a mut [f32],
     /// `r ⊙ h`, `[rows, width]`
     pub reset: &'a mut [f32],
@@ -101,17 +103,17 @@ impl Kernel for ResetRows<'_> {
     }
 }
 
-/// The second stage: `n`, and `h' = n + z (h − n)`.
+/// The second stage, which computes `n`, and `h' = n + z (h − n)`.
 pub(in crate::nn) struct CandidateRows<'a> {
     pub pack: &'a BeforePack,
     pub rows: usize,
     /// As the first stage left it.
     pub x: &'a [f32],
-    /// `W_hn (r ⊙ h)` has come in.
+    /// With `W_hn (r ⊙ h)` in place of `n`.
     pub h: &'a mut [f32],
-    /// What `z` keeps, `[rows, width]`.
+    /// The `h` that `z` keeps, `[rows, width]`.
     pub held: Operand<'a>,
-    /// `n` goes here too.
+    /// The output of `n` too.
     pub gates: &'a mut [f32],
     /// The new `h`, `[rows, width]`.
     pub out: &'a mut [f32],
@@ -155,13 +157,13 @@ impl Kernel for CandidateRows<'_> {
     }
 }
 
-/// Back through the second stage.
+/// The backward pass of the second stage.
 pub(in crate::nn) struct CandidateReverse<'a> {
     pub pack: &'a BeforePack,
     pub rows: usize,
-    /// `z` and `n` become the gradients of their sums, `[rows, 3, width]`.
+    /// The gradients of their sums replace `z` and `n`, `[rows, 3, width]`.
     pub gates: &'a mut [f32],
-    /// With norms: the normalised product of `n` becomes the gradient of the product.
+    /// With norms, the gradient of the product replaces the normalised product of `n`.
     pub h: &'a mut [f32],
     /// `[rows, width]` each
     pub held: &'a [f32],
@@ -216,18 +218,18 @@ impl Kernel for CandidateReverse<'_> {
     }
 }
 
-/// Back through the first stage.
+/// The backward pass of the first stage.
 pub(in crate::nn) struct ResetReverse<'a> {
     pub pack: &'a BeforePack,
     pub rows: usize,
-    /// `r` becomes the gradient of its sum.
+    /// The gradient of its sum replaces `r`.
     pub gates: &'a mut [f32],
-    /// With norms: the normalised products become the gradients of the products.
+    /// With norms, the gradients of the products replace the normalised products.
     pub x: &'a mut [f32],
     pub h: &'a mut [f32],
-    /// What the gates multiplied, `[rows, width]`.
+    /// The `h` in `r ⊙ h`, `[rows, width]`.
     pub used: &'a [f32],
-    /// The gradient of `r ⊙ h`; then what of it goes to `h`. `[rows, width]`
+    /// The gradient of `r ⊙ h`; then its part that reaches `h`. `[rows, width]`
     pub dreset: &'a mut [f32],
     /// Gradient of the sums' biases, `[3, width]`, added to.
     pub bias: &'a mut [f32],

@@ -1,5 +1,5 @@
-//! A cell without norms: the products with `W_ih` and `W_hh` and the gates in one pass, so that
-//! pre-activations never leave the nearest cache.
+//! A cell without norms: the products with `W_ih` and `W_hh` and the gates in one pass, so that the
+//! sums never leave the nearest cache.
 
 use super::Operand;
 use super::math::{SIGMOID, TANH, activate, gated, power, sigmoid_of, tanh_of};
@@ -9,40 +9,41 @@ use crate::simd::{
     Aligned, Isa, Kernel, Registers, Vector, Walk, accumulate, accumulate_across, in_row_groups,
 };
 
-/// Rows whose sums wait for their gates together, in the nearest cache.
+/// The most rows, or registers, whose sums are made before their gates.
 const BLOCK: usize = 48;
 
-/// What distinguishes the cells whose sums can be made at once. An LSTM's sums per unit are
-/// `i, f, g, o`; a GRU's are `n_x, r, z, n_h`, where the candidate's two halves stay apart because
-/// `r` comes between them; a simple RNN has one.
+/// The differences between the cells whose sums can be made in one pass. An LSTM's sums per unit
+/// are `i, f, g, o`; a GRU's are `n_x, r, z, n_h`, where the candidate's two halves stay apart
+/// because `r` comes between them; a simple RNN has one.
 pub(super) trait Gates {
     const GATES: usize;
     const SUMS: usize;
-    /// Which stacked gate of `W_ih` enters the sums `X_FIRST..X_FIRST + GATES`, in their order.
+    /// The stacked gates of `W_ih` that enter the sums `X_FIRST..X_FIRST + GATES`, in their order.
     const X_ORDER: [usize; 4];
     /// The same for `W_hh`.
     const H_ORDER: [usize; 4];
     const X_FIRST: usize;
     const H_FIRST: usize;
-    /// What the sums are multiplied with before they come to [`Self::advance`]: a base change that
-    /// weights and biases take in.
+    /// The factors of the sums: a change of the exponentials' base, which weights and biases take
+    /// in.
     const SCALES: [f32; 4];
 
-    /// Which of the raised sums [`Self::second`] takes.
+    /// The raised sum that [`Self::second`] takes.
     const GATE: usize;
 
-    /// Takes the powers of those scaled sums of which [`Self::first`] takes them.
+    /// Replaces scaled sums by their powers, where [`Self::first`] takes powers.
     fn raise<V: Vector>(sums: &mut [V; 4]);
 
-    /// The first half of a step, from the raised sums and what the unit held (`c` or `h`): the first
-    /// parts of what [`Self::activations`] are made of; a sum of which the power is taken next; and what
-    /// the unit holds now.
+    /// The first half of a step, from the raised sums and the old state of the unit (`c` or `h`).
+    /// Returns the parts of [`Self::activations`], a sum of which the caller takes the power, and
+    /// the new state.
     fn first<V: Vector>(sums: [V; 4], held: V) -> ([V; 4], V, V);
 
-    /// The second half: the new `h`, from a raised sum, the late power, and what the unit held at first.
+    /// The second half: the new `h`, from a raised sum, the power of the sum that the first half
+    /// returned, and the old state.
     fn second<V: Vector>(gate: V, late: V, held: V) -> V;
 
-    /// The activations, which training keeps, from the parts and the late power.
+    /// The activations, which training keeps, from the parts and that power.
     fn activations<V: Vector>(parts: [V; 4], late: V) -> [V; 4];
 }
 
@@ -51,6 +52,7 @@ pub(super) struct GruGates;
 pub(super) struct RnnGates<const RELU: bool>;
 
 impl<const RELU: bool> RnnGates<RELU> {
+    /// The cell's activation.
     pub const ACTIVATION: Activation = if RELU { Activation::Relu } else { Activation::Tanh };
 }
 
@@ -73,7 +75,7 @@ impl<const RELU: bool> Gates for RnnGates<RELU> {
         ([h; 4], h, held)
     }
 
-    /// It has no second half: what it is given is its `h`.
+    /// There is no second half: the first result is `h`.
     #[inline(always)]
     fn second<V: Vector>(h: V, _: V, _: V) -> V {
         h
@@ -102,8 +104,8 @@ impl Gates for LstmGates {
         }
     }
 
-    /// `c' = c / F + (1 − e⁻²ᵍ) / A` with `F = 1 + e⁻ᶠ`, `A = (1 + e⁻ⁱ)(1 + e⁻²ᵍ)`, as one fraction:
-    /// divisions are what the gates would wait for.
+    /// `c' = c / F + (1 − e⁻²ᵍ) / A` with `F = 1 + e⁻ᶠ`, `A = (1 + e⁻ⁱ)(1 + e⁻²ᵍ)`, as one
+    /// fraction, because divisions take the longest of a gate's operations.
     #[inline(always)]
     fn first<V: Vector>([i, f, g, o]: [V; 4], c: V) -> ([V; 4], V, V) {
         let one = V::splat(1.0);
@@ -158,7 +160,7 @@ impl Gates for GruGates {
     }
 }
 
-/// The order in which the gates of `W_ih` and of `W_hh` stand in the kernels' rows.
+/// The order of the gates of `W_ih` and of `W_hh` in the kernels' rows.
 pub(in crate::nn) fn gate_orders(cell: Cell) -> ([usize; 4], [usize; 4]) {
     match cell {
         Cell::RnnTanh | Cell::RnnRelu => ([0; 4], [0; 4]),
@@ -168,7 +170,7 @@ pub(in crate::nn) fn gate_orders(cell: Cell) -> ([usize; 4], [usize; 4]) {
     }
 }
 
-/// What a unit's sums are multiplied with, see [`Gates::SCALES`].
+/// The factors of a unit's sums, see [`Gates::SCALES`].
 fn scales(cell: Cell) -> [f32; 4] {
     match cell {
         Cell::Lstm => LstmGates::SCALES,
@@ -193,7 +195,7 @@ pub(in crate::nn) fn sum_biases(layout: &LayerLayout, values: &[f32], width: usi
     bias
 }
 
-/// An LSTM's or GRU's weights as [`CellTile`] reads them.
+/// An LSTM's or GRU's weights, packed for [`CellTile`].
 pub(in crate::nn) struct CellPack {
     isa: Isa,
     cell: Cell,
@@ -255,9 +257,9 @@ pub(in crate::nn) struct CellTile<'a> {
     pub rows: usize,
     /// `[rows, inputs]`
     pub x: Operand<'a>,
-    /// What `W_hh` multiplies, `[rows, hidden]`.
+    /// The input of `W_hh`, `[rows, hidden]`.
     pub h: Operand<'a>,
-    /// GRU: what `z` keeps, `[rows, width]`; the same as `h` unless dropout masks that.
+    /// GRU: the `h` that `z` keeps, `[rows, width]`; the same as `h` without dropout.
     pub held: Operand<'a>,
     /// LSTM: `[rows, width]`, in place.
     pub c: &'a mut [f32],
@@ -285,7 +287,7 @@ impl CellTile<'_> {
         pack.isa.run(self);
     }
 
-    /// The sums of one register of units of `R` rows; or, across, of `R` registers of one row.
+    /// The sums of one register of units of `R` rows; with `ACROSS`, of `R` registers of one row.
     #[inline(always)]
     fn sums<V: Vector, C: Gates, const R: usize, const G: usize, const ACROSS: bool>(
         &self,
@@ -311,7 +313,8 @@ impl CellTile<'_> {
         acc
     }
 
-    /// One register of units of `count` rows, at most [`BLOCK`]; or, across, `count` registers of one row.
+    /// Computes one register of units of `count` rows, at most [`BLOCK`]; with `ACROSS`, `count`
+    /// registers of one row.
     #[inline(always)]
     fn units<V: Vector, C: Gates, const G: usize, const ACROSS: bool>(
         &mut self,
@@ -327,8 +330,8 @@ impl CellTile<'_> {
             let (at, unit) = place(from);
             all.extend(self.sums::<V, C, R, G, ACROSS>(at, unit));
         });
-        // Each of these loops is short, so that many units are under way at once: the way from sums
-        // to `h` is a long chain in which every operation waits for the one before.
+        // The path from sums to `h` is a long chain in which every operation waits for the one
+        // before. So it is cut into short loops, which let the CPU work on many units at once.
         for sums in &mut *all {
             C::raise(sums);
         }
@@ -374,7 +377,7 @@ impl CellTile<'_> {
                 self.units::<V, C, G, false>(at, unit, usize::min(BLOCK, rows - at));
             }
         }
-        // A row that is left over goes through several registers at once.
+        // A single row that is left over goes through several registers at once.
         for unit in (0..self.pack.width).step_by(BLOCK * V::N).take_while(|_| alone) {
             let registers = (self.pack.width - unit) / V::N;
             self.units::<V, C, G, true>(rows, unit, usize::min(BLOCK, registers));
@@ -382,7 +385,7 @@ impl CellTile<'_> {
     }
 }
 
-/// From row `at` of `a` through the panel of the units from `unit` on.
+/// The walk from row `at` of `a` through the panel of the units from `unit` on.
 #[inline(always)]
 fn walk<'a, V: Vector>(
     a: Operand<'a>,

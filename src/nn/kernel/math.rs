@@ -1,20 +1,22 @@
-//! Powers of 2, `sigmoid`, `tanh` and the activations on a register.
+//! Powers of 2, `sigmoid`, `tanh` and the activations of vectors.
 
 use crate::nn::Activation;
 use crate::simd::Vector;
 
-/// What a sum is multiplied with for [`power`] to make `e⁻ˣ` or `e⁻²ˣ` of it.
+/// The factor of a sum `x` for which [`power`] gives `e⁻ˣ`, or `e⁻²ˣ`.
 pub(super) const SIGMOID: f32 = -std::f32::consts::LOG2_E;
 pub(super) const TANH: f32 = -2.0 * std::f32::consts::LOG2_E;
 
-/// Beyond it `1 + 2ʸ` is 1 or `2ʸ`, and products of several are still far from what a float holds.
+/// Beyond ±30, `1 + 2ʸ` rounds to 1 or `2ʸ`. Within, products of several powers are far from
+/// overflow.
 const POWER_MAX: f32 = 30.0;
 
-/// What is added to it keeps no fraction: 1.5 · 2²³.
+/// 1.5 · 2²³: a small number loses its fraction when this is added.
 const WHOLE: f32 = 12_582_912.0;
 
-/// `2ʸ` within 3e-7 of its size; `y` is held within ±30. The whole part goes to the exponent; for the
-/// rest there is a polynomial with the least largest relative error on ±½ among those that are exact at 0.
+/// `2ʸ` within a relative error of 3e-7; `y` is clamped to ±30. The whole part goes to the
+/// exponent. For the rest there is a polynomial of degree 5: the minimax of the relative error on
+/// ±½ among those that are exact at 0.
 #[inline(always)]
 pub(super) fn power<V: Vector>(y: V) -> V {
     let y = y.clamp(-POWER_MAX, POWER_MAX);
@@ -53,7 +55,7 @@ pub(super) fn tanh_of<V: Vector>(e: V) -> V {
     one.sub(e).div(e.add(one))
 }
 
-/// `σ(x) tanh(c)`, given `e⁻ˣ` and `e⁻²ᶜ`: with one division.
+/// `σ(x) tanh(c) = (1 − e⁻²ᶜ) / ((1 + e⁻ˣ)(1 + e⁻²ᶜ))`, given `e⁻ˣ` and `e⁻²ᶜ`, with one division.
 #[inline(always)]
 pub(super) fn gated<V: Vector>(x: V, c: V) -> V {
     let one = V::splat(1.0);
@@ -71,7 +73,7 @@ pub(super) fn activate<V: Vector>(activation: Activation, x: V) -> V {
     }
 }
 
-/// The derivative of an activation, from what it gave.
+/// The derivative of an activation, from its result `y`.
 #[inline(always)]
 pub(super) fn slope<V: Vector>(activation: Activation, y: V) -> V {
     match activation {

@@ -1,5 +1,6 @@
 //! The arithmetic of serving and training on the CPU: products with packed weights, fused with the
-//! gates. Written once over [`Vector`](crate::simd::Vector), and run with the instruction set that the CPU has.
+//! gates. Each kernel is written once over [`Vector`](crate::simd::Vector) and runs with the CPU's
+//! best instruction set. A kernel checks its shapes first and panics if they don't fit.
 //!
 //! Promises: a row's result depends on nothing but the row (every product is summed in the order
 //! of its weights, whatever the batch); nothing allocates; nothing starts a thread.
@@ -22,5 +23,5 @@ pub(super) use outer::outer_sum;
 pub(super) use packed::{Operand, Packed, Product, stacked};
 pub(super) use reverse::{GainGradients, NormReverse, Reverse};
 pub(super) use rows::{GateReverse, GateRows, Slopes};
-pub(super) use scattered::{Gather, Places, Scatter, fetch};
+pub(super) use scattered::{Gather, RowParts, Scatter, prefetch_rows};
 pub(super) use standardise::Standardise;

@@ -1,5 +1,5 @@
-//! The gates of a cell with layer norms: a row's products must be whole before they can be
-//! normalised, so they come in as rows and not in registers.
+//! The gates of a cell with layer norms. A row's products must be complete before they can be
+//! normalised, so the kernel takes them as rows in memory.
 
 use super::Operand;
 use super::cell::{Gates, GruGates, LstmGates, RnnGates, gate_orders, sum_biases};
@@ -19,16 +19,16 @@ pub(in crate::nn) struct LayerNorm {
     pub(super) gain_h: Aligned,
     /// `[sums, width]`
     pub(super) bias: Aligned,
-    /// 1 for a hidden unit, 0 for padding, `[width]`: padding must not enter a mean, and taking it
-    /// out of a sum afterwards would cost the digits that a small variance has.
+    /// 1 for a hidden unit, 0 for padding, `[width]`: padding must not enter a variance, and
+    /// subtracting its share afterwards would cost the digits of a small variance.
     units: Aligned,
-    /// `[width]` each; an LSTM's alone
+    /// `[width]` each; only an LSTM has them.
     pub(super) gain_c: Aligned,
     pub(super) bias_c: Aligned,
 }
 
 impl LayerNorm {
-    /// Nothing when the layer has no norms. `values` is the layer's own flat vector.
+    /// `None` if the layer has no norms. `values` is the layer's own flat vector.
     pub fn new(isa: Isa, layout: &LayerLayout, values: &[f32]) -> Option<Self> {
         let (x, h) = layout.gains.clone()?;
         let (hidden, width, gates) = (layout.hidden, isa.padded(layout.hidden), layout.cell.gates());
@@ -71,7 +71,7 @@ pub(in crate::nn) struct NormRows<'a> {
     pub x: &'a mut [f32],
     /// `W_hh h`, `[rows, gates, width]`; normalised in place.
     pub h: &'a mut [f32],
-    /// GRU: what `z` keeps, `[rows, width]`.
+    /// GRU: the `h` that `z` keeps, `[rows, width]`.
     pub held: Operand<'a>,
     /// LSTM: `[rows, width]`, in place.
     pub c: &'a mut [f32],
@@ -80,7 +80,7 @@ pub(in crate::nn) struct NormRows<'a> {
     pub saved: Option<NormSaved<'a>>,
 }
 
-/// What training keeps of a step beside the normalised products.
+/// The results that training keeps of a step beside the normalised products.
 pub(in crate::nn) struct NormSaved<'a> {
     /// The activations, `[rows, sums, width]`.
     pub gates: &'a mut [f32],
@@ -145,7 +145,8 @@ impl NormRows<'_> {
             let (parts, mut late, next) = C::first(sums, held);
             if norm.cell == Cell::Lstm {
                 next.store_at(c, unit);
-                // What `o` is made of waits here until `c` is whole and can be normalised.
+                // The power of `o`'s sum waits in `out` until `c` is complete and can be
+                // normalised.
                 sums[C::GATE].store_at(out, unit);
             } else {
                 late = power(late);
@@ -181,8 +182,8 @@ impl NormRows<'_> {
 }
 
 impl LayerNorm {
-    /// Mean and reciprocal deviation of the units of `stacks` rows of `[width]`, whose
-    /// padding is zero.
+    /// Mean and reciprocal deviation of the units of `stacks` rows of `[width]`. Padding must be
+    /// zero.
     #[inline(always)]
     fn moments<V: Vector>(&self, rows: &[f32], stacks: usize) -> (f32, f32) {
         let (len, count) = (stacks * self.width, (stacks * self.hidden) as f32);

@@ -1,19 +1,19 @@
-//! The product that the gradient of a weight matrix is.
+//! The outer product of the gradient of a weight matrix.
 
 use super::Operand;
 use crate::simd::{Isa, Kernel, Vector, Walk, accumulate, in_row_groups};
 
-/// Rows of `[T · B]` that go into the gradients of the weights together, so that they stay in the
+/// The number of rows that go into the gradients of the weights together, so that they stay in the
 /// nearest caches while every weight is visited.
 const SUM_ROWS: usize = 64;
 
-/// `out[i, j] += Σ_r a[r, i] · b[r, j]` over `rows` rows: the gradient of a weight matrix, which
-/// stands in `out` turned, `[a.width, columns]`.
+/// `out[i, j] += Σ_r a[r, i] · b[r, j]` over `rows` rows: the gradient of a weight matrix,
+/// transposed. `out`: `[a.width, columns]`
 pub(in crate::nn) struct OuterSum<'a> {
     pub isa: Isa,
     pub rows: usize,
     pub a: Operand<'a>,
-    /// `width` is whole registers.
+    /// Its `width` is whole registers.
     pub b: Operand<'a>,
     pub out: &'a mut [f32],
 }

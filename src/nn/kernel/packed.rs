@@ -1,10 +1,10 @@
-//! Weights laid out as the product reads them, and the product of rows with them.
+//! Packed weights, and the product of rows with them.
 
 use super::math::activate;
 use crate::nn::Activation;
 use crate::simd::{Aligned, Isa, Kernel, Vector, Walk, accumulate, accumulate_across, in_row_groups};
 
-/// Rows of floats, `stride` apart, of which the first `width` count.
+/// A matrix operand: rows of `width` floats that begin `stride` apart.
 #[derive(Clone, Copy)]
 pub(in crate::nn) struct Operand<'a> {
     pub values: &'a [f32],
@@ -13,24 +13,26 @@ pub(in crate::nn) struct Operand<'a> {
 }
 
 impl<'a> Operand<'a> {
+    /// Rows of `width` floats, `stride` apart.
     pub fn new(values: &'a [f32], stride: usize, width: usize) -> Self {
         Self { values, stride, width }
     }
 
-    /// Rows without anything between them.
+    /// Rows without a gap between them.
     pub fn dense(values: &'a [f32], width: usize) -> Self {
         Self { values, stride: width, width }
     }
 
+    /// Rows of no floats: the absent part of a [`Product`].
     pub const EMPTY: Operand<'static> = Operand { values: &[], stride: 0, width: 0 };
 
-    /// What lies behind column `column` of row `row`, which may be the end.
+    /// The floats from column `column` of row `row` on; empty at the end.
     #[inline(always)]
     pub(super) fn from(&self, row: usize, column: usize) -> &'a [f32] {
         &self.values[row * self.stride + column..]
     }
 
-    /// Panics unless `rows` rows of it can be read.
+    /// Panics unless it has `rows` rows.
     pub(super) fn check(&self, rows: usize) {
         assert!(rows == 0 || (rows - 1) * self.stride + self.width <= self.values.len());
     }
@@ -46,7 +48,7 @@ pub(in crate::nn) struct Packed {
 }
 
 impl Packed {
-    /// `weight(column, k)` is asked once for every element.
+    /// Calls `weight(column, k)` once for every element.
     pub fn new(isa: Isa, columns: usize, depth: usize, weight: impl Fn(usize, usize) -> f32) -> Self {
         let mut packed = Self {
             isa,
@@ -58,7 +60,7 @@ impl Packed {
         packed
     }
 
-    /// Sets the first `columns` columns anew.
+    /// Sets the first `columns` columns.
     pub fn fill(&mut self, columns: usize, weight: impl Fn(usize, usize) -> f32) {
         let lanes = self.isa.lanes();
         for column in 0..columns {
@@ -71,25 +73,25 @@ impl Packed {
         }
     }
 
-    /// Columns, padded to whole registers.
+    /// The number of columns, padded to whole registers.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// Values of a row that it multiplies.
+    /// The number of values of a row that it multiplies.
     pub fn depth(&self) -> usize {
         self.depth
     }
 
-    /// The bare product with `rows` rows of `a`, `[rows, stride]`.
+    /// The product with `rows` rows of `a`, without bias or activation. `out`: `[rows, stride]`
     pub fn times(&self, a: Operand, rows: usize, out: &mut [f32], stride: usize) {
         let (activation, a) = (Activation::None, [a, Operand::EMPTY]);
         Product { weights: self, bias: None, activation, a, rows, out, stride }.run();
     }
 }
 
-/// Matrices `[channels, channels · taps]` one below the other, as one product whose parts begin on
-/// whole registers; nothing stands for zeros. A convolution's taps are its innermost axis.
+/// Packs matrices `[channels, depth, taps]` with their biases for one product, one part below the
+/// other. Each part begins on a whole register; `None` stands for zeros.
 pub(in crate::nn) fn stacked(
     isa: Isa,
     [channels, depth, taps]: [usize; 3],
@@ -115,7 +117,7 @@ pub(in crate::nn) fn stacked(
 /// `out[r] = activation(bias + weights · [a₀[r] | a₁[r]])` for `rows` rows.
 pub(in crate::nn) struct Product<'a> {
     pub weights: &'a Packed,
-    /// `[columns]` or nothing.
+    /// `[columns]`
     pub bias: Option<&'a [f32]>,
     pub activation: Activation,
     /// Their widths add up to the depth of the weights.
@@ -136,7 +138,7 @@ impl Product<'_> {
         self.weights.isa.run(self);
     }
 
-    /// `P` panels of four registers of one row.
+    /// Computes `P` panels of four registers of one row.
     #[inline(always)]
     fn across<V: Vector, const P: usize>(&mut self, at: usize, first: usize) {
         let mut acc = [[V::splat(0.0); 4]; P];
@@ -196,7 +198,7 @@ impl Kernel for Product<'_> {
     #[inline(always)]
     fn run<V: Vector>(mut self) {
         let (rows, columns) = (self.rows, self.weights.columns);
-        // A row that is left over goes through several panels at once.
+        // A single row that is left over goes through several panels at once.
         let alone = rows % V::ROWS == 1;
         let (rows, panels) = (rows - usize::from(alone), columns / (4 * V::N));
         if alone {

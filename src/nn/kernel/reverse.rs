@@ -1,4 +1,4 @@
-//! The way back through the gates and norms of one step, for training.
+//! The backward pass through the gates and norms of one step.
 
 use super::LayerNorm;
 use super::cell::{Gates, GruGates, LstmGates, RnnGates};
@@ -18,17 +18,17 @@ pub(in crate::nn) struct Reverse<'a> {
     pub c: &'a [f32],
     /// What the units held before: `c` (LSTM) or `h` (GRU), `[rows, width]`.
     pub held: &'a [f32],
-    /// The whole gradient of the new `h`, `[rows, width]`.
+    /// The gradient of the new `h`, `[rows, width]`.
     pub dh: &'a [f32],
-    /// LSTM: the gradient of `c`, after this step's, then before it. GRU: the part of the gradient
-    /// of the old `h` that `z` lets through. A simple RNN has none. `[rows, width]`
+    /// LSTM: the gradient of the new `c`; then that of the old. GRU: the part of the gradient of
+    /// the old `h` that `z` lets through. Unused by a simple RNN. `[rows, width]`
     pub carry: &'a mut [f32],
     /// Gradient of the sums' biases, `[sums, width]`, added to.
     pub bias: &'a mut [f32],
     pub norm: Option<NormReverse<'a>>,
 }
 
-/// The same through the norms.
+/// The norms' part of the backward pass.
 pub(in crate::nn) struct NormReverse<'a> {
     pub norm: &'a LayerNorm,
     /// The normalised products; then the gradient of the products. `[rows, gates, width]` each.
@@ -52,6 +52,7 @@ pub(in crate::nn) struct GainGradients {
 }
 
 impl GainGradients {
+    /// Zeros, for a cell of `gates` gates of `width` padded units.
     pub fn zeros(gates: usize, width: usize) -> Self {
         let z = Aligned::zeros;
         Self { x: z(gates * width), h: z(gates * width), c: z(width), c_bias: z(width) }
@@ -76,7 +77,8 @@ impl Reverse<'_> {
         self.isa.run(self);
     }
 
-    /// `u` is what `tanh` was taken of for `h`: `c`, or the normalised and scaled `c`.
+    /// `δi = δc g i (1 − i)`, `δf = δc c f (1 − f)`, `δg = δc i (1 − g²)`, `δo = δh tanh(c) o (1 −
+    /// o)`, with `δc += δh o (1 − tanh²(c))`.
     #[inline(always)]
     fn lstm_row<V: Vector>(&mut self, row: usize) {
         let (width, one) = (self.width, V::splat(1.0));
@@ -136,7 +138,8 @@ impl Reverse<'_> {
         }
     }
 
-    /// What every cell does with a row's gradient of the sums.
+    /// The part that all cells share: gradients of the biases and through the norms, from a row's
+    /// gradient of the sums.
     #[inline(always)]
     fn finish_row<V: Vector, C: Gates>(&mut self, row: usize) {
         let len = C::SUMS * self.width;
@@ -168,17 +171,18 @@ impl Reverse<'_> {
     }
 }
 
-/// The four rows of `[width]` that stand for row `row`.
+/// The four activations of row `row`, `[width]` each.
 #[inline(always)]
 fn gate_rows(gates: &mut [f32], row: usize, width: usize) -> [&mut [f32]; 4] {
     let (first, second) = gates[row * 4 * width..][..4 * width].split_at_mut(2 * width);
     let ((a, b), (c, d)) = (first.split_at_mut(width), second.split_at_mut(width));
-    // All of one length, so that a loop over them checks one index for all.
+    // Slices of one known length: a loop over them checks its index once.
     [&mut a[..width], &mut b[..width], &mut c[..width], &mut d[..width]]
 }
 
 impl NormReverse<'_> {
-    /// `h = o tanh(γ ĉ + β)`: turns `o` into the gradient of its sum and adds to the gradient of `c`.
+    /// `h = o tanh(γ ĉ + β)`: replaces `o` by the gradient of its sum and adds to the gradient of
+    /// `c`.
     #[inline(always)]
     fn c_row<V: Vector>(&mut self, row: usize, o: &mut [f32], dh: &[f32], carry: &mut [f32]) {
         let (width, one) = (self.norm.width, V::splat(1.0));
@@ -210,8 +214,8 @@ impl NormReverse<'_> {
     }
 }
 
-/// Back through `y = γ x̂`, `x̂ = (x − mean) · scale`: from `dy` to `dx`, which replaces `x̂`.
-/// `dx = scale · (d − mean(d) − x̂ · mean(d x̂))` with `d = γ dy`; `dγ += dy x̂`.
+/// The backward pass of `y = γ x̂`, `x̂ = (x − mean) · scale`: from `dy` to `dx`, which replaces
+/// `x̂` in `x`. `dx = scale · (d − mean(d) − x̂ · mean(d x̂))` with `d = γ dy`; `dγ += dy x̂`.
 #[inline(always)]
 pub(super) fn reverse_norm<V: Vector>(
     dy: &[f32],

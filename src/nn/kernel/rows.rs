@@ -1,10 +1,10 @@
-//! Units that stand side by side in rows: gated activations, and slopes on the way back.
+//! Elementwise work on rows: gated activations, and slopes in the backward pass.
 
 use super::math::{sigmoid, slope, tanh};
 use crate::nn::Activation;
 use crate::simd::{Isa, Kernel, Vector};
 
-/// `out = tanh(a) ⊙ σ(b)` for rows of `[a | b]`, which become the activations.
+/// `out = tanh(a) ⊙ σ(b)` for rows of `[a | b]`, which the activations replace.
 pub(in crate::nn) struct GateRows<'a> {
     pub isa: Isa,
     pub rows: usize,
@@ -42,7 +42,7 @@ impl Kernel for GateRows<'_> {
     }
 }
 
-/// Back through [`GateRows`].
+/// The backward pass of [`GateRows`].
 pub(in crate::nn) struct GateReverse<'a> {
     pub isa: Isa,
     pub rows: usize,
@@ -79,12 +79,12 @@ impl Kernel for GateReverse<'_> {
     }
 }
 
-/// `d ← d · slope`, where `y` is what the activation gave.
+/// `d ← d · slope`, where `y` is the result of the activation.
 pub(in crate::nn) struct Slopes<'a> {
     pub isa: Isa,
     pub activation: Activation,
     pub y: &'a [f32],
-    /// As long as `y`, whole registers.
+    /// As long as `y`, which is whole registers.
     pub d: &'a mut [f32],
 }
 

@@ -1,57 +1,58 @@
-//! Rows of an arena, which lie anywhere, to and from a tile, where they lie side by side.
+//! Copies of rows between an arena, where they lie anywhere, and a tile, where they lie side by
+//! side.
 
 use crate::simd::{Isa, Kernel, Vector, prefetch_second};
 
-/// Where parts of rows lie: `len` floats from `at` on, of the rows of `width` floats in `slots`.
+/// Parts of an arena's rows: `len` floats from `at` on, of the rows of `width` floats in `slots`.
 #[derive(Clone, Copy)]
-pub(in crate::nn) struct Places<'a> {
+pub(in crate::nn) struct RowParts<'a> {
     pub isa: Isa,
     pub slots: &'a [u32],
     pub width: usize,
     pub at: usize,
     pub len: usize,
-    /// From one row of the tile to the next.
+    /// The distance between the rows of the tile.
     pub stride: usize,
 }
 
-impl Places<'_> {
-    fn check(&self, rows: &[f32], tile: &[f32]) {
+impl RowParts<'_> {
+    /// Panics unless the parts fit into rows and tile. That the arena has the slots shows when a kernel
+    /// reads them.
+    fn check(&self, tile: &[f32]) {
         assert!(self.at + self.len <= self.width && self.len <= self.stride);
         assert!(self.slots.len() * self.stride <= tile.len());
-        let room = rows.len() / self.width;
-        assert!(self.slots.iter().all(|slot| (*slot as usize) < room));
     }
 }
 
 /// `tile[r] = rows[slots[r]]`
 pub(in crate::nn) struct Gather<'a> {
-    pub places: Places<'a>,
+    pub places: RowParts<'a>,
     pub rows: &'a [f32],
     pub tile: &'a mut [f32],
 }
 
 /// `rows[slots[r]] = tile[r]`
 pub(in crate::nn) struct Scatter<'a> {
-    pub places: Places<'a>,
+    pub places: RowParts<'a>,
     pub rows: &'a mut [f32],
     pub tile: &'a [f32],
 }
 
 impl Gather<'_> {
     pub fn run(self) {
-        self.places.check(self.rows, self.tile);
+        self.places.check(self.tile);
         self.places.isa.run(self);
     }
 }
 
 impl Scatter<'_> {
     pub fn run(self) {
-        self.places.check(self.rows, self.tile);
+        self.places.check(self.tile);
         self.places.isa.run(self);
     }
 }
 
-/// `to = from`: a library's copy is called for, and of a few vectors the call would be the most of it.
+/// `to = from`. A library's copy would be a call, which costs more than to copy a few vectors.
 #[inline(always)]
 fn copy<V: Vector>(from: &[f32], to: &mut [f32]) {
     let (mut to, from) = (to.chunks_exact_mut(V::N), from.chunks_exact(V::N));
@@ -69,7 +70,7 @@ impl Kernel for Gather<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Places { slots, width, at, len, stride, .. } = self.places;
+        let RowParts { slots, width, at, len, stride, .. } = self.places;
         for (r, slot) in slots.iter().enumerate() {
             let from = &self.rows[*slot as usize * width + at..][..len];
             copy::<V>(from, &mut self.tile[r * stride..][..len]);
@@ -82,7 +83,7 @@ impl Kernel for Scatter<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        let Places { slots, width, at, len, stride, .. } = self.places;
+        let RowParts { slots, width, at, len, stride, .. } = self.places;
         for (r, slot) in slots.iter().enumerate() {
             let to = &mut self.rows[*slot as usize * width + at..][..len];
             copy::<V>(&self.tile[r * stride..][..len], to);
@@ -90,11 +91,11 @@ impl Kernel for Scatter<'_> {
     }
 }
 
-/// Of larger rows, a step needs but little.
+/// Floats of the largest rows to prefetch. A step needs only a small part of larger ones.
 const AHEAD: usize = 1_024;
 
-/// Asks for rows before they are needed, so that by then they have come to the nearer caches.
-pub(in crate::nn) fn fetch(rows: &[f32], width: usize, slots: &[u32]) {
+/// Prefetches the rows of some slots into the second cache.
+pub(in crate::nn) fn prefetch_rows(rows: &[f32], width: usize, slots: &[u32]) {
     if width > AHEAD {
         return;
     }

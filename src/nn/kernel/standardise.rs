@@ -1,4 +1,5 @@
-//! A layer norm without gains over whole rows, and back: what a normed head sees of the top.
+//! A layer norm without gain and bias over whole rows, forward and backward: the input of a normed
+//! head.
 
 use super::Operand;
 use crate::nn::shape::NORM_EPSILON;
@@ -14,6 +15,7 @@ pub(in crate::nn) struct Standardise {
 }
 
 impl Standardise {
+    /// For rows of `hidden` units.
     pub fn new(isa: Isa, hidden: usize) -> Self {
         let width = isa.padded(hidden);
         let mut units = Aligned::zeros(width);
@@ -21,13 +23,13 @@ impl Standardise {
         Self { isa, hidden, width, units }
     }
 
-    /// The distance between rows of what comes out.
+    /// The distance between rows of the output.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Writes `(x − mean) · scale` of each row, `[rows, width]`, padding 0, and the scales, the
-    /// reciprocal deviations, where they are wanted, `[rows]`.
+    /// Writes `(x − mean) · scale` of each row to `out`, `[rows, width]`, with padding 0; and the
+    /// scales, which are the reciprocal deviations, to `scales`, `[rows]`.
     pub fn forward(&self, x: Operand<'_>, rows: usize, out: &mut [f32], scales: Option<&mut [f32]>) {
         assert!(x.width == self.hidden && out.len() >= rows * self.width);
         x.check(rows);
@@ -39,8 +41,8 @@ impl Standardise {
         self.isa.run(Forward { norm: self, rows, out, scales });
     }
 
-    /// From the gradient of what came out to that of what went in, in place: `normed` and `scales` are
-    /// what [`Self::forward`] gave. `gradient`: `[rows, width]`
+    /// Replaces the gradient of the output by that of the input. `normed` and `scales` are the
+    /// results of [`Self::forward`]. `gradient`: `[rows, width]`
     pub fn backward(&self, gradient: &mut [f32], normed: &[f32], scales: &[f32], rows: usize) {
         assert!(gradient.len() >= rows * self.width && normed.len() >= rows * self.width);
         assert!(scales.len() >= rows);

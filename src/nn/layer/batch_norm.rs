@@ -6,7 +6,7 @@ use crate::nn::kernel::Operand;
 use crate::nn::shape::NORM_EPSILON;
 use crate::simd::Aligned;
 
-/// How far the running statistics move to those of a mini-batch, as in PyTorch.
+/// The weight of a mini-batch in the running statistics, as in PyTorch.
 const MOMENTUM: f32 = 0.1;
 
 pub(in crate::nn) struct BatchNorm {
@@ -19,12 +19,13 @@ pub(in crate::nn) struct BatchNorm {
     variance: Vec<f64>,
     scale: Vec<f32>,
     rows: usize,
-    /// The normalised rows, and with gain and bias, `[rows, stride]` each.
+    /// The normalised rows, without and with gain and bias, `[rows, stride]` each.
     normed: Aligned,
     out: Aligned,
 }
 
 impl BatchNorm {
+    /// For `width` inputs; `ranges` are those of its parameters within the layer.
     pub fn new(ranges: [Range<usize>; 4], width: usize) -> Self {
         Self {
             ranges,
@@ -70,8 +71,8 @@ impl BatchNorm {
         Operand { values: &self.out, stride: x.stride, width: self.width }
     }
 
-    /// Turns the gradient of what came out, `[rows, stride]`, into that of what came in, and adds
-    /// that of gain and bias to the layer's.
+    /// The backward pass: replaces the gradient of the output, `[rows, stride]`, by that of the
+    /// input, and adds those of gain and bias to the layer's.
     pub fn backward(&self, layer: &[f32], d: &mut [f32], rows: usize, gradient: &mut [f32]) {
         let (mut sum, mut dot) = (vec![0.0f64; self.width], vec![0.0f64; self.width]);
         let normed = || self.normed.chunks_exact(self.stride).take(rows);
@@ -95,13 +96,14 @@ impl BatchNorm {
         }
     }
 
-    /// Moves the running statistics towards the last pass's, the variance unbiased as in PyTorch.
+    /// Updates the running statistics with those of the last pass. The variance is unbiased, as in
+    /// PyTorch.
     pub fn settle(&self, layer: &mut [f32]) {
         settle(&self.ranges, [&self.mean, &self.variance], self.rows, layer);
     }
 }
 
-/// Moves the running statistics of a layer's flat vector towards the mean and mean square of `rows`
+/// Updates the running statistics in a layer's flat vector with the mean and mean square of `rows`
 /// rows.
 pub(in crate::nn) fn settle<T: Copy + Into<f64>>(
     [.., mean, variance]: &[Range<usize>; 4],

@@ -7,16 +7,16 @@ use crate::nn::shape::{LayerLayout, NORM_EPSILON};
 use crate::nn::tensor::activated;
 use crate::nn::{Activation, Cell};
 
-/// What a layer carries.
+/// The state of a layer.
 #[derive(Clone)]
 pub(in crate::nn) struct State {
     /// `[rows, hidden]`
     pub h: Tensor,
-    /// The same; an LSTM's alone.
+    /// `[rows, hidden]`; only an LSTM has it.
     pub c: Option<Tensor>,
 }
 
-/// Mean and mean square of what entered a layer with a batch norm, `[1, inputs]` each.
+/// Mean and mean square of the input of a layer with a batch norm, `[1, inputs]` each.
 pub(in crate::nn) struct Moments {
     pub layer: usize,
     pub mean: Tensor,
@@ -28,15 +28,15 @@ pub(in crate::nn) struct Layer {
     hidden: usize,
     x: Product,
     h: Product,
-    /// Where the reset gate comes first: the product of `r ⊙ h`.
+    /// The product of `r ⊙ h`; only with the reset gate before the product.
     candidate: Option<Product>,
     /// Gain and bias of the norm of `c`.
     c_norm: Option<[Tensor; 2]>,
-    /// Gain and bias of the batch norm of what enters.
+    /// Gain and bias of the batch norm of the input.
     batch_norm: Option<[Tensor; 2]>,
 }
 
-/// `W v + b`, normalised before the bias where there are norms.
+/// `W v + b`; with norms, `W v` is normalised before the bias.
 struct Product {
     /// `[in, gates · hidden]`
     weight: Tensor,
@@ -64,7 +64,7 @@ impl Layer {
             None => [None, None],
         };
         let (w_hh, b_hh) = (part(&layout.w_hh)?.reshape((gates * hidden, hidden))?, part(&layout.b_hh)?);
-        // Gates `from..from + count` of what `h` enters.
+        // Gates `from..from + count` of `W_hh`.
         let recurrent = |from: usize, count: usize| -> Result<Product> {
             let (at, len) = (from * hidden, count * hidden);
             Ok(Product {
@@ -92,11 +92,12 @@ impl Layer {
         })
     }
 
+    /// Whether the layer has a batch norm on its input.
     pub fn has_batch_norm(&self) -> bool {
         self.batch_norm.is_some()
     }
 
-    /// Rows normalised over all of them, with gain and bias; and their mean and mean square.
+    /// The rows normalised over all rows, with gain and bias, and their mean and mean square.
     pub fn batch_normalised(&self, rows: &Tensor) -> Result<(Tensor, [Tensor; 2])> {
         let [gain, bias] = self.batch_norm.as_ref().expect("the caller has looked");
         let mean = rows.mean_keepdim(0)?;
@@ -106,7 +107,7 @@ impl Layer {
         Ok((normed.broadcast_mul(gain)?.broadcast_add(bias)?, [mean, variance]))
     }
 
-    /// One step. `mask` is the dropout of what `W_hh` multiplies, `[rows, hidden]`.
+    /// One step. `mask` is the dropout of the input of `W_hh`, `[rows, hidden]`.
     pub fn step(&self, x: &Tensor, state: &State, mask: Option<&Tensor>) -> Result<State> {
         let x = self.x.of(x)?;
         let held = &state.h;
@@ -148,7 +149,7 @@ impl Layer {
     }
 }
 
-/// Every row with mean 0 and deviation 1.
+/// The rows, each normalised to mean 0 and deviation 1.
 pub(in crate::nn) fn normalised(x: &Tensor) -> Result<Tensor> {
     let centred = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
     let variance = centred.sqr()?.mean_keepdim(D::Minus1)?;

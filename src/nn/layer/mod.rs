@@ -1,5 +1,6 @@
-//! One recurrent layer: its weights as the kernels read them, and one step of it. Serving and
-//! training take the same step.
+//! One recurrent layer: its packed weights and one step of it, which serving and training share.
+//! Beside it stand its training over a sequence (`tape`, `reverse`, `batch_norm`) and its device
+//! path (`device`).
 
 pub(super) mod batch_norm;
 pub(super) mod device;
@@ -22,8 +23,8 @@ pub(super) enum Layer {
     Plain(CellPack),
     /// Products with `W_ih` and `W_hh` first, `[gates, width]` columns each, then the norms.
     Normed { x: Packed, h: Packed, norm: LayerNorm },
-    /// A GRU whose reset gate comes first: `W_ih`, `[3, width]` columns, `W_hh` for `r` and `z`,
-    /// `[2, width]`, and for `n`, `[width]`.
+    /// A GRU with the reset gate before the product: `W_ih`, `[3, width]` columns, `W_hh` for `r`
+    /// and `z`, `[2, width]`, and for `n`, `[width]`.
     Before { x: Packed, h: Packed, n: Packed, pack: BeforePack },
 }
 
@@ -32,9 +33,9 @@ pub(super) struct Step<'a> {
     pub rows: usize,
     /// `[rows, inputs]`
     pub x: Operand<'a>,
-    /// What `W_hh` multiplies, `[rows, hidden]`, `width` apart.
+    /// The input of `W_hh`, `[rows, hidden]`, `width` apart.
     pub h: Operand<'a>,
-    /// What a GRU's `z` keeps, `[rows, width]`: the same as `h` unless dropout masks that.
+    /// The `h` that a GRU's `z` keeps, `[rows, width]`: the same as `h` without dropout.
     pub held: &'a [f32],
     /// LSTM: `[rows, width]`, in place.
     pub c: &'a mut [f32],
@@ -43,12 +44,12 @@ pub(super) struct Step<'a> {
     pub work: Work<'a>,
 }
 
-/// What a step writes beside the state: scratch in serving, the tape in training. What a layer does
-/// not need may be empty.
+/// The buffers that a step writes beside the state: scratch memory in serving, the tape in
+/// training. Buffers that a layer doesn't need may be empty.
 pub(super) struct Work<'a> {
     /// The activations, `[rows, sums, width]`.
     pub gates: &'a mut [f32],
-    /// Products that wait for norms or for a gate, `[rows, gates, width]` each.
+    /// Products before their norm or gate, `[rows, gates, width]` each.
     pub x_sums: &'a mut [f32],
     pub h_sums: &'a mut [f32],
     /// `r ⊙ h`, `[rows, width]`
@@ -57,7 +58,7 @@ pub(super) struct Work<'a> {
     pub c_normed: &'a mut [f32],
     /// Reciprocal deviations, `[rows, 3]`.
     pub scales: &'a mut [f32],
-    /// Whether the activations will be read.
+    /// Whether to keep the activations.
     pub keep: bool,
 }
 
@@ -97,6 +98,7 @@ impl Layer {
         Self::Simple { weights, bias: sum_biases(layout, values, width), activation }
     }
 
+    /// Computes one step of `step.rows` rows.
     pub fn step(&self, step: Step) {
         let Step { rows, x, h, held, c, out, work } = step;
         let width = h.stride;
@@ -135,7 +137,7 @@ impl Layer {
     }
 }
 
-/// Scratch of a layer that serves.
+/// The scratch memory of a layer in serving.
 pub(super) struct Scratch {
     gates: Aligned,
     x_sums: Aligned,
@@ -159,6 +161,7 @@ impl Scratch {
         }
     }
 
+    /// Buffers for a step that keeps nothing.
     pub fn work(&mut self) -> Work<'_> {
         let Self { gates, x_sums, h_sums, reset, scales } = self;
         Work { gates, x_sums, h_sums, reset, c_normed: &mut [], scales, keep: false }

@@ -1,4 +1,4 @@
-//! The way back through one layer's sequence.
+//! The backward pass of one layer over a sequence.
 
 use std::ops::Range;
 
@@ -11,27 +11,27 @@ use crate::nn::kernel::{
 };
 use crate::simd::Aligned;
 
-/// How far back a layer is, between steps.
+/// The state of a backward pass between steps.
 pub(in crate::nn) struct ReverseState {
     layer: Layer,
-    /// `W_hh` turned: all of it, or of `r` and `z` alone.
+    /// `W_hh` transposed: all of it, or only `r` and `z`.
     w_hh: Packed,
-    /// Where the reset gate comes first: `W_hn` turned.
+    /// `W_hn` transposed; only with the reset gate before the product.
     w_hn: Option<Packed>,
     gains: GainGradients,
     /// `[S, W]`
     bias: Aligned,
-    /// The gradient of `h` before the step that was taken back last, `[B, W]`.
+    /// The gradient of `h` before the step that was last in this pass, `[B, W]`.
     pub dh: Aligned,
-    /// An LSTM's of `c`, `[B, W]`.
+    /// LSTM: the gradient of `c`, `[B, W]`.
     pub carry: Aligned,
     dreset: Aligned,
 }
 
 impl Tape {
-    /// From the gradient of every step's `h`, `[T · B, W]`, and, where it is known, of an LSTM's every
-    /// `c`, to that of the layer's flat vector and, where wanted, of `x`, `[T · B, inputs in whole
-    /// registers]`. Uses the forward pass up: it goes back once.
+    /// From the gradient of every step's `h`, `[T · B, W]`, and, if given, of an LSTM's every `c`,
+    /// to the gradient of the layer's flat vector and, if `dx` is given, of `x`, `[T · B, inputs in
+    /// whole registers]`. Overwrites what the forward pass kept, so it can be called once.
     pub fn backward(
         &mut self,
         values: &[f32],
@@ -54,7 +54,7 @@ impl Tape {
         }
     }
 
-    /// Starts the way back.
+    /// Starts a backward pass.
     pub fn begin_reverse(&mut self, values: &[f32]) -> ReverseState {
         let layer = self.weights.take().expect("a sequence goes back once, after it went forward");
         let (width, cell, rows) = (self.width, self.layout.cell, self.batch * self.width);
@@ -75,7 +75,7 @@ impl Tape {
         }
     }
 
-    /// Takes step `t` back: `dout` and `dc` are what comes from above, `[B, W]`.
+    /// Goes back through step `t`. `dout` and `dc` are the gradients from above, `[B, W]`.
     pub fn reverse_step(&mut self, back: &mut ReverseState, t: usize, dout: &[f32], dc: Option<&[f32]>) {
         let (width, batch, cell) = (self.width, self.batch, self.layout.cell);
         let rows = batch * width;
@@ -164,21 +164,21 @@ impl Tape {
         }
     }
 
-    /// The gradient of the layer's flat vector, once every step was taken back.
+    /// Writes the gradient of the layer's flat vector, after the pass has gone through every step.
     pub fn finish_reverse(&self, back: &ReverseState, gradient: &mut [f32]) {
         self.weight_gradients(gradient);
         self.vector_gradients(&back.bias, &back.gains, gradient);
     }
 
-    /// `W_ih`, ready to turn gradients of its sums into gradients of what entered.
+    /// `W_ih` transposed, for the product from the gradient of its sums to that of the input.
     pub fn input_turned(&self, values: &[f32]) -> Packed {
         let (x_order, _) = gate_orders(self.layout.cell);
         let order = &x_order[..self.layout.cell.gates()];
         self.turned(&values[self.layout.w_ih.clone()], self.layout.inputs, order)
     }
 
-    /// The gradient of what entered some steps that were taken back, `[steps · B]` rows as long as
-    /// `weights` has columns.
+    /// The gradient of the input of some steps that the pass has gone through, `[steps · B]` rows
+    /// of as many values as `weights` has columns.
     pub fn entering(&self, weights: &Packed, steps: Range<usize>, dx: &mut [f32]) {
         let (from, stride) = (self.sums(true), weights.columns());
         let from = Operand { values: &from.values[steps.start * self.batch * from.stride..], ..from };
@@ -192,8 +192,8 @@ impl Tape {
         }
     }
 
-    /// A stacked weight matrix `[gates · hidden, depth]`, ready to turn gradients of its sums into
-    /// gradients of what it multiplied.
+    /// A stacked weight matrix `[gates · hidden, depth]` transposed, for the product from the
+    /// gradient of its sums to that of its input.
     fn turned(&self, matrix: &[f32], depth: usize, order: &[usize]) -> Packed {
         let (hidden, width) = (self.layout.hidden, self.width);
         Packed::new(self.isa, depth, order.len() * width, |column, k| match k % width {
@@ -202,7 +202,7 @@ impl Tape {
         })
     }
 
-    /// Gradient of the sums that `W_ih` (or `W_hh`) makes, `[T · B]` rows of `[G, W]`.
+    /// The gradient of the sums of `W_ih` (or `W_hh`), `[T · B]` rows of `[G, W]`.
     fn sums(&self, x: bool) -> Operand<'_> {
         let (cell, width) = (self.layout.cell, self.width);
         let gates = cell.gates() * width;
@@ -237,8 +237,8 @@ impl Tape {
         }
     }
 
-    /// The gradient of some gates of a stacked matrix at `to`, from what it multiplied and from the
-    /// gradient of what it made.
+    /// The gradient of some gates of a stacked matrix at `to`, from its input and the gradient of
+    /// its output.
     fn matrix_gradient(&self, a: Operand, b: Operand, to: usize, order: &[usize], gradient: &mut [f32]) {
         let (hidden, stack) = (self.layout.hidden, order.len() * self.width);
         let mut sum = Aligned::zeros(a.width * stack);

@@ -1,5 +1,5 @@
-//! One layer over a whole sequence. What the way back ([`super::reverse`]) needs is kept in buffers
-//! that live as long as the trainer.
+//! The forward pass of one layer over a sequence. It keeps what the backward pass
+//! ([`super::reverse`]) needs, in buffers that live as long as the trainer.
 
 use super::{Layer, Step, Work};
 use crate::nn::Cell;
@@ -17,23 +17,24 @@ pub(in crate::nn) struct Tape {
     pub(in crate::nn) steps: usize,
     pub(in crate::nn) batch: usize,
     pub(in crate::nn) weights: Option<Layer>,
-    /// What `W_ih` multiplied, `[T, B, inputs]`.
+    /// The input of `W_ih`, `[T, B, inputs]`.
     pub(in crate::nn) x: Aligned,
-    /// What `W_hh` multiplied and, last, what it would have, `[T + 1, B, W]`.
+    /// The input of `W_hh` at every step, and at the step after the last, `[T + 1, B, W]`.
     pub(in crate::nn) h: Aligned,
-    /// The same before dropout, `[T + 1, B, W]`; unused without a mask.
+    /// `h` before dropout, `[T + 1, B, W]`; unused without a mask.
     pub(in crate::nn) raw: Aligned,
     /// LSTM: `[T + 1, B, W]`
     pub(in crate::nn) c: Aligned,
     /// The activations, then the gradient of the sums, `[T, B, S, W]`.
     pub(in crate::nn) gates: Aligned,
-    /// With norms, or where the reset gate comes first: the products, normalised if there are norms,
-    /// then with norms the gradients of the products, `[T, B, G, W]` each.
+    /// The products, `[T, B, G, W]` each; only with norms, or with the reset gate before the
+    /// product. Norms replace them by the normalised products, and the backward pass by their
+    /// gradients.
     pub(in crate::nn) x_sums: Aligned,
     pub(in crate::nn) h_sums: Aligned,
-    /// Where the reset gate comes first: `r ⊙ h`, `[T, B, W]`.
+    /// `r ⊙ h`, `[T, B, W]`; only with the reset gate before the product.
     pub(in crate::nn) reset: Aligned,
-    /// With norms, LSTM: the normalised `c`, `[T, B, W]`.
+    /// The normalised `c`, `[T, B, W]`; only with an LSTM's norms.
     pub(in crate::nn) c_normed: Aligned,
     /// The norms' reciprocal deviations, `[T, B, 3]`.
     pub(in crate::nn) scales: Aligned,
@@ -41,6 +42,7 @@ pub(in crate::nn) struct Tape {
 }
 
 impl Tape {
+    /// Empty buffers for a layer; they grow with the first sequence.
     pub fn new(isa: Isa, layout: LayerLayout) -> Self {
         let empty = || Aligned::zeros(0);
         Self {
@@ -64,12 +66,13 @@ impl Tape {
         }
     }
 
+    /// Sets the dropout from the next sequence on.
     pub fn set_masks(&mut self, masks: Masks) {
         self.masks = masks;
     }
 
-    /// Takes the layer through `steps`. `values` is the layer's flat vector, `x` has `[T · B]` rows,
-    /// `state` is `[B, state_width]`.
+    /// Takes the layer through all steps. `values` is the layer's flat vector, `x` has `[T · B]`
+    /// rows, `state` is `[B, state_width]`.
     pub fn forward(&mut self, values: &[f32], x: Operand, state: &[f32], size: [usize; 2]) {
         let (stride, width) = (self.layout.state_width(), self.layout.hidden);
         let c = if stride > width { &state[width..] } else { &[] };
@@ -81,7 +84,8 @@ impl Tape {
         }
     }
 
-    /// Gets ready for `[T, B]` steps and rows from a state `h` and, for an LSTM, `c`, `B` rows each.
+    /// Begins a sequence of `T` steps of `B` rows, from a state `h` and, for an LSTM, `c`, `B` rows
+    /// each.
     pub fn begin(&mut self, values: &[f32], state: [Operand; 2], [steps, batch]: [usize; 2]) {
         (self.steps, self.batch) = (steps, batch);
         self.reserve();
@@ -104,7 +108,7 @@ impl Tape {
         self.weights = Some(Layer::pack(self.isa, &self.layout, values));
     }
 
-    /// What enters step `t`, `B` rows.
+    /// Sets the input of step `t`, `B` rows.
     pub fn feed(&mut self, t: usize, x: Operand) {
         let (inputs, batch) = (self.layout.inputs, self.batch);
         let rows = self.x[t * batch * inputs..][..batch * inputs].chunks_exact_mut(inputs);
@@ -116,7 +120,7 @@ impl Tape {
         }
     }
 
-    /// Takes step `t`.
+    /// Computes step `t`.
     pub fn advance(&mut self, t: usize) {
         let (inputs, hidden, width, batch) = (self.layout.inputs, self.layout.hidden, self.width, self.batch);
         let (rows, cell) = (batch * width, self.layout.cell);
@@ -190,7 +194,8 @@ impl Tape {
         (0..self.batch).flat_map(|b| self.state_after(self.steps, b)).collect()
     }
 
-    /// Room for the sequence. Padding that a kernel multiplies by zero must be finite: it is zero.
+    /// Makes room for the sequence. Padding that a kernel multiplies by zero must be finite, so it
+    /// is zero.
     fn reserve(&mut self) {
         let (t, b, w, cell) = (self.steps, self.batch, self.width, self.layout.cell);
         let (normed, before) = (self.layout.gains.is_some(), cell == Cell::GruBefore);
@@ -217,7 +222,7 @@ impl Tape {
     }
 }
 
-/// Part `t` of parts of `len`; nothing of a buffer that is not used.
+/// Part `t` of a buffer of parts of `len`; empty if the buffer is unused.
 pub(in crate::nn) fn part(buffer: &mut [f32], t: usize, len: usize) -> &mut [f32] {
     if buffer.is_empty() { buffer } else { &mut buffer[t * len..(t + 1) * len] }
 }

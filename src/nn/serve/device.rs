@@ -8,7 +8,8 @@ use crate::nn::family::rows::kept;
 use crate::nn::fold::folded;
 use crate::nn::{Family, Weights};
 
-/// Floats of state that are gathered at once: what a step holds beside the arena is some times this.
+/// Floats of state that are gathered at once. A step needs a few times as much memory beside the
+/// arena.
 const GATHERED: usize = 1 << 24;
 
 /// A network on a device, for serving.
@@ -18,6 +19,7 @@ pub(in crate::nn) struct DeviceServing {
 }
 
 impl DeviceServing {
+    /// Copies a network's weights to a device.
     pub fn new(weights: &Weights, device: &Device) -> Result<Self> {
         let b = weights.blueprint();
         let values = folded(b, weights.values());
@@ -46,21 +48,21 @@ impl DeviceServing {
     }
 }
 
-/// A row in which something is not finite starts anew.
+/// Rows, where a row that has a value that isn't finite becomes zero: the series starts again.
 fn finite(rows: &Tensor) -> Result<Tensor> {
     let is = rows.abs()?.le(f32::MAX)?.to_dtype(DType::F32)?.min_keepdim(1)?;
     is.gt(0f32)?.broadcast_as(rows.shape())?.contiguous()?.where_cond(rows, &rows.zeros_like()?)
 }
 
 impl DeviceNetwork {
-    /// One reading of every row: the rows as they are now, if something is carried, and the outputs.
+    /// One reading of every row: the new rows, if the family carries any state, and the outputs.
     fn advance(&self, rows: &Tensor, x: &[f32]) -> Result<(Option<Tensor>, Tensor)> {
         let (b, n) = (&self.blueprint, rows.dim(0)?);
         let of = |x: &[f32]| Tensor::from_slice(x, (n, b.inputs()), rows.device());
         let all = of(x)?;
         let entering = match b.family() {
             Family::Recurrent(_) | Family::Vector(_) => all.clone(),
-            // What is kept of a reading must be finite.
+            // Only finite values may become part of the state.
             _ => of(&x.iter().map(|v| kept(*v)).collect::<Vec<_>>())?,
         };
         let Advanced { rows: next, top, carried } = match &self.body {

@@ -13,7 +13,7 @@ use crate::nn::family::window::serve::Window;
 use crate::nn::fold::folded;
 use crate::nn::head::decoder::serve::Decoder;
 use crate::nn::head::direct::serve::Direct;
-use crate::nn::kernel::{Operand, fetch};
+use crate::nn::kernel::{Operand, prefetch_rows};
 use crate::nn::{Blueprint, Family, Head, Weights};
 use crate::simd::Isa;
 
@@ -23,13 +23,13 @@ pub(in crate::nn) struct KernelServing {
     head: OutputHead,
 }
 
-/// What is below the head: it advances the states.
+/// The layers below the head, which advance the states.
 enum Body {
     Stack(Stack),
     Convolved(Convolved),
     Window(Window),
     Wavenet(Wavenet),
-    /// Nothing is carried.
+    /// The family carries nothing.
     Vector,
 }
 
@@ -39,6 +39,7 @@ enum OutputHead {
 }
 
 impl KernelServing {
+    /// Packs a network's weights for an instruction set.
     pub fn new(isa: Isa, weights: &Weights) -> Self {
         let b = *weights.blueprint();
         let values = &folded(&b, weights.values())[..];
@@ -91,13 +92,14 @@ impl KernelServing {
     }
 }
 
-/// An in-place operation on the arena's storage. The network kernel of another device goes in beside
+/// An in-place operation on the arena's storage. A kernel for another device would go beside
 /// `cpu_fwd`.
 struct Advance<'a, 'b> {
     slots: &'a [u32],
     /// `[n, inputs]`
     x: &'a [f32],
-    /// The scratch and `y`, `[n, outputs]`: an operation gets itself shared and writes both.
+    /// The network with its scratch memory, and `y`, `[n, outputs]`. An operation gets `&self`, but
+    /// writes to both.
     inner: RefCell<(&'b mut KernelServing, &'b mut [f32])>,
 }
 
@@ -113,7 +115,7 @@ impl InplaceOp1 for Advance<'_, '_> {
         let tiles = self.slots.chunks(TILE).zip(self.x.chunks(TILE * b.inputs()));
         let mut next = self.slots.chunks(TILE).skip(1);
         for ((slots, x), y) in tiles.zip(y.chunks_mut(TILE * b.outputs())) {
-            fetch(states, b.row_width(), next.next().unwrap_or_default());
+            prefetch_rows(states, b.row_width(), next.next().unwrap_or_default());
             network.tile(states, slots, x, y);
         }
         Ok(())

@@ -1,8 +1,8 @@
-//! Serving: one reading each of many series, one advance of their states.
+//! Serving: a step takes one reading each of many series and advances their states.
 //!
-//! Owns the weights as they are multiplied, and the scratch. Promises of the kernels that a row of a
-//! batch is computed as if it were alone, bit for bit, and that nothing is allocated once a step of full
-//! size has been made. Never changes weights.
+//! Owns the packed weights and the scratch memory. Promises, with the kernels, that a row of a
+//! batch has the same bits as if it were alone, and that nothing is allocated after the first step
+//! of full size. Never changes weights.
 
 mod device;
 mod kernels;
@@ -13,17 +13,17 @@ use crate::simd::Isa;
 use device::DeviceServing;
 use kernels::KernelServing;
 
-/// A network ready to serve. One a thread.
+/// A network ready to serve. Each thread needs its own.
 pub struct Network {
     blueprint: Blueprint,
     device: Device,
     engine: Engine,
-    /// For each slot the last step that it took part in, to find slots that are given twice.
+    /// For each slot the number of the last step that it took part in, to detect repeated slots.
     seen: Vec<u32>,
     step: u32,
 }
 
-/// Who computes.
+/// How it computes.
 enum Engine {
     Kernels(Box<KernelServing>),
     Device(Box<DeviceServing>),
@@ -57,6 +57,7 @@ impl Network {
         Self { blueprint: *weights.blueprint(), device, engine, seen: Vec::new(), step: 0 }
     }
 
+    /// Its shape.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
     }
@@ -81,7 +82,7 @@ impl Network {
         }
         self.check_slots(arena, slots)?;
         match &mut self.engine {
-            Engine::Kernels(network) => Ok(arena.door().inplace_op1(&network.step(slots, x, y))?),
+            Engine::Kernels(network) => Ok(arena.in_place().inplace_op1(&network.step(slots, x, y))?),
             Engine::Device(network) => Ok(network.step(arena.rows(), slots, x, y)?),
         }
     }

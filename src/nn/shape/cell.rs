@@ -1,7 +1,7 @@
-//! The recurrent cells and what may be normalised between and inside them.
+//! The recurrent cells, their norms and the activations.
 
-/// The recurrent cell. Gates are stacked in PyTorch's order, so that weights can be compared with
-/// it and imported from it.
+/// The recurrent cell. Gates are stacked in PyTorch's order, so that weights can be exchanged with
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cell {
     /// `h' = tanh(x + h)`, where `x` and `h` stand for their finished linear maps here and below.
@@ -20,9 +20,10 @@ pub enum Cell {
 }
 
 impl Cell {
+    /// Every cell.
     pub const ALL: [Self; 5] = [Self::RnnTanh, Self::RnnRelu, Self::Lstm, Self::Gru, Self::GruBefore];
 
-    /// How many gates are stacked in a weight matrix.
+    /// The number of gates that are stacked in a weight matrix.
     pub fn gates(self) -> usize {
         match self {
             Self::RnnTanh | Self::RnnRelu => 1,
@@ -31,8 +32,8 @@ impl Cell {
         }
     }
 
-    /// How many sums a unit has before its activations: the gates, and where the two halves of one
-    /// stay apart, one more.
+    /// The number of a unit's sums before its activations: one for each gate, and one more where
+    /// the two halves of a gate's sum stay apart.
     pub(in crate::nn) fn sums(self) -> usize {
         match self {
             Self::Gru => 4,
@@ -40,16 +41,17 @@ impl Cell {
         }
     }
 
-    /// The place, among a unit's sums, of the first that `W_hh` enters; `W_ih` enters from 0 on.
+    /// The first of a unit's sums that `W_hh` enters; `W_ih` enters from the first on.
     pub(in crate::nn) fn h_first(self) -> usize {
         self.sums() - self.gates()
     }
 
-    /// How many vectors of `hidden` values one layer carries: `[h | c]` or `[h]`.
+    /// The number of vectors of `hidden` floats that one layer carries: `[h | c]` or `[h]`.
     pub fn states(self) -> usize {
         if self == Self::Lstm { 2 } else { 1 }
     }
 
+    /// Its name in the config and in bundles.
     pub fn name(self) -> &'static str {
         match self {
             Self::RnnTanh => "rnn_tanh",
@@ -71,28 +73,29 @@ pub enum Norm {
     None,
     /// Ba, Kiros and Hinton, "Layer Normalization" (2016), equations 20 to 22: the gates are
     /// `LN(W_ih x) + b_ih + LN(W_hh h) + b_hh`, each norm over the whole stack of gates with a gain
-    /// of its own, and an LSTM's output is `σ(o) tanh(LN(c))` while the `c` that is carried is
-    /// not normalised. Where the reset gate comes before the product, `W_hh h` is two products with a
+    /// of its own, and an LSTM's output is `σ(o) tanh(LN(c))` while the state `c` itself is not
+    /// normalised. Where the reset gate comes before the product, `W_hh h` is two products with a
     /// norm each: `r, z`, and `n`. ε = 1e-5.
     ///
-    /// The norm of `W_ih x` takes the scale of `x` away: give the network a constant feature
-    /// beside a lone input, or its size is lost.
+    /// The norm of `W_ih x` removes the scale of `x`. A network with a single input needs a
+    /// constant feature beside it, or the size of the input is lost.
     ///
-    /// The default, because a row is normalised by itself: a series' forecast depends on no other
-    /// series, training and serving compute the same, and a small mini-batch is as good as a large
-    /// one.
+    /// This is the default, because each row is normalised by itself: a series' forecast depends on
+    /// no other series, training and serving compute the same, and a small mini-batch is as good as
+    /// a large one.
     Layer,
-    /// Ioffe and Szegedy (2015) on what enters every layer but the first, over time and batch
-    /// (Laurent et al. 2015); never on the way from step to step. Served with the running mean and
-    /// variance, which cost nothing: they are folded into `W_ih`.
+    /// Ioffe and Szegedy (2015) on the input of every layer but the first, over time and batch
+    /// (Laurent et al. 2015); never between the steps of a layer. It serves with the running mean
+    /// and variance, which are folded into `W_ih` and cost nothing.
     ///
-    /// To compare. In training a row depends on its neighbours in the mini-batch, chunks of one
-    /// stream are far from independent draws, and the running statistics lag behind a stream that
-    /// drifts, so what is served differs from what was trained.
+    /// It exists for comparison. In training a row depends on its neighbours in the mini-batch,
+    /// chunks of one stream are far from independent draws, and the running statistics lag behind a
+    /// stream that drifts, so serving differs from training.
     Batch,
 }
 
 impl Norm {
+    /// Its name in the config and in bundles.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -109,7 +112,7 @@ impl Norm {
 /// ε of every norm, as in PyTorch.
 pub(in crate::nn) const NORM_EPSILON: f32 = 1e-5;
 
-/// What a unit makes of its sum.
+/// The activation of a unit's sum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     None,
@@ -120,8 +123,10 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// The largest result of a rectifier.
     pub const RELU_MAX: f32 = 1e6;
 
+    /// Its name in the config and in bundles.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",

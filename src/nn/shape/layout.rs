@@ -1,4 +1,4 @@
-//! Where a recurrent layer's tensors lie.
+//! The layout of a recurrent layer's tensors.
 
 use std::ops::Range;
 
@@ -22,7 +22,8 @@ pub(in crate::nn) struct LayerLayout {
     pub gains: Option<(Range<usize>, Range<usize>)>,
     /// Gain and bias of the norm of `c`, `[hidden]` each.
     pub c_norm: Option<(Range<usize>, Range<usize>)>,
-    /// Gain, bias, running mean and running variance of the norm of what enters, `[inputs]` each.
+    /// Gain, bias, running mean and running variance of the batch norm of the layer's input,
+    /// `[inputs]` each.
     pub batch_norm: Option<[Range<usize>; 4]>,
     pub len: usize,
 }
@@ -46,14 +47,14 @@ impl LayerLayout {
         Self { cell, inputs, hidden, w_ih, w_hh, b_ih, b_hh, gains, c_norm, batch_norm, len: end }
     }
 
-    /// Values that the layer carries for a series.
+    /// Floats of state that the layer carries for a series.
     pub fn state_width(&self) -> usize {
         self.cell.states() * self.hidden
     }
 }
 
 impl Blueprint {
-    /// What enters layer `l` of the stack.
+    /// The width of the input of layer `l` of the stack.
     fn layer_inputs(&self, l: usize) -> usize {
         match (l, self.family) {
             (0, Family::Recurrent(_)) => self.features(),
@@ -62,13 +63,13 @@ impl Blueprint {
         }
     }
 
-    /// How the parameters of layer `l` of the stack lie within the layer's own flat vector.
+    /// The layout of layer `l` of the stack within the layer's own flat vector.
     pub(in crate::nn) fn layer_layout(&self, l: usize) -> LayerLayout {
         let stack = self.stack().expect("only recurrent families have layers in a stack");
         LayerLayout::new(stack, self.layer_inputs(l), stack.norm == Norm::Batch && l > 0)
     }
 
-    /// The same of the decoder's cell.
+    /// The layout of the decoder's cell, if there is one.
     pub(in crate::nn) fn decoder_layout(&self) -> Option<LayerLayout> {
         let (Family::Recurrent(cell) | Family::Vector(cell), Head::Decoder { leads, known }) =
             (self.family, self.head)
@@ -78,31 +79,31 @@ impl Blueprint {
         Some(LayerLayout::new(cell, self.features() + self.outputs / leads + known, false))
     }
 
-    /// Where the tensor of this name lies in the flat vector of all parameters.
+    /// The range of a tensor, by its name, in the flat vector of all parameters.
     pub(in crate::nn) fn range(&self, name: &str) -> Range<usize> {
         let found = self.parameters().into_iter().find(|p| p.name == name);
         found.unwrap_or_else(|| panic!("{self:?} has no {name}")).range
     }
 
-    /// Where layer `l` of the stack lies in the flat vector of all parameters.
+    /// The range of layer `l` of the stack in the flat vector of all parameters.
     pub(in crate::nn) fn block(&self, l: usize) -> Range<usize> {
         let start = self.range(&format!("weight_ih_l{l}")).start;
         start..start + self.layer_layout(l).len
     }
 
-    /// Where the decoder's cell lies.
+    /// The range of the decoder's cell.
     pub(in crate::nn) fn decoder_block(&self) -> Option<Range<usize>> {
         let start = self.decoder_layout().map(|_| self.range("decoder.weight_ih").start)?;
         Some(start..self.head_block().start)
     }
 
-    /// Where the head's norm lies, gain and bias; nothing where it has none.
+    /// The ranges of the head's norm, gain and bias, if it has one.
     pub(in crate::nn) fn head_norm(&self) -> Option<[Range<usize>; 2]> {
         let norm = || [self.range("head_norm.weight"), self.range("head_norm.bias")];
         (self.head == Head::Normed).then(norm)
     }
 
-    /// Where the last linear map lies, matrix and bias.
+    /// The range of the last linear map, matrix and bias.
     pub(in crate::nn) fn head_block(&self) -> Range<usize> {
         self.range("head.weight").start..self.range("head.bias").end
     }

@@ -1,5 +1,5 @@
-//! The shape of a network and the table of its parameters. Every other file of the room takes
-//! shapes, names and offsets from here and computes none by itself.
+//! The shape of a network and the table of its parameters. Every other file of this room takes
+//! shapes, names and offsets from here.
 
 mod cell;
 mod layout;
@@ -19,7 +19,7 @@ pub struct Recurrent {
     pub norm: Norm,
     pub hidden: usize,
     pub layers: usize,
-    /// Whether every layer but the first adds what enters it to its `h`, for whatever is above.
+    /// Whether every layer but the first adds its input to its output.
     pub residual: bool,
 }
 
@@ -30,42 +30,42 @@ impl Recurrent {
     }
 }
 
-/// What is carried from reading to reading, and how.
+/// What a network carries from reading to reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// The state of recurrent layers: O(1) a reading.
+    /// The state of recurrent layers. O(1) work for each reading.
     Recurrent(Recurrent),
-    /// Nothing: every forecast is made from one vector, the reading's features, and from what is
-    /// known of its leads. The decoder's cell is this one; its head must be a decoder.
+    /// Nothing. Every forecast is made from one vector, the reading's features, and from what is
+    /// known about its leads. The head must be a decoder, and this is its cell.
     Vector(Recurrent),
-    /// The last readings as they are. `layers` of `hidden` units see them at once; with no layer the
-    /// head does, which makes the network linear.
+    /// The last readings as they are. `layers` dense layers of `hidden` units see them all at once.
+    /// Without layers the head sees them, and the network is linear.
     Window { readings: usize, layers: usize, hidden: usize, activation: Activation },
     /// Dilated causal convolutions of width 2 (van den Oord et al. 2016): `stacks` of `layers` with
-    /// dilations 1, 2, 4, …, each `tanh ⊙ σ`, with a residual and a skip of as many channels. Its
-    /// rings of past activations are carried: O(layers) a reading.
+    /// dilations 1, 2, 4, …, each `tanh ⊙ σ`, with a residual and a skip of as many channels. A
+    /// series carries rings of past activations. O(layers) work for each reading.
     Wavenet { channels: usize, layers: usize, stacks: usize },
-    /// A causal convolution over the last `kernel` readings at every `stride`-th, rectified, in front
-    /// of recurrent layers, which step as seldom: O(1) a reading, amortised.
+    /// A causal convolution over the last `kernel` readings, made at every `stride`-th reading and
+    /// rectified. Recurrent layers behind it step as often. O(1) work for each reading, amortised.
     Convolved { kernel: usize, stride: usize, stack: Recurrent },
 }
 
-/// How forecasts are made.
+/// How a network makes forecasts of what its layers left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
     /// One linear map of `[top | x]` to all outputs.
     Direct,
-    /// The same of `[γ ⊙ norm(top) + β | x]`, with a layer norm of what the recurrent layers give; the
-    /// state is carried as it is.
+    /// One linear map of `[γ ⊙ norm(top) + β | x]`, where `norm` is a layer norm. The state itself
+    /// is not normalised.
     Normed,
-    /// A cell, like those of the stack, that starts from the state of its top layer and unrolls the
-    /// leads. At each it sees `[x | its last output | what is known of the lead]`, and its output is
-    /// a linear map of its `h`. The last `leads · known` features of a reading are what is known of
-    /// the leads; the stack below does not see them.
+    /// A cell of the stack's kind that starts from the state of the top layer and steps once for
+    /// each lead. Its input is `[x | its last output | what is known about the lead]`, and its
+    /// output is a linear map of its `h`. The last `leads · known` features of a reading are what
+    /// is known about the leads; the stack doesn't see them.
     Decoder { leads: usize, known: usize },
 }
 
-/// The shape of a network: what must agree between weights, states and a file.
+/// The shape of a network. Weights, states and bundles that belong together have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blueprint {
     family: Family,
@@ -75,10 +75,13 @@ pub struct Blueprint {
 }
 
 impl Blueprint {
+    /// The most hidden units, channels, outputs or readings in a window.
     pub const MAX_WIDTH: usize = 1 << 14;
+    /// The most features of a reading.
     pub const MAX_INPUTS: usize = 1 << 16;
+    /// The most layers, and stacks of layers.
     pub const MAX_LAYERS: usize = 16;
-    /// Values that a series may carry.
+    /// The most floats that a series may carry.
     pub const MAX_ROW: usize = 1 << 24;
 
     /// Recurrent layers under a direct head. `outputs` is targets × horizon.
@@ -97,12 +100,12 @@ impl Blueprint {
         Self::of(Family::Recurrent(stack), Head::Direct, inputs, outputs)
     }
 
-    /// `inputs` is what a reading brings, `outputs` what is forecast from it: quantile levels (one
-    /// where the loss has none) × targets × horizon.
+    /// `inputs` is the number of a reading's features. `outputs` is quantile levels (1 if the loss
+    /// has none) × targets × horizon.
     ///
     /// # Errors
-    /// [`Error::Blueprint`] when a count is 0 or beyond its limit; [`Error::Shape`] when the parts do
-    /// not go together.
+    /// [`Error::Blueprint`] when a count is 0 or beyond its limit; [`Error::Shape`] when the parts
+    /// don't fit together.
     pub fn of(family: Family, head: Head, inputs: usize, outputs: usize) -> Result<Self, Error> {
         let mut counts = vec![("inputs", inputs, Self::MAX_INPUTS), ("outputs", outputs, Self::MAX_WIDTH)];
         match family {
@@ -170,24 +173,27 @@ impl Blueprint {
         }
     }
 
+    /// The layers below the head.
     pub fn family(&self) -> Family {
         self.family
     }
 
+    /// The head.
     pub fn head(&self) -> Head {
         self.head
     }
 
-    /// Features of a reading.
+    /// The number of a reading's features.
     pub fn inputs(&self) -> usize {
         self.inputs
     }
 
+    /// The number of outputs: quantile levels × targets × horizon.
     pub fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// The recurrent layers, if there are any.
+    /// The recurrent layers below the head, if there are any.
     pub fn stack(&self) -> Option<Recurrent> {
         match self.family {
             Family::Recurrent(stack) | Family::Convolved { stack, .. } => Some(stack),
@@ -195,7 +201,7 @@ impl Blueprint {
         }
     }
 
-    /// Values that the network carries for a series.
+    /// Floats that the network carries for a series.
     pub fn row_width(&self) -> usize {
         let stack = self.stack().map_or(0, |s| s.layers * s.state_width());
         match self.family {
@@ -208,7 +214,7 @@ impl Blueprint {
         }
     }
 
-    /// How many readings before the newest can show in a forecast; `None` when all can.
+    /// How many readings before the newest can influence a forecast; `None` when all can.
     pub fn memory(&self) -> Option<usize> {
         match self.family {
             Family::Recurrent(_) | Family::Convolved { .. } => None,
@@ -227,7 +233,8 @@ impl Blueprint {
         (0..layers * stacks).map(move |l| 1 << (l % layers))
     }
 
-    /// Features that the layers below the head see: all but what is known of the leads.
+    /// The number of features that the layers below the head see: all but what is known about the
+    /// leads.
     pub(super) fn features(&self) -> usize {
         match self.head {
             Head::Direct | Head::Normed => self.inputs,
@@ -235,7 +242,7 @@ impl Blueprint {
         }
     }
 
-    /// Layers `1..` this one add what enters them to their `h`. A decoder starts from the bare `h` of
+    /// Layers `1..residual` add their input to their output. A decoder starts from the bare `h` of
     /// the top layer.
     pub(super) fn residual_layers(&self) -> usize {
         match (self.stack(), self.head) {
@@ -245,7 +252,7 @@ impl Blueprint {
         }
     }
 
-    /// How many values a direct head sees: of the layers below, and of the features.
+    /// How many values a direct head sees of the layers below, and how many features.
     pub(super) fn head_inputs(&self) -> [usize; 2] {
         match self.family {
             Family::Recurrent(s) | Family::Vector(s) | Family::Convolved { stack: s, .. } => {

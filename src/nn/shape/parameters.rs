@@ -7,10 +7,10 @@ use std::ops::Range;
 use super::layout::LayerLayout;
 use super::{Blueprint, Family, Head};
 
-/// What a parameter is, which decides how it starts and whether it learns.
+/// The role of a parameter: how it starts and whether it learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Multiplies what enters; so many matrices of one shape are stacked in it.
+    /// Multiplies the input. Holds this many stacked matrices of one shape.
     Input {
         stacked: usize,
     },
@@ -19,21 +19,22 @@ pub enum Role {
     /// The last linear map's matrix; starts at 0, so that an untrained network corrects nothing.
     Head,
     Bias,
-    /// Of gates of `hidden` units, the second of which keeps what is carried: it starts at 1.
+    /// The biases of gates of `hidden` units. The second gate keeps the state, and its bias starts
+    /// at 1.
     KeepingBias {
         hidden: usize,
     },
     /// The gain of a norm; starts at 1.
     Gain,
-    /// Learnt by no gradient: the running mean of a batch norm, starts at 0.
+    /// The running mean of a batch norm, which has no gradient; starts at 0.
     RunningMean,
-    /// Learnt by no gradient: the running variance of a batch norm, starts at 1.
+    /// The running variance of a batch norm, which has no gradient; starts at 1.
     RunningVariance,
 }
 
 impl Role {
-    /// Whether a gradient moves it, and weight decay shrinks it: biases and gains too, as a correction is
-    /// to be small in all of its parts.
+    /// Whether it has a gradient and weight decay. Biases and gains decay too, so that every part
+    /// of a correction stays small.
     pub fn learns(self) -> bool {
         !matches!(self, Self::RunningMean | Self::RunningVariance)
     }
@@ -45,7 +46,7 @@ pub struct Parameter {
     pub name: String,
     pub shape: Vec<usize>,
     pub role: Role,
-    /// Where it lies in the flat vector, row-major.
+    /// Its range in the flat vector, row-major.
     pub range: Range<usize>,
 }
 
@@ -97,13 +98,12 @@ impl Table {
 }
 
 impl Blueprint {
-    /// How many parameters there are in all.
+    /// The number of all parameters.
     pub fn parameter_count(&self) -> usize {
         self.parameters().last().map_or(0, |p| p.range.end)
     }
 
-    /// The table of parameters, in the order of the flat vector: from what a reading enters first to
-    /// the head.
+    /// The table of parameters, in the order of the flat vector: from the first layer to the head.
     pub fn parameters(&self) -> Vec<Parameter> {
         let mut table = Table::default();
         let one = Role::Input { stacked: 1 };
@@ -120,7 +120,7 @@ impl Blueprint {
                 for l in 0..=last {
                     let name = |stem: &str| format!("layers.{l}.{stem}");
                     table.map(&name("dilated"), &[2 * c, c, 2], Role::Input { stacked: 2 });
-                    // Nothing is above the last layer but its skip.
+                    // The last layer has a skip but no residual.
                     if l < last {
                         table.map(&name("residual"), &[c, c, 1], one);
                     }

@@ -1,4 +1,4 @@
-//! A chunk through the network and back, by the library's autograd.
+//! The forward and backward pass of a chunk on a device, by the library's autograd.
 
 use std::borrow::Cow;
 
@@ -12,20 +12,22 @@ use crate::nn::fold::folded;
 use crate::nn::layer::batch_norm::settle;
 use crate::nn::{Blueprint, Error};
 
-/// Stack for the library's walk over the operations behind a loss, and for letting them go: both go as
-/// deep as a chain of operations is long. What a thread has anyway, and for every step of a layer.
+/// Bytes of stack for the library's walk over the operations behind a loss, and for dropping them:
+/// both recurse as deep as the chain of operations is long. The first is for any pass, the second
+/// for each step of a layer.
 const STACK_LEAST: usize = 4 << 20;
 const STACK_PER_STEP: usize = 8 << 10;
 
 pub(in crate::nn) struct DevicePass {
     blueprint: Blueprint,
     device: Device,
-    /// Of the last pass that learnt: every batch norm's layer, mean, mean square.
+    /// Of the last backward pass: every batch norm's layer, mean and mean square.
     moments: Vec<(usize, [Vec<f32>; 2])>,
     rows: usize,
 }
 
 impl DevicePass {
+    /// For networks of this shape, on a device.
     pub fn new(b: &Blueprint, device: &Device) -> Self {
         Self { blueprint: *b, device: device.clone(), moments: Vec::new(), rows: 0 }
     }
@@ -54,7 +56,7 @@ impl DevicePass {
             let (sum, count, slopes) = this.loss(&y.detach(), chunk, loss)?;
             let mut gradient = vec![0.0; values.len()];
             if count > 0.0 {
-                // The slopes of the loss are known: what is derived is the network alone.
+                // The slopes of the loss are known, so only the network is differentiated.
                 let toward = (y * (slopes / count)?)?.sum_all()?;
                 if let Some(found) = toward.backward()?.get(&flat) {
                     gradient = found.to_vec1()?;
@@ -78,13 +80,14 @@ impl DevicePass {
         Ok((sum, count))
     }
 
-    /// What is forecast, `[batch, steps, outputs]`, as the network serves.
+    /// The forecasts, `[batch, steps, outputs]`, as the network serves.
     pub fn forecast(&self, values: &[f32], chunk: &Chunk) -> Result<Vec<f32>> {
         let y = self.served(values, chunk)?.reshape((chunk.steps, chunk.batch, ()))?;
         y.transpose(0, 1)?.flatten_all()?.to_vec1()
     }
 
-    /// Moves statistics that no gradient moves towards those of the last pass that learnt.
+    /// Updates the running statistics, which have no gradient, with those of the last pass with
+    /// `learn`.
     pub fn settle(&self, values: &mut [f32]) {
         for (l, [mean, variance]) in &self.moments {
             let ranges = self.blueprint.layer_layout(*l).batch_norm.expect("its moments were taken");
@@ -115,7 +118,7 @@ impl DevicePass {
             let values = time_major(values, chunk.batch, chunk.steps, points, 0, chunk.steps);
             Tensor::from_vec(values, (rows, points), &self.device)
         };
-        // A target that is masked may be anything.
+        // A masked target may have any value.
         let pairs = chunk.targets.iter().zip(chunk.mask);
         let targets: Vec<f32> = pairs.map(|(t, m)| if *m == 0.0 { 0.0 } else { *t }).collect();
         let (targets, mask) = (turned(&targets)?, turned(chunk.mask)?);
@@ -124,7 +127,7 @@ impl DevicePass {
         for level in 0..levels {
             let e = (y.narrow(1, level * points, points)? - &targets)?;
             let (value, slope) = distance(loss, level, &e)?;
-            // By rows first: one sum over all would lose digits.
+            // Rows are summed first, because one sum over all would lose digits.
             let by_row = (value * &mask)?.sum(D::Minus1)?.to_vec1::<f32>()?;
             sum += by_row.iter().map(|v| f64::from(*v)).sum::<f64>();
             slopes.push((slope * &mask)?);
@@ -152,7 +155,7 @@ fn distance(loss: &Loss, level: usize, e: &Tensor) -> Result<(Tensor, Tensor)> {
     }
 }
 
-/// Works on a thread with so many bytes of stack, and waits for it.
+/// Does some work on a thread with this many bytes of stack, and waits for it.
 fn deep<R: Send>(stack: usize, work: impl FnOnce() -> Result<R> + Send) -> std::result::Result<R, Error> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, work);

@@ -1,9 +1,9 @@
-//! A chunk through the whole network and back, on the caller's thread.
+//! The forward and backward pass of a chunk with the kernels, on the caller's thread.
 //!
-//! The chain is driven by hand. The tensor library's own way back would add every gradient to a
-//! tensor of zeros, and above 65,536 elements its additions run on a pool of threads that spin
-//! while they wait: they would take from serving what training was not given. The tests hold this
-//! chain against the library's gradients of the same network.
+//! The chain rule is written by hand. The tensor library's backward pass would add every gradient
+//! to a tensor of zeros, and above 65,536 elements its additions run on a pool of threads that spin
+//! while they wait, and so take processor time from serving. The tests compare this chain with the
+//! library's gradients of the same network.
 
 use crate::nn::chunk::{Chunk, Loss, PassMode, time_major};
 use crate::nn::family::body::{Body, NoBody, Sequence};
@@ -26,17 +26,18 @@ pub(in crate::nn) struct KernelPass {
     /// Features of all readings, `[burn_in + steps, batch, inputs]`.
     x: Vec<f32>,
     rows: usize,
-    /// The gradient of what the head saw, `[rows, top in whole registers]`.
+    /// The gradient of the head's input, `[rows, top in whole registers]`.
     dtop: Aligned,
 }
 
-/// What makes the outputs.
+/// The head, which makes the outputs.
 enum OutputHead {
     Direct(Box<HeadTape>),
     Decoder(Box<DecoderTape>),
 }
 
 impl KernelPass {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(blueprint: &Blueprint) -> Self {
         Self::on(Isa::best(), blueprint)
     }
@@ -61,7 +62,7 @@ impl KernelPass {
         }
     }
 
-    /// Burns in, then forecasts every step that is learnt from. `values` is the flat vector of all
+    /// Burns in, then forecasts every step after the burn-in. `values` is the flat vector of all
     /// parameters.
     pub fn forward(&mut self, values: &[f32], chunk: &Chunk, mode: PassMode) {
         let (b, batch, all) = (&self.blueprint, chunk.batch, chunk.burn_in + chunk.steps);
@@ -97,7 +98,7 @@ impl KernelPass {
         (sum, count)
     }
 
-    /// What the last forward pass forecast, `[batch, steps, outputs]`.
+    /// The forecasts of the last forward pass, `[batch, steps, outputs]`.
     pub fn forecast(&self, chunk: &Chunk) -> Vec<f32> {
         let outputs = self.blueprint.outputs();
         let mut all = Vec::with_capacity(self.rows * outputs);
@@ -110,8 +111,8 @@ impl KernelPass {
         all
     }
 
-    /// The gradient of the mean loss, in the order of `values`. Once after a forward pass that
-    /// learns.
+    /// The gradient of the mean loss, in the order of `values`. Called at most once after a forward
+    /// pass with `learn`.
     pub fn backward(&mut self, values: &[f32], chunk: &Chunk, loss: &Loss, count: f64) -> Vec<f32> {
         let b = self.blueprint;
         let mut gradient = vec![0.0; values.len()];
@@ -138,13 +139,14 @@ impl KernelPass {
         gradient
     }
 
-    /// Moves statistics that no gradient moves towards those of the last pass that learnt.
+    /// Updates the running statistics, which have no gradient, with those of the last pass with
+    /// `learn`.
     pub fn settle(&self, values: &mut [f32]) {
         self.body.settle(values);
     }
 
-    /// Visits every output that is not masked: its place among the outputs and its quantile level,
-    /// itself, its target and its weight.
+    /// Visits every output that is not masked, with its index among the outputs, its quantile
+    /// level, its value, its target and its weight.
     fn each(&self, chunk: &Chunk, mut visit: impl FnMut(usize, usize, f32, f32, f32)) {
         let points = chunk.points();
         let levels = self.blueprint.outputs() / points;
@@ -174,7 +176,7 @@ impl OutputHead {
         }
     }
 
-    /// Where output `o` of a row stands among them.
+    /// The index of output `o` of a row among them.
     fn place(&self, row: usize, o: usize) -> usize {
         match self {
             Self::Direct(head) => row * head.stride + o,

@@ -1,9 +1,9 @@
 //! Training: truncated back-propagation through time on mini-batches of series.
 //!
 //! Owns the weights in training, the optimiser's moments, the dropout masks and the buffers.
-//! Promises that a chunk changes nothing when its loss or gradient is not finite, that what
-//! [`Trainer::weights`] returns shares no storage with it, and that on the CPU it stays on the caller's
-//! thread. Never touches an arena.
+//! Promises that a chunk whose loss or gradient is not finite changes nothing, that the result of
+//! [`Trainer::weights`] shares no storage with the trainer, and that on the CPU everything runs on
+//! the caller's thread. Never touches an arena.
 
 mod device;
 mod kernels;
@@ -20,20 +20,20 @@ use super::{Blueprint, Device, Error, Head, Weights};
 use device::DevicePass;
 use kernels::KernelPass;
 
-/// How to train.
+/// The settings of training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainerSettings {
     pub learning_rate: f64,
-    /// Decoupled; on matrices alone.
+    /// Decoupled weight decay, of every parameter that has a gradient.
     pub weight_decay: f64,
-    /// The longest gradient, as a Euclidean norm over all parameters.
+    /// The largest Euclidean norm of the gradient over all parameters.
     pub clip_norm: f64,
     pub dropout: Dropout,
-    /// The share of mini-batches in which a decoder is given the target of the lead before in place
-    /// of its own output, where it has arrived (teacher forcing, Williams and Zipser 1989); in the
-    /// others it runs free, as it does in serving. Other heads have no use for it.
+    /// The share of mini-batches in which a decoder gets the target of the lead before instead of
+    /// its own output, where it has arrived (teacher forcing, Williams and Zipser 1989). In the
+    /// others it runs freely, as in serving. Other heads ignore it.
     pub teacher_forcing: f32,
-    /// Of the dropout masks and of who is forced.
+    /// The seed of the dropout masks and of teacher forcing.
     pub seed: u64,
     pub loss: Loss,
 }
@@ -49,15 +49,15 @@ pub struct Trainer {
     engine: Engine,
 }
 
-/// Who takes a chunk forth and back.
+/// How passes are computed.
 enum Engine {
-    /// Scratch: what a panic leaves in it, the next forward pass fills anew.
+    /// Scratch memory: after a panic, the next forward pass overwrites it.
     Kernels(Box<Mutex<KernelPass>>),
     Device(DevicePass),
 }
 
 impl Trainer {
-    /// Starts from `weights` and, when given, from where an optimiser left them, on the CPU.
+    /// Starts from `weights` and, if given, from the state of an optimiser, on the CPU.
     ///
     /// # Errors
     /// [`Error::Setting`]; [`Error::OptimiserState`] when the moments are another network's.
@@ -69,8 +69,8 @@ impl Trainer {
         Self::on(&Device::cpu(), weights, optimiser, settings)
     }
 
-    /// The same on a device. Forecasts, losses and gradients are made there; the update of the weights
-    /// is the CPU's everywhere, so that an optimiser goes on elsewhere as if it had stayed.
+    /// Starts on a device. Forecasts, losses and gradients are computed there. Weights are always
+    /// updated on the CPU, so that an optimiser can continue on another device.
     ///
     /// # Errors
     /// As [`Self::new`].
@@ -120,6 +120,7 @@ impl Trainer {
         })
     }
 
+    /// The shape of its network.
     pub fn blueprint(&self) -> &Blueprint {
         &self.blueprint
     }
@@ -132,11 +133,12 @@ impl Trainer {
         Ok(())
     }
 
-    /// The weights as they are now, in storage of their own.
+    /// A copy of the current weights.
     pub fn weights(&self) -> Weights {
         Weights::try_new(self.blueprint, self.values.clone()).expect("an update keeps count and finiteness")
     }
 
+    /// A copy of the optimiser's state.
     pub fn optimiser_state(&self) -> OptimiserState {
         self.optimiser.state().clone()
     }
@@ -207,8 +209,8 @@ impl Trainer {
         }
     }
 
-    /// Of each step the weighted sum of its points' losses and the sum of their weights, `[batch, steps]`,
-    /// without dropout. Of a network that forecasts several quantiles its point is the first.
+    /// For each step the weighted sum of its points' losses and the sum of their weights, `[batch,
+    /// steps]`, without dropout. The first quantile level of a network counts as its point.
     ///
     /// # Errors
     /// [`Error::Length`].
@@ -218,8 +220,7 @@ impl Trainer {
         Ok(self.settings.loss.by_step(chunk, |row, point| said[row * outputs + point]))
     }
 
-    /// What the network says at every step that is learnt from, `[batch, steps, outputs]`, without
-    /// dropout.
+    /// The forecasts at every step after the burn-in, `[batch, steps, outputs]`, without dropout.
     ///
     /// # Errors
     /// [`Error::Length`].

@@ -8,14 +8,15 @@ mod tests;
 
 use tail::{HUNDREDTH, OwnTail, PooledTail};
 
-/// Readings of a series before its scores mean something.
+/// The first readings of a series have no score, up to this many.
 const YOUNG: u32 = 16;
-/// So many steps of a forecast are kept to tell a spike from a shift.
+/// This many steps of a forecast are kept to tell a spike from a shift.
 const PATH: usize = 4;
-/// A shift holds at least this share of its first jump.
+/// In a shift, readings keep at least this share of the first jump.
 const HELD: f32 = 0.5;
-/// What is left of a count of surprises after a reading; and how much makes a streak: three of five.
+/// The factor by which the count of surprises fades at each reading.
 const FADE: f32 = 0.8;
+/// A count above this is a streak: three of five readings.
 const STREAK: f32 = 2.3;
 
 /// A forecast at lead 1 whose target has arrived.
@@ -24,7 +25,7 @@ pub struct MaturedForecast<'a> {
     pub value: f32,
     /// The median.
     pub point: f32,
-    /// Stands for sides that have no level; a standard deviation.
+    /// A standard deviation, for sides without a level.
     pub deviation: f32,
     /// The calibrated quantiles, ascending. `[levels]`
     pub bounds: &'a [f32],
@@ -32,21 +33,26 @@ pub struct MaturedForecast<'a> {
 
 /// How surprising readings are, from the calibrated forecast at lead 1.
 ///
-/// A reading's place among the quantiles is its place in a normal distribution; the chance to lie at
-/// least as far out, on either side, is its p-value. What lies beyond the outermost quantiles is a tail
-/// that nobody has calibrated yet: the places of one reading in ten and of one in a hundred are tracked
-/// per series, that of one in a thousand over all series (`tail.rs`). So of calm readings 1 %
-/// score above 0.99, whatever their tails.
+/// ```text
+/// z  the normal score of the reading (NormalScore)
+/// s = −ln P(|Z| ≥ |z|)     surprise, the −ln of a p-value
+/// s' = calibrated s        by the tracked tails of calm readings
+/// score = 1 − e^(−s')
+/// ```
 ///
-/// A reading right after a surprise is held against what was expected before it, too, and the better
-/// explanation counts: a forecast that ran after a spike makes no second one. A series that stays where
-/// it jumped to has shifted.
+/// Beyond the outermost quantiles the forecast is not calibrated. There the surprises that one reading in
+/// ten and one in a hundred exceed are tracked for each series, and that of one in a thousand over all
+/// series (`tail.rs`). So 1 % of calm readings score above 0.99, whatever their distribution.
 ///
-/// O(1) memory and time per series and target.
+/// A reading right after a surprise is also compared with what was expected before it, and the better
+/// explanation counts. So a forecast that followed a spike does not make a second one. A series that
+/// stays where it jumped to has shifted.
+///
+/// Memory and time are O(1) for each series and target.
 #[derive(Debug)]
 pub struct Anomalies {
     targets: usize,
-    standing: NormalScore,
+    scores: NormalScore,
     pooled: PooledTail,
     /// `[slots, targets]`
     rows: Vec<AnomalyState>,
@@ -56,12 +62,12 @@ pub struct Anomalies {
 #[repr(C)]
 struct AnomalyState {
     tail: OwnTail,
-    /// What the newest forecast from before the event says of the next steps; its first is that of the
-    /// event's own reading.
+    /// What the newest forecast from before the event says of the next steps. The first is that of the
+    /// event itself.
     path: [f32; PATH],
-    /// Readings since the event began; 0 when there is none.
+    /// Readings since the event began; 0 when there is no event.
     since: u32,
-    /// How far the event's reading lay from what was expected, the deviation there, and its score.
+    /// The distance of the event's reading from its forecast, the deviation there, and its score.
     jump: f32,
     unit: f32,
     began: f32,
@@ -72,22 +78,22 @@ struct AnomalyState {
 impl Anomalies {
     /// `levels`: those of the bounds.
     pub fn new(targets: usize, levels: &Levels) -> Self {
-        Self { targets, standing: NormalScore::new(levels), pooled: PooledTail::new(), rows: Vec::new() }
+        Self { targets, scores: NormalScore::new(levels), pooled: PooledTail::new(), rows: Vec::new() }
     }
 
-    /// Judges what has arrived, and learns from it; nothing of what is not a number.
+    /// Scores a reading that has arrived, and learns from it. A value that is not finite has no score.
     pub fn judge(&mut self, slot: usize, target: usize, arrived: MaturedForecast<'_>) -> AnomalyScore {
         let MaturedForecast { value, point, deviation, bounds } = arrived;
         if !(value - point).is_finite() {
             return AnomalyScore::default();
         }
-        let standing = self.standing.of(value, point, deviation, bounds);
-        let unit = self.standing.deviation(point, deviation, bounds);
+        let z = self.scores.of(value, point, deviation, bounds);
+        let unit = self.scores.deviation(point, deviation, bounds);
         let row = &mut self.rows[slot * self.targets + target];
         if row.tail.seen() == 0 {
             row.tail.start(&self.pooled);
         }
-        let raw = surprise(standing);
+        let raw = surprise(z);
         let expected_before = row.expected();
         let explained = match expected_before {
             Some(before) => {
@@ -97,7 +103,7 @@ impl Anomalies {
             None => raw,
         };
         let calibrated = row.tail.calibrated(&self.pooled, explained);
-        // Of what follows a surprise nothing is learnt: a streak is one surprise.
+        // Readings after a surprise are not learnt from: a streak is one surprise.
         if row.since == 0 {
             row.tail.learn(&mut self.pooled, raw, calibrated);
         }
@@ -133,8 +139,8 @@ impl Anomalies {
         AnomalyScore { score, kind, began }
     }
 
-    /// Notes what has just been forecast of the next steps, the nearest first: after each step, also
-    /// one whose value was missing.
+    /// Notes the newest forecast, the nearest lead first. Call it after each step, also one whose value
+    /// was missing.
     pub fn expect(&mut self, slot: usize, target: usize, points: &[f32]) {
         let row = &mut self.rows[slot * self.targets + target];
         if row.since == 0 {
@@ -143,12 +149,12 @@ impl Anomalies {
         }
     }
 
-    /// Everything of a target is held higher by this from now on.
+    /// Raises all that is kept of a target by `by`, after its anchor moved.
     pub fn shift(&mut self, slot: usize, target: usize, by: f32) {
         self.rows[slot * self.targets + target].path.iter_mut().for_each(|expected| *expected += by);
     }
 
-    /// A step whose value is missing: before [`Self::expect`].
+    /// A step whose value is missing. Call it before [`Self::expect`].
     pub fn miss(&mut self, slot: usize, target: usize) {
         let row = &mut self.rows[slot * self.targets + target];
         if row.since > 0 {
@@ -156,19 +162,19 @@ impl Anomalies {
         }
     }
 
-    /// A gap so long that nothing of what was expected counts any more.
+    /// A gap so long that earlier expectations no longer count.
     pub fn interrupt(&mut self, slot: usize) {
         for row in &mut self.rows[slot * self.targets..][..self.targets] {
             (row.since, row.surprises) = (0, 0.0);
         }
     }
 
-    /// Appends what is pooled over series.
+    /// Appends the state that is pooled over series.
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
         put(out, &[self.pooled]);
     }
 
-    /// Takes back what [`Self::save_pooled`] has written.
+    /// Reads what [`Self::save_pooled`] wrote.
     ///
     /// # Errors
     /// [`Damaged`] when it ends too early.
@@ -186,9 +192,9 @@ impl AnomalyState {
     }
 }
 
-/// −ln of the chance to stand at least so far out, on either side.
-fn surprise(standing: f32) -> f32 {
-    -(ln_normal_upper(f64::from(standing.abs())) + std::f64::consts::LN_2) as f32
+/// −ln of the probability of a score at least as far out, on either side.
+fn surprise(z: f32) -> f32 {
+    -(ln_normal_upper(f64::from(z.abs())) + std::f64::consts::LN_2) as f32
 }
 
 impl Rows for Anomalies {

@@ -1,28 +1,33 @@
 use bytemuck::{Pod, Zeroable};
 
-/// −ln of a tenth, a hundredth, a thousandth.
+/// The surprises of the upper tenth, hundredth and thousandth of an exponential distribution.
 pub const TENTH: f32 = std::f32::consts::LN_10;
 pub const HUNDREDTH: f32 = 2.0 * TENTH;
 const THOUSANDTH: f32 = 3.0 * TENTH;
 
-/// Readings that a start is worth, and readings in the memory, for the tenth and the hundredth.
+/// The readings that the start counts as, and the readings in the memory, for the tenth and the
+/// hundredth.
 const TENTH_START: f32 = 20.0;
 const TENTH_MEMORY: f32 = 1_000.0;
 const HUNDREDTH_START: f32 = 500.0;
 const HUNDREDTH_MEMORY: f32 = 5_000.0;
-/// The same of what is pooled, the thousandth among it.
+/// The same for the pooled ones, the thousandth among them.
 const POOLED_START: f32 = 20_000.0;
 const POOLED_MEMORY: f32 = 500_000.0;
 /// The least distance of the tenth and the hundredth.
 const LEAST_WIDTH: f32 = 0.2;
-/// The thousandth lies at least and at most so many times further from the hundredth than that from the
-/// tenth. The most is that of Student's t with 3 degrees of freedom: what is further out, and comes
-/// again and again, is no tail but a fault.
+/// The least and the most that the distance from hundredth to thousandth is, in distances from tenth to
+/// hundredth. The most is that of Student's t with 3 degrees of freedom: a value that is further out,
+/// again and again, is a fault and not a tail.
 const WIDENING: (f32, f32) = (0.25, 3.0);
 
-/// Where one reading in ten and one in a hundred lie, of a series, in units of surprise; a quantile is
-/// moved up by what lies above it and down by all else, in steps that fit an exponential tail (Robbins
-/// and Monro 1951).
+/// The surprises that one reading in ten and one in a hundred of a series exceed, by stochastic
+/// approximation (Robbins and Monro 1951), with steps that fit an exponential tail:
+///
+/// ```text
+/// q ← q + η·(1/p − 1)    if s > q
+/// q ← q − η              else            p a tenth or a hundredth
+/// ```
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct OwnTail {
@@ -31,26 +36,25 @@ pub struct OwnTail {
     seen: u32,
 }
 
-/// The same over all series, for young ones; and how much further out one reading in a thousand lies.
+/// The same over all series, for young ones, and how much further out one reading in a thousand lies.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct PooledTail {
     tenth: f32,
     hundredth: f32,
-    /// Logarithm of the thousandth's distance from the hundredth over that of the hundredth from the
-    /// tenth.
+    /// The logarithm of the thousandth's distance from the hundredth over the hundredth's from the tenth.
     widening: f32,
     seen: u32,
 }
 
 impl PooledTail {
-    /// That of a normal distribution: surprises are exponential.
+    /// The tail of calibrated forecasts: surprises are exponential.
     pub fn new() -> Self {
         Self { tenth: TENTH, hundredth: HUNDREDTH, widening: 0.0, seen: 0 }
     }
 }
 
-/// One step of a quantile that a share of `1 / rarity` lies above.
+/// One step of a quantile that a share of `1 / rarity` exceeds.
 fn track(at: &mut f32, value: f32, rarity: f32, step: f32) {
     *at += step * if value > *at { rarity - 1.0 } else { -1.0 };
 }
@@ -68,7 +72,7 @@ impl OwnTail {
         (self.hundredth - self.tenth).max(LEAST_WIDTH)
     }
 
-    /// A surprise as it would be if calm readings were exponential: −ln of its p-value.
+    /// The surprise that would be as rare if calm readings were exponential: −ln of the p-value.
     pub fn calibrated(&self, pooled: &PooledTail, raw: f32) -> f32 {
         let hundredth = self.tenth + self.width();
         if raw <= self.tenth {
@@ -80,6 +84,7 @@ impl OwnTail {
         }
     }
 
+    /// Learns from the surprise of a calm reading, before and after calibration.
     pub fn learn(&mut self, pooled: &mut PooledTail, raw: f32, calibrated: f32) {
         self.seen = self.seen.saturating_add(1);
         let (n, width) = (self.seen as f32, self.width() / TENTH);
@@ -94,7 +99,7 @@ impl OwnTail {
         track(&mut pooled.hundredth, raw, 100.0, 2.0 * step);
         pooled.tenth = pooled.tenth.max(LEAST_WIDTH);
         pooled.hundredth = pooled.hundredth.max(pooled.tenth + LEAST_WIDTH);
-        // An exponential tail's share beyond the thousandth falls by 2.3 of its logarithm a unit here.
+        // Beyond the thousandth, the logarithm of an exponential tail falls by 2.3 in one unit here.
         let beyond = if calibrated > THOUSANDTH { 999.0 } else { -1.0 };
         pooled.widening = (pooled.widening + step * beyond / TENTH).clamp(WIDENING.0.ln(), WIDENING.1.ln());
     }

@@ -99,7 +99,7 @@ fn around(odd: std::ops::Range<usize>, by: f32, follows: bool, seed: u64) -> Vec
     const AT: usize = 3_000;
     let (mut bench, mut rng) = (Bench::new(1, 1, &[0.05, 0.5, 0.95]), ChaCha8Rng::seed_from_u64(seed));
     let wave = |t: usize| 5.0 * (t as f32 / 24.0 * std::f32::consts::TAU).sin();
-    // What a forecast says of `t` when the newest value lies so far off its wave.
+    // The forecast of `t` when the newest value lies this far off its wave.
     let said = |t: usize, off: f32| wave(t) + if follows { off } else { 0.0 };
     let (mut scores, mut off) = (Vec::new(), 0.0);
     for t in 0..AT + 40 {
@@ -127,7 +127,7 @@ fn a_spike_is_one_anomaly_also_to_a_forecast_that_ran_after_it() {
 }
 
 #[test]
-fn a_shift_begins_as_a_spike_and_is_told_from_it_at_its_fourth_reading() {
+fn a_shift_begins_as_a_spike_and_is_recognised_at_its_fourth_reading() {
     for follows in [false, true] {
         for seed in 0..10 {
             let scores = around(0..40, -12.0, follows, seed);
@@ -154,7 +154,7 @@ fn a_sensor_that_goes_wild_is_a_streak_and_no_shift() {
     }
     assert_eq!(kinds[0], Some(AnomalyKind::Spike));
     assert_eq!(kinds[2], Some(AnomalyKind::Streak), "{kinds:?}");
-    // Its interval is as wild by then, and tells no more of it.
+    // Its interval is as wide by then, so it is no longer surprising.
     assert!(kinds[10..].iter().all(Option::is_none), "{kinds:?}");
 }
 
@@ -243,7 +243,7 @@ fn no_number_breaks_it() {
     }
     let score = bench.judge(0, 0, f32::NAN, 0.0, &[]);
     assert!((0.0..=1.0).contains(&score.score));
-    // A series that has always said the same, and then something else.
+    // A series that was always constant, and then changes.
     let mut bench = Bench::new(1, 1, &[0.05, 0.5, 0.95]);
     for _ in 0..2_000 {
         assert_eq!(bench.judge(0, 0, 7.0, 7.0, &[7.0; 4]).kind, None);

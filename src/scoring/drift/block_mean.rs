@@ -1,17 +1,17 @@
 use crate::domain::{Damaged, Take, put};
 
-/// The most series that speak in one block.
+/// The most series of one block.
 pub const MOST: usize = 4_096;
-/// A block has at least so many, where there are so many.
+/// The fewest series of a block, where there are that many.
 const LEAST: usize = 5;
-/// The share that is cut at each end.
+/// One in this many values is cut at each end.
 const TRIMMED: usize = 5;
 
-/// Values of distinct series, over as many readings as there are series: about one step of each. Each
-/// value has `N` parts.
+/// Trimmed means of blocks of values. A block takes as many readings as there are series, about one step
+/// of each, and at most one value of each series. Each value has `N` parts.
 #[derive(Debug)]
 pub struct BlockMean<const N: usize> {
-    /// Stamps those who have spoken; never 0.
+    /// The number of the block, which marks the series that have contributed. Never 0.
     number: u32,
     readings: u64,
     /// `[N][series]`
@@ -23,8 +23,8 @@ impl<const N: usize> BlockMean<N> {
         Self { number: 1, readings: 0, values: std::array::from_fn(|_| Vec::with_capacity(MOST)) }
     }
 
-    /// Adds a value of one of `series` series, unless it has spoken already. Gives the trimmed mean of
-    /// each part when the block is over. `stamp` is the series' own.
+    /// Adds a value of one of `series` series, unless that series has contributed already. Returns the
+    /// trimmed mean of each part when the block is complete. `stamp`: kept for the series by the caller.
     pub fn add(&mut self, stamp: &mut u32, value: [f32; N], series: usize) -> Option<[f32; N]> {
         self.readings += 1;
         if *stamp != self.number && self.values[0].len() < MOST {
@@ -51,7 +51,7 @@ impl<const N: usize> BlockMean<N> {
         let [number, spoken]: [u32; 2] = from.one()?;
         self.readings = from.one()?;
         if number == 0 || spoken as usize > MOST {
-            return Err(Damaged("a block of drift that can't be"));
+            return Err(Damaged("an impossible block of drift"));
         }
         self.number = number;
         for values in &mut self.values {
@@ -62,7 +62,7 @@ impl<const N: usize> BlockMean<N> {
     }
 }
 
-/// The mean of what lies between the ends; of one or two values, of all.
+/// The mean of the values between the cut ends; of one or two values, the mean of all.
 fn trimmed_mean(values: &mut [f32]) -> f32 {
     values.sort_unstable_by(f32::total_cmp);
     let n = values.len();
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn who_speaks_more_often_is_heard_once() {
+    fn a_series_that_sends_more_often_counts_once() {
         let (mut block, mut stamps) = (BlockMean::<1>::new(), [0u32; 100]);
         let mut means = Vec::new();
         for reading in 0..100_000usize {

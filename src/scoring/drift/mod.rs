@@ -6,17 +6,17 @@ mod page_hinkley;
 use block_mean::{BlockMean, MOST};
 use page_hinkley::PageHinkley;
 
-/// An input lies within so many deviations, as far as drift is concerned.
+/// Inputs are limited to this many deviations.
 const CLIP: f32 = 4.0;
-/// What counts as a change: for errors as a share (an error that has grown by about a fifth), for
+/// The least change that counts: of errors as a share (an error that has grown by about a fifth), of
 /// levels and spreads in deviations.
 const LEAST_RESIDUAL: f64 = 0.05;
 const LEAST_LEVEL: f64 = 0.25;
 const LEAST_SPREAD: f64 = 0.2;
-/// What is usual: of errors the last so many steps, of inputs the last so many seasons; and how many of
-/// these have to be known.
+/// The memory of what is usual: for errors in steps, for inputs in seasons.
 const STEPS: f64 = 1_024.0;
 const SEASONS: f64 = 128.0;
+/// The steps and the seasons that have to be known before the test begins.
 const YOUNG_STEPS: u64 = 48;
 const YOUNG_SEASONS: u64 = 16;
 
@@ -25,9 +25,9 @@ const YOUNG_SEASONS: u64 = 16;
 pub enum DriftKind {
     /// Errors have grown.
     Residual,
-    /// Where the inputs lie.
+    /// The level of the inputs.
     Level,
-    /// How far they swing within a season.
+    /// The spread of the inputs within a season.
     Spread,
 }
 
@@ -48,26 +48,26 @@ impl DriftKind {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DriftFound {
     pub kind: DriftKind,
-    /// How far the mean over series has moved: of levels and spreads in deviations; of errors as a
-    /// share, e/(1 + e) with e in units of what is usual.
+    /// The change of the mean over series: of levels and spreads in deviations, of errors as a share e/(1
+    /// + e), with e in units of the usual error.
     pub change: f64,
 }
 
-/// Finds drift in what a shard's series have in common.
+/// Finds drift that the series of a shard have in common.
 ///
-/// A series speaks with one value at a time: its error in units of what is usual for it, and, once a
-/// season, level and spread of its standardised input, so that the season itself is no drift. Values of
-/// distinct series make a block, whose trimmed mean goes to a two-sided Page-Hinkley test
-/// (`test.rs`). So one broken sensor among ten moves nothing, and neither does one that sends
-/// faster than the others. A single series is watched by the same test.
+/// Each series contributes its error, in units of its usual error, at each step. Once a season it
+/// contributes the level and the spread of its standardised input, so that the season itself is no drift.
+/// Values of distinct series form a block, whose trimmed mean goes to a two-sided Page-Hinkley test
+/// (`page_hinkley.rs`). So neither one broken sensor among ten nor a series that sends faster than the
+/// others moves the mean. A single series is watched by the same test.
 ///
-/// O(1) a reading but for the end of a block, which sorts up to 4,096 values. What a round's order is
-/// does not matter, and neither do batches.
+/// A reading costs O(1), except at the end of a block, which sorts up to 4,096 values. The result depends
+/// neither on the order of series within a round nor on batches.
 ///
 /// Measured with [`Self::THRESHOLD`] on 8,000,000 calm readings each of 1, 3 and 10 series, normal and
 /// Student's t with 3 degrees of freedom: no alarm, also with a common volatility of a quarter whose
-/// memory is 10 steps; up to 11 where its memory is 50 steps. Errors that double are found after about
-/// 60 to 100 steps of one series, 40 of three, 17 of ten, 6 of a hundred.
+/// memory is 10 steps; up to 11 where its memory is 50 steps. Errors that double are found after about 60
+/// to 100 steps of one series, 40 of three, 17 of ten, 6 of a hundred.
 #[derive(Debug)]
 pub struct Drift {
     season: u32,
@@ -79,7 +79,7 @@ pub struct Drift {
     found: Option<DriftFound>,
 }
 
-/// Which block a series has spoken in, and its season so far.
+/// The blocks that a series has contributed to, and its season so far.
 #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 struct DriftState {
@@ -91,12 +91,12 @@ struct DriftState {
 }
 
 impl Drift {
-    /// The threshold with which a calm shard raises no alarm in millions of blocks.
+    /// With this threshold a calm shard raises no alarm in millions of blocks.
     pub const THRESHOLD: f64 = 32.0;
 
-    /// `season`: the stream's shortest season in steps; without one, as many readings as say where a
-    /// series lies. `threshold`: in long-run deviations of a block; lower finds sooner and more often
-    /// for nothing.
+    /// `season`: the shortest season of the stream in steps; without one, the number of readings that
+    /// show the level of a series. `threshold`: in long-run deviations of a block. A lower one finds
+    /// drift sooner and raises more false alarms.
     pub fn new(season: usize, threshold: f64) -> Self {
         Self {
             season: season.max(1) as u32,
@@ -112,14 +112,14 @@ impl Drift {
         }
     }
 
-    /// Takes a reading of a series in. `series`: how many the shard holds. `residual`: the absolute
-    /// error of the forecast at lead 1 over what is usual for this series. `input`: the value less the
-    /// series' slow mean, over its deviation. With several targets, their means. Not a number where
-    /// there is none.
+    /// Takes a reading of a series. `series`: the number of series of the shard. `residual`: the absolute
+    /// error of the forecast at lead 1 over the usual error of this series. `input`: the value less the
+    /// slow mean of the series, over its deviation. With several targets, the means over targets. NaN
+    /// where there is none.
     pub fn observe(&mut self, slot: usize, series: usize, residual: f32, input: f32) {
         let row = &mut self.rows[slot];
         if residual >= 0.0 {
-            // Bounded, so that an outlier says no more than that it is one.
+            // Bounded, so that the size of an outlier does not matter.
             let share = if residual.is_finite() { residual / (1.0 + residual) } else { 1.0 };
             if let Some([share]) = self.residuals.add(&mut row.in_residuals, [share], series) {
                 self.test(0, share);
@@ -146,19 +146,18 @@ impl Drift {
 
     fn test(&mut self, which: usize, mean: f32) {
         let (kind, change) = (DriftKind::ALL[which], self.tests[which].take(mean));
-        // Errors that have shrunk are a new normal, and no drift.
+        // Smaller errors are no drift; the test has started again from them.
         if let Some(change) = change.filter(|c| kind != DriftKind::Residual || *c > 0.0) {
             self.found = Some(DriftFound { kind, change });
         }
     }
 
-    /// The newest drift that was found since this was last asked. What it has changed to is the new
-    /// normal.
+    /// The newest drift since this was last called. The test has started again from the state after it.
     pub fn take(&mut self) -> Option<DriftFound> {
         self.found.take()
     }
 
-    /// Appends what is pooled over series.
+    /// Appends the state that is pooled over series.
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
         self.residuals.save(out);
         self.inputs.save(out);
@@ -168,10 +167,10 @@ impl Drift {
         put(out, &[found.1]);
     }
 
-    /// Takes back what [`Self::save_pooled`] has written.
+    /// Reads what [`Self::save_pooled`] wrote.
     ///
     /// # Errors
-    /// [`Damaged`] for anything else.
+    /// [`Damaged`] for any other bytes.
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         self.residuals.load(from)?;
         self.inputs.load(from)?;

@@ -1,21 +1,28 @@
 use crate::domain::{Damaged, Take, put};
 use bytemuck::{Pod, Zeroable};
 
-/// The newest numbers are not yet part of what is usual, or a drift would hide itself.
+/// The newest numbers do not yet count as usual, so that a drift does not hide itself.
 const RECENT: usize = 32;
-/// Changes below this are drift of no interest. In long-run deviations, as the next.
+/// Changes below this are ignored. In long-run deviations, as the next.
 const SLACK: f64 = 0.25;
-/// A number says at most this much.
+/// A number counts as at most this.
 const LARGEST: f64 = 5.0;
-/// And so much, in its own deviations, of what is usual.
+/// What is usual is learnt from numbers limited to this many of their own deviations.
 const USUAL: f64 = 3.0;
-/// The long run's variance is at most so many times the numbers' own.
+/// The long-run variance is at most this many times the numbers' own.
 const LONG_RUN_MAX: f64 = 64.0;
 
 /// A two-sided Page-Hinkley test (Page 1954, "Continuous inspection schemes"; Hinkley 1971, "Inference
-/// about the change-point from cumulative sum tests") on numbers whose mean and spread nobody knows:
-/// both are learnt from all but the newest. Deviations are those of the long run, from the covariances
-/// of neighbours with Bartlett's weights (Newey and West 1987), so that shocks that last are no drift.
+/// about the change-point from cumulative sum tests") on numbers whose mean and spread are learnt from
+/// all but the newest.
+///
+/// ```text
+/// d  = clip((x − μ) / σ, ±5)
+/// S⁺ ← max(0, S⁺ + d − ¼)     S⁻ ← max(0, S⁻ − d − ¼)     drift when S ≥ threshold
+/// ```
+///
+/// `σ` is the long-run deviation, from the covariances of neighbours with Bartlett's weights (Newey and
+/// West 1987). So shocks that last are no drift.
 #[derive(Clone, Debug)]
 pub struct PageHinkley {
     threshold: f64,
@@ -23,7 +30,7 @@ pub struct PageHinkley {
     least: f64,
     /// Numbers that are learnt before the test begins.
     young: u64,
-    /// What is usual is learnt at least this fast.
+    /// The slowest rate at which mean and variance are learnt.
     rate: f64,
     state: TestState,
 }
@@ -38,11 +45,11 @@ struct TestState {
     rises: CumulativeSum,
     falls: CumulativeSum,
     seen: u64,
-    /// In a ring.
+    /// A ring of the newest numbers.
     recent: [f64; RECENT],
 }
 
-/// A cumulative sum since it last was 0, and the numbers behind it.
+/// A cumulative sum since it was last 0, and the numbers behind it.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 #[repr(C)]
 struct CumulativeSum {
@@ -52,7 +59,7 @@ struct CumulativeSum {
 }
 
 impl CumulativeSum {
-    /// Takes a number in that lies so far `beyond` what is usual; whether the sum is at the threshold.
+    /// Adds a number that lies `beyond` the mean. Whether the sum has reached the threshold.
     fn add(&mut self, beyond: f64, number: f64, threshold: f64) -> bool {
         self.excess = (self.excess + beyond - SLACK).clamp(0.0, threshold);
         if self.excess == 0.0 {
@@ -71,14 +78,14 @@ impl CumulativeSum {
 
 impl PageHinkley {
     /// `threshold`: of the cumulative sum, in long-run deviations. `least`: the least change of the mean
-    /// that counts. `young`: so many numbers are learnt, beside the newest, before the test begins;
-    /// `memory`: so many make what is usual.
+    /// that counts. `young`: the numbers that are learnt, besides the newest, before the test begins.
+    /// `memory`: the numbers that make up what is usual.
     pub fn new(threshold: f64, least: f64, young: u64, memory: f64) -> Self {
         Self { threshold, least, young, rate: 1.0 / memory, state: TestState::zeroed() }
     }
 
-    /// Takes the next number. Gives by how much the mean has changed when it has; then all is learnt
-    /// anew.
+    /// Takes the next number. Returns the change of the mean when there is drift; then everything is
+    /// learnt again.
     pub fn take(&mut self, number: f32) -> Option<f64> {
         let (number, at) = (f64::from(number), (self.state.seen % RECENT as u64) as usize);
         let oldest = std::mem::replace(&mut self.state.recent[at], number);
@@ -108,7 +115,7 @@ impl PageHinkley {
         let far = if learnt > self.young { USUAL * state.variance.sqrt() } else { f64::INFINITY };
         let (mean, newest) = (state.mean, state.seen);
         let off = |number: f64| (number - mean).clamp(-far, far);
-        // The ring holds what followed, the eldest at the place of the next.
+        // The ring holds the numbers that followed, the oldest at the place of the next.
         let weighted = (0..RECENT).map(|i| {
             let weight = 1.0 - (i + 1) as f64 / (RECENT + 1) as f64;
             weight * off(state.recent[((newest + i as u64) % RECENT as u64) as usize])

@@ -41,7 +41,7 @@ fn run(
     drift.grow(series);
     let mut order: Vec<usize> = (0..series).collect();
     for step in 0..steps {
-        // Another order each time: rounds have none.
+        // Another order each time: the order within a round does not matter.
         order.rotate_left(step % series);
         for slot in order.iter().copied() {
             let changed = step >= change.from && slot < change.series;

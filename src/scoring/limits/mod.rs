@@ -4,51 +4,60 @@ use crate::domain::{Crossing, Damaged, Rows, Take, normal_tail, put};
 #[cfg(test)]
 mod tests;
 
-/// Places further out say no more about how leads hang together.
+/// Scores further out say no more about how leads are correlated.
 const CLIP: f32 = 3.0;
-/// Places that wait are kept in such steps; this one says that there is none.
+/// Scores in the rings are kept in this many steps for each unit; the lowest value marks that there is
+/// none.
 const STEPS: f32 = 127.0 / CLIP;
 const NONE: i8 = i8::MIN;
-/// Pairs of matured forecasts that the start is worth, and pairs in the memory.
+/// The pairs of matured forecasts that the start counts as, and the pairs in the memory.
 const START: f32 = 30.0;
 const MEMORY: f32 = 1_000.0;
 const CORRELATION: (f32, f32) = (-0.9, 0.998);
-/// A limit that stands so far out at every lead is not worth the way there: below 1 in a million.
+/// A limit whose score is at least this at every lead has a probability below 1 in a million and is not
+/// computed.
 const FAR: f32 = 5.0;
 
 /// The probability that a target crosses a limit within the horizon.
 ///
-/// A limit's place among a lead's quantiles, in normal space ([`NormalScore`](super::NormalScore)), is the
-/// chance to lie beyond it there; how errors of one forecast hang together from lead to lead says what
-/// several leads add. Errors are a Markov chain in normal space whose correlations are learnt online
-/// from matured forecasts, per series, target and pair of neighbouring leads. The chance not to have
-/// crossed is carried from lead to lead with the mean and variance of those paths that have not
-/// (assumed density filtering: Maybeck 1982, "Stochastic models, estimation and control", ch. 12; the
-/// moments of a truncated normal): within 0.05 of the truth on random walks and AR(1), where leads that
-/// are taken as independent are wrong by up to 0.6. Brier scores over 24 leads of an AR(1) of 0.9 (of
-/// 0.99): 0.218 (0.039); leads as independent 0.359 (0.093), the likeliest lead alone 0.310 (0.045),
-/// climatology 0.249 (0.095).
+/// The normal score `z_h` of the limit in the forecast of lead `h` ([`NormalScore`](super::NormalScore))
+/// gives the probability of lying beyond it at that lead. The scores of the errors of one forecast are
+/// taken as a Markov chain from lead to lead. Its correlations ρ are learnt online from matured
+/// forecasts, for each series, target and pair of neighbouring leads. The paths that have not crossed are
+/// carried from lead to lead by their mean and variance (assumed density filtering: Maybeck 1982,
+/// "Stochastic models, estimation and control", ch. 12):
 ///
-/// O(horizon) a limit; memory O(horizon) a series and target that has limits.
+/// ```text
+/// μ ← ρ·μ     v ← ρ²·(v − 1) + 1              one lead on
+/// P ← P·Φ((z_h − μ)/√v)                       those below the limit are left
+/// μ, v ← moments of the normal truncated at z_h
+/// probability = 1 − P
+/// ```
+///
+/// It is within 0.05 of the truth on random walks and AR(1), where leads that are taken as independent
+/// are wrong by up to 0.6. Brier scores over 24 leads of an AR(1) of 0.9 (of 0.99): 0.218 (0.039); leads
+/// as independent 0.359 (0.093), the likeliest lead alone 0.310 (0.045), climatology 0.249 (0.095).
+///
+/// A limit costs O(horizon); memory is O(horizon) for each series and target with limits.
 #[derive(Debug)]
 pub struct Limits {
     limits: Vec<Limit>,
     /// Leads whose forecasts mature, ascending from 1 on.
     leads: Vec<usize>,
-    /// By target: its place in a row.
+    /// The place of each target in a row.
     places: Vec<Option<usize>>,
     watched: usize,
-    /// Where each pair's ring begins; it is as long as its leads are apart.
+    /// Where each pair's ring begins. It is as long as the distance of its leads.
     starts: Vec<usize>,
     waiting: usize,
-    /// Places of matured forecasts that wait for the same origin's next lead.
-    /// `[slots, watched, waiting]`
+    /// Scores of matured forecasts that wait for the next lead of the same origin. `[slots, watched,
+    /// waiting]`
     rings: Vec<i8>,
     /// `[slots, watched, pairs]`
     pairs: Vec<LeadPair>,
 }
 
-/// Second moments of the places at two leads of one origin.
+/// Second moments of the scores at two leads of one origin.
 #[derive(Clone, Copy, Debug, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 struct LeadPair {
@@ -87,15 +96,15 @@ impl Limits {
         &self.limits
     }
 
-    /// Whether a target has a limit: only of those anything is learnt.
+    /// Whether a target has a limit. Others are not learnt from.
     pub fn watches(&self, target: usize) -> bool {
         self.places[target].is_some()
     }
 
-    /// Learns from a step: where the value that has come stands in the forecasts that were made of it
-    /// at each lead. NaN where none was, or nothing has come. `now` counts the series' steps, each of
-    /// which comes here once. `standings`: `[leads]`
-    pub fn learn(&mut self, slot: usize, target: usize, now: u64, standings: &[f32]) {
+    /// Learns from a step: the normal score of the value in the forecasts that were made of it at each
+    /// lead, NaN where there was none. `now`: counts the steps of the series; each comes here once.
+    /// `scores`: `[leads]`
+    pub fn learn(&mut self, slot: usize, target: usize, now: u64, scores: &[f32]) {
         let Some(place) = self.places[target] else { return };
         let row = slot * self.watched + place;
         let ring = &mut self.rings[row * self.waiting..][..self.waiting];
@@ -103,20 +112,20 @@ impl Limits {
         for (i, pair) in pairs.iter_mut().enumerate() {
             let gap = self.leads[i + 1] - self.leads[i];
             let turn = if gap == 1 { 0 } else { (now % gap as u64) as usize };
-            let near = std::mem::replace(&mut ring[self.starts[i] + turn], step_of(standings[i]));
-            if near != NONE && !standings[i + 1].is_nan() {
-                pair.learn(f32::from(near) / STEPS, standings[i + 1].clamp(-CLIP, CLIP));
+            let near = std::mem::replace(&mut ring[self.starts[i] + turn], step_of(scores[i]));
+            if near != NONE && !scores[i + 1].is_nan() {
+                pair.learn(f32::from(near) / STEPS, scores[i + 1].clamp(-CLIP, CLIP));
             }
         }
     }
 
-    /// What is said of a limit whose places at the leads of a forecast are these, as
-    /// [`NormalScore::of`](super::NormalScore::of) gives them for the limit's value. `standings`: `[horizon]`
-    pub fn crossing(&self, slot: usize, limit: usize, standings: &[f32]) -> Crossing {
+    /// The probability that a limit is crossed. `scores`: the normal score of the limit's value at
+    /// each lead of a forecast, as [`NormalScore::of`](super::NormalScore::of) gives them: `[horizon]`
+    pub fn crossing(&self, slot: usize, limit: usize, scores: &[f32]) -> Crossing {
         let Limit { target, above, .. } = self.limits[limit];
         let place = self.places[target].expect("a target with a limit is watched");
         let sign = if above { 1.0 } else { -1.0 };
-        if standings.iter().all(|z| sign * z >= FAR) {
+        if scores.iter().all(|z| sign * z >= FAR) {
             return Crossing::default();
         }
         let row = slot * self.watched + place;
@@ -124,7 +133,7 @@ impl Limits {
         let mut paths = Paths::new();
         let mut first_lead = None;
         let (mut pair, mut correlation) = (0, 0.0);
-        for (i, z) in standings.iter().enumerate() {
+        for (i, z) in scores.iter().enumerate() {
             let lead = i + 1;
             if lead > 1 {
                 // Leads between two that mature share their correlation.
@@ -146,7 +155,7 @@ impl Limits {
 }
 
 impl LeadPair {
-    /// Before anything is known: errors that add up.
+    /// The start: errors that add up like a random walk.
     fn start(near: usize, far: usize) -> Self {
         Self { near: 1.0, both: (near as f32 / far as f32).sqrt(), far: 1.0, seen: 0.0 }
     }
@@ -159,7 +168,7 @@ impl LeadPair {
         self.far += rate * (far * far - self.far);
     }
 
-    /// The correlation of a lead and the next, of leads that lie `gap` apart.
+    /// The correlation of neighbouring leads, from that of leads `gap` apart.
     fn per_step(&self, gap: usize) -> f32 {
         let correlation = self.both / (self.near * self.far).sqrt().max(1e-6);
         let correlation = correlation.clamp(CORRELATION.0, CORRELATION.1);
@@ -171,13 +180,12 @@ impl LeadPair {
 }
 
 fn step_of(place: f32) -> i8 {
-    // The nearest: a cast cuts off.
+    // To the nearest step; a cast truncates.
     let step = place.clamp(-CLIP, CLIP) * STEPS;
     if place.is_nan() { NONE } else { (step + 0.5f32.copysign(step)) as i8 }
 }
 
-/// The paths that have not crossed yet: how many, and mean and variance of where they are in normal
-/// space.
+/// The paths that have not crossed yet: their share, and the mean and variance of their scores.
 struct Paths {
     left: f64,
     mean: f64,

@@ -61,7 +61,7 @@ fn judge(process: Process, value: f64, above: bool, leads: &[usize], steps: usiz
     intervals.grow(1);
     limits.grow(1);
     let at_lead = |lead: usize| leads.partition_point(|l| *l < lead) + 1;
-    // What was said at each origin: points, scales and bounds by learnt lead.
+    // The forecasts of each origin: points, scales and bounds by learnt lead.
     let mut said: VecDeque<Vec<(f32, f32, [f32; 3])>> = VecDeque::new();
     // Probabilities that wait: ours, independent, largest, climatology; first lead; crossings so far.
     let mut open: VecDeque<([f64; 4], Option<u16>, Vec<bool>)> = VecDeque::new();
@@ -170,7 +170,7 @@ fn probabilities_come_true_and_beat_climatology_and_both_bounds() {
         ("a level, in buckets", calm, 3.0, true, &BUCKETS, 0.9),
         ("a wave", Process { season: 3.0, ..calm }, 6.0, true, &HOURS, 0.9),
         ("nearly a walk", Process { phi: 0.99, ..calm }, 12.0, true, &HOURS, 0.9),
-        // Of which nobody knows more than how often it comes; the intervals' own unrest costs a little.
+        // Only the frequency of a crossing is known; the noise of the intervals costs a little.
         ("quick noise", Process { phi: 0.3, ..calm }, 2.0, true, &HOURS, 1.05),
         ("heavy tails", Process { heavy: true, ..calm }, 3.0, true, &HOURS, 0.9),
     ] {
@@ -178,12 +178,12 @@ fn probabilities_come_true_and_beat_climatology_and_both_bounds() {
         assert!(brier.ours < at_most * brier.climatology, "{what}: {brier:?}");
         assert!(brier.ours < brier.independent && brier.ours < brier.largest, "{what}: {brier:?}");
         for [said, came, n] in brier.tenths {
-            // Forecasts of one day hang together: about one in twenty counts.
+            // Forecasts of one day are correlated: about one in twenty counts.
             let scatter = 3.0 * (0.25 / (n / 20.0).max(1.0)).sqrt();
             assert!((said - came).abs() / n.max(1.0) < 0.06 + scatter, "{what}: {brier:?}");
         }
         let share = |of: [f64; 2]| of[1] / of[0].max(1.0);
-        // By the lead that is named, crossing is more likely than not, and where none is, less.
+        // At the first lead given, crossing is more likely than not; where none is given, less likely.
         let chosen = if at_most < 1.0 { 0.5 } else { 0.4 };
         assert!(share(brier.named) > chosen, "{what}: {brier:?}");
         assert!(share(brier.unnamed) < 0.5, "{what}: {brier:?}");

@@ -3,21 +3,21 @@ use super::student::{student_quantile, student_upper};
 /// Two forecasts of the same targets, compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DieboldMariano {
-    /// The mean loss of the first less that of the second.
+    /// The mean loss of the first forecast less that of the second.
     pub difference: f64,
-    /// The standard deviation of that mean, corrected as the statistic is.
+    /// The standard deviation of that mean, with the correction for small samples.
     pub deviation: f64,
-    /// Student's t: negative where the first is better.
+    /// Student's t: negative where the first forecast is better.
     pub statistic: f64,
-    /// Of no difference, against one on either side.
+    /// The p-value of no difference, two-sided.
     pub p_value: f64,
     /// Targets for which both have a loss.
     pub n: usize,
 }
 
 impl DieboldMariano {
-    /// Where the difference lies with so much confidence: those that a test at `1 − confidence` would not
-    /// refuse.
+    /// The confidence interval of the difference: the values that a test at `1 − confidence` does not
+    /// reject.
     pub fn interval(&self, confidence: f64) -> (f64, f64) {
         let reach = student_quantile(0.5 + 0.5 * confidence, (self.n - 1) as f64) * self.deviation;
         (self.difference - reach, self.difference + reach)
@@ -25,10 +25,17 @@ impl DieboldMariano {
 }
 
 /// The test of Diebold and Mariano (1995) on losses of two forecasts `lead` steps ahead, in the order of
-/// their origins, with the correction of Harvey, Leybourne and Newbold (1997) for few of them. The
-/// variance has the autocovariances up to `lead − 1`, and Bartlett's weights on them where it would not
-/// be positive without, as R's `forecast::dm.test` has it. What is not a number on either side is left
-/// out. `None` for fewer than three targets, for as many as leads, or when nothing ever differs.
+/// their origins, with the correction of Harvey, Leybourne and Newbold (1997) for small samples.
+///
+/// ```text
+/// d_t = loss of the first − loss of the second,  h = lead
+/// V  = (γ_0 + 2·Σ_{k<h} γ_k) / n            γ_k the autocovariances of d
+/// t  = d̄ / √V · √((n + 1 − 2h + h(h − 1)/n) / n)     with n − 1 degrees of freedom
+/// ```
+///
+/// Where the variance would not be positive, the autocovariances get Bartlett's weights, as in R's
+/// `forecast::dm.test`. Targets with a loss that is not finite are left out. `None` for fewer than three
+/// targets, for no more targets than leads, or when the losses never differ.
 pub fn diebold_mariano(first: &[f64], second: &[f64], lead: usize) -> Option<DieboldMariano> {
     let differences: Vec<f64> =
         first.iter().zip(second).map(|(a, b)| a - b).filter(|d| d.is_finite()).collect();

@@ -2,8 +2,8 @@
 
 use std::f64::consts::PI;
 
-/// The probability of lying above `t`, with so many degrees of freedom: half of the regularised
-/// incomplete beta function of ν/(ν + t²) (DLMF 8.17.22, by Lentz's method).
+/// The probability above `t`, with ν = `freedom` degrees of freedom: half of the regularised incomplete
+/// beta function of ν/(ν + t²) (DLMF 8.17.22, by Lentz's method).
 pub fn student_upper(t: f64, freedom: f64) -> f64 {
     if t.is_nan() || freedom <= 0.0 {
         return f64::NAN;
@@ -12,7 +12,7 @@ pub fn student_upper(t: f64, freedom: f64) -> f64 {
     if t > 0.0 { tail } else { 1.0 - tail }
 }
 
-/// The value that a share of `level` lies below, at least a half: by halving.
+/// The quantile of a level of at least a half, by bisection.
 pub fn student_quantile(level: f64, freedom: f64) -> f64 {
     let (mut low, mut high) = (0.0, 1.0);
     while student_upper(high, freedom) > 1.0 - level && high < 1e300 {

@@ -63,7 +63,7 @@ fn diebold_mariano_is_that_of_r() {
 }
 
 #[test]
-fn what_can_not_be_compared_is_not() {
+fn losses_that_cannot_be_compared_give_none() {
     assert_eq!(diebold_mariano(&[1.0, 2.0], &[2.0, 2.0], 1), None);
     assert_eq!(diebold_mariano(&[1.0; 9], &[1.0; 9], 1), None, "they never differ");
     assert_eq!(diebold_mariano(&[1.0, 2.0, 4.0], &[2.0; 3], 3), None, "as many leads as targets");
@@ -128,7 +128,7 @@ fn a_challenger_that_is_no_better_is_seldom_promoted() {
         let shared = promoted(size, 0.0, |rng, _, shock| 0.7 * normal(rng) + 0.7 * shock);
         assert!(calm.max(tails).max(shared) < FALSE_MOST, "{size:?}: {calm} {tails} {shared}");
     }
-    // Series that differ for good; and gains that are usual, with losses that are rare and large.
+    // Series that differ permanently; and frequent small gains with rare large losses.
     let own = promoted((200, 10), 0.0, |rng, own, shock| 0.5 * normal(rng) + 0.5 * own + 0.5 * shock);
     let rare = promoted((200, 10), 0.0, |rng, _, _| if rng.random_bool(0.05) { -1.9 } else { 0.1 });
     assert!(own.max(rare) < FALSE_MOST, "{own} {rare}");
@@ -170,11 +170,11 @@ fn little_or_nothing_proves_nothing() {
     let verdict = one.verdict();
     assert_eq!((verdict.p_value, verdict.gain), (1.0, 0.5));
     assert!(!verdict.is_better(0.5));
-    // Always by as much.
+    // Always by the same amount.
     let mut sure = PromotionTest::new(2, 5);
     (0..10).for_each(|i| sure.add(i % 2, i / 2, 1.0, 0.9));
     assert!(sure.verdict().is_better(0.999) && !PromotionTest::new(2, 5).verdict().is_better(0.0));
-    // The same losses twice are no more proof.
+    // The same losses twice are no more evidence.
     let mut same = PromotionTest::new(2, 5);
     (0..10).for_each(|i| same.add(i % 2, i / 2, 1.0, 1.0));
     assert!(!same.verdict().is_better(0.5));

@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use std::f32::consts::TAU;
 use std::ops::Range;
 
-/// How many cells' features are kept; a power of two.
+/// The number of cells whose features are cached; a power of two.
 const CACHE: usize = 4_096;
 
 const QUARTER_US: i64 = 900_000_000;
@@ -15,10 +15,16 @@ const WEEK_HARMONICS: usize = 4;
 const DAY_TYPE_HARMONICS: usize = 3;
 const YEAR_HARMONICS: usize = 2;
 
-/// Calendar features of a cell in the stream's time zone, as RECIPE has them: harmonics of the day
-/// and of the week, whether it and the next day are weekend, each of these times harmonics of the
-/// day; harmonics of the year; whether it and the next day are holidays, which count as weekend too. In
-/// [-1, 1]. A cell of a day or more has the dates that most of it lies in, and no hour.
+/// Calendar features of a cell in the time zone of the stream, in [−1, 1]:
+///
+/// | feature | values |
+/// | --- | --- |
+/// | harmonics of the day, of the week and of the year | `sin(2πkφ)`, `cos(2πkφ)`, φ the phase, k = 1, 2, … |
+/// | whether the cell, and the next day, is weekend | 0 or 1 |
+/// | each of these two times harmonics of the day | |
+/// | whether the cell, and the next day, is a holiday | 0 or 1; a holiday counts as weekend too |
+///
+/// A cell of a day or more has the dates that most of it lies in, and no hour.
 #[derive(Debug)]
 pub struct Calendar {
     which: config::Calendar,
@@ -29,7 +35,7 @@ pub struct Calendar {
     /// Direct-mapped by cell. `[CACHE, width]`
     rows: Vec<f32>,
     cells: Vec<Option<i64>>,
-    /// What the zone adds to UTC, in steps, and from which cell to which that holds.
+    /// The offset of the zone from UTC in steps, and the cells for which it holds.
     ahead: i64,
     holds: Range<i64>,
 }
@@ -51,7 +57,7 @@ impl Calendar {
         calendar
     }
 
-    /// With two features more if there are any holidays.
+    /// Adds two features if there are any holidays.
     pub fn with_holidays(mut self, holidays: Holidays) -> Self {
         self.holidays = holidays;
         self.make_room();
@@ -65,19 +71,20 @@ impl Calendar {
         self.cells = vec![None; cells];
     }
 
+    /// The number of features.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// The cell that a cell has by the local clock: what seasons are counted by. On an irregular stream
-    /// it is the cell itself.
+    /// The cell of a cell by the local clock, which seasons are counted by. On an irregular stream it is
+    /// the cell itself.
     pub fn clock(&mut self, cell: i64) -> i64 {
         let Some(interval) = self.grid.interval() else { return cell };
         if !self.holds.contains(&cell) {
             let at = jiff::Timestamp::from(self.grid.start_of(cell));
             let ahead_us = i64::from(self.zone.to_offset(at).seconds()) * 1_000_000;
             self.ahead = ahead_us.div_euclid(interval.as_micros());
-            // Offsets change at quarters of an hour, and seldom.
+            // Offsets change only at quarters of an hour.
             let cells = (QUARTER_US / interval.as_micros()).max(1);
             let first = cell.div_euclid(cells) * cells;
             self.holds = first..first + cells;
@@ -108,12 +115,12 @@ fn width(which: config::Calendar) -> usize {
     day + week + both + if which.year { 2 * YEAR_HARMONICS } else { 0 }
 }
 
-/// Where a cell lies among the local days.
+/// The position of a cell among the local days.
 struct Day {
     date: Date,
-    /// How many days it covers, at least one.
+    /// The number of days it covers, at least one.
     days: i32,
-    /// How much of the date is over where it begins. In [0, 1)
+    /// The share of the date that is over when the cell begins. In [0, 1)
     over: f32,
 }
 
@@ -122,7 +129,7 @@ impl Day {
         let start = grid.start_of(cell);
         let days = grid.interval().map_or(0, |interval| interval.as_micros() / DAY_US);
         if days > 0 {
-            // Cells of a day begin at midnight UTC, which west of it is still the day before.
+            // Cells of a day begin at midnight UTC, which is still the day before west of Greenwich.
             let noon = jiff::Timestamp::from(start.offset_by(DAY_US / 2));
             return Self { date: zone.to_datetime(noon).date(), days: days as i32, over: 0.0 };
         }
@@ -132,7 +139,7 @@ impl Day {
         Self { date: local.date(), days: 1, over: seconds / 86_400.0 }
     }
 
-    /// Whether one of these days is a holiday, and one of as many that follow.
+    /// Whether one of these days is a holiday, and whether one of the same number of days that follow is.
     fn holidays(&self, holidays: &Holidays) -> [bool; 2] {
         let any = |from: i32| {
             (from..from + self.days).any(|ahead| {

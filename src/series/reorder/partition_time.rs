@@ -1,71 +1,82 @@
-//! The time that the series of a partition agree on: one device's clock does not move it.
+//! The time of a partition, which its series agree on: the clock of one device does not move it.
 
 use crate::domain::{Damaged, EventTime, Take, put};
 use xxhash_rust::xxh3::xxh3_64;
 
-/// How many series are listened to: those that spoke last.
-const VOICES: usize = 32;
-/// One of so many series may run ahead. Of two and of three series one may, too.
+/// The number of series that are counted: those that sent last.
+const SERIES_COUNTED: usize = 32;
+/// One in this many series may run ahead. With two or three series one may, too.
 const SHARE: usize = 4;
-/// When a series has fallen silent. Another one usually speaks some number of times between two readings of it.
-/// The series is silent once another one has spoken more than so many times that number since.
+/// A series has fallen silent when another one has sent more than this many times its usual number of
+/// readings since.
 const PATIENCE: u8 = 4;
-/// Pauses are kept in so many parts of a reading. At each reading one of so many parts of a pause is forgotten.
+/// Pauses are kept in this many parts of a reading. At each reading one in this many parts of a pause is
+/// forgotten.
 const PARTS: u8 = 16;
-/// What is taken for how often another series speaks between two readings of one, until it is known. In parts.
+/// The pause that is assumed until it is known: how often another series sends between two readings of
+/// one. In parts.
 const PAUSE_AT_FIRST: u8 = 4 * PARTS;
-/// The longest pause that is believed, in readings. A slower series counts as silent for a part of its pauses.
-/// Else the fast series of a partition would wait for it.
+/// The longest pause that is assumed, in readings. A slower series counts as silent during a part of its
+/// pauses. Otherwise the fast series of a partition would wait for it.
 const PAUSE_MOST: u8 = 12;
-/// A time is given up when each series has had so many readings and it was not partition_time on again.
+/// A time that was not agreed on again is dropped when each series has had this many readings.
 const ROUNDS: u64 = 8;
 
 /// No time.
 const NONE: i64 = i64::MIN;
 
-/// What a reading's time is against its record's own.
+/// A reading's time compared with that of its own record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stamp {
+pub(super) enum Confirmation {
     /// The record has no time of its own, or the reading is ahead of it.
-    Alone,
-    /// The record bears it out.
-    BorneOut,
+    Unconfirmed,
+    /// The time of the record confirms it.
+    Confirmed,
     /// Far behind: the clock has stopped, or the reading is an old one.
-    Behind,
+    FarBehind,
 }
 
-/// The time of a partition by the last readings of its series.
+/// The time of a partition, from the last readings of its series.
 ///
-/// A time is partition_time on when 2 of 2, 2 of 3, or more than a quarter of 4 or more series have reached it. Only
-/// series that were heard lately count. A series that has fallen silent has no voice, so the last one that
-/// still speaks moves the time alone. A series that lies far behind its records has no voice either while
-/// there is one whose record bears it out.
+/// A time is agreed on when enough series have reached it:
 ///
-/// The time moves forward. There are two exceptions: a time gives way to one that more series agree on, and a
-/// time that nobody has partition_time on for long is given up. So a wrong time passes.
+/// | series | have reached it |
+/// | --- | --- |
+/// | 1 | 1 |
+/// | 2 or 3 | 2 |
+/// | 4 or more | more than a quarter |
 ///
-/// It depends on the readings of the last rounds alone, whatever the batches. A reading costs the same
-/// however many series there are.
+/// Only series that sent lately count. A series that has fallen silent does not, so the last one that
+/// still sends moves the time alone. A series that lies far behind its records does not count either,
+/// while there is one whose record confirms its time.
+///
+/// The time moves forward, with two exceptions. A time gives way to one that more series agree on, and a
+/// time that was not agreed on for long is dropped. So a wrong time passes.
+///
+/// The time depends on the readings of the last rounds only, not on batches. The cost of a reading does
+/// not depend on the number of series.
 #[derive(Debug)]
 pub(super) struct PartitionTime {
-    /// How many series have a voice.
-    voices: usize,
+    /// The number of series that are counted.
+    series: usize,
     /// Hashes of their names.
-    names: [u64; VOICES],
-    /// The event time of the last reading of each, in microseconds; [`NONE`] of one that has fallen silent.
-    times: [i64; VOICES],
-    /// A bit for each whose last reading is [`Stamp::BorneOut`].
-    borne_out: u32,
-    /// A bit for each whose last reading is [`Stamp::Behind`].
+    names: [u64; SERIES_COUNTED],
+    /// The event time of the last reading of each, in microseconds; [`NONE`] for a series that has fallen
+    /// silent.
+    times: [i64; SERIES_COUNTED],
+    /// A bit for each series whose last reading is [`Confirmation::Confirmed`].
+    confirmed: u32,
+    /// A bit for each series whose last reading is [`Confirmation::FarBehind`].
     behind: u32,
-    /// When each spoke last, counted in readings of the partition.
-    heard: [u64; VOICES],
-    /// How often another one speaks between two readings of each, at most, lately. In parts of a reading.
-    pauses: [u8; VOICES],
-    /// How often one has spoken since another did. `[speaker, other]`
-    since: [[u8; VOICES]; VOICES],
+    /// When each series sent last, counted in readings of the partition.
+    sent_at: [u64; SERIES_COUNTED],
+    /// How often another series has sent between two readings of each, at most, lately. In parts of a
+    /// reading.
+    pauses: [u8; SERIES_COUNTED],
+    /// How often each series has sent since another did. `[sender, other]`
+    since: [[u8; SERIES_COUNTED]; SERIES_COUNTED],
     time: Option<EventTime>,
-    /// How many voices there were when it was partition_time on.
+    /// The number of series when the time was agreed on.
     quorum: usize,
     /// Readings since then.
     unconfirmed: u64,
@@ -75,14 +86,14 @@ pub(super) struct PartitionTime {
 impl Default for PartitionTime {
     fn default() -> Self {
         Self {
-            voices: 0,
-            names: [0; VOICES],
-            times: [NONE; VOICES],
-            borne_out: 0,
+            series: 0,
+            names: [0; SERIES_COUNTED],
+            times: [NONE; SERIES_COUNTED],
+            confirmed: 0,
             behind: 0,
-            heard: [0; VOICES],
-            pauses: [PAUSE_AT_FIRST; VOICES],
-            since: [[0; VOICES]; VOICES],
+            sent_at: [0; SERIES_COUNTED],
+            pauses: [PAUSE_AT_FIRST; SERIES_COUNTED],
+            since: [[0; SERIES_COUNTED]; SERIES_COUNTED],
             time: None,
             quorum: 0,
             unconfirmed: 0,
@@ -96,36 +107,39 @@ impl PartitionTime {
         self.time
     }
 
-    /// How many series partition_time on it.
+    /// The number of series when the time was agreed on.
     pub fn quorum(&self) -> usize {
         self.quorum
     }
 
-    /// A series has a reading of this time.
-    pub fn observe(&mut self, series: &str, time: EventTime, stamp: Stamp) {
+    /// Takes the time of a reading of a series.
+    pub fn observe(&mut self, series: &str, time: EventTime, confirmation: Confirmation) {
         let name = xxh3_64(series.as_bytes());
-        let at = self.place_of(name).unwrap_or_else(|| self.welcome(name));
-        let bit = |of, mask: u32| mask & !(1 << at) | u32::from(stamp == of) << at;
-        (self.borne_out, self.behind) =
-            (bit(Stamp::BorneOut, self.borne_out), bit(Stamp::Behind, self.behind));
-        self.listen(at, time.as_micros());
+        let at = self.place_of(name).unwrap_or_else(|| self.make_place(name));
+        let bit = |of, mask: u32| mask & !(1 << at) | u32::from(confirmation == of) << at;
+        (self.confirmed, self.behind) =
+            (bit(Confirmation::Confirmed, self.confirmed), bit(Confirmation::FarBehind, self.behind));
+        self.note_sender(at, time.as_micros());
         self.agree();
     }
 
-    /// A series has a reading whose time is wrong: it is alive, and stays at the time of its last one.
+    /// Takes a reading whose time is wrong: its series is alive and stays at the time of its last
+    /// reading.
     pub fn keep_alive(&mut self, series: &str) {
         let at = self.place_of(xxh3_64(series.as_bytes()));
         if let Some(at) = at.filter(|at| self.times[*at] != NONE) {
-            self.listen(at, self.times[at]);
+            self.note_sender(at, self.times[at]);
             self.agree();
         }
     }
 
-    /// The times that count: those far behind their records do not, where there is one that is borne out.
-    fn counted(&self) -> [i64; VOICES] {
+    /// The times that count: those far behind their records do not, while another series is confirmed by
+    /// its record.
+    fn counted(&self) -> [i64; SERIES_COUNTED] {
         let mut times = self.times;
-        let speaks = |mask: u32| (0..VOICES).any(|at| mask >> at & 1 == 1 && self.times[at] != NONE);
-        if self.behind != 0 && speaks(self.borne_out) {
+        let any_sends =
+            |mask: u32| (0..SERIES_COUNTED).any(|at| mask >> at & 1 == 1 && self.times[at] != NONE);
+        if self.behind != 0 && any_sends(self.confirmed) {
             for (at, time) in times.iter_mut().enumerate() {
                 *time = if self.behind >> at & 1 == 1 { NONE } else { *time };
             }
@@ -133,95 +147,99 @@ impl PartitionTime {
         times
     }
 
-    /// Moves the time to what is partition_time on now.
+    /// Moves the time to the one that is agreed on now.
     fn agree(&mut self) {
         let times = self.counted();
         let now = self.time.map_or(NONE, EventTime::as_micros);
-        let (mut speaking, mut reached, mut passed) = (0, 0, 0);
+        let (mut sending, mut reached, mut passed) = (0, 0, 0);
         for time in &times {
-            speaking += usize::from(*time != NONE);
+            sending += usize::from(*time != NONE);
             reached += usize::from(*time >= now);
             passed += usize::from(*time > now);
         }
-        let rank = if speaking == 1 { 1 } else { 1 + speaking.div_ceil(SHARE) };
+        let rank = if sending == 1 { 1 } else { 1 + sending.div_ceil(SHARE) };
         let is_confirmed = now != NONE && reached >= rank;
-        let is_old = self.unconfirmed >= ROUNDS * speaking as u64;
-        if !is_confirmed && speaking <= self.quorum && !is_old {
+        let is_old = self.unconfirmed >= ROUNDS * sending as u64;
+        if !is_confirmed && sending <= self.quorum && !is_old {
             self.unconfirmed += 1;
             return;
         }
-        self.quorum = speaking;
+        self.quorum = sending;
         self.unconfirmed = 0;
         if !is_confirmed {
-            passed = speaking;
+            passed = sending;
         }
-        // On, from there or from the beginning, to the time that fewer have passed.
+        // Forward, from the time of now or from the beginning, to the last time that enough series have reached.
         let mut reached_time = if is_confirmed { now } else { NONE };
         while passed >= rank {
             let later = times.iter().filter(|time| **time > reached_time);
-            reached_time = later.copied().min().expect("so many have passed it");
+            reached_time = later.copied().min().expect("at least `rank` series have passed it");
             passed = times.iter().filter(|time| **time > reached_time).count();
         }
         self.time = EventTime::from_micros(reached_time).ok();
     }
 
-    /// Notes who spoke, and who has fallen silent meanwhile.
-    fn listen(&mut self, at: usize, time: i64) {
+    /// Notes the sender, and the series that have fallen silent meanwhile.
+    fn note_sender(&mut self, at: usize, time: i64) {
         self.readings += 1;
         let mut pause = 0;
-        for speaker in &mut self.since {
-            pause = pause.max(std::mem::take(&mut speaker[at]));
+        for sender in &mut self.since {
+            pause = pause.max(std::mem::take(&mut sender[at]));
         }
-        if self.heard[at] > 0 {
+        if self.sent_at[at] > 0 {
             let usual = self.pauses[at] - self.pauses[at].div_ceil(PARTS);
             self.pauses[at] = usual.max(PARTS * pause.clamp(1, PAUSE_MOST));
         }
-        self.heard[at] = self.readings;
+        self.sent_at[at] = self.readings;
         self.times[at] = time;
         let others = self.since[at].iter_mut().zip(&self.pauses).zip(&mut self.times).enumerate();
         for (other, ((since, pause), time)) in others {
-            let spoken = since.saturating_add(u8::from(other != at));
-            *since = spoken;
-            *time = if spoken > pause / (PARTS / PATIENCE) { NONE } else { *time };
+            let sent = since.saturating_add(u8::from(other != at));
+            *since = sent;
+            *time = if sent > pause / (PARTS / PATIENCE) { NONE } else { *time };
         }
     }
 
+    /// The place of a series that is counted.
     fn place_of(&self, name: u64) -> Option<usize> {
-        self.names[..self.voices].iter().position(|known| *known == name)
+        self.names[..self.series].iter().position(|known| *known == name)
     }
 
-    /// A place for a series that was not heard lately. When all are taken it is that of the series which was
-    /// heard the longest ago.
-    fn welcome(&mut self, name: u64) -> usize {
-        let at = if self.voices < VOICES {
-            self.voices += 1;
-            self.voices - 1
+    /// A place for a series that was not counted lately. When all are taken, it gets that of the series
+    /// that sent the longest ago.
+    fn make_place(&mut self, name: u64) -> usize {
+        let at = if self.series < SERIES_COUNTED {
+            self.series += 1;
+            self.series - 1
         } else {
-            let oldest = self.heard.iter().enumerate().min_by_key(|(_, heard)| **heard);
+            let oldest = self.sent_at.iter().enumerate().min_by_key(|(_, sent_at)| **sent_at);
             oldest.map_or(0, |(at, _)| at)
         };
         self.names[at] = name;
-        self.heard[at] = 0;
+        self.sent_at[at] = 0;
         self.pauses[at] = PAUSE_AT_FIRST;
-        self.since[at] = [0; VOICES];
+        self.since[at] = [0; SERIES_COUNTED];
         at
     }
 
+    /// Appends all of it.
     pub fn save(&self, out: &mut Vec<u8>) {
-        let n = self.voices;
+        let n = self.series;
         put(out, &[self.time.map_or(NONE, EventTime::as_micros)]);
         put(out, &[self.readings, self.unconfirmed]);
-        put(out, &[self.quorum as u32, n as u32, self.borne_out, self.behind]);
+        put(out, &[self.quorum as u32, n as u32, self.confirmed, self.behind]);
         for at in 0..n {
-            put(out, &[self.names[at], self.heard[at]]);
+            put(out, &[self.names[at], self.sent_at[at]]);
             put(out, &[self.times[at]]);
             put(out, &[self.pauses[at]]);
             put(out, &self.since[at][..n]);
         }
     }
 
+    /// Reads what [`Self::save`] wrote.
+    ///
     /// # Errors
-    /// [`Damaged`] when it is not what [`Self::save`] wrote.
+    /// [`Damaged`] for any other bytes.
     pub fn load(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         let time = |micros| match micros {
             NONE => Ok(None),
@@ -229,28 +247,28 @@ impl PartitionTime {
         };
         let mut loaded = Self { time: time(from.one()?)?, ..Self::default() };
         [loaded.readings, loaded.unconfirmed] = from.one()?;
-        let [quorum, n, borne_out, behind] = from.one::<[u32; 4]>()?;
+        let [quorum, n, confirmed, behind] = from.one::<[u32; 4]>()?;
         let [quorum, n] = [quorum, n].map(|count| count as usize);
-        let marked = u64::from(borne_out | behind) >> n.min(VOICES);
-        if marked != 0 || borne_out & behind != 0 {
-            return Err(Damaged("a voice that its record can't bear out"));
+        let marked = u64::from(confirmed | behind) >> n.min(SERIES_COUNTED);
+        if marked != 0 || confirmed & behind != 0 {
+            return Err(Damaged("a series both confirmed by and far behind its record"));
         }
-        (loaded.borne_out, loaded.behind) = (borne_out, behind);
-        let is_sane = n <= VOICES && quorum <= n && loaded.readings <= i64::MAX as u64;
+        (loaded.confirmed, loaded.behind) = (confirmed, behind);
+        let is_sane = n <= SERIES_COUNTED && quorum <= n && loaded.readings <= i64::MAX as u64;
         let is_none = loaded.time.is_none();
         if !is_sane || is_none != (n == 0) || is_none != (quorum == 0) {
-            return Err(Damaged("a time that its series can't have partition_time on"));
+            return Err(Damaged("a time that its series can't have agreed on"));
         }
-        (loaded.voices, loaded.quorum) = (n, quorum);
+        (loaded.series, loaded.quorum) = (n, quorum);
         for at in 0..n {
-            [loaded.names[at], loaded.heard[at]] = from.one()?;
+            [loaded.names[at], loaded.sent_at[at]] = from.one()?;
             loaded.times[at] = time(from.one()?)?.map_or(NONE, EventTime::as_micros);
             loaded.pauses[at] = from.one()?;
             from.fill(&mut loaded.since[at][..n])?;
             let is_double = loaded.names[..at].contains(&loaded.names[at]);
             let is_pause = (PARTS..=PARTS * PAUSE_MOST).contains(&loaded.pauses[at]);
-            if is_double || !is_pause || loaded.heard[at] > loaded.readings {
-                return Err(Damaged("a voice that is none"));
+            if is_double || !is_pause || loaded.sent_at[at] > loaded.readings {
+                return Err(Damaged("an impossible series of a time"));
             }
         }
         *self = loaded;
@@ -270,11 +288,11 @@ mod tests {
         partition_time.get().unwrap().as_micros() / 1_000_000
     }
 
-    /// One that has heard these series at each of these times.
+    /// The time after a reading of each series at each of these times.
     fn after(series: &[&str], times: std::ops::Range<i64>) -> PartitionTime {
         let mut partition_time = PartitionTime::default();
         for time in times {
-            series.iter().for_each(|name| partition_time.observe(name, at(time), Stamp::Alone));
+            series.iter().for_each(|name| partition_time.observe(name, at(time), Confirmation::Unconfirmed));
         }
         partition_time
     }
@@ -285,26 +303,27 @@ mod tests {
     fn one_series_alone_is_its_own_time() {
         let mut partition_time = PartitionTime::default();
         for time in [5, 7, 6, 1_000, 999] {
-            partition_time.observe("a", at(time), Stamp::Alone);
+            partition_time.observe("a", at(time), Confirmation::Unconfirmed);
         }
         assert_eq!(seconds(&partition_time), 1_000);
     }
 
     #[test]
     fn a_quarter_that_runs_ahead_moves_nothing() {
-        // Also if it speaks ten times as often, and from the first reading on.
+        // Also if it sends ten times as often, and from the first reading on.
         for (honest, ahead, often) in [(1, 1, 1), (1, 1, 10), (2, 1, 1), (3, 1, 10), (8, 2, 1), (24, 8, 3)] {
             let mut partition_time = PartitionTime::default();
             for time in 0..200 {
-                for voice in 0..often * ahead {
+                for series in 0..often * ahead {
                     partition_time.observe(
-                        &format!("ahead {}", voice % ahead),
+                        &format!("ahead {}", series % ahead),
                         at(90_000 + time),
-                        Stamp::Alone,
+                        Confirmation::Unconfirmed,
                     );
                 }
-                (0..honest)
-                    .for_each(|voice| partition_time.observe(&format!("{voice}"), at(time), Stamp::Alone));
+                (0..honest).for_each(|series| {
+                    partition_time.observe(&format!("{series}"), at(time), Confirmation::Unconfirmed)
+                });
                 assert!(
                     (time - 1..=time).contains(&seconds(&partition_time)),
                     "{honest} {ahead} {often}: {time}"
@@ -314,76 +333,80 @@ mod tests {
     }
 
     #[test]
-    fn the_last_that_speaks_moves_the_time_alone_and_gives_way_to_those_that_come_back() {
+    fn the_last_series_that_sends_moves_the_time_alone_and_gives_way_when_others_return() {
         let mut partition_time = after(&FOUR, 0..50);
-        let heard: Vec<i64> = (50..60)
+        let sent_at: Vec<i64> = (50..60)
             .map(|time| {
-                partition_time.observe("d", at(1_000 + time), Stamp::Alone);
+                partition_time.observe("d", at(1_000 + time), Confirmation::Unconfirmed);
                 seconds(&partition_time)
             })
             .collect();
-        let alone = heard.iter().position(|time| *time > 50).unwrap();
-        assert!((3..6).contains(&alone), "{heard:?}");
-        partition_time.observe("a", at(60), Stamp::Alone);
+        let alone = sent_at.iter().position(|time| *time > 50).unwrap();
+        assert!((3..6).contains(&alone), "{sent_at:?}");
+        partition_time.observe("a", at(60), Confirmation::Unconfirmed);
         assert_eq!(seconds(&partition_time), 60);
     }
 
     #[test]
-    fn a_time_that_nobody_agrees_on_any_more_is_given_up() {
+    fn a_time_that_is_no_longer_agreed_on_is_dropped() {
         let mut partition_time = after(&FOUR, 0..50);
         // Three of four have been ahead once, one after the other.
-        FOUR[..3].iter().for_each(|name| partition_time.observe(name, at(90_000), Stamp::Alone));
+        FOUR[..3].iter().for_each(|name| partition_time.observe(name, at(90_000), Confirmation::Unconfirmed));
         assert_eq!(seconds(&partition_time), 90_000);
         for time in 50..70 {
-            FOUR.iter().for_each(|name| partition_time.observe(name, at(time), Stamp::Alone));
+            FOUR.iter().for_each(|name| partition_time.observe(name, at(time), Confirmation::Unconfirmed));
         }
         assert_eq!(seconds(&partition_time), 69);
     }
 
     #[test]
     fn a_clock_that_has_stopped_is_not_waited_for() {
-        for stamp in [Stamp::BorneOut, Stamp::Alone] {
+        for confirmation in [Confirmation::Confirmed, Confirmation::Unconfirmed] {
             let mut partition_time = PartitionTime::default();
             for time in 10_000..10_050 {
-                partition_time.observe("stopped", at(time % 7), Stamp::Behind);
-                partition_time.observe("right", at(time), stamp);
-                // Where no record bears the other out nobody knows which of the two is right.
-                assert_eq!(seconds(&partition_time) == time, stamp == Stamp::BorneOut, "{stamp:?}: {time}");
+                partition_time.observe("stopped", at(time % 7), Confirmation::FarBehind);
+                partition_time.observe("right", at(time), confirmation);
+                // Where no record confirms the other series, either of the two may be right.
+                assert_eq!(
+                    seconds(&partition_time) == time,
+                    confirmation == Confirmation::Confirmed,
+                    "{confirmation:?}: {time}"
+                );
             }
         }
-        // Where all of a partition is old it has a time as ever, also after one that was borne out.
+        // Where all readings of a partition are old it has a time too, also after a confirmed one.
         let mut partition_time = PartitionTime::default();
-        partition_time.observe("right", at(10_000), Stamp::BorneOut);
+        partition_time.observe("right", at(10_000), Confirmation::Confirmed);
         for time in 0..100 {
-            FOUR.iter().for_each(|name| partition_time.observe(name, at(time), Stamp::Behind));
+            FOUR.iter().for_each(|name| partition_time.observe(name, at(time), Confirmation::FarBehind));
         }
         assert_eq!(seconds(&partition_time), 99);
     }
 
     #[test]
-    fn a_series_that_says_no_time_is_alive_and_moves_nothing() {
+    fn a_series_with_a_wrong_time_is_alive_and_moves_nothing() {
         let mut partition_time = after(&["a", "b"], 0..50);
         for _ in 0..50 {
             partition_time.keep_alive("a");
-            partition_time.observe("b", at(90_000), Stamp::Alone);
+            partition_time.observe("b", at(90_000), Confirmation::Unconfirmed);
             assert_eq!(seconds(&partition_time), 49);
         }
-        // One that nobody knows is not heard.
+        // An unknown series is not counted.
         let before = partition_time.readings;
         partition_time.keep_alive("c");
-        assert_eq!((partition_time.readings, partition_time.voices), (before, 2));
+        assert_eq!((partition_time.readings, partition_time.series), (before, 2));
     }
 
     #[test]
-    fn more_series_than_are_listened_to_agree_too() {
+    fn more_series_than_are_counted_agree_too() {
         let mut partition_time = PartitionTime::default();
         for time in 0..40 {
-            for voice in 0..500 {
-                let is_ahead = voice % 20 == 7;
+            for series in 0..500 {
+                let is_ahead = series % 20 == 7;
                 partition_time.observe(
-                    &format!("{voice}"),
+                    &format!("{series}"),
                     at(time + if is_ahead { 90_000 } else { 0 }),
-                    Stamp::Alone,
+                    Confirmation::Unconfirmed,
                 );
             }
             assert_eq!(seconds(&partition_time), time);
@@ -393,11 +416,11 @@ mod tests {
     #[test]
     fn it_comes_back_from_bytes_and_goes_on() {
         let mut partition_time = after(&FOUR, 0..5);
-        let stamps = [Stamp::Alone, Stamp::BorneOut, Stamp::Behind];
-        (0..40).for_each(|voice| {
-            partition_time.observe(&format!("{voice}"), at(10 + voice), stamps[voice as usize % 3])
+        let confirmations = [Confirmation::Unconfirmed, Confirmation::Confirmed, Confirmation::FarBehind];
+        (0..40).for_each(|series| {
+            partition_time.observe(&format!("{series}"), at(10 + series), confirmations[series as usize % 3])
         });
-        assert!(partition_time.borne_out != 0 && partition_time.behind != 0);
+        assert!(partition_time.confirmed != 0 && partition_time.behind != 0);
         let mut bytes = Vec::new();
         partition_time.save(&mut bytes);
         let mut back = PartitionTime::default();
@@ -409,22 +432,26 @@ mod tests {
         };
         for time in 0..90 {
             for partition_time in [&mut partition_time, &mut back] {
-                partition_time.observe(&format!("{}", time % 7), at(20 + time), stamps[time as usize % 3]);
+                partition_time.observe(
+                    &format!("{}", time % 7),
+                    at(20 + time),
+                    confirmations[time as usize % 3],
+                );
             }
             assert_eq!(twice(&partition_time), twice(&back));
         }
-        // No prefix of it is one, and what can't be is refused.
+        // Every prefix is refused, and so is every impossible state.
         (0..bytes.len()).for_each(|n| assert!(back.load(&mut Take::new(&bytes[..n])).is_err(), "{n}"));
         let mut bent = bytes.clone();
         bent[24] = 200;
         assert!(back.load(&mut Take::new(&bent)).is_err(), "more agree than there are");
         let mut bent = bytes.clone();
         bent[32..36].fill(255);
-        assert!(back.load(&mut Take::new(&bent)).is_err(), "one both behind and borne out");
+        assert!(back.load(&mut Take::new(&bent)).is_err(), "one both far behind and confirmed");
         let mut bent = bytes;
-        let voice = 40 + 25 + VOICES;
-        let (first, second) = bent.split_at_mut(voice);
+        let series = 40 + 25 + SERIES_COUNTED;
+        let (first, second) = bent.split_at_mut(series);
         first[40..48].copy_from_slice(&second[..8]);
-        assert!(back.load(&mut Take::new(&bent)).is_err(), "a voice twice");
+        assert!(back.load(&mut Take::new(&bent)).is_err(), "a series twice");
     }
 }

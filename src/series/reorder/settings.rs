@@ -1,18 +1,18 @@
-//! How readings are held back for order, and from which record on they were.
+//! The settings by which readings are held back, and the records from which they applied.
 //!
-//! What a record lets out depends on the settings that were in force when it was read. So a replay has to
-//! know them, and they are kept where the committed offset is: whoever changes `lateness` or `max_held`
-//! while readings are held back loses none and answers none twice.
+//! What a record releases depends on the settings in force when it was read, so a replay has to know
+//! them. They are kept beside the committed offset. Thus a change of `lateness` or `max_held` while
+//! readings are held back neither loses a reading nor answers one twice.
 
 use crate::config::Stream;
 use crate::domain::{Offset, StreamName};
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The most changes that are remembered; of older records the oldest of these is believed.
+/// The most changes that are kept. For older records the oldest of them applies.
 const CHANGES_MAX: usize = 8;
 
-/// When a reading that is held back is let go.
+/// The settings that decide when a held reading is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReorderSettings {
     pub lateness: Duration,
@@ -20,7 +20,7 @@ pub struct ReorderSettings {
 }
 
 impl ReorderSettings {
-    /// As the config says.
+    /// The settings of the config.
     pub fn of(stream: &Stream) -> Self {
         Self { lateness: stream.lateness, max_held: stream.bounds.max_held }
     }
@@ -31,7 +31,8 @@ impl ReorderSettings {
 pub struct ReorderHistory(Vec<(Offset, ReorderSettings)>);
 
 impl ReorderHistory {
-    /// From `from` on `now` is in force; before it what a note says of the stream, as far as there is one.
+    /// The history after `now` came into force at record `from`. Before it, the entry of the stream in
+    /// `note` applies, if there is one.
     pub fn of(note: &str, stream: &StreamName, from: Offset, now: ReorderSettings) -> Self {
         let of_stream = |part: &str| {
             let (name, changes) = part.split_once('=')?;
@@ -47,20 +48,20 @@ impl ReorderHistory {
         Self(all)
     }
 
-    /// What was in force when this record was read.
+    /// The settings in force when this record was read.
     pub fn at(&self, offset: Offset) -> ReorderSettings {
         let before = self.0.iter().rev().find(|(since, _)| *since <= offset);
         before.unwrap_or(&self.0[0]).1
     }
 
-    /// What changes after this record, in its order.
+    /// The changes after this record, in order.
     pub fn after(&self, offset: Offset) -> impl Iterator<Item = (Offset, ReorderSettings)> {
         self.0.iter().filter(move |(since, _)| *since > offset).copied()
     }
 
-    /// The longest time for which readings were held back.
+    /// The longest lateness.
     pub fn longest(&self) -> Duration {
-        self.0.iter().map(|(_, holding)| holding.lateness).max().unwrap_or_default()
+        self.0.iter().map(|(_, settings)| settings.lateness).max().unwrap_or_default()
     }
 
     /// Appends the note that [`Self::of`] reads: `power=0:7200000000:1000000,4711:0:1000000;`.
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_note_says_nothing() {
+    fn a_malformed_note_is_ignored() {
         let alone = ReorderHistory::of("", &power(), Offset(9), hours(1));
         for note in [
             "x",
@@ -145,8 +146,8 @@ mod tests {
                 note.clear();
                 holdings.note(&power(), &mut note);
                 let newest = &made[made.len().saturating_sub(CHANGES_MAX)..];
-                for (since, holding) in newest {
-                    prop_assert_eq!(holdings.at(Offset(*since)), *holding);
+                for (since, settings) in newest {
+                    prop_assert_eq!(holdings.at(Offset(*since)), *settings);
                 }
                 prop_assert_eq!(holdings.after(Offset(newest[0].0)).count(), newest.len() - 1);
                 from += step;

@@ -97,14 +97,14 @@ fn measured(with_records: bool) -> ReorderBuffer<i64> {
 }
 
 #[test]
-fn a_time_that_its_record_does_not_bear_out_is_wrong_the_first_time() {
+fn a_time_that_its_record_does_not_confirm_is_wrong_the_first_time() {
     let mut order = measured(true);
     assert_eq!(take(&mut order, 1, 30 * HOUR, Some(10 * HOUR)), Err(Timeliness::Wrong(at(9 * HOUR))));
     assert_eq!(order.partition_time(), Some(at(9 * HOUR)));
-    // A second one is believed: the series may foretell from here on.
+    // A second one is accepted: the series may send forecasts from here on.
     let step = |cell, before| Admission::Step { cell, before, gap: 0, cold: true, is_back: false };
     assert_eq!(take(&mut order, 1, 31 * HOUR, Some(11 * HOUR)), Ok(step(31, Some(9))));
-    // As it is of a series that has always done so, or when all have paused.
+    // So is one of a series that has always done so, or after all have paused.
     let mut order = measured(true);
     for hour in 10..30 {
         assert!(take(&mut order, 3, (hour + 24) * HOUR, Some(hour * HOUR)).is_ok());
@@ -146,7 +146,7 @@ fn a_series_that_ran_ahead_goes_on_where_it_was() {
 #[test]
 fn a_series_that_steps_forward_with_its_partition_does_not_go_back() {
     let mut order = measured(false);
-    // After a pause of all.
+    // After all series have paused.
     for slot in 0..3 {
         take(&mut order, slot, 100 * HOUR, None).unwrap();
     }
@@ -173,7 +173,7 @@ fn a_series_that_reports_seldom_does_not_go_back_to_where_it_was_with_its_partit
 
 /// A jump of the partition's time lets several readings of one series go: it has been there with the others.
 #[test]
-fn what_a_jump_lets_go_is_not_let_go_twice() {
+fn a_reading_released_by_a_jump_is_not_released_twice() {
     let mut order = order(60);
     let hear = |order: &mut ReorderBuffer<i64>, slot: u32, hour: i64| {
         order.check_time(Some(Slot(slot)), &slot.to_string(), at(hour * HOUR), None);

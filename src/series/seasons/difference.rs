@@ -1,19 +1,20 @@
 use std::ops::RangeInclusive;
 
-/// So many pairs are looked at, over all series and lags; of a series at a lag so many, evenly over it.
+/// The most pairs of values that are compared, over all series and lags; and the most and the least of
+/// one series at one lag, spread evenly over it.
 const PAIRS_ALL: usize = 1 << 30;
 const PAIRS_MAX: usize = 4_096;
 const PAIRS_SOME: usize = 64;
-/// Fewer pairs of a series say nothing.
+/// A series with fewer pairs at a lag does not count there.
 const PAIRS_LEAST: usize = 8;
 
-/// How far apart readings are that lie so many steps apart: the mean of |x(t) − x(t − lag)| over series
-/// that each count by their own mean, and over their pairs.
+/// The average magnitude difference function: the mean of |x_t − x_{t−l}| at each lag l over the pairs of
+/// all series, each series in units of its own mean.
 pub(super) struct Difference {
     first: usize,
-    /// By lag, from the first on: the mean, and from how many pairs.
+    /// By lag, from the first on: the mean, and the number of pairs.
     at: Vec<(f64, usize)>,
-    /// Before each lag: the sum of the means, and of how many lags.
+    /// Before each lag: the sum of the means, and the number of lags.
     sums: Vec<(f64, usize)>,
 }
 
@@ -24,8 +25,8 @@ impl Difference {
         let most = (PAIRS_ALL / (series.len() * at.len()).max(1)).clamp(PAIRS_SOME, PAIRS_MAX);
         for values in series {
             let own: Vec<(f64, usize)> = lags.clone().map(|lag| mean(values, lag, most)).collect();
-            let told: Vec<f64> = own.iter().filter(|(_, n)| *n > 0).map(|(d, _)| *d).collect();
-            let scale = told.iter().sum::<f64>() / told.len().max(1) as f64;
+            let known: Vec<f64> = own.iter().filter(|(_, n)| *n > 0).map(|(d, _)| *d).collect();
+            let scale = known.iter().sum::<f64>() / known.len().max(1) as f64;
             if !(scale > 0.0 && scale.is_finite()) {
                 continue;
             }
@@ -47,14 +48,14 @@ impl Difference {
         self.at.get(lag.wrapping_sub(self.first)).map_or(0, |(_, pairs)| *pairs)
     }
 
-    /// How far the mean at a lag lies below that of the lags from half of it to half as much again, in parts
-    /// of theirs.
+    /// How far the mean at a lag lies below that of the lags from half of it to one and a half of it, as
+    /// a share of theirs.
     pub fn depth(&self, lag: usize) -> Option<f32> {
         let half = (lag / 2).max(1);
         (lag >= 2).then(|| self.below(lag, lag - half..=lag + half)).flatten()
     }
 
-    /// The same beside all lags that are known.
+    /// The same, compared with all lags that are known.
     pub fn dip(&self, lag: usize) -> Option<f32> {
         self.below(lag, self.first..=self.first + self.at.len() - 1)
     }
@@ -68,7 +69,7 @@ impl Difference {
     }
 }
 
-/// Of one series, over at most so many pairs, of those whose both ends are there.
+/// Of one series at one lag: the mean over at most `most` pairs of finite values, and their number.
 fn mean(values: &[f32], lag: usize, most: usize) -> (f64, usize) {
     let (mut sum, mut pairs) = (0.0, 0);
     let count = values.len().saturating_sub(lag);

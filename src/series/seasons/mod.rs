@@ -1,10 +1,15 @@
-//! Which seasons a stream has, found in a sample of its readings.
+//! The seasons of a stream, found in a sample of its readings.
 //!
-//! A season is a lag at which readings are closer to each other than at the lags around it: a dip of the
-//! average magnitude difference function, autocorrelation's sibling that neither a wandering level nor an
-//! outlier fools (Ross et al., 1974, "Average magnitude difference function pitch extractor"; de Cheveigné
-//! and Kawahara, 2002, "YIN", for the dip beside its neighbourhood). What merely swings, without keeping
-//! time, has forgotten its phase three turns later, and is none.
+//! A season is a lag at which readings are closer to each other than at the lags around it. This is a dip
+//! of the average magnitude difference function, which resembles autocorrelation and is robust to a
+//! wandering level and to outliers (Ross et al., 1974, "Average magnitude difference function pitch
+//! extractor"; de Cheveigné and Kawahara, 2002, "YIN", for comparing a dip with its neighbourhood).
+//!
+//! ```text
+//! D(l) = mean |x_t − x_{t−l}|        depth(l) = 1 − D(l) / mean of D over l/2 … 3l/2
+//! ```
+//!
+//! Swings without a fixed period lose their phase within three periods. Such a dip is no season.
 
 mod difference;
 
@@ -14,48 +19,49 @@ use difference::Difference;
 use std::collections::HashMap;
 use std::time::Duration;
 
-/// The first so many series are looked at.
+/// The number of series in a sample: the first ones.
 const SERIES_MAX: usize = 16;
-/// The longest season that is looked for: a week, or so many steps where those are longer. What
-/// returns every year is the calendar's affair.
+/// The longest season that is searched for: a week, or a number of steps where these are longer. The
+/// calendar covers what returns every year.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 const STEPS_LEAST: usize = 60;
 const STEPS_MAX: usize = 10_080;
-/// A season must have come so often in a series.
+/// A season must have occurred this often in a series.
 const TURNS: usize = 3;
-/// Of a series so many of the longest seasons are kept, and so many readings at the least: more tell no
-/// more.
+/// Of a series this many of the longest seasons are kept, and at least [`READINGS_LEAST`] readings. More
+/// would not help.
 const KEPT: usize = 4;
 const READINGS_LEAST: usize = 4_096;
-/// A day and a week: what a stream may have beside each other.
+/// The most seasons of a stream, such as a day and a week.
 const SEASONS_MAX: usize = 2;
-/// The least dip, in parts of its neighbourhood; and in standard errors of noise.
+/// The least dip, as a share of its neighbourhood and in standard errors of noise.
 const DIP_LEAST: f32 = 0.06;
 const ERRORS_LEAST: f32 = 3.0;
-/// Of two seasons the shorter comes first, though its dip be as much less deep.
+/// A shorter season wins over the deepest dip if its own depth is at least this share of it.
 const SHORTER: f32 = 0.35;
-/// What a dip has to keep of itself three turns later.
+/// The share of its depth that a dip has to keep three periods later.
 const COHERENCE: f32 = 0.6;
-/// What people's clocks have, in seconds: a lag beside one is that one.
+/// Common periods, in seconds. A lag beside one is taken for it.
 const ROUND: [u64; 3] = [3_600, 86_400, 7 * 86_400];
-/// How much less deep the round one's dip may be.
+/// The least depth at a common period, as a share of the dip's.
 const ROUND_LEAST: f32 = 0.9;
 
-/// The targets of some series, cell by cell, to find their seasons in.
+/// The targets of some series, cell by cell, in which seasons are searched for.
 pub struct SeasonSample {
     grid: Grid,
     targets: usize,
     transform: Transform,
     position: Option<Position>,
     longest: usize,
-    /// The longest season that the stream has until more is known: only who has seen it come can say that
-    /// it is none.
+    /// The longest season that the stream is assumed to have until more is known. Only a sample that
+    /// covers it can rule it out.
     presumed: usize,
     series: HashMap<Box<str>, Cells>,
     readings: usize,
 }
 
-/// A series from its first cell on, relative to its first values; NaN where it is silent. `[cell, target]`
+/// A series from its first cell on, relative to its first values; NaN where a reading is missing. `[cell,
+/// target]`
 struct Cells {
     first: i64,
     anchors: Vec<f64>,
@@ -63,6 +69,7 @@ struct Cells {
 }
 
 impl SeasonSample {
+    /// An empty sample.
     pub fn new(stream: &Stream) -> Self {
         let week = |interval: i64| LONGEST.as_micros() as usize / interval.max(1) as usize;
         let longest = stream.grid.interval().map_or(STEPS_LEAST, |i| week(i.as_micros()));
@@ -78,7 +85,8 @@ impl SeasonSample {
         }
     }
 
-    /// Takes a reading of one of the first series; one that goes back in time replaces what was there.
+    /// Adds a reading of one of the first series. A reading that goes back in time replaces the earlier
+    /// one of its cell.
     pub fn add(&mut self, reading: &Reading<'_>) {
         let (cell, room, targets) = (self.grid.cell(reading.time), self.room(), self.targets);
         let begun = || Cells { first: cell, anchors: vec![f64::NAN; targets], values: Vec::new() };
@@ -93,7 +101,7 @@ impl SeasonSample {
             Grid::Fixed(_) => usize::try_from(cell - cells.first).ok().filter(|at| *at < room),
             Grid::Irregular => Some(cells.values.len() / targets).filter(|at| *at < room),
         };
-        // A clock that was wrong at first does not hide what comes.
+        // A first reading with a wrong clock must not shut out the later ones.
         if place(cells).is_none() && cells.values.len() <= targets {
             *cells = begun();
         }
@@ -110,7 +118,7 @@ impl SeasonSample {
                 *anchor = value;
             }
             if let Some(position) = self.position {
-                // A step over the antimeridian is a small one.
+                // A step over the antimeridian is small.
                 let newest = before.rchunks_exact(targets).take(STEPS_LEAST);
                 let previous = newest.map(|row| row[target]).find(|value| value.is_finite());
                 value = position.around(target, value, *anchor + f64::from(previous.unwrap_or(0.0)));
@@ -124,18 +132,18 @@ impl SeasonSample {
         (KEPT * self.longest).max(READINGS_LEAST)
     }
 
-    /// Whether more readings would hardly tell more.
+    /// Whether more readings would hardly change the result.
     pub fn is_full(&self) -> bool {
         let held: usize = self.series.values().map(|cells| cells.values.len()).sum();
         held >= SERIES_MAX * (self.room() - self.longest) * self.targets
     }
 
-    /// How many series and readings it holds.
+    /// The number of series and of readings.
     pub fn size(&self) -> (usize, usize) {
         (self.series.len(), self.readings)
     }
 
-    /// The seasons, the shortest first; `None` when no series is long enough to tell.
+    /// The seasons, the shortest first; `None` when no series is long enough.
     pub fn seasons(&self) -> Option<Vec<usize>> {
         let mut series: Vec<Vec<f32>> = Vec::new();
         let mut names: Vec<_> = self.series.iter().collect();
@@ -156,7 +164,7 @@ impl SeasonSample {
         while found.len() < SEASONS_MAX {
             let Some(steps) = self.strongest(&series, longest) else { break };
             found.push(steps);
-            // What is left of a season after the difference to the one before is noise.
+            // The difference over a season removes it; the rest may show another.
             for s in &mut series {
                 *s = (steps..s.len()).map(|t| s[t] - s[t - steps]).collect();
             }
@@ -166,7 +174,7 @@ impl SeasonSample {
         found
     }
 
-    /// The season with the deepest dip, or one that is shorter and not much less deep.
+    /// The season with the deepest dip, or a shorter one that is not much less deep.
     fn strongest(&self, series: &[Vec<f32>], longest: usize) -> Option<usize> {
         let all = Difference::of(series, 1..=longest + longest.div_ceil(2));
         let depths: Vec<f32> = (0..=longest).map(|lag| all.depth(lag).unwrap_or(0.0)).collect();
@@ -180,10 +188,10 @@ impl SeasonSample {
         let around = first..=(first + first.div_ceil(3)).min(longest);
         let steps = around.max_by(|a, b| depths[*a].total_cmp(&depths[*b]))?;
         let steps = self.rounded(steps, &depths);
-        keeps_time(series, steps).then_some(steps)
+        keeps_phase(series, steps).then_some(steps)
     }
 
-    /// An hour, a day or a week where the dip is as good as there.
+    /// The nearest hour, day or week, if its dip is as good.
     fn rounded(&self, steps: usize, depths: &[f32]) -> usize {
         let near = |round: &usize| {
             round.abs_diff(steps) <= (steps / 100).max(1)
@@ -192,7 +200,7 @@ impl SeasonSample {
         ROUND.iter().filter_map(|seconds| self.steps_of(*seconds)).find(near).unwrap_or(steps)
     }
 
-    /// So long a time in whole steps.
+    /// The number of whole steps in a time.
     fn steps_of(&self, seconds: u64) -> Option<usize> {
         let interval = self.grid.interval()?.as_micros() as u64;
         let micros = seconds * 1_000_000;
@@ -200,7 +208,7 @@ impl SeasonSample {
     }
 }
 
-/// Pulls what is far out to ten times the spread of the bulk.
+/// Limits outliers to ten times the spread of the middle 80 %.
 fn bound(series: &mut [f32]) {
     let mut sorted: Vec<f32> = series.iter().copied().filter(|v| v.is_finite()).collect();
     sorted.sort_unstable_by(f32::total_cmp);
@@ -212,16 +220,16 @@ fn bound(series: &mut [f32]) {
     }
 }
 
-/// Whether the dip is still there three turns later, once the level is taken away.
-fn keeps_time(series: &[Vec<f32>], steps: usize) -> bool {
+/// Whether the dip is still there three periods later, once the level is removed.
+fn keeps_phase(series: &[Vec<f32>], steps: usize) -> bool {
     let level: Vec<Vec<f32>> = series.iter().map(|s| without_level(s, steps)).collect();
-    let turn = |n: usize| {
+    let period = |n: usize| {
         let half = (steps / 2).max(1);
         Difference::of(&level, n * steps - half..=n * steps + half).dip(n * steps)
     };
-    // A short past has no more than two.
-    let last = turn(TURNS).or_else(|| turn(TURNS - 1));
-    turn(1).zip(last).is_some_and(|(first, last)| last >= COHERENCE * first)
+    // A short series has only two periods.
+    let last = period(TURNS).or_else(|| period(TURNS - 1));
+    period(1).zip(last).is_some_and(|(first, last)| last >= COHERENCE * first)
 }
 
 /// Less the mean of the `width` values around each.

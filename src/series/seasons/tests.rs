@@ -67,7 +67,7 @@ fn a_machines_own_cycle_is_found_though_its_level_wanders() {
 }
 
 #[test]
-fn what_keeps_no_time_is_no_season() {
+fn swings_without_a_period_are_no_season() {
     let swing = 2.0 * 0.97 * (TAU / 30.0).cos();
     for (name, memory) in [
         ("noise", [0.0, 0.0]),
@@ -97,13 +97,13 @@ fn gaps_and_spikes_hide_nothing() {
 }
 
 #[test]
-fn a_past_of_less_than_three_weeks_says_nothing_of_a_week() {
+fn a_week_needs_three_weeks_of_readings() {
     assert_eq!(hourly(4, 3 * 168 - 1, |_, h| wave(h, 24.0)), None);
     assert_eq!(hourly(4, 3 * 168, |_, h| wave(h, 24.0)), Some(vec![24]));
     assert_eq!(hourly(0, 0, |_, _| 0.0), None);
 }
 
-/// Two targets, and a covariate that is none of them.
+/// Two targets and a covariate.
 fn add(sample: &mut SeasonSample, series: usize, hour: i64, value: f64) {
     let values = Values::from_iter([Some(value), Some(-value), Some(1e9)]);
     let time = EventTime::from_micros((500_000 + hour) * HOUR_US).unwrap();
@@ -115,7 +115,7 @@ fn sample() -> SeasonSample {
 }
 
 #[test]
-fn a_sample_takes_what_it_needs_of_the_first_series_and_no_more() {
+fn a_sample_is_bounded() {
     let mut sample = sample();
     let hours = READINGS_LEAST as i64;
     for hour in 0..hours + 100 {

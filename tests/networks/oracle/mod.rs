@@ -1,5 +1,5 @@
-//! The networks again, composed of the tensor library's own operations in double precision: the
-//! definition that the fused kernels are held against. It shares no code with them.
+//! The definition of the networks in double precision, made of the tensor library's operations. The
+//! kernels are compared with it; it shares no code with them.
 
 #![allow(dead_code)] // Not every test needs all of it.
 
@@ -17,7 +17,7 @@ pub struct Oracle {
     pub vars: BTreeMap<String, Var>,
 }
 
-/// A chunk in double precision, and how to go through it.
+/// A chunk in double precision, and the mode of its pass.
 #[derive(Clone)]
 pub struct Data {
     pub batch: usize,
@@ -30,7 +30,7 @@ pub struct Data {
     pub state: Option<Vec<f64>>,
     /// Whether batch norms take the statistics of the chunk.
     pub learn: bool,
-    /// Whether a decoder is given the targets.
+    /// Whether a decoder gets the targets.
     pub forced: bool,
 }
 
@@ -57,7 +57,7 @@ impl Oracle {
         x.matmul(&weight.flatten_from(1)?.t()?)?.broadcast_add(self.w(&format!("{name}.bias")))
     }
 
-    /// What is forecast at the steps after burn-in, `[steps, batch, outputs]`.
+    /// The forecasts at the steps after burn-in, `[steps, batch, outputs]`.
     pub fn forward(&self, data: &Data) -> Result<Tensor> {
         let (b, burn_in) = (&self.blueprint, data.burn_in);
         let x = turned(&data.x, [data.batch, burn_in + data.steps, b.inputs()])?;
@@ -122,7 +122,8 @@ impl Oracle {
         sum / (mask.sum_all()?.to_scalar::<f64>()? * loss.levels() as f64)
     }
 
-    /// The gradient of a scalar in the order of the flat vector; what no gradient moves has 0.
+    /// The gradient of a scalar in the order of the flat vector; parameters without a gradient have
+    /// 0.
     pub fn gradient(&self, loss: &Tensor) -> Vec<f64> {
         let grads = loss.backward().unwrap();
         let one = |name: &str, learns: bool| {

@@ -17,7 +17,7 @@ impl Oracle {
         }
     }
 
-    /// One step of the layer whose parameters are named so.
+    /// One step of the layer whose parameters have this prefix and suffix.
     fn cell(&self, prefix: &str, suffix: &str, x: &Tensor, state: &State) -> Result<State> {
         let w = |name: &str| self.w(&format!("{prefix}{name}{suffix}"));
         let (cell, n) = (self.shape().cell, self.shape().hidden);
@@ -80,8 +80,8 @@ impl Oracle {
         (0..s.layers).map(|l| (0..each).map(|k| part(l * each + k)).collect()).collect()
     }
 
-    /// Layers over a sequence: what is at the top at every step, the top layer's state after every
-    /// step, and every layer's last.
+    /// Layers over a sequence: the top's outputs at every step, the top layer's state after every
+    /// step, and every layer's last state.
     pub fn stack(
         &self,
         mut xs: Vec<Tensor>,
@@ -131,7 +131,7 @@ impl Oracle {
         (0..xs.len()).map(|t| out.narrow(0, t * batch, batch)).collect()
     }
 
-    /// What is at the top at the steps after burn-in, and the state that it left, `[steps · batch]`.
+    /// The top's outputs at the steps after burn-in, and the top layer's states, `[steps · batch]`.
     pub fn recurrent(&self, data: &Data, x: &Tensor) -> Result<(Tensor, State)> {
         let features = self.features();
         let part = |from: usize, count: usize| -> Result<Vec<Tensor>> {

@@ -1,5 +1,5 @@
-//! The families that look at a piece of the sequence at once. Given a state they start from it;
-//! what is before the end of burn-in gets no gradient.
+//! The families that see a part of the sequence at once. They start from a state if there is one;
+//! nothing before the end of burn-in gets a gradient.
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::sigmoid;
@@ -20,7 +20,8 @@ impl Oracle {
         rows.narrow(1, from, count)?.contiguous()
     }
 
-    /// `count` readings that a state holds side by side from `from` on, or zeros, before the chunk's.
+    /// The chunk's readings, with `count` earlier ones in front: those that a state holds side by
+    /// side from `from` on, or zeros.
     fn with_past(&self, data: &Data, x: &Tensor, from: usize, count: usize) -> Result<Tensor> {
         let inputs = self.blueprint.inputs();
         let past = match (&data.state, count) {
@@ -71,7 +72,7 @@ impl Oracle {
             let past = match &data.state {
                 None => self.zeros(dilation, data, channels)?,
                 Some(rows) => {
-                    // The oldest entry stands at the turn's place.
+                    // The oldest entry is at the position of the turn.
                     let width = self.blueprint.row_width();
                     let mut values = Vec::new();
                     for past in 0..dilation {

@@ -29,7 +29,7 @@ impl Convolved {
         let entering = activated(Activation::Relu, &self.conv.of(&window)?)?;
         let old = stack.read(rows, 1 + past.as_ref().map_or(Ok(0), |p| p.dim(1))?)?;
         let walk = stack.walk(vec![entering], &old, &[], false)?;
-        // A row whose stride is not full stays where it was.
+        // A row whose stride is not full keeps its state.
         let (old, new) = (stack.write(&old)?, stack.write(&walk.last(&old))?);
         let phase = (rows.narrow(1, 0, 1)?.contiguous()? + 1.0)?;
         let full = phase.ge(stride as f32)?;
@@ -41,13 +41,13 @@ impl Convolved {
         Ok(Advanced { rows: Some(Tensor::cat(&parts, 1)?), top, carried: None })
     }
 
-    /// A whole chunk; `served` has the parameters as they serve, for the burn-in.
+    /// The forward pass over a chunk. `served` has the parameters as they serve, for the burn-in.
     pub fn sequence(&self, served: &Self, b: &Blueprint, sequence: &DeviceSequence) -> Result<Below> {
         let chunk = sequence.chunk;
         let (batch, warm, steps) = (chunk.batch, chunk.burn_in, chunk.steps);
         let Family::Convolved { kernel, .. } = b.family() else { panic!("{b:?} has no convolution") };
         let x = masked(sequence.x, &sequence.mode.masks);
-        // What enters the layers is masked where it enters the convolution.
+        // The input mask applies in front of the convolution.
         let mut masks = sequence.mode.masks.clone();
         masks.iter_mut().take(1).for_each(|m| m.x = None);
         let masks = dropped(&masks, batch, sequence.device)?;
@@ -62,7 +62,8 @@ impl Convolved {
             }
             this.stack.walk(entering, start, &masks, learn)
         };
-        // Row `b` after its `n`th full stride stands at `n · batch + b`, behind what it started with.
+        // Row `b` after its `n`th full stride stands at `n · batch + b`, after the rows of the
+        // start.
         let places = |strides: &Strides, steps: std::ops::Range<usize>| {
             let at = |t: usize, r: usize| (strides.nth(t, r) * batch + r) as u32;
             let all: Vec<u32> = steps.flat_map(|t| (0..batch).map(move |r| at(t, r))).collect();

@@ -46,7 +46,7 @@ impl Convolved {
         }
     }
 
-    /// One reading of every row; what the head sees.
+    /// Takes one reading of every row; returns the input of the head.
     pub fn advance(&mut self, states: &mut Rows, slots: &[u32], x: &[f32]) -> Operand<'_> {
         let (inputs, all) = (self.inputs, self.kernel * self.inputs);
         let past = all - inputs;

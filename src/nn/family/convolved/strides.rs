@@ -1,8 +1,8 @@
-//! Which readings a strided convolution sees, of rows that may stand at different places of a stride.
+//! The readings that a strided convolution sees. Rows may be at different phases of a stride.
 
 use crate::nn::{Blueprint, Family};
 
-/// What every row of a batch brings along.
+/// The state of a convolution in front of a sequence, for every row of a batch.
 pub(in crate::nn) struct Past {
     /// Readings since the last full stride, `[batch]`.
     pub phases: Vec<usize>,
@@ -11,7 +11,7 @@ pub(in crate::nn) struct Past {
 }
 
 impl Past {
-    /// From rows as an arena gives them; cold when there are none.
+    /// From rows as an arena gives them; cold if there are none.
     pub fn of(b: &Blueprint, state: Option<&[f32]>, batch: usize) -> Self {
         let (inputs, past) = (b.inputs(), kernel_and_stride(b)[0] - 1);
         let Some(rows) = state else {
@@ -36,20 +36,20 @@ impl Past {
     }
 }
 
-/// The strides that become full over some steps.
+/// The strides that become full over a sequence.
 #[derive(Default)]
 pub(in crate::nn) struct Strides {
     stride: usize,
     phases: Vec<usize>,
-    /// In the row that has most.
+    /// The number of strides in the row that has most.
     pub count: usize,
-    /// What the convolution sees of each, `[count · batch, kernel · inputs]`; zeros where a row has
-    /// fewer.
+    /// The convolution's input for each stride, `[count · batch, kernel · inputs]`; zeros where a
+    /// row has fewer strides.
     pub window: Vec<f32>,
 }
 
 impl Strides {
-    /// From what the rows bring along through `steps` readings, `x` `[steps, batch, inputs]`.
+    /// From the state `past` through `steps` readings, `x` `[steps, batch, inputs]`.
     pub fn fill(&mut self, b: &Blueprint, past: &Past, x: &[f32], [steps, batch]: [usize; 2]) {
         let (inputs, [kernel, stride]) = (b.inputs(), kernel_and_stride(b));
         self.stride = stride;
@@ -75,7 +75,7 @@ impl Strides {
         }
     }
 
-    /// How many strides row `b` has full after step `t`.
+    /// The number of full strides of row `b` after step `t`.
     pub fn nth(&self, t: usize, b: usize) -> usize {
         (self.phases[b] + t + 1) / self.stride
     }

@@ -1,5 +1,5 @@
 //! A strided causal convolution and the layers behind it, over a whole chunk. The states before the
-//! first step that is learnt from are what serving would have: no gradient goes there.
+//! first step after the burn-in are those that serving would have, and get no gradient.
 
 use super::strides::{Past, Strides};
 use crate::nn::family::body::{Body, Sequence};
@@ -21,7 +21,7 @@ pub(in crate::nn) struct ConvolvedBody {
     stack: Stack,
     batch: usize,
     strides: Strides,
-    /// What the convolution gave, `[strides · batch, width]`.
+    /// The convolution's output, `[strides · batch, width]`.
     entering: Aligned,
     /// `[steps · batch, width]`
     top: Aligned,
@@ -29,13 +29,14 @@ pub(in crate::nn) struct ConvolvedBody {
     dx: Aligned,
 }
 
-/// What a row carries, for every row of a batch.
+/// The state of every row of a batch.
 struct Start {
     past: Past,
     states: Vec<Vec<f32>>,
 }
 
 impl ConvolvedBody {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         let Family::Convolved { kernel, stack, .. } = b.family() else {
             panic!("{b:?} has no convolution");
@@ -81,7 +82,7 @@ impl ConvolvedBody {
         self.stack.forward(values, entering, &start.states, [self.strides.count, batch], learn);
     }
 
-    /// Where serving would be after `steps`.
+    /// The state that serving would have after `steps`.
     fn end(&self, start: &Start, x: &[f32], [steps, batch]: [usize; 2]) -> Start {
         let layers = start.states.len();
         let mut states = vec![Vec::new(); layers];
@@ -116,7 +117,7 @@ impl Body for ConvolvedBody {
         let (width, hidden) = (self.width, self.hidden);
         self.top.reserve(steps * batch * width);
         let top = self.stack.top();
-        // Before its first full stride a row shows the states that it came with.
+        // Before its first full stride, a row's output comes from its initial states.
         let residual = self.blueprint.residual_layers() > 1;
         let shown = if residual { &start.states[..] } else { &start.states[start.states.len() - 1..] };
         for t in 0..steps {

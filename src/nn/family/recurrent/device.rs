@@ -1,4 +1,4 @@
-//! Recurrent layers over a sequence, and what stands between them.
+//! Recurrent layers with the dropout, norms and residuals between them, on a device.
 
 use candle_core::{Device, Result, Tensor};
 
@@ -11,23 +11,23 @@ pub(in crate::nn) struct Stack {
     layers: Vec<Layer>,
     hidden: usize,
     states: usize,
-    /// Layers `1..` this one add what enters them to their `h`.
+    /// Layers `1..residual` add their input to their output.
     residual: usize,
 }
 
-/// Dropout of one layer on the device: what enters it, and its own `h`.
+/// The dropout masks of one layer on the device, for its input and for its own `h`.
 pub(in crate::nn) struct Dropped {
     x: Option<Tensor>,
     h: Option<Tensor>,
 }
 
-/// Where layers have been.
+/// The results of layers over a sequence.
 pub(in crate::nn) struct Walk {
-    /// What a direct head sees of every step.
+    /// The input of a direct head at every step.
     pub tops: Vec<Tensor>,
-    /// Of every layer, after every step.
+    /// The state of every layer after every step.
     pub states: Vec<Vec<State>>,
-    /// Of the batch norms, when they took the statistics of the rows.
+    /// The batch norms' statistics of the rows, when they took them.
     pub moments: Vec<Moments>,
 }
 
@@ -56,7 +56,7 @@ impl Stack {
         })
     }
 
-    /// Floats that it carries for a series.
+    /// Floats of state for a series.
     pub fn width(&self) -> usize {
         self.layers.len() * self.states * self.hidden
     }
@@ -79,13 +79,13 @@ impl Stack {
         self.read(&zeros, 0)
     }
 
-    /// What [`Self::read`] reads, `[rows, width]`.
+    /// The inverse of [`Self::read`], `[rows, width]`.
     pub fn write(&self, states: &[State]) -> Result<Tensor> {
         let parts: Vec<&Tensor> = states.iter().flat_map(|s| [Some(&s.h), s.c.as_ref()]).flatten().collect();
         Tensor::cat(&parts, 1)
     }
 
-    /// What a direct head sees of states that did not advance.
+    /// The input of a direct head for states that did not advance.
     pub fn shown(&self, states: &[State]) -> Result<Tensor> {
         let (top, below) = states.split_last().expect("there is a layer");
         if self.residual > 1 {
@@ -95,8 +95,9 @@ impl Stack {
         }
     }
 
-    /// Takes the layers through steps of `x`, `[rows, inputs]` each. Learning, batch norms take the
-    /// statistics of these rows; else they are folded into the parameters. `dropped` may be empty.
+    /// Takes the layers through steps of `x`, `[rows, inputs]` each. With `learn`, batch norms take
+    /// the statistics of these rows; without, they are already folded into the parameters.
+    /// `dropped` may be empty.
     pub fn walk(&self, x: Vec<Tensor>, start: &[State], dropped: &[Dropped], learn: bool) -> Result<Walk> {
         let mut walk = Walk { tops: x, states: Vec::new(), moments: Vec::new() };
         for (l, (layer, state)) in self.layers.iter().zip(start).enumerate() {
@@ -141,7 +142,7 @@ impl Stack {
         Ok(Advanced { rows, top: walk.tops.pop(), carried: last.into_iter().next_back() })
     }
 
-    /// A whole chunk; `served` has the parameters as they serve, for the burn-in.
+    /// The forward pass over a chunk. `served` has the parameters as they serve, for the burn-in.
     pub fn sequence(&self, served: &Self, b: &Blueprint, sequence: &DeviceSequence) -> Result<Below> {
         let chunk = sequence.chunk;
         let (batch, warm, steps) = (chunk.batch, chunk.burn_in, chunk.steps);
@@ -183,7 +184,7 @@ impl Walk {
     }
 }
 
-/// States one below the other, or the rows of them that are asked for.
+/// The rows of all states, one state below the other; or those of them that `places` names.
 pub(in crate::nn) fn gathered(states: &[State], places: Option<&Tensor>) -> Result<State> {
     let of = |all: Vec<&Tensor>| {
         let all = Tensor::cat(&all, 0)?;

@@ -2,7 +2,7 @@
 
 use crate::nn::Blueprint;
 use crate::nn::family::rows::{Rows, TILE};
-use crate::nn::kernel::{Gather, Operand, Places, Scatter};
+use crate::nn::kernel::{Gather, Operand, RowParts, Scatter};
 use crate::nn::layer::{Layer, Scratch, Step};
 use crate::simd::{Aligned, Isa};
 
@@ -17,12 +17,12 @@ pub(in crate::nn) struct Stack {
     state_width: usize,
     /// Hidden units in whole registers.
     width: usize,
-    /// Layers from 1 to here add what enters them to their `h`.
+    /// Layers `1..residual` add their input to their output.
     residual: usize,
-    /// The states as they were, `[TILE, width]` each; then the new `c`.
+    /// The old states, then the new `c`, `[TILE, width]` each.
     h: Aligned,
     c: Aligned,
-    /// What entered the layer, and its new `h`, `[TILE, width]` each.
+    /// The layer's input and its new `h`, `[TILE, width]` each.
     below: Aligned,
     out: Aligned,
 }
@@ -60,7 +60,7 @@ impl Stack {
         for (l, layer) in self.layers.iter().enumerate() {
             let at = self.offset + l * self.state_width;
             let place =
-                |at| Places { isa: self.isa, slots, width: states.width, at, len: hidden, stride: width };
+                |at| RowParts { isa: self.isa, slots, width: states.width, at, len: hidden, stride: width };
             let (of_h, of_c) = (place(at), place(at + hidden));
             let carries_c = self.state_width > hidden;
             Gather { places: of_h, rows: states.values, tile: &mut self.h }.run();
@@ -89,7 +89,7 @@ impl Stack {
         }
     }
 
-    /// What the last advance left for a direct head, `[rows, hidden]`.
+    /// The input of a direct head after the last advance, `[rows, hidden]`.
     pub fn top(&self) -> Operand<'_> {
         Operand { values: &self.out, stride: self.width, width: self.hidden }
     }
@@ -99,8 +99,8 @@ impl Stack {
         [&self.out, &self.c]
     }
 
-    /// What a direct head sees of a state that did not advance: `h` of the top layer, or with
-    /// residuals that of all.
+    /// The input of a direct head for a state that did not advance: `h` of the top layer, or with
+    /// residuals the sum of all layers' `h`.
     pub fn read(&self, row: &[f32], top: &mut [f32]) {
         let mut layers = row[self.offset..].chunks_exact(self.state_width).rev();
         top.copy_from_slice(&layers.next().expect("there is a layer")[..self.hidden]);

@@ -1,4 +1,4 @@
-//! Recurrent layers over a whole sequence, with what stands between them: residuals and batch norms.
+//! Recurrent layers over a whole sequence, with the residuals and batch norms between them.
 
 use std::ops::Range;
 
@@ -15,11 +15,11 @@ use crate::simd::{Aligned, Isa};
 pub(in crate::nn) struct Stack {
     tapes: Vec<Tape>,
     blocks: Vec<Range<usize>>,
-    /// Of what enters each layer; nothing for those without.
+    /// The batch norm of each layer's input, if it has one.
     norms: Vec<Option<BatchNorm>>,
-    /// Layers `1..` this one add what enters them to their `h`.
+    /// Layers `1..residual` add their input to their output.
     residual: usize,
-    /// What leaves a layer with a residual, `[rows, W]`.
+    /// The outputs of layers with a residual, `[rows, W]`.
     sums: Vec<Aligned>,
     rows: usize,
     /// Gradients between layers, `[rows, W]`.
@@ -27,6 +27,7 @@ pub(in crate::nn) struct Stack {
 }
 
 impl Stack {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         let layers = b.stack().expect("the family has layers").layers;
         let layouts: Vec<_> = (0..layers).map(|l| b.layer_layout(l)).collect();
@@ -44,14 +45,15 @@ impl Stack {
         }
     }
 
-    /// Dropout of every layer from the next pass on.
+    /// Sets the dropout of every layer from the next pass on.
     pub fn set_masks(&mut self, masks: impl IntoIterator<Item = Masks>) {
         self.tapes.iter_mut().zip(masks).for_each(|(tape, masks)| tape.set_masks(masks));
     }
 
     /// Takes the layers through `[T, B]` steps and rows. `values` is the flat vector of all
-    /// parameters, `x` has `[rows]` rows, `states` is every layer's `[B, state_width]`. Learning
-    /// takes the statistics of batch norms from these rows; else they are folded into `values`.
+    /// parameters, `x` has `[rows]` rows, `states` is every layer's `[B, state_width]`. With
+    /// `learn`, batch norms take the statistics of these rows; without, they are already folded
+    /// into `values`.
     pub fn forward(
         &mut self,
         values: &[f32],
@@ -93,7 +95,7 @@ impl Stack {
         self.tapes.last().expect("a stack has a layer")
     }
 
-    /// What a direct head sees of every step, `[rows, hidden]`.
+    /// The input of a direct head at every step, `[rows, hidden]`.
     pub fn top(&self) -> Operand<'_> {
         let last = self.tapes.len() - 1;
         if (1..self.residual).contains(&last) {
@@ -118,9 +120,9 @@ impl Stack {
         self.tapes.iter().flat_map(move |tape| tape.state_after(t, b))
     }
 
-    /// From the gradient of [`Self::top`], `[rows, W]`, which is used up, and, where it is known, of
-    /// the top layer's `c`, to that of the flat vector and, where wanted, of `x`, `[rows, its inputs
-    /// in whole registers]`.
+    /// The backward pass: from the gradient of [`Self::top`], `[rows, W]`, and, if given, of the
+    /// top layer's `c`, to the gradient of the flat vector and, if `dx` is given, of `x`, `[rows,
+    /// its inputs in whole registers]`. Overwrites `upper`.
     pub fn backward(
         &mut self,
         values: &[f32],
@@ -148,7 +150,7 @@ impl Stack {
         }
     }
 
-    /// Moves the running statistics of batch norms towards those of the last pass that learnt.
+    /// Updates the running statistics of batch norms with those of the last pass with `learn`.
     pub fn settle(&self, values: &mut [f32]) {
         for (norm, block) in self.norms.iter().zip(&self.blocks) {
             if let Some(norm) = norm {
@@ -169,6 +171,7 @@ pub(in crate::nn) struct RecurrentBody {
 }
 
 impl RecurrentBody {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         Self { blueprint: *b, stack: Stack::new(isa, b) }
     }
@@ -203,7 +206,8 @@ impl Body for RecurrentBody {
         let mut states = layer_states(b, chunk.state, batch, 0);
         self.stack.set_masks(masks);
         if warm > 0 {
-            // Burn-in makes the states that serving would have: batch norms use what is running.
+            // Burn-in makes the states that serving would have, so batch norms use their running
+            // statistics.
             let served = if learn { folded(b, values) } else { values.into() };
             self.stack.forward(&served, rows(0), &states, [warm, batch], false);
             states = self.stack.last_states();

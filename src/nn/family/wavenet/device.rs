@@ -8,7 +8,7 @@ use crate::nn::{Activation, Blueprint, Family};
 
 pub(in crate::nn) struct Wavenet {
     channels: usize,
-    /// Turns until every ring is back at its start: the longest dilation.
+    /// The number of turns after which every ring is back at its start: the longest dilation.
     turns: usize,
     input: Map,
     layers: Vec<Wave>,
@@ -18,10 +18,10 @@ pub(in crate::nn) struct Wavenet {
 struct Wave {
     dilation: usize,
     dilated: Map,
-    /// The last layer has none.
+    /// `None` in the last layer.
     residual: Option<Map>,
     skip: Map,
-    /// The places of its ring, `[1, dilation]`.
+    /// The positions of its ring, `[1, dilation]`.
     places: Tensor,
 }
 
@@ -60,18 +60,18 @@ impl Wavenet {
         })
     }
 
-    /// What the head sees, from the sum of the skips.
+    /// The input of the head, from the sum of the skips.
     fn top(&self, skip: &Tensor) -> Result<Tensor> {
         activated(Activation::Relu, &self.output.of(&activated(Activation::Relu, skip)?)?)
     }
 
-    /// One reading of every row: the new rows, and what the head sees. Rings are written anew as a
-    /// whole, since an entry's place is another in every row.
+    /// Takes one reading of every row; returns the new rows and the input of the head. Each ring is
+    /// written as a whole, because the position of its oldest entry differs between rows.
     pub fn advance(&self, rows: &Tensor, x: &Tensor) -> Result<(Tensor, Tensor)> {
         let (n, c) = (rows.dim(0)?, self.channels);
         let turn = rows.narrow(1, 0, 1)?.contiguous()?;
         let turned = |turn: &Tensor, by: usize| -> Result<Tensor> {
-            // Exact: the turns are powers of 2.
+            // Exact, because the number of turns is a power of 2.
             turn - ((turn / by as f64)?.floor()? * by as f64)?
         };
         let mut parts = vec![turned(&(&turn + 1.0)?, self.turns)?];
@@ -96,8 +96,8 @@ impl Wavenet {
         Ok((Tensor::cat(&parts, 1)?, top))
     }
 
-    /// A whole chunk, `x` `[steps · batch, inputs]`, of which the head sees the steps from `early` on;
-    /// to what is before those no gradient goes. `state` are rows as an arena gives them.
+    /// The forward pass over a chunk, `x` `[steps · batch, inputs]`. The head sees the steps from
+    /// `early` on; earlier ones get no gradient. `state` has rows as an arena gives them.
     pub fn sequence(
         &self,
         x: &Tensor,
@@ -131,7 +131,7 @@ impl Wavenet {
         self.top(&skip)
     }
 
-    /// What a ring holds, the oldest entry first, `[dilation · batch, channels]`; zeros when cold.
+    /// The entries of a ring, the oldest first, `[dilation · batch, channels]`; zeros when cold.
     fn past(
         &self,
         state: Option<&[f32]>,

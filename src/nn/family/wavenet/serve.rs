@@ -1,6 +1,6 @@
-//! Dilated causal convolutions, one reading at a time: every layer keeps as many of its past inputs
-//! as its dilation reaches back. A series' row is `[turn | ring of every layer]`; a ring's oldest
-//! entry stands at `turn` modulo its length, and the newest takes its place.
+//! Dilated causal convolutions, one reading at a time: every layer keeps its past inputs in a ring
+//! as long as its dilation. A series' row is `[turn | ring of every layer]`; a ring's oldest entry
+//! stands at `turn` modulo its length, and the newest takes its place.
 
 use crate::nn::family::rows::{Rows, TILE, kept};
 use crate::nn::kernel::{GateRows, Operand, Packed, Product, stacked};
@@ -13,7 +13,7 @@ pub(in crate::nn) struct Wavenet {
     channels: usize,
     /// Channels in whole registers.
     width: usize,
-    /// Turns until every ring is back at its start: the longest dilation.
+    /// The number of turns after which every ring is back at its start: the longest dilation.
     turns: usize,
     input: (Packed, Aligned),
     layers: Vec<WaveLayer>,
@@ -32,7 +32,7 @@ pub(in crate::nn) struct Wavenet {
 
 struct WaveLayer {
     dilation: usize,
-    /// Where its ring begins in a series' row.
+    /// The start of its ring in a series' row.
     ring: usize,
     /// `[tanh | σ]` of `[old | now]`
     dilated: (Packed, Aligned),
@@ -92,7 +92,7 @@ impl Wavenet {
         }
     }
 
-    /// One reading of every row; what the head sees.
+    /// Takes one reading of every row; returns the input of the head.
     pub fn advance(&mut self, states: &mut Rows, slots: &[u32], x: &[f32]) -> Operand<'_> {
         let (c, width, rows) = (self.channels, self.width, slots.len());
         self.x.iter_mut().zip(x).for_each(|(to, x)| *to = kept(*x));

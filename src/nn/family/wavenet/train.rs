@@ -1,5 +1,5 @@
-//! Dilated causal convolutions over a whole chunk. What lies before its first step that is learnt
-//! from, burn-in included, is what serving would have in its rings: no gradient goes there.
+//! Dilated causal convolutions over a whole chunk. Everything before the first step after the
+//! burn-in stands for the rings that serving would have, and gets no gradient.
 
 use crate::nn::family::body::{Body, Sequence};
 use crate::nn::family::map::Map;
@@ -17,7 +17,7 @@ pub(in crate::nn) struct WavenetBody {
     layers: Vec<WaveTape>,
     output: Map,
     batch: usize,
-    /// Rows before the first that is learnt from, and those that are.
+    /// The number of rows before the end of the burn-in, and after it.
     before: usize,
     rows: usize,
     /// The features, after dropout, `[before + rows, inputs]`.
@@ -32,10 +32,11 @@ pub(in crate::nn) struct WavenetBody {
 struct WaveTape {
     dilation: usize,
     dilated: Map,
-    /// The last layer has none.
+    /// `None` in the last layer.
     residual: Option<Map>,
     skip: Map,
-    /// What enters, `[dilation · batch + before + rows, width]`: first what is from before the chunk.
+    /// The layer's input, `[dilation · batch + before + rows, width]`; the first rows are from
+    /// before the chunk.
     x: Aligned,
     /// `tanh` and `σ`, then the gradient of their sums, `[before + rows, 2, width]`.
     gates: Aligned,
@@ -44,6 +45,7 @@ struct WaveTape {
 }
 
 impl WavenetBody {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         let Family::Wavenet { channels: c, .. } = b.family() else {
             panic!("{b:?} has no dilated convolutions");
@@ -80,7 +82,7 @@ impl WavenetBody {
         }
     }
 
-    /// Puts what the states' rings hold, or zeros, before what enters each layer.
+    /// Copies the rings of the states, or zeros, in front of each layer's input.
     fn start(&mut self, state: Option<&[f32]>) {
         let (c, width, batch) = (self.channels, self.width, self.batch);
         let mut ring = 1;
@@ -173,7 +175,8 @@ impl Body for WavenetBody {
         let (isa, c, width, rows) = (self.isa, self.channels, self.width, self.rows);
         let (len, from) = (rows * width, self.before * width);
         let activation = Activation::Relu;
-        // Columns of a map's matrix, ready to turn gradients of its outputs into gradients of a tap.
+        // A map's matrix transposed, for the product from the gradient of its outputs to that of a
+        // tap.
         let turned = |matrix: &[f32], units: usize, taps: usize, tap: usize| {
             Packed::new(isa, c, units.div_ceil(c) * width, |channel, k| match k % width {
                 unit if unit < c => matrix[((k / width * c + unit) * c + channel) * taps + tap],

@@ -1,11 +1,11 @@
 //! Dense layers on the last readings, on a device.
 
 use super::train::readings_side_by_side;
+use candle_core::{Result, Tensor};
+
 use crate::nn::family::device::{Advanced, Below, DeviceSequence};
 use crate::nn::tensor::{Map, activated};
 use crate::nn::{Activation, Blueprint, Family};
-
-use candle_core::{Result, Tensor};
 
 pub(in crate::nn) struct Window {
     layers: Vec<Map>,
@@ -28,7 +28,7 @@ impl Window {
         Ok(Advanced { rows: past, top: Some(self.dense(window)?), carried: None })
     }
 
-    /// A whole chunk.
+    /// The forward pass over a chunk.
     pub fn sequence(&self, b: &Blueprint, sequence: &DeviceSequence) -> Result<Below> {
         let mut window = Vec::new();
         readings_side_by_side(b, sequence.chunk, sequence.x, &sequence.mode.masks, &mut window);
@@ -43,8 +43,8 @@ impl Window {
     }
 }
 
-/// The last readings side by side, and those that are carried on; nothing when none are. A row
-/// holds them from `offset` on.
+/// The last readings side by side, and those that the new row carries, if any. A row holds them
+/// from `offset` on.
 pub(in crate::nn) fn window(
     b: &Blueprint,
     rows: &Tensor,

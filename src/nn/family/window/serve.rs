@@ -48,7 +48,7 @@ impl Window {
         }
     }
 
-    /// One reading of every row; what the head sees.
+    /// Takes one reading of every row; returns the input of the head.
     pub fn advance(&mut self, states: &mut Rows, slots: &[u32], x: &[f32]) -> Operand<'_> {
         let (inputs, rows) = (self.inputs, slots.len());
         let (past, all) = ((self.readings - 1) * inputs, self.readings * inputs);

@@ -18,12 +18,13 @@ pub(in crate::nn) struct WindowBody {
     rows: usize,
     /// `[rows, readings · inputs]`
     window: Vec<f32>,
-    /// What every layer gave, `[rows, hidden in whole registers]` each.
+    /// The output of every layer, `[rows, hidden in whole registers]` each.
     outs: Vec<Aligned>,
     lower: Aligned,
 }
 
 impl WindowBody {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         let Family::Window { readings, layers, hidden, activation } = b.family() else {
             panic!("{b:?} has no window");
@@ -55,8 +56,9 @@ impl WindowBody {
     }
 }
 
-/// Every learnt step's readings side by side, `[steps · batch, readings · inputs]`: those of the chunk,
-/// `x` time-major, and before them those of the states, or zeros.
+/// The last readings of every step after the burn-in, side by side, `[steps · batch, readings ·
+/// inputs]`. They come from the chunk, `x` time-major, and before its start from the states, or are
+/// zeros.
 pub(in crate::nn) fn readings_side_by_side(
     b: &Blueprint,
     chunk: &Chunk,

@@ -1,4 +1,4 @@
-//! The decoder: a cell that unrolls the leads from the state that a reading left.
+//! The decoder: a cell that starts from the state after a reading and steps once for each lead.
 
 use candle_core::{DType, Result, Tensor};
 
@@ -19,8 +19,8 @@ pub(in crate::nn) struct Decoder {
     carries_c: bool,
 }
 
-/// What the leads take for the last one's output instead of it, `[leads, rows, each]`, where `arrived`
-/// is 1 and not 0.
+/// Teacher forcing: the targets `given`, which replace the last lead's output where `arrived` is 1
+/// and not 0. `[leads, rows, each]` each.
 pub(in crate::nn) struct Forced {
     pub given: Tensor,
     pub arrived: Tensor,
@@ -46,6 +46,7 @@ impl Decoder {
         })
     }
 
+    /// The number of leads.
     pub fn leads(&self) -> usize {
         self.leads
     }
@@ -55,7 +56,8 @@ impl Decoder {
         self.each
     }
 
-    /// Forecasts every lead, `[rows, outputs]`. It starts cold without a state; `x` has all features.
+    /// The forecasts of all leads, `[rows, outputs]`. Without a state it starts cold; `x` has all
+    /// features.
     pub fn unroll(&self, start: Option<State>, x: &Tensor, forced: Option<&Forced>) -> Result<Tensor> {
         let rows = x.dim(0)?;
         let zero = |width: usize| Tensor::zeros((rows, width), DType::F32, x.device());

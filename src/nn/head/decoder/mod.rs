@@ -1,4 +1,4 @@
-//! A cell that unrolls the leads from the state that a reading left.
+//! The decoder: a cell that starts from the state after a reading and steps once for each lead.
 
 pub(in crate::nn) mod device;
 pub(in crate::nn) mod serve;

@@ -1,4 +1,4 @@
-//! The decoder: a cell that unrolls the leads from the state that a reading left.
+//! The decoder: a cell that starts from the state after a reading and steps once for each lead.
 
 use crate::nn::family::rows::TILE;
 use crate::nn::kernel::{Operand, Packed, Product};
@@ -21,7 +21,7 @@ pub(in crate::nn) struct Decoder {
     each: usize,
     hidden: usize,
     width: usize,
-    /// What enters the cell, `[features | last output | known]` a row: `[TILE, inputs]`.
+    /// The cell's input, rows of `[features | last output | known]`, `[TILE, inputs]`.
     x: Aligned,
     /// `[TILE, width]` each
     h: Aligned,

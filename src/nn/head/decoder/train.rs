@@ -1,4 +1,4 @@
-//! The decoder over a whole chunk: from every step that is learnt from it unrolls all leads.
+//! The decoder over a whole chunk: it unrolls all leads from every step after the burn-in.
 
 use crate::nn::kernel::{Operand, Packed, Product, outer_sum};
 use crate::nn::layer::tape::Tape;
@@ -13,22 +13,23 @@ pub(in crate::nn) struct DecoderTape {
     leads: usize,
     known: usize,
     features: usize,
-    /// Outputs of a lead, and the same in whole registers.
+    /// The number of a lead's outputs, and the same in whole registers.
     each: usize,
     stride: usize,
     rows: usize,
     /// A lead's outputs, then their gradient, `[leads, rows, stride]`.
     pub y: Aligned,
-    /// What a lead took for the last one's output instead of it; not a number where it took that.
-    /// `[leads, rows, each]`; empty when it always did.
+    /// Teacher forcing: the target that replaced the last lead's output; not a number where nothing
+    /// did. `[leads, rows, each]`; empty without forcing.
     forced: Vec<f32>,
-    /// What enters a lead, `[rows, inputs]`.
+    /// The input of a lead, `[rows, inputs]`.
     entering: Vec<f32>,
     dout: Aligned,
     dx: Aligned,
 }
 
 impl DecoderTape {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         let (Some(layout), Head::Decoder { leads, known }) = (b.decoder_layout(), b.head()) else {
             panic!("{b:?} has no decoder");
@@ -52,13 +53,14 @@ impl DecoderTape {
         }
     }
 
-    /// Where output `o` of a row stands in [`Self::y`].
+    /// The index of output `o` of a row in [`Self::y`].
     pub fn place(&self, row: usize, o: usize) -> usize {
         ((o % self.leads) * self.rows + row) * self.stride + o / self.leads
     }
 
-    /// `start` is `h` and `c`, `[rows, width]` each, or nothing for a cold start; `x` has all features.
-    /// `forced(row, o)` is what a lead takes for output `o` of the lead before it, if not that.
+    /// `start` is `h` and `c`, `[rows, width]` each, or nothing for a cold start; `x` has all
+    /// features. `forced(row, o)` is the target that replaces output `o` of the lead before, if one
+    /// does.
     pub fn forward(
         &mut self,
         values: &[f32],
@@ -113,8 +115,8 @@ impl DecoderTape {
         }
     }
 
-    /// From the gradient that stands in the outputs' place to that of the flat vector; returns that of
-    /// `h` and `c` at the start, `[rows, width]` each.
+    /// The backward pass: from the gradient of the outputs, which [`Self::y`] holds, to that of the
+    /// flat vector. Returns the gradients of `h` and `c` at the start, `[rows, width]` each.
     pub fn backward(&mut self, values: &[f32], gradient: &mut [f32]) -> [Aligned; 2] {
         let block = self.blueprint.decoder_block().expect("there is a decoder");
         let (rows, each, stride) = (self.rows, self.each, self.stride);
@@ -137,7 +139,7 @@ impl DecoderTape {
         for lead in (0..self.leads).rev() {
             let dy = &mut self.y[lead * rows * stride..][..rows * stride];
             if lead + 1 < self.leads {
-                // What the lead above took of this one's output.
+                // The next lead's input has this lead's output.
                 for (r, dy) in dy.chunks_exact_mut(stride).enumerate() {
                     for (i, dy) in dy[..each].iter_mut().enumerate() {
                         let forced = self.forced.get((lead * rows + r) * each + i);

@@ -1,12 +1,12 @@
 //! The direct head on a device.
 
+use candle_core::{Result, Tensor};
+
 use crate::nn::Blueprint;
 use crate::nn::layer::device::normalised;
 use crate::nn::tensor::Map;
 
-use candle_core::{Result, Tensor};
-
-/// `W [top | x] + b`, of the normed top where the head has a norm.
+/// `y = W [top | x] + b`, with the normed top if the head has a norm.
 pub(in crate::nn) struct Direct {
     map: Map,
     /// Gain and bias.
@@ -16,13 +16,14 @@ pub(in crate::nn) struct Direct {
 }
 
 impl Direct {
+    /// `flat` is the flat vector of all parameters.
     pub fn new(b: &Blueprint, flat: &Tensor) -> Result<Self> {
         let part = |range: std::ops::Range<usize>| flat.narrow(0, range.start, range.len());
         let norm = b.head_norm().map(|[gain, bias]| -> Result<_> { Ok([part(gain)?, part(bias)?]) });
         Ok(Self { map: Map::new(b, flat, "head")?, norm: norm.transpose()?, sees_x: b.head_inputs()[1] > 0 })
     }
 
-    /// `top` is what the layers below left, `x` the features.
+    /// `top` is the output of the layers below, `x` the features.
     pub fn of(&self, top: &Tensor, x: &Tensor) -> Result<Tensor> {
         let normed = match &self.norm {
             Some([gain, bias]) => &normalised(top)?.broadcast_mul(gain)?.broadcast_add(bias)?,

@@ -4,17 +4,17 @@ use crate::nn::family::rows::TILE;
 use crate::nn::fold::folded_head;
 use crate::nn::kernel::{Operand, Packed, Product, Standardise};
 use crate::nn::{Activation, Blueprint};
-
 use crate::simd::{Aligned, Isa};
 
-/// `y = W [top | x] + b`, or of the normed top: gain and bias of the norm are folded into `W` and `b`.
+/// `y = W [top | x] + b`, with the normed top if the head has a norm. Gain and bias of the norm are
+/// folded into `W` and `b`.
 pub(in crate::nn) struct Direct {
     norm: Option<(Standardise, Aligned)>,
     /// `[outputs, top + x]`
     weights: Packed,
     /// `[outputs]`, padded
     bias: Aligned,
-    /// Features that it sees: all or none.
+    /// The number of features that it sees: all or none.
     features: usize,
     /// `[TILE, outputs]`, padded
     y: Aligned,
@@ -38,6 +38,7 @@ impl Direct {
         Self { norm, weights, bias, features, y }
     }
 
+    /// Forecasts `rows` rows from `top` and the features `x`. `y` becomes `[rows, outputs]`.
     pub fn run(&mut self, rows: usize, top: Operand, x: Operand, y: &mut [f32], outputs: usize) {
         let stride = self.weights.columns();
         let top = match &mut self.norm {

@@ -1,5 +1,5 @@
-//! The direct head over a whole sequence: `y = W [top | x] + b`, forward and back; the same of the
-//! normed top.
+//! The direct head over a whole sequence: `y = W [top | x] + b`, forward and backward. A normed
+//! head has the normed top instead.
 
 use crate::nn::fold::folded_head;
 use crate::nn::kernel::{Operand, Packed, Product, Standardise, outer_sum};
@@ -11,7 +11,7 @@ pub(in crate::nn) struct HeadTape {
     blueprint: Blueprint,
     isa: Isa,
     norm: Option<NormTape>,
-    /// Values of the top, and features or none.
+    /// The width of the top, and the number of features or 0.
     hidden: usize,
     inputs: usize,
     outputs: usize,
@@ -21,7 +21,7 @@ pub(in crate::nn) struct HeadTape {
     pub y: Aligned,
 }
 
-/// The top as a normed head sees it.
+/// The normed top.
 struct NormTape {
     norm: Standardise,
     /// `[rows, width]`
@@ -37,6 +37,7 @@ impl NormTape {
 }
 
 impl HeadTape {
+    /// Empty buffers for networks of this shape; they grow with the first chunk.
     pub fn new(isa: Isa, b: &Blueprint) -> Self {
         let ([hidden, inputs], outputs) = (b.head_inputs(), b.outputs());
         let norm = b.head_norm().map(|_| NormTape {
@@ -76,8 +77,8 @@ impl HeadTape {
         Product { weights: &weights, bias, activation, a, rows, out, stride }.run();
     }
 
-    /// From the gradient that stands in `y` to that of the flat vector of all parameters and of `top`,
-    /// `[rows, hidden in whole registers]`.
+    /// The backward pass: from the gradient of the outputs, which `y` holds, to those of the flat
+    /// vector of all parameters and of `top`, `[rows, hidden in whole registers]`.
     pub fn backward(
         &self,
         values: &[f32],
@@ -114,7 +115,8 @@ impl HeadTape {
         }
     }
 
-    /// From the gradient of the folded matrix `W γ` and bias `b + W β` to those of `W`, `γ` and `β`.
+    /// From the gradients of the folded matrix `W γ` and bias `b + W β` to those of `W`, `γ` and
+    /// `β`.
     fn unfold(&self, values: &[f32], gradient: &mut [f32]) {
         let (depth, block) = (self.hidden + self.inputs, self.blueprint.head_block());
         let [gain, bias] = self.blueprint.head_norm().expect("its head is normed");
@@ -133,7 +135,7 @@ impl HeadTape {
     }
 }
 
-/// The features, or nothing of them.
+/// The features, or an empty operand.
 fn seen(inputs: usize, x: Operand<'_>) -> Operand<'_> {
     if inputs > 0 { x } else { Operand::EMPTY }
 }

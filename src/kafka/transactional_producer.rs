@@ -1,8 +1,8 @@
-//! The producer of a worker: what it sends becomes visible when [`Outbox::commit`] says so.
+//! The producer of a worker. What it sends becomes visible with [`TransactionalProducer::commit`].
 
 use super::context::{Troubles, lock};
 use super::error::{Error, is_fenced, is_refused};
-use super::member::{Member, OffsetsCommitted};
+use super::group_consumer::{GroupConsumer, OffsetsCommitted};
 use super::producer::{Client, RETRY_PAUSE, enqueue, flush, start};
 use crate::domain::{Offset, Partition, TopicPartition};
 use crate::telemetry::ClientStatistics;
@@ -14,20 +14,21 @@ use std::time::{Duration, Instant};
 
 /// The longest wait for acknowledgements and, after them, for the commit.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long an abort is waited for. A new producer under the same id makes the broker abort as well, and
-/// one that has lost its coordinator in the middle of it may never get there.
+/// The longest wait for an abort. After it a new producer with the same id makes the broker abort, because a producer
+/// that loses its coordinator during an abort may never finish it.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(15);
-/// Best effort: a producer that goes without it leaves its transaction to the broker's timeout.
+/// The longest wait for the abort at the end. Without it the broker aborts after its own timeout.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What became of what was sent since the last commit, and of the positions with it.
+/// The outcome of a commit of records and offsets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
+    /// All of it is in the log.
     Committed,
-    /// Nothing of it is in the log. The worker's memory is ahead of the log: it recovers.
+    /// Nothing of it is in the log. The worker's memory is ahead of the log, so it recovers.
     Aborted(String),
-    /// Nobody could say in time. It has been settled since, one way or the other: the committed
-    /// offsets tell which, and the worker recovers from them.
+    /// The broker did not answer in time. The transaction has ended since; the committed offsets tell how, and the
+    /// worker recovers from them.
     Unknown(String),
 }
 
@@ -36,27 +37,27 @@ enum Verdict {
     End(Error),
     Abort(String),
     Retry(String),
-    /// The transaction lasted for too long, and the broker has aborted it; this producer is of no use
-    /// any more.
+    /// The transaction lasted too long and the broker has aborted it. This producer can't be used any more.
     Expired(String),
 }
 
-pub(super) struct Outbox {
+/// A producer whose records become visible with a commit; for at-least-once, once they are acknowledged.
+pub(super) struct TransactionalProducer {
     client: Client,
     settings: ClientConfig,
     brokers: String,
     exactly_once: bool,
-    /// Whether another process may have the same id, and be meant to take this one's place.
+    /// Whether another process may use the same transactional id to take over.
     named: bool,
     /// Whether a transaction has begun.
     open: bool,
-    /// Why the transaction can't be committed any more; what is sent meanwhile is thrown away.
+    /// Why the transaction can't be committed any more. Records sent meanwhile are dropped.
     broken: Option<String>,
     pub(super) commit_timeout: Duration,
 }
 
-impl Outbox {
-    /// `named`: whether the transactional id is one that another process may have.
+impl TransactionalProducer {
+    /// `named`: whether another process may use the same transactional id.
     pub fn open(
         settings: ClientConfig,
         brokers: &str,
@@ -117,7 +118,7 @@ impl Outbox {
         }
     }
 
-    /// Why the transaction can't be committed after this error, unless it ends more than that.
+    /// Why the transaction can't be committed after this error; fails when the error ends the process.
     fn doom(&self, error: &KafkaError) -> Result<String, Error> {
         match self.judge(error) {
             Verdict::End(error) => Err(error),
@@ -135,7 +136,7 @@ impl Outbox {
 
     pub fn commit(
         &mut self,
-        member: &Member,
+        member: &GroupConsumer,
         positions: &[(TopicPartition, Offset)],
     ) -> Result<Commit, Error> {
         let outcome = if let Some(reason) = self.broken.take() {
@@ -155,7 +156,7 @@ impl Outbox {
 
     fn commit_transaction(
         &mut self,
-        member: &Member,
+        member: &GroupConsumer,
         positions: &[(TopicPartition, Offset)],
     ) -> Result<Commit, Error> {
         if !self.open && positions.is_empty() {
@@ -175,7 +176,7 @@ impl Outbox {
         if !positions.is_empty() {
             let list = member.offsets(positions);
             loop {
-                // Taken anew each time: a rebalance may have changed the generation.
+                // Read again for each try, because a rebalance may have changed the generation.
                 let group = match member.group() {
                     Ok(group) => group,
                     Err(reason) => return Ok(Commit::Aborted(reason)),
@@ -207,7 +208,7 @@ impl Outbox {
 
     fn commit_acknowledged(
         &mut self,
-        member: &Member,
+        member: &GroupConsumer,
         positions: &[(TopicPartition, Offset)],
     ) -> Result<Commit, Error> {
         let question = member.topic_queries().ask_logs(positions);
@@ -255,8 +256,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// A new producer under the same id: by the time that it is ready, the broker has finished or
-    /// aborted whatever the old one had left open.
+    /// Starts a new producer with the same id. When it is ready, the broker has committed or aborted what the old one
+    /// left open.
     fn settle(&mut self) -> Result<(), Error> {
         self.client = start(&self.settings, &self.brokers, self.exactly_once)?;
         self.open = false;
@@ -276,10 +277,10 @@ impl Outbox {
     fn judge(&self, error: &KafkaError) -> Verdict {
         let fatal = self.client.client().fatal_error();
         let code = error.rdkafka_error_code();
-        // Nobody else has an id that was made up for this process alone: the broker has ended its transaction.
+        // No other process has a random id, so the broker has ended this process's transaction.
         let has_expired = |code: &Code| is_fenced(*code) || *code == Code::InvalidTransactionalState;
         if !self.named && fatal.as_ref().map(|(code, _)| code).or(code.as_ref()).is_some_and(has_expired) {
-            return Verdict::Expired(format!("the transaction lasted for too long: {error}"));
+            return Verdict::Expired(format!("the transaction lasted too long: {error}"));
         }
         if fatal.is_some() || code.is_some_and(|c| is_fenced(c) || is_refused(c)) {
             return Verdict::End(self.ending("in a transaction", error));
@@ -305,10 +306,10 @@ impl Outbox {
     }
 }
 
-impl Drop for Outbox {
+impl Drop for TransactionalProducer {
     fn drop(&mut self) {
         if self.open {
-            // So that its readers need not wait for the broker's timeout.
+            // Otherwise readers would wait for the broker's timeout.
             let _ = self.client.abort_transaction(FAREWELL_TIMEOUT);
         }
     }

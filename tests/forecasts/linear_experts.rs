@@ -1,11 +1,11 @@
-//! The default pool against the study that found it.
+//! The default linear experts on real data: errors, coverage and bytes of a series.
 
 use crate::prequential::{Judged, jfk, rte, run};
 use tidecast::config::Accuracy;
 
 fn show(name: &str, judged: &Judged) {
     println!(
-        "{name}: {:.1?} a reading, {:.1?} of it the pool; bytes of pool, mixer, ledger, intervals {:?}; coverage 80 %: {:.3}, 95 %: {:.3}",
+        "{name}: {:.1?} a reading, {:.1?} of it the linear experts; bytes of linear experts, mixer, ledger, intervals {:?}; coverage 80 %: {:.3}, 95 %: {:.3}",
         judged.each, judged.pool_each, judged.bytes, judged.coverage_80, judged.coverage_95
     );
     for (e, expert) in judged.names.iter().enumerate() {
@@ -15,7 +15,7 @@ fn show(name: &str, judged: &Judged) {
 }
 
 #[test]
-fn jfk_temperature_is_forecast_as_well_as_in_the_study() {
+fn jfk_temperature_is_forecast_as_well_as_documented() {
     let judged = run(&jfk(), Accuracy::Full);
     show("JFK", &judged);
     let mixture = judged.mixture();
@@ -41,7 +41,7 @@ fn compact_fits_into_8_kib_and_beats_the_naive() {
 }
 
 #[test]
-fn rte_load_is_forecast_as_well_as_in_the_study() {
+fn rte_load_is_forecast_as_well_as_documented() {
     let Some(series) = rte() else {
         println!("skipped: no load data; TIDECAST_RTE_LOAD names the file");
         return;

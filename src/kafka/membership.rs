@@ -1,11 +1,13 @@
-//! Whether the group still knows this member, and under which name it was given its partitions.
+//! Whether the group still knows this consumer, and under which member id it got its partitions.
 //!
-//! Two of librdkafka's faults make this more than its own flag for a lost assignment. Once a member
-//! has fallen out, its metadata may say generation −1 without a member's id, and a broker takes a
-//! transaction's offsets with such metadata unchecked, for the sake of producers that know no groups
-//! (apache/kafka#7897). And when it falls out while a rebalance is under way, librdkafka 2.12 forgets
-//! to say that the assignment is lost (confluentinc/librdkafka#5604): it joins again under a new id,
-//! and what others have done meanwhile is revoked as if it had been ours all the time.
+//! librdkafka has a flag for a lost assignment. Two faults make it insufficient:
+//!
+//! - After a member has dropped out of the group, its metadata may have generation −1 and no member id. A broker
+//!   accepts a transaction's offsets with such metadata unchecked, for producers without a group
+//!   (apache/kafka#7897).
+//! - When a member drops out during a rebalance, librdkafka 2.12 does not report that the assignment is lost
+//!   (confluentinc/librdkafka#5604). It joins again with a new id, and partitions that other members have read
+//!   meanwhile are revoked as if they had been its own all the time.
 
 use rdkafka::bindings::{
     rd_kafka_consumer_group_metadata, rd_kafka_consumer_group_metadata_destroy,
@@ -14,19 +16,19 @@ use rdkafka::bindings::{
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use std::ffi::CStr;
 
-/// A member of the group at one moment.
+/// The consumer as the group knows it at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct GroupMember {
+    /// The member id.
     pub member: String,
     /// The group's generation, or under KIP-848 the member's epoch.
     pub generation: u32,
 }
 
-impl Standing {
-    /// `None` while the consumer is no member.
+impl GroupMember {
+    /// `None` while the consumer is not a member.
     pub fn of<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> Option<Self> {
-        // SAFETY: the client lives; what it gives is ours until it is destroyed, and the id is copied
-        // before.
+        // SAFETY: the client lives. The metadata is valid until it is destroyed, and the id is copied before.
         let (member, generation) = unsafe {
             let metadata = rd_kafka_consumer_group_metadata(consumer.client().native_ptr());
             if metadata.is_null() {
@@ -39,34 +41,35 @@ impl Standing {
             rd_kafka_consumer_group_metadata_destroy(metadata);
             (member, generation)
         };
-        // Zero is a member that is joining, less is one that has gone.
+        // Zero means that it is joining, less that it has left.
         let generation = u32::try_from(generation).ok().filter(|g| *g > 0)?;
         (!member.is_empty()).then_some(Self { member, generation })
     }
 }
 
-/// Under which id the partitions were given.
+/// The member id under which the held partitions were given.
 #[derive(Default)]
 pub(super) struct Membership {
+    /// The id at the last assignment.
     confirmed: Option<String>,
-    /// Partitions are held that were given under another id than the one of now.
+    /// Whether partitions are held that were given under another id than the present one.
     doubtful: bool,
 }
 
 impl Membership {
-    /// Partitions were given to `now`, besides those that it `holds`.
-    pub fn confirm(&mut self, now: Option<Standing>, holds: bool) {
-        let now = now.map(|standing| standing.member);
+    /// Partitions were given to `now`, which `holds` others or not.
+    pub fn confirm(&mut self, now: Option<GroupMember>, holds: bool) {
+        let now = now.map(|member| member.member);
         self.doubtful |= holds && now != self.confirmed;
         self.confirmed = now;
     }
 
-    /// Whether all that is held is this member's.
-    pub fn owns_all(&self, now: Option<&Standing>) -> bool {
-        !self.doubtful && now.is_some_and(|standing| self.confirmed.as_ref() == Some(&standing.member))
+    /// Whether all held partitions belong to the present member.
+    pub fn owns_all(&self, now: Option<&GroupMember>) -> bool {
+        !self.doubtful && now.is_some_and(|member| self.confirmed.as_ref() == Some(&member.member))
     }
 
-    /// What was held in doubt has been given up.
+    /// The doubtful partitions were given up.
     pub fn clear(&mut self) {
         self.doubtful = false;
     }
@@ -76,8 +79,8 @@ impl Membership {
 mod tests {
     use super::*;
 
-    fn member(id: &str) -> Option<Standing> {
-        Some(Standing { member: id.to_owned(), generation: 1 })
+    fn member(id: &str) -> Option<GroupMember> {
+        Some(GroupMember { member: id.to_owned(), generation: 1 })
     }
 
     #[test]

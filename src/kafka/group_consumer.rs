@@ -1,11 +1,11 @@
-//! The consumer of a worker, as a member of the group.
+//! The consumer of a worker, which is a member of the group.
 
 use super::consumer::{drain, is};
-use super::context::{self, Event, MemberContext, Owed};
+use super::context::{self, ConsumingContext, Event, PendingRebalance};
 use super::error::{Error, is_refused};
+use super::membership::{GroupMember, Membership};
 use super::offsets::{ANSWER_TIMEOUT, OffsetQueries};
 use super::record::Polled;
-use super::standing::{Membership, Standing};
 use super::topic_watch::{TopicQueries, TopicWatch};
 use crate::domain::{Offset, TopicPartition};
 use crate::telemetry::ClientStatistics;
@@ -18,38 +18,38 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Between two tries of what a rebalance holds up.
+/// The pause before a request that a rebalance delays is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
-/// How long the group may take to let a member go.
+/// How long leaving the group may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most records that are thrown away at once while the member leaves.
+/// The most records that are dropped at once while leaving.
 const FAREWELL_RECORDS: usize = 1_000;
-/// How often the group's generation may change while it is read.
+/// How often the group's metadata is read again because its generation has changed meanwhile.
 const GROUP_TRIES: usize = 10;
 /// How long a commit or a seek is tried again.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) struct Member {
+pub(super) struct GroupConsumer {
     // Dropped before the consumer: its requests must end first.
     watch: RefCell<TopicWatch>,
-    consumer: BaseConsumer<MemberContext>,
+    consumer: BaseConsumer<ConsumingContext>,
     brokers: String,
     membership: RefCell<Membership>,
-    /// What is committed beside the offsets.
+    /// The metadata committed beside the offsets.
     notes: RefCell<BTreeMap<TopicPartition, String>>,
 }
 
-/// What became of an offset commit outside a transaction.
+/// The outcome of an offset commit outside a transaction.
 pub(super) enum OffsetsCommitted {
     Yes,
     No(String),
     Unknown(String),
 }
 
-impl Member {
+impl GroupConsumer {
     pub fn join(settings: &ClientConfig, brokers: &str, topics: &[String]) -> Result<Self, Error> {
-        let consumer: BaseConsumer<MemberContext> = settings
-            .create_with_context(MemberContext::default())
+        let consumer: BaseConsumer<ConsumingContext> = settings
+            .create_with_context(ConsumingContext::default())
             .map_err(|e| Error::of("creating the consumer", &e))?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&names).map_err(|e| Error::of("subscribing", &e))?;
@@ -76,12 +76,12 @@ impl Member {
         let taken = drain(&self.consumer, max, wait, sink, |error| self.judge(&error))?;
         if std::mem::take(&mut self.consumer.context().rebalances().confirmed) {
             let holds = self.consumer.assignment().is_ok_and(|held| held.count() > 0);
-            self.membership.borrow_mut().confirm(Standing::of(&self.consumer), holds);
+            self.membership.borrow_mut().confirm(GroupMember::of(&self.consumer), holds);
         }
         Ok(taken)
     }
 
-    /// Transient errors are troubles, which the context has noted already.
+    /// The error that ends the polling, if it is one. The context has noted transient errors already.
     fn judge(&self, error: &KafkaError) -> Result<(), Error> {
         let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
         match error.rdkafka_error_code() {
@@ -108,14 +108,14 @@ impl Member {
     pub fn event(&self) -> Option<Event> {
         let event = self.consumer.context().rebalances().events.pop_front()?;
         Some(match event {
-            // Given to somebody else while this one was out of the group: they may have gone further.
+            // While this consumer was out of the group, another member had them and may have read further.
             Event::Revoked(parts) if !self.owns_all() => Event::Lost(parts),
             other => other,
         })
     }
 
     fn owns_all(&self) -> bool {
-        self.membership.borrow().owns_all(Standing::of(&self.consumer).as_ref())
+        self.membership.borrow().owns_all(GroupMember::of(&self.consumer).as_ref())
     }
 
     pub fn assign(&self, starts: &[(TopicPartition, Option<Offset>)]) -> Result<(), Error> {
@@ -123,19 +123,18 @@ impl Member {
             starts.iter().map(|(tp, at)| (tp, at.map_or(RawOffset::Stored, |o| RawOffset::Offset(o.0)))),
         );
         context::add(&self.consumer, &list).map_err(|e| Error::of("taking partitions", &e))?;
-        self.consumer.context().rebalances().owed.pop_front();
+        self.consumer.context().rebalances().pending.pop_front();
         Ok(())
     }
 
     pub fn release(&self, parts: &[TopicPartition]) -> Result<(), Error> {
         let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
-        // A pause outlives the assignment, and the partition may come back. Of one that is not known
-        // any more there is nothing to resume.
+        // A pause outlives the assignment, and the partition may come back. An unknown partition needs no resuming.
         let _ = self.consumer.resume(&list);
         self.notes.borrow_mut().retain(|at, _| !parts.contains(at));
         self.topic_queries().reads_no_more(parts);
         context::remove(&self.consumer, &list).map_err(|e| Error::of("releasing partitions", &e))?;
-        self.consumer.context().rebalances().owed.pop_front();
+        self.consumer.context().rebalances().pending.pop_front();
         Ok(())
     }
 
@@ -163,7 +162,7 @@ impl Member {
                     Err(e) => failure = Some(e),
                 }
             }
-            // A partition that was assigned a moment ago can't be sought in before its first fetch.
+            // A newly assigned partition accepts no seek before its first fetch.
             match failure {
                 Some(e) if Instant::now() > deadline => return Err(Error::of("seeking", &e)),
                 Some(_) => std::thread::sleep(RETRY_PAUSE),
@@ -174,18 +173,18 @@ impl Member {
     }
 
     pub fn generation(&self) -> Option<u32> {
-        Standing::of(&self.consumer).map(|standing| standing.generation)
+        GroupMember::of(&self.consumer).map(|member| member.generation)
     }
 
-    /// What a transaction is to be fenced with, or why nothing may be committed now.
+    /// The group metadata that a transaction's offsets are sent with, or why nothing may be committed now.
     pub fn group(&self) -> Result<ConsumerGroupMetadata, String> {
         for _ in 0..GROUP_TRIES {
             self.own()?;
-            let before = Standing::of(&self.consumer);
+            let before = GroupMember::of(&self.consumer);
             let metadata = self.consumer.group_metadata();
-            // Equal before and after, so it is also what the metadata says.
+            // The membership was the same before and after, so the metadata describes it, too.
             if let Some(metadata) = metadata.filter(|_| before.is_some())
-                && before == Standing::of(&self.consumer)
+                && before == GroupMember::of(&self.consumer)
             {
                 return Ok(metadata);
             }
@@ -193,16 +192,16 @@ impl Member {
         Err("the group is rebalancing".to_owned())
     }
 
-    /// Whether what is held was given to the member that this is now. Says no only once of partitions
-    /// that were given to a former one: whoever hears it starts them again from what is committed.
+    /// Checks that the held partitions were given to the present member id. For partitions given to a former id it
+    /// fails only once, because the caller then starts them again from their committed offsets.
     fn own(&self) -> Result<(), String> {
-        let now = Standing::of(&self.consumer);
+        let now = GroupMember::of(&self.consumer);
         let mut membership = self.membership.borrow_mut();
         if membership.owns_all(now.as_ref()) {
             return Ok(());
         }
         membership.clear();
-        Err("the group let this member go: it was not heard of for too long".to_owned())
+        Err("the group removed this member because it was silent for too long".to_owned())
     }
 
     /// Commits outside a transaction and waits for the answer.
@@ -220,7 +219,7 @@ impl Member {
             let Some(error) = failed else { return Ok(OffsetsCommitted::Yes) };
             let reason = error.to_string();
             match error.rdkafka_error_code() {
-                // The members agree on a new generation; ours follows in a moment.
+                // The members agree on a new generation, which arrives in a moment.
                 Some(Code::RebalanceInProgress) if Instant::now() < deadline => {
                     std::thread::sleep(RETRY_PAUSE);
                 }
@@ -244,7 +243,7 @@ impl Member {
         self.notes.borrow_mut().insert(at, note);
     }
 
-    /// Positions to be committed, with their notes.
+    /// Offsets to commit, with their metadata.
     pub fn offsets(&self, positions: &[(TopicPartition, Offset)]) -> TopicPartitionList {
         let list = context::list(positions.iter().map(|(tp, next)| (tp, RawOffset::Offset(next.0))));
         for (at, note) in &*self.notes.borrow() {
@@ -260,27 +259,28 @@ impl Member {
     }
 }
 
-/// Leaves the group while rebalances are still answered in the usual way. A consumer that is closed
-/// with partitions gets its last rebalance while its group ends, and librdkafka may never take the
-/// answer: the process would hang at its end.
-impl Drop for Member {
+/// Leaves the group while rebalances are still answered as usual. A consumer that is closed while it holds
+/// partitions gets its last rebalance during the close, and librdkafka may never accept the answer: the process
+/// would hang.
+impl Drop for GroupConsumer {
     fn drop(&mut self) {
         let deadline = Instant::now() + FAREWELL_TIMEOUT;
         self.consumer.unsubscribe();
         while Instant::now() < deadline {
             let polled = self.poll(FAREWELL_RECORDS, RETRY_PAUSE, &mut |_| {});
-            let owed: Vec<Owed> = self.consumer.context().rebalances().owed.drain(..).collect();
-            let answered = owed.iter().try_for_each(|owed| match owed {
-                Owed::Assign(parts) => {
+            let pending: Vec<PendingRebalance> =
+                self.consumer.context().rebalances().pending.drain(..).collect();
+            let answered = pending.iter().try_for_each(|pending| match pending {
+                PendingRebalance::Assign(parts) => {
                     let starts: Vec<_> = parts.iter().map(|tp| (tp.clone(), None)).collect();
                     self.assign(&starts)
                 }
-                Owed::Release(parts) => self.release(parts),
+                PendingRebalance::Release(parts) => self.release(parts),
             });
-            // A consumer with a fatal error is asked for nothing more.
+            // After a fatal error the consumer accepts no more calls.
             let Ok(polled) = polled.and_then(|n| answered.map(|()| n)) else { break };
             let holds = || self.consumer.assignment().is_ok_and(|list| list.count() > 0);
-            if polled == 0 && owed.is_empty() && !holds() {
+            if polled == 0 && pending.is_empty() && !holds() {
                 break;
             }
         }

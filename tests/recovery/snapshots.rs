@@ -29,7 +29,7 @@ fn id(offset: i64) -> SnapshotId {
     SnapshotId { offset: Offset(offset), generation: Generation(3) }
 }
 
-/// Answers to readings `from..to`, stepped one by one.
+/// The answers to readings `from..to`, stepped one by one.
 fn feed(shard: &mut Shard, readings: &[Sensed], from: usize, to: usize) -> Vec<(i64, Forecast)> {
     let mut answers = Vec::new();
     for (offset, sensed) in readings.iter().enumerate().take(to).skip(from) {
@@ -42,17 +42,17 @@ fn feed(shard: &mut Shard, readings: &[Sensed], from: usize, to: usize) -> Vec<(
 }
 
 /// A store with a shard's snapshots, and the shard that made them.
-struct Shelf {
+struct StoredShard {
     objects: Arc<InMemory>,
     store: Store,
     stream: Arc<Stream>,
     readings: Vec<Sensed>,
     shard: Shard,
-    /// The topic, as far as it is known.
+    /// The topic's id, if it is known.
     topic_id: Option<TopicId>,
 }
 
-impl Shelf {
+impl StoredShard {
     fn new(model: Option<&Model>) -> Self {
         let objects = Arc::new(InMemory::new());
         let stream = stream(LINES);
@@ -70,7 +70,7 @@ impl Shelf {
         feed(&mut self.shard, &self.readings, from, offset);
     }
 
-    /// Keeps the shard as it is, under `offset`.
+    /// Takes a snapshot of the shard at `offset`.
     fn keep(&mut self, offset: i64) {
         self.shard.between_rounds().unwrap().begin_cut();
         let mut chunks = Vec::new();
@@ -135,7 +135,7 @@ impl Shelf {
     }
 }
 
-/// What `work` gives, and what it logs on this thread.
+/// The result of `work`, and what it logs on this thread.
 fn logged<T>(work: impl FnOnce() -> T) -> (T, String) {
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -164,44 +164,45 @@ fn keep_bundle(store: &Store, stream: &Stream, model: &Model) {
 }
 
 #[test]
-fn a_topic_that_was_made_anew_gets_no_snapshot_of_the_former_one() {
-    let mut shelf = Shelf::new(None);
-    shelf.go_to(0, 50);
-    // Of an older Tidecast, or of a broker that knows no ids.
-    shelf.keep(50);
-    shelf.topic_id = TopicId::new(7);
-    shelf.go_to(50, 100);
-    shelf.keep(100);
-    let stream = shelf.stream.clone();
-    let found = |shelf: &Shelf, committed| {
-        let (found, log) = shelf.recover(&stream, committed, None);
+fn a_topic_that_was_recreated_gets_no_snapshot_of_the_former_one() {
+    let mut stored = StoredShard::new(None);
+    stored.go_to(0, 50);
+    // From an older Tidecast, or from a broker without ids.
+    stored.keep(50);
+    stored.topic_id = TopicId::new(7);
+    stored.go_to(50, 100);
+    stored.keep(100);
+    let stream = stored.stream.clone();
+    let found = |stored: &StoredShard, committed| {
+        let (found, log) = stored.recover(&stream, committed, None);
         (found.map(|found| found.id.offset.0), log)
     };
-    assert_eq!(found(&shelf, 200), (Some(100), String::new()));
-    shelf.topic_id = TopicId::new(8);
+    assert_eq!(found(&stored, 200), (Some(100), String::new()));
+    stored.topic_id = TopicId::new(8);
     for committed in [200, 60] {
-        let (found, log) = found(&shelf, committed);
+        let (found, log) = found(&stored, committed);
         assert_eq!(found, Some(50), "what says nothing of its topic may be of this one");
         let said = log.matches("\"event\":\"snapshot_passed_over\"").count();
-        assert!(said == 1 && log.contains("made anew since"), "{log}");
+        assert!(said == 1 && log.contains("created again since"), "{log}");
     }
-    shelf.topic_id = None;
-    assert_eq!(found(&shelf, 200).0, Some(100));
+    stored.topic_id = None;
+    assert_eq!(found(&stored, 200).0, Some(100));
 }
 
 #[test]
-fn a_topic_that_was_made_anew_and_is_as_long_gets_a_snapshot_of_its_own() {
-    let mut shelf = Shelf::new(None);
-    shelf.topic_id = TopicId::new(7);
-    shelf.go_to(0, 100);
-    shelf.keep(100);
-    // The same generation has read as many records of the new one, and nothing comes after them.
-    let mut anew = Shelf { topic_id: TopicId::new(8), shard: Shard::new(shelf.stream.clone()), ..shelf };
+fn a_topic_that_was_recreated_and_is_as_long_gets_a_snapshot_of_its_own() {
+    let mut stored = StoredShard::new(None);
+    stored.topic_id = TopicId::new(7);
+    stored.go_to(0, 100);
+    stored.keep(100);
+    // The same generation has read as many records of the new topic, and no more follow.
+    let mut anew =
+        StoredShard { topic_id: TopicId::new(8), shard: Shard::new(stored.stream.clone()), ..stored };
     anew.readings = sensed(3, 80, 2);
     anew.go_to(0, 100);
     let stream = anew.stream.clone();
     let (found, log) = anew.recover(&stream, 100, None);
-    assert!(found.is_none() && log.contains("made anew since"), "{log}");
+    assert!(found.is_none() && log.contains("created again since"), "{log}");
     anew.keep(100);
     let (found, log) = anew.recover(&stream, 100, None);
     let mut found = found.unwrap_or_else(|| panic!("{log}"));
@@ -213,15 +214,15 @@ fn a_topic_that_was_made_anew_and_is_as_long_gets_a_snapshot_of_its_own() {
 
 #[test]
 fn a_group_that_was_set_back_gets_an_older_snapshot_or_none() {
-    let mut shelf = Shelf::new(None);
-    shelf.go_to(0, 100);
-    shelf.keep(100);
-    shelf.go_to(100, 200);
-    shelf.keep(200);
+    let mut stored = StoredShard::new(None);
+    stored.go_to(0, 100);
+    stored.keep(100);
+    stored.go_to(100, 200);
+    stored.keep(200);
     for (committed, used) in
         [(250, Some(200)), (200, Some(200)), (199, Some(100)), (100, Some(100)), (99, None)]
     {
-        let (found, log) = shelf.recover(&shelf.stream, committed, None);
+        let (found, log) = stored.recover(&stored.stream, committed, None);
         assert_eq!(found.map(|f| f.id.offset.0), used, "committed {committed}");
         assert_eq!(log.contains("it lies ahead of what is committed"), committed < 200, "{log}");
     }
@@ -230,98 +231,98 @@ fn a_group_that_was_set_back_gets_an_older_snapshot_or_none() {
 #[test]
 fn what_is_damaged_or_newer_is_passed_over_for_the_next_older_one() {
     let whole = || {
-        let mut shelf = Shelf::new(None);
-        shelf.go_to(0, 100);
-        shelf.keep(100);
-        shelf.go_to(100, 200);
-        shelf.keep(200);
-        shelf
+        let mut stored = StoredShard::new(None);
+        stored.go_to(0, 100);
+        stored.keep(100);
+        stored.go_to(100, 200);
+        stored.keep(200);
+        stored
     };
-    type Harm = fn(&Shelf, i64);
-    let flip = |shelf: &Shelf, path: &Path| {
-        let mut bytes = shelf.get(path);
+    type Harm = fn(&StoredShard, i64);
+    let flip = |stored: &StoredShard, path: &Path| {
+        let mut bytes = stored.get(path);
         let middle = bytes.len() / 2;
         bytes[middle] ^= 0x20;
-        shelf.put(path, bytes);
+        stored.put(path, bytes);
     };
-    let cut = |shelf: &Shelf, path: &Path| {
-        let bytes = shelf.get(path);
-        shelf.put(path, bytes[..bytes.len() - 1].to_vec());
+    let cut = |stored: &StoredShard, path: &Path| {
+        let bytes = stored.get(path);
+        stored.put(path, bytes[..bytes.len() - 1].to_vec());
     };
-    let flip: fn(&Shelf, &Path) = flip;
-    let cut: fn(&Shelf, &Path) = cut;
-    let on = |what: &'static str, harm: fn(&Shelf, &Path)| {
-        move |shelf: &Shelf, offset: i64| harm(shelf, &shelf.object(offset, what))
+    let flip: fn(&StoredShard, &Path) = flip;
+    let cut: fn(&StoredShard, &Path) = cut;
+    let on = |what: &'static str, harm: fn(&StoredShard, &Path)| {
+        move |stored: &StoredShard, offset: i64| harm(stored, &stored.object(offset, what))
     };
-    let rewrite = |shelf: &Shelf, offset: i64, chunks: &[Vec<u8>]| {
-        shelf.objects(offset).iter().for_each(|path| shelf.remove(path));
-        shelf.keep_chunks(offset, chunks);
+    let rewrite = |stored: &StoredShard, offset: i64, chunks: &[Vec<u8>]| {
+        stored.objects(offset).iter().for_each(|path| stored.remove(path));
+        stored.keep_chunks(offset, chunks);
     };
-    let other_place: Harm = |shelf, offset| {
-        let from = shelf.get(&shelf.object(300 - offset, "manifest"));
-        shelf.put(&shelf.object(offset, "manifest"), from);
+    let other_place: Harm = |stored, offset| {
+        let from = stored.get(&stored.object(300 - offset, "manifest"));
+        stored.put(&stored.object(offset, "manifest"), from);
     };
-    type AnyHarm = Box<dyn Fn(&Shelf, i64)>;
+    type AnyHarm = Box<dyn Fn(&StoredShard, i64)>;
     let harms: Vec<(&str, AnyHarm)> = vec![
         ("a manifest with a bit flipped", Box::new(on("manifest", flip))),
         ("a manifest cut short", Box::new(on("manifest", cut))),
         ("a part with a bit flipped", Box::new(on("part", flip))),
         ("a part cut short", Box::new(on("part", cut))),
-        ("a part that is gone", Box::new(on("part", |shelf, path| shelf.remove(path)))),
+        ("a part that is gone", Box::new(on("part", |stored, path| stored.remove(path)))),
         (
             "a newer format",
-            Box::new(on("manifest", |shelf, path| {
-                shelf.put(path, br#"{"format":7,"layout":"of a later day"}"#.to_vec());
+            Box::new(on("manifest", |stored, path| {
+                stored.put(path, br#"{"format":7,"layout":"of a later day"}"#.to_vec());
             })),
         ),
         ("another snapshot's manifest", Box::new(other_place)),
-        ("no head", Box::new(move |shelf, offset| rewrite(shelf, offset, &[]))),
-        ("a head of no shard", Box::new(move |shelf, offset| rewrite(shelf, offset, &[vec![7; 99]]))),
+        ("no head", Box::new(move |stored, offset| rewrite(stored, offset, &[]))),
+        ("a head of no shard", Box::new(move |stored, offset| rewrite(stored, offset, &[vec![7; 99]]))),
         (
             "rows that are missing",
-            Box::new(move |shelf, offset| {
-                let mut shard = Shard::new(shelf.stream.clone());
-                feed(&mut shard, &shelf.readings, 0, 100);
+            Box::new(move |stored, offset| {
+                let mut shard = Shard::new(stored.stream.clone());
+                feed(&mut shard, &stored.readings, 0, 100);
                 shard.between_rounds().unwrap().begin_cut();
                 let some = [(); 2].map(|()| shard.cut(1).unwrap().unwrap());
-                rewrite(shelf, offset, &some);
+                rewrite(stored, offset, &some);
             }),
         ),
     ];
     for (what, harm) in harms {
-        let shelf = whole();
-        harm(&shelf, 200);
-        let (found, log) = shelf.recover(&shelf.stream, 220, None);
+        let stored = whole();
+        harm(&stored, 200);
+        let (found, log) = stored.recover(&stored.stream, 220, None);
         let Some(found) = found else { panic!("{what}: the older one is not used\n{log}") };
         assert_eq!(found.id, id(100), "{what}");
         let passed = log.lines().filter(|line| line.contains("snapshot_passed_over")).collect::<Vec<_>>();
         assert!(passed.len() == 1 && passed[0].contains(&id(200).to_string()), "{what}: {log}");
-        // What comes back is what was kept: it goes on as a shard that never stopped.
+        // The restored shard goes on like one that never stopped.
         let mut back = found.shard;
-        let mut stayed = Shard::new(shelf.stream.clone());
-        feed(&mut stayed, &shelf.readings, 0, 100);
+        let mut stayed = Shard::new(stored.stream.clone());
+        feed(&mut stayed, &stored.readings, 0, 100);
         assert_eq!(
-            feed(&mut back, &shelf.readings, 100, 250),
-            feed(&mut stayed, &shelf.readings, 100, 250),
+            feed(&mut back, &stored.readings, 100, 250),
+            feed(&mut stayed, &stored.readings, 100, 250),
             "{what}"
         );
     }
-    let shelf = whole();
-    [100, 200].iter().for_each(|offset| flip(&shelf, &shelf.object(*offset, "part")));
-    assert!(shelf.recover(&shelf.stream, 220, None).0.is_none(), "two damaged ones: a cold start");
-    // One without a manifest was never finished, and nobody has to hear of it.
-    let shelf = whole();
-    shelf.remove(&shelf.object(200, "manifest"));
-    let (found, log) = shelf.recover(&shelf.stream, 220, None);
+    let stored = whole();
+    [100, 200].iter().for_each(|offset| flip(&stored, &stored.object(*offset, "part")));
+    assert!(stored.recover(&stored.stream, 220, None).0.is_none(), "two damaged ones: a cold start");
+    // A snapshot without a manifest was never finished, and is not logged.
+    let stored = whole();
+    stored.remove(&stored.object(200, "manifest"));
+    let (found, log) = stored.recover(&stored.stream, 220, None);
     assert_eq!(found.unwrap().id, id(100));
     assert!(!log.contains("passed_over"), "{log}");
 }
 
 #[test]
 fn a_config_of_another_shape_passes_the_snapshot_over_and_names_the_key() {
-    let mut shelf = Shelf::new(None);
-    shelf.go_to(0, 200);
-    shelf.keep(200);
+    let mut stored = StoredShard::new(None);
+    stored.go_to(0, 200);
+    stored.keep(200);
     let changed = |from: &str, to: &str| {
         let text = format!(
             "[kafka]\nbrokers = \"localhost:9092\"\n[streams.test]\ntopics = [\"in\"]\ninterval = \"1h\"\n\
@@ -340,7 +341,7 @@ fn a_config_of_another_shape_passes_the_snapshot_over_and_names_the_key() {
         ("quantiles", "horizon = 4", "horizon = 4\nquantiles = [0.1, 0.5, 0.9]"),
     ] {
         let stream = changed(from, to);
-        let (found, log) = shelf.recover(&stream, 200, None);
+        let (found, log) = stored.recover(&stream, 200, None);
         assert!(found.is_none(), "{key} changed");
         let line = log.lines().find(|line| line.contains("snapshot_passed_over")).unwrap_or_default();
         let cause =
@@ -351,115 +352,118 @@ fn a_config_of_another_shape_passes_the_snapshot_over_and_names_the_key() {
         );
         assert!(!cause.contains(", horizon was") || key == "horizon", "only what differs is named: {cause}");
     }
-    // What has no row of its own in a shard may change.
+    // Keys that do not change a shard's rows may change.
     for (from, to) in [
         ("horizon = 4", "horizon = 4\nmax_series = 900\nlateness = \"1h\"\nmax_gap = 3"),
         ("window = 128", "window = 200"),
         ("window = 128", "window = 100"),
     ] {
-        let found = shelf.recover(&changed(from, to), 200, None).0;
+        let found = stored.recover(&changed(from, to), 200, None).0;
         assert_eq!(found.unwrap().shard.series(), 5, "{to}");
     }
 }
 
-/// The shard that was kept, had it gone over to `current` at that very reading.
-fn swapped(shelf: Shelf, current: &Model) -> Vec<(i64, Forecast)> {
-    let Shelf { mut shard, readings, .. } = shelf;
+/// The stored shard as if it had changed to `current` at that reading.
+fn swapped(stored: StoredShard, current: &Model) -> Vec<(i64, Forecast)> {
+    let StoredShard { mut shard, readings, .. } = stored;
     shard.bring(current).unwrap();
     shard.warm(usize::MAX).unwrap();
     feed(&mut shard, &readings, 200, 300)
 }
 
-fn shelf_with_model(model: &Model) -> Shelf {
-    let mut shelf = Shelf::new(Some(model));
-    shelf.go_to(0, 200);
-    shelf.keep(200);
-    shelf
+fn stored_with_model(model: &Model) -> StoredShard {
+    let mut stored = StoredShard::new(Some(model));
+    stored.go_to(0, 200);
+    stored.keep(200);
+    stored
 }
 
 #[test]
 fn states_come_back_with_the_model_that_the_snapshot_names() {
     let (first, second) = (any_model(&stream(LINES), 1), any_model(&stream(LINES), 2));
-    let mut shelf = shelf_with_model(&first);
-    keep_bundle(&shelf.store, &shelf.stream, &first);
-    // A newer one serves by now; the replay is still the old one's.
-    let (found, log) = shelf.recover(&shelf.stream, 200, Some(&second));
+    let mut stored = stored_with_model(&first);
+    keep_bundle(&stored.store, &stored.stream, &first);
+    // A newer model serves by now, but the replay still uses the old one.
+    let (found, log) = stored.recover(&stored.stream, 200, Some(&second));
     let mut back = found.unwrap().shard;
     assert_eq!((back.model(), log.as_str()), (Some(ModelVersion(1)), ""));
-    assert_eq!(feed(&mut back, &shelf.readings, 200, 300), feed(&mut shelf.shard, &shelf.readings, 200, 300));
+    assert_eq!(
+        feed(&mut back, &stored.readings, 200, 300),
+        feed(&mut stored.shard, &stored.readings, 200, 300)
+    );
 }
 
 #[test]
 fn a_bundle_that_is_gone_or_damaged_leaves_states_to_be_warmed_by_the_current_model() {
     let (first, second) = (any_model(&stream(LINES), 1), any_model(&stream(LINES), 2));
     for damaged in [false, true] {
-        let shelf = shelf_with_model(&first);
+        let stored = stored_with_model(&first);
         if damaged {
-            keep_bundle(&shelf.store, &shelf.stream, &first);
-            let list = futures::TryStreamExt::try_collect::<Vec<_>>(shelf.objects.list(None));
+            keep_bundle(&stored.store, &stored.stream, &first);
+            let list = futures::TryStreamExt::try_collect::<Vec<_>>(stored.objects.list(None));
             let bundle = block_on(list).unwrap().into_iter().map(|meta| meta.location);
             let bundle = bundle.into_iter().find(|path| path.as_ref().contains("/models/")).unwrap();
-            shelf.put(&bundle, shelf.get(&bundle)[..50].to_vec());
+            stored.put(&bundle, stored.get(&bundle)[..50].to_vec());
         }
-        let (found, log) = shelf.recover(&shelf.stream, 200, Some(&second));
+        let (found, log) = stored.recover(&stored.stream, 200, Some(&second));
         let mut back = found.unwrap().shard;
         assert!(log.contains("bundle_passed_over") && log.contains("test-000001"), "{log}");
         assert_eq!((back.model(), back.series()), (Some(ModelVersion(2)), 5));
-        assert_eq!(feed(&mut back, &shelf.readings, 200, 300), swapped(shelf, &second));
+        assert_eq!(feed(&mut back, &stored.readings, 200, 300), swapped(stored, &second));
     }
-    // Nor is there a current one: the experts go on from where they were.
-    let shelf = shelf_with_model(&first);
-    let mut back = shelf.recover(&shelf.stream, 200, None).0.unwrap().shard;
+    // Without a current model the experts go on from their states.
+    let stored = stored_with_model(&first);
+    let mut back = stored.recover(&stored.stream, 200, None).0.unwrap().shard;
     assert_eq!((back.model(), back.series()), (None, 5));
-    let answers = feed(&mut back, &shelf.readings, 200, 300);
+    let answers = feed(&mut back, &stored.readings, 200, 300);
     assert!(!answers.is_empty() && answers.iter().all(|(_, f)| f.degraded.is_some()));
 }
 
 #[test]
 fn a_model_of_another_shape_keeps_the_rows_and_warms_the_states() {
     let first = any_model(&stream(LINES), 1);
-    let shelf = shelf_with_model(&first);
-    keep_bundle(&shelf.store, &shelf.stream, &first);
+    let stored = stored_with_model(&first);
+    keep_bundle(&stored.store, &stored.stream, &first);
     let wider = stream(&LINES.replace("hidden = 4", "hidden = 12"));
     let second = any_model(&wider, 2);
-    let (found, log) = shelf.recover(&wider, 200, Some(&second));
+    let (found, log) = stored.recover(&wider, 200, Some(&second));
     let mut back = found.unwrap().shard;
     assert!(log.contains("bundle_passed_over") && !log.contains("snapshot_passed_over"), "{log}");
     assert_eq!((back.model(), back.series()), (Some(ModelVersion(2)), 5));
-    assert_eq!(feed(&mut back, &shelf.readings, 200, 300), swapped(shelf, &second));
+    assert_eq!(feed(&mut back, &stored.readings, 200, 300), swapped(stored, &second));
 }
 
 #[test]
 fn a_config_with_other_networks_takes_the_rows_and_warms_the_states() {
     let first = any_model(&stream(LINES), 1);
-    let shelf = shelf_with_model(&first);
-    keep_bundle(&shelf.store, &shelf.stream, &first);
+    let stored = stored_with_model(&first);
+    keep_bundle(&stored.store, &stored.stream, &first);
     let several = "models = [{ family = \"gru\", hidden = 4 }, { family = \"dense\" }]";
     let other = stream(&LINES.replace("model = { hidden = 4 }", several));
     let second = any_model(&other, 2);
-    let (found, log) = shelf.recover(&other, 200, Some(&second));
+    let (found, log) = stored.recover(&other, 200, Some(&second));
     let mut back = found.unwrap().shard;
     assert!(log.contains("bundle_passed_over") && !log.contains("snapshot_passed_over"), "{log}");
     assert_eq!((back.model(), back.series()), (Some(ModelVersion(2)), 5));
-    let answers = feed(&mut back, &shelf.readings, 200, 300);
+    let answers = feed(&mut back, &stored.readings, 200, 300);
     assert!(answers.len() > 50 && answers.iter().all(|(_, forecast)| forecast.degraded.is_none()));
 }
 
 #[test]
 fn fewer_series_than_before_are_the_ones_seen_last() {
-    let mut shelf = Shelf::new(None);
-    shelf.readings =
+    let mut stored = StoredShard::new(None);
+    stored.readings =
         (0..10).map(|i| Sensed { series: format!("s{i}"), time: hour(i), value: Some(1.0) }).collect();
-    shelf.go_to(0, 10);
-    shelf.keep(10);
+    stored.go_to(0, 10);
+    stored.keep(10);
     let small = stream(&format!("max_series = 4\n{LINES}"));
-    let shard = shelf.recover(&small, 10, None).0.unwrap().shard;
+    let shard = stored.recover(&small, 10, None).0.unwrap().shard;
     let mut names: Vec<&str> = shard.names().collect();
     names.sort_unstable();
     assert_eq!(names, ["s6", "s7", "s8", "s9"]);
 }
 
-/// A folder that is no folder is a store that does not answer: not one that is empty.
+/// A file in the place of the folder is a store that does not answer, not an empty one.
 #[test]
 fn a_store_that_does_not_answer_is_an_error_and_not_an_empty_one() {
     let dir = tempfile::tempdir().unwrap();
