@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 
-/// Carries out what is asked over HTTP, one thing after the other; who asks waits, no worker does.
+/// Carries out what is asked over HTTP, one command after the other. The caller waits, and no worker does.
 pub(super) struct AdminCommands {
     pub config: Arc<Config>,
     pub registry: Registry,
-    pub door: RoundQueue,
+    pub rounds: RoundQueue,
     pub metrics: Metrics,
     pub board: Board,
 }
@@ -22,7 +22,7 @@ impl AdminCommands {
     pub fn work(mut self, orders: &Receiver<Asked>, stop: &AtomicBool) {
         while !stop.load(Ordering::Acquire) {
             let Ok(Asked { stream, order, answer }) = orders.recv_timeout(NAP) else { continue };
-            // Who has given up was told that it was not done.
+            // The caller has given up, and was answered that nothing was done.
             if answer.is_closed() {
                 continue;
             }
@@ -31,7 +31,7 @@ impl AdminCommands {
                 Some(stream) => self.carry_out(&stream, &order),
                 None => Err(Refusal::NotFound(format!("there is no stream \"{stream}\""))),
             };
-            // Who has asked may have gone.
+            // The caller may be gone.
             let _ = answer.send(done);
         }
     }
@@ -72,7 +72,7 @@ impl AdminCommands {
             let detail = format!("the replica that owns {topic}[0] trains, and this one does not own it");
             return Err(Refusal::Conflict(detail));
         }
-        self.door.hasten(&stream.name, Why::Request);
+        self.rounds.hasten(&stream.name, Why::Request);
         Ok(json!({ "stream": stream.name.as_str(), "requested": true }))
     }
 }

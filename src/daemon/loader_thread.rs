@@ -1,8 +1,10 @@
 //! The thread that loads a worker's shards, so that a slow store never stops the others.
 
-use super::ports::KafkaTimes;
+use crate::config::Kafka;
+use crate::domain::{Offset, TopicPartition};
+use crate::kafka::{Error, Tail};
 use crate::models::{BackgroundThread, Models};
-use crate::worker::loading::{Attempt, Load, LoadError, LoadRequest, LoadSource, LoadedShard};
+use crate::worker::loading::{Attempt, Load, LoadError, LoadRequest, LoadSource, LoadedShard, LogTimes};
 use crate::worker::ports::ShardLoader;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,6 +13,15 @@ use std::time::{Duration, Instant};
 
 /// Between two attempts at a store that does not answer.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Looks times up in Kafka's own index.
+pub(super) struct KafkaTimes(pub Kafka);
+
+impl LogTimes for KafkaTimes {
+    fn offset_before(&self, at: &TopicPartition, next: Offset, back: Duration) -> Result<Offset, Error> {
+        Tail::offset_before(&self.0, at, next, back)
+    }
+}
 
 /// The thread, and its in- and outbox. There are never more requests at once than the worker owns shards.
 pub(super) struct LoaderThread {
@@ -111,7 +122,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::Store;
     use crate::config::from_toml;
-    use crate::domain::{Offset, Partition, TopicPartition};
+    use crate::domain::Partition;
     use crate::series::{ReorderHistory, ReorderSettings};
 
     /// What a worker's loader works with, over a store in a folder, and a request for a shard of a partition of

@@ -1,10 +1,9 @@
-//! Wires everything: workers on their threads, one trainer, the admin server; starts and stops them.
+//! Threads and wiring: starts the workers, the trainer and the admin server, and stops them.
 //!
-//! A worker is a thread that owns a consumer, a producer and the shards of the partitions that are
-//! assigned to it: it polls, steps, produces and commits by itself, so that a batch, a commit and a
-//! rebalance can never race. Two threads beside each wait for the store in its place: one brings shards
-//! back, one writes their snapshots. One thread follows the models topic for all of them. Promises that a
-//! snapshot is cut only where the group's offset stands, and that what serves is what was announced last.
+//! Each worker runs on a thread of its own, with a consumer and a producer. Two threads beside it wait for the
+//! store: one loads shards, one writes snapshots. One thread follows the models topic for all workers, one trains,
+//! and one carries out what is asked over HTTP. The decisions are made in [`worker`](crate::worker) and
+//! [`models`](crate::models).
 
 #![forbid(unsafe_code)]
 
@@ -64,7 +63,8 @@ pub struct Daemon {
     /// The workers, and the follower of the models topic.
     threads: Vec<JoinHandle<Result<(), Error>>>,
     trainer: Option<TrainerThread>,
-    steward: BackgroundThread,
+    /// Carries out what is asked over HTTP.
+    admin: BackgroundThread,
     server: http::Server,
     board: Board,
 }
@@ -123,15 +123,16 @@ impl Daemon {
         let trainer = TrainerThread::start(&config, &store, &models, &metrics, &board)?;
         let (orders, asked) = http::Orders::new(config.http.token.clone());
         let server = http::Server::start(config.http.listen, metrics.clone(), board.clone(), orders)?;
-        let steward = AdminCommands {
+        let commands = AdminCommands {
             config: config.clone(),
             registry: Registry::over(&config, &store, &models),
-            door: trainer.queue(),
+            rounds: trainer.queue(),
             metrics: metrics.clone(),
             board: board.clone(),
         };
         let stopped = stop.clone();
-        let steward = BackgroundThread::start("steward".into(), move || steward.work(&asked, &stopped))?;
+        let admin =
+            BackgroundThread::start("admin-commands".into(), move || commands.work(&asked, &stopped))?;
         events::started(config.streams.len(), config.daemon.workers, server.address());
         let mut threads = (0..config.daemon.workers)
             .map(|number| {
@@ -140,7 +141,7 @@ impl Daemon {
                     setup: Setup { number, config: config.clone(), metrics, board },
                     store: store.clone(),
                     models: models.clone(),
-                    door: trainer.queue(),
+                    rounds: trainer.queue(),
                     stop: stop.clone(),
                 };
                 std::thread::Builder::new()
@@ -154,7 +155,7 @@ impl Daemon {
                 .name("follower".into())
                 .spawn(move || Ok(follower.run(&stopped).inspect_err(|e| events::follower_failed(e))?))?,
         );
-        Ok(Self { stop, threads, trainer: Some(trainer), steward, server, board })
+        Ok(Self { stop, threads, trainer: Some(trainer), admin, server, board })
     }
 
     /// Where the admin server listens.
@@ -166,12 +167,12 @@ impl Daemon {
         &self.board
     }
 
-    /// Whether a worker, the follower or the admin server has ended, or the trainer or the steward has
+    /// Whether a worker, the follower or the admin server has ended, or the trainer or the admin thread has
     /// panicked: the process can't go on without its orchestrator.
     pub fn has_failed(&mut self) -> bool {
         self.threads.iter().any(JoinHandle::is_finished)
             || self.trainer.as_mut().is_some_and(TrainerThread::has_panicked)
-            || self.steward.has_panicked()
+            || self.admin.has_panicked()
             || self.server.has_ended()
     }
 
@@ -190,8 +191,8 @@ impl Daemon {
             let ended = thread.join().unwrap_or(Err(Error::Panicked));
             outcome = outcome.and(ended);
         }
-        self.steward.join();
-        let carried_out = if self.steward.has_panicked() { Err(Error::Panicked) } else { Ok(()) };
+        self.admin.join();
+        let carried_out = if self.admin.has_panicked() { Err(Error::Panicked) } else { Ok(()) };
         let trained = self.trainer.take().map_or(Ok(()), |trainer| trainer.stop().map_err(Error::from));
         self.server.stop();
         events::stopped(began.elapsed());

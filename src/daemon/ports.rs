@@ -3,16 +3,14 @@
 use super::loader_thread::LoaderThread;
 use super::snapshot_thread::SnapshotThread;
 use crate::codec::Record;
-use crate::config::{Kafka, Stream};
+use crate::config::Stream;
 use crate::domain::{EventTime, Offset, StreamName, TopicPartition};
-use crate::kafka::{Commit, Ends, Error, Event, Link, LinkStatistics, Mark, Tail, Topic, Topics};
+use crate::kafka::{Commit, Ends, Error, Event, Link, LinkStatistics, Mark, Topic, Topics};
 use crate::models::{self, ModelState, Models, RoundQueue};
 use crate::series::WindowCopy;
 use crate::training::{Start, Why};
-use crate::worker::loading::LogTimes;
-use crate::worker::ports::{
-    Broker, ModelSource, Outgoing, Outlet, Ports, Serving, TimeSource, TrainingQueue,
-};
+use crate::worker::ports::{Broker, Outgoing, Outlet, Ports, TimeSource, TrainingQueue};
+use crate::worker::serving::{ModelSource, Serving};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -139,15 +137,6 @@ impl TimeSource for SystemTime {
 
     fn sleep(&self, pause: Duration) {
         std::thread::sleep(pause);
-    }
-}
-
-/// Looks times up in Kafka's own index.
-pub(super) struct KafkaTimes(pub Kafka);
-
-impl LogTimes for KafkaTimes {
-    fn offset_before(&self, at: &TopicPartition, next: Offset, back: Duration) -> Result<Offset, Error> {
-        Tail::offset_before(&self.0, at, next, back)
     }
 }
 

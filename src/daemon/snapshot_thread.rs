@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Facts, Store};
 use crate::models::BackgroundThread;
-use crate::worker::ports::SnapshotWriter;
+use crate::worker::ports::SnapshotSink;
 use crate::worker::snapshot_file::{OpenSnapshot, SnapshotKey, SnapshotOutcome};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,7 +72,7 @@ impl SnapshotThread {
     }
 }
 
-impl SnapshotWriter for SnapshotThread {
+impl SnapshotSink for SnapshotThread {
     fn chunk_bytes(&self) -> usize {
         CHUNK_BYTES
     }

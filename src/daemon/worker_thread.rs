@@ -1,8 +1,8 @@
 //! A worker of the daemon: joins the group, runs the loop until it is asked to stop, and leaves.
 
 use super::Error;
-use super::loader_thread::LoaderThread;
-use super::ports::{KafkaTimes, RealPorts, SystemTime};
+use super::loader_thread::{KafkaTimes, LoaderThread};
+use super::ports::{RealPorts, SystemTime};
 use super::snapshot_thread::SnapshotThread;
 use crate::checkpoint::Store;
 use crate::kafka::Link;
@@ -18,14 +18,14 @@ pub(super) struct WorkerThread {
     pub setup: Setup,
     pub store: Store,
     pub models: Models,
-    pub door: RoundQueue,
+    pub rounds: RoundQueue,
     pub stop: Arc<AtomicBool>,
 }
 
 impl WorkerThread {
     /// Runs until the process is stopping or the worker can't go on.
     pub fn run(self) -> Result<(), Error> {
-        let Self { setup, store, models, door, stop } = self;
+        let Self { setup, store, models, rounds, stop } = self;
         let (number, config) = (setup.number, setup.config.clone());
         let broker = Link::connect(&config, number, &worker::topics(&config))?;
         let source = LoadSource {
@@ -40,7 +40,7 @@ impl WorkerThread {
             snapshots: SnapshotThread::start(number, store, config.snapshots.keep)?,
             time: SystemTime,
             models,
-            training: door,
+            training: rounds,
         };
         let mut worker = Worker::new(setup, ports)?;
         let ended = work(&mut worker, &stop);

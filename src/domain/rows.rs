@@ -90,7 +90,7 @@ impl<'a> Take<'a> {
         self.raw(n as usize)
     }
 
-    /// The same, of text.
+    /// The text of one [`put_bytes`].
     ///
     /// # Errors
     /// As [`Self::raw`], and where it is not UTF-8.

@@ -3,8 +3,9 @@
 use super::loading::{LoadRequest, LoadedShard};
 use super::logs::{self, PartitionStart};
 use super::owned_shard::OwnedShard;
-use super::ports::{Broker, ModelSource, Ports, ShardLoader, TimeSource};
+use super::ports::{Broker, Ports, ShardLoader, TimeSource};
 use super::rare_paths::RarePath;
+use super::serving::ModelSource;
 use super::{Error, Worker};
 use crate::config::Stream;
 use crate::domain::{Offset, Partition, TopicPartition};

@@ -1,8 +1,8 @@
 //! How a shard is loaded: from a snapshot where one can be used, else cold. A loader carries this out beside
 //! the worker.
 
-use super::ports::ModelSource;
 use super::rare_paths::{RarePath, RarePaths};
+use super::serving::ModelSource;
 use crate::checkpoint::{Recovered, Recovery, RecoveryError, SnapshotId, Store};
 use crate::config::{Snapshots, Stream};
 use crate::domain::{EventTime, Offset, TopicId, TopicPartition};

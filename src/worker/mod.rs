@@ -11,6 +11,7 @@
 //! | file | what | uses |
 //! | --- | --- | --- |
 //! | `ports` | what a worker needs from outside | |
+//! | `serving` | which model serves | |
 //! | `rare_paths` | marks on rare paths, for the simulation | |
 //! | `loading`, `snapshot_file` | how shards are loaded and snapshots written, beside the worker | |
 //! | `owned_shard` | a shard, its decoder and its encoder | |
@@ -35,6 +36,7 @@ pub mod ports;
 mod publish;
 mod rare_paths;
 mod rebalance;
+pub mod serving;
 pub mod snapshot_file;
 mod snapshots;
 mod turn;

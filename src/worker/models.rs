@@ -1,8 +1,9 @@
 //! How a worker follows the models, and when it hands in training rounds.
 
 use super::owned_shard::Replay;
-use super::ports::{ModelSource, Ports, TimeSource, TrainingQueue};
+use super::ports::{Ports, TimeSource, TrainingQueue};
 use super::rare_paths::RarePath;
+use super::serving::ModelSource;
 use super::{Error, Worker};
 use crate::series::WindowCopy;
 use crate::telemetry::events;

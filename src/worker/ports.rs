@@ -2,12 +2,13 @@
 //! the system's clock; the simulation over simulated ones. Every call is dispatched statically.
 
 use super::loading::{LoadError, LoadRequest, LoadedShard};
+use super::serving::ModelSource;
 use super::snapshot_file::{SnapshotKey, SnapshotOutcome};
 use crate::checkpoint::Facts;
 use crate::codec::Record;
 use crate::config::Stream;
 use crate::domain::{EventTime, Offset, StreamName, TopicPartition};
-use crate::engine::{Emitted, Model};
+use crate::engine::Emitted;
 use crate::kafka::{Commit, Ends, Error, Event, LinkStatistics, Mark, Topic, Topics};
 use crate::series::WindowCopy;
 use crate::training::{Start, Why};
@@ -22,7 +23,7 @@ pub trait Ports {
     /// Loads shards beside the worker.
     type Loader: ShardLoader;
     /// Writes snapshots beside the worker.
-    type Snapshots: SnapshotWriter;
+    type Snapshots: SnapshotSink;
     /// The clocks.
     type Time: TimeSource;
     /// Which model serves.
@@ -197,7 +198,7 @@ pub trait ShardLoader {
 }
 
 /// Writes snapshots beside the worker: begin, chunks, end; one at a time.
-pub trait SnapshotWriter {
+pub trait SnapshotSink {
     /// The least size of a chunk.
     fn chunk_bytes(&self) -> usize;
 
@@ -239,34 +240,6 @@ pub trait TimeSource {
 
     /// Waits.
     fn sleep(&self, pause: Duration);
-}
-
-/// Which model serves a stream.
-#[derive(Clone)]
-pub enum Serving {
-    /// This one.
-    Model(Model),
-    /// None: the experts serve alone.
-    ExpertsAlone,
-    /// Nothing was announced yet.
-    Unknown,
-}
-
-/// Which model serves each stream: the one that was announced last.
-pub trait ModelSource {
-    /// Grows with every change. Cheap enough to be asked in a loop.
-    fn changes(&self) -> u64;
-
-    /// What serves a stream now.
-    fn serving(&self, stream: &StreamName) -> Serving;
-
-    /// The model that serves a stream now, if there is one.
-    fn current(&self, stream: &StreamName) -> Option<Model> {
-        match self.serving(stream) {
-            Serving::Model(model) => Some(model),
-            Serving::ExpertsAlone | Serving::Unknown => None,
-        }
-    }
 }
 
 /// Where training rounds are handed in.

@@ -1,7 +1,7 @@
 //! When a worker takes snapshots: one shard at a time, in chunks between its turns.
 
 use super::owned_shard::{OwnedShard, WholeSnapshot};
-use super::ports::{Broker, Ports, SnapshotWriter, TimeSource};
+use super::ports::{Broker, Ports, SnapshotSink, TimeSource};
 use super::rare_paths::RarePath;
 use super::snapshot_file::{SnapshotKey, SnapshotOutcome};
 use super::{Error, Worker};

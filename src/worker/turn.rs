@@ -1,7 +1,7 @@
 //! One turn of the loop, and its end.
 
 use super::owned_shard::OwnedShard;
-use super::ports::{Broker, Ports, ShardLoader, SnapshotWriter, TimeSource};
+use super::ports::{Broker, Ports, ShardLoader, SnapshotSink, TimeSource};
 use super::rare_paths::RarePath;
 use super::{Error, Worker};
 use std::time::Duration;

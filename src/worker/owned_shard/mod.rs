@@ -6,8 +6,9 @@ mod dead_letter;
 
 use super::Error;
 use super::loading::{LoadRequest, LoadedShard};
-use super::ports::{Outgoing, Outlet, Serving, TimeSource};
+use super::ports::{Outgoing, Outlet, TimeSource};
 use super::rare_paths::{RarePath, RarePaths};
+use super::serving::Serving;
 use crate::checkpoint::SnapshotId;
 use crate::codec::{Decoder, Encoder, Record, headers};
 use crate::config::Stream;
@@ -191,9 +192,8 @@ impl OwnedShard {
         let mut refused = None;
         let outcome = decoder.decode(record, &mut |reading| {
             *readings += u64::from(!answered);
-            if let Offered::Discarded(why @ (Discard::Late | Discard::TimeAhead)) =
-                shard.offer_of(&reading, record.offset.0, record.key, record.timestamp)
-            {
+            let offered = shard.offer_of(&reading, record.offset.0, record.key, record.timestamp);
+            if let Offered::Discarded(why @ (Discard::Late | Discard::TimeAhead)) = offered {
                 refused.get_or_insert(why);
             }
         });

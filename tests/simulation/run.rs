@@ -1,0 +1,339 @@
+//! Runs the shipped worker over a simulated broker, store and clock, and lets things go wrong.
+
+use crate::beside::{
+    ModelsTopic, SimLoader, SimModels, SimSnapshots, SimTime, SimTimes, SimTraining, announce,
+};
+use crate::broker::SimBroker;
+use crate::cluster::{Cluster, Faults, Shared};
+use crate::faulty::Faulty;
+use crate::plan::{Damage, Plan, sent};
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tidecast::checkpoint::{Bundles, Champion, Store};
+use tidecast::domain::{Leads, StreamName};
+use tidecast::engine::{Model, Shard};
+use tidecast::kafka;
+use tidecast::telemetry::{Board, BoardOptions, Metrics, StreamShape};
+use tidecast::training::{Shapes, Why};
+use tidecast::worker::loading::{LoadError, LoadSource};
+use tidecast::worker::ports::{PortSet, Ports};
+use tidecast::worker::{Error, RarePaths, Setup, Worker};
+
+/// Steps in which things go wrong; after them all is healed.
+const STEPS: usize = 700;
+/// A healed world has to be done by then.
+const HEALED_STEPS: usize = 4_000;
+
+enum SimPorts {}
+
+impl Ports for SimPorts {
+    type Broker = SimBroker;
+    type Loader = SimLoader;
+    type Snapshots = SimSnapshots;
+    type Time = SimTime;
+    type Models = SimModels;
+    type Training = SimTraining;
+}
+
+/// A process that lives.
+struct Process {
+    worker: Worker<SimPorts>,
+    models: SimModels,
+    training: SimTraining,
+}
+
+/// Everything that outlives a process, and the processes.
+pub struct World<'a> {
+    plan: &'a Plan,
+    pub cluster: Shared,
+    disk: Arc<Faulty>,
+    store: Store,
+    announced: ModelsTopic,
+    /// By stream and version.
+    models: Rc<BTreeMap<StreamName, Vec<Model>>>,
+    metrics: Metrics,
+    board: Board,
+    processes: Vec<Option<Process>>,
+    rng: ChaCha8Rng,
+    /// The rare paths that were taken.
+    pub rare_paths: RarePaths,
+    topics_made: u128,
+}
+
+impl<'a> World<'a> {
+    pub fn new(plan: &'a Plan, seed: u64) -> Self {
+        let disk = Arc::new(Faulty::new(seed));
+        let store = Store::over(disk.clone());
+        for (stream, models) in plan.streams().iter().zip(&plan.models) {
+            let bundles = Bundles::new(&store, &stream.name);
+            for model in models {
+                let networks = Shapes::of(stream).unwrap().networks(&model.networks);
+                let (version, facts) = (model.version, Default::default());
+                bundles.keep(&Champion { version, networks, rounds: version.0, facts }).unwrap();
+            }
+        }
+        let shapes: Vec<StreamShape> = plan
+            .streams()
+            .iter()
+            .map(|s| StreamShape {
+                name: s.name.clone(),
+                levels: s.levels.clone(),
+                leads: Leads::buckets(s.horizon).learnt().to_vec(),
+                experts: Shard::judged(s),
+            })
+            .collect();
+        let streams: Vec<StreamName> = plan.streams().iter().map(|s| s.name.clone()).collect();
+        let workers = plan.workers;
+        let board = Board::new(&BoardOptions {
+            workers,
+            stall_after: Duration::from_secs(180),
+            streams: streams.clone(),
+        });
+        let mut rng = ChaCha8Rng::seed_from_u64(!seed);
+        let cluster = Cluster::new(plan, ChaCha8Rng::seed_from_u64(rng.random()));
+        Self {
+            plan,
+            cluster: Rc::new(RefCell::new(cluster)),
+            disk,
+            store,
+            announced: Rc::new(RefCell::new(vec![Some(0)])),
+            models: Rc::new(streams.iter().cloned().zip(plan.models.iter().cloned()).collect()),
+            metrics: Metrics::new(&shapes),
+            board,
+            processes: (0..workers).map(|_| None).collect(),
+            rng,
+            rare_paths: RarePaths::default(),
+            topics_made: 1,
+        }
+    }
+
+    fn start(&mut self, number: usize) {
+        self.cluster.borrow_mut().join(number);
+        let models = SimModels::new(&self.announced, &self.models);
+        let training = SimTraining::default();
+        let time = SimTime(self.cluster.clone());
+        let config = self.plan.config.clone();
+        let source = LoadSource {
+            store: self.store.clone(),
+            settings: config.snapshots.clone(),
+            models: models.clone(),
+            log: SimTimes(self.cluster.clone()),
+        };
+        let ports = PortSet {
+            broker: SimBroker {
+                cluster: self.cluster.clone(),
+                worker: number,
+                too_large: self.plan.too_large,
+                judged: config.streams.iter().map(|s| (s.name.to_string(), Shard::judged(s).len())).collect(),
+            },
+            loader: SimLoader {
+                cluster: self.cluster.clone(),
+                source,
+                time: time.clone(),
+                requests: VecDeque::new(),
+                load: None,
+                first_wanted: 0,
+            },
+            snapshots: SimSnapshots::new(&self.cluster, self.store.clone(), config.snapshots.keep),
+            time,
+            models: models.clone(),
+            training: training.clone(),
+        };
+        let (metrics, board) = (self.metrics.clone(), self.board.clone());
+        let worker = Worker::new(Setup { number, config, metrics, board }, ports).unwrap();
+        self.processes[number] = Some(Process { worker, models, training });
+        self.cluster.borrow_mut().rebalance();
+    }
+
+    /// A process is gone, whatever it was about to do.
+    fn bury(&mut self, number: usize) {
+        let process = self.processes[number].take().expect("it lived");
+        self.rare_paths.take_from(&mut process.worker.rare_paths());
+        if self.rng.random_bool(0.5) {
+            // It dies in the middle of a snapshot's end: between its parts, its manifest, its pruning.
+            self.disk.die_after(Some(self.rng.random_range(0..6)));
+        }
+        drop(process);
+        self.disk.die_after(None);
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.leave(number);
+        cluster.rebalance();
+    }
+
+    /// One turn of a worker; one that can't go on is gone.
+    fn turn(&mut self, number: usize) {
+        let Some(process) = &mut self.processes[number] else { return };
+        let ended = process.worker.turn();
+        self.rare_paths.take_from(&mut process.worker.rare_paths());
+        match ended {
+            Ok(()) => {}
+            Err(
+                Error::Kafka(kafka::Error::Fatal(_) | kafka::Error::Fenced(_))
+                | Error::Load(LoadError::Kafka(kafka::Error::Fatal(_))),
+            ) => self.bury(number),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    /// A worker is asked to stop.
+    fn stop(&mut self, number: usize) {
+        let Some(process) = &mut self.processes[number] else { return };
+        let finished = process.worker.finish();
+        self.rare_paths.take_from(&mut process.worker.rare_paths());
+        if finished.is_ok() {
+            let Some(process) = self.processes[number].take() else { return };
+            process.worker.leave().unwrap();
+            self.cluster.borrow_mut().rebalance();
+        } else {
+            self.bury(number);
+        }
+    }
+
+    fn set_faults(&mut self, lying: f64) {
+        let rare = *[0.0, 0.01, 0.05].choose(&mut self.rng).unwrap();
+        self.disk.set_rate(*[0.0, 0.02, 0.2].choose(&mut self.rng).unwrap());
+        self.cluster.borrow_mut().faults = Faults {
+            aborted: rare,
+            unknown: rare,
+            fenced: rare / 5.0,
+            trouble: 0.01,
+            long_turn: 0.02,
+            full: 0.2,
+            slow: 0.4,
+            lying,
+        };
+    }
+
+    /// The named invariants held in every worker.
+    fn check_invariants(&self) {
+        let metrics = self.metrics.render();
+        let violated =
+            |line: &&str| line.starts_with("tidecast_invariant_violations_total") && !line.ends_with(" 0");
+        let violated: Vec<&str> = metrics.lines().filter(violated).collect();
+        assert!(violated.is_empty(), "{violated:?}");
+    }
+
+    /// Things go wrong, then all is healed and the log is read to its end.
+    pub fn run(&mut self, lying: f64) {
+        self.set_faults(lying);
+        for number in 0..self.processes.len() {
+            self.start(number);
+        }
+        for _ in 0..STEPS {
+            self.step();
+        }
+        self.heal();
+        for _ in 0..HEALED_STEPS {
+            if self.cluster.borrow().is_done() {
+                return self.check_invariants();
+            }
+            (0..self.processes.len()).for_each(|number| self.turn(number));
+        }
+        let cluster = self.cluster.borrow();
+        let at: Vec<_> = (0..cluster.partitions())
+            .map(|p| (cluster.next(p), cluster.logs[p].high, cluster.owners[p]))
+            .collect();
+        panic!("a healed world comes to its end: {:?}, {at:?}, {:?}", self.plan.damage, cluster.members);
+    }
+
+    fn step(&mut self) {
+        let number = self.rng.random_range(0..self.processes.len());
+        let action = self.rng.random_range(0..100);
+        if self.processes[number].is_none() {
+            if action < 20 {
+                self.start(number);
+            }
+            return;
+        }
+        let partition = self.rng.random_range(0..self.plan.log.len());
+        match action {
+            0..12 => {
+                let count = self.rng.random_range(1..12);
+                self.cluster.borrow_mut().produce(partition, count);
+            }
+            12 => self.bury(number),
+            13 => {
+                let calls = self.rng.random_range(0..40);
+                if let Some(member) = self.cluster.borrow_mut().members.get_mut(&number) {
+                    member.calls_left = Some(calls);
+                }
+            }
+            14..16 => self.cluster.borrow_mut().rebalance(),
+            16 => self.cluster.borrow_mut().evict(number),
+            17 => self.stop(number),
+            18 => self.disk.rot(&mut self.rng),
+            19 => self.damage(partition),
+            20..23 => self.follow(number),
+            _ => self.turn(number),
+        }
+    }
+
+    /// A process hears of models, its trainer ends a round, or somebody asks for one.
+    fn follow(&mut self, number: usize) {
+        let Self { plan, announced, rng, processes, .. } = self;
+        let Some(process) = &processes[number] else { return };
+        if plan.models_change {
+            match rng.random_range(0..4) {
+                0 => announce(plan, announced, rng),
+                1 => process.training.finish(plan, announced, rng),
+                2 => *process.training.hastened.borrow_mut() = Some(Why::Request),
+                _ => process.models.follow(),
+            }
+        }
+    }
+
+    fn damage(&mut self, partition: usize) {
+        let mut cluster = self.cluster.borrow_mut();
+        let records = |rng: &mut ChaCha8Rng, log| sent(rng, false, 0.3, log);
+        match self.plan.damage {
+            Damage::None => {}
+            Damage::Retention => cluster.retain(partition),
+            Damage::MovedOffsets => {
+                // Kafka refuses it while the group has members.
+                drop(cluster);
+                let alive = (0..self.processes.len()).filter(|number| self.processes[*number].is_some());
+                alive.collect::<Vec<_>>().into_iter().for_each(|number| self.bury(number));
+                self.cluster.borrow_mut().move_offset(partition);
+            }
+            Damage::Truncation => {
+                self.topics_made += 1;
+                let records = records(&mut self.rng, self.topics_made as i64);
+                cluster.truncate(partition, records);
+            }
+            Damage::Recreation if cluster.topic.is_some() => cluster.delete(),
+            Damage::Recreation => {
+                self.topics_made += 1;
+                let log = self.topics_made as i64;
+                let all = (0..self.plan.log.len()).map(|_| records(&mut self.rng, log)).collect();
+                cluster.create(self.topics_made, all);
+            }
+        }
+    }
+
+    fn heal(&mut self) {
+        self.disk.set_rate(0.0);
+        self.cluster.borrow_mut().faults = Faults::default();
+        if self.cluster.borrow().topic.is_none() {
+            self.damage(0);
+        }
+        for number in 0..self.processes.len() {
+            if let Some(member) = self.cluster.borrow_mut().members.get_mut(&number) {
+                member.calls_left = None;
+            }
+            match &self.processes[number] {
+                None => self.start(number),
+                Some(process) => process.models.follow(),
+            }
+        }
+        let mut cluster = self.cluster.borrow_mut();
+        for partition in 0..cluster.partitions() {
+            cluster.produce(partition, i64::MAX / 2);
+        }
+    }
+}
