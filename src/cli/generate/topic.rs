@@ -204,11 +204,11 @@ impl Topic {
 
 #[cfg(test)]
 mod tests {
-    use crate::synthetic::{Covariates, Label};
     use super::*;
     use crate::codec::{Decoder, Record};
     use crate::config::from_toml;
     use crate::domain::{Offset, Partition};
+    use crate::synthetic::{Covariates, Label};
 
     /// What a stream with these fields decodes of a record made for it.
     fn decoded(fields: &str) -> (String, EventTime, Vec<f64>) {
