@@ -16,6 +16,8 @@
 //! Each row has a process, a group and a topic of its own. The clock runs from the first readings that
 //! were stepped to the commit of the last.
 
+#![allow(unsafe_code, reason = "calls of libc")]
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -70,7 +72,7 @@ training = {{ enabled = false }}
 fn used() -> f64 {
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is a valid place for the answer.
-    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut t) }, 0);
+    assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut t) }, 0);
     t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9
 }
 

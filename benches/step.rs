@@ -2,6 +2,8 @@
 //! of PyTorch and candle-nn and against the bare matrix product. One thread, or with `--all` as many as
 //! there are cores: ours then are workers, each with its share of the series, as in the daemon.
 
+#![allow(unsafe_code, reason = "calls of libc")]
+
 mod yardstick;
 
 use std::sync::mpsc::{Receiver, Sender, channel};

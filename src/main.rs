@@ -1,3 +1,5 @@
+//! The program `tidecast`: its command line.
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -1,5 +1,7 @@
 //! Serving allocates nothing once its buffers are warm, and neither serving nor training starts a thread.
 
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
 #[path = "support/families.rs"]
 mod families;
 
@@ -25,10 +27,12 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|n| n.set(n.get() + 1));
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`.
         unsafe { System.dealloc(p, layout) }
     }
 }

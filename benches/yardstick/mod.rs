@@ -1,6 +1,8 @@
 //! What benchmarks share: timing that interleaves the contestants, PyTorch in a process of its own,
 //! and the table with its JSON line.
 
+#![allow(unsafe_code, reason = "calls of libc")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
@@ -37,7 +39,7 @@ fn used() -> f64 {
     let clock = if threads() == 1 { libc::CLOCK_PROCESS_CPUTIME_ID } else { libc::CLOCK_MONOTONIC };
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is a valid place for the answer.
-    let answer = unsafe { libc::clock_gettime(clock, &mut t) };
+    let answer = unsafe { libc::clock_gettime(clock, &raw mut t) };
     assert_eq!(answer, 0);
     t.tv_sec as f64 + t.tv_nsec as f64 * 1e-9
 }

@@ -98,7 +98,7 @@ pub(super) fn lead_axis(svg: &mut String, leads: &[usize], right: f64, place: im
     let _ = write!(
         svg,
         r#"<text x="{}" y="{}" text-anchor="middle">lead, in steps</text>"#,
-        (LEFT + right) / 2.0,
+        f64::midpoint(LEFT, right),
         BOTTOM + 42.0
     );
 }

@@ -147,7 +147,7 @@ pub(super) fn nothing_yet(mut svg: String) -> String {
         svg,
         r#"<path class="base" d="M0 {BOTTOM}H{WIDTH}"/><text x="{}" y="{}" text-anchor="middle">nothing to show yet</text></svg>"#,
         WIDTH / 2.0,
-        (TOP + BOTTOM) / 2.0
+        f64::midpoint(TOP, BOTTOM)
     );
     svg
 }

@@ -93,7 +93,7 @@ impl KeptSeasons {
 
 /// 0 on an irregular stream.
 fn interval_us(stream: &Stream) -> i64 {
-    stream.grid.interval().map_or(0, |i| i.as_micros())
+    stream.grid.interval().map_or(0, crate::domain::Interval::as_micros)
 }
 
 fn path(stream: &StreamName) -> Path {

@@ -105,7 +105,7 @@ impl Signals {
 /// is done again.
 pub(super) fn stop(daemon: Daemon, cause: &'static str, limit: Duration) -> Result<(), Failure> {
     let (done, is_done) = std::sync::mpsc::channel();
-    std::thread::spawn(move || done.send(daemon.stop(cause)));
+    std::thread::spawn(move || done.send(daemon.stop(cause)).ok());
     match is_done.recv_timeout(limit) {
         Ok(outcome) => outcome.map_err(Failure::new),
         Err(RecvTimeoutError::Disconnected) => Err(Failure::new(PANICKED)),

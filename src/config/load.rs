@@ -160,7 +160,7 @@ fn put_secrets(value: &mut Value, path: &str, faults: &mut Faults) {
         Value::String(text) => {
             let Some(file) = text.strip_prefix("${file:").and_then(|t| t.strip_suffix('}')) else { return };
             match std::fs::read_to_string(file) {
-                Ok(secret) => *text = secret.trim_end_matches(['\n', '\r']).to_owned(),
+                Ok(secret) => secret.trim_end_matches(['\n', '\r']).clone_into(text),
                 Err(e) => faults.push(path.to_owned(), format!("can't read {file}: {e}")),
             }
         }

@@ -40,20 +40,28 @@ const STALL_AFTER: Duration = Duration::from_secs(180);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("kafka: {0}")]
+    /// Kafka failed.
     Kafka(#[from] kafka::Error),
     #[error("http: {0}")]
+    /// The admin server failed.
     Http(#[from] http::Error),
     #[error("the store: {0}")]
+    /// The store failed.
     Store(#[from] checkpoint::Error),
     #[error("the network: {0}")]
+    /// A network could not be loaded.
     Network(#[from] nn::Error),
     #[error("can't start a thread: {0}")]
+    /// A thread could not be started.
     Thread(#[from] std::io::Error),
     #[error(transparent)]
+    /// A worker failed.
     Worker(#[from] worker::Error),
     #[error(transparent)]
+    /// The models could not be followed or trained.
     Models(#[from] models::Error),
     #[error("a thread panicked; its last words are above")]
+    /// A thread panicked.
     Panicked,
 }
 
@@ -163,6 +171,7 @@ impl Daemon {
         self.server.address()
     }
 
+    /// What the workers have published last.
     pub fn board(&self) -> &Board {
         &self.board
     }

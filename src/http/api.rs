@@ -33,7 +33,7 @@ fn summary(view: &StreamView) -> Value {
     json!({
         "name": view.name.as_str(),
         "model": view.model.map(|m| m.name(&view.name)),
-        "degraded": view.degraded.map(|d| d.as_str()),
+        "degraded": view.degraded.map(crate::domain::Degraded::as_str),
         "seasons": { "steps": view.seasons.steps, "from": view.seasons.from },
         "shards_owned": view.shards.len(),
         "shards_restoring": view.restoring().count(),

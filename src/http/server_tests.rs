@@ -295,7 +295,7 @@ fn labels_have_the_values_that_are_declared() {
     assert_eq!(label_words("dead_letters_total", "reason"), reasons);
     let kinds: Vec<_> = [Spike, Streak, Shift].iter().map(|kind| kind.name()).chain(["none"]).collect();
     assert_eq!(label_words("anomalies_total", "kind"), kinds);
-    assert_eq!(label_words("drift_total", "kind"), DriftKind::ALL.map(|kind| kind.name()));
+    assert_eq!(label_words("drift_total", "kind"), DriftKind::ALL.map(DriftKind::name));
     let early = [Why::Drift, Why::Request].map(Why::as_str);
     assert_eq!(label_words("training_rounds_hastened_total", "why"), early);
 }

@@ -28,6 +28,8 @@
 //! | `topic_reader` | a consumer without a group |
 //! | `embedded` | a broker inside the process, for the demo and tests |
 
+#![allow(unsafe_code, reason = "librdkafka is a C library")]
+
 mod admin;
 mod consumer;
 mod context;

@@ -81,8 +81,8 @@ impl OffsetQueries<'_> {
                 self.consumer.client().native_ptr(),
                 topic.as_ptr(),
                 tp.partition.0,
-                &mut low,
-                &mut high,
+                &raw mut low,
+                &raw mut high,
             )
         };
         let known = answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0;
@@ -103,7 +103,10 @@ impl OffsetQueries<'_> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let answer = question(list.clone(), left).and_then(|answer| {
-                answer.elements().iter().try_for_each(|e| e.error())?;
+                answer
+                    .elements()
+                    .iter()
+                    .try_for_each(rdkafka::topic_partition_list::TopicPartitionListElem::error)?;
                 Ok(answer)
             });
             let error = match answer {
@@ -112,7 +115,7 @@ impl OffsetQueries<'_> {
             };
             match error.rdkafka_error_code() {
                 Some(code) if is_transient(code) && !left.is_zero() => {
-                    std::thread::sleep(RETRY_PAUSE.min(left))
+                    std::thread::sleep(RETRY_PAUSE.min(left));
                 }
                 Some(code) if is_transient(code) => {
                     return Err(Error::Unreachable {

@@ -102,7 +102,7 @@ impl<'a> Headers<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let mut headers = ptr::null_mut();
         // SAFETY: the message lives for 'a, and its headers with it.
-        let found = unsafe { rd_kafka_message_headers(self.message, &mut headers) };
+        let found = unsafe { rd_kafka_message_headers(self.message, &raw mut headers) };
         let present = found == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && !headers.is_null();
         (0..).map_while(move |index| {
             if !present {
@@ -110,7 +110,9 @@ impl<'a> Headers<'a> {
             }
             let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
             // SAFETY: `headers` is the message's own; past its end the call fails and writes nothing.
-            let got = unsafe { rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size) };
+            let got = unsafe {
+                rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size)
+            };
             if got != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
                 return None;
             }

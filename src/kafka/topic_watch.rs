@@ -110,9 +110,9 @@ impl TopicQueries<'_> {
         }
         // For one topic, because without a name the answer would hold every topic of the cluster.
         let Ok(metadata) = self.consumer.fetch_metadata(Some(by), TRY_TIMEOUT) else { return };
-        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-        let leader = partitions.map(|p| p.leader()).find(|id| *id >= 0);
-        let any = metadata.brokers().first().map(|broker| broker.id());
+        let partitions = metadata.topics().iter().flat_map(rdkafka::metadata::MetadataTopic::partitions);
+        let leader = partitions.map(rdkafka::metadata::MetadataPartition::leader).find(|id| *id >= 0);
+        let any = metadata.brokers().first().map(rdkafka::metadata::MetadataBroker::id);
         self.watch.borrow_mut().broker = leader.or(any);
     }
 

@@ -135,7 +135,7 @@ impl DescribeRequest {
                 return Ok(answer);
             }
             let mut count = 0;
-            let topics = rd_kafka_DescribeTopics_result_topics(result, &mut count);
+            let topics = rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
             for n in 0..count {
                 let (name, topic, partitions) = topic(*topics.add(n))?;
                 if let Some(name) = self.names.get(name.as_str()) {
@@ -175,7 +175,7 @@ unsafe fn topic(
                 | half(rd_kafka_Uuid_least_significant_bits(id)),
         );
         let mut partitions = 0;
-        rd_kafka_TopicDescription_partitions(description, &mut partitions);
+        rd_kafka_TopicDescription_partitions(description, &raw mut partitions);
         Ok((name, TopicState::Present(id), partitions))
     }
 }

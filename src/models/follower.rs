@@ -135,7 +135,7 @@ impl Follower {
         let Self { tail, store, streams, models, .. } = self;
         let mut announced = Vec::new();
         tail.poll(RECORDS, WAIT, &mut |record| {
-            announced.extend(record_announcement(&record, streams, store, models))
+            announced.extend(record_announcement(&record, streams, store, models));
         })?;
         announced.sort_unstable();
         announced.dedup();

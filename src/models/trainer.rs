@@ -133,6 +133,7 @@ fn work(
 /// Gives this thread the lowest priority that an ordinary thread can have: serving comes first.
 fn yield_to_serving() {
     #[cfg(target_os = "linux")]
+    #[expect(unsafe_code, reason = "a call of libc")]
     // SAFETY: both calls take plain numbers; on Linux `PRIO_PROCESS` with a thread's id is that
     // thread alone. A refusal changes nothing.
     unsafe {

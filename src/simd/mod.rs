@@ -16,6 +16,8 @@
 //!
 //! Every operation that isn't exact states its error. Sums over lanes always have the same order.
 
+#![allow(unsafe_code, reason = "the room that owns the numeric unsafe code")]
+
 mod aligned;
 #[cfg(target_arch = "x86_64")]
 mod avx2;

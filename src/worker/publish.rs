@@ -117,7 +117,7 @@ fn scores(summary: &ScoreSummary) -> Scores {
         .iter()
         .enumerate()
         .map(|(i, expert)| ExpertScore {
-            expert: (*expert).to_owned(),
+            expert: (*expert).clone(),
             error: (0..summary.buckets().len()).map(|b| summary.error(i, b).unwrap_or(f64::NAN)).collect(),
         })
         .collect();

@@ -169,7 +169,7 @@ fn cells_of_a_series_close_in_their_order_and_none_is_lost() {
                 .collect()
         };
         // The reading of minute 150 is the only one that it has not sent.
-        let whole: Vec<f64> = (0..9).map(|hour| 25.0 + 60.0 * hour as f64).collect();
+        let whole: Vec<f64> = (0..9).map(|hour| 25.0 + 60.0 * f64::from(hour)).collect();
         assert_eq!(of("early")[..8], whole[..8], "{lateness}");
         let gateway = of("gateway");
         assert_eq!(

@@ -18,7 +18,7 @@ const NETWORKS: [(&str, &str); 18] = [
     (r#"family = "gru", hidden = 8, layers = 2, norm = "batch""#, ""),
     (r#"family = "lstm", hidden = 8"#, r#"loss = "pinball""#),
     (r#"family = "gru", hidden = 8, norm = "none""#, r#"loss = "squared""#),
-    (r#"family = "gru", hidden = 8, gru_reset = "before""#, r#"huber_delta = 0.5"#),
+    (r#"family = "gru", hidden = 8, gru_reset = "before""#, r"huber_delta = 0.5"),
     (r#"family = "rnn", hidden = 8"#, "lead_weights = [1, 1, 0.5, 0.5, 0.2, 0]"),
     (r#"family = "rnn", hidden = 8, activation = "relu", norm = "none""#, ""),
     (r#"family = "gru", hidden = 8, head = "encoder_decoder""#, "teacher_forcing = 0.5"),

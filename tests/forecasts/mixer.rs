@@ -15,7 +15,7 @@ enum World {
     Adversary,
     /// The best expert changes every `every` readings.
     Turns { every: usize },
-    /// ExpertGroup that agree, and one that is off by ten thousand.
+    /// Experts that agree, and one that is off by ten thousand.
     Outlier,
 }
 
@@ -65,7 +65,7 @@ fn worlds() -> impl Strategy<Value = World> {
     ]
 }
 
-/// ExpertGroup that change their places weigh what they did, one that is new weighs nothing, and what one that
+/// Experts that change their places weigh what they did, one that is new weighs nothing, and what one that
 /// went did falls to the others.
 #[test]
 fn a_mixer_of_other_experts_inherits_what_was_learnt() {

@@ -160,7 +160,7 @@ impl Case {
         }
         let log = if wrong.is_empty() { String::new() } else { daemon.log() };
         assert!(wrong.is_empty(), "source, hours found, hours wanted: {wrong:?}\n{log}");
-        let all = PARTITIONS as i64 * (old + new);
+        let all = i64::from(PARTITIONS) * (old + new);
         assert_eq!(answers.values().map(Vec::len).sum::<usize>() as i64, all);
     }
 }

@@ -268,7 +268,7 @@ fn what_is_damaged_or_newer_is_passed_over_for_the_next_older_one() {
         ("a manifest cut short", Box::new(on("manifest", cut))),
         ("a part with a bit flipped", Box::new(on("part", flip))),
         ("a part cut short", Box::new(on("part", cut))),
-        ("a part that is gone", Box::new(on("part", |stored, path| stored.remove(path)))),
+        ("a part that is gone", Box::new(on("part", StoredShard::remove))),
         (
             "a newer format",
             Box::new(on("manifest", |stored, path| {

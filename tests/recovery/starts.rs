@@ -65,9 +65,9 @@ fn lateness_changes(name: &'static str, sections: &'static str) {
         let mut daemon = case.daemon_with_lines(lines);
         end += 2 * (hours.end - hours.start);
         if wanders {
-            case.produce(wandering(hours))
+            case.produce(wandering(hours));
         } else {
-            case.produce(hours)
+            case.produce(hours);
         }
         case.wait_committed(&mut daemon, end);
         assert_eq!(daemon.events("snapshot_passed_over"), [serde_json::Value::Null; 0]);

@@ -137,7 +137,7 @@ fn models(rng: &mut ChaCha8Rng, stream: &Stream, versions: u64) -> Vec<Model> {
     let shape = blueprint(stream, &stream.model.networks[0]).unwrap();
     let mut model = |version: u64| {
         let values = (0..shape.parameter_count()).map(|_| rng.random_range(-0.5..0.5)).collect();
-        let weights = Arc::new(Weights::try_new(shape.clone(), values).unwrap());
+        let weights = Arc::new(Weights::try_new(shape, values).unwrap());
         Model { version: ModelVersion(version), networks: vec![Some(weights)], device: Device::cpu() }
     };
     (1..=versions).map(&mut model).collect()

@@ -74,7 +74,7 @@ impl<'a> World<'a> {
             let bundles = Bundles::new(&store, &stream.name);
             for model in models {
                 let networks = Shapes::of(stream).unwrap().networks(&model.networks);
-                let (version, facts) = (model.version, Default::default());
+                let (version, facts) = (model.version, BTreeMap::new());
                 bundles.keep(&Champion { version, networks, rounds: version.0, facts }).unwrap();
             }
         }

@@ -1,5 +1,7 @@
 //! Damage is recognised, and hostile content makes the reader allocate no more than its limits.
 
+#![allow(unsafe_code, reason = "an allocator that counts")]
+
 use super::places::{Place, each};
 use super::{id, keep, noise, power, read, shard, snapshots};
 use proptest::prelude::*;
@@ -20,10 +22,12 @@ struct Noting;
 unsafe impl GlobalAlloc for Noting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LARGEST.with(|most| most.set(most.get().max(layout.size())));
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `GlobalAlloc`.
         unsafe { System.dealloc(p, layout) }
     }
 }

@@ -15,23 +15,23 @@ use tidecast::domain::{EventTime, Generation, ModelVersion, Offset, Partition, S
 use tidecast::nn::{Trained, Weights};
 use tidecast::training::{Shapes, blueprint};
 
-pub fn power() -> StreamName {
+fn power() -> StreamName {
     StreamName::new("power").unwrap()
 }
 
-pub fn shard() -> TopicPartition {
+fn shard() -> TopicPartition {
     TopicPartition { topic: "meters-v2".into(), partition: Partition(7) }
 }
 
-pub fn snapshots(store: &Store) -> Snapshots {
+fn snapshots(store: &Store) -> Snapshots {
     Snapshots::new(store, &power(), &shard(), 2)
 }
 
-pub fn id(generation: u32, offset: i64) -> SnapshotId {
+fn id(generation: u32, offset: i64) -> SnapshotId {
     SnapshotId { offset: Offset(offset), generation: Generation(generation) }
 }
 
-pub fn facts() -> Facts {
+fn facts() -> Facts {
     Facts {
         model: Some(ModelVersion(12)),
         topic_id: tidecast::domain::TopicId::new(7),
@@ -42,19 +42,19 @@ pub fn facts() -> Facts {
 }
 
 /// Bytes that can't be compressed.
-pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     ChaCha8Rng::seed_from_u64(seed).fill_bytes(&mut bytes);
     bytes
 }
 
-pub fn keep(snapshots: &Snapshots, id: SnapshotId, chunks: &[Vec<u8>]) {
+fn keep(snapshots: &Snapshots, id: SnapshotId, chunks: &[Vec<u8>]) {
     let mut writer = snapshots.writer(id);
     chunks.iter().for_each(|chunk| writer.push(chunk).unwrap());
     writer.finish(facts()).unwrap();
 }
 
-pub fn read(snapshots: &Snapshots, id: SnapshotId) -> Result<Vec<Vec<u8>>, Error> {
+fn read(snapshots: &Snapshots, id: SnapshotId) -> Result<Vec<Vec<u8>>, Error> {
     let mut reader = snapshots.reader(id)?;
     let mut chunks = Vec::new();
     while let Some(chunk) = reader.next_chunk()? {

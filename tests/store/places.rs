@@ -133,7 +133,7 @@ impl Place {
         let mut names = match (&self.behind, self.root()) {
             (Behind::Memory(objects), _) => {
                 let all = futures::executor::block_on(listed(objects));
-                all.iter().map(|path| path.to_string()).collect()
+                all.iter().map(ToString::to_string).collect()
             }
             (_, Some(root)) => walked(&root)
                 .iter()

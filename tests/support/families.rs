@@ -1,6 +1,6 @@
 //! Networks of every family, and random numbers for them.
 
-#![allow(dead_code)] // Not every test needs all of it.
+#![allow(dead_code, reason = "not every test needs all of it")]
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -2,6 +2,8 @@
 //!
 //! The jars are in `target/kafka/libs`; `tests/run` puts them there.
 
+#![allow(unsafe_code, reason = "calls of libc")]
+
 use super::process::{Process, free_port, fresh_dir, write};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -66,7 +68,7 @@ logger.markers.name=kafka.coordinator.transaction.TransactionMarkerChannelManage
 logger.markers.level=info
 ";
 
-/// A KRaft node that is broker and controller in one, with its data in a directory of its own.
+/// A `KRaft` node that is broker and controller in one, with its data in a directory of its own.
 /// Dropping it kills it and removes the data.
 pub struct Broker {
     process: Option<Process>,
@@ -520,7 +522,8 @@ fn reader(bootstrap: &str, isolation: &str) -> BaseConsumer {
 
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
     let metadata = consumer.fetch_metadata(Some(topic), REQUEST_LIMIT).expect("metadata");
-    let ids: Vec<_> = metadata.topics()[0].partitions().iter().map(|partition| partition.id()).collect();
+    let ids: Vec<_> =
+        metadata.topics()[0].partitions().iter().map(rdkafka::metadata::MetadataPartition::id).collect();
     assert!(!ids.is_empty(), "no topic {topic}");
     ids
 }

@@ -1,7 +1,7 @@
 //! Shared by the integration tests: a real Kafka broker, and the daemon as a process.
 //!
 //! Each test uses only a part of it, so some of it is unused in each.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "not every test needs all of it")]
 
 pub mod daemon;
 pub mod fleet;

@@ -1,7 +1,9 @@
 //! Child processes that never outlive the test, and whose log is printed when it fails.
 
+#![allow(unsafe_code, reason = "calls of libc")]
+
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::marker::PhantomData;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -118,7 +120,7 @@ impl Frozen {
         }
         let mut status = 0;
         // SAFETY: `status` lives; this thread traces that one.
-        let stopped = unsafe { libc::waitpid(id, &mut status, libc::__WALL) };
+        let stopped = unsafe { libc::waitpid(id, &raw mut status, libc::__WALL) };
         assert_eq!(stopped, id, "the thread does not stop: {}", io::Error::last_os_error());
         Self { id, tracer: PhantomData }
     }
@@ -194,7 +196,6 @@ pub fn free_port() -> u16 {
 /// Writes `text` to `dir/name` and returns the path.
 pub fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
     let path = dir.join(name);
-    std::io::Write::write_all(&mut File::create(&path).expect("create a file"), text.as_bytes())
-        .expect("write a file");
+    File::create(&path).expect("create a file").write_all(text.as_bytes()).expect("write a file");
     path
 }

@@ -55,7 +55,7 @@ pub(super) fn target_charts(axes: &ScoreAxes, all: &Scores, target: usize, name:
         |expert: usize| leads.iter().map(|l| all.error_sums(axes, expert, target, Some(*l)).mae()).collect();
     let experts: Vec<(String, Vec<f64>)> = drawn(axes, all, target)
         .into_iter()
-        .map(|expert| (axes.names[expert].to_owned(), mae(expert)))
+        .map(|expert| (axes.names[expert].clone(), mae(expert)))
         .collect();
     let errors = error_by_lead(&ErrorChart {
         title: &format!("{name}: error by lead"),

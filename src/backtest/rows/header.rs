@@ -64,7 +64,7 @@ impl Header<'_> {
                 named(self.delimiter)
             ));
         }
-        if let [one] = &names[..]
+        if let [one] = names
             && let Some(other) = [b';', b'\t', b'|', b',']
                 .into_iter()
                 .find(|d| *d != self.delimiter && one.contains(char::from(*d)))

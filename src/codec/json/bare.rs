@@ -102,7 +102,7 @@ mod tests {
             let any = mend(&text, &mut out, &mut places);
             let value: Vec<serde_json::Value> = serde_json::from_str(&out).unwrap();
             prop_assert_eq!(value.len(), words.len());
-            prop_assert_eq!(any, words.iter().any(|w| w.contains("N") && !w.starts_with('"') || w.contains("Inf")));
+            prop_assert_eq!(any, words.iter().any(|w| w.contains('N') && !w.starts_with('"') || w.contains("Inf")));
         }
 
         #[test]

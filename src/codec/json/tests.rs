@@ -31,7 +31,7 @@ fn owned(reading: Reading<'_>) -> Got {
     (reading.series.to_owned(), reading.time.as_micros(), values)
 }
 
-fn record<'a>(payload: Option<&'a [u8]>) -> Record<'a> {
+fn record(payload: Option<&[u8]>) -> Record<'_> {
     Record {
         topic: "meters",
         partition: Partition(0),

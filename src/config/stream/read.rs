@@ -236,7 +236,7 @@ fn aggregate(s: &mut Section<'_>, grid: Grid) -> Option<Aggregate> {
 /// A count of readings, or a duration that is a whole multiple of the interval, in cells.
 fn emit_every(s: &mut Section<'_>, grid: Grid) -> i64 {
     if let Some(Value::String(text)) = s.value(&EMIT_EVERY) {
-        let cell_us = grid.interval().map_or(1, |i| i.as_micros());
+        let cell_us = grid.interval().map_or(1, Interval::as_micros);
         let micros = parse_duration(text).and_then(|d| i64::try_from(d.as_micros()).ok());
         let cells = micros.filter(|us| *us > 0 && us % cell_us == 0).map(|us| us / cell_us);
         let problem = format!("is \"{text}\"; it must be a whole multiple of the interval, like \"1h\"");
@@ -264,7 +264,7 @@ fn calendar(s: &mut Section<'_>, grid: Grid) -> Calendar {
             "week" => calendar.week = true,
             "year" => calendar.year = true,
             other => {
-                s.fault("calendar", format!("has \"{other}\"; allowed are \"day\", \"week\" and \"year\""))
+                s.fault("calendar", format!("has \"{other}\"; allowed are \"day\", \"week\" and \"year\""));
             }
         }
     }

@@ -15,7 +15,7 @@ pub fn warm_steps(stream: &Stream) -> usize {
     WARM_LEAST.max(4 * stream.season().unwrap_or(1))
 }
 
-/// RecentReadings readings: what features look back on, and what is shown of the first series.
+/// Recent readings: those that features look back on, and those that are shown of the first series.
 pub fn recent(features: &Features) -> Capacity {
     let room = features.lookback() + 1;
     Capacity { series: 0..usize::MAX, shared: SHOWN, least: room, most: room.max(SHOWN) }

@@ -259,6 +259,7 @@ impl Intake {
 
     /// Gives a reading its place in its series, and queues its step. `arrived` is the record's time of a
     /// reading that was not held back: its own time does not count towards the partition's yet.
+    #[expect(clippy::option_option, reason = "whether there is a record, and whether it has a time")]
     fn admit(&mut self, due: &Due<'_>, arrived: Option<Option<EventTime>>) -> Offered {
         self.mark_publication(due.time);
         let place = self.directory.place(due.series);

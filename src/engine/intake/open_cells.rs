@@ -49,7 +49,7 @@ impl OpenCells {
                 partial,
                 key: None,
             };
-            let step_us = self.grid.interval().map_or(0, |interval| interval.as_micros());
+            let step_us = self.grid.interval().map_or(0, crate::domain::Interval::as_micros);
             let end = time.offset_by(step_us);
             let lagging = order.watermark().filter(|watermark| *watermark >= end);
             let at = order.hold(lagging.map_or(end, |watermark| watermark.offset_by(step_us)), held);

@@ -11,7 +11,7 @@ pub fn shape(stream: &Stream) -> serde_json::Value {
         "attributes": stream.attributes,
         "interval": stream.grid.interval().map_or_else(|| "irregular".to_owned(), |i| format!("{} us", i.as_micros())),
         "horizon": stream.horizon,
-        "quantiles": stream.levels.iter().map(|l| l.get()).collect::<Vec<_>>(),
+        "quantiles": stream.levels.iter().map(crate::domain::Level::get).collect::<Vec<_>>(),
         "seasons": stream.seasons,
         "accuracy": format!("{:?}", stream.experts),
         "base": format!("{:?}", stream.model.base),

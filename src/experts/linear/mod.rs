@@ -74,7 +74,7 @@ impl LinearExperts {
             state.traces[b] = block.features as f32;
         }
         let (leads, horizon) = (layout.leads.len(), layout.leads.horizon());
-        let gains = layout.blocks.iter().map(|b| b.padded()).sum();
+        let gains = layout.blocks.iter().map(layout::RlsBlock::padded).sum();
         let bases = layout.blocks.iter().map(|b| b.bases.len()).max().unwrap_or(0);
         let scratch = Scratch {
             x: vec![0.0; layout.stride()],

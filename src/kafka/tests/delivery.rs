@@ -80,7 +80,7 @@ fn an_unknown_outcome_is_settled_before_it_is_told() {
             .unwrap();
     link.producer.commit_timeout = Duration::from_secs(1);
     link.send("out", None, None, b"perhaps", &[]).unwrap();
-    let deaf = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 10_000];
+    let deaf = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE; 10_000];
     broker.cluster.request_errors(RDKafkaApiKey::EndTxn, &deaf);
     let outcome = link.commit(&[]).unwrap();
     assert!(matches!(outcome, Commit::Unknown(_)), "{outcome:?}");

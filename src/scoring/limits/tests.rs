@@ -237,7 +237,7 @@ fn it_is_within_a_twentieth_of_the_truth() {
         let half = by_lead.iter().position(|p| *p > 0.5).map(|i| i as i32 + 1);
         match (said.first_lead, half) {
             (Some(said), Some(half)) => {
-                assert!((i32::from(said) - half).abs() <= 2, "{phi} {value}: {said} for {half}")
+                assert!((i32::from(said) - half).abs() <= 2, "{phi} {value}: {said} for {half}");
             }
             (said, half) => assert_eq!(said.is_some(), half.is_some(), "{phi} {value}"),
         }

@@ -165,7 +165,7 @@ fn fill(which: config::Calendar, day: &Day, holidays: &Holidays, row: &mut [f32]
         (1..=DAY_HARMONICS).flat_map(|k| harmonic(day, k)).for_each(&mut put);
     }
     if which.week {
-        let week = (weekday as f32 + day) / 7.0;
+        let week = (f32::from(weekday) + day) / 7.0;
         let harmonics = WEEK_HARMONICS.min(if which.day { 4 } else { 3 });
         (1..=harmonics).flat_map(|k| harmonic(week, k)).for_each(&mut put);
         let weekend = [weekday >= 5 || off[0], weekday == 4 || weekday == 5 || off[1]];

@@ -132,7 +132,7 @@ impl<T> ReorderBuffer<T> {
 
     /// How far ahead a time may be and still count as in time.
     fn tolerance_us(&self) -> i64 {
-        let step_us = self.grid.interval().map_or(0, |interval| interval.as_micros());
+        let step_us = self.grid.interval().map_or(0, crate::domain::Interval::as_micros);
         self.lateness_us.saturating_add(step_us.max(TOLERANCE_LEAST_US))
     }
 

@@ -254,7 +254,7 @@ impl PartitionTime {
             return Err(Damaged("a series both confirmed by and far behind its record"));
         }
         (loaded.confirmed, loaded.behind) = (confirmed, behind);
-        let is_sane = n <= SERIES_COUNTED && quorum <= n && loaded.readings <= i64::MAX as u64;
+        let is_sane = n <= SERIES_COUNTED && quorum <= n && i64::try_from(loaded.readings).is_ok();
         let is_none = loaded.time.is_none();
         if !is_sane || is_none != (n == 0) || is_none != (quorum == 0) {
             return Err(Damaged("a time that its series can't have agreed on"));
@@ -322,7 +322,7 @@ mod tests {
                     );
                 }
                 (0..honest).for_each(|series| {
-                    partition_time.observe(&format!("{series}"), at(time), Confirmation::Unconfirmed)
+                    partition_time.observe(&format!("{series}"), at(time), Confirmation::Unconfirmed);
                 });
                 assert!(
                     (time - 1..=time).contains(&seconds(&partition_time)),
@@ -418,7 +418,7 @@ mod tests {
         let mut partition_time = after(&FOUR, 0..5);
         let confirmations = [Confirmation::Unconfirmed, Confirmation::Confirmed, Confirmation::FarBehind];
         (0..40).for_each(|series| {
-            partition_time.observe(&format!("{series}"), at(10 + series), confirmations[series as usize % 3])
+            partition_time.observe(&format!("{series}"), at(10 + series), confirmations[series as usize % 3]);
         });
         assert!(partition_time.confirmed != 0 && partition_time.behind != 0);
         let mut bytes = Vec::new();

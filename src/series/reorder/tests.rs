@@ -66,7 +66,7 @@ fn held_readings_come_out_in_order_once_the_watermark_passes() {
     assert_eq!(release(&mut order), Some(300), "there are too many");
     let mut bytes = Vec::new();
     order.save(&mut bytes, |what, out| put(out, &[*what]));
-    let mut loaded = super::tests::order(120);
+    let mut loaded = tests::order(120);
     loaded.load(&mut Take::new(&bytes), 0, |from, _| from.one()).unwrap();
     assert_eq!((loaded.held(), loaded.due().is_none()), (4, true));
 }

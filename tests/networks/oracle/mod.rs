@@ -1,7 +1,7 @@
 //! The definition of the networks in double precision, made of the tensor library's operations. The
 //! kernels are compared with it; it shares no code with them.
 
-#![allow(dead_code)] // Not every test needs all of it.
+#![allow(dead_code, reason = "not every test needs all of it")]
 
 mod recurrent;
 mod whole;
