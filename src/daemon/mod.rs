@@ -60,7 +60,7 @@ pub enum Error {
     #[error(transparent)]
     /// The models could not be followed or trained.
     Models(#[from] models::Error),
-    #[error("a thread panicked; its last words are above")]
+    #[error("a thread panicked; its message is in the log above")]
     /// A thread panicked.
     Panicked,
 }
