@@ -7,7 +7,6 @@ mod aggregate;
 mod alarm;
 mod finite;
 mod forecast;
-mod frame;
 mod leads;
 mod normal;
 mod pattern;
@@ -19,6 +18,7 @@ mod round;
 mod rows;
 mod season;
 mod stream;
+mod target_scale;
 mod time;
 mod transform;
 
@@ -26,7 +26,6 @@ pub use aggregate::{Aggregate, Partial};
 pub use alarm::{AnomalyKind, AnomalyScore, Crossing};
 pub use finite::Finite;
 pub use forecast::{Degraded, Forecast, TargetForecast};
-pub use frame::Frame;
 pub use leads::Leads;
 pub use normal::{ln_normal_upper, normal_density, normal_tail, normal_upper};
 pub use pattern::{NotAPattern, TimePattern, WrittenTime, end_of_day};
@@ -40,5 +39,6 @@ pub use season::seasonal_age;
 pub use stream::{
     Generation, ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicId, TopicPartition,
 };
+pub use target_scale::TargetScale;
 pub use time::{EventTime, Grid, Interval, OutOfRange};
 pub use transform::Transform;

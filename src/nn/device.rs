@@ -8,10 +8,10 @@ use super::Error;
 /// The CPU with the kernels of this room, or a device of the tensor library with its own operations.
 /// Cheap to clone: all clones are one device.
 #[derive(Clone, Debug, Default)]
-pub struct Device(Place);
+pub struct Device(Backend);
 
 #[derive(Clone, Debug, Default)]
-enum Place {
+enum Backend {
     #[default]
     Kernels,
     Library(candle_core::Device),
@@ -24,13 +24,13 @@ static OPEN: Mutex<BTreeMap<usize, candle_core::Device>> = Mutex::new(BTreeMap::
 impl Device {
     /// The CPU, with the kernels of this room.
     pub fn cpu() -> Self {
-        Self(Place::Kernels)
+        Self(Backend::Kernels)
     }
 
     /// The CPU with the tensor library's own operations: the computation of a GPU on a machine
     /// without one. Many times slower than the kernels; it allocates and may start threads.
     pub fn composed() -> Self {
-        Self(Place::Library(candle_core::Device::Cpu))
+        Self(Backend::Library(candle_core::Device::Cpu))
     }
 
     /// The GPU of this number.
@@ -40,12 +40,12 @@ impl Device {
     pub fn cuda(number: usize) -> Result<Self, Error> {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(device) = open.get(&number) {
-            return Ok(Self(Place::Library(device.clone())));
+            return Ok(Self(Backend::Library(device.clone())));
         }
         let device = candle_core::Device::new_cuda(number)
             .map_err(|cause| Error::Device { device: format!("cuda:{number}"), cause: cause.into() })?;
         open.insert(number, device.clone());
-        Ok(Self(Place::Library(device)))
+        Ok(Self(Backend::Library(device)))
     }
 
     /// The first GPU where there is one that this program can use, else the CPU.
@@ -56,8 +56,8 @@ impl Device {
     /// Its name in the config.
     pub fn name(&self) -> String {
         match &self.0 {
-            Place::Kernels => "cpu".to_owned(),
-            Place::Library(device) => match device.location() {
+            Backend::Kernels => "cpu".to_owned(),
+            Backend::Library(device) => match device.location() {
                 candle_core::DeviceLocation::Cpu => "cpu, composed".to_owned(),
                 candle_core::DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
                 candle_core::DeviceLocation::Metal { gpu_id } => format!("metal:{gpu_id}"),
@@ -68,8 +68,8 @@ impl Device {
     /// Whether both are the same device and compute in the same way.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Place::Kernels, Place::Kernels) => true,
-            (Place::Library(a), Place::Library(b)) => a.same_device(b),
+            (Backend::Kernels, Backend::Kernels) => true,
+            (Backend::Library(a), Backend::Library(b)) => a.same_device(b),
             _ => false,
         }
     }
@@ -77,8 +77,8 @@ impl Device {
     /// The library's device; `None` where the kernels compute.
     pub(super) fn library(&self) -> Option<&candle_core::Device> {
         match &self.0 {
-            Place::Kernels => None,
-            Place::Library(device) => Some(device),
+            Backend::Kernels => None,
+            Backend::Library(device) => Some(device),
         }
     }
 

@@ -1,6 +1,6 @@
 use super::Slot;
 use crate::config::Stream;
-use crate::domain::{Damaged, Frame, Position, Rows, Take, Transform, put};
+use crate::domain::{Damaged, Position, Rows, Take, TargetScale, Transform, put};
 
 /// The slowest rate of a scale: a half-life of 200 readings.
 const RATE: f32 = 0.003_46;
@@ -74,7 +74,7 @@ struct AnchorMove {
 /// The scales and the anchors of a shard's series.
 ///
 /// The anchor of a value is the first finite value of its series. All other state holds values relative
-/// to it in f32 ([`Frame`]), so that a position or the count of a meter keeps its small differences.
+/// to it in f32 ([`TargetScale`]), so that a position or the count of a meter keeps its small differences.
 ///
 /// Where targets are differenced, their scales are those of their steps. After a break a new anchor is
 /// chosen so that the series goes on at its last value; other state does not notice the break. A level
@@ -156,7 +156,7 @@ impl Scaler {
     }
 
     /// How a value would be held if the last move of a target's anchor were taken back, and by how much
-    /// higher that is; `None` without a move. `near` as in [`Frame::hold`].
+    /// higher that is; `None` without a move. `near` as in [`TargetScale::hold`].
     pub fn former(&self, slot: Slot, target: usize, value: f64, near: f32) -> Option<[f32; 2]> {
         let [last, _] = self.anchor_moves[slot.index() * self.targets + target];
         let frame = self.frame(slot, target);
@@ -187,7 +187,7 @@ impl Scaler {
 
     /// The frame of a target at an earlier step of its series, as far back as the last two moves of its
     /// anchor.
-    pub fn frame_at(&self, slot: Slot, target: usize, step: u64) -> Frame {
+    pub fn frame_at(&self, slot: Slot, target: usize, step: u64) -> TargetScale {
         let frame = self.frame(slot, target);
         match self.anchor_moves[slot.index() * self.targets + target] {
             [last, older] if step < last.step && step < older.step => frame.with_anchor(older.anchor),
@@ -234,12 +234,12 @@ impl Scaler {
     }
 
     /// The frame in which a target of a series is held.
-    pub fn frame(&self, slot: Slot, target: usize) -> Frame {
+    pub fn frame(&self, slot: Slot, target: usize) -> TargetScale {
         let anchor = self.anchor(slot, target);
         let position = self.position.and_then(|position| position.coordinate(target));
         match position {
-            Some(coordinate) => Frame::of_position(coordinate, anchor, self.parallels[slot.index()]),
-            None => Frame::new(self.transform, anchor),
+            Some(coordinate) => TargetScale::of_position(coordinate, anchor, self.parallels[slot.index()]),
+            None => TargetScale::new(self.transform, anchor),
         }
     }
 
@@ -374,7 +374,7 @@ mod tests {
                 *previous = Some(held);
             }
             let frame = scaler.frame(Slot(0), 1);
-            (frame.tell(previous[1].unwrap()), 1.0 / frame.slope(0.0))
+            (frame.to_units(previous[1].unwrap()), 1.0 / frame.slope(0.0))
         };
         let degree = |latitude: f64| 111_195.08 * latitude.to_radians().cos();
         for latitude in [53.0, 10.0, -34.0] {

@@ -2,7 +2,7 @@
 //! whether something that the series have in common has drifted.
 
 use crate::config::Stream;
-use crate::domain::{AnomalyScore, Crossing, Damaged, Frame, Rows, Take};
+use crate::domain::{AnomalyScore, Crossing, Damaged, Rows, Take, TargetScale};
 use crate::engine::target_step::TargetStep;
 use crate::scoring::{Anomalies, Drift, DriftFound, Limits, MaturedForecast, NormalScore};
 
@@ -139,11 +139,11 @@ impl Alarms {
         lead: usize,
         (point, deviation): (f32, f32),
         bounds: &[f32],
-        (frame, origin): (Frame, f32),
+        (frame, origin): (TargetScale, f32),
     ) {
         let limits = self.limits.limits().iter().zip(self.places.chunks_exact_mut(self.horizon));
         for (limit, places) in limits.filter(|(limit, _)| limit.target == target) {
-            let value = frame.hold_bent(limit.value, origin) as f32;
+            let value = frame.hold_transformed(limit.value, origin) as f32;
             places[lead - 1] = self.standing.of(value, point, deviation, bounds);
         }
     }

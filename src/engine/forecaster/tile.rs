@@ -1,6 +1,6 @@
 use super::rows::CandidateRows;
 use crate::config::Stream;
-use crate::domain::{AnomalyScore, Crossing, EventTime, Forecast, Frame, TargetForecast, Transform};
+use crate::domain::{AnomalyScore, Crossing, EventTime, Forecast, TargetForecast, TargetScale, Transform};
 use crate::engine::target_step::TargetStep;
 
 /// The forecasts of a tile's series while they are made, kept from tile to tile so that nothing is allocated.
@@ -25,7 +25,7 @@ pub(super) struct Tile {
     /// The networks' units, of one series. `[targets, learnt leads]`
     pub lead_scales: Vec<f32>,
     /// How the targets of one series are held. `[targets]`
-    frames: Vec<Frame>,
+    frames: Vec<TargetScale>,
     /// The lowest and the highest value that each of its targets may be forecast to have. `[targets]`
     supports: Vec<[f64; 2]>,
     /// The forecast of one series.
@@ -35,7 +35,7 @@ pub(super) struct Tile {
 /// What belongs to one target of one series of a tile.
 pub(super) struct TargetParts<'a> {
     pub horizon: usize,
-    pub frame: &'a mut Frame,
+    pub frame: &'a mut TargetScale,
     pub support: &'a mut [f64; 2],
     pub forecast: &'a mut TargetForecast,
     /// `[targets, learnt leads]`
@@ -52,7 +52,7 @@ pub(crate) struct Candidates<'a> {
     horizon: usize,
     /// `[targets, candidate rows, horizon]`
     values: &'a [f32],
-    frames: &'a [Frame],
+    frames: &'a [TargetScale],
     supports: &'a [[f64; 2]],
 }
 
@@ -79,7 +79,7 @@ impl Tile {
             candidates: vec![0.0; tile * targets * rows.count() * h],
             bases: vec![0.0; targets * leads],
             lead_scales: vec![0.0; targets * leads],
-            frames: vec![Frame::new(Transform::None, 0.0); targets],
+            frames: vec![TargetScale::new(Transform::None, 0.0); targets],
             supports: vec![[f64::NEG_INFINITY, f64::INFINITY]; targets],
             forecast: Forecast {
                 origin: EventTime::MIN,
@@ -172,6 +172,6 @@ impl Candidates<'_> {
         let row = self.rows.judged().nth(judged).expect("one of those that are judged");
         let at = (target * self.rows.count() + row) * self.horizon + lead - 1;
         let [lowest, highest] = self.supports[target];
-        self.frames[target].tell(self.values[at]).clamp(lowest, highest)
+        self.frames[target].to_units(self.values[at]).clamp(lowest, highest)
     }
 }

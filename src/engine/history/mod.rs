@@ -10,13 +10,13 @@ mod shifts;
 
 use super::target_step::TargetStep;
 use crate::config::{Fill, Stream};
-use crate::domain::{EventTime, Frame, Rows};
+use crate::domain::{EventTime, Rows, TargetScale};
 use crate::experts::Observation;
 use crate::scoring::{Actual, Belief};
 use crate::series::{
     Features, KnownAhead, RecentReadings, Scale, Scaler, Slot, Support, WindowCopy, WindowView, Windows,
 };
-use row::Row;
+use row::StepInputs;
 pub(crate) use shifts::{SeasonSteps, ValueInFrames};
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(crate) struct History {
     /// Shorter windows of all other series, to warm a network's state over.
     others: Windows,
     features: Features,
-    row: Row,
+    row: StepInputs,
     /// Steps taken on readings, by all series.
     steps: u64,
 }
@@ -67,7 +67,7 @@ impl History {
             outlook: KnownAhead::new(stream.known_ahead.len(), stream.horizon),
             learnt: Windows::new(learnt, own, targets, stream.leads().learnt(), timed),
             others: Windows::new(others, own, targets, &[], timed),
-            row: Row::new(stream, &features),
+            row: StepInputs::new(stream, &features),
             features,
             steps: 0,
             stream: stream.clone(),
@@ -305,12 +305,12 @@ impl History {
     }
 
     /// How a target is held now.
-    pub fn frame(&self, at: TargetStep) -> Frame {
+    pub fn frame(&self, at: TargetStep) -> TargetScale {
         self.scaler.frame(at.slot, at.target)
     }
 
     /// How a target was held at a step.
-    pub fn frame_at(&self, at: TargetStep, step: u64) -> Frame {
+    pub fn frame_at(&self, at: TargetStep, step: u64) -> TargetScale {
         self.scaler.frame_at(at.slot, at.target, step)
     }
 
@@ -360,7 +360,7 @@ impl History {
             .rev()
             .map(|age| {
                 let frame = self.scaler.frame_at(slot, target, newest.saturating_sub(age as u64));
-                let value = frame.tell(window.value(age, target));
+                let value = frame.to_units(window.value(age, target));
                 (self.stream.grid.start_of(window.cell(age)), window.observed(age, target).then_some(value))
             })
             .collect()

@@ -2,7 +2,7 @@ use crate::config::Stream;
 use crate::series::Features;
 
 /// The row of the step that is being taken, kept from step to step so that nothing is allocated.
-pub(super) struct Row {
+pub(super) struct StepInputs {
     /// Scaled values. `[targets and covariates]`
     pub values: Vec<f32>,
     /// Whether each target is there. `[targets]`
@@ -17,7 +17,7 @@ pub(super) struct Row {
     pub ahead: Vec<f32>,
 }
 
-impl Row {
+impl StepInputs {
     pub fn new(stream: &Stream, features: &Features) -> Self {
         let (targets, known) = (stream.targets.len(), stream.known_ahead.len());
         Self {

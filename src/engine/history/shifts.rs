@@ -1,6 +1,6 @@
 //! A target's value against its past: the steps of a season ago, and the frames of earlier forecasts.
 
-use crate::domain::Frame;
+use crate::domain::TargetScale;
 use crate::engine::target_step::TargetStep;
 use crate::series::{RecentView, Scaler};
 
@@ -52,7 +52,7 @@ impl<'a> ValueInFrames<'a> {
     pub fn steps_ago(&self, steps: u64) -> f32 {
         match self.at.now.saturating_sub(steps) {
             made if made < self.shifted_at => {
-                let frame: Frame = self.scaler.frame(self.at.slot, self.at.target);
+                let frame: TargetScale = self.scaler.frame(self.at.slot, self.at.target);
                 self.held + frame.higher_in(self.scaler.frame_at(self.at.slot, self.at.target, made))
             }
             _ => self.held,

@@ -4,7 +4,7 @@ use super::Shard;
 use crate::config::Stream;
 use crate::domain::{Damaged, Take};
 use crate::engine::serving::Model;
-use crate::engine::snapshot::Head;
+use crate::engine::snapshot::SnapshotHead;
 use crate::nn;
 use crate::series::Slot;
 use crate::telemetry::Invariant;
@@ -63,7 +63,7 @@ impl Restore {
         let bytes = std::mem::take(&mut self.head);
         self.has_head = true;
         let mut state = self.shard.state_mut();
-        Head::load(&bytes, &mut state)?.serve(self.model.take(), &mut state)?;
+        SnapshotHead::load(&bytes, &mut state)?.serve(self.model.take(), &mut state)?;
         let directory = state.intake.directory();
         self.missing = (0..directory.slots()).map(|slot| directory.is_live(Slot(slot as u32))).collect();
         Ok(())

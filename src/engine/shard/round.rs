@@ -124,7 +124,7 @@ impl Shard {
 
     /// Accounts for a target that is not believed as it came.
     fn doubt(&mut self, step: &SeriesStep, at: TargetStep, why: Doubt, expected: f32) {
-        self.intake.doubt(step, at.target, why, self.history.frame(at).tell(expected));
+        self.intake.doubt(step, at.target, why, self.history.frame(at).to_units(expected));
     }
 
     /// Completes the forecast of a step, and emits it if an answer is due.

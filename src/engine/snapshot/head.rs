@@ -27,13 +27,13 @@ pub fn save(state: &State<'_>) -> Vec<u8> {
 }
 
 /// The networks that a snapshot was taken beside.
-pub(crate) struct Head {
+pub(crate) struct SnapshotHead {
     version: ModelVersion,
     /// The names of the stream's networks, and whether each served.
     networks: Vec<(String, bool)>,
 }
 
-impl Head {
+impl SnapshotHead {
     /// Restores the parts of a shard from a whole head. The networks are left to [`Self::serve`].
     ///
     /// # Errors

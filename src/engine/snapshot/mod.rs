@@ -12,7 +12,7 @@ use super::serving::{LoadedModel, Replaced};
 use crate::domain::put;
 use crate::nn;
 use crate::series::Slot;
-pub(crate) use head::Head;
+pub(crate) use head::SnapshotHead;
 pub(crate) use shape::shape;
 pub(crate) use state::{State, StateMut};
 use std::collections::VecDeque;
