@@ -7,7 +7,7 @@ const UNITS: [(&str, u128); 6] =
     [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// A duration as a regular expression, for editors.
-pub(super) const PATTERN: &str = r"^\s*[0-9.]+\s*(ms|s|m|min|h|d|w)\s*$";
+pub(super) const PATTERN: &str = r"^\s*\+?[0-9.]+\s*(ms|s|m|min|h|d|w)\s*$";
 
 /// Reads `250ms`, `90s`, `15m` (or `15min`), `1h`, `1d`, `2w`. `None` for anything else, such as a number
 /// without a unit.

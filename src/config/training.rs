@@ -121,7 +121,7 @@ pub(super) static TRAINING: Key<Sub> = sub(
     ],
 );
 static ENABLED: Key<Flag> =
-    flag("enabled", true, "Whether networks are trained; without training none of them serves.");
+    flag("enabled", true, "Whether networks are trained. A model that exists already continues to serve.");
 static FIRST_AFTER: Key<Whole> = whole(
     "first_after",
     Preset::Follows("28 horizons, at least 224 and at most 672", 672),

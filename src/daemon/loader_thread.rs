@@ -80,7 +80,7 @@ fn load(
 ) -> Result<Option<LoadedShard>, LoadError> {
     let mut load = Load::new(request, source, Instant::now());
     loop {
-        match load.attempt(source, Instant::now(), stop)? {
+        match load.attempt(source, Instant::now, stop)? {
             Attempt::Loaded(loaded) => return Ok(Some(*loaded)),
             Attempt::Stopped => return Ok(None),
             Attempt::StoreUnreachable => std::thread::sleep(PAUSE),

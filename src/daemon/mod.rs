@@ -2,8 +2,8 @@
 //!
 //! Each worker runs on a thread of its own, with a consumer and a producer. Two threads beside it wait for the
 //! store: one loads shards, one writes snapshots. One thread follows the models topic for all workers, one trains,
-//! and one carries out what is asked over HTTP. The decisions are made in [`worker`](crate::worker) and
-//! [`models`](crate::models).
+//! and one carries out what is asked over HTTP. The decisions are made in `worker` and
+//! `models`.
 
 #![forbid(unsafe_code)]
 

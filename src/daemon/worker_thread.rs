@@ -27,7 +27,10 @@ impl WorkerThread {
     pub fn run(self) -> Result<(), Error> {
         let Self { setup, store, models, rounds, stop } = self;
         let (number, config) = (setup.number, setup.config.clone());
-        let broker = WorkerClients::connect(&config, number, &worker::topics(&config))?;
+        let topics = worker::topics(&config);
+        let broker = WorkerClients::connect(&config, number, &topics)?;
+        let names = topics.iter().map(|topic| topic.as_str().into()).collect();
+        let known = broker.topics(&names).map_err(worker::Error::from)?;
         let source = LoadSource {
             store: store.clone(),
             settings: config.snapshots.clone(),
@@ -42,7 +45,7 @@ impl WorkerThread {
             models,
             training: rounds,
         };
-        let mut worker = Worker::new(setup, ports)?;
+        let mut worker = Worker::new(setup, ports, &known);
         let ended = work(&mut worker, &stop);
         worker.log_all();
         ended?;

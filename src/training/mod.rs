@@ -2,7 +2,7 @@
 //!
 //! A round learns by truncated backpropagation through time over windows. It takes copies of windows and
 //! returns weights; it shares nothing with the serving model. It knows no thread and no clock: its caller
-//! paces it. [`tenure`] decides what follows from a round.
+//! paces it. `tenure` decides what follows from a round.
 
 #![forbid(unsafe_code)]
 

@@ -129,14 +129,15 @@ impl Load {
         Self { request, current, until, rare_paths: RarePaths::default() }
     }
 
-    /// Asks the store once, and Kafka for a cold start. To be called until the shard is loaded.
+    /// Asks the store once, and Kafka for a cold start. To be called until the shard is loaded. `now` is called
+    /// after the store was asked, as a store may take long to fail.
     ///
     /// # Errors
     /// [`LoadError`].
     pub fn attempt<M: ModelSource, L: LogTimes>(
         &mut self,
         source: &LoadSource<M, L>,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
         stop: &AtomicBool,
     ) -> Result<Attempt, LoadError> {
         if source.settings.enabled {
@@ -147,7 +148,7 @@ impl Load {
                 Err(RecoveryError::Network(e)) => return Err(e.into()),
                 Err(cause) => {
                     events::store_unreachable(&stream.name, at, &cause);
-                    if now < self.until && !stop.load(Ordering::Acquire) {
+                    if now() < self.until && !stop.load(Ordering::Acquire) {
                         self.rare_paths.mark(RarePath::StoreAskedAgain);
                         return Ok(Attempt::StoreUnreachable);
                     }

@@ -42,8 +42,8 @@ mod snapshots;
 mod turn;
 
 use crate::config::Config;
-use crate::domain::StreamName;
-use crate::kafka;
+use crate::domain::{ModelVersion, StreamName};
+use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
 use crate::telemetry::{Board, ClientMetrics, Metrics};
 use crate::training::RoundSchedule;
@@ -122,25 +122,20 @@ pub fn topics(config: &Config) -> Vec<String> {
 }
 
 impl<P: Ports> Worker<P> {
-    /// A worker whose broker is subscribed to [`topics`].
-    ///
-    /// # Errors
-    /// When no broker answers.
-    pub fn new(setup: Setup, ports: PortSet<P>) -> Result<Self, Error> {
+    /// A worker whose broker is subscribed to [`topics`], and has described them as `known`.
+    pub fn new(setup: Setup, ports: PortSet<P>, known: &TopicDescriptions) -> Self {
         let Setup { number, config, metrics, board } = &setup;
-        let names = topics(config).iter().map(|topic| topic.as_str().into()).collect();
-        let known = ports.broker.topics(&names)?;
         let client = |kind: &str| metrics.kafka_client(&format!("{kind}-{number}"));
         let clients = [client("consumer"), client("producer")];
         let streams = config.streams.iter().map(|stream| metrics.stream(&stream.name)).collect();
         let now = ports.time.now();
-        Ok(Self {
+        Self {
             publisher: Publisher::new(*number, board.clone(), streams, now),
             setup,
             ports,
             shards: Vec::new(),
             pending: Vec::new(),
-            logs: Logs::new(&known),
+            logs: Logs::new(known),
             tickets: 0,
             snapshot: None,
             due: BTreeMap::new(),
@@ -152,7 +147,7 @@ impl<P: Ports> Worker<P> {
             ends_asked_at: now,
             clients,
             rare_paths: RarePaths::default(),
-        })
+        }
     }
 
     /// Leaves the group. What was not committed is aborted.
@@ -161,6 +156,14 @@ impl<P: Ports> Worker<P> {
     /// When the client can't be used any longer.
     pub fn leave(self) -> Result<(), Error> {
         Ok(self.ports.broker.leave()?)
+    }
+
+    /// Which model each shard of a stream steps with; `None` where the experts serve alone.
+    pub fn models<'a>(&'a self, stream: &'a StreamName) -> impl Iterator<Item = Option<ModelVersion>> + 'a {
+        self.shards
+            .iter()
+            .filter(move |owned| owned.stream().name == *stream)
+            .map(|owned| owned.shard.model())
     }
 
     /// The rare paths that were taken so far.

@@ -166,11 +166,16 @@ fn it_learns_serves_and_finds_its_network_again() {
         assert!(Instant::now() < until, "no network serves:\n{}", daemon.log());
     };
     assert!(model.starts_with("learns-"), "{model}");
+    // Workers publish twice a second.
+    let serves = "tidecast_model_info{stream=\"learns\",version=\"learns-";
+    while !get(&case.http, "/metrics").unwrap().1.contains(serves) {
+        assert!(Instant::now() < until, "no metric names the model:\n{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let (_, metrics) = get(&case.http, "/metrics").unwrap();
     for wanted in [
         "tidecast_readings_total{stream=\"learns\"}",
         "tidecast_training_rounds_total{outcome=\"promoted\",stream=\"learns\"}",
-        "tidecast_model_info{stream=\"learns\",version=\"learns-",
         "tidecast_transactions_total{outcome=\"committed\"}",
         "tidecast_forecast_error{expert=\"network\",lead=\"1\",stream=\"learns\"}",
         "process_cpu_seconds_total",

@@ -127,7 +127,7 @@ impl ShardLoader for SimLoader {
             self.load = Some(Load::new(request, &self.source, self.time.now()));
         }
         let load = self.load.as_mut().expect("it was just begun");
-        match load.attempt(&self.source, self.time.now(), &AtomicBool::new(false))? {
+        match load.attempt(&self.source, || self.time.now(), &AtomicBool::new(false))? {
             Attempt::Loaded(loaded) => {
                 self.load = None;
                 Ok(Some(*loaded))

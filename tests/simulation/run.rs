@@ -22,13 +22,16 @@ use tidecast::kafka;
 use tidecast::telemetry::{Board, BoardOptions, Metrics, StreamShape};
 use tidecast::training::{Shapes, Why};
 use tidecast::worker::loading::{LoadError, LoadSource};
-use tidecast::worker::ports::{PortSet, Ports};
+use tidecast::worker::ports::{Broker, PortSet, Ports};
+use tidecast::worker::serving::ModelSource;
 use tidecast::worker::{Error, RarePaths, Setup, Worker};
 
 /// Steps in which things go wrong; after them all is healed.
 const STEPS: usize = 700;
 /// A healed world has to be done by then.
 const HEALED_STEPS: usize = 4_000;
+/// By then every shard of a healed world has its model.
+const MODEL_STEPS: usize = 50;
 
 enum SimPorts {}
 
@@ -125,7 +128,7 @@ impl<'a> World<'a> {
             models: models.clone(),
             log: SimTimes(self.cluster.clone()),
         };
-        let ports = PortSet {
+        let ports: PortSet<SimPorts> = PortSet {
             broker: SimBroker {
                 cluster: self.cluster.clone(),
                 worker: number,
@@ -145,8 +148,10 @@ impl<'a> World<'a> {
             models: models.clone(),
             training: training.clone(),
         };
+        let names = tidecast::worker::topics(&config).iter().map(|topic| topic.as_str().into()).collect();
+        let known = ports.broker.topics(&names).unwrap();
         let (metrics, board) = (self.metrics.clone(), self.board.clone());
-        let worker = Worker::new(Setup { number, config, metrics, board }, ports).unwrap();
+        let worker = Worker::new(Setup { number, config, metrics, board }, ports, &known);
         self.processes[number] = Some(Process { worker, models, training });
         self.cluster.borrow_mut().rebalance();
     }
@@ -171,13 +176,8 @@ impl<'a> World<'a> {
         let Some(process) = &mut self.processes[number] else { return };
         let ended = process.worker.turn();
         self.rare_paths.take_from(&mut process.worker.rare_paths());
-        match ended {
-            Ok(()) => {}
-            Err(
-                Error::Kafka(kafka::Error::Fatal(_) | kafka::Error::Fenced(_))
-                | Error::Load(LoadError::Kafka(kafka::Error::Fatal(_))),
-            ) => self.bury(number),
-            Err(other) => panic!("{other}"),
+        if !is_alive(ended) {
+            self.bury(number);
         }
     }
 
@@ -186,7 +186,7 @@ impl<'a> World<'a> {
         let Some(process) = &mut self.processes[number] else { return };
         let finished = process.worker.finish();
         self.rare_paths.take_from(&mut process.worker.rare_paths());
-        if finished.is_ok() {
+        if is_alive(finished) {
             let Some(process) = self.processes[number].take() else { return };
             process.worker.leave().unwrap();
             self.cluster.borrow_mut().rebalance();
@@ -219,6 +219,21 @@ impl<'a> World<'a> {
         assert!(violated.is_empty(), "{violated:?}");
     }
 
+    /// In a healed world every shard ends its replay, warms, and serves what was announced last.
+    fn check_models(&mut self) {
+        for _ in 0..MODEL_STEPS {
+            (0..self.processes.len()).for_each(|number| self.turn(number));
+        }
+        for process in self.processes.iter().flatten() {
+            for stream in self.plan.streams() {
+                let wanted = process.models.current(&stream.name).map(|model| model.version);
+                for model in process.worker.models(&stream.name) {
+                    assert_eq!(model, wanted, "lost: the model of {}", stream.name);
+                }
+            }
+        }
+    }
+
     /// Things go wrong, then all is healed and the log is read to its end.
     pub fn run(&mut self, lying: f64) {
         self.set_faults(lying);
@@ -231,7 +246,8 @@ impl<'a> World<'a> {
         self.heal();
         for _ in 0..HEALED_STEPS {
             if self.cluster.borrow().is_done() {
-                return self.check_invariants();
+                self.check_invariants();
+                return self.check_models();
             }
             (0..self.processes.len()).for_each(|number| self.turn(number));
         }
@@ -335,5 +351,17 @@ impl<'a> World<'a> {
         for partition in 0..cluster.partitions() {
             cluster.produce(partition, i64::MAX / 2);
         }
+    }
+}
+
+/// Whether a worker goes on; one that was fenced, or whose process dies, does not.
+fn is_alive(ended: Result<(), Error>) -> bool {
+    match ended {
+        Ok(()) => true,
+        Err(
+            Error::Kafka(kafka::Error::Fatal(_) | kafka::Error::Fenced(_))
+            | Error::Load(LoadError::Kafka(kafka::Error::Fatal(_))),
+        ) => false,
+        Err(other) => panic!("{other}"),
     }
 }

@@ -119,7 +119,8 @@ impl<'de> DeserializeSeed<'de> for Find<'_, '_> {
         for slot in &self.node.slots {
             self.spans[*slot] = Some((start, start + raw.len()));
         }
-        if !self.node.keys.is_empty() {
+        // A scalar has nothing inside, and may be a number or a string that only its reader can judge.
+        if !self.node.keys.is_empty() && raw.starts_with(['{', '[']) {
             serde_json::Deserializer::from_str(raw).deserialize_any(self).map_err(Error::custom)?;
         }
         Ok(Shape::Scalar)

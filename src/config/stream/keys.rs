@@ -217,10 +217,11 @@ pub(super) static WINDOW: Key<Whole> = whole(
 pub(super) static COLD_REPLAY: Key<Span> = span(
     "cold_replay",
     Preset::Follows(
-        "`lateness` and, in intervals, the greatest of 4 times the longest season, 4 times the horizon and what the \
+        "`lateness` (and an interval, with `aggregate`) and, in intervals, the greatest of 4 times the longest season, 4 times the horizon and what the \
              networks see; a day on an irregular stream",
         Duration::from_secs(28 * 86_400),
     ),
     Duration::ZERO..=YEARS_100,
-    "The event time of a partition's past that is replayed without output when a shard starts without a snapshot.",
+    "The event time of a partition's past that is replayed without output when a shard starts without a snapshot. At \
+     least `lateness`; with `aggregate`, at least one interval more.",
 );
