@@ -77,7 +77,7 @@ impl TargetScale {
         self.in_range(self.transform.undo(self.transformed(held)))
     }
 
-    /// As [`Self::tell`], for values around a point such as its quantiles: it never decreases. A longitude is the
+    /// As [`Self::to_units`], for values around a point such as its quantiles: it never decreases. A longitude is the
     /// one nearest to the point, so it may lie outside of [−180, 180).
     pub fn to_units_around(self, held: f32, point: f32) -> f64 {
         match self.coordinate {
