@@ -41,6 +41,7 @@ impl WorkerThread {
             time: SystemTime,
             models,
             training: rounds,
+            interceptor: (),
         };
         let mut worker = Worker::new(setup, ports)?;
         let ended = work(&mut worker, &stop);

@@ -41,11 +41,12 @@ pub mod snapshot_file;
 mod snapshots;
 mod turn;
 
-use crate::config::Config;
-use crate::domain::StreamName;
+use crate::config::{Config, Stream};
+use crate::domain::{Leads, StreamName};
+use crate::engine::Shard;
 use crate::kafka;
 use crate::nn;
-use crate::telemetry::{Board, ClientMetrics, Metrics};
+use crate::telemetry::{Board, ClientMetrics, Metrics, StreamShape};
 use crate::training::RoundSchedule;
 use assignment::PendingPartition;
 use logs::Logs;
@@ -121,6 +122,16 @@ pub fn topics(config: &Config) -> Vec<String> {
     topics
 }
 
+/// What the metrics of a stream are labelled with.
+pub fn stream_shape(stream: &Stream) -> StreamShape {
+    StreamShape {
+        name: stream.name.clone(),
+        levels: stream.levels.clone(),
+        leads: Leads::buckets(stream.horizon).learnt().to_vec(),
+        experts: Shard::judged(stream),
+    }
+}
+
 impl<P: Ports> Worker<P> {
     /// A worker whose broker is subscribed to [`topics`].
     ///
@@ -161,6 +172,11 @@ impl<P: Ports> Worker<P> {
     /// When the client can't be used any longer.
     pub fn leave(self) -> Result<(), Error> {
         Ok(self.ports.broker.leave()?)
+    }
+
+    /// The shards, in the order in which their partitions were read.
+    pub fn shards_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
+        self.shards.iter_mut().map(|owned| &mut owned.shard)
     }
 
     /// The rare paths that were taken so far.

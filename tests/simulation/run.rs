@@ -16,14 +16,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tidecast::checkpoint::{Bundles, Champion, Store};
-use tidecast::domain::{Leads, StreamName};
+use tidecast::domain::StreamName;
 use tidecast::engine::{Model, Shard};
 use tidecast::kafka;
 use tidecast::telemetry::{Board, BoardOptions, Metrics, StreamShape};
 use tidecast::training::{Shapes, Why};
 use tidecast::worker::loading::{LoadError, LoadSource};
 use tidecast::worker::ports::{PortSet, Ports};
-use tidecast::worker::{Error, RarePaths, Setup, Worker};
+use tidecast::worker::{Error, RarePaths, Setup, Worker, stream_shape};
 
 /// Steps in which things go wrong; after them all is healed.
 const STEPS: usize = 700;
@@ -39,6 +39,7 @@ impl Ports for SimPorts {
     type Time = SimTime;
     type Models = SimModels;
     type Training = SimTraining;
+    type Interceptor = ();
 }
 
 /// A process that lives.
@@ -78,16 +79,7 @@ impl<'a> World<'a> {
                 bundles.keep(&Champion { version, networks, rounds: version.0, facts }).unwrap();
             }
         }
-        let shapes: Vec<StreamShape> = plan
-            .streams()
-            .iter()
-            .map(|s| StreamShape {
-                name: s.name.clone(),
-                levels: s.levels.clone(),
-                leads: Leads::buckets(s.horizon).learnt().to_vec(),
-                experts: Shard::judged(s),
-            })
-            .collect();
+        let shapes: Vec<StreamShape> = plan.streams().iter().map(|s| stream_shape(s)).collect();
         let streams: Vec<StreamName> = plan.streams().iter().map(|s| s.name.clone()).collect();
         let workers = plan.workers;
         let board = Board::new(&BoardOptions {
@@ -144,6 +136,7 @@ impl<'a> World<'a> {
             time,
             models: models.clone(),
             training: training.clone(),
+            interceptor: (),
         };
         let (metrics, board) = (self.metrics.clone(), self.board.clone());
         let worker = Worker::new(Setup { number, config, metrics, board }, ports).unwrap();
