@@ -21,8 +21,8 @@
 //! | 3 | [`engine`], `training`, `synthetic` |
 //! | 4 | `checkpoint`, `kafka`, `http` |
 //! | 5 | `models` |
-//! | 6 | `worker`, `backtest` |
-//! | 7 | [`daemon`] |
+//! | 6 | `worker` |
+//! | 7 | [`daemon`], `backtest` |
 //! | 8 | [`cli`] |
 //!
 //! A room imports only from the layers below it; `tests/layers/main.rs` holds this table against the code.

@@ -1,6 +1,6 @@
 use super::comparison::Comparison;
+use super::finished_run::FinishedRun;
 use super::forecasts::ForecastFile;
-use super::run::Run;
 use super::{json, report, score_table};
 use crate::console::Failure;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ pub(crate) struct Finished {
     /// The name of the file.
     pub(super) data: String,
     /// Of one config, or of two that are compared.
-    pub(super) runs: Vec<Run>,
+    pub(super) runs: Vec<FinishedRun>,
     /// What the configs are called.
     pub(super) labels: Vec<String>,
     pub(super) comparison: Option<Comparison>,

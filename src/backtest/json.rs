@@ -1,11 +1,16 @@
 //! The scores for machines. `docs/backtest.md` describes each field.
 
 use super::comparison::Comparison;
-use super::run::Run;
+use super::finished_run::FinishedRun;
 use serde_json::{Map, Value, json};
 
 /// One JSON object. Except for `seconds`, file, configs and seed determine its bytes.
-pub(super) fn json(runs: &[Run], comparison: Option<&Comparison>, labels: &[String], seconds: f64) -> String {
+pub(super) fn json(
+    runs: &[FinishedRun],
+    comparison: Option<&Comparison>,
+    labels: &[String],
+    seconds: f64,
+) -> String {
     let mut all = of_run(&runs[0], &labels[0]);
     all.insert("seconds".to_owned(), json!(seconds));
     if let (Some(comparison), [_, second]) = (comparison, runs) {
@@ -22,7 +27,7 @@ pub(super) fn json(runs: &[Run], comparison: Option<&Comparison>, labels: &[Stri
     format!("{}\n", Value::Object(all))
 }
 
-fn of_run(run: &Run, label: &str) -> Map<String, Value> {
+fn of_run(run: &FinishedRun, label: &str) -> Map<String, Value> {
     let (axes, tally) = (&run.auditor.axes, &run.tally);
     let series = run.auditor.series().flat_map(|(name, scores)| scores.series_to_json(axes, name));
     let fields = [
@@ -37,8 +42,8 @@ fn of_run(run: &Run, label: &str) -> Map<String, Value> {
         ("bad_rows", json!(tally.bad)),
         ("series", json!(run.auditor.series().len())),
         ("horizon", json!(axes.horizon)),
-        ("training_rounds", json!(run.learner.counts.rounds)),
-        ("promoted", json!(run.learner.counts.promoted)),
+        ("training_rounds", json!(run.counts.rounds)),
+        ("promoted", json!(run.counts.promoted)),
         ("scores", run.auditor.scores().to_json(axes)),
         ("series_scores", series.collect()),
     ];

@@ -1,14 +1,25 @@
 use super::champions::{Champions, Change};
 use crate::config::Stream;
 use crate::console::Failure;
-use crate::engine::{Model, Shard};
-use crate::training::{RoundSchedule, Shapes, StreamProgress, TrainingRound, Why, device};
+use crate::domain::StreamName;
+use crate::engine::Model;
+use crate::series::WindowCopy;
+use crate::training::{Shapes, Start, TrainingRound, Why, device};
+use crate::worker::ports::TrainingQueue;
+use crate::worker::serving::{ModelSource, Serving};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
 
-/// Runs training rounds where the daemon would, and lets their outcome serve at once.
+/// Runs the training rounds that a worker hands in, at once, and lets their outcome serve.
 pub(super) struct Learner {
-    due: RoundSchedule,
     champions: Champions,
     pub counts: RoundCounts,
+    hastened: Option<Why>,
+    serving: Serving,
+    /// How often `serving` has changed.
+    changes: u64,
+    outcome: Result<(), Failure>,
 }
 
 /// What became of the rounds.
@@ -20,33 +31,44 @@ pub(super) struct RoundCounts {
     pub rolled_back: u64,
 }
 
-impl Learner {
-    pub fn new(stream: &Stream) -> Self {
+impl Default for Learner {
+    fn default() -> Self {
         Self {
-            due: RoundSchedule::new(stream, false),
             champions: Champions::default(),
             counts: RoundCounts::default(),
+            hastened: None,
+            serving: Serving::Unknown,
+            changes: 0,
+            outcome: Ok(()),
         }
     }
+}
 
-    /// Trains when a round is due.
-    pub fn learn(&mut self, stream: &Stream, shard: &mut Shard) -> Result<(), Failure> {
-        if shard.take_drift().is_some() {
-            self.due.hasten(Why::Drift);
-        }
-        let now = StreamProgress { readings: shard.age(), newest: shard.agreed_time() };
-        let Some((start, why)) = self.due.is_due(now).filter(|_| stream.training.enabled) else {
-            return Ok(());
-        };
-        self.due.begun(now);
-        let samples = shard.samples(stream.training.budget.series);
+impl Learner {
+    /// How often the model that serves has changed.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Whether the rounds since the last call have ended without a failure.
+    pub fn take_outcome(&mut self) -> Result<(), Failure> {
+        std::mem::replace(&mut self.outcome, Ok(()))
+    }
+
+    fn learn(
+        &mut self,
+        stream: &Stream,
+        start: Start,
+        why: Why,
+        samples: &[WindowCopy],
+    ) -> Result<(), Failure> {
         self.counts.rounds += 1;
         self.counts.hastened += u64::from(why != Why::Schedule);
         let trial = self.champions.begin(stream.promotion.watch);
         let shadow = self.champions.take_shadow();
         let round = TrainingRound {
             stream,
-            samples: &samples,
+            samples,
             champion: self.champions.champion(),
             former: trial.hold_against(self.champions.former(&trial)),
             shadow: shadow.as_ref(),
@@ -59,19 +81,47 @@ impl Learner {
             Some(Change::RolledBack) => self.counts.rolled_back += 1,
             None => return Ok(()),
         }
-        self.serve(stream, shard)
+        self.serving = serving(stream, &self.champions)?;
+        self.changes += 1;
+        Ok(())
+    }
+}
+
+/// The champion as a model, or the experts alone.
+fn serving(stream: &Stream, champions: &Champions) -> Result<Serving, Failure> {
+    let Some((version, networks)) = champions.serving() else { return Ok(Serving::ExpertsAlone) };
+    let networks = Shapes::of(stream).map_err(Failure::new)?.weights(networks);
+    Ok(Serving::Model(Model { version, networks, device: device(stream).map_err(Failure::new)? }))
+}
+
+impl ModelSource for Rc<RefCell<Learner>> {
+    fn changes(&self) -> u64 {
+        self.borrow().changes
     }
 
-    /// Brings in the champion, or lets the experts serve alone.
-    fn serve(&self, stream: &Stream, shard: &mut Shard) -> Result<(), Failure> {
-        let Some((version, networks)) = self.champions.serving() else {
-            shard.dismiss();
-            return Ok(());
-        };
-        let networks = Shapes::of(stream).map_err(Failure::new)?.weights(networks);
-        let model = Model { version, networks, device: device(stream).map_err(Failure::new)? };
-        shard.bring(&model).map_err(Failure::new)?;
-        shard.warm(usize::MAX).map_err(Failure::new)?;
-        Ok(())
+    fn serving(&self, _: &StreamName) -> Serving {
+        self.borrow().serving.clone()
+    }
+}
+
+impl TrainingQueue for Rc<RefCell<Learner>> {
+    fn hand_in(
+        &mut self,
+        stream: &Arc<Stream>,
+        start: Start,
+        why: Why,
+        samples: impl FnOnce() -> Vec<WindowCopy>,
+    ) -> bool {
+        let mut learner = self.borrow_mut();
+        learner.outcome = learner.learn(stream, start, why, &samples());
+        true
+    }
+
+    fn hasten(&mut self, _: &StreamName, why: Why) {
+        self.borrow_mut().hastened = Some(why);
+    }
+
+    fn take_hastened(&mut self, _: &StreamName) -> Option<Why> {
+        self.borrow_mut().hastened.take()
     }
 }

@@ -1,4 +1,7 @@
-//! The serving code over a file, under a virtual clock.
+//! The daemon's worker over a file, under a virtual clock.
+//!
+//! The worker runs over ports of its own (`ports`): each poll hands over one row, and a training round runs as soon
+//! as it is handed in. An observer (`observer`) sees each reading before its shard does, and each forecast.
 //!
 //! Prequential: each reading is forecast before it is learnt from. Training rounds run where the daemon would
 //! start them, and their outcome serves at once. File, config and seed determine everything.
@@ -10,11 +13,14 @@ mod champions;
 mod comparison;
 mod discards;
 mod finished;
+mod finished_run;
 mod forecasts;
 mod json;
 mod known_ahead;
 mod learner;
+mod observer;
 mod plan;
+mod ports;
 mod replay;
 mod report;
 mod rows;
@@ -22,6 +28,7 @@ mod run;
 mod score_table;
 mod scores;
 mod seasons;
+mod tally;
 
 use crate::domain::EventTime;
 use std::path::PathBuf;

@@ -4,6 +4,7 @@ use super::seasons;
 use crate::config::{Config, SeasonsFrom, Stream};
 use crate::console::Failure;
 use crate::domain::Position;
+use std::sync::Arc;
 
 /// A config, and the stream of it that is run.
 pub(super) struct Plan {
@@ -31,8 +32,9 @@ impl Plan {
         Some(PositionNames { latitude: name(position.latitude), longitude: name(position.longitude) })
     }
 
-    /// The stream. With `seasons = "auto"` its seasons are found in the rows that are not scored.
-    pub fn settle(self, settings: &Settings, table: &Table, key: &str) -> Result<Stream, Failure> {
+    /// The config of a worker that runs this stream alone and takes no snapshots. With `seasons = "auto"` the
+    /// stream's seasons are found in the rows that are not scored.
+    pub fn settle(self, settings: &Settings, table: &Table, key: &str) -> Result<Config, Failure> {
         let Self { mut config, at } = self;
         let from = settings.score_from;
         if config.streams[at].seasons_from == SeasonsFrom::Undetected {
@@ -56,7 +58,9 @@ impl Plan {
             stream.training.seed = seed;
         }
         stream.training.enabled &= settings.has_networks;
-        Ok(stream)
+        config.streams = vec![Arc::new(stream)];
+        config.snapshots.enabled = false;
+        Ok(config)
     }
 }
 

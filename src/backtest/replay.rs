@@ -4,14 +4,14 @@ use super::comparison::Comparison;
 use super::finished::Finished;
 use super::forecasts::ForecastFile;
 use super::known_ahead::KnownAhead;
+use super::observer::Observer;
 use super::plan::{Plan, PositionNames};
 use super::report::ReportCharts;
 use super::rows::{Rows, Sorted, Table, TableRow, Wanted};
-use super::run::{FileLabels, Run};
+use super::run::Run;
 use crate::codec::Decoder;
 use crate::config::Config;
 use crate::console::Failure;
-use std::sync::Arc;
 
 /// How often a report looks at the weights, over the whole file.
 const MOMENTS: u64 = 240;
@@ -29,7 +29,7 @@ pub(crate) struct Backtest {
 }
 
 impl Backtest {
-    /// Looks at the file, and makes a shard for each config. A config comes with what it is called.
+    /// Looks at the file, and starts a worker for each config. A config comes with what it is called.
     ///
     /// # Errors
     /// When the file can't be read or lacks a column, or a config does not have the stream.
@@ -44,16 +44,17 @@ impl Backtest {
         let table = Table::look(&settings.data, &settings.csv, &wanted)?;
         let position = plans.iter().find_map(Plan::position);
         let runs = plans.into_iter().map(|plan| run(settings, plan, &table, &data, position.as_ref()));
-        let mut runs = runs.collect::<Result<Vec<_>, Failure>>()?;
+        let runs = runs.collect::<Result<Vec<_>, Failure>>()?;
         let total = table.count()?;
         let comparison = match &runs[..] {
-            [first, second] => Some(compare(&first.auditor, &second.auditor)?),
+            [first, second] => Some(compare(&first.observer().auditor, &second.observer().auditor)?),
             _ => None,
         };
-        let first = &mut runs[0];
+        let mut first = runs[0].observer_mut();
         let file = settings.forecasts.as_deref();
         first.file = file.map(|path| ForecastFile::create(path, &first.stream)).transpose()?;
         first.charts = settings.charts.as_ref().map(|series| ReportCharts::new(&first.stream, series));
+        drop(first);
         let source = Source::open(settings.is_sorted, &table, &runs)?;
         let is_sorted = settings.is_sorted;
         Ok(Self { data, runs, labels, comparison, source, total, row_count: 0, is_sorted })
@@ -70,7 +71,7 @@ impl Backtest {
             run.record(&row)?;
         }
         if let (Some(comparison), [first, second]) = (comparison, &runs[..]) {
-            comparison.add(&first.auditor, &second.auditor);
+            comparison.add(&first.observer().auditor, &second.observer().auditor);
         }
         self.row_count += 1;
         if self.row_count.is_multiple_of((self.total / MOMENTS).max(1)) {
@@ -91,14 +92,14 @@ impl Backtest {
 
     /// Training rounds of the first config.
     pub fn training_rounds(&self) -> u64 {
-        self.runs[0].learner.counts.rounds
+        self.runs[0].training_rounds()
     }
 
     /// Ends the run at the end of the file.
     pub fn finish(self) -> Finished {
-        let Self { data, mut runs, labels, comparison, source, is_sorted, .. } = self;
+        let Self { data, runs, labels, comparison, source, is_sorted, .. } = self;
         let mut warnings = source.notes();
-        runs.iter_mut().for_each(Run::close);
+        let runs: Vec<_> = runs.into_iter().map(Run::finish).collect();
         warnings.extend(runs[0].warnings(is_sorted));
         Finished { data, runs, labels, comparison, warnings }
     }
@@ -113,13 +114,12 @@ fn run(
     data: &str,
     position: Option<&PositionNames>,
 ) -> Result<Run, Failure> {
-    let stream = Arc::new(plan.settle(settings, table, data)?);
+    let config = plan.settle(settings, table, data)?;
+    let stream = config.streams[0].clone();
     let position = position.and_then(|names| names.among(&stream.targets));
     let auditor = Auditor::new(stream.clone(), position, settings.score_from, settings.score_every);
     let known_ahead = KnownAhead::read(table, data, &stream)?;
-    let labels =
-        FileLabels { topic: settings.data.display().to_string(), key: data.to_owned(), row: table.row() };
-    Ok(Run::new(stream, auditor, known_ahead, labels))
+    Run::start(config, Observer::new(stream, auditor, known_ahead, table.row()), data)
 }
 
 fn compare(first: &Auditor, second: &Auditor) -> Result<Comparison, Failure> {
@@ -138,11 +138,12 @@ enum Source {
 
 impl Source {
     fn open(is_sorted: bool, table: &Table, runs: &[Run]) -> Result<Self, Failure> {
-        let mut rows = table.rows(&Wanted::new(runs.iter().map(|run| &*run.stream)))?;
+        let streams: Vec<_> = runs.iter().map(|run| run.observer().stream.clone()).collect();
+        let mut rows = table.rows(&Wanted::new(streams.iter().map(|stream| &**stream)))?;
         if !is_sorted {
             return Ok(Self::AsTheyStand(rows));
         }
-        let mut decoder = Decoder::new(&runs[0].stream);
+        let mut decoder = Decoder::new(&streams[0]);
         let time = |row: &TableRow<'_>| {
             let mut time = None;
             // The run reports bad rows.

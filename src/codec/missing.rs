@@ -25,6 +25,16 @@ impl MissingValues {
         self.examples[why as usize].as_ref()
     }
 
+    /// Adds those that were found later.
+    pub fn merge(&mut self, later: &Self) {
+        for (at, (count, example)) in later.counts.iter().zip(&later.examples).enumerate() {
+            self.counts[at] += count;
+            if self.examples[at].is_none() {
+                self.examples[at].clone_from(example);
+            }
+        }
+    }
+
     /// Adds the missing values of one reading.
     #[cold]
     pub(super) fn add(&mut self, of: &MissingSlots, mut example: impl FnMut(usize) -> MissingExample) {

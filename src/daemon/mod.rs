@@ -16,8 +16,7 @@ mod worker_thread;
 
 use crate::checkpoint::{self, Store};
 use crate::config::Config;
-use crate::domain::{Leads, StreamName};
-use crate::engine::Shard;
+use crate::domain::StreamName;
 use crate::http;
 use crate::kafka::{self, Admin};
 use crate::models::{self, BackgroundThread, Follower, Models, Registry, TrainerThread};
@@ -101,16 +100,7 @@ impl Daemon {
     }
 
     fn start_on(config: Arc<Config>) -> Result<Self, Error> {
-        let shapes: Vec<StreamShape> = config
-            .streams
-            .iter()
-            .map(|s| StreamShape {
-                name: s.name.clone(),
-                levels: s.levels.clone(),
-                leads: Leads::buckets(s.horizon).learnt().to_vec(),
-                experts: Shard::judged(s),
-            })
-            .collect();
+        let shapes: Vec<StreamShape> = config.streams.iter().map(|s| worker::stream_shape(s)).collect();
         let metrics = Metrics::new(&shapes);
         let names: Vec<StreamName> = config.streams.iter().map(|s| s.name.clone()).collect();
         let board = Board::new(&BoardOptions {

@@ -28,6 +28,7 @@ impl Ports for RealPorts {
     type Time = SystemTime;
     type Models = Models;
     type Training = RoundQueue;
+    type Interceptor = ();
 }
 
 impl Outlet for WorkerClients {

@@ -44,6 +44,7 @@ impl WorkerThread {
             time: SystemTime,
             models,
             training: rounds,
+            interceptor: (),
         };
         let mut worker = Worker::new(setup, ports, &known);
         let ended = work(&mut worker, &stop);

@@ -41,11 +41,12 @@ pub mod snapshot_file;
 mod snapshots;
 mod turn;
 
-use crate::config::Config;
-use crate::domain::{ModelVersion, StreamName};
+use crate::config::{Config, Stream};
+use crate::domain::{Leads, StreamName};
+use crate::engine::Shard;
 use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
-use crate::telemetry::{Board, ClientMetrics, Metrics};
+use crate::telemetry::{Board, ClientMetrics, Metrics, StreamShape};
 use crate::training::RoundSchedule;
 use assignment::PendingPartition;
 use logs::Logs;
@@ -121,6 +122,16 @@ pub fn topics(config: &Config) -> Vec<String> {
     topics
 }
 
+/// What the metrics of a stream are labelled with.
+pub fn stream_shape(stream: &Stream) -> StreamShape {
+    StreamShape {
+        name: stream.name.clone(),
+        levels: stream.levels.clone(),
+        leads: Leads::buckets(stream.horizon).learnt().to_vec(),
+        experts: Shard::judged(stream),
+    }
+}
+
 impl<P: Ports> Worker<P> {
     /// A worker whose broker is subscribed to [`topics`], and has described them as `known`.
     pub fn new(setup: Setup, ports: PortSet<P>, known: &TopicDescriptions) -> Self {
@@ -158,12 +169,9 @@ impl<P: Ports> Worker<P> {
         Ok(self.ports.broker.leave()?)
     }
 
-    /// Which model each shard of a stream steps with; `None` where the experts serve alone.
-    pub fn models<'a>(&'a self, stream: &'a StreamName) -> impl Iterator<Item = Option<ModelVersion>> + 'a {
-        self.shards
-            .iter()
-            .filter(move |owned| owned.stream().name == *stream)
-            .map(|owned| owned.shard.model())
+    /// The shards, in the order in which their partitions were read.
+    pub fn shards_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
+        self.shards.iter_mut().map(|owned| &mut owned.shard)
     }
 
     /// The rare paths that were taken so far.

@@ -5,10 +5,10 @@ use super::loading::{LoadError, LoadRequest, LoadedShard};
 use super::serving::ModelSource;
 use super::snapshot_file::{SnapshotKey, SnapshotOutcome};
 use crate::checkpoint::Facts;
-use crate::codec::Record;
+use crate::codec::{BadRecord, MissingValues, Record};
 use crate::config::Stream;
-use crate::domain::{EventTime, Offset, StreamName, TopicPartition};
-use crate::engine::Emitted;
+use crate::domain::{EventTime, Offset, Reading, StreamName, TopicPartition};
+use crate::engine::{Accounts, Emitted, Offered, Shard};
 use crate::kafka::{
     Commit, CommittedOffset, Error, Event, TopicDescriptions, TopicState, Watermarks, WorkerStatistics,
 };
@@ -32,6 +32,8 @@ pub trait Ports {
     type Models: ModelSource;
     /// Where training rounds are handed in.
     type Training: TrainingQueue;
+    /// Stands before the shards; `()` where nothing does.
+    type Interceptor: ReadingInterceptor;
 }
 
 /// A worker's ports.
@@ -48,6 +50,8 @@ pub struct PortSet<P: Ports> {
     pub models: P::Models,
     /// Where training rounds are handed in.
     pub training: P::Training,
+    /// Stands before the shards.
+    pub interceptor: P::Interceptor,
 }
 
 /// A record for an output topic. Its key decides the partition.
@@ -65,6 +69,9 @@ pub struct Outgoing<'a> {
 
 /// Where a shard's output goes.
 pub trait Outlet {
+    /// Whether it reads payloads. They are not encoded for an outlet that does not.
+    const READS_PAYLOADS: bool = true;
+
     /// Sends a record into the open transaction.
     ///
     /// # Errors
@@ -80,7 +87,43 @@ pub trait Outlet {
         let _ = emitted;
         self.send(record)
     }
+
+    /// Shows a forecast that `emit_every` leaves out. It is not sent.
+    #[inline]
+    fn withhold(&mut self, emitted: &Emitted<'_>) {
+        let _ = emitted;
+    }
 }
+
+/// Stands between records and their shard, as an interceptor of Kafka's stands between records and their consumer.
+/// With `()` nothing stands there, and no call is left of it.
+pub trait ReadingInterceptor {
+    /// Offers a reading of a record to its shard.
+    #[inline]
+    fn offer(&mut self, shard: &mut Shard, reading: &Reading<'_>, record: &Record<'_>) -> Offered {
+        shard.offer_of(reading, record.offset.0, record.key, record.timestamp)
+    }
+
+    /// Shows a record that can't be decoded.
+    #[inline]
+    fn refuse(&mut self, record: &Record<'_>, why: &BadRecord) {
+        let _ = (record, why);
+    }
+
+    /// Shows the values that were missing since the last call.
+    #[inline]
+    fn miss(&mut self, missing: &MissingValues) {
+        let _ = missing;
+    }
+
+    /// Shows what became of the readings since the last call.
+    #[inline]
+    fn account(&mut self, accounts: &Accounts) {
+        let _ = accounts;
+    }
+}
+
+impl ReadingInterceptor for () {}
 
 /// A worker's consumer and producer. [`WorkerClients`](crate::kafka::WorkerClients) describes each call and its errors.
 pub trait Broker: Outlet {

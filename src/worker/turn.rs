@@ -1,7 +1,7 @@
 //! One turn of the loop, and its end.
 
 use super::owned_shard::OwnedShard;
-use super::ports::{Broker, Ports, ShardLoader, SnapshotSink, TimeSource};
+use super::ports::{Broker, PortSet, Ports, ShardLoader, SnapshotSink, TimeSource};
 use super::rare_paths::RarePath;
 use super::{Error, Worker};
 use std::time::Duration;
@@ -30,7 +30,7 @@ impl<P: Ports> Worker<P> {
         let polled = self.poll()?;
         let Self { ports, shards, setup, rare_paths, .. } = self;
         for owned in shards.iter_mut() {
-            let taken = owned.step(&mut ports.broker, &ports.time)?;
+            let taken = owned.step(&mut ports.broker, &mut ports.interceptor, &ports.time)?;
             setup.board.stepped(&owned.stream().name, taken);
             rare_paths.take_from(&mut owned.rare_paths);
         }
@@ -65,8 +65,9 @@ impl<P: Ports> Worker<P> {
         let hurries = self.snapshot.is_some() || !self.pending.is_empty();
         let wait = if hurries { SHORT_WAIT } else { WAIT };
         let Self { ports, shards, setup, rare_paths, .. } = self;
+        let PortSet { broker, interceptor, .. } = ports;
         let mut last = 0;
-        let polled = ports.broker.poll(setup.config.daemon.poll_records, wait, |record| {
+        let polled = broker.poll(setup.config.daemon.poll_records, wait, |record| {
             let mine = |o: &OwnedShard| o.at.partition == record.partition && &*o.at.topic == record.topic;
             if !shards.get(last).is_some_and(mine) {
                 match shards.iter().position(mine) {
@@ -76,7 +77,7 @@ impl<P: Ports> Worker<P> {
             }
             // One topic can feed several streams, and each has a shard of its own.
             for owned in shards[last..].iter_mut().filter(|o| mine(o)) {
-                owned.take(record);
+                owned.take(record, interceptor);
             }
         })?;
         Ok(polled)

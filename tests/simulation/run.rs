@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tidecast::checkpoint::{Bundles, Champion, Store};
-use tidecast::domain::{Leads, StreamName};
+use tidecast::domain::StreamName;
 use tidecast::engine::{Model, Shard};
 use tidecast::kafka;
 use tidecast::telemetry::{Board, BoardOptions, Metrics, StreamShape};
@@ -24,7 +24,7 @@ use tidecast::training::{Shapes, Why};
 use tidecast::worker::loading::{LoadError, LoadSource};
 use tidecast::worker::ports::{Broker, PortSet, Ports};
 use tidecast::worker::serving::ModelSource;
-use tidecast::worker::{Error, RarePaths, Setup, Worker};
+use tidecast::worker::{Error, RarePaths, Setup, Worker, stream_shape};
 
 /// Steps in which things go wrong; after them all is healed.
 const STEPS: usize = 700;
@@ -42,6 +42,7 @@ impl Ports for SimPorts {
     type Time = SimTime;
     type Models = SimModels;
     type Training = SimTraining;
+    type Interceptor = ();
 }
 
 /// A process that lives.
@@ -81,16 +82,7 @@ impl<'a> World<'a> {
                 bundles.keep(&Champion { version, networks, rounds: version.0, facts }).unwrap();
             }
         }
-        let shapes: Vec<StreamShape> = plan
-            .streams()
-            .iter()
-            .map(|s| StreamShape {
-                name: s.name.clone(),
-                levels: s.levels.clone(),
-                leads: Leads::buckets(s.horizon).learnt().to_vec(),
-                experts: Shard::judged(s),
-            })
-            .collect();
+        let shapes: Vec<StreamShape> = plan.streams().iter().map(|s| stream_shape(s)).collect();
         let streams: Vec<StreamName> = plan.streams().iter().map(|s| s.name.clone()).collect();
         let workers = plan.workers;
         let board = Board::new(&BoardOptions {
@@ -147,6 +139,7 @@ impl<'a> World<'a> {
             time,
             models: models.clone(),
             training: training.clone(),
+            interceptor: (),
         };
         let names = tidecast::worker::topics(&config).iter().map(|topic| topic.as_str().into()).collect();
         let known = ports.broker.topics(&names).unwrap();
@@ -224,11 +217,11 @@ impl<'a> World<'a> {
         for _ in 0..MODEL_STEPS {
             (0..self.processes.len()).for_each(|number| self.turn(number));
         }
-        for process in self.processes.iter().flatten() {
+        for process in self.processes.iter_mut().flatten() {
             for stream in self.plan.streams() {
                 let wanted = process.models.current(&stream.name).map(|model| model.version);
-                for model in process.worker.models(&stream.name) {
-                    assert_eq!(model, wanted, "lost: the model of {}", stream.name);
+                for shard in process.worker.shards_mut().filter(|shard| shard.stream().name == stream.name) {
+                    assert_eq!(shard.model(), wanted, "lost: the model of {}", stream.name);
                 }
             }
         }

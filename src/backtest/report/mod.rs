@@ -4,7 +4,7 @@ mod charts;
 mod parts;
 
 use super::comparison::Comparison;
-use super::run::Run;
+use super::finished_run::FinishedRun;
 use crate::chart::escape;
 use crate::domain::{EventTime, Grid};
 pub(super) use charts::ReportCharts;
@@ -15,10 +15,10 @@ const STYLE: &str = include_str!("page.css");
 
 /// The page of the first config's run. `second` is the run that it was compared with.
 pub(super) fn page(
-    run: &Run,
+    run: &FinishedRun,
     charts: &ReportCharts,
     data: &str,
-    second: Option<&Run>,
+    second: Option<&FinishedRun>,
     comparison: Option<&Comparison>,
     labels: &[String],
 ) -> String {
@@ -76,8 +76,8 @@ pub(super) fn page(
 }
 
 /// What was run, in one line.
-fn summary(run: &Run, labels: &[String]) -> String {
-    let (stream, tally, counts) = (&run.stream, &run.tally, &run.learner.counts);
+fn summary(run: &FinishedRun, labels: &[String]) -> String {
+    let (stream, tally, counts) = (&run.stream, &run.tally, &run.counts);
     let series = run.auditor.series().len();
     let every = match stream.grid {
         Grid::Fixed(interval) => format!("{} apart", span(interval.as_seconds())),

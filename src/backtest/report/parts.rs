@@ -2,7 +2,7 @@
 
 use super::{pairs, section};
 use crate::backtest::comparison::{CONFIDENCE, Comparison, LOSSES, p_value};
-use crate::backtest::run::Run;
+use crate::backtest::finished_run::FinishedRun;
 use crate::backtest::score_table::{self, or_dash};
 use crate::backtest::scores::{ScoreAxes, Scores};
 use crate::chart::{
@@ -207,7 +207,7 @@ pub(super) fn emitted_table(axes: &ScoreAxes, all: &Scores, target: usize) -> St
 }
 
 /// The scores of the emitted forecasts, a row for each series and target.
-pub(super) fn series_table(run: &Run) -> String {
+pub(super) fn series_table(run: &FinishedRun) -> String {
     let axes = &run.auditor.axes;
     let mut rows = String::new();
     for (name, scores) in run.auditor.series().take(SERIES) {
@@ -244,7 +244,12 @@ pub(super) fn series_table(run: &Run) -> String {
 }
 
 /// The comparison with another config.
-pub(super) fn compared(comparison: &Comparison, run: &Run, second: &Run, labels: &[String]) -> String {
+pub(super) fn compared(
+    comparison: &Comparison,
+    run: &FinishedRun,
+    second: &FinishedRun,
+    labels: &[String],
+) -> String {
     let (first_label, second_label) = (&labels[0], &labels[1]);
     let verdicts: String = comparison
         .verdicts(first_label, second_label)

@@ -8,19 +8,22 @@ use crate::telemetry::{
     Ahead, Discard, DiscardedReading, Doubt, DoubtedTarget, Eviction, MissingValue, ReadingAhead,
     StreamMetrics, Violations, events,
 };
+use crate::worker::ports::ReadingInterceptor;
 
 impl OwnedShard {
     /// Counts the values that were missing, for the log too.
-    pub(super) fn note_missing(&mut self) {
+    pub(super) fn note_missing(&mut self, interceptor: &mut impl ReadingInterceptor) {
         let Some(missing) = self.decoder.take_missing() else { return };
+        interceptor.miss(&missing);
         for why in MissingValue::ALL {
             self.metrics.miss(*why, missing.count(*why), || missing.example(*why).cloned());
         }
     }
 
     /// Counts what became of the readings.
-    pub(super) fn account(&mut self) {
+    pub(super) fn account(&mut self, interceptor: &mut impl ReadingInterceptor) {
         let accounts = self.shard.take_accounts();
+        interceptor.account(&accounts);
         self.metrics.thinned.inc_by(accounts.thinned);
         self.metrics.aggregated.inc_by(accounts.aggregated);
         for why in Eviction::ALL {

@@ -6,7 +6,7 @@ mod dead_letter;
 
 use super::Error;
 use super::loading::{LoadRequest, LoadedShard};
-use super::ports::{Outgoing, Outlet, TimeSource};
+use super::ports::{Outgoing, Outlet, ReadingInterceptor, TimeSource};
 use super::rare_paths::{RarePath, RarePaths};
 use super::serving::Serving;
 use crate::checkpoint::SnapshotId;
@@ -169,7 +169,7 @@ impl OwnedShard {
     }
 
     /// Takes a record in: decodes it and offers its readings to the shard. Nothing is sent yet.
-    pub fn take(&mut self, record: &Record<'_>) {
+    pub fn take(&mut self, record: &Record<'_>, interceptor: &mut impl ReadingInterceptor) {
         self.went_back |= record.offset < self.reached;
         self.reached = record.offset.next();
         // Another stream's shard of this partition may have come back from an older snapshot.
@@ -192,7 +192,7 @@ impl OwnedShard {
         let mut refused = None;
         let outcome = decoder.decode(record, &mut |reading| {
             *readings += u64::from(!answered);
-            let offered = shard.offer_of(&reading, record.offset.0, record.key, record.timestamp);
+            let offered = interceptor.offer(shard, &reading, record);
             if let Offered::Discarded(why @ (Discard::Late | Discard::TimeAhead)) = offered {
                 refused.get_or_insert(why);
             }
@@ -205,6 +205,7 @@ impl OwnedShard {
         let stream = self.shard.stream().clone();
         match outcome {
             Err(bad) => {
+                interceptor.refuse(record, &bad);
                 let reason = bad.reason.as_str();
                 self.dead_letters.push(&stream.name, record, reason, bad.field, &bad.detail);
             }
@@ -222,7 +223,12 @@ impl OwnedShard {
 
     /// Steps all readings that are waiting, sends forecasts, anomalies and dead letters into the open transaction,
     /// and returns the number of readings that were taken in since the last call.
-    pub fn step(&mut self, outlet: &mut impl Outlet, time: &impl TimeSource) -> Result<usize, Error> {
+    pub fn step<O: Outlet>(
+        &mut self,
+        outlet: &mut O,
+        interceptor: &mut impl ReadingInterceptor,
+        time: &impl TimeSource,
+    ) -> Result<usize, Error> {
         if std::mem::take(&mut self.has_taken) {
             self.taken_at = time.now();
         }
@@ -236,7 +242,7 @@ impl OwnedShard {
             &self.metrics,
             &mut self.rare_paths,
         )?;
-        self.note_missing();
+        self.note_missing(interceptor);
         let taken = std::mem::take(&mut self.readings);
         self.metrics.readings.inc_by(taken);
         let before = self.forecasts;
@@ -275,8 +281,12 @@ impl OwnedShard {
                     (headers::MODEL, model.unwrap_or_default().as_bytes()),
                 ];
                 let sent = if model.is_some() { &sent[..] } else { &sent[..4] };
-                if !emitted.is_thinned {
-                    encoder.encode(emitted.series, emitted.forecast, model, payload);
+                if emitted.is_thinned {
+                    outlet.withhold(&emitted);
+                } else {
+                    if O::READS_PAYLOADS {
+                        encoder.encode(emitted.series, emitted.forecast, model, payload);
+                    }
                     let record = Outgoing { topic, key: emitted.key, payload: Some(payload), headers: sent };
                     match outlet.send_forecast(record, &emitted) {
                         Ok(()) => *forecasts += 1,
@@ -292,7 +302,9 @@ impl OwnedShard {
                 if let Some(topic) = &stream.alarms.anomaly_topic
                     && emitted.forecast.anomaly.is_above(stream.alarms.anomaly_threshold)
                 {
-                    encoder.encode_anomaly(emitted.series, emitted.forecast, payload);
+                    if O::READS_PAYLOADS {
+                        encoder.encode_anomaly(emitted.series, emitted.forecast, payload);
+                    }
                     let kind = emitted.forecast.anomaly.kind.map_or("none", AnomalyKind::name);
                     metrics.anomalies(kind).inc();
                     if failed.is_ok() {
@@ -320,7 +332,7 @@ impl OwnedShard {
             let took = time.now().saturating_duration_since(began);
             self.metrics.step_seconds.observe(took.as_secs_f64());
         }
-        self.account();
+        self.account(interceptor);
         self.metrics.forecasts.inc_by((self.forecasts - before) as u64);
         failed?;
         Ok(taken as usize)
