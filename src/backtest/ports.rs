@@ -193,8 +193,9 @@ impl ShardLoader for FreshShards {
         self.0.retain(|request| request.ticket >= ticket);
     }
 
-    fn next(&mut self) -> Result<Option<LoadedShard>, LoadError> {
-        Ok(self.0.pop_front().map(|request| LoadedShard {
+    fn next(&mut self) -> Result<Option<Box<LoadedShard>>, LoadError> {
+        let Some(request) = self.0.pop_front() else { return Ok(None) };
+        Ok(Some(Box::new(LoadedShard {
             shard: Shard::new(request.stream.clone()),
             from: request.committed,
             snapshot: None,
@@ -202,7 +203,7 @@ impl ShardLoader for FreshShards {
             violations: Violations::default(),
             rare_paths: RarePaths::default(),
             request,
-        }))
+        })))
     }
 
     fn has_panicked(&mut self) -> bool {

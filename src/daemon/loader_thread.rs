@@ -26,7 +26,7 @@ impl LogTimes for KafkaTimes {
 /// The thread, and its in- and outbox. There are never more requests at once than the worker owns shards.
 pub(super) struct LoaderThread {
     requests: Option<Sender<LoadRequest>>,
-    loaded: Receiver<Result<LoadedShard, LoadError>>,
+    loaded: Receiver<Result<Box<LoadedShard>, LoadError>>,
     stop: Arc<AtomicBool>,
     /// Requests with a lower ticket are dropped.
     first_wanted: Arc<AtomicU64>,
@@ -48,7 +48,7 @@ impl LoaderThread {
     fn with(
         worker: usize,
         stop: Arc<AtomicBool>,
-        load: impl Fn(LoadRequest) -> Result<Option<LoadedShard>, LoadError> + Send + 'static,
+        load: impl Fn(LoadRequest) -> Result<Option<Box<LoadedShard>>, LoadError> + Send + 'static,
     ) -> std::io::Result<Self> {
         let (requests, inbox) = channel::<LoadRequest>();
         let (outbox, loaded) = channel();
@@ -77,11 +77,11 @@ fn load(
     source: &LoadSource<Models, KafkaTimes>,
     request: LoadRequest,
     stop: &AtomicBool,
-) -> Result<Option<LoadedShard>, LoadError> {
+) -> Result<Option<Box<LoadedShard>>, LoadError> {
     let mut load = Load::new(request, source, Instant::now());
     loop {
         match load.attempt(source, Instant::now, stop)? {
-            Attempt::Loaded(loaded) => return Ok(Some(*loaded)),
+            Attempt::Loaded(loaded) => return Ok(Some(loaded)),
             Attempt::Stopped => return Ok(None),
             Attempt::StoreUnreachable => std::thread::sleep(PAUSE),
         }
@@ -100,7 +100,7 @@ impl ShardLoader for LoaderThread {
         self.first_wanted.store(ticket, Ordering::Release);
     }
 
-    fn next(&mut self) -> Result<Option<LoadedShard>, LoadError> {
+    fn next(&mut self) -> Result<Option<Box<LoadedShard>>, LoadError> {
         self.loaded.try_recv().ok().transpose()
     }
 

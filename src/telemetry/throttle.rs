@@ -6,6 +6,7 @@ use super::examples::{DiscardedReading, DoubtedTarget, MissingExample, ReadingAh
 use super::words::{Ahead, Discard, Doubt, MissingValue, Word};
 use crate::domain::StreamName;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The least time between two log lines for the same reason.
@@ -34,6 +35,12 @@ impl LogThrottle {
         }
     }
 
+    /// Whether anything was not logged yet.
+    pub fn is_waiting(&self) -> bool {
+        let Self { discarded, missing, doubted, ahead } = self;
+        discarded.is_waiting() || missing.is_waiting() || doubted.is_waiting() || ahead.is_waiting()
+    }
+
     /// Logs what is due at a time; without a time, everything.
     pub fn log(&self, stream: &StreamName, now: Option<Instant>) {
         for (why, count, first) in self.discarded.take(now) {
@@ -52,7 +59,12 @@ impl LogThrottle {
 }
 
 /// For each reason the count that was not logged yet, with an example.
-pub(super) struct ByReason<W, T>(Mutex<Vec<Pending<W, T>>>);
+pub(super) struct ByReason<W, T> {
+    reasons: Mutex<Vec<Pending<W, T>>>,
+    /// Whether any reason has an example that was not logged yet. Changed under the lock; a look without it is
+    /// cheap enough for each batch.
+    is_waiting: AtomicBool,
+}
 
 struct Pending<W, T> {
     why: W,
@@ -67,22 +79,31 @@ impl<W: Word, T> ByReason<W, T> {
     fn new(pause: impl Fn(W) -> Duration) -> Self {
         let pending =
             |why: &W| Pending { why: *why, pause: pause(*why), count: 0, first: None, logged: None };
-        Self(Mutex::new(W::WORDS.iter().map(pending).collect()))
+        let reasons = Mutex::new(W::WORDS.iter().map(pending).collect());
+        Self { reasons, is_waiting: AtomicBool::new(false) }
     }
 
     /// Counts; asks for an example only when it would be the first.
     pub fn add(&self, why: W, count: u64, first: impl FnOnce() -> Option<T>) {
-        let pending = &mut self.0.lock().expect("no holder of this lock panics")[why.index()];
+        let pending = &mut self.reasons.lock().expect("no holder of this lock panics")[why.index()];
         pending.count += count;
         if pending.first.is_none() {
             pending.first = first();
+            self.is_waiting.fetch_or(pending.first.is_some(), Ordering::Release);
         }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.is_waiting.load(Ordering::Acquire)
     }
 
     /// Takes the reasons that are due, or all without a time: with their counts since the last log line.
     fn take(&self, now: Option<Instant>) -> Vec<(W, u64, T)> {
-        let mut reasons = self.0.lock().expect("no holder of this lock panics");
         let mut taken = Vec::new();
+        if !self.is_waiting() {
+            return taken;
+        }
+        let mut reasons = self.reasons.lock().expect("no holder of this lock panics");
         for pending in reasons.iter_mut() {
             let since = now.zip(pending.logged).map(|(now, logged)| now.saturating_duration_since(logged));
             if since.is_some_and(|since| since < pending.pause) {
@@ -93,6 +114,7 @@ impl<W: Word, T> ByReason<W, T> {
                 pending.logged = now.or(pending.logged);
             }
         }
+        self.is_waiting.store(reasons.iter().any(|pending| pending.first.is_some()), Ordering::Release);
         taken
     }
 }

@@ -24,7 +24,7 @@ pub(super) struct PendingPartition {
     committed: Offset,
     /// Shards that are still to come, by ticket.
     missing: Vec<(u64, ShardMetrics)>,
-    loaded: Vec<(LoadedShard, ShardMetrics)>,
+    loaded: Vec<(Box<LoadedShard>, ShardMetrics)>,
     /// When the partition was assigned.
     since: Instant,
 }
@@ -97,7 +97,7 @@ impl<P: Ports> Worker<P> {
         self.report_former_topic(&loaded);
         for (loaded, shown) in loaded {
             let metrics = self.setup.metrics.stream(&loaded.request.stream.name);
-            let owned = OwnedShard::new(loaded, metrics, shown, since, self.ports.time.now());
+            let owned = OwnedShard::new(*loaded, metrics, shown, since, self.ports.time.now());
             let stream = owned.stream().clone();
             if is_first(&stream, &at) {
                 let trained = self.ports.models.current(&stream.name).is_some();

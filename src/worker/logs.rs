@@ -233,7 +233,7 @@ impl<P: Ports> Worker<P> {
 
     /// Reports a topic that was deleted and created again while no worker ran. The broker has deleted the group's
     /// offsets with it, so only the snapshots know.
-    pub(super) fn report_former_topic(&mut self, loaded: &[(LoadedShard, ShardMetrics)]) {
+    pub(super) fn report_former_topic(&mut self, loaded: &[(Box<LoadedShard>, ShardMetrics)]) {
         let Some((first, former)) = loaded.iter().find_map(|(l, _)| Some((&l.request, l.former?))) else {
             return;
         };

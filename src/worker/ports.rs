@@ -239,7 +239,7 @@ pub trait ShardLoader {
     ///
     /// # Errors
     /// [`LoadError`].
-    fn next(&mut self) -> Result<Option<LoadedShard>, LoadError>;
+    fn next(&mut self) -> Result<Option<Box<LoadedShard>>, LoadError>;
 
     /// Whether the loader can't go on.
     fn has_panicked(&mut self) -> bool;

@@ -112,7 +112,7 @@ impl ShardLoader for SimLoader {
         self.first_wanted = ticket;
     }
 
-    fn next(&mut self) -> Result<Option<LoadedShard>, LoadError> {
+    fn next(&mut self) -> Result<Option<Box<LoadedShard>>, LoadError> {
         {
             let mut cluster = self.cluster.borrow_mut();
             let slow = cluster.faults.slow;
@@ -130,7 +130,7 @@ impl ShardLoader for SimLoader {
         match load.attempt(&self.source, || self.time.now(), &AtomicBool::new(false))? {
             Attempt::Loaded(loaded) => {
                 self.load = None;
-                Ok(Some(*loaded))
+                Ok(Some(loaded))
             }
             Attempt::StoreUnreachable => Ok(None),
             Attempt::Stopped => unreachable!("nobody has asked for it"),

@@ -93,7 +93,9 @@ impl StreamMetrics {
 
     /// Logs what was discarded, missing, doubted or ahead, where it is due.
     pub fn tell_due(&self) {
-        self.0.throttle.log(&self.0.name, Some(Instant::now()));
+        if self.0.throttle.is_waiting() {
+            self.0.throttle.log(&self.0.name, Some(Instant::now()));
+        }
     }
 
     /// As [`Self::tell_due`], whether it is due or not: at the end.
