@@ -63,11 +63,11 @@ fn what_is_committed_equals_a_run_that_never_failed() {
         }
     }
     println!("seeds {seeds:?}; rare paths, and in how many seeds each was reached:");
-    for (path, count) in RarePath::ALL.iter().zip(reached) {
+    for (path, count) in RarePath::ALL.iter().zip(&reached) {
         println!("{count:8} {path:?}");
     }
     if seeds.end - seeds.start >= SEEDS_THAT_REACH_ALL {
-        let missed = RarePath::ALL.iter().zip(reached).filter(|(_, count)| *count == 0);
+        let missed = RarePath::ALL.iter().zip(&reached).filter(|(_, count)| **count == 0);
         let missed: Vec<_> = missed.map(|(path, _)| path).collect();
         assert!(missed.is_empty(), "no seed reaches {missed:?}: the faults that lead there are not injected");
     }
