@@ -38,29 +38,29 @@ const STALL_AFTER: Duration = Duration::from_secs(180);
 /// Why the daemon could not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("kafka: {0}")]
     /// Kafka failed.
+    #[error("kafka: {0}")]
     Kafka(#[from] kafka::Error),
-    #[error("http: {0}")]
     /// The admin server failed.
+    #[error("http: {0}")]
     Http(#[from] http::Error),
-    #[error("the store: {0}")]
     /// The store failed.
+    #[error("the store: {0}")]
     Store(#[from] checkpoint::Error),
-    #[error("the network: {0}")]
     /// A network could not be loaded.
+    #[error("the network: {0}")]
     Network(#[from] nn::Error),
-    #[error("can't start a thread: {0}")]
     /// A thread could not be started.
+    #[error("can't start a thread: {0}")]
     Thread(#[from] std::io::Error),
-    #[error(transparent)]
     /// A worker failed.
-    Worker(#[from] worker::Error),
     #[error(transparent)]
+    Worker(#[from] worker::Error),
     /// The models could not be followed or trained.
+    #[error(transparent)]
     Models(#[from] models::Error),
-    #[error("a thread panicked; its message is in the log above")]
     /// A thread panicked.
+    #[error("a thread panicked; its message is in the log above")]
     Panicked,
 }
 

@@ -80,8 +80,7 @@ fn a_broken_commit_path_is_found() {
     let is_found = |seed: &u64| {
         let Err(cause) = catch_unwind(AssertUnwindSafe(|| simulate(*seed, 0.05))) else { return false };
         let text = cause.downcast_ref::<String>().map_or("", String::as_str);
-        ["lost", "doubled", "assertion"].iter().any(|word| text.starts_with(word)) && text.contains("lost")
-            || text.starts_with("doubled")
+        text.starts_with("lost: ") || text.starts_with("doubled: ") || text.contains("lost or invented: ")
     };
     let found = (0..20).filter(is_found).count();
     assert!(found >= 5, "found in {found} of 20 seeds");

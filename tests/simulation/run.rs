@@ -221,7 +221,7 @@ impl<'a> World<'a> {
             for stream in self.plan.streams() {
                 let wanted = process.models.current(&stream.name).map(|model| model.version);
                 for shard in process.worker.shards_mut().filter(|shard| shard.stream().name == stream.name) {
-                    assert_eq!(shard.model(), wanted, "lost: the model of {}", stream.name);
+                    assert_eq!(shard.model(), wanted, "{}: the model that serves", stream.name);
                 }
             }
         }
