@@ -136,7 +136,7 @@ pub struct Report {
 
 impl Report {
     pub fn new(bench: &'static str, yardsticks: &'static [&'static str]) -> Self {
-        print!("{:<30} {:>12} {:>16}", "case", "µs a call", "series-steps/s");
+        print!("{:<36} {:>12} {:>16}", "case", "µs a call", "series-steps/s");
         yardsticks.iter().for_each(|y| print!(" {:>12}", format!("× {y}")));
         println!();
         Self { bench, yardsticks, figures: Vec::new() }
@@ -146,7 +146,7 @@ impl Report {
     pub fn row(&mut self, case: &str, work: usize, ours: Best, theirs: &[Best]) {
         let seconds = ours.seconds().expect("we have been measured");
         let rate = work as f64 / seconds;
-        print!("{case:<30} {:>12.1} {rate:>16.0}", seconds * 1e6);
+        print!("{case:<36} {:>12.1} {rate:>16.0}", seconds * 1e6);
         let mut figure = Map::new();
         figure.insert("case".into(), json!(case));
         figure.insert("series_steps_per_second".into(), json!(rate));
