@@ -81,7 +81,7 @@ impl KernelByEight for LearnAndForecast<'_> {
                     let mut dot = V::splat(0.0);
                     for ((w, k), x) in weights[row * n..][..n].iter_mut().zip(gain).zip(x) {
                         let moved = V::load(k).mul_add(error, V::widen(w));
-                        moved.narrow(w);
+                        random.narrow(moved, w);
                         dot = moved.mul_add(V::load(x), dot);
                     }
                     *sum = dot;
