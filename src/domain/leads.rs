@@ -117,8 +117,11 @@ impl Leads {
             let far = |lead: &usize| (*lead as f64 / wanted as f64).ln().abs();
             *self.learnt.iter().min_by(|a, b| far(a).total_cmp(&far(b))).expect("lead 1 is learnt")
         };
-        let mut shown: Vec<usize> =
-            powers_of_two().take_while(|lead| *lead < self.horizon).chain([self.horizon]).map(nearest).collect();
+        let mut shown: Vec<usize> = powers_of_two()
+            .take_while(|lead| *lead < self.horizon)
+            .chain([self.horizon])
+            .map(nearest)
+            .collect();
         shown.dedup();
         shown
     }
@@ -276,10 +279,12 @@ mod tests {
     }
 
     fn any_leads() -> impl Strategy<Value = (Leads, usize, Option<usize>)> {
-        (1usize..=512, proptest::option::of(2usize..=2_048), any::<bool>()).prop_map(|(horizon, season, fine)| {
-            let leads = if fine { Leads::fine(horizon, season) } else { Leads::coarse(horizon, season) };
-            (leads, horizon, season)
-        })
+        (1usize..=512, proptest::option::of(2usize..=2_048), any::<bool>()).prop_map(
+            |(horizon, season, fine)| {
+                let leads = if fine { Leads::fine(horizon, season) } else { Leads::coarse(horizon, season) };
+                (leads, horizon, season)
+            },
+        )
     }
 
     proptest! {
