@@ -1,4 +1,4 @@
-use crate::domain::{Damaged, Rows, Take, put};
+use crate::domain::{Damaged, Rows, Take, lengthen, put};
 use crate::simd::prefetch_second;
 use bytemuck::{Pod, Zeroable};
 
@@ -110,7 +110,7 @@ impl<H: Pod> StateTable<H> {
 impl<H: Pod> Rows for StateTable<H> {
     fn grow(&mut self, slots: usize) {
         let rows = slots * self.targets;
-        self.states.resize(rows, self.blank);
+        lengthen(&mut self.states, rows, self.blank);
         let each = self.blank_floats.len();
         self.floats.reserve_exact((rows * each).saturating_sub(self.floats.len()));
         while self.floats.len() < rows * each {

@@ -13,6 +13,7 @@ use crate::engine::target_step::TargetStep;
 use crate::experts::{Ensemble, ExpertGroup, MIXTURES, Mixer, Observation, TooManyExtras};
 use crate::scoring::{Actual, Belief, Expected, ForecastLedger, Intervals, LeadErrors, OutlierFilter};
 use crate::series::{Features, Scale};
+use crate::telemetry::MemoryPart;
 
 /// The name under which the mixture of the experts is judged, which networks correct.
 pub const EXPERTS: &str = "experts";
@@ -137,10 +138,17 @@ impl Combination {
         names
     }
 
-    /// Everything that is kept per series, in the order of a snapshot.
-    pub fn tables(&self) -> [&dyn Rows; 7] {
-        let Self { ensemble, mixer, outer, ledger, base_errors, intervals, outliers, .. } = self;
-        [ensemble, mixer, outer, ledger, base_errors, intervals, outliers]
+    /// Everything that is kept per series and what it is for, in the order of a snapshot.
+    pub fn tables(&self) -> [(MemoryPart, &dyn Rows); 7] {
+        [
+            (MemoryPart::Experts, &self.ensemble),
+            (MemoryPart::Mixers, &self.mixer),
+            (MemoryPart::Mixers, &self.outer),
+            (MemoryPart::Ledger, &self.ledger),
+            (MemoryPart::Ledger, &self.base_errors),
+            (MemoryPart::Intervals, &self.intervals),
+            (MemoryPart::Scales, &self.outliers),
+        ]
     }
 
     pub fn tables_mut(&mut self) -> [&mut dyn Rows; 7] {
