@@ -129,9 +129,9 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     // Compact keeps no bounds: it judges those that it would give now, before it learns.
     let keeps_bounds = accuracy == Accuracy::Full;
     let lanes = experts + MIXTURES + if keeps_bounds { 1 + LEVELS.len() } else { 0 };
-    let mut waiting = ForecastLedger::new(1, lanes, leads.learnt());
+    let mut waiting = ForecastLedger::new(1, lanes, &leads);
     let levels = Levels::new(LEVELS.map(|l| Level::try_new(l).unwrap()).to_vec());
-    let mut intervals = Intervals::new(1, learnt, SEASONS[0], &levels);
+    let mut intervals = Intervals::new(1, &leads, SEASONS[0], &levels);
     // A lead between learnt ones takes its interval from the next learnt one.
     let nearest = |lead: usize| leads.learnt().partition_point(|l| *l < lead) + 1;
     pool.grow(1);

@@ -153,12 +153,6 @@ fn a_series_takes_what_was_planned() {
             // Names and order grow by leaps, and some readings are held back.
             let most = match part {
                 MemoryPart::Names | MemoryPart::Order => 200.0,
-                // Their vectors double.
-                MemoryPart::Experts
-                | MemoryPart::Recent
-                | MemoryPart::Mixers
-                | MemoryPart::Ledger
-                | MemoryPart::Intervals => planned,
                 MemoryPart::Spare => after.total() as f64 / 8.0 / 400.0,
                 _ => 0.001 * planned + 8.0,
             };
