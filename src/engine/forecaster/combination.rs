@@ -13,6 +13,7 @@ use crate::engine::target_step::TargetStep;
 use crate::experts::{Ensemble, ExpertGroup, MIXTURES, Mixer, Observation, TooManyExtras};
 use crate::scoring::{Actual, Belief, Expected, ForecastLedger, Intervals, LeadErrors, OutlierFilter};
 use crate::series::{Features, Scale};
+use crate::telemetry::MemoryPart;
 
 /// The name under which the mixture of the experts is judged, which networks correct.
 pub const EXPERTS: &str = "experts";
@@ -143,11 +144,19 @@ impl Combination {
         names
     }
 
-    /// Everything that is kept per series, in the order of a snapshot.
-    pub fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
+    /// Everything that is kept per series and what it is for, in the order of a snapshot.
+    pub fn tables(&self) -> impl Iterator<Item = (MemoryPart, &dyn Rows)> {
         let Self { ensemble, mixer, outer, ledger, base_errors, intervals, outliers, .. } = self;
-        let outer = outer.iter().map(|outer| outer as &dyn Rows);
-        [ensemble as &dyn Rows, mixer, ledger, base_errors, intervals, outliers].into_iter().chain(outer)
+        let outer = outer.iter().map(|outer| (MemoryPart::Mixers, outer as &dyn Rows));
+        let all = [
+            (MemoryPart::Experts, ensemble as &dyn Rows),
+            (MemoryPart::Mixers, mixer),
+            (MemoryPart::Ledger, ledger),
+            (MemoryPart::Ledger, base_errors),
+            (MemoryPart::Intervals, intervals),
+            (MemoryPart::Scales, outliers),
+        ];
+        all.into_iter().chain(outer)
     }
 
     pub fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {

@@ -16,7 +16,7 @@ use crate::config::Stream;
 use crate::domain::{Damaged, Degraded, EventTime, Extras, Forecast, Rows, Take};
 use crate::scoring::{Actual, Belief, DriftFound, ScoreSummary};
 use crate::series::Slot;
-use crate::telemetry::Violations;
+use crate::telemetry::{MemoryPart, Violations};
 use alarms::Alarms;
 use combination::Combination;
 pub use combination::{EMITTED, EXPERTS, check};
@@ -62,8 +62,8 @@ impl Forecaster {
         Combination::new(stream, Extras::default()).judged()
     }
 
-    /// Everything that is kept per series, in the order of a snapshot.
-    pub fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
+    /// Everything that is kept per series and what it is for, in the order of a snapshot.
+    pub fn tables(&self) -> impl Iterator<Item = (MemoryPart, &dyn Rows)> {
         self.combination.tables().chain(self.alarms.tables())
     }
 
