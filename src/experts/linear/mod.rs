@@ -55,6 +55,7 @@ pub struct LinearExperts {
     layout: LinearLayout,
     names: Vec<&'static str>,
     isa: Isa,
+    learn_every: u32,
     table: StateTable<LinearState>,
     /// The mean weights and covariances of the mature series of the stream.
     pooled: PooledMean,
@@ -89,7 +90,17 @@ impl LinearExperts {
         };
         let table = StateTable::new(shape.targets, state, &floats, layout.halves, layout.counts);
         let pooled = PooledMean::new(shape.targets, layout.floats - layout.blocks_from());
-        Ok(Self { names: layout.names(), isa: Isa::best(), table, pooled, scratch, layout })
+        Ok(Self { names: layout.names(), isa: Isa::best(), learn_every: 1, table, pooled, scratch, layout })
+    }
+
+    /// From the next reading on, series that are past their first thousand origins learn at one of `every` origins.
+    pub fn learn_every(&mut self, every: u32) {
+        self.learn_every = every;
+    }
+
+    /// At one of how many origins such series learn.
+    pub fn learns_every(&self) -> u32 {
+        self.learn_every
     }
 
     /// The number of first mixtures of a series that are plain means, because its blocks have learnt too
