@@ -207,12 +207,12 @@ impl OwnedShard {
             drop(decoder.take_missing());
             return;
         }
-        let stream = self.shard.stream().clone();
+        let name = &self.shard.stream().name;
         match outcome {
             Err(bad) => {
                 interceptor.refuse(record, &bad);
                 let reason = bad.reason.as_str();
-                self.dead_letters.push(&stream.name, record, reason, bad.field, &bad.detail);
+                self.dead_letters.push(name, record, reason, bad.field, &bad.detail);
             }
             Ok(()) => {
                 let detail = match refused {
@@ -220,7 +220,7 @@ impl OwnedShard {
                     _ => "its series has stepped past its time",
                 };
                 if let Some(why) = refused {
-                    self.dead_letters.push(&stream.name, record, why.as_str(), None, detail);
+                    self.dead_letters.push(name, record, why.as_str(), None, detail);
                 }
             }
         }
