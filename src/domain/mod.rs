@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod alarm;
+mod extras;
 mod finite;
 mod forecast;
 mod leads;
@@ -24,6 +25,7 @@ mod transform;
 
 pub use aggregate::{Aggregate, Partial};
 pub use alarm::{AnomalyKind, AnomalyScore, Crossing};
+pub use extras::Extras;
 pub use finite::Finite;
 pub use forecast::{Degraded, Forecast, TargetForecast};
 pub use leads::Leads;

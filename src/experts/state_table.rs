@@ -16,6 +16,7 @@ pub(super) struct StateTable<H> {
     targets: usize,
     blank: H,
     blank_floats: Vec<Line>,
+    blank_halves: Vec<u16>,
     halves_each: usize,
     counts_each: usize,
     states: Vec<H>,
@@ -41,6 +42,7 @@ impl<H: Pod> StateTable<H> {
             targets,
             blank: state,
             blank_floats,
+            blank_halves: vec![0; halves],
             halves_each: halves,
             counts_each: counts,
             states: Vec::new(),
@@ -48,6 +50,13 @@ impl<H: Pod> StateTable<H> {
             halves: Vec::new(),
             counts: Vec::new(),
         }
+    }
+
+    /// New rows have these 16-bit floats instead of zeros.
+    pub fn with_halves(mut self, halves: Vec<u16>) -> Self {
+        assert_eq!(halves.len(), self.halves_each);
+        self.blank_halves = halves;
+        self
     }
 
     pub fn targets(&self) -> usize {
@@ -116,7 +125,11 @@ impl<H: Pod> Rows for StateTable<H> {
         while self.floats.len() < rows * each {
             self.floats.extend_from_slice(&self.blank_floats);
         }
-        self.halves.resize(rows * self.halves_each, 0);
+        let each = self.halves_each;
+        self.halves.reserve_exact((rows * each).saturating_sub(self.halves.len()));
+        while self.halves.len() < rows * each {
+            self.halves.extend_from_slice(&self.blank_halves);
+        }
         self.counts.resize(rows * self.counts_each, 0);
     }
 
@@ -126,9 +139,9 @@ impl<H: Pod> Rows for StateTable<H> {
             let lines = self.blank_floats.len();
             let at = (slot * self.targets + target) * lines;
             self.floats[at..][..lines].copy_from_slice(&self.blank_floats);
-            let row = self.row(slot, target);
-            row.halves.fill(0);
-            row.counts.fill(0);
+            let row = self.halves[(slot * self.targets + target) * self.halves_each..].iter_mut();
+            row.zip(&self.blank_halves).for_each(|(half, blank)| *half = *blank);
+            self.row(slot, target).counts.fill(0);
         }
     }
 

@@ -17,6 +17,7 @@
 //! Every operation that isn't exact states its error. Sums over lanes always have the same order.
 
 #![allow(unsafe_code, reason = "the room that owns the numeric unsafe code")]
+#![allow(dead_code, unused_imports, reason = "the linear experts begin to use `Random` next")]
 
 mod aligned;
 #[cfg(target_arch = "x86_64")]
@@ -28,6 +29,7 @@ mod isa;
 mod portable;
 mod prefetch;
 mod product;
+mod random;
 mod registers;
 mod vector;
 
@@ -36,5 +38,6 @@ pub(crate) use by_eight::{LANES, Vector8, padded, registers, registers_mut};
 pub(crate) use isa::{Isa, Kernel, KernelByEight};
 pub(crate) use prefetch::{prefetch_first, prefetch_second};
 pub(crate) use product::{Walk, accumulate, accumulate_across, in_row_groups};
+pub(crate) use random::Random;
 pub(crate) use registers::Registers;
 pub(crate) use vector::Vector;

@@ -151,9 +151,9 @@ fn config(rng: &mut ChaCha8Rng, kind: &str, trains: bool) -> Config {
     let every = pick(rng, &["1s", "1s", "5s"]);
     let restore_timeout = pick(rng, &["1s", "60s"]);
     let stop_timeout = "10s";
-    // A fixed number: with "auto" a replay may learn at other origins than the run before it.
-    let learn_every = pick(rng, &["1", "5"]);
     let keep = rng.random_range(1..=3);
+    // A fixed number: with "auto" a replay may learn at other origins than the run before it.
+    let learn_every = if keep == 2 { 5 } else { 1 };
     let stream = |name: &str, kind: &str| {
         format!(
             "[streams.{name}]\ntopics = [\"{TOPIC}\"]\nforecast_topic = \"{FORECASTS}-{name}\"\n\

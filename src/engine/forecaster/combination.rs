@@ -6,7 +6,7 @@ use super::output::TargetOutput;
 use super::rows::CandidateRows;
 use super::scores::LeadScores;
 use crate::config::{Accuracy, Base, SeasonsFrom, Stream};
-use crate::domain::{Damaged, Leads, Rows, Take};
+use crate::domain::{Damaged, Extras, Leads, Rows, Take};
 use crate::engine::history::SeasonSteps;
 use crate::engine::serving::NetworkOutputs;
 use crate::engine::target_step::TargetStep;
@@ -72,12 +72,12 @@ fn unit(typical: f32, deviation: f32) -> f32 {
 
 impl Combination {
     /// `extras`: how many values experts are shown of a reading beside its target.
-    pub fn new(stream: &Stream, extras: usize) -> Self {
+    pub fn new(stream: &Stream, extras: Extras) -> Self {
         Self::of_networks(stream, extras, stream.model.names().map(str::to_owned).collect())
     }
 
     /// With these networks instead of the stream's.
-    pub fn of_networks(stream: &Stream, extras: usize, networks: Vec<String>) -> Self {
+    pub fn of_networks(stream: &Stream, extras: Extras, networks: Vec<String>) -> Self {
         let ensemble = Ensemble::try_new(stream, extras).expect("what the experts are shown was checked");
         let (targets, horizon, leads) = (stream.targets.len(), stream.horizon, stream.leads());
         let experts = ensemble.names().len();

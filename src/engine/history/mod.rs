@@ -267,6 +267,7 @@ impl History {
         let (row, scales) = (&mut self.row, self.scaler.scales(slot));
         self.features.fill_ahead(&row.values, self.outlook.row(slot.index()), scales, &mut row.ahead);
         self.features.fill_extras(cell, &row.values, scales, &row.ahead, &mut row.extras);
+        self.features.fill_timed(cell - self.stream.horizon as i64, &mut row.then);
     }
 
     /// What an expert is shown of a target.
@@ -276,6 +277,7 @@ impl History {
             observed: self.row.observed[at.target],
             clock: at.clock,
             extras: &self.row.extras,
+            then: &self.row.then,
         }
     }
 
