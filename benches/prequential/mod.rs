@@ -184,7 +184,9 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
                     let row = if e == experts { mixture } else { e };
                     error[i] += f64::from((at(row) - truth).abs());
                 }
-                let within = |low: usize, high: usize| at(first_bound + low) <= truth && truth <= at(first_bound + high);
+                let within = |low: usize, high: usize| {
+                    at(first_bound + low) <= truth && truth <= at(first_bound + high)
+                };
                 inside_95 += usize::from(within(0, 3));
                 inside_80 += usize::from(within(1, 2));
             }

@@ -106,6 +106,16 @@ words! {
 }
 
 words! {
+    /// Whether a shard keeps pace with its partition.
+    Pace {
+        /// What waits in the partition is more than it can work off soon. Its mature series learn less often.
+        Behind = "behind",
+        /// It has worked off what waited. Its series learn from every reading again.
+        CaughtUp = "caught_up",
+    }
+}
+
+words! {
     /// What happened to a reading whose time was ahead of that of its partition.
     Ahead {
         /// Its record's own time contradicts it, too. It is a dead letter.

@@ -130,6 +130,11 @@ impl Combination {
         self.outliers = other.outliers;
     }
 
+    /// As [`LinearExperts::learn_every`](crate::experts::LinearExperts::learn_every).
+    pub fn learn_every(&mut self, every: u32) {
+        self.ensemble.learn_every(every);
+    }
+
     /// The names of the networks.
     pub fn networks(&self) -> impl Iterator<Item = &str> {
         self.networks.iter().map(String::as_str)

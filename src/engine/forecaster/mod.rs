@@ -99,6 +99,11 @@ impl Forecaster {
         }
     }
 
+    /// As [`LinearExperts::learn_every`](crate::experts::LinearExperts::learn_every).
+    pub fn learn_every(&mut self, every: u32) {
+        self.combination.learn_every(every);
+    }
+
     /// How many series there were when young ones were last given what others have learnt.
     pub fn known(&self) -> u64 {
         self.known

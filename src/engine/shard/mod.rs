@@ -161,6 +161,12 @@ impl Shard {
         self.intake.hold_back(holding);
     }
 
+    /// From the next round on, the linear experts of series that are past their first thousand origins learn at one
+    /// of `every` origins. A new shard begins with what the stream says (`learn_every`).
+    pub fn learn_every(&mut self, every: u32) {
+        self.forecaster.learn_every(every);
+    }
+
     /// Takes in a reading whose record has no time of its own. Readings that this one releases from the order
     /// are queued with it.
     pub fn offer(&mut self, reading: &Reading<'_>, offset: i64, key: Option<&[u8]>) -> Offered {

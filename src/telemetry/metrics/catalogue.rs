@@ -168,6 +168,8 @@ metrics! {
 
     pub(super) lag: IntGauge, "consumer_lag_readings", Count("records"), [STREAM, TOPIC, PARTITION],
         "Records in the partition that were not read yet.";
+    pub(super) learn_every: IntGauge, "learn_every", Count("origins"), [STREAM, TOPIC, PARTITION],
+        "Series past 1,000 origins learn at one of so many: 1, or more by `learn_every` or while the shard is behind.";
     pub(super) state: PerWord<ShardState, IntGauge>, "shard_state", Flag,
         [STREAM, TOPIC, PARTITION, Label::words("state", ShardState::TEXTS)],
         "1 for the state that an owned shard is in, 0 for the other state.";

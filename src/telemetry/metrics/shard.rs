@@ -103,6 +103,11 @@ impl ShardMetrics {
         self.handles.lag.set(readings.max(0));
     }
 
+    /// At one of how many origins the shard's mature series learn.
+    pub fn set_learn_every(&self, origins: u32) {
+        self.handles.learn_every.set(i64::from(origins));
+    }
+
     /// How many series the shard holds, and in how much memory.
     pub fn set_series(&self, count: usize, memory: &MemoryByPart) {
         self.series.set(count);
@@ -136,8 +141,9 @@ impl Drop for ShardMetrics {
         }
         newest.by_shard.remove(&self.scope.at);
         let labels = self.scope.labels();
-        let ShardFamilies { lag, state, snapshot_age } = &*self.families;
+        let ShardFamilies { lag, learn_every, state, snapshot_age } = &*self.families;
         IntGauge::remove(lag, &labels);
+        IntGauge::remove(learn_every, &labels);
         Gauge::remove(snapshot_age, &labels);
         for each in ShardState::ALL {
             let of_state = [labels.as_slice(), &[each.as_str().to_owned()]].concat();
