@@ -35,7 +35,7 @@ pub fn wanted(case: &str) -> bool {
 
 /// Seconds that one thread has needed, whatever else the machine is busy with: processor time of this
 /// process. With more threads, seconds that have passed.
-fn used() -> f64 {
+pub fn used() -> f64 {
     let clock = if threads() == 1 { libc::CLOCK_PROCESS_CPUTIME_ID } else { libc::CLOCK_MONOTONIC };
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is a valid place for the answer.

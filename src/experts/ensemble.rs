@@ -15,7 +15,8 @@ impl Ensemble {
     /// [`TooManyExtras`] when the linear experts have no room for them.
     pub fn try_new(stream: &Stream, extras: Extras) -> Result<Self, TooManyExtras> {
         let (targets, horizon, season) = (stream.targets.len(), stream.horizon, stream.season());
-        let pool = LinearExperts::try_new(&shape(stream, extras))?;
+        let mut pool = LinearExperts::try_new(&shape(stream, extras))?;
+        pool.learn_every(stream.learn_every.at_ease());
         let mut others: Vec<Box<dyn ExpertGroup + Send>> = Vec::new();
         if stream.experts.arma {
             others.push(Box::new(Arma::new(targets, horizon, season)));
@@ -29,6 +30,11 @@ impl Ensemble {
         let mut names = pool.names().to_vec();
         names.extend(others.iter().flat_map(|other| other.names()));
         Ok(Self { pool, others, names, horizon })
+    }
+
+    /// As [`LinearExperts::learn_every`].
+    pub fn learn_every(&mut self, every: u32) {
+        self.pool.learn_every(every);
     }
 
     /// The number of first mixtures of a series that are plain means, because its experts have learnt too

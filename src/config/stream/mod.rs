@@ -11,6 +11,7 @@ use super::bounds::Bounds;
 use super::experts::{Accuracy, Experts};
 use super::fields::Fields;
 use super::holidays::Holidays;
+use super::learn_every::LearnEvery;
 use super::model::Model;
 use super::promotion::Promotion;
 use super::seasons::SeasonsFrom;
@@ -81,6 +82,8 @@ pub struct Stream {
     pub levels: Levels,
     /// The experts beside the networks.
     pub experts: Experts,
+    /// At which origins the linear experts of a mature series learn.
+    pub learn_every: LearnEvery,
     /// When it raises an alarm.
     pub alarms: Alarms,
     /// The event time of a partition's past that is replayed without output when a shard starts.
@@ -178,11 +181,12 @@ impl Stream {
         before.is_none_or(|before| stretch(before) != stretch(cell))
     }
 
-    /// The leads that have weights of their own; those in between are interpolated on straight lines.
+    /// The leads whose forecasts are scored, mixed and corrected by weights of their own; those of the others are
+    /// interpolated.
     pub fn leads(&self) -> Leads {
         match self.experts.accuracy {
-            Accuracy::Full => Leads::every(self.horizon),
-            Accuracy::Compact => Leads::buckets(self.horizon),
+            Accuracy::Full => Leads::fine(self.horizon, self.season()),
+            Accuracy::Compact => Leads::coarse(self.horizon, self.season()),
         }
     }
 
