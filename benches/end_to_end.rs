@@ -4,17 +4,21 @@
 //! ```sh
 //! tests/run kafka                  # once: gets Kafka
 //! cargo bench --bench end_to_end   # TIDECAST_TORCH_PYTHON=… names a Python with benches/requirements.txt
+//! cargo bench --bench end_to_end -- network bare 10000 --rounds=1   # these rows, these fleets
 //! ```
 //!
 //! | row | what |
 //! | --- | --- |
-//! | `network` | the daemon: an LSTM of 64 units, the last value, the seasonal naive, scores, intervals |
-//! | `experts` | the daemon before it has a network |
+//! | `full` | the daemon as it is by default: linear experts, two networks, scores, intervals |
+//! | `compact` | the same with `accuracy = "compact"`: few features, one network |
+//! | `network` | the daemon with `experts = []`: an LSTM of 64 units, the naive forecasts, scores, intervals |
 //! | `bare` | the same loop with the step taken out: poll, decode, encode, send, commit |
 //! | `python` | `python_peer.py`: confluent-kafka, orjson, PyTorch; an LSTM of 64 units and nothing else |
 //!
 //! Each row has a process, a group and a topic of its own. The clock runs from the first readings that
-//! were stepped to the commit of the last.
+//! were stepped to the commit of the last. Every round runs each row once, and the next round begins with
+//! the row after. A figure is the median of the rounds; a ratio is the median of the rounds' ratios, so that
+//! what slows the machine for a while slows both sides.
 
 #![allow(unsafe_code, reason = "calls of libc")]
 
@@ -26,14 +30,14 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::kafka::{Broker, committed_offsets, create_models_topic, create_topic};
+use support::kafka::{Broker, committed_offsets, create_models_topic, create_topic, delete_topic};
 use tidecast::checkpoint::{Bundles, Champion, Store};
 use tidecast::codec::{Decoder, Encoder, headers};
 use tidecast::config::{Config, from_toml};
 use tidecast::daemon::Daemon;
 use tidecast::domain::{EventTime, Forecast, ModelVersion, Offset, TargetForecast, TopicPartition};
 use tidecast::kafka::{Commit, Event, IdempotentProducer, WorkerClients};
-use tidecast::nn::{Trained, Weights};
+use tidecast::nn::{Networks, Trained, Weights};
 use tidecast::training::blueprint;
 
 const PARTITIONS: usize = 4;
@@ -41,8 +45,18 @@ const HORIZON: usize = 24;
 /// Series, and readings in the topic.
 const FLEETS: [(usize, usize); 2] = [(10, 200_000), (10_000, 1_000_000)];
 const PATIENCE: Duration = Duration::from_secs(300);
+const ROUNDS: usize = 5;
+/// The rows, with what each adds to the stream of the config.
+const ROWS: [(&str, &str); 5] = [
+    ("bare", ""),
+    ("full", ""),
+    ("compact", "accuracy = \"compact\""),
+    ("network", "experts = []\nmodel = { hidden = 64 }"),
+    ("python", ""),
+];
 
-fn config(bootstrap: &str, input: &str, output: &str, store: &str) -> Config {
+fn config(bootstrap: &str, input: &str, output: &str, store: &str, kind: &str) -> Config {
+    let (_, added) = ROWS.iter().find(|(row, _)| *row == kind).expect("a row");
     let text = format!(
         r#"
 [kafka]
@@ -61,7 +75,7 @@ horizon = {HORIZON}
 targets = ["kw"]
 window = 256
 fields = {{ series = "/id", time = "/ts", time_format = "ms" }}
-model = {{ hidden = 64 }}
+{added}
 training = {{ enabled = false }}
 "#
     );
@@ -83,20 +97,21 @@ fn figures(readings: usize, seconds: f64, cpu: f64) -> Value {
     })
 }
 
-/// The daemon, in this process.
-fn daemon(config: Config, input: &str, readings: usize, network: bool) -> Value {
+/// The daemon, in this process, with networks of random weights.
+fn daemon(config: Config, input: &str, readings: usize) -> Value {
     let stream = config.streams[0].clone();
-    if network {
-        let weights = Weights::initial(&blueprint(&stream, &stream.model.networks[0]).expect("a shape"), 1);
-        let champion = Champion {
-            version: ModelVersion(1),
-            networks: Trained { weights: Arc::new(weights), optimiser: None }.into(),
-            rounds: 1,
-            facts: BTreeMap::new(),
-        };
-        let store = Store::open(&config.store).expect("a store");
-        Bundles::new(&store, &stream.name).keep(&champion).expect("a bundle");
-    }
+    let networks: Networks = stream
+        .model
+        .networks
+        .iter()
+        .map(|kind| {
+            let weights = Weights::initial(&blueprint(&stream, kind).expect("a shape"), 1);
+            (kind.name.clone(), Trained { weights: Arc::new(weights), optimiser: None })
+        })
+        .collect();
+    let champion = Champion { version: ModelVersion(1), networks, rounds: 1, facts: BTreeMap::new() };
+    let store = Store::open(&config.store).expect("a store");
+    Bundles::new(&store, &stream.name).keep(&champion).expect("a bundle");
     let (bootstrap, group) = (config.kafka.brokers.clone(), config.kafka.group.clone());
     let mut daemon = Daemon::start(config).expect("a daemon");
     let board = daemon.board().clone();
@@ -201,11 +216,11 @@ fn bare(config: &Config, input: &str, output: &str, readings: usize) -> Value {
 fn row(arguments: &[String]) {
     let [kind, bootstrap, input, output, readings] = arguments else { panic!("not a row: {arguments:?}") };
     let store = tempfile::tempdir().expect("a folder");
-    let config = config(bootstrap, input, output, &store.path().display().to_string());
+    let config = config(bootstrap, input, output, &store.path().display().to_string(), kind);
     let readings = readings.parse().expect("a number");
     let figures = match kind.as_str() {
         "bare" => bare(&config, input, output, readings),
-        kind => daemon(config, input, readings, kind == "network"),
+        _ => daemon(config, input, readings),
     };
     println!("{figures}");
 }
@@ -215,10 +230,12 @@ fn last_json(output: &std::process::Output) -> Option<Value> {
     serde_json::from_str(text.lines().last()?).ok()
 }
 
-fn measure(kind: &str, bootstrap: &str, input: &str, readings: usize) -> Option<Value> {
-    let output = format!("{input}.{kind}");
+/// One run of one row.
+fn measure(kind: &str, bootstrap: &str, input: &str, readings: usize, round: usize) -> Option<Value> {
+    let output = format!("{input}.{kind}.{round}");
+    let dead_letters = format!("{output}.dead-letters");
     create_topic(bootstrap, &output, PARTITIONS as i32, &[]);
-    create_topic(bootstrap, &format!("{output}.dead-letters"), 1, &[]);
+    create_topic(bootstrap, &dead_letters, 1, &[]);
     create_models_topic(bootstrap, &output);
     let count = readings.to_string();
     let ran = if kind == "python" {
@@ -231,6 +248,9 @@ fn measure(kind: &str, bootstrap: &str, input: &str, readings: usize) -> Option<
         let me = std::env::current_exe().expect("this program");
         Command::new(me).args(["row", kind, bootstrap, input, &output, &count]).output()
     };
+    // A million forecasts are a gigabyte, and there are many runs.
+    delete_topic(bootstrap, &output);
+    delete_topic(bootstrap, &dead_letters);
     let ran = ran.ok()?;
     let figures = last_json(&ran);
     if figures.is_none() {
@@ -242,7 +262,7 @@ fn measure(kind: &str, bootstrap: &str, input: &str, readings: usize) -> Option<
 
 fn fill(bootstrap: &str, topic: &str, series: usize, readings: usize) {
     create_topic(bootstrap, topic, PARTITIONS as i32, &[]);
-    let kafka = config(bootstrap, topic, "nowhere", "/nowhere").kafka;
+    let kafka = config(bootstrap, topic, "nowhere", "/nowhere", "bare").kafka;
     let mut feeder = IdempotentProducer::connect(&kafka).expect("a producer");
     for i in 0..readings {
         let (hour, s) = (i / series, i % series);
@@ -255,47 +275,88 @@ fn fill(bootstrap: &str, topic: &str, series: usize, readings: usize) {
     feeder.flush(Duration::from_secs(60)).expect("all acknowledged");
 }
 
+fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
+    let mut sorted: Vec<f64> = figures.collect();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied()
+}
+
+/// What was asked for: rows, fleets and a number of rounds; nothing stands for all.
+struct Choice {
+    rows: Vec<&'static str>,
+    fleets: Vec<(usize, usize)>,
+    rounds: usize,
+}
+
+impl Choice {
+    fn of(arguments: &[String]) -> Self {
+        let named = |word: &str| arguments.iter().any(|a| a == word);
+        let mut rows: Vec<_> = ROWS.iter().map(|(row, _)| *row).filter(|row| named(row)).collect();
+        let mut fleets: Vec<_> = FLEETS.into_iter().filter(|(n, _)| named(&n.to_string())).collect();
+        if rows.is_empty() {
+            rows = ROWS.iter().map(|(row, _)| *row).collect();
+        }
+        if fleets.is_empty() {
+            fleets = FLEETS.to_vec();
+        }
+        let rounds = arguments.iter().find_map(|a| a.strip_prefix("--rounds="));
+        Self { rows, fleets, rounds: rounds.map_or(ROUNDS, |n| n.parse().expect("a number of rounds")) }
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     if arguments.first().is_some_and(|a| a == "row") {
         return row(&arguments[1..]);
     }
+    let choice = Choice::of(&arguments);
     let broker = Broker::start_for_benchmark();
     let bootstrap = broker.bootstrap();
     let mut all = serde_json::Map::new();
-    println!(
-        "{:>7} series {:>12} {:>16} {:>12} {:>12}",
-        "", "readings/s", "µs a reading", "of bare", "of python"
-    );
-    for (series, readings) in FLEETS {
+    for (series, readings) in choice.fleets {
         let input = format!("meters-{series}");
         fill(&bootstrap, &input, series, readings);
-        let rows: Vec<(&str, Option<Value>)> = ["bare", "experts", "network", "python"]
-            .map(|kind| (kind, measure(kind, &bootstrap, &input, readings)))
-            .into();
-        let rate = |kind: &str| {
-            let found = rows.iter().find(|(k, _)| *k == kind)?;
-            found.1.as_ref()?["readings_per_second"].as_f64()
-        };
-        for (kind, figures) in &rows {
-            let Some(figures) = figures else { continue };
-            let own = rate(kind).unwrap_or(f64::NAN);
-            let of = |other: &str| rate(other).map(|r| own / r);
+        // A fresh broker compiles itself while it serves its first clients.
+        measure(choice.rows[0], &bootstrap, &input, readings, 0);
+        let mut rounds: Vec<BTreeMap<&str, [f64; 2]>> = Vec::new();
+        for round in 1..=choice.rounds {
+            let mut order = choice.rows.clone();
+            order.rotate_left((round - 1) % choice.rows.len());
+            let mut figures = BTreeMap::new();
+            for kind in order {
+                let Some(found) = measure(kind, &bootstrap, &input, readings, round) else { continue };
+                let [rate, cpu] = ["readings_per_second", "cpu_us_per_reading"].map(|k| found[k].as_f64());
+                figures.insert(kind, [rate.unwrap_or(f64::NAN), cpu.unwrap_or(f64::NAN)]);
+                eprintln!("round {round}: {kind} {found}");
+            }
+            rounds.push(figures);
+        }
+        println!(
+            "\n{:>7} {:>6} series, {} rounds {:>10} {:>14} {:>9} {:>10}",
+            "", series, choice.rounds, "readings/s", "µs a reading", "of bare", "of python"
+        );
+        for kind in &choice.rows {
+            let own = |which: usize| rounds.iter().filter_map(move |round| Some(round.get(kind)?[which]));
+            let of = |other: &str| {
+                median(rounds.iter().filter_map(|round| Some(round.get(kind)?[0] / round.get(other)?[0])))
+            };
+            let (Some(rate), Some(cpu)) = (median(own(0)), median(own(1))) else { continue };
+            let (least, most) = (own(0).fold(f64::MAX, f64::min), own(0).fold(0.0, f64::max));
             let shown = |ratio: Option<f64>| ratio.map_or_else(|| "–".to_owned(), |r| format!("{r:.2}"));
-            let cpu = figures["cpu_us_per_reading"].as_f64().unwrap_or(f64::NAN);
             println!(
-                "{kind:>7} {series:>6} {own:>12.0} {cpu:>16.2} {:>12} {:>12}",
+                "{kind:>7} {rate:>9.0} ({least:>7.0} to {most:>7.0}) {cpu:>14.2} {:>9} {:>10}",
                 shown(of("bare")),
                 shown(of("python"))
             );
             all.insert(
                 format!("{kind}_{series}"),
                 json!({
-                    "readings_per_second": own, "cpu_us_per_reading": cpu,
+                    "readings_per_second": rate, "least": least, "most": most, "cpu_us_per_reading": cpu,
                     "of_bare": of("bare"), "of_python": of("python"),
                 }),
             );
         }
+        delete_topic(&bootstrap, &input);
     }
     println!("{}", Value::Object(all));
 }

@@ -69,7 +69,12 @@ fn readings(accuracy: Accuracy, extras: usize, series: usize) -> (usize, impl Fn
         let (by_each, by_all) = matured.split_at(n * leads.len());
         mixer.learn(slot, 0, value, by_each, by_all);
         let (forecasts, mixed) = said.split_at_mut(n * HORIZON);
-        pool.step(slot, 0, &Observation { value, observed: true, clock: t as i64, extras: &x }, forecasts);
+        pool.step(
+            slot,
+            0,
+            &Observation { value, observed: true, clock: t as i64, extras: &x, then: &x },
+            forecasts,
+        );
         mixer.mix(slot, 0, forecasts, mixed);
         waiting.issue(slot, 0, t, (value, pool.deviation(slot, 0), true), &said);
         slot = following;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 use tidecast::config::{
-    Bucket, Cloud, Device, Every, FieldSource, LoadError, SeasonsFrom, StoreLocation, TimeFormat, from_toml,
-    load, reference, schema,
+    Bucket, Cloud, Device, Every, FieldSource, LearnEvery, LoadError, SeasonsFrom, StoreLocation, TimeFormat,
+    from_toml, load, reference, schema,
 };
 
 fn faults(text: &str) -> Vec<String> {
@@ -86,6 +86,29 @@ fn forecasts_are_thinned_to_one_of_so_many_readings_or_so_much_time() {
     ] {
         let found = stream(lines).unwrap_err();
         assert!(found.contains("streams.power.emit_every: ") && found.contains(said), "{found}");
+    }
+}
+
+#[test]
+fn a_number_of_origins_to_learn_at_has_no_factor_in_common_with_a_season() {
+    let stream = |lines: &str| {
+        let text = LEAST.replace("interval = \"1h\"", &format!("interval = \"1h\"\n{lines}"));
+        from_toml(&text, &[]).map(|config| config.streams[0].learn_every).map_err(|e| e.to_string())
+    };
+    assert_eq!(stream(""), Ok(LearnEvery::Auto));
+    assert_eq!(stream("learn_every = \"auto\""), Ok(LearnEvery::Auto));
+    for every in [1, 5, 11, 997] {
+        assert_eq!(stream(&format!("learn_every = {every}")), Ok(LearnEvery::Fixed(every)));
+    }
+    for (lines, said) in [
+        ("learn_every = 6", "is 6, which has a factor in common with the season of 24 steps: say 5 or 11"),
+        ("learn_every = 2", "season of 24 steps: say 1 or 5"),
+        ("learn_every = 10\nseasons = [7, 25]", "season of 25 steps: say 9 or 11"),
+        ("learn_every = 0", "is 0"),
+        ("learn_every = \"often\"", "learn_every"),
+    ] {
+        let found = stream(lines).unwrap_err();
+        assert!(found.contains("streams.power.learn_every") && found.contains(said), "{found}");
     }
 }
 

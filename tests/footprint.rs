@@ -69,6 +69,7 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
             horizon: 24,
             seasons: vec![24, 168],
             extras: 3,
+            shown_again: 0,
             accuracy,
             difference: false,
             linear: true,
@@ -93,8 +94,13 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
                 before = ALLOCATIONS.with(Cell::get);
             }
             let value = (t as f32 * 0.26).sin() + (t as f32 * 7.7).sin();
-            let reading =
-                Observation { value, observed: t % 9 != 0, clock: t as i64, extras: &[0.1, 0.2, 0.3] };
+            let reading = Observation {
+                value,
+                observed: t % 9 != 0,
+                clock: t as i64,
+                extras: &[0.1, 0.2, 0.3],
+                then: &[],
+            };
             ledger.matured(2, 1, t, &mut matured);
             let (by_each, by_all) = matured.split_at(n * leads.len());
             mixer.learn(2, 1, value, by_each, by_all);

@@ -107,6 +107,7 @@ pub fn shape(accuracy: Accuracy, extras: usize) -> (LinearShape, Leads) {
             horizon: HORIZON,
             seasons,
             extras,
+            shown_again: extras,
             accuracy,
             difference: false,
             linear: true,
@@ -147,6 +148,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     for (t, value) in series.values.iter().enumerate() {
         let now = t as u64;
         let cell = series.first + t as i64;
+        let then = calendar.features(cell - HORIZON as i64)[..extras].to_vec();
         let features = &calendar.features(cell)[..extras];
         let began = Instant::now();
         let value = (value - anchor) as f32;
@@ -164,7 +166,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
             intervals.update(0, 0, phase, i + 1, Actual::accepted(value), point, given, &bounds);
         }
         let began_pool = Instant::now();
-        let reading = Observation { value, observed: true, clock: cell, extras: features };
+        let reading = Observation { value, observed: true, clock: cell, extras: features, then: &then };
         pool.step(0, 0, &reading, &mut said[..experts * HORIZON]);
         spent_pool += began_pool.elapsed();
         let (forecasts, rest) = said.split_at_mut(experts * HORIZON);
@@ -182,7 +184,9 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
                     let row = if e == experts { mixture } else { e };
                     error[i] += f64::from((at(row) - truth).abs());
                 }
-                let within = |low: usize, high: usize| at(first_bound + low) <= truth && truth <= at(first_bound + high);
+                let within = |low: usize, high: usize| {
+                    at(first_bound + low) <= truth && truth <= at(first_bound + high)
+                };
                 inside_95 += usize::from(within(0, 3));
                 inside_80 += usize::from(within(1, 2));
             }

@@ -18,6 +18,7 @@ mod fields;
 mod holidays;
 mod key;
 mod kinds;
+mod learn_every;
 mod load;
 mod missing;
 mod model;
@@ -41,6 +42,7 @@ pub use experts::{Accuracy, Experts};
 pub use fault::{Fault, Faults};
 pub use fields::{FieldSource, Fields, TimeFormat};
 pub use holidays::Holidays;
+pub use learn_every::LearnEvery;
 pub use load::{LoadError, from_toml, load};
 pub use missing::{MISSING_TEXTS, Missing};
 pub use model::{

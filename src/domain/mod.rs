@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod alarm;
+mod extras;
 mod finite;
 mod forecast;
 mod leads;
@@ -24,6 +25,7 @@ mod transform;
 
 pub use aggregate::{Aggregate, Partial};
 pub use alarm::{AnomalyKind, AnomalyScore, Crossing};
+pub use extras::Extras;
 pub use finite::Finite;
 pub use forecast::{Degraded, Forecast, TargetForecast};
 pub use leads::Leads;
@@ -34,7 +36,7 @@ pub use quantile::{Level, Levels, NotALevel};
 pub use range::{Lowest, ValueRange};
 pub use reading::{Reading, Values};
 pub use round::RoundScores;
-pub use rows::{Damaged, Rows, Take, put, put_bytes};
+pub use rows::{Damaged, Rows, Take, lengthen, lengthen_by_rows, put, put_bytes};
 pub use season::seasonal_age;
 pub use stream::{
     Generation, ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicId, TopicPartition,

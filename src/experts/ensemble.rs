@@ -1,6 +1,6 @@
 use super::{Arma, ExpertGroup, LinearExperts, LinearShape, Lms, Observation, TooManyExtras, Velocity};
 use crate::config::{Base, Stream};
-use crate::domain::{Damaged, Rows, Take};
+use crate::domain::{Damaged, Extras, Rows, Take};
 
 /// All experts of a stream, stepped together: the linear experts first, then those that the config adds.
 pub struct Ensemble {
@@ -11,13 +11,12 @@ pub struct Ensemble {
 }
 
 impl Ensemble {
-    /// `extras` counts the calendar features and covariates that the experts are shown.
-    ///
     /// # Errors
     /// [`TooManyExtras`] when the linear experts have no room for them.
-    pub fn try_new(stream: &Stream, extras: usize) -> Result<Self, TooManyExtras> {
+    pub fn try_new(stream: &Stream, extras: Extras) -> Result<Self, TooManyExtras> {
         let (targets, horizon, season) = (stream.targets.len(), stream.horizon, stream.season());
-        let pool = LinearExperts::try_new(&shape(stream, extras))?;
+        let mut pool = LinearExperts::try_new(&shape(stream, extras))?;
+        pool.learn_every(stream.learn_every.at_ease());
         let mut others: Vec<Box<dyn ExpertGroup + Send>> = Vec::new();
         if stream.experts.arma {
             others.push(Box::new(Arma::new(targets, horizon, season)));
@@ -31,6 +30,11 @@ impl Ensemble {
         let mut names = pool.names().to_vec();
         names.extend(others.iter().flat_map(|other| other.names()));
         Ok(Self { pool, others, names, horizon })
+    }
+
+    /// As [`LinearExperts::learn_every`].
+    pub fn learn_every(&mut self, every: u32) {
+        self.pool.learn_every(every);
     }
 
     /// The number of first mixtures of a series that are plain means, because its experts have learnt too
@@ -102,12 +106,13 @@ impl Ensemble {
 }
 
 /// The settings of a stream that its linear experts depend on.
-fn shape(stream: &Stream, extras: usize) -> LinearShape {
+fn shape(stream: &Stream, extras: Extras) -> LinearShape {
     LinearShape {
         targets: stream.targets.len(),
         horizon: stream.horizon,
         seasons: stream.seasons.clone(),
-        extras,
+        extras: extras.count,
+        shown_again: extras.timed,
         accuracy: stream.experts.accuracy,
         difference: stream.difference,
         linear: stream.experts.linear,

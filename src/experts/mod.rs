@@ -13,13 +13,11 @@
 
 mod arma;
 mod ensemble;
-mod holt_winters;
 mod linear;
 mod lms;
 mod mixer;
 mod past_value;
 mod pooled_mean;
-mod profile;
 mod recent_range;
 mod state_table;
 mod velocity;
@@ -48,6 +46,9 @@ pub struct Observation<'a> {
     pub clock: i64,
     /// Calendar features and covariates, scaled to a size of about 1. `[extras]`
     pub extras: &'a [f32],
+    /// The first of the extras, as they were `horizon` steps ago ([`LinearShape::shown_again`]); not used
+    /// before there was such a step.
+    pub then: &'a [f32],
 }
 
 /// One expert, or several that are stepped together.

@@ -1,4 +1,4 @@
-use crate::domain::{Damaged, Rows, Take, put};
+use crate::domain::{Damaged, Rows, Take, lengthen, lengthen_by_rows, put};
 use crate::simd::prefetch_second;
 use bytemuck::{Pod, Zeroable};
 
@@ -16,6 +16,7 @@ pub(super) struct StateTable<H> {
     targets: usize,
     blank: H,
     blank_floats: Vec<Line>,
+    blank_halves: Vec<u16>,
     halves_each: usize,
     counts_each: usize,
     states: Vec<H>,
@@ -41,6 +42,7 @@ impl<H: Pod> StateTable<H> {
             targets,
             blank: state,
             blank_floats,
+            blank_halves: vec![0; halves],
             halves_each: halves,
             counts_each: counts,
             states: Vec::new(),
@@ -48,6 +50,13 @@ impl<H: Pod> StateTable<H> {
             halves: Vec::new(),
             counts: Vec::new(),
         }
+    }
+
+    /// New rows have these 16-bit floats instead of zeros.
+    pub fn with_halves(mut self, halves: Vec<u16>) -> Self {
+        assert_eq!(halves.len(), self.halves_each);
+        self.blank_halves = halves;
+        self
     }
 
     pub fn targets(&self) -> usize {
@@ -110,14 +119,10 @@ impl<H: Pod> StateTable<H> {
 impl<H: Pod> Rows for StateTable<H> {
     fn grow(&mut self, slots: usize) {
         let rows = slots * self.targets;
-        self.states.resize(rows, self.blank);
-        let each = self.blank_floats.len();
-        self.floats.reserve_exact((rows * each).saturating_sub(self.floats.len()));
-        while self.floats.len() < rows * each {
-            self.floats.extend_from_slice(&self.blank_floats);
-        }
-        self.halves.resize(rows * self.halves_each, 0);
-        self.counts.resize(rows * self.counts_each, 0);
+        lengthen(&mut self.states, rows, self.blank);
+        lengthen_by_rows(&mut self.floats, rows, &self.blank_floats);
+        lengthen_by_rows(&mut self.halves, rows, &self.blank_halves);
+        lengthen(&mut self.counts, rows * self.counts_each, 0);
     }
 
     fn reset(&mut self, slot: usize) {
@@ -126,9 +131,9 @@ impl<H: Pod> Rows for StateTable<H> {
             let lines = self.blank_floats.len();
             let at = (slot * self.targets + target) * lines;
             self.floats[at..][..lines].copy_from_slice(&self.blank_floats);
-            let row = self.row(slot, target);
-            row.halves.fill(0);
-            row.counts.fill(0);
+            let row = self.halves[(slot * self.targets + target) * self.halves_each..].iter_mut();
+            row.zip(&self.blank_halves).for_each(|(half, blank)| *half = *blank);
+            self.row(slot, target).counts.fill(0);
         }
     }
 

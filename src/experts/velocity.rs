@@ -69,7 +69,7 @@ mod tests {
         let mut out = [0.0; 3];
         for (t, observed) in [true, true, false, false, true, false].into_iter().enumerate() {
             let value = if observed { 2.0 * t as f32 - 5.0 } else { 0.0 };
-            velocity.step(0, 0, &Observation { value, observed, clock: 0, extras: &[] }, &mut out);
+            velocity.step(0, 0, &Observation { value, observed, clock: 0, extras: &[], then: &[] }, &mut out);
         }
         assert_eq!(out, [7.0, 9.0, 11.0]);
     }

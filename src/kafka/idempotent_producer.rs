@@ -2,6 +2,7 @@ use super::context::ProducingContext;
 use super::error::Error;
 use super::producer::{Client, enqueue, flush};
 use super::settings;
+use super::topic_handles::{Outgoing, TopicHandles};
 use crate::config::Kafka;
 use crate::domain::{EventTime, Partition};
 use rdkafka::producer::Producer;
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 /// An idempotent producer without transactions, for the demo, benches and tests.
 pub struct IdempotentProducer {
+    // Dropped before the client, which they belong to.
+    topics: TopicHandles,
     client: Client,
 }
 
@@ -21,7 +24,7 @@ impl IdempotentProducer {
         let client = settings::idempotent_producer(kafka)
             .create_with_context(ProducingContext::default())
             .map_err(|e| Error::of("creating a producer", &e))?;
-        Ok(Self { client })
+        Ok(Self { topics: TopicHandles::default(), client })
     }
 
     /// Queues a record, and waits while the queue is full. Without a partition the key chooses it. Without a time the
@@ -37,8 +40,15 @@ impl IdempotentProducer {
         payload: &[u8],
         time: Option<EventTime>,
     ) -> Result<(), Error> {
-        let payload = Some(payload);
-        enqueue(&self.client, topic, partition, key, payload, &[], time).map_err(|e| Error::of("sending", &e))
+        let record = Outgoing {
+            topic,
+            partition: partition.map(|p| p.0),
+            key,
+            payload: Some(payload),
+            headers: &[],
+            timestamp: time.map(|t| t.as_micros().div_euclid(1_000)),
+        };
+        enqueue(&self.client, &mut self.topics, &record).map_err(|e| Error::of("sending", &e))
     }
 
     /// Waits until everything is acknowledged.

@@ -21,6 +21,7 @@
 //! | `topic_watch` | whether each topic is still the one that was read first |
 //! | `topics` | what a broker says about topics |
 //! | `transactional_producer` | the producer: sends, commits, aborts |
+//! | `topic_handles` | hands records to librdkafka |
 //! | `consumer`, `producer` | what these two share with `topic_reader` and `idempotent_producer` |
 //! | `worker_clients` | consumer and producer together |
 //! | `admin` | creates topics |
@@ -45,6 +46,7 @@ mod settings;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod topic_handles;
 mod topic_reader;
 mod topic_watch;
 mod topics;

@@ -2,12 +2,11 @@
 
 use super::context::ProducingContext;
 use super::error::Error;
-use crate::domain::{EventTime, Partition};
+use super::topic_handles::{Outgoing, TopicHandles};
 use rdkafka::ClientConfig;
 use rdkafka::bindings::rd_kafka_flush;
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
+use rdkafka::producer::{Producer, ThreadedProducer};
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
 use std::time::{Duration, Instant};
 
@@ -49,38 +48,23 @@ pub(super) fn start(settings: &ClientConfig, brokers: &str, exactly_once: bool) 
     }
 }
 
-/// Hands a record to librdkafka, which copies it. No payload makes a tombstone. Waits while the queue is full.
+/// Hands a record to librdkafka, which copies it. Waits while the queue is full.
 pub(super) fn enqueue(
     client: &Client,
-    topic: &str,
-    partition: Option<Partition>,
-    key: Option<&[u8]>,
-    payload: Option<&[u8]>,
-    headers: &[(&str, &[u8])],
-    time: Option<EventTime>,
+    topics: &mut TopicHandles,
+    record: &Outgoing<'_>,
 ) -> Result<(), KafkaError> {
-    let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
-    record.payload = payload;
-    record.key = key;
-    record.partition = partition.map(|p| p.0);
-    record.timestamp = time.map(|t| t.as_micros().div_euclid(1_000));
-    if !headers.is_empty() {
-        let room = OwnedHeaders::new_with_capacity(headers.len());
-        record.headers = Some(
-            headers.iter().fold(room, |all, (key, value)| all.insert(Header { key, value: Some(*value) })),
-        );
-    }
-    let deadline = Instant::now() + ROOM_TIMEOUT;
+    let mut deadline = None;
     loop {
-        match client.send(record) {
-            Ok(()) => return Ok(()),
-            Err((e, back))
-                if e.rdkafka_error_code() == Some(Code::QueueFull) && Instant::now() < deadline =>
-            {
-                record = back;
+        match topics.produce(client, record) {
+            Err(e) if e.rdkafka_error_code() == Some(Code::QueueFull) => {
+                let now = Instant::now();
+                if now >= *deadline.get_or_insert(now + ROOM_TIMEOUT) {
+                    return Err(e);
+                }
                 std::thread::sleep(RETRY_PAUSE);
             }
-            Err((e, _)) => return Err(e),
+            outcome => return outcome,
         }
     }
 }

@@ -4,6 +4,7 @@ use super::context::{Troubles, lock};
 use super::error::{Error, is_fenced, is_refused};
 use super::group_consumer::{GroupConsumer, OffsetsCommitted};
 use super::producer::{Client, RETRY_PAUSE, enqueue, flush, start};
+use super::topic_handles::{Outgoing, TopicHandles};
 use crate::domain::{Offset, Partition, TopicPartition};
 use crate::telemetry::ClientStatistics;
 use rdkafka::ClientConfig;
@@ -43,6 +44,8 @@ enum Verdict {
 
 /// A producer whose records become visible with a commit; for at-least-once, once they are acknowledged.
 pub(super) struct TransactionalProducer {
+    // Dropped before the client, which they belong to.
+    topics: TopicHandles,
     client: Client,
     settings: ClientConfig,
     brokers: String,
@@ -67,6 +70,7 @@ impl TransactionalProducer {
         let client = start(&settings, brokers, exactly_once)?;
         let brokers = brokers.to_owned();
         Ok(Self {
+            topics: TopicHandles::default(),
             client,
             settings,
             brokers,
@@ -101,7 +105,9 @@ impl TransactionalProducer {
             self.broken = Some(self.doom(&e)?);
             return Ok(());
         }
-        match enqueue(&self.client, topic, partition, key, payload, headers, None) {
+        let partition = partition.map(|p| p.0);
+        let record = Outgoing { topic, partition, key, payload, headers, timestamp: None };
+        match enqueue(&self.client, &mut self.topics, &record) {
             Ok(()) => Ok(()),
             Err(e) if e.rdkafka_error_code() == Some(Code::MessageSizeTooLarge) => {
                 Err(Error::TooLarge { topic: topic.to_owned(), bytes: payload.map_or(0, <[u8]>::len) })
@@ -259,6 +265,7 @@ impl TransactionalProducer {
     /// Starts a new producer with the same id. When it is ready, the broker has committed or aborted what the old one
     /// left open.
     fn settle(&mut self) -> Result<(), Error> {
+        self.topics = TopicHandles::default();
         self.client = start(&self.settings, &self.brokers, self.exactly_once)?;
         self.open = false;
         self.broken = None;

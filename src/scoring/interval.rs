@@ -1,5 +1,5 @@
 use super::Actual;
-use crate::domain::{Damaged, Leads, Levels, Rows, Take, put};
+use crate::domain::{Damaged, Leads, Levels, Rows, Take, lengthen, put};
 use crate::simd::prefetch_first;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
@@ -374,10 +374,10 @@ const UNSEEN: LeadState = LeadState { error: 0.0, recent: 1.0, before: [0; 2], c
 impl Rows for Intervals {
     fn grow(&mut self, slots: usize) {
         let rows = slots * self.targets;
-        self.factors.resize(rows * self.phases, 1.0);
-        self.by_lead.resize(rows * self.leads.len(), UNSEEN);
+        lengthen(&mut self.factors, rows * self.phases, 1.0);
+        lengthen(&mut self.by_lead, rows * self.leads.len(), UNSEEN);
         let from = self.multipliers.len();
-        self.multipliers.resize(rows * self.leads.len() * self.levels.len(), 0);
+        lengthen(&mut self.multipliers, rows * self.leads.len() * self.levels.len(), 0);
         for multipliers in self.multipliers[from..].chunks_exact_mut(self.levels.len()) {
             fill_normal(multipliers, &self.normal);
         }

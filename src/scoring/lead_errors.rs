@@ -1,4 +1,4 @@
-use crate::domain::{Damaged, Leads, Rows, Take, put};
+use crate::domain::{Damaged, Leads, Rows, Take, lengthen, put};
 
 /// The slowest rate of a recent error: a memory of about 200 matured forecasts.
 const RATE: f32 = 0.005;
@@ -96,8 +96,8 @@ impl LeadErrors {
 
 impl Rows for LeadErrors {
     fn grow(&mut self, slots: usize) {
-        self.errors.resize(slots * self.each, 0.0);
-        self.counts.resize(slots * self.each, 0);
+        lengthen(&mut self.errors, slots * self.each, 0.0);
+        lengthen(&mut self.counts, slots * self.each, 0);
     }
 
     fn reset(&mut self, slot: usize) {

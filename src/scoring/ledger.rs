@@ -1,4 +1,4 @@
-use crate::domain::{Damaged, Leads, Rows, Take, put};
+use crate::domain::{Damaged, Leads, Rows, Take, lengthen, put};
 use crate::simd::prefetch_first;
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
@@ -209,7 +209,7 @@ impl Rows for ForecastLedger {
     fn grow(&mut self, slots: usize) {
         let words = slots * self.targets * self.each();
         let from = self.forecasts.len();
-        self.forecasts.resize(words, NOTHING);
+        lengthen(&mut self.forecasts, words, NOTHING);
         blank(&mut self.forecasts[from..], self.columns);
     }
 

@@ -1,6 +1,6 @@
 use super::{Calendar, RecentView, Scale};
 use crate::config::{Accuracy, Base, Fill, NetworkKind, Stream};
-use crate::domain::{Grid, Leads};
+use crate::domain::{Extras, Grid, Leads};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
@@ -137,10 +137,21 @@ impl Features {
         self.calendar.clock(cell)
     }
 
-    /// The number of features that experts are shown besides the target: the calendar where there is room
-    /// for it, and the covariates.
-    pub fn extras(&self) -> usize {
-        self.varying.len() + self.ahead() + if self.rich { self.calendar.width() } else { 0 }
+    /// What experts are shown besides the target: the calendar where there is room for it, and the
+    /// covariates. On a grid the calendar of an earlier step follows from its time alone.
+    pub fn extras(&self) -> Extras {
+        let calendar = if self.rich { self.calendar.width() } else { 0 };
+        Extras {
+            count: self.varying.len() + self.ahead() + calendar,
+            timed: if self.irregular { 0 } else { calendar },
+        }
+    }
+
+    /// The calendar features that experts are shown of a cell.
+    pub fn fill_timed(&mut self, cell: i64, row: &mut [f32]) {
+        if !row.is_empty() {
+            row.copy_from_slice(self.calendar.features(cell));
+        }
     }
 
     /// Writes what is known ahead, scaled. A lead of which nothing is known repeats the one before it.

@@ -1,6 +1,6 @@
 use super::ring::{Capacity, Ring, grow};
 use super::{Scale, Slot};
-use crate::domain::{Damaged, Rows, Take, put};
+use crate::domain::{Damaged, Rows, Take, lengthen, put};
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
@@ -88,6 +88,21 @@ impl Windows {
 
     fn outputs(&self) -> usize {
         self.targets * self.leads.len()
+    }
+
+    /// Bytes of so many readings in the rings of so many slots.
+    fn bytes(&self, readings: usize, slots: usize) -> usize {
+        let each = (self.inputs + self.outputs()) * size_of::<u16>();
+        let references = self.references_at(slots.min(self.capacity.series.end));
+        readings * (each + if self.timed { size_of::<i64>() } else { 0 })
+            + references * size_of::<Reference>()
+            + slots * size_of::<SeriesRing>()
+    }
+
+    /// Bytes of all rings once there are so many slots.
+    pub fn memory_of(&self, slots: usize) -> usize {
+        let readings = grow(&mut Vec::new(), &self.capacity, slots);
+        self.bytes(readings, slots)
     }
 
     /// Appends the inputs of a reading, which 16-bit floats hold exactly, and what the bases said; `None` where
@@ -186,12 +201,13 @@ impl Rows for Windows {
             .into_iter()
             .skip(self.by_slot.len())
             .map(|ring| SeriesRing { ring, ..SeriesRing::default() });
+        self.by_slot.reserve_exact(new.len());
         self.by_slot.extend(new);
-        self.shown.resize(rows * self.inputs, 0);
-        self.errors.resize(rows * self.outputs(), f16::NAN.to_bits());
-        let kept = slots.min(self.capacity.series.end);
-        self.references.resize(self.references_at(kept), Reference::default());
-        self.cells.resize(if self.timed { rows } else { 0 }, 0);
+        let (outputs, kept) = (self.outputs(), self.references_at(slots.min(self.capacity.series.end)));
+        lengthen(&mut self.shown, rows * self.inputs, 0);
+        lengthen(&mut self.errors, rows * outputs, f16::NAN.to_bits());
+        lengthen(&mut self.references, kept, Reference::default());
+        lengthen(&mut self.cells, if self.timed { rows } else { 0 }, 0);
     }
 
     fn reset(&mut self, slot: usize) {
@@ -240,10 +256,8 @@ impl Rows for Windows {
     }
 
     fn memory(&self) -> usize {
-        (self.shown.capacity() + self.errors.capacity()) * size_of::<u16>()
-            + self.references.capacity() * size_of::<Reference>()
-            + self.cells.capacity() * size_of::<i64>()
-            + self.by_slot.capacity() * size_of::<SeriesRing>()
+        // All columns have room for as many readings, those that are empty too.
+        self.bytes(self.shown.capacity() / self.inputs, self.by_slot.capacity())
     }
 }
 
@@ -365,6 +379,10 @@ mod tests {
             let capacity = Capacity { series: 0..2, shared: 16, least: 8, most: 8 };
             let mut windows = Windows::new(capacity, 3, 2, &[1, 3], timed);
             windows.grow(3);
+            let held = windows.memory();
+            assert_eq!(windows.memory_of(3), held);
+            windows.grow(2);
+            assert_eq!(windows.memory(), held);
             assert!(windows.holds(Slot(1)) && !windows.holds(Slot(2)) && !windows.holds(Slot(9)));
             let scales = [scale(), scale()];
             for t in 0..20i64 {

@@ -9,6 +9,10 @@ use super::vector::Vector;
 #[derive(Clone, Copy)]
 pub(super) struct Avx2(__m256);
 
+/// Eight words of 32 bits.
+#[derive(Clone, Copy)]
+pub(super) struct Words(__m256i);
+
 /// Instructions of this instruction set. Those that access memory are not for it: they have a contract
 /// of their own.
 macro_rules! instructions {
@@ -103,6 +107,33 @@ impl Vector for Avx2 {
 }
 
 impl Vector8 for Avx2 {
+    type Words = Words;
+
+    #[inline(always)]
+    fn words(of: [u32; LANES]) -> Words {
+        // SAFETY: the array is as long as what is accessed; a kernel gets this type from `Isa` alone.
+        unsafe { Words(_mm256_loadu_si256(of.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn xorshift(Words(x): Words) -> Words {
+        instructions! {
+            let x = _mm256_xor_si256(x, _mm256_slli_epi32::<13>(x));
+            let x = _mm256_xor_si256(x, _mm256_srli_epi32::<17>(x));
+            Words(_mm256_xor_si256(x, _mm256_slli_epi32::<5>(x)))
+        }
+    }
+
+    #[inline(always)]
+    fn narrow_stochastic(self, to: &mut [u16; LANES], Words(random): Words) {
+        // SAFETY: the array is as long as what is accessed; the type is the proof of the features.
+        unsafe {
+            let bits = _mm256_add_epi32(_mm256_castps_si256(self.0), _mm256_srli_epi32::<19>(random));
+            let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_ZERO>(_mm256_castsi256_ps(bits));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), halves);
+        }
+    }
+
     #[inline(always)]
     fn widen(from: &[u16; LANES]) -> Self {
         // SAFETY: the array is as long as what is accessed; the type is the proof of the features.

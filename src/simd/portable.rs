@@ -113,7 +113,51 @@ impl Vector for Portable {
     }
 }
 
+/// The 16-bit float next to the 32-bit float with these bits, towards zero.
+#[inline(always)]
+fn truncated(bits: u32) -> u16 {
+    let sign = (bits >> 16) as u16 & 0x8000;
+    let magnitude = bits & 0x7FFF_FFFF;
+    let halved = if magnitude < 0x3880_0000 {
+        // In units of the smallest 16-bit float.
+        (f32::from_bits(magnitude) * 16_777_216.0) as u16
+    } else if magnitude < 0x4780_0000 {
+        ((magnitude - 0x3800_0000) >> 13) as u16
+    } else if magnitude < 0x7F80_0000 {
+        0x7BFF
+    } else if magnitude == 0x7F80_0000 {
+        0x7C00
+    } else {
+        0x7E00 | (magnitude >> 13) as u16 & 0x3FF
+    };
+    sign | halved
+}
+
 impl Vector8 for Portable {
+    type Words = [u32; LANES];
+
+    #[inline(always)]
+    fn words(of: [u32; LANES]) -> [u32; LANES] {
+        of
+    }
+
+    #[inline(always)]
+    fn xorshift(mut words: [u32; LANES]) -> [u32; LANES] {
+        for x in &mut words {
+            *x ^= *x << 13;
+            *x ^= *x >> 17;
+            *x ^= *x << 5;
+        }
+        words
+    }
+
+    #[inline(always)]
+    fn narrow_stochastic(self, to: &mut [u16; LANES], random: [u32; LANES]) {
+        for ((to, v), random) in to.iter_mut().zip(self.0).zip(random) {
+            *to = truncated(v.to_bits().wrapping_add(random >> 19));
+        }
+    }
+
     #[inline(always)]
     fn widen(from: &[u16; LANES]) -> Self {
         Self(from.map(|h| half::f16::from_bits(h).to_f32()))

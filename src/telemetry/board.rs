@@ -155,7 +155,7 @@ impl Board {
         }))
     }
 
-    /// Records that a worker is alive. It calls this after each poll, and between the steps of long work.
+    /// Records that a worker is alive. It calls this a few times a second, between two polls, and between the steps of long work.
     pub fn beat(&self, worker: usize) {
         let now = self.0.start.elapsed().as_millis() as u64;
         self.0.workers[worker].last_beat.store(now, Ordering::Relaxed);

@@ -41,6 +41,19 @@ pub struct DoubtedTarget {
     pub expected: f64,
 }
 
+/// A shard that has fallen behind its partition, or has caught up with it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PaceChange {
+    /// Its partition.
+    pub shard: TopicPartition,
+    /// Records that wait in the partition.
+    pub lag: u64,
+    /// How long it would work on them at its present rate.
+    pub seconds: f64,
+    /// Its mature series learn at one of so many origins from now on.
+    pub every: u32,
+}
+
 /// A reading whose time was ahead of that of its partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadingAhead {

@@ -1,9 +1,9 @@
-//! A rate limit for the log, for what can happen to many readings: the first of a reason is logged at once, what
+//! A rate limit for the log, for what can happen to many readings or shards: the first of a reason is logged at once, what
 //! follows is logged together, with its count and one example.
 
 use super::events;
-use super::examples::{DiscardedReading, DoubtedTarget, MissingExample, ReadingAhead};
-use super::words::{Ahead, Discard, Doubt, MissingValue, Word};
+use super::examples::{DiscardedReading, DoubtedTarget, MissingExample, PaceChange, ReadingAhead};
+use super::words::{Ahead, Discard, Doubt, MissingValue, Pace, Word};
 use crate::domain::StreamName;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +20,7 @@ pub(super) struct LogThrottle {
     pub missing: ByReason<MissingValue, MissingExample>,
     pub doubted: ByReason<Doubt, DoubtedTarget>,
     pub ahead: ByReason<Ahead, ReadingAhead>,
+    pub pace: ByReason<Pace, PaceChange>,
 }
 
 impl LogThrottle {
@@ -32,13 +33,18 @@ impl LogThrottle {
             missing: ByReason::new(|_| PAUSE),
             doubted: ByReason::new(|_| PAUSE),
             ahead: ByReason::new(|_| PAUSE),
+            pace: ByReason::new(|_| PAUSE),
         }
     }
 
     /// Whether anything was not logged yet.
     pub fn is_waiting(&self) -> bool {
-        let Self { discarded, missing, doubted, ahead } = self;
-        discarded.is_waiting() || missing.is_waiting() || doubted.is_waiting() || ahead.is_waiting()
+        let Self { discarded, missing, doubted, ahead, pace } = self;
+        discarded.is_waiting()
+            || missing.is_waiting()
+            || doubted.is_waiting()
+            || ahead.is_waiting()
+            || pace.is_waiting()
     }
 
     /// Logs what is due at a time; without a time, everything.
@@ -54,6 +60,9 @@ impl LogThrottle {
         }
         for (outcome, count, first) in self.ahead.take(now) {
             events::time_ahead(stream, outcome, count, &first);
+        }
+        for (pace, count, first) in self.pace.take(now) {
+            events::pace_changed(stream, pace, count, &first);
         }
     }
 }
@@ -188,6 +197,7 @@ mod tests {
                 ("values_doubted", "outlier"),
                 ("time_ahead", "kept"),
                 ("time_ahead", "returned"),
+                ("pace_changed", "behind"),
             ]
             .map(|(event, reason)| format!("{event} {reason} {count}"))
         };
@@ -212,6 +222,9 @@ mod tests {
                 value: 9.0,
                 expected: 1.0,
             })
+        });
+        throttle.pace.add(Pace::Behind, count, || {
+            Some(PaceChange { shard: shard.clone(), lag: 900, seconds: 30.0, every: 5 })
         });
         for what in [Ahead::Kept, Ahead::Returned] {
             throttle.ahead.add(what, count, || {

@@ -15,6 +15,7 @@
 //! | `rare_paths` | marks on rare paths, for the simulation | |
 //! | `loading`, `snapshot_file` | how shards are loaded and snapshots written, beside the worker | |
 //! | `owned_shard` | a shard, its decoder and its encoder | |
+//! | `pace` | which shards are behind, and learn less often | `owned_shard` |
 //! | `publish` | metrics and board | `owned_shard` |
 //! | `logs` | which log a partition is read from, and where it starts | |
 //! | `snapshots` | one snapshot at a time, in chunks | `owned_shard` |
@@ -32,6 +33,7 @@ pub mod loading;
 mod logs;
 mod models;
 mod owned_shard;
+mod pace;
 pub mod ports;
 mod publish;
 mod rare_paths;
@@ -46,13 +48,13 @@ use crate::domain::StreamName;
 use crate::engine::Shard;
 use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
-use crate::telemetry::{Board, ClientMetrics, Metrics, StreamShape};
+use crate::telemetry::{Board, Metrics, StreamShape};
 use crate::training::RoundSchedule;
 use assignment::PendingPartition;
 use logs::Logs;
 use owned_shard::OwnedShard;
 use ports::{Broker, PortSet, Ports, TimeSource};
-use publish::Publisher;
+use publish::{ClientPair, Publisher};
 use snapshots::SnapshotInProgress;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -110,7 +112,8 @@ pub struct Worker<P: Ports> {
     turned_at: Instant,
     /// When the broker was last asked about offsets without records.
     ends_asked_at: Instant,
-    clients: [ClientMetrics; 2],
+    /// When the lag of the shards is looked at next.
+    pace_due_at: Instant,
     rare_paths: RarePaths,
 }
 
@@ -137,11 +140,11 @@ impl<P: Ports> Worker<P> {
     pub fn new(setup: Setup, ports: PortSet<P>, known: &TopicDescriptions) -> Self {
         let Setup { number, config, metrics, board } = &setup;
         let client = |kind: &str| metrics.kafka_client(&format!("{kind}-{number}"));
-        let clients = [client("consumer"), client("producer")];
+        let clients = ClientPair { consumer: client("consumer"), producer: client("producer") };
         let streams = config.streams.iter().map(|stream| metrics.stream(&stream.name)).collect();
         let now = ports.time.now();
         Self {
-            publisher: Publisher::new(*number, board.clone(), streams, now),
+            publisher: Publisher::new(*number, board.clone(), streams, clients, now),
             setup,
             ports,
             shards: Vec::new(),
@@ -156,7 +159,7 @@ impl<P: Ports> Worker<P> {
             committed_at: now,
             turned_at: now,
             ends_asked_at: now,
-            clients,
+            pace_due_at: now,
             rare_paths: RarePaths::default(),
         }
     }

@@ -6,8 +6,8 @@ use crate::domain::{Degraded, Forecast, Grid, Level, ModelVersion, StreamName};
 use crate::scoring::ScoreSummary;
 use crate::series::Slot;
 use crate::telemetry::{
-    Accuracy, Board, ExpertScore, Scores, ShardState, ShardStatus, Showcase, ShownForecast, ShownTarget,
-    StreamMetrics,
+    Accuracy, Board, ClientMetrics, ExpertScore, Scores, ShardState, ShardStatus, Showcase, ShownForecast,
+    ShownTarget, StreamMetrics,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -19,29 +19,46 @@ const KEEP: f64 = 0.97;
 /// Readings that a showcase shows.
 const SHOWN: usize = 160;
 
-/// Publishes what a worker's shards do, now and then.
+/// The metrics of a worker's Kafka clients.
+pub(super) struct ClientPair {
+    pub consumer: ClientMetrics,
+    pub producer: ClientMetrics,
+}
+
+/// Publishes what a worker's shards and clients do, and that it lives, now and then: once a turn would cost more than
+/// the rest of a turn with one reading.
 pub(super) struct Publisher {
     worker: usize,
     board: Board,
     next: Instant,
     /// Of all streams: one whose last shard is gone may have something left to log.
     streams: Vec<StreamMetrics>,
+    clients: ClientPair,
     recent: BTreeMap<StreamName, ScoreSummary>,
 }
 
 impl Publisher {
-    pub fn new(worker: usize, board: Board, streams: Vec<StreamMetrics>, now: Instant) -> Self {
-        Self { worker, board, next: now, streams, recent: BTreeMap::new() }
+    pub fn new(
+        worker: usize,
+        board: Board,
+        streams: Vec<StreamMetrics>,
+        clients: ClientPair,
+        now: Instant,
+    ) -> Self {
+        Self { worker, board, next: now, streams, clients, recent: BTreeMap::new() }
     }
 
     /// Publishes when it is time.
     pub fn publish(&mut self, shards: &mut [OwnedShard], broker: &impl Broker, time: &impl TimeSource) {
-        self.board.beat(self.worker);
         let now = time.now();
         if now < self.next {
             return;
         }
         self.next = now + EVERY;
+        self.board.beat(self.worker);
+        let statistics = broker.statistics();
+        self.clients.consumer.update(&statistics.consumer);
+        self.clients.producer.update(&statistics.producer);
         self.streams.iter().for_each(StreamMetrics::tell_due);
         for owned in shards.iter_mut() {
             self.shard(owned, broker, time);
@@ -65,7 +82,7 @@ impl Publisher {
     fn shard(&mut self, owned: &mut OwnedShard, broker: &impl Broker, time: &impl TimeSource) {
         let lag = broker.lag(&owned.at, owned.position).map(|lag| lag as i64);
         lag.iter().for_each(|lag| owned.shown.set_lag(*lag));
-        owned.shown.set_series(owned.shard.series(), owned.shard.memory());
+        owned.shown.set_series(owned.shard.series(), &owned.shard.memory_by_part());
         let since = |created| Duration::from_secs_f64(time.wall().seconds_since(created).max(0.0));
         let age = owned.newest_snapshot.map(|whole| since(whole.created));
         owned.shown.set_snapshot_age(age);

@@ -31,7 +31,9 @@ impl<P: Ports> Worker<P> {
         let Self { ports, shards, setup, rare_paths, .. } = self;
         for owned in shards.iter_mut() {
             let taken = owned.step(&mut ports.broker, &mut ports.interceptor, &ports.time)?;
-            setup.board.stepped(&owned.stream().name, taken);
+            if taken > 0 {
+                setup.board.stepped(&owned.stream().name, taken);
+            }
             rare_paths.take_from(&mut owned.rare_paths);
         }
         if polled > 0 {
@@ -51,12 +53,10 @@ impl<P: Ports> Worker<P> {
         self.count_overtaken()?;
         self.snapshot(just_committed)?;
         self.end_replays();
+        self.keep_pace();
         self.follow_models()?;
         self.train();
         self.publisher.publish(&mut self.shards, &self.ports.broker, &self.ports.time);
-        let statistics = self.ports.broker.statistics();
-        self.clients[0].update(&statistics.consumer);
-        self.clients[1].update(&statistics.producer);
         Ok(())
     }
 

@@ -12,6 +12,7 @@ fn shape(accuracy: Accuracy, seasons: &[usize], horizon: usize) -> LinearShape {
         horizon,
         seasons: seasons.to_vec(),
         extras: 2,
+        shown_again: 0,
         accuracy,
         difference: false,
         linear: true,
@@ -81,8 +82,13 @@ fn steps(
         let value = series(t);
         last = value.unwrap_or(last);
         let extras = [(t as f32 * 0.26).sin(), (t as f32 * 0.26).cos()];
-        let reading =
-            Observation { value: last, observed: value.is_some(), clock: t as i64 - 1_000, extras: &extras };
+        let reading = Observation {
+            value: last,
+            observed: value.is_some(),
+            clock: t as i64 - 1_000,
+            extras: &extras,
+            then: &[],
+        };
         experts.step(0, 0, &reading, &mut out);
         judge(t, &out);
     }
@@ -188,7 +194,7 @@ fn ten_million_readings_leave_it_as_good_as_it_was() {
         level = next;
         // It sleeps for a while now and then: nothing is excited, covariances would wind up.
         let value = if t / 50_000 % 10 == 9 { 0.0 } else { level };
-        pool.step(0, 0, &Observation { value, observed: true, clock: 0, extras: &[] }, &mut out);
+        pool.step(0, 0, &Observation { value, observed: true, clock: 0, extras: &[], then: &[] }, &mut out);
         assert!(out.iter().all(|f| f.is_finite()), "step {t}");
     }
     for (sum, name) in sums.iter().zip(pool.names()).skip(1) {
@@ -217,6 +223,7 @@ fn a_saved_row_goes_on_bit_for_bit() {
                 observed: t % 7 != 0,
                 clock: t as i64 - 1_000,
                 extras: &[0.3, 1.0],
+                then: &[],
             };
             expert.step(0, 0, &reading, &mut out[0]);
             other.step(2, 0, &reading, &mut out[1]);

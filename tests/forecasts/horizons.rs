@@ -19,7 +19,8 @@ fn fleet(seed: u64) -> Vec<Vec<f64>> {
             .map(|h| {
                 let (of_day, day) = (((h + 3 * s) % DAY) as f64, h / DAY % 7);
                 drift = lasting * drift + noise(seed + s as u64, h as u64);
-                let peak = 8.0 * (-((of_day - 8.0) / 3.0).powi(2)).exp() + 5.0 * (-((of_day - 19.0) / 2.0).powi(2)).exp();
+                let peak = 8.0 * (-((of_day - 8.0) / 3.0).powi(2)).exp()
+                    + 5.0 * (-((of_day - 19.0) / 2.0).powi(2)).exp();
                 let weekend = if day >= 5 { 0.6 } else { 1.0 };
                 20.0 + peak * weekend + 0.5 * drift
             })
@@ -85,7 +86,13 @@ fn no_lead_is_worse_than_the_naive_and_compact_is_near_full() {
                 assert!(compact[lead] < 1.02 * naive[lead], "compact, lead {} of {horizon}", lead + 1);
             }
             of_full = of_full.max(compact[lead] / full[lead]);
-            assert!(compact[lead] < 1.2 * full[lead], "lead {} of {horizon}: {} {}", lead + 1, compact[lead], full[lead]);
+            assert!(
+                compact[lead] < 1.2 * full[lead],
+                "lead {} of {horizon}: {} {}",
+                lead + 1,
+                compact[lead],
+                full[lead]
+            );
         }
         let mean = |all: &[f64]| all.iter().sum::<f64>() / horizon as f64;
         println!(

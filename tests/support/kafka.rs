@@ -90,7 +90,9 @@ impl Broker {
 
     /// For benchmarks: slower to start, and as fast as Kafka is.
     pub fn start_for_benchmark() -> Self {
-        Self::launch(&[], &["-Xms1g", "-Xmx1g", "-XX:+UseG1GC"])
+        // What a run has written goes at once with its topic, so that the disk has room for the next.
+        let settings = [("log.segment.delete.delay.ms", "0")];
+        Self::launch(&settings, &["-Xms1g", "-Xmx1g", "-XX:+UseG1GC"])
     }
 
     /// One broker for all tests of a process that do not kill it. Each test uses its own topics and groups.

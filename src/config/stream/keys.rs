@@ -11,6 +11,7 @@ use crate::config::kinds::{
     Choice, Flag, Mixed, Named, Reals, Span, Text, Texts, Whole, Word, Words, choice, flag, mixed, span,
     text, texts, whole,
 };
+use crate::config::learn_every::LEARN_EVERY;
 use crate::config::model::{MODEL, MODELS};
 use crate::config::position::POSITION;
 use crate::config::promotion::PROMOTION;
@@ -58,6 +59,7 @@ pub(in crate::config) static STREAMS: Key<Named> = Key {
                 &AGGREGATE,
                 &ACCURACY,
                 &EXPERTS,
+                &LEARN_EVERY,
                 &MODEL,
                 &MODELS,
                 &TRAINING,

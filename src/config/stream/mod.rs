@@ -11,6 +11,7 @@ use super::bounds::Bounds;
 use super::experts::{Accuracy, Experts};
 use super::fields::Fields;
 use super::holidays::Holidays;
+use super::learn_every::LearnEvery;
 use super::model::Model;
 use super::promotion::Promotion;
 use super::seasons::SeasonsFrom;
@@ -81,6 +82,8 @@ pub struct Stream {
     pub levels: Levels,
     /// The experts beside the networks.
     pub experts: Experts,
+    /// At which origins the linear experts of a mature series learn.
+    pub learn_every: LearnEvery,
     /// When it raises an alarm.
     pub alarms: Alarms,
     /// The event time of a partition's past that is replayed without output when a shard starts.

@@ -10,6 +10,7 @@ use crate::config::fields::{fields, zone};
 use crate::config::holidays::holidays;
 use crate::config::key::Key;
 use crate::config::kinds::Texts;
+use crate::config::learn_every::learn_every;
 use crate::config::model::{Base, model};
 use crate::config::position::{check_limits, position};
 use crate::config::promotion::{PROMOTION, promotion};
@@ -79,6 +80,7 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
     let holidays = holidays(&mut s);
     let levels = levels(&mut s);
     let experts = experts(&mut s);
+    let learn_every = learn_every(&mut s, &seasons);
     let alarms = alarms(&mut s, &targets);
     check_limits(&s, position, &alarms.limits);
     if alarms.limits.iter().any(|limit| !transform.apply(limit.value).is_finite()) {
@@ -158,6 +160,7 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
         emit_every,
         levels,
         experts,
+        learn_every,
         alarms,
         cold_replay,
         model,

@@ -6,13 +6,14 @@ use super::output::TargetOutput;
 use super::rows::CandidateRows;
 use super::scores::LeadScores;
 use crate::config::{Accuracy, Base, SeasonsFrom, Stream};
-use crate::domain::{Damaged, Leads, Rows, Take};
+use crate::domain::{Damaged, Extras, Leads, Rows, Take};
 use crate::engine::history::SeasonSteps;
 use crate::engine::serving::NetworkOutputs;
 use crate::engine::target_step::TargetStep;
 use crate::experts::{Ensemble, ExpertGroup, MIXTURES, Mixer, Observation, TooManyExtras};
 use crate::scoring::{Actual, Belief, Expected, ForecastLedger, Intervals, LeadErrors, OutlierFilter};
 use crate::series::{Features, Scale};
+use crate::telemetry::MemoryPart;
 
 /// The name under which the mixture of the experts is judged, which networks correct.
 pub const EXPERTS: &str = "experts";
@@ -70,12 +71,12 @@ fn unit(typical: f32, deviation: f32) -> f32 {
 
 impl Combination {
     /// `extras`: how many values experts are shown of a reading beside its target.
-    pub fn new(stream: &Stream, extras: usize) -> Self {
+    pub fn new(stream: &Stream, extras: Extras) -> Self {
         Self::of_networks(stream, extras, stream.model.names().map(str::to_owned).collect())
     }
 
     /// With these networks instead of the stream's.
-    pub fn of_networks(stream: &Stream, extras: usize, networks: Vec<String>) -> Self {
+    pub fn of_networks(stream: &Stream, extras: Extras, networks: Vec<String>) -> Self {
         let ensemble = Ensemble::try_new(stream, extras).expect("what the experts are shown was checked");
         let (targets, horizon, leads) = (stream.targets.len(), stream.horizon, stream.leads());
         let experts = ensemble.names().len();
@@ -129,6 +130,11 @@ impl Combination {
         self.outliers = other.outliers;
     }
 
+    /// As [`LinearExperts::learn_every`](crate::experts::LinearExperts::learn_every).
+    pub fn learn_every(&mut self, every: u32) {
+        self.ensemble.learn_every(every);
+    }
+
     /// The names of the networks.
     pub fn networks(&self) -> impl Iterator<Item = &str> {
         self.networks.iter().map(String::as_str)
@@ -143,11 +149,19 @@ impl Combination {
         names
     }
 
-    /// Everything that is kept per series, in the order of a snapshot.
-    pub fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
+    /// Everything that is kept per series and what it is for, in the order of a snapshot.
+    pub fn tables(&self) -> impl Iterator<Item = (MemoryPart, &dyn Rows)> {
         let Self { ensemble, mixer, outer, ledger, base_errors, intervals, outliers, .. } = self;
-        let outer = outer.iter().map(|outer| outer as &dyn Rows);
-        [ensemble as &dyn Rows, mixer, ledger, base_errors, intervals, outliers].into_iter().chain(outer)
+        let outer = outer.iter().map(|outer| (MemoryPart::Mixers, outer as &dyn Rows));
+        let all = [
+            (MemoryPart::Experts, ensemble as &dyn Rows),
+            (MemoryPart::Mixers, mixer),
+            (MemoryPart::Ledger, ledger),
+            (MemoryPart::Ledger, base_errors),
+            (MemoryPart::Intervals, intervals),
+            (MemoryPart::Scales, outliers),
+        ];
+        all.into_iter().chain(outer)
     }
 
     pub fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {

@@ -13,10 +13,10 @@ use super::history::{History, SeasonSteps};
 use super::serving::NetworkOutputs;
 use super::target_step::TargetStep;
 use crate::config::Stream;
-use crate::domain::{Damaged, Degraded, EventTime, Forecast, Rows, Take};
+use crate::domain::{Damaged, Degraded, EventTime, Extras, Forecast, Rows, Take};
 use crate::scoring::{Actual, Belief, DriftFound, ScoreSummary};
 use crate::series::Slot;
-use crate::telemetry::Violations;
+use crate::telemetry::{MemoryPart, Violations};
 use alarms::Alarms;
 use combination::Combination;
 pub use combination::{EMITTED, EXPERTS, check};
@@ -43,7 +43,7 @@ pub(crate) struct Forecaster {
 impl Forecaster {
     /// `extras`: how many values experts are shown of a reading beside its target. A tile has at most `tile`
     /// series.
-    pub fn new(stream: &Stream, extras: usize, tile: usize) -> Self {
+    pub fn new(stream: &Stream, extras: Extras, tile: usize) -> Self {
         let combination = Combination::new(stream, extras);
         let summary = ScoreSummary::new(&combination.leads, combination.judged(), stream.levels.len());
         let buckets = |lead: &usize| summary.buckets().iter().position(|b| b == lead);
@@ -59,11 +59,11 @@ impl Forecaster {
 
     /// The names of what is judged: every expert of a stream, their mixture, every network, and what is emitted.
     pub fn judged(stream: &Stream) -> Vec<String> {
-        Combination::new(stream, 0).judged()
+        Combination::new(stream, Extras::default()).judged()
     }
 
-    /// Everything that is kept per series, in the order of a snapshot.
-    pub fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
+    /// Everything that is kept per series and what it is for, in the order of a snapshot.
+    pub fn tables(&self) -> impl Iterator<Item = (MemoryPart, &dyn Rows)> {
         self.combination.tables().chain(self.alarms.tables())
     }
 
@@ -87,16 +87,21 @@ impl Forecaster {
     }
 
     /// Forecasts beside other networks than the stream's, until [`Self::adopt_networks`].
-    pub fn with_networks(&mut self, stream: &Stream, extras: usize, networks: Vec<String>) {
+    pub fn with_networks(&mut self, stream: &Stream, extras: Extras, networks: Vec<String>) {
         self.combination = Combination::of_networks(stream, extras, networks);
     }
 
     /// Goes on beside the stream's networks. All that was learnt beside others is kept.
-    pub fn adopt_networks(&mut self, stream: &Stream, extras: usize) {
+    pub fn adopt_networks(&mut self, stream: &Stream, extras: Extras) {
         if !self.combination.networks().eq(stream.model.names()) {
             let other = std::mem::replace(&mut self.combination, Combination::new(stream, extras));
             self.combination.inherit(other);
         }
+    }
+
+    /// As [`LinearExperts::learn_every`](crate::experts::LinearExperts::learn_every).
+    pub fn learn_every(&mut self, every: u32) {
+        self.combination.learn_every(every);
     }
 
     /// How many series there were when young ones were last given what others have learnt.

@@ -17,6 +17,7 @@ use crate::series::{
     Features, KnownAhead, RecentReadings, SaidBases, Scale, Scaler, Slot, Support, WindowCopy, WindowView,
     Windows,
 };
+use crate::telemetry::MemoryPart;
 use row::StepInputs;
 pub(crate) use shifts::{SeasonSteps, ValueInFrames};
 use std::sync::Arc;
@@ -80,14 +81,26 @@ impl History {
         &self.features
     }
 
-    /// Everything that is kept per series, in the order of a snapshot.
-    pub fn tables(&self) -> [&dyn Rows; 6] {
-        [&self.scaler, &self.support, &self.recent, &self.outlook, &self.learnt, &self.others]
+    /// Everything that is kept per series and what it is for, in the order of a snapshot.
+    pub fn tables(&self) -> [(MemoryPart, &dyn Rows); 6] {
+        [
+            (MemoryPart::Scales, &self.scaler),
+            (MemoryPart::Scales, &self.support),
+            (MemoryPart::Recent, &self.recent),
+            (MemoryPart::KnownAhead, &self.outlook),
+            (MemoryPart::TrainingWindows, &self.learnt),
+            (MemoryPart::WarmWindows, &self.others),
+        ]
     }
 
     pub fn tables_mut(&mut self) -> [&mut dyn Rows; 6] {
         let Self { scaler, support, recent, outlook, learnt, others, .. } = self;
         [scaler, support, recent, outlook, learnt, others]
+    }
+
+    /// Bytes of the training windows of a shard with so many series.
+    pub fn training_windows(&self, series: usize) -> usize {
+        self.learnt.memory_of(series)
     }
 
     /// Steps taken on readings, by all series.
@@ -276,6 +289,7 @@ impl History {
         let (row, scales) = (&mut self.row, self.scaler.scales(slot));
         self.features.fill_ahead(&row.values, self.outlook.row(slot.index()), scales, &mut row.ahead);
         self.features.fill_extras(cell, &row.values, scales, &row.ahead, &mut row.extras);
+        self.features.fill_timed(cell - self.stream.horizon as i64, &mut row.then);
     }
 
     /// What an expert is shown of a target.
@@ -285,6 +299,7 @@ impl History {
             observed: self.row.observed[at.target],
             clock: at.clock,
             extras: &self.row.extras,
+            then: &self.row.then,
         }
     }
 

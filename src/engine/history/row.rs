@@ -11,6 +11,8 @@ pub(super) struct StepInputs {
     pub believed: Vec<f32>,
     /// What experts are shown beside a target.
     pub extras: Vec<f32>,
+    /// What of it follows from the time, a horizon ago.
+    pub then: Vec<f32>,
     /// What earlier readings said ahead of this step. `[known ahead]`
     pub foretold: Vec<f32>,
     /// What is known of the leads, scaled. `[known ahead, horizon]`
@@ -24,7 +26,8 @@ impl StepInputs {
             values: vec![0.0; stream.width()],
             observed: vec![false; targets],
             believed: vec![0.0; targets],
-            extras: vec![0.0; features.extras()],
+            extras: vec![0.0; features.extras().count],
+            then: vec![0.0; features.extras().timed],
             foretold: vec![f32::NAN; known],
             ahead: vec![0.0; known * stream.horizon],
         }

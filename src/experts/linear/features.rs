@@ -28,12 +28,7 @@ impl Feature {
 }
 
 /// The features of a stream, and how many of the first ones make up the fast block.
-pub(super) fn features(
-    seasons: &[usize],
-    horizon: usize,
-    profiles: usize,
-    compact: bool,
-) -> (Vec<Feature>, usize) {
+pub(super) fn features(seasons: &[usize], horizon: usize, compact: bool) -> (Vec<Feature>, usize) {
     use Feature::{Difference, Holt, Lag, Mean, One, Profile};
     let Some(&m) = seasons.first() else {
         let mut features = vec![One, Lag(1), Lag(2), Lag(3), Mean(0)];
@@ -42,7 +37,8 @@ pub(super) fn features(
         features.extend([Mean(1), Holt(0, 1), Holt(1, 1)]);
         return (features, 5);
     };
-    let longest = profiles - 1;
+    // `compact` looks at the profile of the short season alone.
+    let longest = if compact { 0 } else { seasons.len() - 1 };
     let mut features = vec![One, Lag(1)];
     features.extend((m > 2).then_some(Lag(2)));
     features.extend((m > 3).then_some(Lag(m - 1)));

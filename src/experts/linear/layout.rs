@@ -1,11 +1,12 @@
-use super::super::holt_winters::{HoltWinters, QUICK, SLOW};
-use super::super::profile::Profile;
-use super::covariance::Covariance;
 use super::features::{Feature, features};
+use super::holt_winters::{HoltWinters, QUICK, SLOW};
 use super::kernels::FEATURES_MAX;
+use super::leads::WeightedLeads;
+use super::profile::{Profile, UNSEEN};
+use super::root::CovarianceRoot;
 use crate::config::Accuracy;
-use crate::domain::Leads;
 use crate::simd::padded;
+use std::ops::Range;
 
 /// The rates of the profiles of the short and of the long season.
 const PROFILE_RATES: [f32; 2] = [0.1, 0.25];
@@ -13,12 +14,12 @@ const PROFILE_RATES: [f32; 2] = [0.1, 0.25];
 const HALF_LIVES: [usize; 2] = [12, 96];
 /// Longer seasons are ignored here: a series would hold several rings of that length.
 const SEASON_MAX: usize = 2_048;
-/// The forgetting factor λ of a block: a memory of about 5,000 readings.
+/// The forgetting factor λ of a block: a memory of about 5,000 readings, or of this many seasons if that is
+/// longer.
 const FORGETTING: f32 = 0.999_8;
+const SEASONS_KEPT: f32 = 200.0;
 /// The forgetting factor λ of the fast block, which follows breaks: a memory of 500 readings.
 const FORGETTING_FAST: f32 = 0.998;
-/// The delayed update of all leads is stable while horizon · features · (1 − λ) is below this.
-const STABLE: f32 = 0.5;
 /// Blocks begin at this reading, or after four of the shorter season if that is sooner.
 const START: usize = 48;
 
@@ -31,6 +32,9 @@ pub struct LinearShape {
     pub seasons: Vec<usize>,
     /// Calendar features and covariates of a reading.
     pub extras: usize,
+    /// How many of the extras, the first ones, are shown once more when an origin is learnt from
+    /// ([`Observation::then`](super::Observation::then)). The others are kept of each origin.
+    pub shown_again: usize,
     pub accuracy: Accuracy,
     /// Whether targets are differenced. Then no feature depends on a level.
     pub difference: bool,
@@ -38,7 +42,6 @@ pub struct LinearShape {
     pub linear: bool,
 }
 
-/// More features than a block can carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{extras} calendar features and covariates, those known ahead once more for each lead that is shown, are \
@@ -64,19 +67,17 @@ impl Baseline {
     pub const COUNT: usize = 4;
 }
 
-/// A block of recursive least squares: one covariance, and weights for each lead of each of its
+/// A block of recursive least squares: one covariance, and weights for each weighted lead of each of its
 /// baselines.
 #[derive(Clone, Debug)]
 pub(super) struct RlsBlock {
     pub features: usize,
     pub bases: Vec<Baseline>,
-    pub covariance: Covariance,
-    /// The offsets of its parts in a row: weights, errors and covariance among the 32-bit floats, gains
-    /// among the 16-bit floats.
-    pub weights: usize,
-    pub errors: usize,
-    pub p: usize,
-    pub gains: usize,
+    pub covariance: CovarianceRoot,
+    /// Where its parts lie among the 16-bit floats of a row. `[rows, padded]`, `[halves]`, `[padded rows]`
+    pub weights: Range<usize>,
+    pub root: Range<usize>,
+    pub errors: Range<usize>,
 }
 
 impl RlsBlock {
@@ -86,9 +87,13 @@ impl RlsBlock {
 }
 
 /// The layout of a row of the linear experts, and what is computed from it.
+///
+/// A row has the last readings as 32-bit floats. All else are 16-bit floats: which of the last readings were
+/// observed (as bits), what is kept of the last origins, the seasonal states, and the blocks.
 #[derive(Debug)]
 pub(super) struct LinearLayout {
-    pub leads: Leads,
+    pub horizon: usize,
+    pub leads: WeightedLeads,
     compact: bool,
     difference: bool,
     /// The shorter season.
@@ -103,21 +108,27 @@ pub(super) struct LinearLayout {
     /// All features but the extras, which follow them. A block has the first ones.
     pub features: Vec<Feature>,
     pub extras: usize,
+    /// How many of the extras, the first ones, the caller shows once more when an origin is learnt from.
+    pub shown_again: usize,
     pub blocks: Vec<RlsBlock>,
     /// The reading at which blocks begin.
     pub start: usize,
-    /// The number of values kept.
+    /// The number of readings kept.
     pub ring: usize,
-    /// The offsets of the other parts of a row.
-    pub profile_floats: Vec<usize>,
-    pub profile_counts: Vec<usize>,
-    pub holt_floats: [usize; 2],
-    pub holt_counts: [usize; 2],
-    /// The sizes of a row.
-    pub floats: usize,
+    /// Where parts of a row lie among its 16-bit floats.
+    pub observed: Range<usize>,
+    pub origins: Range<usize>,
+    pub before: Range<usize>,
+    pub profile_halves: Vec<Range<usize>>,
+    pub holt_halves: [Range<usize>; 2],
     pub halves: usize,
-    pub counts: usize,
 }
+
+/// Seasonal states of which each step keeps what they were before it: the profile of the short season, and
+/// both seasons of the slow Holt-Winters.
+pub(super) const BEFORE: usize = 3;
+/// Bits of a 16-bit word.
+pub(super) const WORD: usize = 16;
 
 impl LinearLayout {
     /// # Errors
@@ -128,18 +139,16 @@ impl LinearLayout {
         let seasons: Vec<usize> =
             shape.seasons.iter().copied().filter(|s| (2..=SEASON_MAX).contains(s)).take(2).collect();
         let season = seasons.first().copied();
-        let leads = if compact { Leads::buckets(horizon) } else { Leads::every(horizon) };
-        let profiled = if compact { &seasons[..seasons.len().min(1)] } else { &seasons };
         let profiles: Vec<Profile> =
-            profiled.iter().zip(PROFILE_RATES).map(|(m, rate)| Profile::new(*m, rate, horizon)).collect();
-        let holts = [
-            HoltWinters::new(QUICK, &seasons, horizon, false),
-            HoltWinters::new(SLOW, &seasons, horizon, true),
-        ];
-        let (mut features, mut fast) = features(&seasons, horizon, profiles.len(), compact);
+            seasons.iter().zip(PROFILE_RATES).map(|(m, rate)| Profile::new(*m, rate)).collect();
+        let holts = [HoltWinters::new(QUICK, &seasons), HoltWinters::new(SLOW, &seasons)];
+        let (mut features, mut fast) = features(&seasons, horizon, compact);
         if shape.difference {
             fast = features[..fast].iter().filter(|feature| !feature.is_level()).count();
             features.retain(|feature| !feature.is_level());
+        }
+        if !shape.linear {
+            features.clear();
         }
         let most = FEATURES_MAX - features.len();
         if shape.extras > most {
@@ -153,27 +162,30 @@ impl LinearLayout {
             Feature::Difference(age) => age + season.unwrap_or(0),
             _ => 0,
         });
-        let ring = oldest.max().unwrap_or(0).max(season.map_or(horizon, |m| m * horizon.div_ceil(m))) + 1;
+        // Features and baselines of the origin that is learnt from look back from there.
+        let learnt_from = if shape.linear { horizon } else { 0 };
+        let ring = oldest.max().unwrap_or(0).max(season.unwrap_or(1) - 1) + learnt_from + 1;
         let mut layout = Self {
+            horizon,
+            leads: WeightedLeads::new(horizon, season, compact),
             season,
             mean_rates: [rate(half_life(0)), rate(long)],
             carries: holts[1].carries(horizon),
-            holt_carries: [0, 1].map(|k| {
-                let carries = HoltWinters::carries(&holts[k], horizon);
+            holt_carries: holts.map(|holt| {
+                let carries = holt.carries(horizon);
                 [carries[0], carries[horizon - 1]]
             }),
             start: season.map_or(START / 2, |m| (4 * m).min(START)),
             extras: shape.extras,
+            shown_again: shape.shown_again,
             blocks: Vec::new(),
             ring,
-            profile_floats: Vec::new(),
-            profile_counts: Vec::new(),
-            holt_floats: [0; 2],
-            holt_counts: [0; 2],
-            floats: ring,
+            observed: 0..0,
+            origins: 0..0,
+            before: 0..0,
+            profile_halves: Vec::new(),
+            holt_halves: [0..0, 0..0],
             halves: 0,
-            counts: 0,
-            leads,
             compact,
             difference: shape.difference,
             profiles,
@@ -186,71 +198,120 @@ impl LinearLayout {
 
     /// Lays out the parts of a row one after the other.
     fn lay_out(&mut self, fast: usize, linear: bool) {
-        let compact = self.compact;
-        let take = |total: &mut usize, n: usize| std::mem::replace(total, *total + n);
-        for profile in &self.profiles {
-            self.profile_floats.push(take(&mut self.floats, profile.floats()));
-            self.profile_counts.push(take(&mut self.counts, profile.counts()));
-        }
-        for (k, holt) in self.holts.iter().enumerate() {
-            self.holt_floats[k] = take(&mut self.floats, holt.floats());
-            self.holt_counts[k] = take(&mut self.counts, holt.counts());
-        }
-        let (own, all) = (self.features.len(), self.features.len() + self.extras);
-        let mut blocks: Vec<(usize, Vec<Baseline>, f32)> = match self.season {
-            None if self.difference => vec![(all, vec![Baseline::Last], FORGETTING)],
-            Some(_) if self.difference && compact => vec![(all, vec![Baseline::Seasonal], FORGETTING)],
-            Some(_) if self.difference => vec![(all, vec![Baseline::Last, Baseline::Seasonal], FORGETTING)],
-            None => vec![(all, vec![Baseline::Last, Baseline::Holt], FORGETTING)],
-            Some(_) if compact => vec![(all, vec![Baseline::Seasonal, Baseline::Holt], FORGETTING)],
-            Some(_) if self.extras == 0 => {
-                vec![(own, vec![Baseline::Profile, Baseline::Seasonal, Baseline::Holt], FORGETTING)]
-            }
-            Some(_) => vec![
-                (own, vec![Baseline::Profile], FORGETTING),
-                (all, vec![Baseline::Seasonal, Baseline::Holt], FORGETTING),
-            ],
+        let mut end = 0;
+        let mut take = |n: usize| {
+            end += n;
+            end - n..end
         };
-        if !compact {
-            let base = if self.season.is_some() { Baseline::Seasonal } else { Baseline::Last };
-            blocks.push((fast, vec![base], FORGETTING_FAST));
+        let horizon = self.horizon;
+        let levels = linear && !self.difference;
+        if linear {
+            self.observed = take(horizon.div_ceil(WORD));
+            self.origins = take(horizon * self.kept());
         }
-        if !linear {
-            blocks.clear();
+        if levels {
+            self.before = take(if self.season.is_some() { BEFORE * horizon } else { 0 });
+            self.holt_halves = [0, 1].map(|k| take(self.holts[k].halves()));
         }
-        let (horizon, leads) = (self.leads.horizon(), self.leads.len());
-        self.halves = horizon * self.stride();
-        for (features, bases, forgetting) in blocks {
-            let forgetting = forgetting.max(1.0 - STABLE / (horizon * features) as f32);
-            let covariance = Covariance::new(features, forgetting);
-            let aligned = self.floats.next_multiple_of(16);
-            self.floats = aligned;
+        for (k, profile) in self.profiles.iter().enumerate() {
+            // Without blocks only the profile that is an expert is used.
+            let is_used = levels || (self.has_profile_expert() && k + 1 == self.profiles.len());
+            self.profile_halves.push(take(if is_used { profile.season } else { 0 }));
+        }
+        let parts = if linear { self.parts(fast) } else { Vec::new() };
+        for (features, bases, forgetting) in parts {
+            let covariance = CovarianceRoot::new(features, forgetting);
+            let rows = bases.len() * self.leads.len();
             let block = RlsBlock {
                 features,
-                weights: take(&mut self.floats, bases.len() * leads * padded(features)),
-                p: take(&mut self.floats, covariance.floats()),
-                errors: take(&mut self.floats, bases.len() * leads),
-                gains: take(&mut self.halves, horizon * padded(features)),
+                weights: take(rows * padded(features)),
+                root: take(covariance.halves()),
+                errors: take(padded(rows)),
                 covariance,
                 bases,
             };
             self.blocks.push(block);
         }
+        // Whole registers, so that no row begins in the middle of one.
+        self.halves = padded(end);
     }
 
-    /// The first float of the blocks. They reach to the end of the row.
+    /// The blocks: how many features each has, what it corrects, and how fast it forgets.
+    fn parts(&self, fast: usize) -> Vec<(usize, Vec<Baseline>, f32)> {
+        let forgetting =
+            self.season.map_or(FORGETTING, |m| FORGETTING.max(1.0 - 1.0 / (SEASONS_KEPT * m as f32)));
+        let (own, all) = (self.features.len(), self.features.len() + self.extras);
+        let mut parts = match self.season {
+            None if self.difference => vec![(all, vec![Baseline::Last], forgetting)],
+            Some(_) if self.difference && self.compact => vec![(all, vec![Baseline::Seasonal], forgetting)],
+            Some(_) if self.difference => {
+                vec![(all, vec![Baseline::Last, Baseline::Seasonal], forgetting)]
+            }
+            None => vec![(all, vec![Baseline::Last, Baseline::Holt], forgetting)],
+            Some(_) if self.compact => vec![(all, vec![Baseline::Seasonal, Baseline::Holt], forgetting)],
+            Some(_) if self.extras == 0 => {
+                vec![(own, vec![Baseline::Profile, Baseline::Seasonal, Baseline::Holt], forgetting)]
+            }
+            Some(_) => vec![
+                (own, vec![Baseline::Profile], forgetting),
+                (all, vec![Baseline::Seasonal, Baseline::Holt], forgetting),
+            ],
+        };
+        if !self.compact {
+            let base = if self.season.is_some() { Baseline::Seasonal } else { Baseline::Last };
+            parts.push((fast, vec![base], FORGETTING_FAST));
+        }
+        parts
+    }
+
+    /// The first 16-bit float of the blocks. They reach to the end of the row.
     pub fn blocks_from(&self) -> usize {
-        self.blocks.first().map_or(self.floats, |block| block.weights)
+        self.blocks.first().map_or(self.halves, |block| block.weights.start)
     }
 
-    /// The features kept of an origin, padded.
+    /// Whether there are blocks of least squares.
+    pub fn has_blocks(&self) -> bool {
+        !self.blocks.is_empty()
+    }
+
+    /// Whether targets are differenced.
+    pub fn difference(&self) -> bool {
+        self.difference
+    }
+
+    /// The number of all features, padded.
     pub fn stride(&self) -> usize {
         padded(self.features.len() + self.extras)
     }
 
+    /// The features that can't be found again from the readings.
+    pub fn slow(&self) -> impl Iterator<Item = Feature> {
+        self.features.iter().copied().filter(|feature| feature.is_level())
+    }
+
+    /// Whether blocks correct Holt-Winters, and features are taken from seasonal states.
+    pub fn has_levels(&self) -> bool {
+        !self.holt_halves[1].is_empty() || (self.season.is_none() && !self.difference && self.has_blocks())
+    }
+
+    /// What is kept of an origin: its slow features, level and error of the slow Holt-Winters, and the extras
+    /// that are not shown again.
+    pub fn kept(&self) -> usize {
+        let levels = if self.difference { 0 } else { 2 };
+        self.slow().count() + levels + self.extras - self.shown_again
+    }
+
+    /// The halves of a row that has seen nothing.
+    pub fn blank(&self) -> Vec<u16> {
+        let mut halves = vec![0; self.halves];
+        self.profile_halves.iter().for_each(|at| halves[at.clone()].fill(UNSEEN));
+        self.blocks.iter().for_each(|block| block.covariance.fill(&mut halves[block.root.clone()]));
+        halves
+    }
+
     /// Whether the profile of the longer season is an expert of its own.
     pub fn has_profile_expert(&self) -> bool {
-        self.season.is_some() && !self.compact && !self.difference
+        self.season.is_some() && !self.difference
     }
 
     /// The number of experts without a block.
@@ -292,6 +353,7 @@ mod tests {
             horizon: 24,
             seasons: vec![24, 168],
             extras: 30,
+            shown_again: 30,
             accuracy: Accuracy::Full,
             difference: false,
             linear: true,
@@ -306,7 +368,7 @@ mod tests {
             .collect();
         lags.sort_unstable();
         assert_eq!(lags, (1..24).chain([144, 156, 167, 168]).collect::<Vec<_>>());
-        assert_eq!((layout.start, layout.ring), (48, 169));
+        assert_eq!((layout.start, layout.ring), (48, 168 + 24 + 1));
         assert_eq!(layout.names().len(), 7);
         assert!(LinearLayout::try_new(&LinearShape { extras: 1_000, ..shape }).is_err());
     }
@@ -322,6 +384,7 @@ mod tests {
                     horizon: 10,
                     seasons: seasons.clone(),
                     extras: 0,
+                    shown_again: 0,
                     accuracy,
                     difference: false,
                     linear: true,

@@ -1,13 +1,15 @@
-//! One reading of one target: the blocks learn from it, the states move, and all leads are forecast.
+//! One reading of one target: the blocks learn from the origin whose last target it is, the states move, and
+//! all leads are forecast.
 
 use super::super::Observation;
-use super::super::holt_winters::TimeIndex;
 use super::super::state_table::StateRow;
-use super::covariance::Gain;
 use super::features::Feature;
-use super::kernels::{GAIN_UNIT, LearnAndForecast, RoundToHalf};
-use super::layout::{Baseline, LinearLayout, RlsBlock};
-use super::state::{BLOCKS_MAX, LinearState, Scratch};
+use super::frame::{Frame, Rounding, narrow, wide, widen};
+use super::holt_winters::Level;
+use super::kernels::{LearnAndForecast, Learning};
+use super::layout::{BEFORE, Baseline, LinearLayout, RlsBlock, WORD};
+use super::root::{CovarianceRoot, Gain};
+use super::state::{BLOCKS_MAX, LinearState, NEVER, Scratch};
 use crate::domain::seasonal_age;
 use crate::simd::Isa;
 
@@ -18,28 +20,46 @@ const DOUBT: f32 = 8.0;
 const FEATURE_MAX: f32 = 50.0;
 /// A block whose corrections exceed this many units has diverged and starts again.
 const CORRECTION_MAX: f32 = 1_000.0;
-/// The unit of the blocks is kept while the deviation stays within this factor of it.
-const UNIT_FIT: f32 = 8.0;
 /// A block younger than this, in readings, starts again when its unit has to change.
 const YOUNG: u64 = 96;
+/// From this many origins on a block may learn from every so-manieth one only.
+const MATURE: u64 = 1_000;
+/// The slowest rate at which the size of errors is learnt.
+const ERROR_RATE: f32 = 0.005;
 /// Values are limited to this, so that their squares are finite.
 const VALUE_MAX: f32 = 1e15;
 /// A smaller spread counts as 0: its square is not a normal float.
 const SPREAD_LEAST: f32 = 1e-15;
 
-/// The value `age` steps before step `now`. Before the start it is the value of a season later, or else
-/// the first value. `newest`: the place of step `now` in the ring.
-#[inline(always)]
-fn value_at(ring: &[f32], newest: usize, now: u64, season: Option<usize>, mut age: usize) -> f32 {
-    if age as u64 > now {
-        if let Some(m) = season {
-            while age as u64 > now && age > m {
-                age -= m;
-            }
-        }
-        age = age.min(now as usize);
+/// The readings of a series up to one of its steps.
+#[derive(Clone, Copy)]
+struct Past<'a> {
+    ring: &'a [f32],
+    /// The step, and its place in the ring.
+    step: u64,
+    place: usize,
+    season: Option<usize>,
+}
+
+impl<'a> Past<'a> {
+    fn new(ring: &'a [f32], step: u64, season: Option<usize>) -> Self {
+        Self { ring, step, place: (step % ring.len() as u64) as usize, season }
     }
-    ring[if age <= newest { newest - age } else { newest + ring.len() - age }]
+
+    /// The value so many steps before. Before the start it is the value of a season later, or else the first
+    /// value.
+    #[inline(always)]
+    fn value(&self, mut age: usize) -> f32 {
+        if age as u64 > self.step {
+            if let Some(m) = self.season {
+                while age as u64 > self.step && age > m {
+                    age -= m;
+                }
+            }
+            age = age.min(self.step as usize);
+        }
+        self.ring[if age <= self.place { self.place - age } else { self.place + self.ring.len() - age }]
+    }
 }
 
 /// One step of one target of one series.
@@ -50,6 +70,8 @@ pub(super) struct SeriesStep<'a> {
     /// What a new series starts from.
     pub pooled: Option<&'a [f32]>,
     pub row: StateRow<'a, LinearState>,
+    /// Blocks that are mature learn from every so-manieth origin.
+    pub every: u32,
 }
 
 impl SeriesStep<'_> {
@@ -65,104 +87,43 @@ impl SeriesStep<'_> {
             self.row.floats[if at == 0 { ring - 1 } else { at - 1 }]
         };
         self.row.floats[at] = value;
-        let time = TimeIndex { steps: now, clock: reading.clock, readings: self.row.state.readings };
         if observed {
-            self.fill_arrived(at, time, value);
+            let state = &mut *self.row.state;
+            state.range.update(value, state.readings, self.layout.mean_rates[1]);
         }
-        self.move_states(time, value, observed);
-        self.begin_or_refit(now);
-        self.fill_bases(at, time, value);
-        self.forecast_without_blocks(value, time, out);
-        self.fill_features(at, time, value, reading.extras);
-        self.forecast_blocks(now, observed, out);
+        let has_blocks = self.layout.has_blocks();
+        self.begin_or_refit(now, value);
+        let origin = if has_blocks { self.learnt_from(now, observed, reading) } else { None };
+        let mut rounding = Rounding::of(now);
+        self.move_states(now, reading.clock, value, observed, &mut rounding);
+        self.fill_bases(now, reading.clock, value);
+        self.forecast_without_blocks(now, reading.clock, value, out);
+        if has_blocks {
+            self.keep_origin(now, reading, value);
+            self.forecast_blocks(now, origin, out);
+        }
         let range = &self.row.state.range;
         out.iter_mut().for_each(|f| *f = range.clamp(*f));
         self.row.state.steps = now.wrapping_add(1);
     }
 
-    /// The reading less the forecast of each baseline of it, at each learnt lead.
-    fn fill_arrived(&mut self, at: usize, time: TimeIndex, value: f32) {
-        let layout = self.layout;
-        let leads = layout.leads.learnt();
-        let n = leads.len();
-        let floats = &*self.row.floats;
-        let ring = &floats[..layout.ring];
-        let steps = time.steps;
-        let waiting = leads.partition_point(|lead| *lead as u64 <= steps);
-        let leads = &leads[..waiting];
-        let (last, rest) = self.scratch.arrived.split_at_mut(n);
-        let (seasonal, rest) = rest.split_at_mut(n);
-        let (profile, holt) = rest.split_at_mut(n);
-        for (then, lead) in last.iter_mut().zip(leads) {
-            *then = value_at(ring, at, steps, layout.season, *lead);
-        }
-        if let Some(m) = layout.season {
-            let values = &floats[layout.profile_floats[0]..];
-            let past_forecast = layout.profiles[0].past_forecast(
-                values,
-                &self.row.counts[layout.profile_counts[0]..],
-                time.clock,
-            );
-            for (i, &lead) in leads.iter().enumerate() {
-                let age = if lead <= m { m } else { lead + seasonal_age(m, lead) };
-                seasonal[i] = value - value_at(ring, at, steps, Some(m), age);
-                profile[i] = value - past_forecast(lead).unwrap_or(last[i]);
-            }
-        }
-        let past_forecast = layout.holts[1].past_forecast(&floats[layout.holt_floats[1]..], time);
-        for (i, lead) in leads.iter().enumerate() {
-            holt[i] = value - past_forecast(*lead, layout.carries[lead - 1]);
-            last[i] = value - last[i];
-        }
-    }
-
-    /// Updates means, range, profiles and Holt-Winters.
-    fn move_states(&mut self, time: TimeIndex, value: f32, observed: bool) {
-        let layout = self.layout;
-        let (floats, counts, state) = (&mut *self.row.floats, &mut *self.row.counts, &mut *self.row.state);
-        for (k, holt) in layout.holts.iter().enumerate() {
-            let (row, seen) = (&mut floats[layout.holt_floats[k]..], &mut counts[layout.holt_counts[k]..]);
-            holt.update(row, seen, time, observed.then_some(value));
-        }
-        if !observed {
-            return;
-        }
-        for (k, profile) in layout.profiles.iter().enumerate() {
-            let row = &mut floats[layout.profile_floats[k]..];
-            profile.update(row, &mut counts[layout.profile_counts[k]..], time.clock, value);
-        }
-        let young = 1.0 / (state.readings as f32 + 1.0);
-        for (mean, rate) in state.means.iter_mut().zip(layout.mean_rates) {
-            *mean += rate.max(young) * (value - *mean);
-        }
-        state.range.update(value, state.readings, layout.mean_rates[1]);
-        state.readings = state.readings.saturating_add(1);
-    }
-
-    /// Starts the blocks once a deviation is known, and changes their unit when it no longer fits.
-    fn begin_or_refit(&mut self, now: u64) {
+    /// Starts the blocks once the series is known, and changes its frame when it no longer fits.
+    fn begin_or_refit(&mut self, now: u64, value: f32) {
         let state = &mut *self.row.state;
-        let deviation = state.range.deviation();
-        if deviation < SPREAD_LEAST || (state.readings as usize) <= self.layout.start {
+        if now == 0 && state.readings == 0 {
+            state.frame.centre = value;
+        }
+        let (deviation, mean) = (state.range.deviation(), state.range.centre);
+        if deviation < SPREAD_LEAST {
             return;
         }
-        if state.unit == 0.0 {
-            state.unit = deviation;
-            state.since = [now; BLOCKS_MAX];
+        let begins = state.since[0] == NEVER && state.readings as usize >= self.layout.start;
+        if begins || !state.frame.fits(mean, deviation) {
+            self.refit(now, Frame { centre: mean, unit: deviation });
+        }
+        if begins {
+            self.row.state.since = [now; BLOCKS_MAX];
             self.start_from_pooled();
-            return;
-        }
-        let fit = deviation / state.unit;
-        if !(1.0 / UNIT_FIT..=UNIT_FIT).contains(&fit) {
-            state.unit = deviation;
-            for b in 0..self.layout.blocks.len() {
-                // The features of such a block were limited most of the time; its weights are of no use.
-                if now.saturating_sub(self.row.state.since[b]) < YOUNG {
-                    self.restart(b, now);
-                } else {
-                    self.refit(b, now, 1.0 / fit);
-                }
-            }
         }
     }
 
@@ -170,73 +131,243 @@ impl SeriesStep<'_> {
     fn start_from_pooled(&mut self) {
         let from = self.layout.blocks_from();
         let Some(pooled) = self.pooled else { return };
-        self.row.floats[from..self.layout.floats].copy_from_slice(pooled);
+        let halves = &mut self.row.halves[from..][..pooled.len()];
+        halves.iter_mut().zip(pooled).for_each(|(half, pooled)| *half = narrow(*pooled));
         for (b, block) in self.layout.blocks.iter().enumerate() {
-            let p = &mut self.row.floats[block.p..][..block.covariance.floats()];
-            p.iter_mut().for_each(|p| *p *= DOUBT);
-            let (trace, least) = block.covariance.trace(p);
-            if trace.is_finite() && least > 0.0 {
-                self.row.state.traces[b] = trace;
-            } else {
-                block.covariance.fill(p);
+            let root = &mut self.row.halves[block.root.clone()];
+            block.covariance.scale(root, DOUBT);
+            self.row.state.traces[b] = block.covariance.trace(root);
+            if !CovarianceRoot::is_sound(self.row.state.traces[b]) {
+                block.covariance.fill(root);
+                self.row.state.traces[b] = block.features as f32;
             }
             // The size of its errors is learnt from the series itself.
-            let n = block.bases.len() * self.layout.leads.len();
-            self.row.floats[block.errors..][..n].fill(0.0);
+            self.row.halves[block.errors.clone()].fill(0);
+        }
+    }
+
+    /// Holds everything in another frame. Blocks learn their covariance again if their unit changes.
+    fn refit(&mut self, now: u64, frame: Frame) {
+        let (layout, old) = (self.layout, self.row.state.frame);
+        self.row.state.frame = frame;
+        let halves = &mut *self.row.halves;
+        layout.holt_halves.iter().for_each(|at| old.move_differences(frame, &mut halves[at.clone()]));
+        layout.profile_halves.iter().for_each(|at| old.move_values(frame, &mut halves[at.clone()]));
+        let before = &mut halves[layout.before.clone()];
+        let (profile, holt) = before.split_at_mut(before.len() / BEFORE);
+        old.move_values(frame, profile);
+        old.move_differences(frame, holt);
+        // Extras have no unit.
+        let in_units = layout.kept() - (layout.extras - layout.shown_again);
+        for kept in halves[layout.origins.clone()].chunks_exact_mut(layout.kept().max(1)) {
+            old.move_differences(frame, &mut kept[..in_units]);
+        }
+        if old.unit == 0.0 || old.unit == frame.unit {
+            return;
+        }
+        for b in 0..layout.blocks.len() {
+            // The features of such a block were limited most of the time; its weights are of no use.
+            if now.saturating_sub(self.row.state.since[b]) < YOUNG {
+                self.restart(b, now);
+            } else {
+                self.rescale(b, old.unit / frame.unit);
+            }
         }
     }
 
     /// Makes a block learn its covariance again. `scale`: the old unit over the new.
-    fn refit(&mut self, b: usize, now: u64, scale: f32) {
+    fn rescale(&mut self, b: usize, scale: f32) {
         let (layout, block) = (self.layout, &self.layout.blocks[b]);
         let n = block.padded();
-        for weights in self.row.floats[block.weights..block.p].chunks_exact_mut(n) {
+        let scale_all = |halves: &mut [u16]| halves.iter_mut().for_each(|h| *h = narrow(wide(*h) * scale));
+        for weights in self.row.halves[block.weights.clone()].chunks_exact_mut(n) {
             // Weights of differences have no unit; those of the constant and the extras have.
-            weights[0] *= scale;
-            weights[layout.features.len().min(n)..].iter_mut().for_each(|w| *w *= scale);
+            scale_all(&mut weights[..1]);
+            scale_all(&mut weights[layout.features.len().min(n)..]);
         }
-        let leads = block.bases.len() * layout.leads.len();
-        self.row.floats[block.errors..][..leads].iter_mut().for_each(|e| *e *= scale);
-        block.covariance.fill(&mut self.row.floats[block.p..][..block.covariance.floats()]);
+        scale_all(&mut self.row.halves[block.errors.clone()]);
+        block.covariance.fill(&mut self.row.halves[block.root.clone()]);
         self.row.state.traces[b] = block.features as f32;
-        self.row.state.since[b] = now;
     }
 
     /// Resets a block to its initial state.
     fn restart(&mut self, b: usize, now: u64) {
         let block = &self.layout.blocks[b];
-        self.row.floats[block.weights..block.p].fill(0.0);
-        let leads = block.bases.len() * self.layout.leads.len();
-        self.row.floats[block.errors..][..leads].fill(0.0);
-        self.refit(b, now, 1.0);
+        self.row.halves[block.weights.clone()].fill(0);
+        self.row.halves[block.errors.clone()].fill(0);
+        self.rescale(b, 1.0);
+        if self.row.state.since[b] != NEVER {
+            self.row.state.since[b] = now;
+        }
+    }
+
+    /// Finds the origin whose last target this step is, and prepares what is learnt from it: its features, and
+    /// all readings after it less what each baseline forecast of them. `None` if there is nothing to learn.
+    fn learnt_from(&mut self, now: u64, observed: bool, reading: &Observation<'_>) -> Option<u64> {
+        let layout = self.layout;
+        let horizon = layout.horizon;
+        let newest = (now % horizon as u64) as usize;
+        let word = &mut self.row.halves[layout.observed.start + newest / WORD];
+        *word = *word & !(1 << (newest % WORD)) | u16::from(observed) << (newest % WORD);
+        let origin = now.checked_sub(horizon as u64)?;
+        let learnt = origin.checked_sub(*self.row.state.since.iter().min()?)?;
+        if learnt >= MATURE && !origin.is_multiple_of(u64::from(self.every)) {
+            return None;
+        }
+        let past = Past::new(&self.row.floats[..layout.ring], origin, layout.season);
+        let mut any = false;
+        for (lead, reading) in (1..=horizon).zip(self.scratch.readings.iter_mut()) {
+            // The place of the origin is that of the newest step too.
+            let at = if newest + lead < horizon { newest + lead } else { newest + lead - horizon };
+            let seen = self.row.halves[layout.observed.start + at / WORD] >> (at % WORD) & 1 == 1;
+            let place = past.place + lead;
+            let place = if place < layout.ring { place } else { place - layout.ring };
+            *reading = if seen { self.row.floats[place] } else { f32::NAN };
+            any |= seen;
+        }
+        if !any {
+            return None;
+        }
+        self.fill_arrived(past.value(0), origin, newest, reading.clock);
+        let kept = layout.origins.start + newest * layout.kept();
+        widen(&self.row.halves[kept..][..layout.kept()], &mut self.scratch.kept);
+        let Scratch { then, kept, .. } = &mut *self.scratch;
+        let past = Past::new(&self.row.floats[..layout.ring], origin, layout.season);
+        fill_features(layout, past, self.row.state.frame.unit, kept, reading.then, then);
+        Some(origin)
+    }
+
+    /// The readings after an origin less the forecast of each baseline, at each weighted lead, in units.
+    /// `newest`: the place of the origin and of the newest step among the last origins.
+    fn fill_arrived(&mut self, value: f32, origin: u64, newest: usize, clock: i64) {
+        let layout = self.layout;
+        let (horizon, n) = (layout.horizon, layout.leads.len());
+        let (halves, state) = (&*self.row.halves, &*self.row.state);
+        let Scratch { arrived, readings, before, .. } = &mut *self.scratch;
+        let per_unit = state.frame.unit.recip();
+        let (last, rest) = arrived.split_at_mut(n);
+        let (seasonal, rest) = rest.split_at_mut(n);
+        let (profile, holt) = rest.split_at_mut(n);
+        let leads = layout.leads.weighted();
+        for (last, lead) in last.iter_mut().zip(leads) {
+            *last = (readings[lead - 1] - value) * per_unit;
+        }
+        let past = Past::new(&self.row.floats[..layout.ring], origin, layout.season);
+        if let Some(m) = layout.season {
+            for (seasonal, lead) in seasonal.iter_mut().zip(leads) {
+                let age = if *lead <= m { m - lead } else { seasonal_age(m, *lead) };
+                *seasonal = (readings[lead - 1] - past.value(age)) * per_unit;
+            }
+        }
+        if !layout.has_levels() {
+            return;
+        }
+        let [mut long_now, mut season_now, mut mean_now] = [0.0; 3];
+        if let Some(m) = layout.season {
+            widen(&halves[layout.before.clone()], before);
+            let held = layout.holts[1].held(&halves[layout.holt_halves[1].clone()], clock);
+            [season_now, long_now] = held.map(wide);
+            mean_now = wide(layout.profiles[0].held(&halves[layout.profile_halves[0].clone()], clock));
+            debug_assert!(m > 0);
+        }
+        let kept = layout.origins.start + newest * layout.kept() + layout.slow().count();
+        let [level, error] = [0, 1].map(|i| state.frame.difference(halves[kept + i]));
+        let level = level + value;
+        let [m, long] = layout.holts[1].seasons();
+        let (means, seasons) = before.split_at(horizon);
+        let (seasons, longs) = seasons.split_at(horizon);
+        // What a seasonal state was at the origin: that before the first step with the target's phase.
+        let state_then = |of: &[f32], now: f32, season: usize, lead: usize| {
+            let first = if lead <= season { lead } else { (lead - 1) % season + 1 };
+            if first == horizon {
+                return now;
+            }
+            let at = newest + first;
+            of[if at < horizon { at } else { at - horizon }]
+        };
+        for (i, lead) in leads.iter().enumerate() {
+            let mut forecast = level + layout.carries[lead - 1] * error;
+            if m > 0 {
+                forecast += state.frame.unit * state_then(seasons, season_now, m, *lead);
+                let mean = state_then(means, mean_now, m, *lead);
+                let mean = mean * state.frame.unit + state.frame.centre;
+                let mean = if mean.is_nan() { value } else { mean };
+                profile[i] = (readings[lead - 1] - mean) * per_unit;
+            }
+            if long > 0 {
+                forecast += state.frame.unit * state_then(longs, long_now, long, *lead);
+            }
+            holt[i] = (readings[lead - 1] - forecast) * per_unit;
+        }
+    }
+
+    /// Updates means, profiles and Holt-Winters. What seasonal states were before is kept with the step.
+    fn move_states(&mut self, now: u64, clock: i64, value: f32, observed: bool, rounding: &mut Rounding) {
+        let layout = self.layout;
+        let (halves, state) = (&mut *self.row.halves, &mut *self.row.state);
+        let frame = state.frame;
+        if layout.has_levels() {
+            if layout.season.is_some() {
+                let at = layout.before.start + (now % layout.horizon as u64) as usize;
+                let held = layout.holts[1].held(&halves[layout.holt_halves[1].clone()], clock);
+                let mean = layout.profiles[0].held(&halves[layout.profile_halves[0].clone()], clock);
+                for (k, held) in [mean, held[0], held[1]].into_iter().enumerate() {
+                    halves[at + k * layout.horizon] = held;
+                }
+            }
+            for (k, holt) in layout.holts.iter().enumerate() {
+                let seasons = &mut halves[layout.holt_halves[k].clone()];
+                let reading = (observed.then_some(value), state.readings);
+                holt.update(&mut state.levels[k], seasons, clock, reading, frame, rounding);
+            }
+        }
+        if !observed {
+            return;
+        }
+        for (profile, at) in
+            layout.profiles.iter().zip(&layout.profile_halves).filter(|(_, at)| !at.is_empty())
+        {
+            profile.update(&mut halves[at.clone()], clock, (value, state.readings), frame, rounding);
+        }
+        let young = 1.0 / (state.readings as f32 + 1.0);
+        for (mean, rate) in state.means.iter_mut().zip(layout.mean_rates) {
+            *mean += rate.max(young) * (value - *mean);
+        }
+        state.readings = state.readings.saturating_add(1);
     }
 
     /// The forecasts of the baselines.
-    fn fill_bases(&mut self, at: usize, time: TimeIndex, value: f32) {
+    fn fill_bases(&mut self, now: u64, clock: i64, value: f32) {
         let layout = self.layout;
-        let horizon = layout.leads.horizon();
-        let floats = &*self.row.floats;
-        let (last, rest) = self.scratch.bases.split_at_mut(horizon);
-        let (seasonal, rest) = rest.split_at_mut(horizon);
-        let (profile, holt) = rest.split_at_mut(horizon);
+        let (halves, frame) = (&*self.row.halves, self.row.state.frame);
+        let Scratch { bases, seasons, .. } = &mut *self.scratch;
+        let (last, rest) = bases.split_at_mut(layout.horizon);
+        let (seasonal, rest) = rest.split_at_mut(layout.horizon);
+        let (profile, holt) = rest.split_at_mut(layout.horizon);
         last.fill(value);
         if let Some(m) = layout.season {
-            let ring = &floats[..layout.ring];
-            for (i, point) in seasonal.iter_mut().enumerate() {
-                let age = if i < m { m - 1 - i } else { seasonal_age(m, i + 1) };
-                *point = value_at(ring, at, time.steps, Some(m), age);
+            let past = Past::new(&self.row.floats[..layout.ring], now, Some(m));
+            let (first, repeated) = seasonal.split_at_mut(m.min(layout.horizon));
+            first.iter_mut().enumerate().for_each(|(i, point)| *point = past.value(m - 1 - i));
+            for (i, point) in repeated.iter_mut().enumerate() {
+                *point = first[i % m];
             }
-            let values = &floats[layout.profile_floats[0]..];
-            let counts = &self.row.counts[layout.profile_counts[0]..];
-            layout.profiles[0].fill(values, counts, time.clock, value, profile);
         }
-        layout.holts[1].fill(&floats[layout.holt_floats[1]..], time, &layout.carries, holt);
+        if !layout.has_levels() {
+            return;
+        }
+        if layout.season.is_some() {
+            let means = &halves[layout.profile_halves[0].clone()];
+            layout.profiles[0].fill(means, clock, value, frame, profile);
+        }
+        let held = &halves[layout.holt_halves[1].clone()];
+        layout.holts[1].fill(self.row.state.levels[1], held, clock, frame, &layout.carries, holt, seasons);
     }
 
     /// The forecasts of the experts without a block.
-    fn forecast_without_blocks(&mut self, value: f32, time: TimeIndex, out: &mut [f32]) {
+    fn forecast_without_blocks(&mut self, _now: u64, clock: i64, value: f32, out: &mut [f32]) {
         let layout = self.layout;
-        let horizon = layout.leads.horizon();
+        let horizon = layout.horizon;
         let (last, rest) = out.split_at_mut(horizon);
         last.fill(value);
         if layout.season.is_none() {
@@ -248,157 +379,164 @@ impl SeriesStep<'_> {
             return;
         }
         let k = layout.profiles.len() - 1;
-        let values = &self.row.floats[layout.profile_floats[k]..];
-        let counts = &self.row.counts[layout.profile_counts[k]..];
-        layout.profiles[k].fill(values, counts, time.clock, value, &mut rest[..horizon]);
+        let means = &self.row.halves[layout.profile_halves[k].clone()];
+        layout.profiles[k].fill(means, clock, value, self.row.state.frame, &mut rest[..horizon]);
     }
 
-    /// The regressors of the newest reading.
-    fn fill_features(&mut self, at: usize, time: TimeIndex, value: f32, extras: &[f32]) {
+    /// Keeps what can't be found again of the newest origin, and finds its features.
+    fn keep_origin(&mut self, now: u64, reading: &Observation<'_>, value: f32) {
         let layout = self.layout;
-        assert_eq!(extras.len(), layout.extras);
-        let unit = self.row.state.unit;
-        if unit == 0.0 {
-            return;
-        }
-        let (floats, counts, state) = (&*self.row.floats, &*self.row.counts, &*self.row.state);
-        let ring = &floats[..layout.ring];
-        let per_unit = 1.0 / unit;
-        let back = |age: usize| value_at(ring, at, time.steps, layout.season, age);
-        let (x, rest) = self.scratch.x.split_at_mut(layout.features.len());
-        for (x, feature) in x.iter_mut().zip(&layout.features) {
-            let difference = match *feature {
-                Feature::One => unit,
-                Feature::Lag(lag) => back(lag) - value,
-                Feature::Difference(age) => back(age) - back(age + layout.season.unwrap_or(0)),
-                Feature::Mean(k) => state.means[k] - value,
+        assert_eq!(reading.extras.len(), layout.extras);
+        let (state, frame) = (&*self.row.state, self.row.state.frame);
+        let (again, rest) = reading.extras.split_at(layout.shown_again);
+        let halves = &*self.row.halves;
+        let mut kept = self.scratch.kept.iter_mut();
+        let mut put = |value: f32| *kept.next().expect("kept() counts what is put") = value;
+        for feature in layout.slow() {
+            let forecast = match feature {
+                Feature::Mean(k) => state.means[k],
                 Feature::Profile(k, lead) => {
-                    let (values, seen) =
-                        (&floats[layout.profile_floats[k]..], &counts[layout.profile_counts[k]..]);
-                    layout.profiles[k].forecast(values, seen, time.clock, lead, value) - value
+                    let means = &halves[layout.profile_halves[k].clone()];
+                    layout.profiles[k].forecast(means, reading.clock + lead as i64, value, frame)
                 }
                 Feature::Holt(k, lead) => {
-                    let row = &floats[layout.holt_floats[k]..];
-                    layout.holts[k].forecast(row, time, lead, layout.holt_carries[k][usize::from(lead > 1)])
-                        - value
+                    let held = &halves[layout.holt_halves[k].clone()];
+                    let carry = layout.holt_carries[k][usize::from(lead > 1)];
+                    layout.holts[k].forecast(state.levels[k], held, (reading.clock, lead), carry, frame)
                 }
+                Feature::One | Feature::Lag(_) | Feature::Difference(_) => unreachable!("it is no slow one"),
             };
-            *x = (difference * per_unit).clamp(-FEATURE_MAX, FEATURE_MAX);
+            put(frame.in_units(forecast - value).clamp(-FEATURE_MAX, FEATURE_MAX));
         }
-        for (x, extra) in rest.iter_mut().zip(extras) {
-            *x = if extra.is_finite() { extra.clamp(-FEATURE_MAX, FEATURE_MAX) } else { 0.0 };
+        if !layout.difference() {
+            let Level { level, error } = state.levels[1];
+            put(frame.in_units(level - value));
+            put(frame.in_units(error));
         }
-        self.isa.run_by_eight(RoundToHalf {
-            x: &mut self.scratch.x,
-            kept: &mut self.scratch.kept,
-            unit: 1.0,
-        });
+        rest.iter().for_each(|extra| put(extra_in_range(*extra)));
+        let newest = (now % layout.horizon as u64) as usize;
+        let to = &mut self.row.halves[layout.origins.start + newest * layout.kept()..][..layout.kept()];
+        to.iter_mut().zip(&self.scratch.kept).for_each(|(to, from)| *to = narrow(*from));
+        // Forecasting and learning see the same values.
+        widen(to, &mut self.scratch.kept);
+        let past = Past::new(&self.row.floats[..layout.ring], now, layout.season);
+        let Scratch { x, kept, .. } = &mut *self.scratch;
+        fill_features(layout, past, frame.unit, kept, again, x);
     }
 
-    /// Each block learns from what has arrived and forecasts. Then features and gains of this origin are
-    /// kept.
-    fn forecast_blocks(&mut self, now: u64, observed: bool, out: &mut [f32]) {
+    /// Each block learns from an origin, if there is one, and forecasts.
+    fn forecast_blocks(&mut self, now: u64, origin: Option<u64>, out: &mut [f32]) {
         let layout = self.layout;
-        let (horizon, leads) = (layout.leads.horizon(), layout.leads.len());
-        let ring_at = (now % horizon as u64) as usize;
+        let (horizon, leads) = (layout.horizon, layout.leads.len());
+        let unit = self.row.state.frame.unit;
         let mut points = out[layout.plain() * horizon..].chunks_exact_mut(horizon);
-        let mut gains_at = 0;
         for (b, block) in layout.blocks.iter().enumerate() {
-            let n = block.padded();
-            let since = self.row.state.since[b];
-            let begun = since <= now;
+            let begun = self.row.state.since[b] <= now;
+            let rows = block.bases.len() * leads;
             if begun {
-                // A block takes the first features; the rest of their last register is padding.
-                let x = &mut self.scratch.own[..n];
-                x[..block.features].copy_from_slice(&self.scratch.x[..block.features]);
-                x[block.features..].fill(0.0);
-                let x = &self.scratch.own[..n];
-                let gains = &mut self.scratch.new_gains[gains_at..][..n];
-                self.row.move_covariance(self.isa, block, b, x, &mut self.scratch.k[..n], gains);
-                let learnt = now - since;
-                let arrived = if observed {
-                    layout.leads.learnt().iter().take_while(|lead| **lead as u64 <= learnt).count()
-                } else {
-                    0
-                };
-                let per_unit = 1.0 / self.row.state.unit;
-                for (k, base) in block.bases.iter().enumerate() {
-                    let from = &self.scratch.arrived[*base as usize * leads..][..leads];
-                    let to = &mut self.scratch.targets[k * leads..][..leads];
-                    to.iter_mut().zip(from).for_each(|(to, from)| *to = from * per_unit);
-                }
-                let nb = block.bases.len() * leads;
-                let (before, after) = self.row.floats.split_at_mut(block.p);
-                self.isa.run_by_eight(LearnAndForecast {
-                    weights: &mut before[block.weights..][..block.bases.len() * leads * n],
-                    errors: &mut after[block.errors - block.p..][..nb],
-                    targets: &self.scratch.targets[..nb],
-                    arrived,
-                    learnt,
-                    leads: layout.leads.learnt(),
-                    now: ring_at,
-                    origins: horizon,
-                    past: &self.row.halves[..horizon * layout.stride()],
-                    stride: layout.stride(),
-                    gains: &self.row.halves[block.gains..][..horizon * n],
-                    x,
-                    corrections: &mut self.scratch.corrections[..nb],
-                });
+                self.run_block(b, block, origin);
             }
-            let unit = self.row.state.unit;
-            let corrections = &mut self.scratch.corrections[..block.bases.len() * leads];
-            corrections.iter_mut().for_each(|c| *c *= unit);
-            let broken = begun && !corrections.iter().all(|c| c.abs() < CORRECTION_MAX * unit);
+            let corrections = &self.scratch.corrections[..rows];
+            let broken = begun && !corrections.iter().all(|c| c.abs() < CORRECTION_MAX);
             for (k, base) in block.bases.iter().enumerate() {
                 let Some(points) = points.next() else { break };
                 points.copy_from_slice(&self.scratch.bases[*base as usize * horizon..][..horizon]);
                 if begun && !broken {
-                    layout.leads.add(&self.scratch.corrections[k * leads..][..leads], points);
+                    layout.leads.add(&self.scratch.corrections[k * leads..][..leads], unit, points);
                 }
             }
             if broken {
                 self.restart(b, now.wrapping_add(1));
             }
-            gains_at += n;
         }
-        self.keep_origin(ring_at);
     }
 
-    /// Keeps features and gains of the newest origin in the rings.
-    fn keep_origin(&mut self, ring_at: usize) {
-        let stride = self.layout.stride();
-        self.row.halves[ring_at * stride..][..stride].copy_from_slice(&self.scratch.kept);
-        let mut from = &self.scratch.new_gains[..];
-        for block in &self.layout.blocks {
-            let (mine, rest) = from.split_at(block.padded());
-            self.row.halves[block.gains + ring_at * mine.len()..][..mine.len()].copy_from_slice(mine);
-            from = rest;
+    /// Lets a block learn and correct its baselines.
+    fn run_block(&mut self, b: usize, block: &RlsBlock, origin: Option<u64>) {
+        let (n, leads) = (block.padded(), self.layout.leads.len());
+        let StateRow { state, halves, .. } = &mut self.row;
+        let Scratch { x, then, own_x, own_then, k, arrived, targets, corrections, .. } = &mut *self.scratch;
+        // A block takes the first features; the rest of their last register is padding.
+        let own = |from: &[f32], to: &mut [f32]| {
+            to[..block.features].copy_from_slice(&from[..block.features]);
+            to[block.features..n].fill(0.0);
+        };
+        own(x, own_x);
+        let rows = block.bases.len() * leads;
+        let learnt = origin.and_then(|origin| origin.checked_sub(state.since[b]));
+        let (weights, rest) = halves[block.weights.start..].split_at_mut(block.weights.len());
+        let (root, errors) = rest.split_at_mut(block.root.len());
+        let mut learning = None;
+        if let (Some(learnt), Some(origin)) = (learnt, origin) {
+            own(then, own_then);
+            let every = if learnt >= MATURE { self.every } else { 1 };
+            let forgetting = block.covariance.forgetting(state.traces[b], every);
+            let (x, seed) = (&own_then[..n], (origin, b as u32));
+            let trace = self.isa.run_by_eight(Gain { root, x, forgetting, seed, k: &mut k[..n] });
+            state.traces[b] = trace;
+            if !CovarianceRoot::is_sound(trace) {
+                block.covariance.fill(root);
+                state.traces[b] = block.features as f32;
+                k.fill(0.0);
+            }
+            for (i, base) in block.bases.iter().enumerate() {
+                targets[i * leads..][..leads].copy_from_slice(&arrived[*base as usize * leads..][..leads]);
+            }
+            targets[rows..block.errors.len()].fill(f32::NAN);
+            learning = Some(Learning {
+                x,
+                k: &k[..n],
+                targets: &targets[..block.errors.len()],
+                errors: &mut errors[..block.errors.len()],
+                rate: ERROR_RATE.max(1.0 / (learnt + 1) as f32),
+                seed: (origin, (BLOCKS_MAX + b) as u32),
+            });
         }
+        self.isa.run_by_eight(LearnAndForecast {
+            weights,
+            origin: learning,
+            x: &own_x[..n],
+            corrections: &mut corrections[..block.errors.len()],
+            rows,
+        });
     }
 }
 
-impl StateRow<'_, LinearState> {
-    /// Updates the covariance of a block with the newest features. Writes the gain as it is kept.
-    fn move_covariance(
-        &mut self,
-        isa: Isa,
-        block: &RlsBlock,
-        b: usize,
-        x: &[f32],
-        k: &mut [f32],
-        kept: &mut [u16],
-    ) {
-        let p = &mut self.floats[block.p..][..block.covariance.floats()];
-        let forgetting = block.covariance.forgetting(self.state.traces[b]);
-        let quadratic = isa.run_by_eight(Gain { p, x, forgetting, k });
-        let (trace, least) = block.covariance.trace(p);
-        if quadratic.is_finite() && trace.is_finite() && least > 0.0 {
-            self.state.traces[b] = trace;
-        } else {
-            block.covariance.fill(p);
-            self.state.traces[b] = block.features as f32;
-            k.fill(0.0);
-        }
-        isa.run_by_eight(RoundToHalf { x: k, kept, unit: GAIN_UNIT });
+/// The regressors of an origin. `kept`: what was kept of it; `again`: its extras that were not. `x`: `[stride]`
+fn fill_features(
+    layout: &LinearLayout,
+    past: Past<'_>,
+    unit: f32,
+    kept: &[f32],
+    again: &[f32],
+    x: &mut [f32],
+) {
+    let value = past.value(0);
+    let per_unit = if unit > 0.0 { unit.recip() } else { 0.0 };
+    let slow = layout.slow().count();
+    let mut slow_values = kept[..slow].iter();
+    let (own, rest) = x.split_at_mut(layout.features.len());
+    for (x, feature) in own.iter_mut().zip(&layout.features) {
+        let difference = match *feature {
+            Feature::One => {
+                *x = 1.0;
+                continue;
+            }
+            Feature::Lag(lag) => past.value(lag) - value,
+            Feature::Difference(age) => past.value(age) - past.value(age + layout.season.unwrap_or(0)),
+            Feature::Mean(_) | Feature::Profile(..) | Feature::Holt(..) => {
+                *x = *slow_values.next().expect("every slow feature is kept");
+                continue;
+            }
+        };
+        *x = (difference * per_unit).clamp(-FEATURE_MAX, FEATURE_MAX);
     }
+    let (of_again, of_kept) = rest[..layout.extras].split_at_mut(layout.shown_again);
+    of_again.iter_mut().zip(again).for_each(|(x, extra)| *x = extra_in_range(*extra));
+    let first = kept.len() - of_kept.len();
+    of_kept.copy_from_slice(&kept[first..]);
+}
+
+fn extra_in_range(extra: f32) -> f32 {
+    if extra.is_finite() { extra.clamp(-FEATURE_MAX, FEATURE_MAX) } else { 0.0 }
 }

@@ -2,7 +2,8 @@
 
 use super::listed;
 use crate::domain::{Offset, StreamName, TopicId, TopicPartition};
-use crate::telemetry::words::Invariant;
+use crate::telemetry::examples::PaceChange;
+use crate::telemetry::words::{Invariant, Pace};
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -32,6 +33,25 @@ pub fn restored(
     let snapshot = snapshot.map_or_else(|| "none".to_owned(), |id| id.to_string());
     event!(info, "restored", { %stream, %shard, snapshot, from = from.0, committed = committed.0, series, seconds, },
         "shard restored");
+}
+
+/// Shards since the last event of the same reason that have fallen behind their partition, or have caught up with it:
+/// how many, and the first of them.
+pub fn pace_changed(stream: &StreamName, reason: Pace, count: u64, first: &PaceChange) {
+    let PaceChange { shard, lag, seconds, every } = first;
+    let word = reason.as_str();
+    let times = if count == 1 { "a shard has" } else { "shards have" };
+    macro_rules! log {
+        ($level:ident, $what:literal) => {
+            event!($level, "pace_changed", { %stream, %shard, count, reason = word, lag, seconds, every, },
+                "{times} {}, for example {shard}: {lag} records wait, {seconds:.1} s of work. Series past 1,000 origins \
+                 learn at one of {every} origins", $what)
+        };
+    }
+    match reason {
+        Pace::Behind => log!(warn, "fallen behind"),
+        Pace::CaughtUp => log!(info, "caught up"),
+    }
 }
 
 /// The log no longer holds the next offset, which is the committed one or the next one to read.

@@ -11,7 +11,7 @@ use super::handle::{
 };
 use crate::domain::{StreamName, TopicPartition};
 use crate::telemetry::words::{
-    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MissingValue, RoundOutcome, ShardState,
+    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, RoundOutcome, ShardState,
     TransactionOutcome,
 };
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
@@ -102,8 +102,10 @@ metrics! {
     pub(super) evicted: PerWord<Eviction>, "series_evicted_total", Count("series"),
         [STREAM, Label::words("reason", Eviction::TEXTS)],
         "Series dropped from memory. A dropped series that sends again begins cold.";
-    pub(super) memory: IntGauge, "series_memory_bytes", Bytes, [STREAM],
-        "Memory held for series: states, windows, ledgers and experts.";
+    pub(super) memory: PerWord<MemoryPart, IntGauge>, "series_memory_bytes", Bytes,
+        [STREAM, Label::words("part", MemoryPart::TEXTS)],
+        "Memory held for series, by what it is for. The sum over the parts is all of it; spare is room for \
+         series to come.";
     pub restore_seconds: Histogram, "restore_seconds", Seconds, [STREAM],
         buckets LONG_SECONDS,
         "Time from a partition's assignment until its shard runs.";
@@ -166,6 +168,8 @@ metrics! {
 
     pub(super) lag: IntGauge, "consumer_lag_readings", Count("records"), [STREAM, TOPIC, PARTITION],
         "Records in the partition that were not read yet.";
+    pub(super) learn_every: IntGauge, "learn_every", Count("origins"), [STREAM, TOPIC, PARTITION],
+        "Series past 1,000 origins learn at one of so many: 1, or more by `learn_every` or while the shard is behind.";
     pub(super) state: PerWord<ShardState, IntGauge>, "shard_state", Flag,
         [STREAM, TOPIC, PARTITION, Label::words("state", ShardState::TEXTS)],
         "1 for the state that an owned shard is in, 0 for the other state.";

@@ -1,10 +1,10 @@
 use super::catalogue::{ShardFamilies, StreamHandles};
 use super::shard::{Owners, ShardMetrics};
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
-use crate::telemetry::examples::{DiscardedReading, DoubtedTarget, MissingExample, ReadingAhead};
+use crate::telemetry::examples::{DiscardedReading, DoubtedTarget, MissingExample, PaceChange, ReadingAhead};
 use crate::telemetry::throttle::LogThrottle;
 use crate::telemetry::words::{
-    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MissingValue, RoundOutcome,
+    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MissingValue, Pace, RoundOutcome,
 };
 use prometheus::IntCounter;
 use std::ops::Deref;
@@ -91,7 +91,12 @@ impl StreamMetrics {
         }
     }
 
-    /// Logs what was discarded, missing, doubted or ahead, where it is due.
+    /// Notes for the log that a shard has fallen behind or caught up; [`Self::tell_due`] logs it.
+    pub fn change_pace(&self, to: Pace, change: PaceChange) {
+        self.0.throttle.pace.add(to, 1, || Some(change));
+    }
+
+    /// Logs what was discarded, missing, doubted or ahead, and changes of pace, where it is due.
     pub fn tell_due(&self) {
         if self.0.throttle.is_waiting() {
             self.0.throttle.log(&self.0.name, Some(Instant::now()));

@@ -6,6 +6,7 @@ mod dead_letter;
 
 use super::Error;
 use super::loading::{LoadRequest, LoadedShard};
+use super::pace::PaceWatch;
 use super::ports::{Outgoing, Outlet, ReadingInterceptor, TimeSource};
 use super::rare_paths::{RarePath, RarePaths};
 use super::serving::Serving;
@@ -57,6 +58,8 @@ pub(super) struct OwnedShard {
     pub passed: Option<Range<Offset>>,
     /// A record has come with an offset that had come before: the log is not what it was.
     pub went_back: bool,
+    /// Whether it keeps pace with its partition.
+    pub pace: PaceWatch,
     /// Rare paths that were taken since this was last emptied.
     pub rare_paths: RarePaths,
     /// The end of what has come; within one log offsets only grow.
@@ -105,6 +108,7 @@ impl OwnedShard {
         note_violations(&stream.name, &at, &metrics, &violations);
         shard.emit_from(committed.0);
         shard.hold_back(holdings.at(from));
+        shown.set_learn_every(stream.learn_every.at_ease());
         Self {
             topic_id,
             shard,
@@ -122,6 +126,7 @@ impl OwnedShard {
             snapshot_begun_at: now,
             passed: None,
             went_back: false,
+            pace: PaceWatch::default(),
             rare_paths,
             reached: Offset(0),
             holdings: holdings.after(from).collect(),
@@ -202,12 +207,12 @@ impl OwnedShard {
             drop(decoder.take_missing());
             return;
         }
-        let stream = self.shard.stream().clone();
+        let name = &self.shard.stream().name;
         match outcome {
             Err(bad) => {
                 interceptor.refuse(record, &bad);
                 let reason = bad.reason.as_str();
-                self.dead_letters.push(&stream.name, record, reason, bad.field, &bad.detail);
+                self.dead_letters.push(name, record, reason, bad.field, &bad.detail);
             }
             Ok(()) => {
                 let detail = match refused {
@@ -215,7 +220,7 @@ impl OwnedShard {
                     _ => "its series has stepped past its time",
                 };
                 if let Some(why) = refused {
-                    self.dead_letters.push(&stream.name, record, why.as_str(), None, detail);
+                    self.dead_letters.push(name, record, why.as_str(), None, detail);
                 }
             }
         }

@@ -1,0 +1,226 @@
+use super::frame::{narrow, wide};
+use super::kernels::FEATURES_MAX;
+use crate::simd::{KernelByEight, LANES, Random, Vector8, padded, registers, registers_mut};
+
+/// While the covariance's trace is above this many times its dimension, nothing is forgotten: without
+/// excitation, forgetting would make it grow without bound.
+const TRACE_MAX: f32 = 10.0;
+/// From this trace on a matrix is no covariance of these features any more.
+const BROKEN: f32 = 1e6;
+
+/// A triangular root `S` of the covariance of recursive least squares, `P = S Sᵀ`. Whatever is rounded in
+/// `S`, `P` can't become indefinite.
+///
+/// It is upper triangular and kept by columns as 16-bit floats: column `c` holds the rows up to the end of
+/// its own tile of eight. `[halves()]`
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CovarianceRoot {
+    features: usize,
+    forgetting: f32,
+}
+
+/// Where the columns of a tile begin.
+#[inline(always)]
+fn tile_start(tile: usize) -> usize {
+    LANES * LANES * tile * (tile + 1) / 2
+}
+
+impl CovarianceRoot {
+    pub fn new(features: usize, forgetting: f32) -> Self {
+        Self { features, forgetting }
+    }
+
+    /// The 16-bit floats of a root.
+    pub fn halves(&self) -> usize {
+        tile_start(padded(self.features) / LANES)
+    }
+
+    /// Writes the root of the initial covariance, which is the identity.
+    pub fn fill(&self, root: &mut [u16]) {
+        root.fill(0);
+        self.diagonal().for_each(|at| root[at] = narrow(1.0));
+    }
+
+    /// Multiplies the covariance by a factor.
+    pub fn scale(&self, root: &mut [u16], factor: f32) {
+        root.iter_mut().for_each(|s| *s = narrow(wide(*s) * factor.sqrt()));
+    }
+
+    /// The trace of the covariance: the sum of the squares of its root.
+    pub fn trace(&self, root: &[u16]) -> f32 {
+        root.iter().map(|s| wide(*s).powi(2)).sum()
+    }
+
+    /// Whether a trace can be that of a covariance of the features.
+    pub fn is_sound(trace: f32) -> bool {
+        trace > 0.0 && trace < BROKEN
+    }
+
+    fn diagonal(&self) -> impl Iterator<Item = usize> {
+        (0..self.features).map(|c| {
+            let tile = c / LANES;
+            tile_start(tile) + (c % LANES) * LANES * (tile + 1) + c
+        })
+    }
+
+    /// The forgetting factor λ for a covariance of this trace, if it is used once in so many steps.
+    pub fn forgetting(&self, trace: f32, every: u32) -> f32 {
+        if trace > TRACE_MAX * self.features as f32 { 1.0 } else { self.forgetting.powi(every as i32) }
+    }
+}
+
+/// `k = P x / (λ + xᵀ P x)` and `P ← (P − k xᵀ P) / λ`, by Carlson's update of a triangular root (Carlson
+/// 1973, "Fast triangular formulation of the square root filter"):
+///
+/// ```text
+/// f = Sᵀ x     α_0 = λ     k = 0
+/// for each column c:  α_{c+1} = α_c + f_c²
+///                     S_c, k ← √(α_c / (α_{c+1} λ)) · S_c − f_c / √(α_c α_{c+1} λ) · k,  k + f_c S_c
+/// k ← k / α_d
+/// ```
+///
+/// Roots are rounded to 16-bit floats at random, so that small changes add up. Returns the trace of `P`.
+pub(super) struct Gain<'a> {
+    pub root: &'a mut [u16],
+    /// `[padded]`
+    pub x: &'a [f32],
+    pub forgetting: f32,
+    /// The step of the series and the number of the block, which the rounding follows from.
+    pub seed: (u64, u32),
+    /// `[padded]`
+    pub k: &'a mut [f32],
+}
+
+/// The registers of the widest block.
+const WIDEST: usize = FEATURES_MAX / LANES;
+
+impl KernelByEight for Gain<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<V: Vector8>(self) -> f32 {
+        let x = registers(self.x);
+        let n = x.len();
+        let k = registers_mut(self.k);
+        let columns = registers_mut(self.root);
+        let mut f = [[0.0f32; LANES]; WIDEST];
+        let mut first = 0;
+        for (tile, f) in f.iter_mut().enumerate().take(n) {
+            let long = tile + 1;
+            let of_tile = &columns[first..][..LANES * long];
+            let mut sums = [V::splat(0.0); LANES];
+            for (row, x) in x[..long].iter().enumerate() {
+                let x = V::load(x);
+                for (c, sum) in sums.iter_mut().enumerate() {
+                    *sum = V::widen(&of_tile[c * long + row]).mul_add(x, *sum);
+                }
+            }
+            V::sums(sums).store(f);
+            first += LANES * long;
+        }
+        let mut alpha = self.forgetting;
+        let mut shrink = [[0.0f32; LANES]; WIDEST];
+        let mut take = [[0.0f32; LANES]; WIDEST];
+        let per_root = self.forgetting.sqrt().recip();
+        for tile in 0..n {
+            let mut before = [0.0f32; LANES];
+            let mut after = [0.0f32; LANES];
+            for c in 0..LANES {
+                before[c] = alpha;
+                alpha += f[tile][c] * f[tile][c];
+                after[c] = alpha;
+            }
+            for c in 0..LANES {
+                let per_both = per_root / (before[c] * after[c]).sqrt();
+                shrink[tile][c] = before[c] * per_both;
+                take[tile][c] = f[tile][c] * per_both;
+            }
+        }
+        k.fill([0.0; LANES]);
+        let mut random = Random::<V>::seeded(self.seed.0, self.seed.1);
+        let mut trace = V::splat(0.0);
+        let mut rest = columns;
+        for tile in 0..n {
+            let long = tile + 1;
+            for c in 0..LANES {
+                let (column, after) = rest.split_at_mut(long);
+                rest = after;
+                let (shrink, take) = (V::splat(shrink[tile][c]), V::splat(take[tile][c]));
+                let f = V::splat(f[tile][c]);
+                for (s, k) in column.iter_mut().zip(&mut *k) {
+                    let (old, sum) = (V::widen(s), V::load(k));
+                    let new = take.neg_mul_add(sum, old.mul(shrink));
+                    f.mul_add(old, sum).store(k);
+                    trace = new.mul_add(new, trace);
+                    random.narrow(new, s);
+                }
+            }
+        }
+        let per_alpha = V::splat(alpha.recip());
+        for k in k.iter_mut() {
+            V::load(k).mul(per_alpha).store(k);
+        }
+        trace.sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Isa;
+    use rand::{Rng, SeedableRng};
+
+    #[test]
+    fn gain_and_covariance_agree_with_the_definition_in_double_precision() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(5);
+        for (d, isa) in [(1, Isa::best()), (8, Isa::best()), (21, Isa::best()), (21, Isa::PORTABLE)] {
+            let covariance = CovarianceRoot::new(d, 0.99);
+            let mut root = vec![0; covariance.halves()];
+            covariance.fill(&mut root);
+            let mut exact: Vec<Vec<f64>> =
+                (0..d).map(|i| (0..d).map(|j| f64::from(u8::from(i == j))).collect()).collect();
+            let (mut got, mut want, mut trace) = (0.0, 0.0, 0.0);
+            for step in 0..400 {
+                let mut x = vec![0.0f32; padded(d)];
+                x[..d].iter_mut().for_each(|x| *x = rng.random_range(-1.0..1.0));
+                let mut k = vec![0.0; padded(d)];
+                let seed = (step, 0);
+                trace = isa.run_by_eight(Gain { root: &mut root, x: &x, forgetting: 0.99, seed, k: &mut k });
+                let px: Vec<f64> = exact
+                    .iter()
+                    .map(|row| row.iter().zip(&x).map(|(p, x)| p * f64::from(*x)).sum())
+                    .collect();
+                let q = 0.99 + px.iter().zip(&x).map(|(p, x)| p * f64::from(*x)).sum::<f64>();
+                for i in 0..d {
+                    let exact_gain = px[i] / q;
+                    (got, want) = (got + (f64::from(k[i]) - exact_gain).powi(2), want + exact_gain.powi(2));
+                }
+                for i in 0..d {
+                    for j in 0..d {
+                        exact[i][j] -= px[i] * px[j] / q;
+                        exact[i][j] /= 0.99;
+                    }
+                }
+            }
+            assert!(got < 1e-4 * want, "{isa:?} {d}: gains are off by {got} of {want}");
+            let of_root = covariance.trace(&root);
+            let exact: f64 = (0..d).map(|i| exact[i][i]).sum();
+            assert!((f64::from(trace) / exact - 1.0).abs() < 0.02, "{trace} {exact}");
+            assert!((of_root / trace - 1.0).abs() < 1e-2, "{of_root} {trace}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_covariance_is_found() {
+        for (wild, is_sound) in [(f32::NAN, false), (f32::INFINITY, false), (-1.0, true), (65_504.0, true)] {
+            let covariance = CovarianceRoot::new(20, 0.999);
+            let mut root = vec![0; covariance.halves()];
+            covariance.fill(&mut root);
+            root[3] = half::f16::from_f32(wild).to_bits();
+            let (x, mut k) = (vec![0.5; 24], vec![0.0; 24]);
+            let gain = Gain { root: &mut root, x: &x, forgetting: 0.999, seed: (1, 1), k: &mut k };
+            let trace = Isa::best().run_by_eight(gain);
+            assert_eq!(CovarianceRoot::is_sound(trace), is_sound, "{wild}: {trace}");
+        }
+    }
+}
