@@ -1,6 +1,7 @@
 //! One training update (forward, backward through all steps, clipping, AdamW) against PyTorch's and
 //! candle-nn's. One thread; with `--all` the others have as many as there are cores, and ours, which in the
-//! daemon trains beside what serves, still one. Ours alone has a head that sees the features too.
+//! daemon trains beside what serves, still one. Ours alone has a head that sees the features too, and a row
+//! for every instruction set that the CPU has.
 
 mod yardstick;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 use candle_core::{DType, Device, Tensor};
 use candle_nn::rnn::{GRU, GRUConfig, LSTM, LSTMConfig, RNN};
 use candle_nn::{AdamW, Module, Optimizer, VarBuilder, VarMap, linear};
-use tidecast::nn::{Blueprint, Cell, Chunk, Dropout, Loss, Norm, Trainer, TrainerSettings, Weights};
+use tidecast::nn::{Blueprint, Cell, Chunk, Dropout, Isa, Loss, Norm, Trainer, TrainerSettings, Weights};
 use yardstick::{Best, Report, Torch, seconds, threads, wanted};
 
 const INPUTS: usize = 8;
@@ -33,34 +34,54 @@ fn main() {
         if !wanted(&case) {
             continue;
         }
-        let mut ours = ours(cell, Norm::None, hidden, batch, steps);
+        let mut ours = on_every_set(cell, Norm::None, hidden, batch, steps);
         let mut candle = candle(cell, hidden, batch, steps);
         let line =
             format!("{} {hidden} {batch} {steps} {INPUTS} {OUTPUTS} {}", cell.name(), BUDGET.as_secs_f64());
-        let (mut a, mut b, mut c) = (Best::none(), Best::none(), Best::none());
+        let (mut b, mut c) = (Best::none(), Best::none());
         for _ in 0..ROUNDS {
-            a.offer(Some(seconds(BUDGET, &mut ours)));
+            for (_, update, best) in &mut ours {
+                best.offer(Some(seconds(BUDGET, update)));
+            }
             b.offer(torch.as_mut().and_then(|t| t.seconds(&line)));
         }
         for _ in 0..2 {
             c.offer(candle.as_mut().map(|candle| seconds(BUDGET, candle)));
         }
-        report.row(&case, batch * steps, a, &[b, c]);
+        for (isa, _, best) in ours {
+            report.row(&format!("{case} {isa}"), batch * steps, best, &[b, c]);
+        }
     }
     for cell in [Cell::Lstm, Cell::Gru, Cell::GruBefore, Cell::RnnTanh] {
         let case = format!("{} layer norm H=64 B=64 T=64", cell.name());
         if !wanted(&case) {
             continue;
         }
-        let mut ours = ours(cell, Norm::Layer, 64, 64, 64);
-        let mut best = Best::none();
-        (0..ROUNDS).for_each(|_| best.offer(Some(seconds(BUDGET, &mut ours))));
-        report.row(&case, 64 * 64, best, &[]);
+        let mut ours = on_every_set(cell, Norm::Layer, 64, 64, 64);
+        for _ in 0..ROUNDS {
+            for (_, update, best) in &mut ours {
+                best.offer(Some(seconds(BUDGET, update)));
+            }
+        }
+        for (isa, _, best) in ours {
+            report.row(&format!("{case} {isa}"), 64 * 64, best, &[]);
+        }
     }
     report.finish();
 }
 
-fn ours(cell: Cell, norm: Norm, hidden: usize, batch: usize, steps: usize) -> impl FnMut() {
+/// Updates with each instruction set, and the fastest round of each.
+fn on_every_set(
+    cell: Cell,
+    norm: Norm,
+    hidden: usize,
+    batch: usize,
+    steps: usize,
+) -> Vec<(Isa, impl FnMut(), Best)> {
+    Isa::available().map(|isa| (isa, ours(isa, cell, norm, hidden, batch, steps), Best::none())).collect()
+}
+
+fn ours(isa: Isa, cell: Cell, norm: Norm, hidden: usize, batch: usize, steps: usize) -> impl FnMut() {
     let b = Blueprint::try_new(cell, norm, INPUTS, hidden, 1, OUTPUTS).unwrap();
     let settings = TrainerSettings {
         learning_rate: 1e-3,
@@ -71,7 +92,7 @@ fn ours(cell: Cell, norm: Norm, hidden: usize, batch: usize, steps: usize) -> im
         seed: 1,
         loss: Loss::Huber(1.0),
     };
-    let mut trainer = Trainer::new(&Weights::initial(&b, 1), None, settings).unwrap();
+    let mut trainer = Trainer::with(isa, &Weights::initial(&b, 1), None, settings).unwrap();
     let wave = |n: usize, rate: f32| (0..n).map(|i| (i as f32 * rate).sin()).collect::<Vec<f32>>();
     let x = wave(batch * steps * INPUTS, 0.37);
     let targets = wave(batch * steps * OUTPUTS, 0.11);

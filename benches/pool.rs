@@ -45,7 +45,7 @@ fn readings(accuracy: Accuracy, extras: usize, series: usize) -> (usize, impl Fn
     let mut pool = LinearExperts::try_new(&shape).unwrap();
     let n = pool.names().len();
     let mut mixer = Mixer::new(1, n, leads.clone(), pool.mix_from());
-    let mut waiting = ForecastLedger::new(1, n + MIXTURES, leads.learnt());
+    let mut waiting = ForecastLedger::new(1, n + MIXTURES, &leads);
     pool.grow(series);
     mixer.grow(series);
     waiting.grow(series);

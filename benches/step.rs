@@ -1,6 +1,7 @@
 //! The serving step, cell and smallest head, gather and scatter included, against the cells alone
 //! of PyTorch and candle-nn and against the bare matrix product. One thread, or with `--all` as many as
-//! there are cores: ours then are workers, each with its share of the series, as in the daemon.
+//! there are cores: ours then are workers, each with its share of the series, as in the daemon. A row for
+//! every instruction set that the CPU has; the yardsticks choose theirs by themselves.
 
 #![allow(unsafe_code, reason = "calls of libc")]
 
@@ -13,7 +14,9 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::rnn::{GRU, GRUConfig, GRUState, LSTM, LSTMConfig, LSTMState, RNN};
 use candle_nn::{VarBuilder, VarMap};
 use gemm::Parallelism;
-use tidecast::nn::{Activation, Arena, Blueprint, Cell, Family, Head, Network, Norm, Recurrent, Weights};
+use tidecast::nn::{
+    Activation, Arena, Blueprint, Cell, Family, Head, Isa, Network, Norm, Recurrent, Weights,
+};
 use yardstick::{Best, Report, Torch, seconds, threads, wanted};
 
 const INPUTS: usize = 8;
@@ -31,20 +34,24 @@ fn main() {
                 if !wanted(&case) {
                     continue;
                 }
-                let mut ours = ours(recurrent(cell, Norm::None, hidden), batch, threads);
+                let mut ours = on_every_set(&recurrent(cell, Norm::None, hidden), batch, threads);
                 let mut candle = candle(cell, hidden, batch);
                 let mut gemm = bare_gemm(cell, hidden, batch, threads);
                 let line = format!("{} {hidden} {batch} {INPUTS} {}", cell.name(), BUDGET.as_secs_f64());
-                let (mut a, mut b, mut c, mut d) = (Best::none(), Best::none(), Best::none(), Best::none());
+                let (mut b, mut c, mut d) = (Best::none(), Best::none(), Best::none());
                 for _ in 0..ROUNDS {
-                    a.offer(Some(seconds(BUDGET, &mut ours)));
+                    for (_, step, best) in &mut ours {
+                        best.offer(Some(seconds(BUDGET, step)));
+                    }
                     b.offer(torch.as_mut().and_then(|t| t.seconds(&line)));
                     d.offer(Some(seconds(BUDGET, &mut gemm)));
                 }
                 for _ in 0..3 {
                     c.offer(candle.as_mut().map(|candle| seconds(BUDGET, candle)));
                 }
-                report.row(&case, batch, a, &[b, c, d]);
+                for (isa, _, best) in ours {
+                    report.row(&format!("{case} {isa}"), batch, best, &[b, c, d]);
+                }
             }
         }
     }
@@ -53,9 +60,15 @@ fn main() {
         if !wanted(&case) {
             return;
         }
-        let (mut ours, mut best) = (ours(b, 1024, threads), Best::none());
-        (0..ROUNDS).for_each(|_| best.offer(Some(seconds(BUDGET, &mut ours))));
-        report.row(&case, 1024, best, &[]);
+        let mut ours = on_every_set(&b, 1024, threads);
+        for _ in 0..ROUNDS {
+            for (_, step, best) in &mut ours {
+                best.offer(Some(seconds(BUDGET, step)));
+            }
+        }
+        for (isa, _, best) in ours {
+            report.row(&format!("{case} {isa}"), 1024, best, &[]);
+        }
     };
     for cell in [Cell::Lstm, Cell::Gru, Cell::GruBefore, Cell::RnnTanh] {
         alone(&format!("{} layer norm H=64", cell.name()), recurrent(cell, Norm::Layer, 64));
@@ -97,11 +110,18 @@ fn window(layers: usize) -> Family {
     Family::Window { readings: 24, layers, hidden: 32, activation: Activation::Relu }
 }
 
-fn ours(b: Blueprint, batch: usize, threads: usize) -> Box<dyn FnMut()> {
+/// An instruction set, the step of a batch with it, and the fastest round.
+type Contestant = (Isa, Box<dyn FnMut()>, Best);
+
+fn on_every_set(b: &Blueprint, batch: usize, threads: usize) -> Vec<Contestant> {
+    Isa::available().map(|isa| (isa, ours(isa, *b, batch, threads), Best::none())).collect()
+}
+
+fn ours(isa: Isa, b: Blueprint, batch: usize, threads: usize) -> Box<dyn FnMut()> {
     if threads.min(batch) == 1 {
-        return Box::new(stepping(b, batch));
+        return Box::new(stepping(isa, b, batch));
     }
-    let workers = Workers::start(b, batch, threads);
+    let workers = Workers::start(isa, b, batch, threads);
     Box::new(move || workers.step())
 }
 
@@ -112,14 +132,14 @@ struct Workers {
 }
 
 impl Workers {
-    fn start(b: Blueprint, batch: usize, threads: usize) -> Self {
+    fn start(isa: Isa, b: Blueprint, batch: usize, threads: usize) -> Self {
         let (tell, done) = channel();
         let count = threads.min(batch);
         let worker = |w: usize| {
             let (start, starts) = channel();
             let (tell, share) = (tell.clone(), batch * (w + 1) / count - batch * w / count);
             std::thread::spawn(move || {
-                let mut step = stepping(b, share);
+                let mut step = stepping(isa, b, share);
                 // Until nobody can ask any more.
                 while starts.recv().is_ok() {
                     step();
@@ -137,8 +157,8 @@ impl Workers {
     }
 }
 
-fn stepping(b: Blueprint, batch: usize) -> impl FnMut() {
-    let mut network = Network::new(&Weights::initial(&b, 1));
+fn stepping(isa: Isa, b: Blueprint, batch: usize) -> impl FnMut() {
+    let mut network = Network::with(isa, &Weights::initial(&b, 1));
     let mut arena = Arena::new(&b).unwrap();
     arena.grow(batch).unwrap();
     // Neighbours in a batch are no neighbours in the arena.

@@ -82,7 +82,7 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
         ];
         let n: usize = experts.iter().map(|e| e.names().len()).sum();
         let mut mixer = Mixer::new(2, n, leads.clone(), 50);
-        let mut ledger = ForecastLedger::new(2, n + MIXTURES, leads.learnt());
+        let mut ledger = ForecastLedger::new(2, n + MIXTURES, &leads);
         experts.iter_mut().for_each(|e| e.grow(3));
         mixer.grow(3);
         ledger.grow(3);

@@ -94,11 +94,11 @@ fn held(rows: &[(i64, f64)]) -> Hourly {
     Hourly { first, values }
 }
 
-/// The pool of one target, with so many extras, and the leads that it learns.
+/// The pool of one target, with so many extras, and the leads that are scored.
 pub fn shape(accuracy: Accuracy, extras: usize) -> (LinearShape, Leads) {
     let leads = match accuracy {
-        Accuracy::Full => Leads::every(HORIZON),
-        Accuracy::Compact => Leads::buckets(HORIZON),
+        Accuracy::Full => Leads::fine(HORIZON, Some(SEASONS[0])),
+        Accuracy::Compact => Leads::coarse(HORIZON, Some(SEASONS[0])),
     };
     let seasons = SEASONS.to_vec();
     (
@@ -128,20 +128,18 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     let learnt = leads.len();
     // Compact keeps no bounds: it judges those that it would give now, before it learns.
     let keeps_bounds = accuracy == Accuracy::Full;
-    let lanes = experts + MIXTURES + if keeps_bounds { 1 + LEVELS.len() } else { 0 };
-    let mut waiting = ForecastLedger::new(1, lanes, leads.learnt());
+    let lanes = experts + MIXTURES + if keeps_bounds { LEVELS.len() } else { 0 };
+    let mut waiting = ForecastLedger::new(1, lanes, &leads);
     let levels = Levels::new(LEVELS.map(|l| Level::try_new(l).unwrap()).to_vec());
-    let mut intervals = Intervals::new(1, learnt, SEASONS[0], &levels);
-    // A lead between learnt ones takes its interval from the next learnt one.
-    let nearest = |lead: usize| leads.learnt().partition_point(|l| *l < lead) + 1;
+    let mut intervals = Intervals::new(1, &leads, SEASONS[0], &levels);
     pool.grow(1);
     mixer.grow(1);
     waiting.grow(1);
     intervals.grow(1);
 
-    let mut said = vec![0.0f32; (experts + MIXTURES + 1 + LEVELS.len()) * HORIZON];
+    let mut said = vec![0.0f32; (experts + MIXTURES + LEVELS.len()) * HORIZON];
     let mut matured = vec![0.0f32; lanes * learnt];
-    let (mixture, scale) = (experts + 2, experts + MIXTURES);
+    let (mixture, first_bound) = (experts + 2, experts + MIXTURES);
     let n = series.values.len();
     let mut errors = vec![vec![0.0f64; HORIZON]; experts + 1];
     let (mut inside_80, mut inside_95, mut judged) = (0usize, 0usize, 0usize);
@@ -160,13 +158,11 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
         for i in 0..learnt {
             let lane = |lane: usize| matured[lane * learnt + i];
             let (point, mut bounds) = (lane(mixture), [0.0; LEVELS.len()]);
-            let given = if keeps_bounds {
-                bounds = std::array::from_fn(|l| lane(scale + 1 + l));
-                lane(scale)
-            } else {
-                intervals.quantiles(0, 0, intervals.phase(cell), i + 1, point, 0.0, &mut bounds)
-            };
             let phase = intervals.phase(cell);
+            let given = intervals.quantiles(0, 0, phase, i + 1, point, 0.0, &mut bounds);
+            if keeps_bounds {
+                bounds = std::array::from_fn(|l| lane(first_bound + l));
+            }
             intervals.update(0, 0, phase, i + 1, Actual::accepted(value), point, given, &bounds);
         }
         let began_pool = Instant::now();
@@ -174,16 +170,9 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
         pool.step(0, 0, &reading, &mut said[..experts * HORIZON]);
         spent_pool += began_pool.elapsed();
         let (forecasts, rest) = said.split_at_mut(experts * HORIZON);
-        let (mixed, rest) = rest.split_at_mut(MIXTURES * HORIZON);
+        let (mixed, bounds) = rest.split_at_mut(MIXTURES * HORIZON);
         mixer.mix(0, 0, forecasts, mixed);
-        let point = &mixed[2 * HORIZON..];
-        for i in 0..HORIZON {
-            let mut bounds = [0.0; LEVELS.len()];
-            let guess = pool.deviation(0, 0);
-            let (target, at) = (cell + i as i64 + 1, nearest(i + 1));
-            rest[i] = intervals.quantiles(0, 0, intervals.phase(target), at, point[i], guess, &mut bounds);
-            bounds.iter().enumerate().for_each(|(l, b)| rest[(l + 1) * HORIZON + i] = *b);
-        }
+        intervals.surround(0, 0, cell, &mixed[2 * HORIZON..], pool.deviation(0, 0), bounds);
         waiting.issue(0, 0, now, (value, pool.deviation(0, 0), true), &said[..lanes * HORIZON]);
         spent += began.elapsed();
         if t >= n / 2 && t < n - HORIZON {
@@ -195,9 +184,11 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
                     let row = if e == experts { mixture } else { e };
                     error[i] += f64::from((at(row) - truth).abs());
                 }
-                let within = |low: usize, high: usize| at(scale + low) <= truth && truth <= at(scale + high);
-                inside_95 += usize::from(within(1, 4));
-                inside_80 += usize::from(within(2, 3));
+                let within = |low: usize, high: usize| {
+                    at(first_bound + low) <= truth && truth <= at(first_bound + high)
+                };
+                inside_95 += usize::from(within(0, 3));
+                inside_80 += usize::from(within(1, 2));
             }
         }
     }

@@ -35,7 +35,7 @@ pub fn wanted(case: &str) -> bool {
 
 /// Seconds that one thread has needed, whatever else the machine is busy with: processor time of this
 /// process. With more threads, seconds that have passed.
-fn used() -> f64 {
+pub fn used() -> f64 {
     let clock = if threads() == 1 { libc::CLOCK_PROCESS_CPUTIME_ID } else { libc::CLOCK_MONOTONIC };
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is a valid place for the answer.
@@ -136,7 +136,7 @@ pub struct Report {
 
 impl Report {
     pub fn new(bench: &'static str, yardsticks: &'static [&'static str]) -> Self {
-        print!("{:<30} {:>12} {:>16}", "case", "µs a call", "series-steps/s");
+        print!("{:<36} {:>12} {:>16}", "case", "µs a call", "series-steps/s");
         yardsticks.iter().for_each(|y| print!(" {:>12}", format!("× {y}")));
         println!();
         Self { bench, yardsticks, figures: Vec::new() }
@@ -146,7 +146,7 @@ impl Report {
     pub fn row(&mut self, case: &str, work: usize, ours: Best, theirs: &[Best]) {
         let seconds = ours.seconds().expect("we have been measured");
         let rate = work as f64 / seconds;
-        print!("{case:<30} {:>12.1} {rate:>16.0}", seconds * 1e6);
+        print!("{case:<36} {:>12.1} {rate:>16.0}", seconds * 1e6);
         let mut figure = Map::new();
         figure.insert("case".into(), json!(case));
         figure.insert("series_steps_per_second".into(), json!(rate));

@@ -133,8 +133,7 @@ impl Recovery<'_> {
         }
         let shape = Shard::shape(self.stream);
         if facts.shape != shape {
-            let cause = format!("the config has changed: {}", difference(&facts.shape, &shape));
-            return Err(Unusable::PassOver(cause));
+            return Err(Unusable::PassOver(mismatch(&facts.shape, &shape)));
         }
         let model = facts.model.map(|version| self.model(version)).transpose()?.flatten();
         let mut restore = Restore::new(self.stream, model.as_ref());
@@ -175,6 +174,23 @@ impl Recovery<'_> {
         }
         Ok(fits)
     }
+}
+
+/// The key of a shape that says how this version of the program keeps a series.
+const TABLES: &str = "tables";
+
+/// Why a snapshot of another shape can't be used, for people.
+fn mismatch(found: &Value, wanted: &Value) -> String {
+    if found.get(TABLES) == wanted.get(TABLES) {
+        return format!("the config has changed: {}", difference(found, wanted));
+    }
+    let of = |shape: &Value| shape.get(TABLES).map_or("none".to_owned(), Value::to_string);
+    format!(
+        "another version of Tidecast wrote it: its rows have format {}, those of this version format {}; without a \
+         snapshot that fits, the shard is warmed from its topic, over cold_replay",
+        of(found),
+        of(wanted)
+    )
 }
 
 /// The keys in which two shapes differ, for people.

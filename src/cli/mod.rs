@@ -8,6 +8,7 @@ mod backtest;
 mod config;
 mod demo;
 mod generate;
+mod instruction_set;
 mod models;
 mod run;
 mod state;
@@ -19,6 +20,7 @@ use crate::config::{Config, load as load_config};
 use crate::console::Failure;
 use crate::engine;
 use clap::{Args, Parser, Subcommand};
+use instruction_set::InstructionSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,6 +30,8 @@ use std::process::ExitCode;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    kernels: InstructionSet,
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,13 +95,13 @@ fn settled(path: &Path) -> Result<(Config, Store), Failure> {
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let outcome = match arguments.command {
-        Command::Run(file) => run::run(&file.config),
-        Command::Demo(options) => demo::demo(&options),
+    let Arguments { command, kernels } = Arguments::parse();
+    let outcome = match command {
+        Command::Run(file) => run::run(&file.config, &kernels),
+        Command::Demo(options) => kernels.settle().and_then(|_| demo::demo(&options)),
         Command::Validate(file) => validate::validate(&file.config),
         Command::Config(verb) => config::config(&verb),
-        Command::Backtest(options) => backtest::backtest(&options),
+        Command::Backtest(options) => kernels.settle().and_then(|_| backtest::backtest(&options)),
         Command::Generate(options) => generate::generate(&options),
         Command::Topics(verb) => topics::topics(&verb),
         Command::State(verb) => state::state(&verb),

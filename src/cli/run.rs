@@ -1,7 +1,8 @@
+use super::instruction_set::{InstructionSet, Settled};
 use crate::config::Config;
 use crate::console::Failure;
 use crate::daemon::Daemon;
-use crate::telemetry::init_logging;
+use crate::telemetry::{events, init_logging};
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
@@ -14,9 +15,11 @@ const LOOK: Duration = Duration::from_millis(200);
 const PANICKED: &str = "the program panicked, which is a bug: the lines above say where";
 
 /// Runs the daemon until a signal or a failed worker ends it.
-pub(super) fn run(path: &Path) -> Result<(), Failure> {
+pub(super) fn run(path: &Path, kernels: &InstructionSet) -> Result<(), Failure> {
     let config = super::load(path)?;
     init_logging(config.log.json, &config.log.level).map_err(Failure::new)?;
+    let Settled { isa, measured } = kernels.settle()?;
+    events::instruction_set(isa, &measured);
     let limit = config.daemon.stop_timeout;
     let mut signals = Signals::watch()?;
     let (mut daemon, cause) = start(config, &mut signals, limit)?;

@@ -2,7 +2,7 @@ use super::{ConfigFile, settled};
 use crate::checkpoint::{Error, Manifest, Recovery, SnapshotId, Snapshots, Store, shards};
 use crate::config::{Config, Stream};
 use crate::console::print_columns;
-use crate::console::{Failure, say};
+use crate::console::{Failure, say, size};
 use crate::domain::{EventTime, Offset, Partition, StreamName, TopicPartition};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -274,17 +274,4 @@ fn age(time: EventTime) -> String {
         7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} d", seconds / 86_400),
     }
-}
-
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1_024 {
-        return format!("{bytes} B");
-    }
-    let (mut value, mut unit) = (bytes as f64 / 1_024.0, 0);
-    while value >= 1_024.0 && unit + 1 < UNITS.len() {
-        value /= 1_024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }

@@ -221,7 +221,7 @@ pub(super) fn training(mut s: Section<'_>, model: &Model, horizon: usize) -> Tra
     let days = 7 * horizon;
     let holdout = s.count_or(&HOLDOUT, days.clamp(56, 168.max(2 * horizon)));
     let training = Training {
-        enabled: s.flag(&ENABLED),
+        enabled: s.flag(&ENABLED) && !model.networks.is_empty(),
         schedule: Schedule {
             first_after: s.count_or(&FIRST_AFTER, 4 * days.clamp(56, 168)),
             every: every(&mut s, days.clamp(28, 168)),

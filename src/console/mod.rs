@@ -15,8 +15,10 @@ mod columns;
 mod failure;
 mod line;
 mod progress;
+mod size;
 
 pub(crate) use columns::{print_columns, right_aligned};
 pub(crate) use failure::Failure;
 pub(crate) use line::print_line;
 pub(crate) use progress::Progress;
+pub(crate) use size::size;

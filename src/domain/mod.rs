@@ -36,7 +36,7 @@ pub use quantile::{Level, Levels, NotALevel};
 pub use range::{Lowest, ValueRange};
 pub use reading::{Reading, Values};
 pub use round::RoundScores;
-pub use rows::{Damaged, Rows, Take, put, put_bytes};
+pub use rows::{Damaged, Rows, Take, lengthen, lengthen_by_rows, put, put_bytes};
 pub use season::seasonal_age;
 pub use stream::{
     Generation, ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicId, TopicPartition,

@@ -27,6 +27,23 @@ pub trait Rows {
     fn memory(&self) -> usize;
 }
 
+/// Lengthens a column of a table to `len` values, with room for no more: how much is kept for series to come is
+/// decided once, for all tables of a shard. A column never becomes shorter.
+pub fn lengthen<T: Clone>(column: &mut Vec<T>, len: usize, blank: T) {
+    let more = len.saturating_sub(column.len());
+    column.reserve_exact(more);
+    column.extend(std::iter::repeat_n(blank, more));
+}
+
+/// As [`lengthen`], by copies of whole rows. `blank`: `[row]`
+pub fn lengthen_by_rows<T: Clone>(column: &mut Vec<T>, rows: usize, blank: &[T]) {
+    let len = rows * blank.len();
+    column.reserve_exact(len.saturating_sub(column.len()));
+    while column.len() < len {
+        column.extend_from_slice(blank);
+    }
+}
+
 /// Bytes with unexpected content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("damaged: {0}")]
@@ -112,6 +129,25 @@ impl<'a> Take<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_column_has_no_more_room_than_it_was_given() {
+        let mut column = vec![1.0f32; 10];
+        for len in [11, 12, 13, 40, 45] {
+            lengthen(&mut column, len, 2.0);
+            assert_eq!((column.len(), column.capacity()), (len, len));
+        }
+        lengthen(&mut column, 5, 3.0);
+        assert_eq!((column.len(), column[9], column[10], column[44]), (45, 1.0, 2.0, 2.0));
+        let mut rows = Vec::new();
+        for n in [1, 2, 3, 10] {
+            lengthen_by_rows(&mut rows, n, &[7u16, 8]);
+            assert_eq!((rows.len(), rows.capacity()), (2 * n, 2 * n));
+        }
+        assert!(rows.chunks_exact(2).all(|row| row == [7, 8]));
+        lengthen_by_rows(&mut rows, 4, &[]);
+        assert_eq!(rows.len(), 20);
+    }
 
     #[test]
     fn what_was_put_comes_back_and_nothing_beyond() {

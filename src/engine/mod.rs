@@ -33,4 +33,4 @@ pub use emitted::Emitted;
 pub use forecaster::{EMITTED, EXPERTS, check};
 pub use intake::{Accounts, Discarded, Doubted, Offered, RanAhead};
 pub use serving::Model;
-pub use shard::{BetweenRounds, Restore, RestoreError, Shard};
+pub use shard::{BetweenRounds, MemoryPlan, Restore, RestoreError, Shard};

@@ -1,4 +1,4 @@
-use crate::domain::{Damaged, Rows, Take, put};
+use crate::domain::{Damaged, Rows, Take, lengthen, lengthen_by_rows, put};
 use crate::simd::prefetch_second;
 use bytemuck::{Pod, Zeroable};
 
@@ -119,18 +119,10 @@ impl<H: Pod> StateTable<H> {
 impl<H: Pod> Rows for StateTable<H> {
     fn grow(&mut self, slots: usize) {
         let rows = slots * self.targets;
-        self.states.resize(rows, self.blank);
-        let each = self.blank_floats.len();
-        self.floats.reserve_exact((rows * each).saturating_sub(self.floats.len()));
-        while self.floats.len() < rows * each {
-            self.floats.extend_from_slice(&self.blank_floats);
-        }
-        let each = self.halves_each;
-        self.halves.reserve_exact((rows * each).saturating_sub(self.halves.len()));
-        while self.halves.len() < rows * each {
-            self.halves.extend_from_slice(&self.blank_halves);
-        }
-        self.counts.resize(rows * self.counts_each, 0);
+        lengthen(&mut self.states, rows, self.blank);
+        lengthen_by_rows(&mut self.floats, rows, &self.blank_floats);
+        lengthen_by_rows(&mut self.halves, rows, &self.blank_halves);
+        lengthen(&mut self.counts, rows * self.counts_each, 0);
     }
 
     fn reset(&mut self, slot: usize) {

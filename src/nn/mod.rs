@@ -47,6 +47,7 @@ mod train;
 mod trained;
 mod weights;
 
+pub use crate::simd::Isa;
 pub use arena::Arena;
 pub use chunk::{Chunk, Loss};
 pub use device::Device;

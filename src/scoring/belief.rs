@@ -1,4 +1,4 @@
-use crate::domain::{Damaged, Rows, Take, put};
+use crate::domain::{Damaged, Rows, Take, lengthen, put};
 use bytemuck::{Pod, Zeroable};
 
 /// The first readings of a series are accepted as they are, up to this many.
@@ -235,7 +235,7 @@ fn clipped(value: f32, expected: &Expected) -> f32 {
 
 impl Rows for OutlierFilter {
     fn grow(&mut self, slots: usize) {
-        self.rows.resize(slots * self.targets, UNSEEN);
+        lengthen(&mut self.rows, slots * self.targets, UNSEEN);
     }
 
     fn reset(&mut self, slot: usize) {

@@ -1,4 +1,4 @@
-use crate::domain::{Damaged, Rows, Take, put};
+use crate::domain::{Damaged, Leads, Rows, Take, lengthen, put};
 
 /// The slowest rate of a recent error: a memory of about 200 matured forecasts.
 const RATE: f32 = 0.005;
@@ -10,11 +10,13 @@ const FINE: f64 = (1u64 << 40) as f64;
 const LARGEST: f32 = 1e15;
 
 /// Recent errors of one forecaster: exponentially weighted absolute errors for each series, target and
-/// learnt lead, `ē ← ē + max(0.005, 1/n)·(|ŷ − y| − ē)`.
+/// scored lead, `ē ← ē + max(0.005·S, 1/n)·(|ŷ − y| − ē)`, where one of `S` origins is scored.
 #[derive(Debug)]
 pub struct LeadErrors {
-    /// The errors of one series: targets × learnt leads.
+    /// The errors of one series: targets × scored leads.
     each: usize,
+    /// The slowest rate of each lead.
+    rates: Vec<f32>,
     /// `[slots, targets, leads]`
     errors: Vec<f32>,
     /// Matured forecasts, saturating; as `errors`.
@@ -27,10 +29,11 @@ pub struct LeadErrors {
 }
 
 impl LeadErrors {
-    pub fn new(targets: usize, leads: usize) -> Self {
-        let each = targets * leads;
+    pub fn new(targets: usize, leads: &Leads) -> Self {
+        let each = targets * leads.len();
         Self {
             each,
+            rates: (0..leads.len()).map(|at| (RATE * leads.every_origin(at) as f32).min(1.0)).collect(),
             errors: Vec::new(),
             counts: Vec::new(),
             usual: vec![0.0; each],
@@ -38,20 +41,20 @@ impl LeadErrors {
         }
     }
 
-    /// Learns from the forecasts of `value` at each learnt lead. A forecast that is not finite is
+    /// Learns from the forecasts of `value` at each scored lead. A forecast that is not finite is
     /// skipped. `forecasts`: `[leads]`
     pub fn learn(&mut self, slot: usize, target: usize, value: f32, forecasts: &[f32]) {
         let at = slot * self.each + target * forecasts.len();
         let rows = self.errors[at..].iter_mut().zip(&mut self.counts[at..]);
         let all = self.fresh[target * forecasts.len()..].iter_mut();
-        for (((mean, count), [sum, n]), forecast) in rows.zip(all).zip(forecasts) {
+        for ((((mean, count), [sum, n]), forecast), rate) in rows.zip(all).zip(forecasts).zip(&self.rates) {
             let error = (forecast - value).abs();
             if error.is_finite() {
                 if *count < FIRST && error < LARGEST {
                     (*sum, *n) = (*sum + (f64::from(error) * FINE) as i128, *n + 1);
                 }
                 *count = count.saturating_add(1);
-                *mean += RATE.max(1.0 / f32::from(*count)) * (error - *mean);
+                *mean += rate.max(1.0 / f32::from(*count)) * (error - *mean);
             }
         }
     }
@@ -93,8 +96,8 @@ impl LeadErrors {
 
 impl Rows for LeadErrors {
     fn grow(&mut self, slots: usize) {
-        self.errors.resize(slots * self.each, 0.0);
-        self.counts.resize(slots * self.each, 0);
+        lengthen(&mut self.errors, slots * self.each, 0.0);
+        lengthen(&mut self.counts, slots * self.each, 0);
     }
 
     fn reset(&mut self, slot: usize) {
@@ -123,7 +126,7 @@ mod tests {
 
     #[test]
     fn the_first_errors_are_their_mean_and_leads_are_apart() {
-        let mut errors = LeadErrors::new(2, 3);
+        let mut errors = LeadErrors::new(2, &Leads::every(3));
         errors.grow(2);
         errors.learn(1, 1, 10.0, &[9.0, f32::NAN, 12.0]);
         errors.learn(1, 1, 10.0, &[7.0, f32::NAN, 10.0]);

@@ -1,117 +1,120 @@
-use crate::domain::{Damaged, Rows, Take, put};
+use crate::domain::{Damaged, Leads, Rows, Take, lengthen, put};
 use crate::simd::prefetch_first;
+use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
 /// The largest 16-bit float.
 const LARGEST: f32 = 65_504.0;
 
-/// The forecasts that wait for their target. For each series, target and lead it keeps one value for each
-/// column (an expert, a mixture, a quantile), as a 16-bit float relative to the value at the origin.
+/// What stands before the columns of an entry: the reference, as the halves of a 32-bit float, and the unit.
+const FRAME: usize = 3;
+
+/// The forecasts that wait for their target. For each series, target and scored lead it keeps one value for
+/// each column (an expert, a mixture, a quantile), as a 16-bit float relative to the value at the origin.
 ///
-/// A forecast of lead `l` waits for `l` steps. So each lead has a ring of its own length, and the ledger
-/// holds `Σ leads` entries. The entry that matures at a step is the one that the step's own forecast
-/// overwrites.
+/// Of a lead's origins every so-manieth is kept ([`Leads::every_origin`]), so about as many forecasts of a long
+/// lead wait as of a short one, and memory grows with the number of leads. Which entry of a lead an origin has
+/// follows from its step alone ([`Leads::entry`]). Lead 1 is kept of every origin.
 #[derive(Debug)]
 pub struct ForecastLedger {
     targets: usize,
     columns: usize,
-    leads: Vec<usize>,
-    /// The first entry of each lead's ring.
+    leads: Leads,
+    /// The first entry of each lead.
     starts: Vec<usize>,
     entries: usize,
-    /// `[slots, targets, entries, columns]`
+    /// Reference, unit and columns of each entry. `[slots, targets, entries, FRAME + columns]`
     forecasts: Vec<u16>,
-    /// The reference of the values of each origin, and their unit. `[slots, targets, horizon, 2]`
-    origins: Vec<f32>,
-    /// The entry of each lead's ring at step `places_at`.
-    places: Vec<usize>,
+    /// The entry of each lead that matures at step `places_at`, and the one that is issued.
+    places: Vec<[Option<usize>; 2]>,
     places_at: u64,
-    /// The entries being written or read. `[leads, columns]`
-    halves: Vec<u16>,
+    /// An entry being written or read. `[columns]`
     values: Vec<f32>,
 }
 
 impl ForecastLedger {
-    /// `leads`: ascending, from 1 on.
-    pub fn new(targets: usize, columns: usize, leads: &[usize]) -> Self {
-        let starts = starts_of(leads).collect();
-        let entries = leads.iter().sum();
-        Self {
-            halves: vec![0; columns * leads.len()],
-            values: vec![0.0; columns * leads.len()],
-            places: starts_of(leads).collect(),
+    /// `leads`: those that are scored.
+    pub fn new(targets: usize, columns: usize, leads: &Leads) -> Self {
+        let entries = (0..leads.len()).map(|at| leads.entries(at));
+        let starts = entries.clone().scan(0, |sum, n| Some(std::mem::replace(sum, *sum + n))).collect();
+        let mut ledger = Self {
+            values: vec![0.0; columns],
+            places: vec![[None; 2]; leads.len()],
             places_at: 0,
-            leads: leads.to_vec(),
+            leads: leads.clone(),
             targets,
             columns,
             starts,
-            entries,
+            entries: entries.sum(),
             forecasts: Vec::new(),
-            origins: Vec::new(),
-        }
-    }
-
-    fn horizon(&self) -> usize {
-        self.leads.last().copied().unwrap_or(1)
+        };
+        ledger.places = ledger.places_of(0).collect();
+        ledger
     }
 
     /// Bytes of one series.
     pub fn bytes_each(&self) -> usize {
-        self.targets * (2 * self.entries * self.columns + 8 * self.horizon())
+        self.targets * self.each() * size_of::<u16>()
     }
 
-    /// Finds the entry of each lead's ring at `step`.
+    /// The 16-bit words of one target of one series.
+    fn each(&self) -> usize {
+        self.entries * (FRAME + self.columns)
+    }
+
+    /// For each lead the entry that matures at a step, and the one that is issued at it.
+    fn places_of(&self, step: u64) -> impl Iterator<Item = [Option<usize>; 2]> {
+        self.leads.learnt().iter().zip(&self.starts).enumerate().map(move |(at, (lead, start))| {
+            let matures = step.checked_sub(*lead as u64).and_then(|origin| self.leads.entry(at, origin));
+            [matures, self.leads.entry(at, step)].map(|entry| entry.map(|entry| start + entry))
+        })
+    }
+
+    /// Finds the entries of a step, unless they are those of the last one that was asked for.
     fn find_places(&mut self, step: u64) {
         if self.places_at != step {
             self.places_at = step;
-            for ((place, lead), start) in self.places.iter_mut().zip(&self.leads).zip(&self.starts) {
-                *place = start + (step % *lead as u64) as usize;
-            }
+            let mut places = std::mem::take(&mut self.places);
+            places.iter_mut().zip(self.places_of(step)).for_each(|(to, found)| *to = found);
+            self.places = places;
         }
     }
 
-    fn at(&self, row: usize, lead: usize) -> usize {
-        (row * self.entries + self.places[lead]) * self.columns
-    }
-
-    fn origin_at(&self, row: usize, step: u64) -> usize {
-        let horizon = self.horizon();
-        2 * (row * horizon + (step % horizon as u64) as usize)
+    fn at(&self, row: usize, entry: usize) -> usize {
+        (row * self.entries + entry) * (FRAME + self.columns)
     }
 
     /// Loads what [`Self::matured`] will read into the cache while another series is worked on.
     pub fn prefetch(&self, slot: usize, target: usize, now: u64) {
-        for (lead, start) in self.leads.iter().zip(&self.starts) {
-            let place = start + (now % *lead as u64) as usize;
-            let entry = ((slot * self.targets + target) * self.entries + place) * self.columns;
-            let entry = &self.forecasts[entry..][..self.columns];
+        let prefetch = |entry: usize| {
+            let entry =
+                &self.forecasts[self.at(slot * self.targets + target, entry)..][..FRAME + self.columns];
             // An entry is shorter than a cache line, but may lie in two.
             prefetch_first(&entry[..1]);
-            prefetch_first(&entry[self.columns - 1..]);
+            prefetch_first(&entry[entry.len() - 1..]);
+        };
+        if self.places_at == now {
+            self.places.iter().filter_map(|[matures, _]| *matures).for_each(prefetch);
+        } else {
+            self.places_of(now).filter_map(|[matures, _]| matures).for_each(prefetch);
         }
     }
 
-    /// Reads the forecasts of step `now`, at each lead; NaN where none was made. Call it at each step
-    /// before [`Self::issue`], which overwrites them. `out`: `[columns, leads]`
+    /// Reads the forecasts of step `now`, at each scored lead; NaN where none was made or kept. Call it at each
+    /// step before [`Self::issue`], which overwrites them. `out`: `[columns, leads]`
     pub fn matured(&mut self, slot: usize, target: usize, now: u64, out: &mut [f32]) {
         let (row, n) = (slot * self.targets + target, self.leads.len());
         assert_eq!(out.len(), self.columns * n);
         self.find_places(now);
+        out.fill(f32::NAN);
         for i in 0..n {
-            let at = self.at(row, i);
-            self.halves[i * self.columns..][..self.columns]
-                .copy_from_slice(&self.forecasts[at..][..self.columns]);
-        }
-        self.halves.reinterpret_cast::<half::f16>().convert_to_f32_slice(&mut self.values);
-        let horizon = self.horizon();
-        let newest = (now % horizon as u64) as usize;
-        for (i, (lead, entry)) in self.leads.iter().zip(self.values.chunks_exact(self.columns)).enumerate() {
-            let origin = if *lead <= newest { newest - lead } else { newest + horizon - lead };
-            let at = 2 * (row * horizon + origin);
-            let (reference, unit) = (self.origins[at], self.origins[at + 1]);
-            let unit = if unit > 0.0 { unit } else { f32::NAN };
-            for (column, forecasts) in entry.iter().enumerate() {
-                out[column * n + i] = forecasts * unit + reference;
+            let Some(entry) = self.places[i][0] else { continue };
+            let at = self.at(row, entry);
+            let (frame, halves) = self.forecasts[at..][..FRAME + self.columns].split_at(FRAME);
+            let Frame { reference, unit, judged: true } = Frame::read(frame) else { continue };
+            halves.reinterpret_cast::<f16>().convert_to_f32_slice(&mut self.values);
+            for (out, value) in out[i..].iter_mut().step_by(n).zip(&self.values) {
+                *out = value * unit + reference;
             }
         }
     }
@@ -119,15 +122,16 @@ impl ForecastLedger {
     /// A column's forecast at step `now - 1` of the step after it, also where that forecast is not to be
     /// judged. NaN where none was made.
     pub fn next(&self, slot: usize, target: usize, now: u64, column: usize) -> f32 {
-        let row = slot * self.targets + target;
-        let forecasts = self.forecasts[(row * self.entries + self.starts[0]) * self.columns + column];
-        let at = self.origin_at(row, now.wrapping_sub(1));
-        half::f16::from_bits(forecasts).to_f32() * self.origins[at + 1].abs() + self.origins[at]
+        let entry = now.checked_sub(1).and_then(|origin| self.leads.entry(0, origin));
+        let Some(entry) = entry else { return f32::NAN };
+        let at = self.at(slot * self.targets + target, self.starts[0] + entry);
+        let Frame { reference, unit, .. } = Frame::read(&self.forecasts[at..][..FRAME]);
+        f16::from_bits(self.forecasts[at + FRAME + column]).to_f32() * unit + reference
     }
 
-    /// Keeps the forecasts made at step `now`. Values are kept relative to `reference`, with a precision
-    /// of a thousandth of their distance from it, up to 65,504 times `unit`. Forecasts that are not to be
-    /// judged never mature. `forecasts`: `[columns, horizon]`
+    /// Keeps the forecasts made at step `now`, of the leads whose turn it is. Values are kept relative to
+    /// `reference`, with a precision of a thousandth of their distance from it, up to 65,504 times `unit`.
+    /// Forecasts that are not to be judged never mature. `forecasts`: `[columns, horizon]`
     pub fn issue(
         &mut self,
         slot: usize,
@@ -136,79 +140,103 @@ impl ForecastLedger {
         (reference, unit, judged): (f32, f32, bool),
         forecasts: &[f32],
     ) {
-        let (row, n) = (slot * self.targets + target, self.leads.len());
-        let horizon = self.horizon();
+        let (row, horizon) = (slot * self.targets + target, self.leads.horizon());
         assert_eq!(forecasts.len(), self.columns * horizon);
         self.find_places(now);
-        let unit = if unit > 1e-30 && unit.is_finite() { unit } else { 1.0 };
-        let origin = self.origin_at(row, now);
-        // A negative unit marks forecasts that are not to be judged.
-        self.origins[origin..][..2].copy_from_slice(&[reference, if judged { unit } else { -unit }]);
-        let per_unit = 1.0 / unit;
-        for (lead, entry) in self.leads.iter().zip(self.values.chunks_exact_mut(self.columns)) {
-            for (forecasts, value) in forecasts[lead - 1..].iter().step_by(horizon).zip(entry) {
-                *value = ((forecasts - reference) * per_unit).clamp(-LARGEST, LARGEST);
+        let frame = Frame::new(reference, unit, judged);
+        let per_unit = 1.0 / frame.unit;
+        for i in 0..self.leads.len() {
+            let Some(entry) = self.places[i][1] else { continue };
+            let (at, lead) = (self.at(row, entry), self.leads.learnt()[i]);
+            for (forecast, value) in forecasts[lead - 1..].iter().step_by(horizon).zip(&mut self.values) {
+                *value = ((forecast - reference) * per_unit).clamp(-LARGEST, LARGEST);
             }
+            let (to, halves) = self.forecasts[at..][..FRAME + self.columns].split_at_mut(FRAME);
+            to.copy_from_slice(&frame.words());
+            halves.reinterpret_cast_mut::<f16>().convert_from_f32_slice(&self.values);
         }
-        self.halves.reinterpret_cast_mut::<half::f16>().convert_from_f32_slice(&self.values);
-        for i in 0..n {
-            let at = self.at(row, i);
-            self.forecasts[at..][..self.columns]
-                .copy_from_slice(&self.halves[i * self.columns..][..self.columns]);
-        }
+    }
+}
+
+/// What the values of an entry are relative to.
+struct Frame {
+    reference: f32,
+    /// A float of whose mantissa seven bits are kept.
+    unit: f32,
+    judged: bool,
+}
+
+impl Frame {
+    fn new(reference: f32, unit: f32, judged: bool) -> Self {
+        let unit = if unit > 1e-30 && unit < 1e38 { unit } else { 1.0 };
+        Self { reference, unit: f32::from_bits(unit.to_bits() & !0xffff), judged }
+    }
+
+    /// The sign of the unit marks forecasts that are not to be judged.
+    fn words(&self) -> [u16; FRAME] {
+        let reference = self.reference.to_bits();
+        let unit = if self.judged { self.unit } else { -self.unit };
+        [reference as u16, (reference >> 16) as u16, (unit.to_bits() >> 16) as u16]
+    }
+
+    fn read(words: &[u16]) -> Self {
+        let unit = f32::from_bits(u32::from(words[2]) << 16);
+        let reference = f32::from_bits(u32::from(words[1]) << 16 | u32::from(words[0]));
+        Self { reference, unit: unit.abs(), judged: unit > 0.0 }
     }
 }
 
 impl ForecastLedger {
     /// Takes over the forecasts of other columns at the same targets and leads. `from`: the index of each
     /// column there; a new column has no forecasts. `[columns]`
-    pub fn inherit(&mut self, other: Self, from: &[Option<usize>]) {
+    pub fn inherit(&mut self, other: &Self, from: &[Option<usize>]) {
         assert!(from.len() == self.columns && self.leads == other.leads && self.targets == other.targets);
-        let nothing = half::f16::NAN.to_bits();
-        let entries = other.forecasts.chunks_exact(other.columns);
-        self.forecasts = Vec::with_capacity(entries.len() * self.columns);
+        let entries = other.forecasts.chunks_exact(FRAME + other.columns);
+        self.forecasts = Vec::with_capacity(entries.len() * (FRAME + self.columns));
         for entry in entries {
-            self.forecasts.extend(from.iter().map(|at| at.map_or(nothing, |at| entry[at])));
+            let (frame, columns) = entry.split_at(FRAME);
+            self.forecasts.extend_from_slice(frame);
+            self.forecasts.extend(from.iter().map(|at| at.map_or(NOTHING, |at| columns[at])));
         }
-        self.origins = other.origins;
     }
 }
 
-/// The first entry of the ring of each lead.
-fn starts_of(leads: &[usize]) -> impl Iterator<Item = usize> {
-    leads.iter().scan(0, |sum, lead| Some(std::mem::replace(sum, *sum + lead)))
-}
+/// What a column holds that has no forecast.
+const NOTHING: u16 = f16::NAN.to_bits();
 
+/// A blank entry has no unit, so it is not judged.
 impl Rows for ForecastLedger {
     fn grow(&mut self, slots: usize) {
-        let rows = slots * self.targets;
-        self.forecasts.resize(rows * self.entries * self.columns, half::f16::NAN.to_bits());
-        self.origins.resize(rows * self.horizon() * 2, 0.0);
+        let words = slots * self.targets * self.each();
+        let from = self.forecasts.len();
+        lengthen(&mut self.forecasts, words, NOTHING);
+        blank(&mut self.forecasts[from..], self.columns);
     }
 
     fn reset(&mut self, slot: usize) {
-        let (forecasts, origins) =
-            (self.targets * self.entries * self.columns, self.targets * self.horizon() * 2);
-        self.forecasts[slot * forecasts..][..forecasts].fill(half::f16::NAN.to_bits());
-        self.origins[slot * origins..][..origins].fill(0.0);
+        let each = self.targets * self.each();
+        blank(&mut self.forecasts[slot * each..][..each], self.columns);
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        let (forecasts, origins) =
-            (self.targets * self.entries * self.columns, self.targets * self.horizon() * 2);
-        put(out, &self.forecasts[slot * forecasts..][..forecasts]);
-        put(out, &self.origins[slot * origins..][..origins]);
+        let each = self.targets * self.each();
+        put(out, &self.forecasts[slot * each..][..each]);
     }
 
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
-        let (forecasts, origins) =
-            (self.targets * self.entries * self.columns, self.targets * self.horizon() * 2);
-        row.fill(&mut self.forecasts[slot * forecasts..][..forecasts])?;
-        row.fill(&mut self.origins[slot * origins..][..origins])
+        let each = self.targets * self.each();
+        row.fill(&mut self.forecasts[slot * each..][..each])
     }
 
     fn memory(&self) -> usize {
-        self.forecasts.capacity() * size_of::<u16>() + self.origins.capacity() * size_of::<f32>()
+        self.forecasts.capacity() * size_of::<u16>()
+    }
+}
+
+fn blank(words: &mut [u16], columns: usize) {
+    for entry in words.chunks_exact_mut(FRAME + columns) {
+        entry[..FRAME].fill(0);
+        entry[FRAME..].fill(NOTHING);
     }
 }
 
@@ -218,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_forecast_matures_at_its_target_once() {
-        let leads = [1, 2, 4, 5];
+        let leads = Leads::buckets(5);
         let mut ledger = ForecastLedger::new(2, 3, &leads);
         ledger.grow(2);
         let value = |origin: u64, lead: usize, column: usize| {
@@ -227,7 +255,7 @@ mod tests {
         let mut out = [0.0; 12];
         for now in 0..40u64 {
             ledger.matured(1, 1, now, &mut out);
-            for (i, lead) in leads.iter().enumerate() {
+            for (i, lead) in leads.learnt().iter().enumerate() {
                 for column in 0..3 {
                     let got = out[column * 4 + i];
                     match now.checked_sub(*lead as u64) {
@@ -264,10 +292,53 @@ mod tests {
 
         // One column goes, one comes, and they change places.
         let mut changed = ForecastLedger::new(2, 3, &leads);
-        changed.inherit(ledger, &[Some(2), None, Some(0)]);
+        changed.inherit(&ledger, &[Some(2), None, Some(0)]);
         changed.matured(1, 1, 40, &mut back);
         let [back, out] = [back, out].map(|all| all.map(f32::to_bits));
         assert_eq!((&back[..4], &back[8..]), (&out[8..], &out[..4]));
         assert!(back[4..8].iter().all(|v| f32::from_bits(*v).is_nan()));
+    }
+
+    /// What is read at a lead's turns is what was said, over generated leads and steps; at other steps nothing.
+    #[test]
+    fn each_lead_matures_at_its_turns_alone() {
+        for (leads, first) in [
+            (Leads::fine(24, Some(24)), 0u64),
+            (Leads::coarse(24, Some(24)), 1_000_003),
+            (Leads::coarse(96, Some(96)), 77),
+            (Leads::fine(40, Some(7)), 12),
+            (Leads::coarse(60, None), 5),
+        ] {
+            let (n, horizon) = (leads.len(), leads.horizon());
+            let mut ledger = ForecastLedger::new(1, 2, &leads);
+            ledger.grow(1);
+            let mut out = vec![0.0; 2 * n];
+            let mut scored = vec![0; n];
+            for now in first..first + 1_000 {
+                ledger.matured(0, 0, now, &mut out);
+                for (i, lead) in leads.learnt().iter().enumerate() {
+                    let origin = now.checked_sub(*lead as u64).filter(|origin| *origin >= first);
+                    match origin.filter(|origin| leads.entry(i, *origin).is_some()) {
+                        Some(origin) => {
+                            let want = (origin % 512) as f32 + *lead as f32;
+                            assert!(
+                                (out[i] - want).abs() < 0.2 && (out[n + i] + want).abs() < 2.0,
+                                "{out:?}"
+                            );
+                            scored[i] += 1;
+                        }
+                        None => assert!(out[i].is_nan() && out[n + i].is_nan(), "{now} {lead}"),
+                    }
+                }
+                let value = (now % 512) as f32;
+                let said = (1..=horizon).map(|lead| value + lead as f32);
+                let said: Vec<f32> = said.clone().chain(said.map(|said| -said)).collect();
+                ledger.issue(0, 0, now, (value, 0.3, true), &said);
+            }
+            for (i, scored) in scored.iter().enumerate() {
+                let all = 1_000 - leads.learnt()[i];
+                assert!(scored * leads.every_origin(i) > all * 3 / 4, "{i}: {scored} of {all}");
+            }
+        }
     }
 }

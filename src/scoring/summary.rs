@@ -14,9 +14,9 @@ pub struct ScoreSummary {
 }
 
 impl ScoreSummary {
-    /// `names`: the names of the experts.
-    pub fn new(horizon: usize, names: Vec<String>, levels: usize) -> Self {
-        let buckets = Leads::buckets(horizon).learnt().to_vec();
+    /// `leads`: those that are scored; `names`: the names of the experts.
+    pub fn new(leads: &Leads, names: Vec<String>, levels: usize) -> Self {
+        let buckets = leads.shown();
         let n = buckets.len();
         Self {
             buckets,
@@ -27,7 +27,7 @@ impl ScoreSummary {
         }
     }
 
-    /// The leads whose errors are summed: 1, 2, 4, … and the horizon.
+    /// The leads whose errors are summed: the scored ones next to 1, 2, 4, … and the horizon.
     pub fn buckets(&self) -> &[usize] {
         &self.buckets
     }

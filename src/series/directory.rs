@@ -1,6 +1,8 @@
 use crate::domain::{Damaged, Take, put, put_bytes};
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::FxBuildHasher;
 use std::collections::{BTreeSet, VecDeque};
+use std::hash::BuildHasher;
 
 /// The index of a series' row in every table of its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,9 +43,12 @@ const FREE: u32 = u32::MAX;
 /// Maps series to slots, and knows which series was seen the longest ago.
 #[derive(Debug)]
 pub struct Directory {
-    slots: FxHashMap<Box<str>, Slot>,
+    /// The slots of all series, by the hashes of their names.
+    slots: HashTable<Slot>,
     /// By slot; `None` where the slot is free.
     names: Vec<Option<Box<str>>>,
+    /// Bytes of the names.
+    name_bytes: usize,
     free: BTreeSet<u32>,
     /// When each series was last seen, counted in readings of the shard.
     seen: Vec<u64>,
@@ -58,8 +63,9 @@ impl Directory {
     /// Holds at most `most` series.
     pub fn new(most: usize) -> Self {
         Self {
-            slots: FxHashMap::default(),
+            slots: HashTable::new(),
             names: Vec::new(),
+            name_bytes: 0,
             free: BTreeSet::new(),
             seen: Vec::new(),
             readings: 0,
@@ -72,9 +78,9 @@ impl Directory {
     /// the series that was seen the longest ago.
     pub fn place(&mut self, series: &str) -> Placement {
         self.readings += 1;
-        if let Some(slot) = self.slots.get(series) {
+        if let Some(slot) = self.find(series) {
             self.seen[slot.index()] = self.readings;
-            return Placement::Known(*slot);
+            return Placement::Known(slot);
         }
         let place = if self.slots.len() >= self.most {
             let slot = self.least_recent();
@@ -89,10 +95,18 @@ impl Directory {
             Placement::New(Slot(self.names.len() as u32 - 1))
         };
         let slot = place.slot();
-        self.names[slot.index()] = Some(series.into());
+        self.name_slot(slot, series);
         self.seen[slot.index()] = self.readings;
-        self.slots.insert(series.into(), slot);
         place
+    }
+
+    /// Gives a free slot to a series that has none.
+    fn name_slot(&mut self, slot: Slot, series: &str) {
+        self.names[slot.index()] = Some(series.into());
+        self.name_bytes += series.len();
+        let names = &self.names;
+        let hash = |slot: &Slot| hash(names[slot.index()].as_deref().unwrap_or_default());
+        self.slots.insert_unique(hash(&slot), slot, hash);
     }
 
     fn least_recent(&mut self) -> Slot {
@@ -116,7 +130,10 @@ impl Directory {
     /// Forgets a series and frees its slot.
     pub fn drop(&mut self, slot: Slot) {
         if let Some(name) = self.names[slot.index()].take() {
-            self.slots.remove(&name);
+            if let Ok(entry) = self.slots.find_entry(hash(&name), |found| *found == slot) {
+                entry.remove();
+            }
+            self.name_bytes -= name.len();
             self.free.insert(slot.0);
         }
     }
@@ -133,7 +150,8 @@ impl Directory {
 
     /// The slot of a series, if it has one.
     pub fn find(&self, series: &str) -> Option<Slot> {
-        self.slots.get(series).copied()
+        let is_named = |slot: &Slot| self.names[slot.index()].as_deref() == Some(series);
+        self.slots.find(hash(series), is_named).copied()
     }
 
     /// The name of the series in a slot; empty for a free slot.
@@ -193,18 +211,17 @@ impl Directory {
         let slots: u32 = from.one()?;
         for slot in 0..slots {
             let mut ahead = *from;
-            let name = if ahead.one::<u32>()? == FREE {
+            loaded.names.push(None);
+            if ahead.one::<u32>()? == FREE {
                 *from = ahead;
                 loaded.free.insert(slot);
-                None
             } else {
-                let name = std::str::from_utf8(from.bytes()?).map_err(|_| Damaged("a name is not text"))?;
-                if loaded.slots.insert(name.into(), Slot(slot)).is_some() {
+                let name = from.text()?;
+                if loaded.find(name).is_some() {
                     return Err(Damaged("a name occurs twice"));
                 }
-                Some(name.into())
-            };
-            loaded.names.push(name);
+                loaded.name_slot(Slot(slot), name);
+            }
             loaded.seen.push(from.one()?);
         }
         *self = loaded;
@@ -213,14 +230,16 @@ impl Directory {
 
     /// Bytes held, about.
     pub fn memory(&self) -> usize {
-        let entry = size_of::<(Box<str>, Slot)>() + 1;
-        let names: usize = self.names.iter().flatten().map(|n| 2 * n.len()).sum();
-        names
-            + self.slots.capacity() * entry
+        self.name_bytes
+            + self.slots.allocation_size()
             + self.names.capacity() * size_of::<Option<Box<str>>>()
             + self.seen.capacity() * size_of::<u64>()
             + self.oldest.capacity() * size_of::<(u64, Slot)>()
     }
+}
+
+fn hash(series: &str) -> u64 {
+    FxBuildHasher.hash_one(series)
 }
 
 #[cfg(test)]
@@ -257,6 +276,7 @@ mod tests {
                 directory.load(&mut Take::new(&bytes)).unwrap();
             }
             assert_eq!(directory.len(), order.len());
+            assert_eq!(directory.name_bytes, order.iter().map(String::len).sum::<usize>());
         }
     }
 

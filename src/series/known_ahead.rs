@@ -1,4 +1,4 @@
-use crate::domain::{Damaged, Rows, Take, put};
+use crate::domain::{Damaged, Rows, Take, lengthen, put};
 
 /// Covariates that are known ahead: their values at the leads of the newest reading of each series, from
 /// its record or an earlier one. NaN where nothing is known.
@@ -48,7 +48,7 @@ impl KnownAhead {
 
 impl Rows for KnownAhead {
     fn grow(&mut self, slots: usize) {
-        self.values.resize(slots * self.known * self.horizon, f32::NAN);
+        lengthen(&mut self.values, slots * self.known * self.horizon, f32::NAN);
     }
 
     fn reset(&mut self, slot: usize) {

@@ -38,4 +38,4 @@ pub use ring::Capacity;
 pub use scaler::{Scale, Scaler};
 pub use seasons::SeasonSample;
 pub use support::Support;
-pub use window::{WindowCopy, WindowView, Windows};
+pub use window::{SaidBases, WindowCopy, WindowView, Windows};

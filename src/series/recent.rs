@@ -1,6 +1,6 @@
 use super::Slot;
 use super::ring::{Capacity, Ring, grow};
-use crate::domain::{Damaged, Rows, Take, put};
+use crate::domain::{Damaged, Rows, Take, lengthen, put};
 
 /// The last readings of a shard's series. Features look back on them, gaps are filled from them, and the
 /// dashboard shows them.
@@ -119,10 +119,11 @@ impl Rows for RecentReadings {
             .into_iter()
             .skip(self.by_slot.len())
             .map(|ring| SeriesRing { ring, ..SeriesRing::default() });
+        self.by_slot.reserve_exact(new.len());
         self.by_slot.extend(new);
-        self.values.resize(rows * self.width, 0.0);
-        self.observed.resize(rows * self.targets, false);
-        self.cells.resize(if self.timed { rows } else { 0 }, 0);
+        lengthen(&mut self.values, rows * self.width, 0.0);
+        lengthen(&mut self.observed, rows * self.targets, false);
+        lengthen(&mut self.cells, if self.timed { rows } else { 0 }, 0);
     }
 
     fn reset(&mut self, slot: usize) {

@@ -1,6 +1,6 @@
 use super::Slot;
 use crate::config::Stream;
-use crate::domain::{Damaged, Position, Rows, Take, TargetScale, Transform, put};
+use crate::domain::{Damaged, Position, Rows, Take, TargetScale, Transform, lengthen, lengthen_by_rows, put};
 
 /// The slowest rate of a scale: a half-life of 200 readings.
 const RATE: f32 = 0.003_46;
@@ -288,14 +288,12 @@ impl Scaler {
 
 impl Rows for Scaler {
     fn grow(&mut self, slots: usize) {
-        while self.anchors.len() < slots * self.width {
-            self.anchors.extend(self.blank.iter().map(|(anchor, _)| *anchor));
-            self.scales.extend(self.blank.iter().map(|(_, scale)| *scale));
-        }
-        self.last_values.resize(self.last_values.len().max(slots * self.differenced), LastValue::default());
-        let positions = if self.position.is_some() { slots } else { 0 };
-        self.parallels.resize(self.parallels.len().max(positions), 0.0);
-        self.anchor_moves.resize(self.anchor_moves.len().max(slots * self.targets), Default::default());
+        let (anchors, scales): (Vec<f64>, Vec<Scale>) = self.blank.iter().copied().unzip();
+        lengthen_by_rows(&mut self.anchors, slots, &anchors);
+        lengthen_by_rows(&mut self.scales, slots, &scales);
+        lengthen(&mut self.last_values, slots * self.differenced, LastValue::default());
+        lengthen(&mut self.parallels, if self.position.is_some() { slots } else { 0 }, 0.0);
+        lengthen(&mut self.anchor_moves, slots * self.targets, Default::default());
     }
 
     fn reset(&mut self, slot: usize) {

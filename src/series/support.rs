@@ -1,5 +1,5 @@
 use super::Slot;
-use crate::domain::{Damaged, Lowest, Rows, Take, Transform, ValueRange, put};
+use crate::domain::{Damaged, Lowest, Rows, Take, Transform, ValueRange, lengthen, put};
 
 /// A series of at least this many readings that was never below 0 is not forecast below 0.
 const NEVER_BELOW: u32 = 200;
@@ -81,7 +81,7 @@ impl Support {
 
 impl Rows for Support {
     fn grow(&mut self, slots: usize) {
-        self.rows.resize(slots * self.ranges.len(), UNSEEN);
+        lengthen(&mut self.rows, slots * self.ranges.len(), UNSEEN);
     }
 
     fn reset(&mut self, slot: usize) {

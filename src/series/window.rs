@@ -1,26 +1,33 @@
-use super::Slot;
 use super::ring::{Capacity, Ring, grow};
-use crate::domain::{Damaged, Rows, Take, put};
+use super::{Scale, Slot};
+use crate::domain::{Damaged, Rows, Take, lengthen, put};
 use half::f16;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 
+/// The error of a base is limited to this many of its units.
+const ERROR_MAX: f32 = 8.0;
+
 /// The inputs that a network was shown of the last readings of a shard's series, and the error of its
-/// base at each lead once it was known. Each series has a ring of 16-bit floats. Network states are
+/// base at each scored lead once it was known. Each series has a ring of 16-bit floats. Network states are
 /// warmed from it and training learns from it.
 ///
-/// An error is NaN until its target arrives, and stays NaN where the target was not observed.
+/// Every origin gets an error at every scored lead, also where the forecast itself is not scored. Until the
+/// target arrives, what the base said stands in the place of its error, relative to the value at the origin.
+/// The error is NaN where the target was not observed.
 #[derive(Debug)]
 pub struct Windows {
     capacity: Capacity,
     inputs: usize,
-    /// Learnt leads; empty where nothing is trained from the windows.
+    /// Scored leads; empty where nothing is trained from the windows.
     leads: Vec<usize>,
     targets: usize,
     timed: bool,
     /// `[readings, inputs]`
     shown: Vec<u16>,
-    /// `[readings, targets, leads]`
+    /// What the base said where the target has not arrived, else its error. `[readings, targets, leads]`
     errors: Vec<u16>,
+    /// What the bases of the last origins are relative to. `[series, last lead, targets]`
+    references: Vec<Reference>,
     /// `[readings]`, where readings have times of their own.
     cells: Vec<i64>,
     by_slot: Vec<SeriesRing>,
@@ -30,7 +37,28 @@ pub struct Windows {
 struct SeriesRing {
     /// The cell of the newest reading.
     cell: i64,
+    /// The place of the next reference.
+    turn: u32,
     ring: Ring,
+}
+
+/// What a base is relative to, and in which unit.
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct Reference {
+    value: f32,
+    unit: f32,
+}
+
+/// What the bases of one reading said, which networks correct.
+#[derive(Clone, Copy, Debug)]
+pub struct SaidBases<'a> {
+    /// `[targets, leads]`
+    pub bases: &'a [f32],
+    /// The targets' values at the reading. `[targets]`
+    pub values: &'a [f32],
+    /// The targets' scales, which come first.
+    pub scales: &'a [Scale],
 }
 
 impl Windows {
@@ -43,39 +71,99 @@ impl Windows {
             timed,
             shown: Vec::new(),
             errors: Vec::new(),
+            references: Vec::new(),
             cells: Vec::new(),
             by_slot: Vec::new(),
         }
+    }
+
+    fn last_lead(&self) -> usize {
+        self.leads.last().copied().unwrap_or(0)
+    }
+
+    /// Where the references of a series begin.
+    fn references_at(&self, slot: usize) -> usize {
+        slot.saturating_sub(self.capacity.series.start) * self.last_lead() * self.targets
     }
 
     fn outputs(&self) -> usize {
         self.targets * self.leads.len()
     }
 
-    /// Appends the inputs of a reading, which 16-bit floats hold exactly. `inputs`: `[inputs]`
-    pub fn push(&mut self, slot: Slot, cell: i64, inputs: &[f32]) {
-        let outputs = self.outputs();
+    /// Bytes of so many readings in the rings of so many slots.
+    fn bytes(&self, readings: usize, slots: usize) -> usize {
+        let each = (self.inputs + self.outputs()) * size_of::<u16>();
+        let references = self.references_at(slots.min(self.capacity.series.end));
+        readings * (each + if self.timed { size_of::<i64>() } else { 0 })
+            + references * size_of::<Reference>()
+            + slots * size_of::<SeriesRing>()
+    }
+
+    /// Bytes of all rings once there are so many slots.
+    pub fn memory_of(&self, slots: usize) -> usize {
+        let readings = grow(&mut Vec::new(), &self.capacity, slots);
+        self.bytes(readings, slots)
+    }
+
+    /// Appends the inputs of a reading, which 16-bit floats hold exactly, and what the bases said; `None` where
+    /// their forecasts are not to be learnt from. `inputs`: `[inputs]`
+    pub fn push(&mut self, slot: Slot, cell: i64, inputs: &[f32], said: Option<SaidBases<'_>>) {
+        let (outputs, last) = (self.outputs(), self.last_lead());
+        let from = self.references_at(slot.index());
         let series = &mut self.by_slot[slot.index()];
         series.cell = cell;
         let Some(at) = series.ring.push() else { return };
         let to = &mut self.shown[at * self.inputs..][..self.inputs];
         to.reinterpret_cast_mut::<f16>().convert_from_f32_slice(inputs);
-        self.errors[at * outputs..][..outputs].fill(f16::NAN.to_bits());
         if self.timed {
             self.cells[at] = cell;
         }
+        if last == 0 {
+            return;
+        }
+        let turn = series.turn as usize;
+        series.turn = if turn + 1 == last { 0 } else { series.turn + 1 };
+        let errors = &mut self.errors[at * outputs..][..outputs];
+        let Some(SaidBases { bases, values, scales }) = said else {
+            errors.fill(f16::NAN.to_bits());
+            return;
+        };
+        let n = self.leads.len();
+        let references = &mut self.references[from + turn * self.targets..][..self.targets];
+        let targets = errors.chunks_exact_mut(n).zip(bases.chunks_exact(n)).zip(values).zip(scales);
+        for (reference, (((errors, bases), value), scale)) in references.iter_mut().zip(targets) {
+            let deviation = scale.deviation();
+            let unit = if deviation > 1e-30 && deviation.is_finite() { deviation } else { 1.0 };
+            *reference = Reference { value: *value, unit };
+            for (to, base) in errors.iter_mut().zip(bases) {
+                *to = f16::from_f32((base - value) / unit).to_bits();
+            }
+        }
     }
 
-    /// Notes the errors of the base about the reading that comes next, at each learnt lead, in units of
-    /// that lead. Call it before that reading is pushed. `errors`: `[leads]`
-    pub fn arrive(&mut self, slot: Slot, target: usize, errors: &[f32]) {
+    /// Takes in the target of the reading that comes next: the errors of all bases that spoke of it take their
+    /// places, each in the unit of its lead. NaN for a target that was not observed. Call it before that reading
+    /// is pushed. `units`: `[leads]`
+    pub fn arrive(&mut self, slot: Slot, target: usize, value: f32, units: &[f32]) {
+        let SeriesRing { ring, turn, .. } = self.by_slot[slot.index()];
+        let (n, last, from) = (self.leads.len(), self.last_lead(), self.references_at(slot.index()));
+        for (k, (lead, unit)) in self.leads.iter().zip(units).enumerate() {
+            if *lead <= ring.len as usize {
+                let error = &mut self.errors[(ring.at(lead - 1) * self.targets + target) * n + k];
+                let origin = (turn as usize + last - lead) % last;
+                let reference = self.references[from + origin * self.targets + target];
+                let base = f16::from_bits(*error).to_f32() * reference.unit + reference.value;
+                *error = f16::from_f32(((value - base) / unit).clamp(-ERROR_MAX, ERROR_MAX)).to_bits();
+            }
+        }
+    }
+
+    /// The same where the target is missing: no error of it will be known.
+    pub fn miss(&mut self, slot: Slot, target: usize) {
         let ring = self.by_slot[slot.index()].ring;
         let n = self.leads.len();
-        for (k, (lead, error)) in self.leads.iter().zip(errors).enumerate() {
-            if *lead <= ring.len as usize {
-                let row = ring.at(lead - 1) * self.targets * n;
-                self.errors[row + target * n + k] = f16::from_f32(*error).to_bits();
-            }
+        for (k, lead) in self.leads.iter().enumerate().filter(|(_, lead)| **lead <= ring.len as usize) {
+            self.errors[(ring.at(lead - 1) * self.targets + target) * n + k] = f16::NAN.to_bits();
         }
     }
 
@@ -90,9 +178,10 @@ impl Windows {
     }
 
     pub fn view(&self, slot: Slot) -> WindowView<'_> {
-        let SeriesRing { cell, ring } = self.by_slot[slot.index()];
+        let SeriesRing { cell, ring, .. } = self.by_slot[slot.index()];
         WindowView {
             inputs: self.inputs,
+            leads: &self.leads,
             outputs: self.outputs(),
             shown: &self.shown,
             errors: &self.errors,
@@ -112,10 +201,13 @@ impl Rows for Windows {
             .into_iter()
             .skip(self.by_slot.len())
             .map(|ring| SeriesRing { ring, ..SeriesRing::default() });
+        self.by_slot.reserve_exact(new.len());
         self.by_slot.extend(new);
-        self.shown.resize(rows * self.inputs, 0);
-        self.errors.resize(rows * self.outputs(), f16::NAN.to_bits());
-        self.cells.resize(if self.timed { rows } else { 0 }, 0);
+        let (outputs, kept) = (self.outputs(), self.references_at(slots.min(self.capacity.series.end)));
+        lengthen(&mut self.shown, rows * self.inputs, 0);
+        lengthen(&mut self.errors, rows * outputs, f16::NAN.to_bits());
+        lengthen(&mut self.references, kept, Reference::default());
+        lengthen(&mut self.cells, if self.timed { rows } else { 0 }, 0);
     }
 
     fn reset(&mut self, slot: usize) {
@@ -123,25 +215,31 @@ impl Rows for Windows {
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        let (SeriesRing { cell, ring }, outputs) = (self.by_slot[slot], self.outputs());
-        put(out, &[u64::from(ring.len)]);
+        let (SeriesRing { cell, turn, ring }, outputs) = (self.by_slot[slot], self.outputs());
+        put(out, &[u64::from(ring.len), u64::from(turn)]);
         put(out, &[cell]);
         ring.oldest_first().for_each(|at| put(out, &self.shown[at * self.inputs..][..self.inputs]));
         ring.oldest_first().for_each(|at| put(out, &self.errors[at * outputs..][..outputs]));
         if self.timed {
             ring.oldest_first().for_each(|at| put(out, &[self.cells[at]]));
         }
+        if ring.len > 0 {
+            put(out, &self.references[self.references_at(slot)..][..self.last_lead() * self.targets]);
+        }
     }
 
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
-        let len: u64 = row.one()?;
+        let [len, turn]: [u64; 2] = row.one()?;
         let cell: i64 = row.one()?;
         let (ring, outputs) = (self.by_slot[slot].ring, self.outputs());
         // A longer window is from networks that looked further back; its newest readings are taken.
         let n = len.min(u64::from(ring.room));
         let gone = usize::try_from(len - n).map_err(|_| Damaged("a window that is too long"))?;
         let (start, n) = (ring.start, n as usize);
-        self.by_slot[slot] = SeriesRing { cell, ring: ring.filled(n as u32) };
+        if turn != 0 && turn >= self.last_lead() as u64 {
+            return Err(Damaged("a window that goes on at no place"));
+        }
+        self.by_slot[slot] = SeriesRing { cell, turn: turn as u32, ring: ring.filled(n as u32) };
         row.raw(gone.saturating_mul(self.inputs * size_of::<u16>()))?;
         row.fill(&mut self.shown[start * self.inputs..][..n * self.inputs])?;
         row.raw(gone.saturating_mul(outputs * size_of::<u16>()))?;
@@ -150,13 +248,16 @@ impl Rows for Windows {
             row.raw(gone.saturating_mul(size_of::<i64>()))?;
             row.fill(&mut self.cells[start..][..n])?;
         }
-        Ok(())
+        let (from, each) = (self.references_at(slot), self.last_lead() * self.targets);
+        match n {
+            0 => row.raw(if len > 0 { each * size_of::<Reference>() } else { 0 }).map(drop),
+            _ => row.fill(&mut self.references[from..][..each]),
+        }
     }
 
     fn memory(&self) -> usize {
-        (self.shown.capacity() + self.errors.capacity()) * size_of::<u16>()
-            + self.cells.capacity() * size_of::<i64>()
-            + self.by_slot.capacity() * size_of::<SeriesRing>()
+        // All columns have room for as many readings, those that are empty too.
+        self.bytes(self.shown.capacity() / self.inputs, self.by_slot.capacity())
     }
 }
 
@@ -164,6 +265,7 @@ impl Rows for Windows {
 #[derive(Clone, Copy, Debug)]
 pub struct WindowView<'a> {
     inputs: usize,
+    leads: &'a [usize],
     outputs: usize,
     shown: &'a [u16],
     errors: &'a [u16],
@@ -187,10 +289,14 @@ impl WindowView<'_> {
         from.reinterpret_cast::<f16>().convert_to_f32_slice(to);
     }
 
-    /// Writes the errors of the base at the origin of an age. `to`: `[targets, leads]`
+    /// Writes the errors of the base at the origin of an age; NaN where the target is not known. `to`: `[targets,
+    /// leads]`
     pub fn errors(&self, age: usize, to: &mut [f32]) {
         let from = &self.errors[self.ring.at(age) * self.outputs..][..self.outputs];
         from.reinterpret_cast::<f16>().convert_to_f32_slice(to);
+        // The target of a lead comes so many readings later.
+        let come = self.leads.partition_point(|lead| *lead <= age);
+        to.chunks_exact_mut(self.leads.len().max(1)).for_each(|errors| errors[come..].fill(f32::NAN));
     }
 
     pub fn cell(&self, age: usize) -> i64 {
@@ -207,6 +313,7 @@ impl WindowView<'_> {
         let timed = !self.cells.is_empty();
         WindowCopy {
             inputs: self.inputs,
+            leads: self.leads.to_vec(),
             outputs: self.outputs,
             shown: rows(self.shown, self.inputs),
             errors: rows(self.errors, self.outputs),
@@ -225,6 +332,7 @@ impl WindowView<'_> {
 #[derive(Clone, Debug)]
 pub struct WindowCopy {
     inputs: usize,
+    leads: Vec<usize>,
     outputs: usize,
     shown: Vec<u16>,
     errors: Vec<u16>,
@@ -237,6 +345,7 @@ impl WindowCopy {
     pub fn view(&self) -> WindowView<'_> {
         WindowView {
             inputs: self.inputs,
+            leads: &self.leads,
             outputs: self.outputs,
             shown: &self.shown,
             errors: &self.errors,
@@ -257,17 +366,34 @@ mod tests {
         to.to_vec()
     }
 
+    /// One of a deviation of 1.
+    fn scale() -> Scale {
+        let mut scaler = crate::series::Scaler::new(1, |_| true);
+        scaler.grow(1);
+        scaler.scales(Slot(0))[0]
+    }
+
     #[test]
     fn errors_stand_beside_what_was_shown_when_they_were_made() {
         for timed in [false, true] {
             let capacity = Capacity { series: 0..2, shared: 16, least: 8, most: 8 };
             let mut windows = Windows::new(capacity, 3, 2, &[1, 3], timed);
             windows.grow(3);
+            let held = windows.memory();
+            assert_eq!(windows.memory_of(3), held);
+            windows.grow(2);
+            assert_eq!(windows.memory(), held);
             assert!(windows.holds(Slot(1)) && !windows.holds(Slot(2)) && !windows.holds(Slot(9)));
-            for t in 0..20 {
-                windows.arrive(Slot(1), 1, &[t as f32, 0.5 * t as f32]);
-                windows.push(Slot(1), t, &[t as f32, -1.0, 0.25]);
-                windows.push(Slot(2), t, &[0.0; 3]);
+            let scales = [scale(), scale()];
+            for t in 0..20i64 {
+                windows.miss(Slot(1), 0);
+                // The base says 1,000 + t at lead 1 and 1,000 + 2t at lead 3.
+                windows.arrive(Slot(1), 1, 1_000.0 + t as f32, &[0.5, 4.0]);
+                let t = t as f32;
+                let bases = [1.0, 2.0, 1_000.0 + t, 1_000.0 + 2.0 * t];
+                let said = SaidBases { bases: &bases, values: &[0.0, 1_000.0], scales: &scales };
+                windows.push(Slot(1), t as i64, &[t, -1.0, 0.25], Some(said).filter(|_| t != 15.0));
+                windows.push(Slot(2), t as i64, &[0.0; 3], None);
             }
             assert!(windows.view(Slot(2)).is_empty(), "a series beyond those that are kept");
             let copy = windows.view(Slot(1)).copy();
@@ -283,12 +409,20 @@ mod tests {
                     assert_eq!((inputs, view.cell(age)), ([t as f32, -1.0, 0.25], t));
                     let found = errors(&view, age);
                     assert!(found[0].is_nan() && found[1].is_nan(), "the first target never came");
-                    let came = |lead: i64| t + lead <= 19;
+                    let came = |lead: i64| t + lead <= 19 && t != 15;
                     assert_eq!(found[2].is_nan(), !came(1));
                     assert_eq!(found[3].is_nan(), !came(3));
-                    assert!(!came(3) || found[3] == 0.5 * (t + 3) as f32, "{age}: {found:?}");
+                    assert!(!came(1) || found[2] == 2.0, "{age}: {found:?}");
+                    let want = ((3 - t) as f32 / 4.0).clamp(-8.0, 8.0);
+                    assert!(!came(3) || (found[3] - want).abs() < 0.01, "{age}: {found:?}");
                 }
             }
+            // What came back goes on.
+            for slot in [Slot(0), Slot(1)] {
+                windows.arrive(slot, 1, 1_020.0, &[0.5, 4.0]);
+            }
+            let [back, own] = [windows.view(Slot(0)), windows.view(Slot(1))].map(|view| view.copy().errors);
+            assert_eq!(back, own);
             windows.reset(1);
             assert!(windows.view(Slot(1)).is_empty());
 

@@ -1,12 +1,18 @@
 //! Which instruction sets the CPU has, and kernels that run with one of them.
 
+use std::fmt;
+use std::sync::OnceLock;
+
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
 use super::{by_eight::Vector8, portable::Portable, vector::Vector};
 
+/// What [`Isa::best`] answers once [`Isa::settle`] was called.
+static SETTLED: OnceLock<Isa> = OnceLock::new();
+
 /// An instruction set that this CPU has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Isa(Set);
+pub struct Isa(Set);
 
 /// Private, so that only [`Isa::available`] makes those that need to be detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +47,7 @@ impl Isa {
     /// Plain arithmetic, which compilers vectorise. Every CPU has it.
     pub const PORTABLE: Self = Self(Set::Portable);
 
-    /// All that this CPU has, the fastest first.
+    /// All that this CPU has, the widest first.
     pub fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let (avx2, avx512) = (
@@ -62,13 +68,28 @@ impl Isa {
         .map(Self)
     }
 
-    /// The fastest that this CPU has.
+    /// The one with this name.
+    ///
+    /// # Errors
+    /// [`NoSuchIsa`] when this CPU does not have it, or none has the name.
+    pub fn named(name: &str) -> Result<Self, NoSuchIsa> {
+        Self::available().find(|isa| isa.to_string() == name).ok_or_else(|| NoSuchIsa(name.to_owned()))
+    }
+
+    /// The one that kernels run with unless another is given to them: the settled one, or the widest that
+    /// this CPU has.
     pub fn best() -> Self {
-        Self::available().next().unwrap_or(Self::PORTABLE)
+        SETTLED.get().copied().or_else(|| Self::available().next()).unwrap_or(Self::PORTABLE)
+    }
+
+    /// Makes it [`Isa::best`] for the rest of the process. A program calls it once, before its first kernel;
+    /// of several calls the first counts.
+    pub fn settle(self) {
+        let _ = SETTLED.set(self);
     }
 
     /// Floats in a vector: packed weights and rows of scratch memory are padded to a multiple of it.
-    pub fn lanes(self) -> usize {
+    pub(crate) fn lanes(self) -> usize {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => Avx512::N,
@@ -79,12 +100,12 @@ impl Isa {
     }
 
     /// `n` rounded up to whole vectors.
-    pub fn padded(self, n: usize) -> usize {
+    pub(crate) fn padded(self, n: usize) -> usize {
         n.next_multiple_of(self.lanes())
     }
 
     /// Runs a kernel with this instruction set.
-    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx512f,avx512dq")]
         fn avx512<K: Kernel>(kernel: K) -> K::Output {
@@ -107,7 +128,7 @@ impl Isa {
     }
 
     /// Runs a kernel with the eight lanes that this instruction set has: AVX2's where it is AVX-512.
-    pub fn run_by_eight<K: KernelByEight>(self, kernel: K) -> K::Output {
+    pub(crate) fn run_by_eight<K: KernelByEight>(self, kernel: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma,f16c")]
         fn avx2<K: KernelByEight>(kernel: K) -> K::Output {
@@ -119,5 +140,45 @@ impl Isa {
             Set::Avx512 | Set::Avx2 => unsafe { avx2(kernel) },
             Set::Portable => kernel.run::<Portable>(),
         }
+    }
+}
+
+/// The name that [`Isa::named`] finds it by.
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.pad(match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            Set::Portable => "portable",
+        })
+    }
+}
+
+/// An instruction set that was asked for and can't be had.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoSuchIsa(String);
+
+impl fmt::Display for NoSuchIsa {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let available: Vec<String> = Isa::available().map(|isa| isa.to_string()).collect();
+        write!(f, "this CPU has no instruction set {:?}; it has {}", self.0, available.join(", "))
+    }
+}
+
+impl std::error::Error for NoSuchIsa {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_set_is_found_by_its_name_and_no_other() {
+        for isa in Isa::available() {
+            assert_eq!(Isa::named(&isa.to_string()), Ok(isa));
+        }
+        let missing = Isa::named("sse9").unwrap_err().to_string();
+        assert!(missing.contains("\"sse9\"") && missing.contains("portable"), "{missing}");
     }
 }

@@ -4,7 +4,8 @@
 //! safe code does with this room's types is sound.
 //!
 //! A kernel is written once, over [`Vector`], and compiled for every instruction set. [`Isa`] finds out
-//! which of them the CPU has, and runs the kernel with the fastest. The proof that the CPU has what an
+//! which of them the CPU has, and runs the kernel with one of them: the widest, or the one that the program
+//! has settled on at its start. The proof that the CPU has what an
 //! instruction needs is the type: the vectors of x86 are private to this room, so a kernel can only get
 //! one of them from [`Isa::run`] or [`Isa::run_by_eight`], after the features were detected.
 //!
@@ -17,7 +18,6 @@
 //! Every operation that isn't exact states its error. Sums over lanes always have the same order.
 
 #![allow(unsafe_code, reason = "the room that owns the numeric unsafe code")]
-#![allow(dead_code, unused_imports, reason = "the linear experts begin to use `Random` next")]
 
 mod aligned;
 #[cfg(target_arch = "x86_64")]
@@ -35,7 +35,8 @@ mod vector;
 
 pub(crate) use aligned::Aligned;
 pub(crate) use by_eight::{LANES, Vector8, padded, registers, registers_mut};
-pub(crate) use isa::{Isa, Kernel, KernelByEight};
+pub use isa::Isa;
+pub(crate) use isa::{Kernel, KernelByEight};
 pub(crate) use prefetch::{prefetch_first, prefetch_second};
 pub(crate) use product::{Walk, accumulate, accumulate_across, in_row_groups};
 pub(crate) use random::Random;

@@ -118,13 +118,17 @@ impl Vector for Portable {
 fn truncated(bits: u32) -> u16 {
     let sign = (bits >> 16) as u16 & 0x8000;
     let magnitude = bits & 0x7FFF_FFFF;
-    let halved = match magnitude {
+    let halved = if magnitude < 0x3880_0000 {
         // In units of the smallest 16-bit float.
-        ..0x3880_0000 => (f32::from_bits(magnitude) * 16_777_216.0) as u16,
-        ..0x4780_0000 => ((magnitude - 0x3800_0000) >> 13) as u16,
-        ..0x7F80_0000 => 0x7BFF,
-        0x7F80_0000 => 0x7C00,
-        _ => 0x7E00 | (magnitude >> 13) as u16 & 0x3FF,
+        (f32::from_bits(magnitude) * 16_777_216.0) as u16
+    } else if magnitude < 0x4780_0000 {
+        ((magnitude - 0x3800_0000) >> 13) as u16
+    } else if magnitude < 0x7F80_0000 {
+        0x7BFF
+    } else if magnitude == 0x7F80_0000 {
+        0x7C00
+    } else {
+        0x7E00 | (magnitude >> 13) as u16 & 0x3FF
     };
     sign | halved
 }
@@ -157,11 +161,6 @@ impl Vector8 for Portable {
     #[inline(always)]
     fn widen(from: &[u16; LANES]) -> Self {
         Self(from.map(|h| half::f16::from_bits(h).to_f32()))
-    }
-
-    #[inline(always)]
-    fn narrow(self, to: &mut [u16; LANES]) {
-        *to = self.0.map(|v| half::f16::from_f32(v).to_bits());
     }
 
     #[inline(always)]

@@ -28,18 +28,25 @@ impl Walk<'_> {
 }
 
 /// `acc[r][first + g] += Σ_k a[r, k] · b[k, g]` over whole vectors, `k` upwards: the one order in which
-/// every product is summed. `acc` is passed by value, because sums behind a reference are written back
-/// to memory in every turn of the loop.
+/// every product is summed.
+///
+/// Sums behind a reference would be written back to memory in every turn of the loop, and arrays that are
+/// passed by value are copied by calls of `memcpy`. So the sums move one by one to a local array and back,
+/// which the compiler takes apart into registers.
 ///
 /// # Panics
-/// When `first + G > 4`, or the walk leaves its slices.
+/// When `first + G > W`, or the walk leaves its slices.
 #[inline(always)]
-pub(crate) fn accumulate<V: Vector, const R: usize, const G: usize>(
-    mut acc: [[V; 4]; R],
+pub(crate) fn accumulate<V: Vector, const R: usize, const G: usize, const W: usize>(
+    acc: &mut [[V; W]; R],
     first: usize,
     walk: Walk<'_>,
-) -> [[V; 4]; R] {
+) {
     walk.check(R, 0, G * V::N);
+    let mut sums = [[V::splat(0.0); G]; R];
+    for (sums, acc) in sums.iter_mut().zip(acc.iter()) {
+        sums.copy_from_slice(&acc[first..][..G]);
+    }
     let (a, b) = (walk.a.as_ptr(), walk.b.as_ptr());
     for k in 0..walk.depth {
         if R < G {
@@ -53,8 +60,8 @@ pub(crate) fn accumulate<V: Vector, const R: usize, const G: usize>(
             for g in 0..G {
                 // SAFETY: `check` has found all of `b` within its slice.
                 let w = unsafe { V::read(b.add(k * walk.b_next + g * V::N)) };
-                for (acc, row) in acc.iter_mut().zip(rows) {
-                    acc[first + g] = row.mul_add(w, acc[first + g]);
+                for (sums, row) in sums.iter_mut().zip(&rows) {
+                    sums[g] = row.mul_add(w, sums[g]);
                 }
             }
             continue;
@@ -64,15 +71,17 @@ pub(crate) fn accumulate<V: Vector, const R: usize, const G: usize>(
             // SAFETY: as above.
             *w = unsafe { V::read(b.add(k * walk.b_next + g * V::N)) };
         }
-        for (r, acc) in acc.iter_mut().enumerate() {
+        for (r, sums) in sums.iter_mut().enumerate() {
             // SAFETY: as above.
             let row = V::splat(unsafe { *a.add(r * walk.row + k * walk.next) });
-            for g in 0..G {
-                acc[first + g] = row.mul_add(w[g], acc[first + g]);
+            for (sum, w) in sums.iter_mut().zip(&w) {
+                *sum = row.mul_add(*w, *sum);
             }
         }
     }
-    acc
+    for (sums, acc) in sums.iter().zip(acc) {
+        acc[first..][..G].copy_from_slice(sums);
+    }
 }
 
 /// The same sums of one row, `a[0, k]`, for `P` panels: `panel` floats lie between them in `b`. With one
@@ -81,26 +90,32 @@ pub(crate) fn accumulate<V: Vector, const R: usize, const G: usize>(
 /// # Panics
 /// As [`accumulate`].
 #[inline(always)]
-pub(crate) fn accumulate_across<V: Vector, const P: usize, const G: usize>(
-    mut acc: [[V; 4]; P],
+pub(crate) fn accumulate_across<V: Vector, const P: usize, const G: usize, const W: usize>(
+    acc: &mut [[V; W]; P],
     first: usize,
     walk: Walk<'_>,
     panel: usize,
-) -> [[V; 4]; P] {
+) {
     walk.check(1, (P - 1).saturating_mul(panel), G * V::N);
+    let mut sums = [[V::splat(0.0); G]; P];
+    for (sums, acc) in sums.iter_mut().zip(acc.iter()) {
+        sums.copy_from_slice(&acc[first..][..G]);
+    }
     let (a, b) = (walk.a.as_ptr(), walk.b.as_ptr());
     for k in 0..walk.depth {
         // SAFETY: `check` has found all of `a` within its slice.
         let row = V::splat(unsafe { *a.add(k * walk.next) });
-        for (p, acc) in acc.iter_mut().enumerate() {
-            for g in 0..G {
+        for (p, sums) in sums.iter_mut().enumerate() {
+            for (g, sum) in sums.iter_mut().enumerate() {
                 // SAFETY: `check` has found all of `b` within its slice, the last panel included.
                 let w = unsafe { V::read(b.add(p * panel + k * walk.b_next + g * V::N)) };
-                acc[first + g] = row.mul_add(w, acc[first + g]);
+                *sum = row.mul_add(w, *sum);
             }
         }
     }
-    acc
+    for (sums, acc) in sums.iter().zip(acc) {
+        acc[first..][..G].copy_from_slice(sums);
+    }
 }
 
 /// Calls `$f::<…, R>` with as many rows at a time as the register file holds, when each has so many sums.
@@ -143,11 +158,11 @@ mod tests {
 
         #[inline(always)]
         fn run<V: Vector>(self) -> [f32; 2] {
-            let acc = [[V::splat(0.0); 4]; 2];
-            let acc = match self.panel {
-                None => accumulate::<V, 2, 1>(acc, 3, self.walk),
-                Some(panel) => accumulate_across::<V, 2, 1>(acc, 3, self.walk, panel),
-            };
+            let mut acc = [[V::splat(0.0); 4]; 2];
+            match self.panel {
+                None => accumulate::<V, 2, 1, 4>(&mut acc, 3, self.walk),
+                Some(panel) => accumulate_across::<V, 2, 1, 4>(&mut acc, 3, self.walk, panel),
+            }
             [acc[0][3].sum(), acc[1][3].sum()]
         }
     }

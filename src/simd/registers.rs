@@ -27,10 +27,10 @@ impl<T: Copy, const CAP: usize> Registers<T, CAP> {
     /// # Panics
     /// When there is no room.
     #[inline(always)]
-    pub fn extend<const N: usize>(&mut self, values: [T; N]) {
+    pub fn extend<const N: usize>(&mut self, values: &[T; N]) {
         let room = &mut self.values[self.len..][..N];
         for (to, value) in room.iter_mut().zip(values) {
-            to.write(value);
+            to.write(*value);
         }
         self.len += N;
     }

@@ -16,6 +16,7 @@ mod examples;
 mod health;
 mod invariant;
 mod logging;
+mod memory;
 mod metrics;
 mod rate;
 mod showcase;
@@ -27,6 +28,7 @@ pub use examples::{DiscardedReading, DoubtedTarget, MissingExample, PaceChange, 
 pub use health::{Readiness, Stalled};
 pub use invariant::Violations;
 pub use logging::init_logging;
+pub use memory::MemoryByPart;
 #[cfg(test)]
 pub(crate) use metrics::label_words;
 pub use metrics::{
@@ -34,8 +36,8 @@ pub use metrics::{
 };
 pub use showcase::{ExpertScore, Round, Scores, Showcase, ShownForecast, ShownTarget};
 pub use words::{
-    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MissingValue, Pace, RoundOutcome, ShardState,
-    TransactionOutcome,
+    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, Pace, RoundOutcome,
+    ShardState, TransactionOutcome,
 };
 
 #[cfg(test)]

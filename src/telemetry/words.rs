@@ -150,6 +150,40 @@ words! {
 }
 
 words! {
+    /// What a part of the memory of series is for.
+    MemoryPart {
+        /// What the experts have learnt, and the readings that they look back on.
+        Experts = "experts",
+        /// The weights of experts and networks.
+        Mixers = "mixers",
+        /// Forecasts that wait for the readings they are scored on.
+        Ledger = "ledger",
+        /// The scales and multipliers of the intervals.
+        Intervals = "intervals",
+        /// Recent readings: what features and gaps look back on, and what is shown.
+        Recent = "recent",
+        /// The windows that networks are trained on; only the first series have one.
+        TrainingWindows = "training_windows",
+        /// The windows of all other series, to warm a network's state over.
+        WarmWindows = "warm_windows",
+        /// Scales, ranges, and how much of a value is believed.
+        Scales = "scales",
+        /// Covariates at the leads.
+        KnownAhead = "known_ahead",
+        /// Anomalies, limits and drift.
+        Alarms = "alarms",
+        /// The names of the series.
+        Names = "names",
+        /// Where each series is in time, and the readings that are held back.
+        Order = "order",
+        /// The networks' states, on their device.
+        Networks = "networks",
+        /// Room in the tables for series to come.
+        Spare = "spare",
+    }
+}
+
+words! {
     /// A rule that always holds unless the program has a fault. The simulation panics when one is violated. In
     /// production violations are counted, and an alert watches the count.
     Invariant {

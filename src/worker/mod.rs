@@ -44,7 +44,7 @@ mod snapshots;
 mod turn;
 
 use crate::config::{Config, Stream};
-use crate::domain::{Leads, StreamName};
+use crate::domain::StreamName;
 use crate::engine::Shard;
 use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
@@ -130,7 +130,7 @@ pub fn stream_shape(stream: &Stream) -> StreamShape {
     StreamShape {
         name: stream.name.clone(),
         levels: stream.levels.clone(),
-        leads: Leads::buckets(stream.horizon).learnt().to_vec(),
+        leads: stream.leads().shown(),
         experts: Shard::judged(stream),
     }
 }

@@ -82,7 +82,7 @@ impl Publisher {
     fn shard(&mut self, owned: &mut OwnedShard, broker: &impl Broker, time: &impl TimeSource) {
         let lag = broker.lag(&owned.at, owned.position).map(|lag| lag as i64);
         lag.iter().for_each(|lag| owned.shown.set_lag(*lag));
-        owned.shown.set_series(owned.shard.series(), owned.shard.memory());
+        owned.shown.set_series(owned.shard.series(), &owned.shard.memory_by_part());
         let since = |created| Duration::from_secs_f64(time.wall().seconds_since(created).max(0.0));
         let age = owned.newest_snapshot.map(|whole| since(whole.created));
         owned.shown.set_snapshot_age(age);

@@ -5,8 +5,8 @@ use super::support::stream::{Sensed, any_model, hour, noise, stream};
 use std::sync::Arc;
 use tidecast::config::Stream;
 use tidecast::domain::{Reading, Values};
-use tidecast::engine::{Restore, Shard};
-use tidecast::telemetry::Eviction;
+use tidecast::engine::{MemoryPlan, Restore, Shard};
+use tidecast::telemetry::{Eviction, MemoryPart};
 
 /// Offers a reading and steps it.
 fn step(shard: &mut Shard, sensed: &Sensed, offset: i64) {
@@ -118,4 +118,51 @@ fn comings_and_goings_leave_nothing() {
     let (first, last) = (after[1], after[after.len() - 1]);
     println!("{evicted} series evicted; {after:?} bytes held");
     assert!(last <= first + first / 50, "it grows: {after:?}");
+}
+
+/// What `tidecast validate` says of a config is what a series more really takes, part by part.
+#[test]
+fn a_series_takes_what_was_planned() {
+    for (lines, has_model) in [
+        (
+            "horizon = 24\nseasons = [24, 168]\ntraining = { series = 20, burn_in = 24, truncation = 32, holdout = 64 }",
+            true,
+        ),
+        ("horizon = 6\nseasons = [24]\naccuracy = \"compact\"\ntraining = { enabled = false }", true),
+        (
+            "horizon = 6\nseasons = [24]\nexperts = []\ntraining = { enabled = false }\nlateness = \"2h\"",
+            false,
+        ),
+    ] {
+        let stream = stream(lines);
+        let model = any_model(&stream, 1);
+        let plan = MemoryPlan::of(&stream, &model).unwrap();
+        let mut shard = Shard::new(stream.clone());
+        if has_model {
+            shard.bring(&model).unwrap();
+            shard.warm(usize::MAX).unwrap();
+        }
+        fill(&mut shard, 400, 0..6);
+        let before = shard.memory_by_part();
+        fill(&mut shard, 800, 6..12);
+        assert_eq!(shard.series(), 800);
+        let after = shard.memory_by_part();
+        for (part, planned) in plan.each.iter() {
+            let each = (after.of(part) as f64 - before.of(part) as f64) / 400.0;
+            let planned = if has_model || part != MemoryPart::Networks { planned as f64 } else { 0.0 };
+            // Names and order grow by leaps, and some readings are held back.
+            let most = match part {
+                MemoryPart::Names | MemoryPart::Order => 200.0,
+                MemoryPart::Spare => after.total() as f64 / 8.0 / 400.0,
+                _ => 0.001 * planned + 8.0,
+            };
+            assert!((each - planned).abs() <= most, "{lines}: {part:?}: {each} of {planned}");
+        }
+        let first = after.of(MemoryPart::TrainingWindows) as f64;
+        assert!(
+            (first / plan.training_windows as f64 - 1.0).abs() < 0.02,
+            "{first} of {}",
+            plan.training_windows
+        );
+    }
 }

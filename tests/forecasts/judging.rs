@@ -1,7 +1,7 @@
 //! Anomalies and drift on made-up fleets, where it is known what happened.
 
 use std::convert::Infallible;
-use tidecast::domain::{AnomalyKind, Level, Levels, Rows};
+use tidecast::domain::{AnomalyKind, Leads, Level, Levels, Rows};
 use tidecast::scoring::{Actual, Anomalies, Drift, DriftFound, DriftKind, Intervals, MaturedForecast};
 use tidecast::synthetic::{Fleet, Label, Reading, Settings, Sink};
 
@@ -32,7 +32,7 @@ struct Watcher {
 impl Watcher {
     fn new() -> Self {
         let levels = Levels::new([0.05, 0.5, 0.95].map(|l| Level::try_new(l).unwrap()).to_vec());
-        let mut intervals = Intervals::new(1, 1, DAY, &levels);
+        let mut intervals = Intervals::new(1, &Leads::every(1), DAY, &levels);
         let mut anomalies = Anomalies::new(1, &levels);
         intervals.grow(SERIES);
         anomalies.grow(SERIES);

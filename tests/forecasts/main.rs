@@ -8,6 +8,7 @@ mod covariates;
 mod differences;
 mod experts;
 mod families;
+mod horizons;
 mod judging;
 mod leak;
 mod levels;

@@ -100,7 +100,7 @@ fn a_mixer_of_other_experts_inherits_what_was_learnt() {
         was.load_pooled(&mut bytes).unwrap();
         let beginning: Vec<f32> = experts.iter().map(|at| f32::from(u8::from(*at == Some(0)))).collect();
         let mut new = Mixer::new(2, experts.len(), leads.clone(), 0).begin_with(&beginning);
-        new.inherit(was, experts);
+        new.inherit(&mut was, experts);
         new.grow(3);
         new
     };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tidecast::config::Stream;
 use tidecast::domain::{RoundScores, Rows};
 use tidecast::nn::{Networks, Trained, Weights};
-use tidecast::series::{Capacity, Slot, WindowCopy, Windows};
+use tidecast::series::{Capacity, SaidBases, Scaler, Slot, WindowCopy, Windows};
 use tidecast::training::{Former, Outcome, Start, TrainingRound, blueprint};
 
 const HORIZON: usize = 6;
@@ -77,14 +77,19 @@ fn poisoned(
         let capacity = Capacity { series: 0..1, shared: len, least: len, most: len };
         let mut windows = Windows::new(capacity, own.len(), 1, &leads, false);
         windows.grow(1);
+        let (mut scaler, bases) = (Scaler::new(1, |_| true), vec![0.0; leads.len()]);
+        scaler.grow(1);
         for t in 0..len {
             let age = len - 1 - t;
             let come: Vec<f32> = (0..leads.len())
                 .map(|k| t.checked_sub(leads[k]).map_or(f32::NAN, |origin| labels[len - 1 - origin][k]))
                 .collect();
-            windows.arrive(Slot(0), 0, &come);
+            // In these units a base of 0 is wrong about 1 by each label.
+            let units: Vec<f32> = come.iter().map(|label| 1.0 / label).collect();
+            windows.arrive(Slot(0), 0, 1.0, &units);
             view.inputs(age, &mut own);
-            windows.push(Slot(0), view.cell(age), &own);
+            let said = SaidBases { bases: &bases, values: &[0.0], scales: scaler.scales(Slot(0)) };
+            windows.push(Slot(0), view.cell(age), &own, Some(said));
         }
         windows.view(Slot(0)).copy()
     };

@@ -81,13 +81,17 @@ impl StoredShard {
     }
 
     fn keep_chunks(&self, offset: i64, chunks: &[Vec<u8>]) {
+        self.keep_as(offset, chunks, Shard::shape(&self.stream));
+    }
+
+    fn keep_as(&self, offset: i64, chunks: &[Vec<u8>], shape: serde_json::Value) {
         let snapshots = Snapshots::new(&self.store, &self.stream.name, &at(), 9);
         let mut writer = snapshots.writer(id(offset));
         chunks.iter().for_each(|chunk| writer.push(chunk).unwrap());
         let facts = Facts {
             model: self.shard.model(),
             topic_id: self.topic_id,
-            shape: Shard::shape(&self.stream),
+            shape,
             series: self.shard.series() as u64,
             created: EventTime::from_micros(1_700_000_000_000_000).unwrap(),
         };
@@ -316,6 +320,40 @@ fn what_is_damaged_or_newer_is_passed_over_for_the_next_older_one() {
     let (found, log) = stored.recover(&stored.stream, 220, None);
     assert_eq!(found.unwrap().id, id(100));
     assert!(!log.contains("passed_over"), "{log}");
+}
+
+/// As after an upgrade: the rows of the older version mean nothing to this one, and their bytes are never read.
+#[test]
+fn a_snapshot_of_another_version_is_passed_over_and_the_log_says_what_comes_next() {
+    let mut stored = StoredShard::new(None);
+    stored.go_to(0, 200);
+    stored.keep(100);
+    let mut shape = Shard::shape(&stored.stream);
+    let present = shape["tables"].as_u64().unwrap();
+    for (offset, tables) in [(150, Some(present - 1)), (160, Some(present + 1)), (170, None)] {
+        match tables {
+            Some(tables) => shape["tables"] = tables.into(),
+            None => drop(shape.as_object_mut().unwrap().remove("tables")),
+        }
+        // With other keys as well, the version is what counts.
+        shape["horizon"] = 7.into();
+        stored.keep_as(offset, &[vec![0xff; 100]], shape.clone());
+    }
+    let (found, log) = stored.recover(&stored.stream, 200, None);
+    assert_eq!(found.unwrap().id, id(100), "the newest that fits");
+    let causes: Vec<String> = log
+        .lines()
+        .filter(|line| line.contains("snapshot_passed_over"))
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["cause"].to_string())
+        .collect();
+    assert_eq!(causes.len(), 3, "{log}");
+    for (cause, format) in
+        causes.iter().zip(["none".to_owned(), format!("{}", present + 1), format!("{}", present - 1)])
+    {
+        assert!(cause.contains("another version of Tidecast wrote it"), "{cause}");
+        assert!(cause.contains(&format!("its rows have format {format},")), "{cause}");
+        assert!(cause.contains("warmed from its topic") && !cause.contains("horizon"), "{cause}");
+    }
 }
 
 #[test]

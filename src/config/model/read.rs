@@ -79,11 +79,12 @@ pub(in crate::config) static MODEL: Key<Sub> = Key {
 pub(in crate::config) static MODELS: Key<List> = Key {
     name: "models",
     kind: List(Table {
-        about: "A network of the stream: an expert of its own beside the others. 1 to 8 of them.",
+        about: "A network of the stream: an expert of its own beside the others. At most 8 of them.",
         keys: &[&NAME, &FAMILY],
         variants: Some(FAMILIES),
     }),
-    effect: "The stream's networks, 1 to 8, instead of the two that it has by default.",
+    effect: "The stream's networks, at most 8, instead of the two that it has by default. With `[]` there is none: \
+             the experts forecast alone, and nothing is kept for networks.",
 };
 /// Which keys a network has, by its family.
 const FAMILIES: Variants = Variants {
@@ -280,9 +281,6 @@ fn several(stream: &mut Section<'_>) -> Vec<NetworkKind> {
         if is_known {
             networks.push(NetworkKind { name, architecture });
         }
-    }
-    if stream.value(&MODELS).is_some_and(|models| models.as_array().is_some_and(Vec::is_empty)) {
-        stream.fault("models", "names no network: leave it out for the default ones");
     }
     if networks.len() > Model::NETWORKS_MAX {
         stream.fault("models", format!("are {}; at most {}", networks.len(), Model::NETWORKS_MAX));

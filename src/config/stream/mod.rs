@@ -181,11 +181,12 @@ impl Stream {
         before.is_none_or(|before| stretch(before) != stretch(cell))
     }
 
-    /// The leads that have weights of their own; those in between are interpolated on straight lines.
+    /// The leads whose forecasts are scored, mixed and corrected by weights of their own; those of the others are
+    /// interpolated.
     pub fn leads(&self) -> Leads {
         match self.experts.accuracy {
-            Accuracy::Full => Leads::every(self.horizon),
-            Accuracy::Compact => Leads::buckets(self.horizon),
+            Accuracy::Full => Leads::fine(self.horizon, self.season()),
+            Accuracy::Compact => Leads::coarse(self.horizon, self.season()),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::config::Stream;
 use crate::domain::{AnomalyScore, Crossing, Damaged, Rows, Take, TargetScale};
 use crate::engine::target_step::TargetStep;
 use crate::scoring::{Anomalies, Drift, DriftFound, Limits, MaturedForecast, NormalScore};
+use crate::telemetry::MemoryPart;
 
 /// So many steps of a forecast are compared with a series that has jumped.
 const AHEAD: usize = 4;
@@ -46,10 +47,11 @@ impl Alarms {
         }
     }
 
-    /// Everything that is kept per series, in the order of a snapshot.
-    pub fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
+    /// Everything that is kept per series and what it is for, in the order of a snapshot.
+    pub fn tables(&self) -> impl Iterator<Item = (MemoryPart, &dyn Rows)> {
         let drift = self.drift.iter().map(|drift| drift as &dyn Rows);
-        [&self.anomalies as &dyn Rows, &self.limits].into_iter().chain(drift)
+        let all = [&self.anomalies as &dyn Rows, &self.limits].into_iter().chain(drift);
+        all.map(|table| (MemoryPart::Alarms, table))
     }
 
     pub fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {

@@ -13,14 +13,13 @@ use crate::engine::target_step::TargetStep;
 use crate::experts::{Ensemble, ExpertGroup, MIXTURES, Mixer, Observation, TooManyExtras};
 use crate::scoring::{Actual, Belief, Expected, ForecastLedger, Intervals, LeadErrors, OutlierFilter};
 use crate::series::{Features, Scale};
+use crate::telemetry::MemoryPart;
 
 /// The name under which the mixture of the experts is judged, which networks correct.
 pub const EXPERTS: &str = "experts";
 /// The name under which what is emitted is judged.
 pub const EMITTED: &str = "mixture";
 
-/// The error of a base is limited to this many of its units.
-const ERROR_MAX: f32 = 8.0;
 /// A value within this share of a series' deviation of its forecast is no outlier, because forecasts are kept
 /// rounded.
 const LEAST_WIDTH: f32 = 1e-3;
@@ -49,20 +48,20 @@ pub(super) struct Combination {
     ensemble: Ensemble,
     networks: Vec<String>,
     mixer: Mixer,
-    /// Weighs the experts and the networks.
-    outer: Mixer,
+    /// Weighs the experts and the networks, where there are networks.
+    outer: Option<Mixer>,
     ledger: ForecastLedger,
     base_errors: LeadErrors,
     intervals: Intervals,
     outliers: OutlierFilter,
-    /// Forecasts that have matured. `[rows, learnt leads]`
+    /// Forecasts that have matured. `[kept rows, scored leads]`
     matured: Vec<f32>,
     /// `[levels]`
     bounds: Vec<f32>,
-    /// A network's corrections. `[learnt leads]`
+    /// A network's corrections. `[scored leads]`
     corrections: Vec<f32>,
-    /// By how much its base was wrong. `[learnt leads]`
-    errors: Vec<f32>,
+    /// The networks' units. `[scored leads]`
+    units: Vec<f32>,
 }
 
 /// A network's unit at a lead, from the typical error of its base there and the series' deviation.
@@ -81,8 +80,12 @@ impl Combination {
         let ensemble = Ensemble::try_new(stream, extras).expect("what the experts are shown was checked");
         let (targets, horizon, leads) = (stream.targets.len(), stream.horizon, stream.leads());
         let experts = ensemble.names().len();
-        let kept = if stream.experts.accuracy == Accuracy::Full { stream.levels.len() } else { 0 };
-        let rows = CandidateRows { experts, networks: networks.len(), levels: kept };
+        let rows = CandidateRows {
+            experts,
+            networks: networks.len(),
+            levels: stream.levels.len(),
+            keeps_bounds: stream.experts.accuracy == Accuracy::Full,
+        };
         let base_row = match stream.model.base {
             Base::Mixture => Some(rows.mixture()),
             base => ensemble.base(base),
@@ -90,18 +93,19 @@ impl Combination {
         // A network begins with no weight and has to prove itself.
         let beginning: Vec<f32> =
             (0..rows.all()).map(|e| if e < experts { 1.0 / experts as f32 } else { 0.0 }).collect();
+        let mixer = |experts: usize| Mixer::new(targets, experts, leads.clone(), ensemble.mix_from());
         Self {
-            mixer: Mixer::new(targets, experts, leads.clone(), ensemble.mix_from()),
-            outer: Mixer::new(targets, rows.all(), leads.clone(), ensemble.mix_from()).begin_with(&beginning),
+            mixer: mixer(experts),
+            outer: (!networks.is_empty()).then(|| mixer(rows.all()).begin_with(&beginning)),
             networks,
-            ledger: ForecastLedger::new(targets, rows.count(), leads.learnt()),
-            base_errors: LeadErrors::new(targets, leads.len()),
-            intervals: Intervals::new(targets, leads.len(), stream.season().unwrap_or(1), &stream.levels),
+            ledger: ForecastLedger::new(targets, rows.kept(), &leads),
+            base_errors: LeadErrors::new(targets, &leads),
+            intervals: Intervals::new(targets, &leads, stream.season().unwrap_or(1), &stream.levels),
             outliers: OutlierFilter::new(targets),
-            matured: vec![f32::NAN; rows.count() * leads.len()],
+            matured: vec![f32::NAN; rows.kept() * leads.len()],
             bounds: vec![0.0; stream.levels.len()],
             corrections: vec![0.0; leads.len()],
-            errors: vec![0.0; leads.len()],
+            units: vec![0.0; leads.len()],
             base_row,
             horizon,
             rows,
@@ -112,10 +116,13 @@ impl Combination {
 
     /// Takes over all that was learnt beside other networks. Only the forecasts of networks that are gone are
     /// lost, and their weights.
-    pub fn inherit(&mut self, other: Self) {
+    pub fn inherit(&mut self, mut other: Self) {
         let from = self.rows.from(&self.networks, other.rows, &other.networks);
-        self.outer.inherit(other.outer, &from[..self.rows.all()]);
-        self.ledger.inherit(other.ledger, &from);
+        if let Some(outer) = &mut self.outer {
+            // Without networks the mixture of the experts is what was emitted.
+            outer.inherit(other.outer.as_mut().unwrap_or(&mut other.mixer), &from[..self.rows.all()]);
+        }
+        self.ledger.inherit(&other.ledger, &from);
         self.ensemble = other.ensemble;
         self.mixer = other.mixer;
         self.base_errors = other.base_errors;
@@ -142,22 +149,32 @@ impl Combination {
         names
     }
 
-    /// Everything that is kept per series, in the order of a snapshot.
-    pub fn tables(&self) -> [&dyn Rows; 7] {
+    /// Everything that is kept per series and what it is for, in the order of a snapshot.
+    pub fn tables(&self) -> impl Iterator<Item = (MemoryPart, &dyn Rows)> {
         let Self { ensemble, mixer, outer, ledger, base_errors, intervals, outliers, .. } = self;
-        [ensemble, mixer, outer, ledger, base_errors, intervals, outliers]
+        let outer = outer.iter().map(|outer| (MemoryPart::Mixers, outer as &dyn Rows));
+        let all = [
+            (MemoryPart::Experts, ensemble as &dyn Rows),
+            (MemoryPart::Mixers, mixer),
+            (MemoryPart::Ledger, ledger),
+            (MemoryPart::Ledger, base_errors),
+            (MemoryPart::Intervals, intervals),
+            (MemoryPart::Scales, outliers),
+        ];
+        all.into_iter().chain(outer)
     }
 
-    pub fn tables_mut(&mut self) -> [&mut dyn Rows; 7] {
+    pub fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {
         let Self { ensemble, mixer, outer, ledger, base_errors, intervals, outliers, .. } = self;
-        [ensemble, mixer, outer, ledger, base_errors, intervals, outliers]
+        let outer = outer.iter_mut().map(|outer| outer as &mut dyn Rows);
+        [ensemble as &mut dyn Rows, mixer, ledger, base_errors, intervals, outliers].into_iter().chain(outer)
     }
 
     /// Appends what is pooled over series.
     pub fn save_pooled(&self, out: &mut Vec<u8>) {
         self.ensemble.save_pooled(out);
         self.mixer.save_pooled(out);
-        self.outer.save_pooled(out);
+        self.outer.iter().for_each(|outer| outer.save_pooled(out));
         self.base_errors.save_pooled(out);
     }
 
@@ -165,7 +182,7 @@ impl Combination {
     pub fn load_pooled(&mut self, from: &mut Take<'_>) -> Result<(), Damaged> {
         self.ensemble.load_pooled(from)?;
         self.mixer.load_pooled(from)?;
-        self.outer.load_pooled(from)?;
+        self.outer.iter_mut().try_for_each(|outer| outer.load_pooled(from))?;
         self.base_errors.load_pooled(from)
     }
 
@@ -173,7 +190,7 @@ impl Combination {
     pub fn publish(&mut self) {
         self.ensemble.publish();
         self.mixer.publish();
-        self.outer.publish();
+        self.outer.iter_mut().for_each(Mixer::publish);
         self.base_errors.publish();
     }
 
@@ -188,7 +205,7 @@ impl Combination {
     pub fn prefetch(&self, slot: usize, target: usize, now: u64) {
         self.ensemble.prefetch(slot, target);
         self.mixer.prefetch(slot, target);
-        self.outer.prefetch(slot, target);
+        self.outer.iter().for_each(|outer| outer.prefetch(slot, target));
         self.intervals.prefetch(slot, target);
         self.ledger.prefetch(slot, target, now);
     }
@@ -231,8 +248,8 @@ impl Combination {
     }
 
     /// Learns from a value that has arrived: from what is believed of it, against all that was forecast of it.
-    /// `scores` gets the matured forecasts lead by lead. Returns by how much the networks' base was wrong, in its
-    /// units; not a number where there was no forecast. `[learnt leads]`
+    /// `scores` gets the matured forecasts lead by lead. Returns the networks' units as they were before.
+    /// `[scored leads]`
     pub fn learn(
         &mut self,
         at: TargetStep,
@@ -245,20 +262,19 @@ impl Combination {
         let n = self.leads.len();
         self.ledger.matured(slot, target, now, &mut self.matured);
         let deviation = self.ensemble.deviation(slot, target);
-        let Self { rows, leads, mixer, outer, base_errors, intervals, bounds, errors, .. } = self;
+        let Self { rows, leads, mixer, outer, base_errors, intervals, bounds, units, .. } = self;
         let (rows, values) = (*rows, &*self.matured);
         let matured = Matured { rows, leads: leads.learnt(), values };
         let some = |from: usize, rows: usize| &values[from * n..(from + rows) * n];
         mixer.learn(slot, target, value, some(0, rows.experts), some(rows.copies(), MIXTURES));
-        outer.learn(slot, target, value, some(0, rows.all()), some(rows.all_copies(), MIXTURES));
-        let (mixed, emitted) = (matured.row(rows.mixture()), matured.row(rows.point()));
-        mixer.learn_young(slot, target, value, deviation, some(0, rows.experts), mixed);
-        outer.learn_young(slot, target, value, deviation, some(0, rows.all()), emitted);
-        let units = base_errors.of(slot).skip(target * n);
-        for (i, (error, typical)) in errors.iter_mut().zip(units).enumerate() {
-            let base = self.base_row.map_or(scale.mean, |row| matured.at(row, i));
-            *error = ((value - base) / unit(typical, scale.deviation())).clamp(-ERROR_MAX, ERROR_MAX);
+        mixer.learn_young(slot, target, value, deviation, some(0, rows.experts), matured.row(rows.mixture()));
+        if let Some(outer) = outer {
+            let emitted = matured.row(rows.point());
+            outer.learn(slot, target, value, some(0, rows.all()), some(rows.all_copies(), MIXTURES));
+            outer.learn_young(slot, target, value, deviation, some(0, rows.all()), emitted);
         }
+        let typical = base_errors.of(slot).skip(target * n);
+        units.iter_mut().zip(typical).for_each(|(to, typical)| *to = unit(typical, scale.deviation()));
         if let Some(row) = self.base_row {
             base_errors.learn(slot, target, value, matured.row(row));
         }
@@ -268,14 +284,17 @@ impl Combination {
             if !point.is_finite() {
                 continue;
             }
-            let scale = matured.bounds(i, bounds).unwrap_or_else(|| {
+            let scale = if rows.keeps_bounds {
+                matured.bounds(i, bounds);
+                intervals.scale(slot, target, phase, i + 1)
+            } else {
                 // An interval that was not kept is computed again, as it would be given now.
                 intervals.quantiles(slot, target, phase, i + 1, point, 0.0, bounds)
-            });
+            };
             scores.add(&matured, i, bounds, scale);
             intervals.update(slot, target, phase, i + 1, actual, point, scale, bounds);
         }
-        &self.errors
+        &self.units
     }
 
     /// Steps the experts on a reading and mixes their forecasts. `candidates`: `[rows, horizon]`
@@ -295,7 +314,7 @@ impl Combination {
         }
     }
 
-    /// The networks' unit at each target and learnt lead: the typical error of their base. `scales` are those of
+    /// The networks' unit at each target and scored lead: the typical error of their base. `scales` are those of
     /// the series' columns.
     pub fn lead_scales(&self, slot: usize, scales: &[Scale]) -> impl Iterator<Item = f32> {
         let n = self.leads.len();
@@ -303,7 +322,7 @@ impl Combination {
     }
 
     /// Adds to the base what each network that serves corrects of it, and mixes experts and networks. `scales`
-    /// are the units of the networks' outputs. `[learnt leads]`
+    /// are the units of the networks' outputs. `[scored leads]`
     pub fn correct(
         &mut self,
         at: TargetStep,
@@ -313,6 +332,9 @@ impl Combination {
         candidates: &mut [f32],
     ) {
         let (h, rows) = (self.horizon, self.rows);
+        if self.outer.is_none() {
+            return;
+        }
         for (network, row) in (rows.experts..rows.all()).enumerate() {
             let Some(y) = networks.of(network, at.target) else {
                 candidates[row * h..][..h].fill(f32::NAN);
@@ -326,13 +348,15 @@ impl Combination {
             self.leads.add(&self.corrections, &mut candidates[row * h..][..h]);
         }
         let (all, mixed) = candidates.split_at_mut(rows.all() * h);
-        self.outer.mix(at.slot.index(), at.target, all, &mut mixed[MIXTURES * h..][..MIXTURES * h]);
+        if let Some(outer) = &mut self.outer {
+            outer.mix(at.slot.index(), at.target, all, &mut mixed[MIXTURES * h..][..MIXTURES * h]);
+        }
     }
 
-    /// The weights of experts and networks in what is emitted. `[experts + networks, learnt leads]`
+    /// The weights of experts and networks in what is emitted. `[experts + networks, scored leads]`
     pub fn weights(&mut self, slot: usize, target: usize) -> Vec<f32> {
         let mut weights = vec![0.0; self.rows.all() * self.leads.len()];
-        self.outer.weights(slot, target, &mut weights);
+        self.outer.as_mut().unwrap_or(&mut self.mixer).weights(slot, target, &mut weights);
         weights
     }
 
@@ -342,20 +366,12 @@ impl Combination {
         let slot = at.slot.index();
         let (h, rows) = (self.horizon, self.rows);
         let guess = self.ensemble.deviation(slot, at.target);
-        let mut learnt = 0;
-        for (lead, phase) in (1..=h).zip(self.intervals.phases_after(at.clock)) {
-            // A lead between learnt ones takes its interval from the next learnt one.
-            learnt += usize::from(self.leads.learnt()[learnt] < lead);
-            let point = candidates[rows.point() * h + lead - 1];
-            let bounds = &mut self.bounds;
-            let scale = self.intervals.quantiles(slot, at.target, phase, learnt + 1, point, guess, bounds);
-            output.set(lead, point, bounds);
-            if rows.keeps_bounds() {
-                candidates[rows.scale() * h + lead - 1] = scale;
-                for (l, bound) in bounds.iter().enumerate() {
-                    candidates[(rows.bounds() + l) * h + lead - 1] = *bound;
-                }
-            }
+        let (points, bounds) = candidates[rows.point() * h..].split_at_mut(h);
+        self.intervals.surround(slot, at.target, at.clock, points, guess, &mut bounds[..rows.levels * h]);
+        for (lead, point) in (1..=h).zip(&*points) {
+            let of_lead = bounds[lead - 1..].iter().step_by(h);
+            self.bounds.iter_mut().zip(of_lead).for_each(|(to, bound)| *to = *bound);
+            output.set(lead, *point, &self.bounds);
         }
     }
 
@@ -364,6 +380,7 @@ impl Combination {
     pub fn issue(&mut self, at: TargetStep, value: f32, is_judged: bool, candidates: &[f32]) {
         let slot = at.slot.index();
         let unit = self.ensemble.deviation(slot, at.target);
-        self.ledger.issue(slot, at.target, at.now, (value, unit, is_judged), candidates);
+        let kept = &candidates[..self.rows.kept() * self.horizon];
+        self.ledger.issue(slot, at.target, at.now, (value, unit, is_judged), kept);
     }
 }

@@ -1,10 +1,10 @@
 use super::rows::CandidateRows;
 
-/// What was forecast of one target's new value, at the learnt leads.
+/// What was forecast of one target's new value, at the scored leads.
 pub(super) struct Matured<'a> {
     pub rows: CandidateRows,
     pub leads: &'a [usize],
-    /// `[rows, learnt leads]`
+    /// `[kept rows, scored leads]`
     pub values: &'a [f32],
 }
 
@@ -19,20 +19,15 @@ impl Matured<'_> {
         self.leads[lead] as u64
     }
 
-    /// A row, at all learnt leads.
+    /// A row, at all scored leads.
     pub fn row(&self, row: usize) -> &[f32] {
         &self.values[row * self.leads.len()..][..self.leads.len()]
     }
 
-    /// Writes the bounds that were given with a forecast and returns their error scale; `None` where they were not
-    /// kept.
-    pub fn bounds(&self, lead: usize, bounds: &mut [f32]) -> Option<f32> {
-        if !self.rows.keeps_bounds() {
-            return None;
-        }
+    /// Writes the bounds that were given with a forecast, which must have been kept.
+    pub fn bounds(&self, lead: usize, bounds: &mut [f32]) {
         for (l, bound) in bounds.iter_mut().enumerate() {
             *bound = self.at(self.rows.bounds() + l, lead);
         }
-        Some(self.at(self.rows.scale(), lead))
     }
 }

@@ -16,7 +16,7 @@ use crate::config::Stream;
 use crate::domain::{Damaged, Degraded, EventTime, Extras, Forecast, Rows, Take};
 use crate::scoring::{Actual, Belief, DriftFound, ScoreSummary};
 use crate::series::Slot;
-use crate::telemetry::Violations;
+use crate::telemetry::{MemoryPart, Violations};
 use alarms::Alarms;
 use combination::Combination;
 pub use combination::{EMITTED, EXPERTS, check};
@@ -45,7 +45,7 @@ impl Forecaster {
     /// series.
     pub fn new(stream: &Stream, extras: Extras, tile: usize) -> Self {
         let combination = Combination::new(stream, extras);
-        let summary = ScoreSummary::new(stream.horizon, combination.judged(), stream.levels.len());
+        let summary = ScoreSummary::new(&combination.leads, combination.judged(), stream.levels.len());
         let buckets = |lead: &usize| summary.buckets().iter().position(|b| b == lead);
         Self {
             buckets: combination.leads.learnt().iter().map(buckets).collect(),
@@ -62,13 +62,13 @@ impl Forecaster {
         Combination::new(stream, Extras::default()).judged()
     }
 
-    /// Everything that is kept per series, in the order of a snapshot.
-    pub fn tables(&self) -> impl Iterator<Item = &dyn Rows> {
-        self.combination.tables().into_iter().chain(self.alarms.tables())
+    /// Everything that is kept per series and what it is for, in the order of a snapshot.
+    pub fn tables(&self) -> impl Iterator<Item = (MemoryPart, &dyn Rows)> {
+        self.combination.tables().chain(self.alarms.tables())
     }
 
     pub fn tables_mut(&mut self) -> impl Iterator<Item = &mut dyn Rows> {
-        self.combination.tables_mut().into_iter().chain(self.alarms.tables_mut())
+        self.combination.tables_mut().chain(self.alarms.tables_mut())
     }
 
     /// Appends what is pooled over series.
@@ -186,8 +186,8 @@ impl Forecaster {
         self.alarms.miss(at);
     }
 
-    /// Scores the forecasts of a target's new value and learns from it. Returns by how much the networks' base
-    /// was wrong, in its units. `[learnt leads]`
+    /// Scores the forecasts of a target's new value and learns from it. Returns the units in which networks
+    /// correct their base, as they were before. `[scored leads]`
     pub fn learn(&mut self, i: usize, at: TargetStep, actual: Actual, history: &History) -> &[f32] {
         let scale = history.scales(at.slot)[at.target];
         let per_deviation = if scale.readings() < SHOWN_AFTER { f32::NAN } else { 1.0 / scale.deviation() };
@@ -203,9 +203,9 @@ impl Forecaster {
             alarms: &mut self.alarms,
             expected: self.tile.expected_mut(i, at.target),
         };
-        let errors = self.combination.learn(at, actual, &scale, &mut scores);
+        let units = self.combination.learn(at, actual, &scale, &mut scores);
         self.alarms.end_target(at, history.standardised(at, actual.believed));
-        errors
+        units
     }
 
     /// Ends what a reading of the tile's series `i` teaches.

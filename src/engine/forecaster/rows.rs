@@ -1,14 +1,16 @@
 use crate::experts::MIXTURES;
 
 /// The rows of a target's candidate forecasts, each `[horizon]` long, in this order: the experts, the networks,
-/// the mixtures of the experts (two copies and the mixture itself), the mixtures of experts and networks (the same),
-/// and, where intervals are judged as they were given, the error scale and the bounds of the interval.
+/// the mixtures of the experts (two copies and the mixture itself), where there are networks the mixtures of experts
+/// and networks (the same), and the bounds of the interval.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CandidateRows {
     pub experts: usize,
     pub networks: usize,
-    /// Bounds of an interval; 0 where they are not kept.
+    /// Bounds of an interval.
     pub levels: usize,
+    /// Whether intervals wait with their forecasts until these mature, and are judged as they were given.
+    pub keeps_bounds: bool,
 }
 
 impl CandidateRows {
@@ -27,9 +29,9 @@ impl CandidateRows {
         self.copies() + MIXTURES - 1
     }
 
-    /// The first copy of the mixture of experts and networks.
+    /// The first copy of the mixture of experts and networks; without networks that of the experts.
     pub fn all_copies(self) -> usize {
-        self.mixture() + 1
+        if self.networks == 0 { self.copies() } else { self.mixture() + 1 }
     }
 
     /// The mixture of experts and networks, which is emitted.
@@ -37,33 +39,30 @@ impl CandidateRows {
         self.all_copies() + MIXTURES - 1
     }
 
-    /// The error scale of the interval.
-    pub fn scale(self) -> usize {
-        self.point() + 1
-    }
-
     /// The first bound of the interval.
     pub fn bounds(self) -> usize {
-        self.scale() + 1
-    }
-
-    /// Whether intervals are kept with their forecasts until these mature.
-    pub fn keeps_bounds(self) -> bool {
-        self.levels > 0
+        self.point() + 1
     }
 
     /// How many rows there are.
     pub fn count(self) -> usize {
-        self.scale() + if self.keeps_bounds() { 1 + self.levels } else { 0 }
+        self.bounds() + self.levels
     }
 
-    /// Where each row stood when the networks were others, which are known by their names.
+    /// How many of the first rows wait until they mature.
+    pub fn kept(self) -> usize {
+        if self.keeps_bounds { self.count() } else { self.bounds() }
+    }
+
+    /// Where each row that waits stood when the networks were others, which are known by their names.
     pub fn from(self, networks: &[String], other: Self, others: &[String]) -> Vec<Option<usize>> {
         let network = |name: &String| others.iter().position(|other| other == name);
         let networks = networks.iter().map(|name| network(name).map(|at| other.experts + at));
         let experts = (0..self.experts).map(Some);
-        let rest = (self.all()..self.count()).map(|row| Some(row - self.all() + other.all()));
-        experts.chain(networks).chain(rest).collect()
+        let copies = (0..MIXTURES).map(|copy| Some(other.copies() + copy));
+        let all_copies = (0..self.bounds() - self.mixture() - 1).map(|copy| Some(other.all_copies() + copy));
+        let bounds = (self.bounds()..self.kept()).map(|row| Some(row - self.bounds() + other.bounds()));
+        experts.chain(networks).chain(copies).chain(all_copies).chain(bounds).collect()
     }
 
     /// The rows that are judged: every expert, their mixture, every network, and what is emitted.

@@ -14,8 +14,10 @@ use crate::domain::{EventTime, Rows, TargetScale};
 use crate::experts::Observation;
 use crate::scoring::{Actual, Belief};
 use crate::series::{
-    Features, KnownAhead, RecentReadings, Scale, Scaler, Slot, Support, WindowCopy, WindowView, Windows,
+    Features, KnownAhead, RecentReadings, SaidBases, Scale, Scaler, Slot, Support, WindowCopy, WindowView,
+    Windows,
 };
+use crate::telemetry::MemoryPart;
 use row::StepInputs;
 pub(crate) use shifts::{SeasonSteps, ValueInFrames};
 use std::sync::Arc;
@@ -79,14 +81,26 @@ impl History {
         &self.features
     }
 
-    /// Everything that is kept per series, in the order of a snapshot.
-    pub fn tables(&self) -> [&dyn Rows; 6] {
-        [&self.scaler, &self.support, &self.recent, &self.outlook, &self.learnt, &self.others]
+    /// Everything that is kept per series and what it is for, in the order of a snapshot.
+    pub fn tables(&self) -> [(MemoryPart, &dyn Rows); 6] {
+        [
+            (MemoryPart::Scales, &self.scaler),
+            (MemoryPart::Scales, &self.support),
+            (MemoryPart::Recent, &self.recent),
+            (MemoryPart::KnownAhead, &self.outlook),
+            (MemoryPart::TrainingWindows, &self.learnt),
+            (MemoryPart::WarmWindows, &self.others),
+        ]
     }
 
     pub fn tables_mut(&mut self) -> [&mut dyn Rows; 6] {
         let Self { scaler, support, recent, outlook, learnt, others, .. } = self;
         [scaler, support, recent, outlook, learnt, others]
+    }
+
+    /// Bytes of the training windows of a shard with so many series.
+    pub fn training_windows(&self, series: usize) -> usize {
+        self.learnt.memory_of(series)
     }
 
     /// Steps taken on readings, by all series.
@@ -201,10 +215,18 @@ impl History {
         self.row.values[at.target] = actual.held;
     }
 
-    /// Notes by how much the networks' bases were wrong about a target's new value. `errors`: `[learnt leads]`
-    pub fn note_errors(&mut self, at: TargetStep, errors: &[f32]) {
+    /// Notes by how much the networks' bases were wrong about a target's new value. `units`: those in which networks
+    /// correct them. `[scored leads]`
+    pub fn note_arrived(&mut self, at: TargetStep, value: f32, units: &[f32]) {
         if self.learnt.holds(at.slot) {
-            self.learnt.arrive(at.slot, at.target, errors);
+            self.learnt.arrive(at.slot, at.target, value, units);
+        }
+    }
+
+    /// Notes that nothing will be known of what the networks' bases said of a target.
+    pub fn note_missing(&mut self, at: TargetStep) {
+        if self.learnt.holds(at.slot) {
+            self.learnt.miss(at.slot, at.target);
         }
     }
 
@@ -282,15 +304,24 @@ impl History {
     }
 
     /// Keeps the row of a step, and writes what networks are shown of it to `inputs`: all of it if `is_complete`,
-    /// else only the part that windows keep. `bases` are what networks correct. `[targets, learnt leads]`
-    pub fn keep(&mut self, slot: Slot, cell: i64, bases: &[f32], inputs: &mut [f32], is_complete: bool) {
+    /// else only the part that windows keep. `bases` are what networks correct; they are learnt from if the step
+    /// has a reading. `[targets, scored leads]`
+    pub fn keep(
+        &mut self,
+        (slot, cell): (Slot, i64),
+        has_reading: bool,
+        bases: &[f32],
+        inputs: &mut [f32],
+        is_complete: bool,
+    ) {
         let row = &self.row;
         self.recent.push(slot, cell, &row.values, &row.observed);
         let own = self.features.own();
         let (recent, scales) = (self.recent.view(slot), self.scaler.scales(slot));
         self.features.fill_own(&recent, scales, bases, &row.ahead, &mut inputs[..own]);
         let windows = if self.learnt.holds(slot) { &mut self.learnt } else { &mut self.others };
-        windows.push(slot, cell, &inputs[..own]);
+        let said = SaidBases { bases, values: &row.believed, scales };
+        windows.push(slot, cell, &inputs[..own], has_reading.then_some(said));
         if is_complete {
             self.features.complete(cell, inputs);
         }

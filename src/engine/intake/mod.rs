@@ -12,7 +12,7 @@ mod queue;
 use crate::config::Stream;
 use crate::domain::{Damaged, EventTime, Reading, Take};
 use crate::series::{Admission, Directory, Placement, ReorderBuffer, ReorderSettings, Slot, Timeliness};
-use crate::telemetry::{Ahead, Discard, Doubt, Eviction};
+use crate::telemetry::{Ahead, Discard, Doubt, Eviction, MemoryByPart, MemoryPart};
 pub use accounts::{Accounts, Discarded, Doubted, RanAhead};
 use held::HeldReading;
 use open_cells::OpenCells;
@@ -151,10 +151,11 @@ impl Intake {
         self.accounts.take(self.unaccounted())
     }
 
-    /// Bytes held.
-    pub fn memory(&self) -> usize {
+    /// Adds the bytes held.
+    pub fn add_memory(&self, to: &mut MemoryByPart) {
         let open = self.open.as_ref().map_or(0, OpenCells::memory);
-        self.directory.memory() + self.order.memory() + open
+        to.add(MemoryPart::Names, self.directory.memory());
+        to.add(MemoryPart::Order, self.order.memory() + self.queue.memory() + open);
     }
 
     /// Moves on to a record's offset. Returns whether it lies at or after the last one.

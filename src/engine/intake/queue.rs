@@ -90,6 +90,11 @@ impl RoundQueue {
         QueuedReading { offset, answer, values: at, name, key }
     }
 
+    /// Bytes held for each series, not those of the steps that wait.
+    pub fn memory(&self) -> usize {
+        self.free.capacity() * size_of::<(u64, u32)>()
+    }
+
     /// Appends a step to the first round that its series is not in yet.
     pub fn push(&mut self, step: SeriesStep) {
         let slot = step.slot.index();

@@ -8,6 +8,7 @@ use crate::config::Stream;
 use crate::domain::{Degraded, ModelVersion};
 use crate::nn::Error;
 use crate::series::{Features, Slot};
+use crate::telemetry::MemoryByPart;
 pub(crate) use model::LoadedModel;
 pub use model::Model;
 use warming::WarmingModel;
@@ -100,7 +101,7 @@ impl Serving {
 
     /// Why forecasts are worse than they could be.
     pub fn degraded(&self) -> Option<Degraded> {
-        self.active.is_none().then_some(Degraded::Warming)
+        (self.networks > 0 && self.active.is_none()).then_some(Degraded::Warming)
     }
 
     /// Whether `version` is neither the model that is being brought in nor, without one, the model that serves.
@@ -202,10 +203,10 @@ impl Serving {
         }
     }
 
-    /// Bytes held by the states.
-    pub fn memory(&self) -> usize {
-        self.active.as_ref().map_or(0, LoadedModel::memory)
-            + self.incoming.as_ref().map_or(0, |incoming| incoming.model.memory())
+    /// Adds the bytes held by the states.
+    pub fn add_memory(&self, to: &mut MemoryByPart) {
+        self.active.iter().for_each(|model| model.add_memory(to));
+        self.incoming.iter().for_each(|incoming| incoming.model.add_memory(to));
     }
 }
 

@@ -1,6 +1,7 @@
 use crate::domain::ModelVersion;
 use crate::nn::{Arena, Device, Error, Network, Weights};
 use crate::series::Slot;
+use crate::telemetry::{MemoryByPart, MemoryPart};
 use std::sync::Arc;
 
 /// Trained networks that serve together, with their version. Shards share it.
@@ -92,7 +93,7 @@ impl LoadedModel {
     /// A network that is not in the model leaves its part of `y` unchanged. If a network forecasts several
     /// quantiles, the first one is its point.
     pub fn step(&mut self, slots: &[u32], x: &[f32], y: &mut [f32]) -> Result<(), Error> {
-        if slots.is_empty() {
+        if slots.is_empty() || self.members.is_empty() {
             return Ok(());
         }
         let each = y.len() / self.members.len();
@@ -116,9 +117,12 @@ impl LoadedModel {
         Ok(row)
     }
 
-    /// Bytes held by the states.
-    pub fn memory(&self) -> usize {
-        self.members().map(|member| member.arena.memory_bytes()).sum()
+    /// Adds the bytes held by the states.
+    pub fn add_memory(&self, to: &mut MemoryByPart) {
+        for [states, spare] in self.members().map(|member| member.arena.memory_bytes()) {
+            to.add(MemoryPart::Networks, states);
+            to.add(MemoryPart::Spare, spare);
+        }
     }
 }
 

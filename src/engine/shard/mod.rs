@@ -1,5 +1,6 @@
 //! The shard: five parts, and the one place that knows all of them.
 
+mod plan;
 mod restore;
 mod round;
 
@@ -9,14 +10,19 @@ use super::intake::{Accounts, Intake, Offered};
 use super::serving::{LoadedModel, Model, Serving};
 use super::snapshot::{Snapshot, State, StateMut, shape};
 use crate::config::Stream;
-use crate::domain::{Degraded, EventTime, ModelVersion, Reading, Rows};
+use crate::domain::{Degraded, EventTime, ModelVersion, Reading};
 use crate::nn::Error;
 use crate::scoring::{DriftFound, ScoreSummary};
 use crate::series::{ReorderSettings, Slot, WindowCopy};
-use crate::telemetry::{Invariant, Violations};
+use crate::telemetry::{Invariant, MemoryByPart, MemoryPart, Violations};
+pub use plan::MemoryPlan;
 pub use restore::{Restore, RestoreError};
 use round::TILE;
 use std::sync::Arc;
+
+/// Tables that are full grow by this part of their rows. Less room for series to come costs memory; more often
+/// growing costs time: with 8 each row is copied eight times on average.
+const SPARE: usize = 8;
 
 /// All state of one partition of one stream.
 ///
@@ -134,7 +140,10 @@ impl Shard {
     /// Gives every table room for so many slots.
     fn make_room(&mut self, slots: usize) {
         if slots > self.room {
-            let room = (self.room * 3 / 2).max(slots).max(16).min(self.stream.bounds.max_series.max(slots));
+            let room = (self.room + self.room / SPARE)
+                .max(slots)
+                .max(16)
+                .min(self.stream.bounds.max_series.max(slots));
             self.room = room;
             self.state_mut().into_tables().for_each(|table| table.grow(room));
         }
@@ -316,10 +325,28 @@ impl Shard {
         self.serving.active().map(|model: &LoadedModel| model.state(slot)).transpose()
     }
 
-    /// Bytes of all that is kept per series.
+    /// Bytes of all that is kept per series: the sum of [`Self::memory_by_part`].
     pub fn memory(&self) -> usize {
-        let tables: usize = self.parts().tables().map(Rows::memory).sum();
-        self.intake.memory() + tables + self.serving.memory()
+        self.memory_by_part().total()
+    }
+
+    /// Bytes of all that is kept per series, by what they are for. Of each table an even share counts as spare:
+    /// that of the slots that no series has had yet. Training windows belong to the first series, so none of them
+    /// is spare.
+    #[doc(hidden)]
+    pub fn memory_by_part(&self) -> MemoryByPart {
+        let mut memory = MemoryByPart::default();
+        let unused = self.room - self.room.min(self.intake.directory().slots());
+        for (part, table) in self.parts().tables_by_part() {
+            let held = table.memory();
+            let is_even = part != MemoryPart::TrainingWindows;
+            let spare = if is_even { held / self.room.max(1) * unused } else { 0 };
+            memory.add(part, held - spare);
+            memory.add(MemoryPart::Spare, spare);
+        }
+        self.intake.add_memory(&mut memory);
+        self.serving.add_memory(&mut memory);
+        memory
     }
 
     /// What a stream's shards must have in common with a snapshot to be restored from it. A snapshot of another

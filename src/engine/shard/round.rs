@@ -80,7 +80,7 @@ impl Shard {
         self.forecaster.forecast(i, &self.history);
         let bases = self.forecaster.bases(i, &self.history);
         let (inputs, are_read) = self.serving.add(slot);
-        self.history.keep(slot, cell, bases, inputs, are_read);
+        self.history.keep((slot, cell), step.reading.is_some(), bases, inputs, are_read);
     }
 
     /// Scores the forecasts of a target's value and learns from it, or puts something in its place.
@@ -89,8 +89,8 @@ impl Shard {
         let held = self.history.hold(at, self.intake.values(step), believed);
         if held.value.is_finite() {
             let actual = self.believe(step, at, held.value);
-            let errors = self.forecaster.learn(i, at, actual, &self.history);
-            self.history.note_errors(at, errors);
+            let units = self.forecaster.learn(i, at, actual, &self.history);
+            self.history.note_arrived(at, actual.believed, units);
             self.history.take(at, actual);
             return;
         }
@@ -100,6 +100,7 @@ impl Shard {
             self.doubt(step, at, Doubt::OutOfRange, expected);
         }
         self.history.fill(at, expected, held.previous);
+        self.history.note_missing(at);
         self.forecaster.miss(at);
     }
 

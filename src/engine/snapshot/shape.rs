@@ -20,7 +20,7 @@ pub fn shape(stream: &Stream) -> serde_json::Value {
         "training": (stream.training.enabled, stream.training.budget.series),
         "limits": stream.alarms.limits.iter().map(|l| (l.target, l.value, l.above)).collect::<Vec<_>>(),
         "drift": stream.alarms.drift_threshold.is_some(),
-        "tables": 4,
+        "tables": 5,
     });
     // These keys are there only if they are set, so that older snapshots remain usable.
     if stream.transform != Transform::None {

@@ -4,6 +4,7 @@ use crate::engine::forecaster::Forecaster;
 use crate::engine::history::History;
 use crate::engine::intake::Intake;
 use crate::engine::serving::Serving;
+use crate::telemetry::MemoryPart;
 
 /// The parts of a shard that a snapshot is taken of.
 pub(crate) struct State<'a> {
@@ -26,6 +27,11 @@ pub(crate) struct StateMut<'a> {
 impl<'a> State<'a> {
     /// Everything that is kept per series, except for the networks' states. A row has them in this order.
     pub fn tables(&self) -> impl Iterator<Item = &'a dyn Rows> {
+        self.tables_by_part().map(|(_, table)| table)
+    }
+
+    /// The same tables, with what each is for.
+    pub fn tables_by_part(&self) -> impl Iterator<Item = (MemoryPart, &'a dyn Rows)> {
         self.history.tables().into_iter().chain(self.forecaster.tables())
     }
 }

@@ -7,7 +7,7 @@ use super::state_table::{StateRow, StateTable};
 use crate::domain::{Damaged, Leads, Rows, Take};
 use crate::simd::{Isa, padded};
 use bytemuck::{Pod, Zeroable};
-use kernels::{Combine, Learn, Weigh};
+use kernels::{Blocks, Combine, Learn, Rates, Weigh};
 use layout::Layout;
 use young::YoungWeights;
 
@@ -35,8 +35,8 @@ pub const MIXTURES: usize = 3;
 /// weighs the two. While no expert has been better than the mixture, the weights are those pooled over
 /// series ([`Self::publish`]).
 ///
-/// A forecast that is NaN sleeps: it has no weight, and its regret does not change. A reading costs
-/// O(experts · leads).
+/// A forecast that is NaN sleeps: it has no weight, and its regret does not change. So does a lead of which
+/// no forecast matures. A reading costs O(experts · leads).
 #[derive(Debug)]
 pub struct Mixer {
     leads: Leads,
@@ -45,10 +45,14 @@ pub struct Mixer {
     from: u32,
     isa: Isa,
     layout: Layout,
+    rates: Rates,
+    blocks: Blocks,
     table: StateTable<MixerState>,
     /// The matured forecasts of one reading. `[experts + MIXTURES, width]`
     matured: Vec<f32>,
-    /// The weights of each copy, then the final ones. `[3, experts, width]`
+    /// 1 for each learnt lead, 0 beyond. `[width]`
+    within: Vec<f32>,
+    /// The weights of each copy. `[2, experts, width]`
     weights: Vec<f32>,
     /// The weights of the two copies. `[2, width]`
     shares: Vec<f32>,
@@ -58,11 +62,9 @@ pub struct Mixer {
     young: YoungWeights,
     /// The weights of the first series of a stream. `[experts, width]`
     beginning: Vec<f32>,
-    /// The weights at every lead, where only some leads are learnt. `[3, experts, stride]`
-    spread: Vec<f32>,
     /// The forecasts being mixed. `[experts, stride]`
     said: Vec<f32>,
-    /// The mixture being made. `[stride]`
+    /// The mixtures being made. `[MIXTURES, stride]`
     mixed: Vec<f32>,
 }
 
@@ -75,23 +77,25 @@ struct MixerState {
 impl Mixer {
     /// For `experts` forecasts. The first `from` mixtures of a series are plain means.
     pub fn new(targets: usize, experts: usize, leads: Leads, from: usize) -> Self {
-        let layout = Layout { width: padded(leads.len()), experts };
-        let width = layout.width;
+        let layout = Layout { leads: leads.len(), experts };
+        let (n, width, stride) = (leads.len(), layout.width(), padded(leads.horizon()));
         let mut floats = vec![0.0; layout.floats()];
         for level in 0..3 {
-            floats[layout.largest(level)..][..width].fill(LEAST);
+            floats[layout.largest(level)..][..n].fill(LEAST);
         }
         Self {
-            table: StateTable::new(targets, MixerState { mixtures: 0 }, &floats, 0, width),
+            table: StateTable::new(targets, MixerState { mixtures: 0 }, &floats, 0, n),
             matured: vec![f32::NAN; (experts + MIXTURES) * width],
-            weights: vec![0.0; 3 * experts * width],
+            within: (0..width).map(|at| if at < n { 1.0 } else { 0.0 }).collect(),
+            weights: vec![0.0; 2 * experts * width],
             shares: vec![0.0; 2 * width],
             pooled: PooledMean::new(targets, experts * width),
             young: YoungWeights::new(targets, experts, width),
             beginning: vec![1.0 / experts as f32; experts * width],
-            spread: vec![0.0; 3 * experts * padded(leads.horizon())],
-            said: vec![f32::NAN; experts * padded(leads.horizon())],
-            mixed: vec![0.0; padded(leads.horizon())],
+            said: vec![f32::NAN; experts * stride],
+            mixed: vec![0.0; MIXTURES * stride],
+            rates: Rates::of(&leads),
+            blocks: Blocks::of(&leads),
             isa: Isa::best(),
             from: from as u32,
             experts,
@@ -110,7 +114,7 @@ impl Mixer {
     /// with a sum of 1
     pub fn begin_with(mut self, weights: &[f32]) -> Self {
         assert_eq!(weights.len(), self.experts);
-        for (row, weight) in self.beginning.chunks_exact_mut(self.layout.width).zip(weights) {
+        for (row, weight) in self.beginning.chunks_exact_mut(self.layout.width()).zip(weights) {
             row.fill(*weight);
         }
         self
@@ -120,13 +124,13 @@ impl Mixer {
     /// batches; then forecasts do not depend on them either.
     pub fn publish(&mut self) {
         self.young.publish(&self.beginning);
-        let of_all = 2 * self.experts * self.layout.width;
         for [slot, target] in self.pooled.take_matured() {
             let (slot, target) = (slot as usize, target as usize);
             // The slot may belong to another series by now.
             if self.table.get(slot, target).is_some_and(|state| state.mixtures >= self.mature()) {
                 self.fill_weights(slot, target);
-                self.pooled.take(target, &self.weights[of_all..]);
+                let joint = self.joint();
+                self.pooled.take(target, &joint);
             }
         }
     }
@@ -154,21 +158,21 @@ impl Mixer {
     /// Takes over what a mixer of other experts has learnt of the same targets and leads. `from`: the
     /// index of each expert there. An expert that is new there has yet to prove itself. The weight of an
     /// expert that is gone falls to the others. `[experts]`
-    pub fn inherit(&mut self, mut other: Self, from: &[Option<usize>]) {
-        let (width, rows) = (self.layout.width, other.layout.rows(from));
-        assert!(from.len() == self.experts && width == other.layout.width);
+    pub fn inherit(&mut self, other: &mut Self, from: &[Option<usize>]) {
+        let (n, rows) = (self.layout.leads, other.layout.rows(from));
+        assert!(from.len() == self.experts && n == other.layout.leads);
         let (slots, targets) = (other.table.slots(), other.table.targets());
         self.table.grow(slots);
         for (slot, target) in (0..slots).flat_map(|slot| (0..targets).map(move |target| (slot, target))) {
             let (to, was) = (self.table.row(slot, target), other.table.row(slot, target));
             *to.state = *was.state;
             to.counts.copy_from_slice(was.counts);
-            for (to, at) in to.floats.chunks_exact_mut(width).zip(&rows) {
-                at.iter().for_each(|at| to.copy_from_slice(&was.floats[at * width..][..width]));
+            for (to, at) in to.floats.chunks_exact_mut(n).zip(&rows) {
+                at.iter().for_each(|at| to.copy_from_slice(&was.floats[at * n..][..n]));
             }
         }
-        self.pooled.inherit(other.pooled, from, &self.beginning);
-        self.young.inherit(other.young, from, &self.beginning);
+        self.pooled.inherit(other.pooled.clone(), from, &self.beginning);
+        self.young.inherit(other.young.clone(), from, &self.beginning);
     }
 
     /// Loads the state of a series into the cache while another series is worked on.
@@ -185,9 +189,10 @@ impl Mixer {
     /// forecast of each expert at each learnt lead, NaN where none was made: `[experts, learnt leads]`.
     /// `mixed`: the mixtures that [`Self::mix`] made of them: `[MIXTURES, learnt leads]`
     pub fn learn(&mut self, slot: usize, target: usize, value: f32, said: &[f32], mixed: &[f32]) {
-        let (n, width) = (self.leads.len(), self.layout.width);
+        let (n, width) = (self.leads.len(), self.layout.width());
         assert!(said.len() == self.experts * n && mixed.len() == MIXTURES * n);
-        if !value.is_finite() {
+        // Where nothing matures the last mixture is NaN, and so is everything else.
+        if !value.is_finite() || mixed[(MIXTURES - 1) * n..].iter().all(|mixture| mixture.is_nan()) {
             return;
         }
         let rows = said.chunks_exact(n).chain(mixed.chunks_exact(n));
@@ -195,7 +200,9 @@ impl Mixer {
             to[..n].copy_from_slice(from);
         }
         let StateRow { floats, counts, .. } = self.table.row(slot, target);
-        self.isa.run_by_eight(Learn { layout: self.layout, floats, counts, matured: &self.matured, value });
+        let Self { layout, rates, matured, .. } = self;
+        let learn = Learn { layout: *layout, rates, floats, counts, matured, value };
+        self.isa.run_by_eight(learn);
     }
 
     /// Learns from the forecasts of a young series, for all young series together. Does nothing for
@@ -228,23 +235,14 @@ impl Mixer {
             self.pooled.note_mature(slot, target);
         }
         self.fill_weights(slot, target);
-        let (width, stride) = (self.layout.width, padded(horizon));
+        let (width, stride) = (self.layout.width(), padded(horizon));
         for (to, from) in self.said.chunks_exact_mut(stride).zip(forecasts.chunks_exact(horizon)) {
             to[..horizon].copy_from_slice(from);
         }
-        let every = self.leads.len() == horizon;
-        if !every {
-            let all = self.weights.chunks_exact(width).zip(self.spread.chunks_exact_mut(stride));
-            for (learnt, spread) in all {
-                spread.fill(0.0);
-                self.leads.add(learnt, &mut spread[..horizon]);
-            }
-        }
-        let weights = if every { &self.weights } else { &self.spread };
-        for (level, mixed) in mixed.chunks_exact_mut(horizon).enumerate() {
-            let weights = &weights[level * self.experts * stride..][..self.experts * stride];
-            self.isa.run_by_eight(Combine { forecasts: &self.said, weights, mixed: &mut self.mixed });
-            mixed.copy_from_slice(&self.mixed[..horizon]);
+        let Self { blocks, said: forecasts, weights, shares, mixed: made, .. } = self;
+        self.isa.run_by_eight(Combine { blocks, forecasts, weights, shares, width, mixed: made });
+        for (mixed, made) in mixed.chunks_exact_mut(horizon).zip(self.mixed.chunks_exact(stride)) {
+            mixed.copy_from_slice(&made[..horizon]);
         }
         if young {
             mixed[..(MIXTURES - 1) * horizon].fill(f32::NAN);
@@ -254,9 +252,19 @@ impl Mixer {
     /// The weight of each expert at each learnt lead. `out`: `[experts, learnt leads]`
     pub fn weights(&mut self, slot: usize, target: usize, out: &mut [f32]) {
         self.fill_weights(slot, target);
-        let (n, width) = (self.leads.len(), self.layout.width);
-        let all = self.weights[2 * self.experts * width..].chunks_exact(width);
+        let (n, joint) = (self.leads.len(), self.joint());
+        let all = joint.chunks_exact(self.layout.width());
         out.chunks_exact_mut(n).zip(all).for_each(|(to, from)| to.copy_from_slice(&from[..n]));
+    }
+
+    /// The weights in the final mixture, from those of both copies. `[experts, width]`
+    fn joint(&self) -> Vec<f32> {
+        let width = self.layout.width();
+        let (quick, slow) = self.weights.split_at(self.experts * width);
+        let mixed = |(at, (quick, slow)): (usize, (&f32, &f32))| {
+            self.shares[at % width] * quick + self.shares[width + at % width] * slow
+        };
+        quick.iter().zip(slow).enumerate().map(mixed).collect()
     }
 
     /// Computes the weights of a series from its regrets.
@@ -264,8 +272,8 @@ impl Mixer {
         let StateRow { floats, .. } = self.table.row(slot, target);
         let mature = || self.pooled.mean(target);
         let prior = self.young.weights(target).or_else(mature).unwrap_or(&self.beginning);
-        let (weights, shares) = (&mut self.weights, &mut self.shares);
-        let work = Weigh { layout: self.layout, floats, prior, weights, shares };
+        let (within, weights, shares) = (&self.within, &mut self.weights, &mut self.shares);
+        let work = Weigh { layout: self.layout, floats, prior, within, weights, shares };
         self.isa.run_by_eight(work);
     }
 }

@@ -287,30 +287,33 @@ impl CellTile<'_> {
         pack.isa.run(self);
     }
 
-    /// The sums of one register of units of `R` rows; with `ACROSS`, of `R` registers of one row.
+    /// Adds the sums of one register of units of `R` rows to `all`; with `ACROSS`, of `R` registers of one
+    /// row. Each sum stays in one register from its bias on to its end, because no array is passed by value.
     #[inline(always)]
     fn sums<V: Vector, C: Gates, const R: usize, const G: usize, const ACROSS: bool>(
         &self,
         at: usize,
         unit: usize,
-    ) -> [[V; 4]; R] {
+        all: &mut Registers<[V; 4], BLOCK>,
+    ) {
         let pack = self.pack;
         let mut acc = [[V::splat(0.0); 4]; R];
         for (r, acc) in acc.iter_mut().enumerate() {
             let unit = if ACROSS { unit + r * V::N } else { unit };
-            let bias = &pack.bias[4 * unit..][..4 * V::N];
-            for (acc, bias) in acc.iter_mut().zip(bias.chunks_exact(V::N)) {
-                *acc = V::load(bias);
+            for (s, acc) in acc.iter_mut().enumerate() {
+                *acc = V::load_at(&pack.bias, 4 * unit + s * V::N);
             }
         }
-        for (operand, panels, first) in [(self.x, &pack.x, C::X_FIRST), (self.h, &pack.h, C::H_FIRST)] {
-            let walk = walk::<V>(operand, at, panels, unit, G);
-            acc = match ACROSS {
-                true => accumulate_across::<V, R, G>(acc, first, walk, operand.width * G * V::N),
-                false => accumulate::<V, R, G>(acc, first, walk),
-            };
+        let x = walk::<V>(self.x, at, &pack.x, unit, G);
+        let h = walk::<V>(self.h, at, &pack.h, unit, G);
+        if ACROSS {
+            accumulate_across::<V, R, G, 4>(&mut acc, C::X_FIRST, x, x.depth * G * V::N);
+            accumulate_across::<V, R, G, 4>(&mut acc, C::H_FIRST, h, h.depth * G * V::N);
+        } else {
+            accumulate::<V, R, G, 4>(&mut acc, C::X_FIRST, x);
+            accumulate::<V, R, G, 4>(&mut acc, C::H_FIRST, h);
         }
-        acc
+        all.extend(&acc);
     }
 
     /// Computes one register of units of `count` rows, at most [`BLOCK`]; with `ACROSS`, `count`
@@ -328,7 +331,7 @@ impl CellTile<'_> {
         let mut late = Registers::<V, BLOCK>::new();
         in_row_groups!(V, 4, count, |from, R| {
             let (at, unit) = place(from);
-            all.extend(self.sums::<V, C, R, G, ACROSS>(at, unit));
+            self.sums::<V, C, R, G, ACROSS>(at, unit, &mut all);
         });
         // The path from sums to `h` is a long chain in which every operation waits for the one
         // before. So it is cut into short loops, which let the CPU work on many units at once.
@@ -361,7 +364,7 @@ impl CellTile<'_> {
         if let Some(saved) = &mut self.saved {
             for (i, (parts, late)) in all.iter().zip(&*late).enumerate() {
                 let (row, unit) = place(i);
-                for (s, v) in C::activations(*parts, *late).into_iter().enumerate() {
+                for (s, v) in C::activations(*parts, *late).iter().enumerate() {
                     v.store_at(saved, row * 4 * width + s * width + unit);
                 }
             }

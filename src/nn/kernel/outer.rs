@@ -32,9 +32,9 @@ impl OuterSum<'_> {
     #[inline(always)]
     fn block<V: Vector, const R: usize, const G: usize>(&mut self, at: usize, first: usize) {
         let out = &mut self.out[at * self.b.width + first..];
-        let mut acc = [[V::splat(0.0); 4]; R];
+        let mut acc = [[V::splat(0.0); G]; R];
         for (r, acc) in acc.iter_mut().enumerate() {
-            for (g, acc) in acc.iter_mut().take(G).enumerate() {
+            for (g, acc) in acc.iter_mut().enumerate() {
                 *acc = V::load_at(out, r * self.b.width + g * V::N);
             }
         }
@@ -46,9 +46,9 @@ impl OuterSum<'_> {
             b_next: self.b.stride,
             depth: self.rows,
         };
-        acc = accumulate::<V, R, G>(acc, 0, walk);
+        accumulate::<V, R, G, G>(&mut acc, 0, walk);
         for (r, acc) in acc.iter().enumerate() {
-            for (g, acc) in acc.iter().take(G).enumerate() {
+            for (g, acc) in acc.iter().enumerate() {
                 acc.store_at(out, r * self.b.width + g * V::N);
             }
         }

@@ -138,6 +138,18 @@ impl Product<'_> {
         self.weights.isa.run(self);
     }
 
+    /// The walks from row `at` of both operands through the panel of so many registers that begins at
+    /// column `first`.
+    #[inline(always)]
+    fn walks<V: Vector>(&self, at: usize, first: usize, registers: usize) -> [Walk<'_>; 2] {
+        let (panel, b_next) = (&self.weights.panels[first * self.weights.depth..], registers * V::N);
+        let from = |a: usize, b| {
+            let a = &self.a[a];
+            Walk { a: a.from(at, 0), row: a.stride, next: 1, b, b_next, depth: a.width }
+        };
+        [from(0, panel), from(1, &panel[self.a[0].width * b_next..])]
+    }
+
     /// Computes `P` panels of four registers of one row.
     #[inline(always)]
     fn across<V: Vector, const P: usize>(&mut self, at: usize, first: usize) {
@@ -147,18 +159,10 @@ impl Product<'_> {
                 *acc = V::load_at(bias, first + i * V::N);
             }
         }
-        let (b_next, panel) = (4 * V::N, 4 * V::N * self.weights.depth);
-        let mut b = &self.weights.panels[first * self.weights.depth..];
-        for a in self.a.iter().filter(|a| a.width > 0) {
-            let (row, depth) = (a.from(at, 0), a.width);
-            acc = accumulate_across::<V, P, 4>(
-                acc,
-                0,
-                Walk { a: row, row: 0, next: 1, b, b_next, depth },
-                panel,
-            );
-            b = &b[depth * b_next..];
-        }
+        let panel = 4 * V::N * self.weights.depth;
+        let [x, h] = self.walks::<V>(at, first, 4);
+        accumulate_across::<V, P, 4, 4>(&mut acc, 0, x, panel);
+        accumulate_across::<V, P, 4, 4>(&mut acc, 0, h, panel);
         let out = &mut self.out[at * self.stride + first..];
         for (i, acc) in acc.as_flattened().iter().enumerate() {
             activate(self.activation, *acc).store_at(out, i * V::N);
@@ -167,25 +171,20 @@ impl Product<'_> {
 
     #[inline(always)]
     fn block<V: Vector, const R: usize, const G: usize>(&mut self, at: usize, first: usize) {
-        let mut acc = [[V::splat(0.0); 4]; R];
+        let mut acc = [[V::splat(0.0); G]; R];
         if let Some(bias) = self.bias {
             for acc in &mut acc {
-                for (g, acc) in acc.iter_mut().take(G).enumerate() {
+                for (g, acc) in acc.iter_mut().enumerate() {
                     *acc = V::load_at(bias, first + g * V::N);
                 }
             }
         }
-        let mut panel = &self.weights.panels[first * self.weights.depth..];
-        for a in self.a.iter().filter(|a| a.width > 0) {
-            let rows = a.from(at, 0);
-            let (b_next, depth) = (G * V::N, a.width);
-            let walk = Walk { a: rows, row: a.stride, next: 1, b: panel, b_next, depth };
-            acc = accumulate::<V, R, G>(acc, 0, walk);
-            panel = &panel[a.width * G * V::N..];
-        }
+        let [x, h] = self.walks::<V>(at, first, G);
+        accumulate::<V, R, G, G>(&mut acc, 0, x);
+        accumulate::<V, R, G, G>(&mut acc, 0, h);
         for (r, acc) in acc.iter().enumerate() {
             let out = &mut self.out[(at + r) * self.stride + first..];
-            for (g, acc) in acc.iter().take(G).enumerate() {
+            for (g, acc) in acc.iter().enumerate() {
                 activate(self.activation, *acc).store_at(out, g * V::N);
             }
         }

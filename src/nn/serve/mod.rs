@@ -30,9 +30,14 @@ enum Engine {
 }
 
 impl Network {
-    /// On the CPU.
+    /// On the CPU, with the best instruction set.
     pub fn new(weights: &Weights) -> Self {
         Self::with(Isa::best(), weights)
+    }
+
+    /// On the CPU, with this instruction set.
+    pub fn with(isa: Isa, weights: &Weights) -> Self {
+        Self::of(Device::cpu(), Engine::Kernels(Box::new(KernelServing::new(isa, weights))), weights)
     }
 
     /// On a device; the arenas that it steps must lie there.
@@ -47,10 +52,6 @@ impl Network {
                 Self::of(device.clone(), engine, weights)
             }
         })
-    }
-
-    fn with(isa: Isa, weights: &Weights) -> Self {
-        Self::of(Device::cpu(), Engine::Kernels(Box::new(KernelServing::new(isa, weights))), weights)
     }
 
     fn of(device: Device, engine: Engine, weights: &Weights) -> Self {

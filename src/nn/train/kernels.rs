@@ -38,11 +38,7 @@ enum OutputHead {
 
 impl KernelPass {
     /// Empty buffers for networks of this shape; they grow with the first chunk.
-    pub fn new(blueprint: &Blueprint) -> Self {
-        Self::on(Isa::best(), blueprint)
-    }
-
-    fn on(isa: Isa, b: &Blueprint) -> Self {
+    pub fn on(isa: Isa, b: &Blueprint) -> Self {
         Self {
             blueprint: *b,
             body: match b.family() {
@@ -245,7 +241,7 @@ mod tests {
         let (x, targets) = (vec![1.0; 4 * 9 * 6], vec![0.0; 4 * 9 * 2]);
         let (batch, steps) = (4, 9);
         let chunk = Chunk { batch, burn_in: 0, steps, x: &x, targets: &targets, mask: &targets, state: None };
-        let mut pass = KernelPass::new(&b);
+        let mut pass = KernelPass::on(Isa::best(), &b);
         pass.forward(&values, &chunk, PassMode { masks, ..PassMode::served() });
         let y = pass.forecast(&chunk);
         for series in y.chunks_exact(steps * 2) {

@@ -17,6 +17,7 @@ use super::chunk::{Chunk, Loss, PassMode};
 use super::dropout::Dropout;
 use super::optimiser::{AdamW, OptimiserState, clip};
 use super::{Blueprint, Device, Error, Head, Weights};
+use crate::simd::Isa;
 use device::DevicePass;
 use kernels::KernelPass;
 
@@ -66,7 +67,21 @@ impl Trainer {
         optimiser: Option<&OptimiserState>,
         settings: TrainerSettings,
     ) -> Result<Self, Error> {
-        Self::on(&Device::cpu(), weights, optimiser, settings)
+        Self::with(Isa::best(), weights, optimiser, settings)
+    }
+
+    /// As [`Self::new`], with this instruction set instead of the best.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with(
+        isa: Isa,
+        weights: &Weights,
+        optimiser: Option<&OptimiserState>,
+        settings: TrainerSettings,
+    ) -> Result<Self, Error> {
+        let engine = Engine::Kernels(Box::new(Mutex::new(KernelPass::on(isa, weights.blueprint()))));
+        Self::start(engine, weights, optimiser, settings)
     }
 
     /// Starts on a device. Forecasts, losses and gradients are computed there. Weights are always
@@ -76,6 +91,21 @@ impl Trainer {
     /// As [`Self::new`].
     pub fn on(
         device: &Device,
+        weights: &Weights,
+        optimiser: Option<&OptimiserState>,
+        settings: TrainerSettings,
+    ) -> Result<Self, Error> {
+        match device.library() {
+            None => Self::new(weights, optimiser, settings),
+            Some(device) => {
+                let engine = Engine::Device(DevicePass::new(weights.blueprint(), device));
+                Self::start(engine, weights, optimiser, settings)
+            }
+        }
+    }
+
+    fn start(
+        engine: Engine,
         weights: &Weights,
         optimiser: Option<&OptimiserState>,
         settings: TrainerSettings,
@@ -113,10 +143,7 @@ impl Trainer {
             optimiser: AdamW::new(&blueprint, state, settings.learning_rate, settings.weight_decay),
             rng: ChaCha8Rng::seed_from_u64(settings.seed),
             settings,
-            engine: match device.library() {
-                None => Engine::Kernels(Box::new(Mutex::new(KernelPass::new(&blueprint)))),
-                Some(device) => Engine::Device(DevicePass::new(&blueprint, device)),
-            },
+            engine,
         })
     }
 

@@ -1,5 +1,5 @@
 use super::NormalScore;
-use crate::domain::{AnomalyKind, AnomalyScore, Damaged, Levels, Rows, Take, ln_normal_upper, put};
+use crate::domain::{AnomalyKind, AnomalyScore, Damaged, Levels, Rows, Take, lengthen, ln_normal_upper, put};
 use bytemuck::{Pod, Zeroable};
 
 mod tail;
@@ -199,7 +199,7 @@ fn surprise(z: f32) -> f32 {
 
 impl Rows for Anomalies {
     fn grow(&mut self, slots: usize) {
-        self.rows.resize(slots * self.targets, AnomalyState::zeroed());
+        lengthen(&mut self.rows, slots * self.targets, AnomalyState::zeroed());
     }
 
     fn reset(&mut self, slot: usize) {

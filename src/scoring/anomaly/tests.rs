@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::Level;
+use crate::domain::{Leads, Level};
 use crate::scoring::{Actual, Intervals};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -35,7 +35,7 @@ struct Bench {
 impl Bench {
     fn new(series: usize, targets: usize, of: &[f64]) -> Self {
         let levels = levels(of);
-        let mut intervals = Intervals::new(targets, 1, 1, &levels);
+        let mut intervals = Intervals::new(targets, &Leads::every(1), 1, &levels);
         let mut anomalies = Anomalies::new(targets, &levels);
         intervals.grow(series);
         anomalies.grow(series);

@@ -1,4 +1,4 @@
-use crate::domain::{Damaged, Rows, Take, put};
+use crate::domain::{Damaged, Rows, Take, lengthen, put};
 
 mod block_mean;
 mod page_hinkley;
@@ -184,7 +184,7 @@ impl Drift {
 
 impl Rows for Drift {
     fn grow(&mut self, slots: usize) {
-        self.rows.resize(slots, DriftState::default());
+        lengthen(&mut self.rows, slots, DriftState::default());
     }
 
     fn reset(&mut self, slot: usize) {

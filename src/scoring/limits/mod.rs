@@ -1,5 +1,5 @@
 use crate::config::Limit;
-use crate::domain::{Crossing, Damaged, Rows, Take, normal_tail, put};
+use crate::domain::{Crossing, Damaged, Rows, Take, lengthen, lengthen_by_rows, normal_tail, put};
 
 #[cfg(test)]
 mod tests;
@@ -224,12 +224,10 @@ impl Paths {
 impl Rows for Limits {
     fn grow(&mut self, slots: usize) {
         let rows = slots * self.watched;
-        self.rings.resize(rows * self.waiting, NONE);
-        let wanted = rows * self.starts.len();
-        self.pairs.reserve(wanted - self.pairs.len());
-        while self.pairs.len() < wanted {
-            self.pairs.extend(self.leads.windows(2).map(|pair| LeadPair::start(pair[0], pair[1])));
-        }
+        lengthen(&mut self.rings, rows * self.waiting, NONE);
+        let pairs: Vec<LeadPair> =
+            self.leads.windows(2).map(|pair| LeadPair::start(pair[0], pair[1])).collect();
+        lengthen_by_rows(&mut self.pairs, rows, &pairs);
     }
 
     fn reset(&mut self, slot: usize) {

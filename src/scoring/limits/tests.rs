@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{Level, Levels, normal_upper};
+use crate::domain::{Leads, Level, Levels, normal_upper};
 use crate::scoring::{Actual, Intervals, NormalScore};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -56,7 +56,7 @@ fn judge(process: Process, value: f64, above: bool, leads: &[usize], steps: usiz
     let horizon = *leads.last().unwrap();
     let (levels, mut rng) = (levels(), ChaCha8Rng::seed_from_u64(seed));
     let standing = NormalScore::new(&levels);
-    let mut intervals = Intervals::new(1, leads.len(), 1, &levels);
+    let mut intervals = Intervals::new(1, &Leads::every(leads.len()), 1, &levels);
     let mut limits = Limits::new(vec![Limit { target: 0, value, above }], 1, leads);
     intervals.grow(1);
     limits.grow(1);

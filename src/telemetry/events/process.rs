@@ -9,6 +9,14 @@ pub fn connecting(brokers: &str) {
     event!(info, "connecting", { brokers, }, "asking Kafka at {brokers} for the topics");
 }
 
+/// The kernels of networks run with an instruction set: one that was asked for, or the fastest of those
+/// whose steps were measured.
+pub fn instruction_set(set: impl Display, measured: &[(impl Display, Duration)]) {
+    let times: Vec<String> = measured.iter().map(|(set, time)| format!("{set} {time:.1?}")).collect();
+    let times = if times.is_empty() { "as asked for".to_owned() } else { times.join(", ") };
+    event!(info, "instruction_set", { set = %set, measured = times, }, "networks compute with {set} ({times})");
+}
+
 /// The daemon serves.
 pub fn started(streams: usize, workers: usize, http: SocketAddr) {
     let version = env!("CARGO_PKG_VERSION");

@@ -11,7 +11,7 @@ use super::handle::{
 };
 use crate::domain::{StreamName, TopicPartition};
 use crate::telemetry::words::{
-    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MissingValue, RoundOutcome, ShardState,
+    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, RoundOutcome, ShardState,
     TransactionOutcome,
 };
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
@@ -102,8 +102,10 @@ metrics! {
     pub(super) evicted: PerWord<Eviction>, "series_evicted_total", Count("series"),
         [STREAM, Label::words("reason", Eviction::TEXTS)],
         "Series dropped from memory. A dropped series that sends again begins cold.";
-    pub(super) memory: IntGauge, "series_memory_bytes", Bytes, [STREAM],
-        "Memory held for series: states, windows, ledgers and experts.";
+    pub(super) memory: PerWord<MemoryPart, IntGauge>, "series_memory_bytes", Bytes,
+        [STREAM, Label::words("part", MemoryPart::TEXTS)],
+        "Memory held for series, by what it is for. The sum over the parts is all of it; spare is room for \
+         series to come.";
     pub restore_seconds: Histogram, "restore_seconds", Seconds, [STREAM],
         buckets LONG_SECONDS,
         "Time from a partition's assignment until its shard runs.";

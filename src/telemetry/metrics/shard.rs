@@ -1,6 +1,7 @@
 use super::catalogue::{ShardFamilies, ShardHandles, ShardScope, StreamHandles};
 use super::handle::{Metric, Scope};
 use crate::domain::{StreamName, TopicPartition};
+use crate::telemetry::memory::MemoryByPart;
 use crate::telemetry::words::ShardState;
 use prometheus::{Gauge, IntGauge};
 use std::collections::HashMap;
@@ -32,7 +33,7 @@ pub struct ShardMetrics {
     registration: u64,
     handles: ShardHandles,
     series: Portion,
-    memory: Portion,
+    memory: Vec<Portion>,
     snapshot_bytes: Portion,
     snapshot_series: AtomicI64,
     series_snapshot_bytes: Gauge,
@@ -76,7 +77,7 @@ impl ShardMetrics {
         drop(newest);
         let shard = Self {
             series: Portion::of(&shared.series),
-            memory: Portion::of(&shared.memory),
+            memory: shared.memory.iter().map(|(_, total)| Portion::of(total)).collect(),
             snapshot_bytes: Portion::of(&shared.snapshot_bytes),
             snapshot_series: AtomicI64::new(0),
             series_snapshot_bytes: shared.series_snapshot_bytes.clone(),
@@ -108,9 +109,11 @@ impl ShardMetrics {
     }
 
     /// How many series the shard holds, and in how much memory.
-    pub fn set_series(&self, count: usize, memory_bytes: usize) {
+    pub fn set_series(&self, count: usize, memory: &MemoryByPart) {
         self.series.set(count);
-        self.memory.set(memory_bytes);
+        for (portion, (_, bytes)) in self.memory.iter().zip(memory.iter()) {
+            portion.set(bytes);
+        }
     }
 
     /// How many series the shard's newest snapshot holds, and in how many compressed bytes.
@@ -130,7 +133,7 @@ impl ShardMetrics {
 
 impl Drop for ShardMetrics {
     fn drop(&mut self) {
-        self.set_series(0, 0);
+        self.set_series(0, &MemoryByPart::default());
         self.set_snapshot(0, 0);
         let Ok(mut newest) = self.owners.newest.lock() else { return };
         if newest.by_shard.get(&self.scope.at) != Some(&self.registration) {

@@ -4,7 +4,7 @@ use super::catalogue::declarations;
 use super::declaration::{Kind, PREFIX, Unit};
 use super::*;
 use crate::domain::{Level, Levels, ModelVersion, Partition, TopicPartition};
-use crate::telemetry::{Discard, ShardState};
+use crate::telemetry::{Discard, MemoryByPart, MemoryPart, ShardState};
 
 fn metrics() -> (Metrics, StreamMetrics) {
     let name = StreamName::new("power").unwrap();
@@ -21,6 +21,15 @@ fn metrics() -> (Metrics, StreamMetrics) {
 
 fn shard() -> TopicPartition {
     TopicPartition { topic: "meters".into(), partition: Partition(3) }
+}
+
+/// So many bytes, a quarter of them spare.
+fn held(bytes: usize) -> MemoryByPart {
+    let mut memory = MemoryByPart::default();
+    memory.add(MemoryPart::Ledger, bytes - bytes / 4);
+    memory.add(MemoryPart::Spare, bytes / 4);
+    assert_eq!((memory.total(), memory.of(MemoryPart::Spare)), (bytes, bytes / 4));
+    memory
 }
 
 #[test]
@@ -58,7 +67,7 @@ fn a_dropped_shard_takes_its_series_along() {
     let first = stream.shard(&shard());
     first.set_state(ShardState::Restoring);
     first.set_lag(10);
-    first.set_series(5, 500);
+    first.set_series(5, &held(500));
     first.set_snapshot(4, 1_000);
     first.set_snapshot_age(Some(std::time::Duration::from_millis(1_500)));
     let text = metrics.render();
@@ -70,7 +79,7 @@ fn a_dropped_shard_takes_its_series_along() {
     // The partition comes back before its old shard is dropped: the new one's series stay.
     let second = stream.shard(&shard());
     second.set_lag(4);
-    second.set_series(2, 200);
+    second.set_series(2, &held(200));
     second.set_snapshot(2, 300);
     drop(first);
     let text = metrics.render();
@@ -78,7 +87,9 @@ fn a_dropped_shard_takes_its_series_along() {
         text.contains("tidecast_consumer_lag_readings{partition=\"3\",stream=\"power\",topic=\"meters\"} 4")
     );
     assert!(text.contains("tidecast_series{stream=\"power\"} 2"));
-    assert!(text.contains("tidecast_series_memory_bytes{stream=\"power\"} 200"));
+    assert!(text.contains("tidecast_series_memory_bytes{part=\"ledger\",stream=\"power\"} 150"));
+    assert!(text.contains("tidecast_series_memory_bytes{part=\"spare\",stream=\"power\"} 50"));
+    assert!(text.contains("tidecast_series_memory_bytes{part=\"alarms\",stream=\"power\"} 0"));
     assert!(text.contains("tidecast_snapshot_bytes{stream=\"power\"} 300"));
     assert!(text.contains("tidecast_series_snapshot_bytes{stream=\"power\"} 150"));
     drop(second);
