@@ -26,7 +26,7 @@ const AFTER: &str = "
 | --- | --- |
 | `stream` | a stream's name in the config |
 | `topic`, `partition` | a partition that the process reads |
-| `lead` | a lead bucket: 1, 2, 4, 8, … and the horizon |
+| `lead` | a lead bucket: the scored leads next to 1, 2, 4, 8, … and the horizon |
 | `level` | a level of the stream's `quantiles` |
 | `expert` | one of the stream's experts; `experts`, their mixture, which the network corrects; a network by its name (`lstm` and `dense` by default, `network` for the one in `[streams.NAME.model]`); `mixture`, the emitted forecast |
 | `version` | of `model_info`: the model's name as it stands in forecasts, say `power-000012`; of `build_info`: the program's version |
