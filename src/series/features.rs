@@ -229,7 +229,7 @@ impl Features {
             put((step_us as f32 * 1e-6).ln_1p());
         }
         for (covariate, scale) in scales[self.targets..].iter().enumerate() {
-            put(standardised(recent.value(0, self.targets + covariate), *scale));
+            put(standardised(recent.covariate(covariate), *scale));
         }
         self.shown_ahead(ahead).for_each(&mut put);
         debug_assert!(rest.next().is_none(), "own() counts what is put");
