@@ -46,8 +46,9 @@ impl Leads {
     ///
     /// At a multiple of the season the last value is as good as the value a season ago. It earns weight there
     /// which neighbouring leads would inherit, where it is bad. So beyond half a season a lead is held between a
-    /// quarter and three quarters of the season. Between scored leads lines are straight over the logarithm of
-    /// the lead.
+    /// quarter and three quarters of the season. Half a season is such a place too, where a season has two peaks:
+    /// a lead is held a twelfth of the season away from it. Between scored leads lines are straight over the
+    /// logarithm of the lead.
     pub fn fine(horizon: usize, season: Option<usize>) -> Self {
         let raw = powers_of_two().flat_map(|lead| [lead, lead + lead / 2]);
         Self::scored(horizon, season, raw, FINE_DEPTHS)
@@ -207,21 +208,30 @@ fn powers_of_two() -> impl Iterator<Item = usize> {
     std::iter::successors(Some(1), |lead| Some(lead * 2))
 }
 
-/// The lead, moved away from multiples of the season; `None` where there is no room for it.
+/// The lead, moved away from multiples of the season and of half of it; `None` where there is no room for it.
 fn off_season(lead: usize, season: Option<usize>, horizon: usize) -> Option<usize> {
-    let Some(season) = season.filter(|season| lead > season / 2) else { return Some(lead) };
+    let Some(season) = season else { return Some(lead) };
     let (low, high) = (season.div_ceil(4), 3 * season / 4);
     let moved = match lead % season {
-        0 => lead - season + high,
-        within if within < low => lead - within + low,
+        0 if lead > season / 2 => lead - season + high,
+        within if within < low && lead > season / 2 => lead - within + low,
         within if within > high => lead - within + high,
-        _ => lead,
+        within if !is_near_half(within, season) => lead,
+        within if 2 * within <= season => lead - within + season / 2 - season / 12,
+        within => lead - within + season.div_ceil(2) + season / 12,
     };
     if moved <= horizon {
         return Some(moved);
     }
     // The quarter of this season lies beyond the horizon, so three quarters of the one before it.
     (moved - moved % season + high).checked_sub(season).filter(|lead| (1..=horizon).contains(lead))
+}
+
+/// Whether a lead within a season is less than a twelfth of it away from its half. In a short season there is
+/// nothing between.
+fn is_near_half(within: usize, season: usize) -> bool {
+    let twelfth = season / 12;
+    twelfth > 0 && (2 * within).abs_diff(season) < 2 * twelfth
 }
 
 fn straight(lead: usize, [from, to]: [usize; 2]) -> f32 {
@@ -253,7 +263,8 @@ mod tests {
 
     #[test]
     fn scored_leads_keep_away_from_the_season() {
-        assert_eq!(Leads::fine(24, Some(24)).learnt(), [1, 2, 3, 4, 6, 8, 12, 16, 18]);
+        assert_eq!(Leads::fine(24, Some(24)).learnt(), [1, 2, 3, 4, 6, 8, 10, 16, 18]);
+        assert_eq!(Leads::fine(48, Some(48)).learnt(), [1, 2, 3, 4, 6, 8, 12, 16, 20, 32, 36]);
         assert_eq!(Leads::coarse(24, Some(24)).learnt(), [1, 2, 4, 8, 16, 18]);
         assert_eq!(Leads::coarse(48, Some(24)).learnt(), [1, 2, 4, 8, 16, 32, 42]);
         assert_eq!(Leads::fine(7, Some(7)).learnt(), [1, 2, 3, 4, 5]);
@@ -298,6 +309,10 @@ mod tests {
                 if let Some(season) = season.filter(|season| *lead > season / 2) {
                     let within = lead % season;
                     prop_assert!(within >= season.div_ceil(4) && within <= 3 * season / 4, "{lead} of {season}");
+                }
+                if let Some(season) = season.filter(|season| *season >= 12) {
+                    let off = (2 * (lead % season)).abs_diff(season);
+                    prop_assert!(off >= 2 * (season / 12), "{lead} of {season}");
                 }
             }
             // What is left out at the end is at most half a season and an octave.

@@ -72,7 +72,7 @@ impl Features {
             shown: if is_plain { Vec::new() } else { shown(&leads, stream.horizon) },
             mask: stream.fill == Fill::Mask,
             difference: stream.difference,
-            rich: stream.experts.accuracy == Accuracy::Full,
+            rich: true,
             irregular,
             calendar: Calendar::new(stream.calendar, stream.grid, stream.time_zone.clone())
                 .with_holidays(stream.holidays.clone()),
@@ -229,7 +229,7 @@ impl Features {
             put((step_us as f32 * 1e-6).ln_1p());
         }
         for (covariate, scale) in scales[self.targets..].iter().enumerate() {
-            put(standardised(recent.value(0, self.targets + covariate), *scale));
+            put(standardised(recent.covariate(covariate), *scale));
         }
         self.shown_ahead(ahead).for_each(&mut put);
         debug_assert!(rest.next().is_none(), "own() counts what is put");
