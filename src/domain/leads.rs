@@ -196,7 +196,7 @@ impl Leads {
             return Some((origin % entries) as usize);
         }
         let turn = origin + shift * (origin / self.season);
-        (turn % every == 0).then(|| (turn / every % entries) as usize)
+        turn.is_multiple_of(every).then(|| (turn / every % entries) as usize)
     }
 }
 
