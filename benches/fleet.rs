@@ -2,10 +2,11 @@
 //! of an hour, without a network and with the default one. One thread; each row is a process of its own, so that
 //! its memory is its own too.
 //!
-//! A row steps each series so often that its experts speak and learn (the horizon and 16 readings more), then
-//! measures readings per second, with every series a stranger to the caches; bytes a series, as the shard reports
-//! them and as the kernel counts them; a snapshot through zstd into a folder; and the restore from it. Times are
-//! processor time. `× first` is the rate over that of the smallest fleet of the same kind.
+//! A row steps each series so often that its experts speak and learn (the horizon and 16 readings more). Then come
+//! bytes a series, as the shard reports them and as the kernel counts them; readings per second, the series in
+//! turn; a snapshot through zstd into a folder, taken before the rate is measured; and the restore from it. Times
+//! are processor time. `× first` is the rate over that of the smallest fleet of the same kind. A snapshot grows
+//! until the rings of its series are full; the smallest fleets show what it is after 1,000 readings, too.
 //!
 //! ```sh
 //! cargo bench --bench fleet                     # all: half an hour, and 20 GB of memory
@@ -25,7 +26,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use stream::{any_model, noise};
-use tidecast::checkpoint::{Facts, SnapshotId, Snapshots, Store};
+use tidecast::checkpoint::{Facts, Manifest, SnapshotId, SnapshotWriter, Snapshots, Store};
 use tidecast::config::{Store as StoreConfig, StoreLocation, Stream, from_toml};
 use tidecast::domain::{EventTime, Generation, Offset, Partition, Reading, TopicPartition, Values};
 use tidecast::engine::{MemoryPlan, Model, Restore, Shard};
@@ -37,6 +38,8 @@ const ROUNDS: usize = 5;
 const BUDGET: Duration = Duration::from_millis(400);
 /// Readings of a series beyond the horizon before the clock runs.
 const WARM: usize = 16;
+/// Readings after which a series' snapshot is as large as it becomes.
+const MATURE: usize = 1_000;
 /// Readings that are offered before they are stepped, as a worker polls them.
 const BATCH: usize = 1_000;
 /// A row that would need more than this share of the machine's memory is left out.
@@ -133,6 +136,17 @@ fn needed(kind: Kind, series: usize) -> usize {
     series * (each + each / 8 + 40) + plan.training_windows
 }
 
+/// Writes a snapshot.
+fn write(shard: &mut Shard, mut writer: SnapshotWriter) -> Manifest {
+    shard.between_rounds().expect("no reading waits").begin_cut();
+    while let Some(chunk) = shard.cut(4 << 20).expect("a chunk") {
+        writer.push(&chunk).expect("a store");
+    }
+    let (series, created) = (shard.series() as u64, EventTime::from_micros(0).expect("a time"));
+    let facts = Facts { model: None, topic_id: None, shape: Value::Null, series, created };
+    writer.finish(facts).expect("a store")
+}
+
 /// A row, in a process of its own.
 fn measure(kind: Kind, series: usize) -> Value {
     let stream = kind.stream();
@@ -153,11 +167,6 @@ fn measure(kind: Kind, series: usize) -> Value {
     });
     let memory = fleet.shard.memory_by_part();
     let grown = resident() - before;
-    let mut best = Best::none();
-    for _ in 0..ROUNDS {
-        best.offer(Some(seconds(BUDGET, || fleet.batch())));
-    }
-
     let folder = tempfile::tempdir().expect("a folder");
     let location = StoreLocation::Folder(folder.path().to_owned());
     let store = Store::open(&StoreConfig { location, properties: Vec::new() }).expect("a store");
@@ -165,17 +174,19 @@ fn measure(kind: Kind, series: usize) -> Value {
     let snapshots = Snapshots::new(&store, &stream.name, &at, 1);
     let id = SnapshotId { offset: Offset(fleet.at as i64), generation: Generation(1) };
     let mut manifest = None;
-    let written = once(|| {
-        let mut writer = snapshots.writer(id);
-        fleet.shard.between_rounds().expect("no reading waits").begin_cut();
-        while let Some(chunk) = fleet.shard.cut(4 << 20).expect("a chunk") {
-            writer.push(&chunk).expect("a store");
-        }
-        let created = EventTime::from_micros(0).expect("a time");
-        let facts = Facts { model: None, topic_id: None, shape: Value::Null, series: series as u64, created };
-        manifest = Some(writer.finish(facts).expect("a store"));
-    });
+    let written = once(|| manifest = Some(write(&mut fleet.shard, snapshots.writer(id))));
     let manifest = manifest.expect("it was written");
+    let mut best = Best::none();
+    for _ in 0..ROUNDS {
+        best.offer(Some(seconds(BUDGET, || fleet.batch())));
+    }
+    let mature = (series <= FLEETS[1]).then(|| {
+        while fleet.at < series * MATURE {
+            fleet.batch();
+        }
+        let id = SnapshotId { offset: Offset(fleet.at as i64), generation: Generation(1) };
+        write(&mut fleet.shard, snapshots.writer(id)).packed_bytes as usize / series
+    });
     drop(fleet);
     let mut restored = 0;
     let read = once(|| {
@@ -198,6 +209,7 @@ fn measure(kind: Kind, series: usize) -> Value {
         "parts": memory.iter().map(|(part, bytes)| (part.as_str(), each(bytes))).collect::<std::collections::BTreeMap<_, _>>(),
         "snapshot_bytes_a_series": each(manifest.packed_bytes as usize),
         "snapshot_raw_bytes_a_series": each(manifest.raw_bytes as usize),
+        "mature_snapshot_bytes_a_series": mature,
         "snapshot_seconds": written,
         "restore_seconds": read,
     })

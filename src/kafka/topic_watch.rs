@@ -4,9 +4,12 @@
 //! the new log already holds a consumer's position, librdkafka reads on from there without an error and skips all
 //! records before it. (librdkafka 2.12 knows the id, but does not reset the offset.)
 //!
-//! So a broker is asked for the ids, over the consumer's own connections and in parallel to its polls: every few
-//! seconds, and with each commit while it waits for its acknowledgements. When the answer to a request that was sent
-//! after a poll has the old id, everything polled counts as the old log's.
+//! So a broker is asked for the ids, in parallel to the polls: every few seconds, and with each commit while it waits
+//! for its acknowledgements. When the answer to a request that was sent after a poll has the old id, everything polled
+//! counts as the old log's.
+//!
+//! A commit asks over the producer's connections. A broker answers the requests of a connection one after the other, and
+//! over the consumer's the answer would wait behind a fetch for new records, which takes up to `fetch.wait.max.ms`.
 //!
 //! That is right as long as the broker that is asked does not lag behind the partitions' leaders. Brokers learn of a
 //! change one after the other, usually within milliseconds. While this one lags, records of the new log can be
@@ -17,11 +20,14 @@
 
 use super::context::ConsumingContext;
 use super::error::{Error, is_refused};
+use super::producer::Client;
 use super::topics::{DescribeRequest, TRY_TIMEOUT, TopicDescriptions, TopicState};
 use crate::domain::{Offset, TopicPartition};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::Producer;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,7 +74,13 @@ impl TopicWatch {
     }
 }
 
-/// Asks brokers about topics over a member's consumer.
+/// What was asked for a commit, over the connections of a producer.
+pub(super) struct LogQuestion<'p> {
+    request: DescribeRequest,
+    producer: PhantomData<&'p Client>,
+}
+
+/// Asks brokers about topics over a member's consumer, or for a commit over its producer.
 pub(super) struct TopicQueries<'a> {
     pub watch: &'a RefCell<TopicWatch>,
     pub consumer: &'a BaseConsumer<ConsumingContext>,
@@ -156,18 +168,27 @@ impl TopicQueries<'_> {
         std::mem::take(&mut self.watch.borrow_mut().newest)
     }
 
-    /// Asks for the topics of these positions. [`Self::same_logs`] waits for the answer.
-    pub fn ask_logs(&self, positions: &[(TopicPartition, Offset)]) -> Option<DescribeRequest> {
+    /// Asks for the topics of these positions, over a producer's connections. [`Self::same_logs`] waits for the answer.
+    pub fn ask_logs<'p>(
+        &self,
+        producer: &'p Client,
+        positions: &[(TopicPartition, Offset)],
+    ) -> Option<LogQuestion<'p>> {
         let watch = self.watch.borrow();
         let known = positions.iter().filter(|(at, _)| watch.read.contains_key(at));
         let topics: BTreeSet<Arc<str>> = known.map(|(at, _)| at.topic.clone()).collect();
-        (!topics.is_empty()).then(|| self.ask_topics(&topics, watch.broker))
+        if topics.is_empty() {
+            return None;
+        }
+        // SAFETY: the question borrows the producer, which therefore outlives it.
+        let request = unsafe { DescribeRequest::ask(producer.client().native_ptr(), topics, watch.broker) };
+        Some(LogQuestion { request, producer: PhantomData })
     }
 
     /// Checks that the topic of every partition is still the one that was read first. The error says what changed, or
     /// that there was no answer.
-    pub fn same_logs(&self, question: Option<DescribeRequest>, deadline: Instant) -> Result<(), String> {
-        let Some(mut question) = question else { return Ok(()) };
+    pub fn same_logs(&self, question: Option<LogQuestion<'_>>, deadline: Instant) -> Result<(), String> {
+        let Some(LogQuestion { request: mut question, .. }) = question else { return Ok(()) };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match question.wait(TRY_TIMEOUT.min(left)) {

@@ -171,7 +171,7 @@ impl TransactionalProducer {
         if let Err(e) = self.begin() {
             return self.doom(&e).map(Commit::Unknown);
         }
-        let question = member.topic_queries().ask_logs(positions);
+        let question = member.topic_queries().ask_logs(&self.client, positions);
         if !self.acknowledged(self.commit_timeout) {
             return Ok(Commit::Aborted(self.silence()));
         }
@@ -217,7 +217,7 @@ impl TransactionalProducer {
         member: &GroupConsumer,
         positions: &[(TopicPartition, Offset)],
     ) -> Result<Commit, Error> {
-        let question = member.topic_queries().ask_logs(positions);
+        let question = member.topic_queries().ask_logs(&self.client, positions);
         if !self.acknowledged(self.commit_timeout) {
             return Ok(Commit::Aborted(self.silence()));
         }

@@ -71,7 +71,7 @@ impl Features {
             shown: if is_plain { Vec::new() } else { shown(&leads, stream.horizon) },
             mask: stream.fill == Fill::Mask,
             difference: stream.difference,
-            rich: stream.experts.accuracy == Accuracy::Full,
+            rich: true,
             irregular,
             calendar: Calendar::new(stream.calendar, stream.grid, stream.time_zone.clone())
                 .with_holidays(stream.holidays.clone()),

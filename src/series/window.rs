@@ -30,6 +30,7 @@ pub struct Windows {
     references: Vec<Reference>,
     /// `[readings]`, where readings have times of their own.
     cells: Vec<i64>,
+    /// As far as there are series with a ring.
     by_slot: Vec<SeriesRing>,
 }
 
@@ -93,7 +94,7 @@ impl Windows {
     /// Bytes of so many readings in the rings of so many slots.
     fn bytes(&self, readings: usize, slots: usize) -> usize {
         let each = (self.inputs + self.outputs()) * size_of::<u16>();
-        let references = self.references_at(slots.min(self.capacity.series.end));
+        let references = self.references_at(slots);
         readings * (each + if self.timed { size_of::<i64>() } else { 0 })
             + references * size_of::<Reference>()
             + slots * size_of::<SeriesRing>()
@@ -101,6 +102,7 @@ impl Windows {
 
     /// Bytes of all rings once there are so many slots.
     pub fn memory_of(&self, slots: usize) -> usize {
+        let slots = slots.min(self.capacity.series.end);
         let readings = grow(&mut Vec::new(), &self.capacity, slots);
         self.bytes(readings, slots)
     }
@@ -110,7 +112,7 @@ impl Windows {
     pub fn push(&mut self, slot: Slot, cell: i64, inputs: &[f32], said: Option<SaidBases<'_>>) {
         let (outputs, last) = (self.outputs(), self.last_lead());
         let from = self.references_at(slot.index());
-        let series = &mut self.by_slot[slot.index()];
+        let Some(series) = self.by_slot.get_mut(slot.index()) else { return };
         series.cell = cell;
         let Some(at) = series.ring.push() else { return };
         let to = &mut self.shown[at * self.inputs..][..self.inputs];
@@ -145,7 +147,7 @@ impl Windows {
     /// places, each in the unit of its lead. NaN for a target that was not observed. Call it before that reading
     /// is pushed. `units`: `[leads]`
     pub fn arrive(&mut self, slot: Slot, target: usize, value: f32, units: &[f32]) {
-        let SeriesRing { ring, turn, .. } = self.by_slot[slot.index()];
+        let SeriesRing { ring, turn, .. } = self.ring(slot.index());
         let (n, last, from) = (self.leads.len(), self.last_lead(), self.references_at(slot.index()));
         for (k, (lead, unit)) in self.leads.iter().zip(units).enumerate() {
             if *lead <= ring.len as usize {
@@ -160,25 +162,30 @@ impl Windows {
 
     /// The same where the target is missing: no error of it will be known.
     pub fn miss(&mut self, slot: Slot, target: usize) {
-        let ring = self.by_slot[slot.index()].ring;
+        let ring = self.ring(slot.index()).ring;
         let n = self.leads.len();
         for (k, lead) in self.leads.iter().enumerate().filter(|(_, lead)| **lead <= ring.len as usize) {
             self.errors[(ring.at(lead - 1) * self.targets + target) * n + k] = f16::NAN.to_bits();
         }
     }
 
+    /// The ring of a series; one without room where it has none.
+    fn ring(&self, slot: usize) -> SeriesRing {
+        self.by_slot.get(slot).copied().unwrap_or_default()
+    }
+
     /// Whether a series has a ring here.
     pub fn holds(&self, slot: Slot) -> bool {
-        self.by_slot.get(slot.index()).is_some_and(|series| series.ring.room > 0)
+        self.ring(slot.index()).ring.room > 0
     }
 
     /// Forgets a series' readings.
     pub fn clear(&mut self, slot: Slot) {
-        self.by_slot[slot.index()].ring.clear();
+        self.by_slot.get_mut(slot.index()).into_iter().for_each(|series| series.ring.clear());
     }
 
     pub fn view(&self, slot: Slot) -> WindowView<'_> {
-        let SeriesRing { cell, ring, .. } = self.by_slot[slot.index()];
+        let SeriesRing { cell, ring, .. } = self.ring(slot.index());
         WindowView {
             inputs: self.inputs,
             leads: &self.leads,
@@ -195,6 +202,7 @@ impl Windows {
 /// The bytes of a row are as many as its readings, the oldest first.
 impl Rows for Windows {
     fn grow(&mut self, slots: usize) {
+        let slots = slots.min(self.capacity.series.end);
         let mut rings: Vec<Ring> = self.by_slot.iter().map(|series| series.ring).collect();
         let rows = grow(&mut rings, &self.capacity, slots);
         let new = rings
@@ -203,7 +211,7 @@ impl Rows for Windows {
             .map(|ring| SeriesRing { ring, ..SeriesRing::default() });
         self.by_slot.reserve_exact(new.len());
         self.by_slot.extend(new);
-        let (outputs, kept) = (self.outputs(), self.references_at(slots.min(self.capacity.series.end)));
+        let (outputs, kept) = (self.outputs(), self.references_at(slots));
         lengthen(&mut self.shown, rows * self.inputs, 0);
         lengthen(&mut self.errors, rows * outputs, f16::NAN.to_bits());
         lengthen(&mut self.references, kept, Reference::default());
@@ -211,11 +219,13 @@ impl Rows for Windows {
     }
 
     fn reset(&mut self, slot: usize) {
-        self.by_slot[slot] = SeriesRing { ring: self.by_slot[slot].ring.filled(0), ..SeriesRing::default() };
+        let series = self.by_slot.get_mut(slot).into_iter();
+        series
+            .for_each(|series| *series = SeriesRing { ring: series.ring.filled(0), ..SeriesRing::default() });
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        let (SeriesRing { cell, turn, ring }, outputs) = (self.by_slot[slot], self.outputs());
+        let (SeriesRing { cell, turn, ring }, outputs) = (self.ring(slot), self.outputs());
         put(out, &[u64::from(ring.len), u64::from(turn)]);
         put(out, &[cell]);
         ring.oldest_first().for_each(|at| put(out, &self.shown[at * self.inputs..][..self.inputs]));
@@ -231,7 +241,7 @@ impl Rows for Windows {
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
         let [len, turn]: [u64; 2] = row.one()?;
         let cell: i64 = row.one()?;
-        let (ring, outputs) = (self.by_slot[slot].ring, self.outputs());
+        let (ring, outputs) = (self.ring(slot).ring, self.outputs());
         // A longer window is from networks that looked further back; its newest readings are taken.
         let n = len.min(u64::from(ring.room));
         let gone = usize::try_from(len - n).map_err(|_| Damaged("a window that is too long"))?;
@@ -239,7 +249,9 @@ impl Rows for Windows {
         if turn != 0 && turn >= self.last_lead() as u64 {
             return Err(Damaged("a window that goes on at no place"));
         }
-        self.by_slot[slot] = SeriesRing { cell, turn: turn as u32, ring: ring.filled(n as u32) };
+        if let Some(series) = self.by_slot.get_mut(slot) {
+            *series = SeriesRing { cell, turn: turn as u32, ring: ring.filled(n as u32) };
+        }
         row.raw(gone.saturating_mul(self.inputs * size_of::<u16>()))?;
         row.fill(&mut self.shown[start * self.inputs..][..n * self.inputs])?;
         row.raw(gone.saturating_mul(outputs * size_of::<u16>()))?;

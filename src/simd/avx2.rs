@@ -141,15 +141,6 @@ impl Vector8 for Avx2 {
     }
 
     #[inline(always)]
-    fn narrow(self, to: &mut [u16; LANES]) {
-        // SAFETY: the array is as long as what is accessed; the type is the proof of the features.
-        unsafe {
-            let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(self.0);
-            _mm_storeu_si128(to.as_mut_ptr().cast(), halves);
-        }
-    }
-
-    #[inline(always)]
     fn max(self, b: Self) -> Self {
         instructions! { Self(_mm256_max_ps(self.0, b.0)) }
     }

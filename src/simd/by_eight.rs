@@ -23,8 +23,6 @@ pub(crate) trait Vector8: Vector {
     fn narrow_stochastic(self, to: &mut [u16; LANES], random: Self::Words);
     /// From 16-bit floats.
     fn widen(from: &[u16; LANES]) -> Self;
-    /// To the nearest 16-bit floats.
-    fn narrow(self, to: &mut [u16; LANES]);
     /// The larger; `b` where either is not a number.
     fn max(self, b: Self) -> Self;
     /// The smaller; `b` where either is not a number.
@@ -65,7 +63,7 @@ mod tests {
         fn run<V: Vector8>(self) -> f32 {
             let a = V::load(self.0);
             let rows = std::array::from_fn(|i| a.mul(V::splat(i as f32)));
-            a.mul_add(a, V::splat(1.0)).narrow(self.1);
+            a.mul_add(a, V::splat(1.0)).narrow_stochastic(self.1, V::words([0; LANES]));
             let wild = a.sub(V::splat(0.5)).div(V::splat(0.0)).mul(V::splat(0.0));
             let bounded = wild.max(V::splat(-4.0)).min(a.add(V::splat(1.0)));
             a.if_above(wild, V::splat(9.0), bounded).store(self.0);

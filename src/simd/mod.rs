@@ -18,7 +18,6 @@
 //! Every operation that isn't exact states its error. Sums over lanes always have the same order.
 
 #![allow(unsafe_code, reason = "the room that owns the numeric unsafe code")]
-#![allow(dead_code, unused_imports, reason = "the linear experts begin to use `Random` next")]
 
 mod aligned;
 #[cfg(target_arch = "x86_64")]

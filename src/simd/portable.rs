@@ -164,11 +164,6 @@ impl Vector8 for Portable {
     }
 
     #[inline(always)]
-    fn narrow(self, to: &mut [u16; LANES]) {
-        *to = self.0.map(|v| half::f16::from_f32(v).to_bits());
-    }
-
-    #[inline(always)]
     fn max(self, b: Self) -> Self {
         self.zip(b, |a, b| if a > b { a } else { b })
     }

@@ -7,8 +7,12 @@
 
 use super::by_eight::{LANES, Vector8};
 
-/// One generator for each lane: Marsaglia's `xorshift` with 32 bits ("Xorshift RNGs", 2003).
-pub(crate) struct Random<V: Vector8>(V::Words);
+/// Generators for each lane that take turns, because a step of one waits for all of its last step:
+/// Marsaglia's `xorshift` with 32 bits ("Xorshift RNGs", 2003). The next one stands first.
+pub(crate) struct Random<V: Vector8>([V::Words; TURNS]);
+
+/// Generators of a lane.
+const TURNS: usize = 3;
 
 impl<V: Vector8> Random<V> {
     /// The generators of one part of a series at one of its steps. Equal arguments give equal bits with
@@ -16,12 +20,13 @@ impl<V: Vector8> Random<V> {
     #[inline(always)]
     pub fn seeded(step: u64, part: u32) -> Self {
         let step = hash(step as u32 ^ hash((step >> 32) as u32 ^ hash(part)));
-        let mut words = [0; LANES];
-        for (lane, word) in words.iter_mut().enumerate() {
+        let mut words = [[0; LANES]; TURNS];
+        for (i, word) in words.as_flattened_mut().iter_mut().enumerate() {
             // A generator whose word is zero stays at zero.
-            *word = hash(step ^ (lane as u32 + 1).wrapping_mul(0x9E37_79B9)) | 1;
+            *word = hash(step ^ (i as u32 + 1).wrapping_mul(0x9E37_79B9)) | 1;
         }
-        Self(V::words(words))
+        let [a, b, c] = words;
+        Self([V::words(a), V::words(b), V::words(c)])
     }
 
     /// `v` as 16-bit floats. The mean over the random bits is `v` where the result is a normal number:
@@ -29,8 +34,10 @@ impl<V: Vector8> Random<V> {
     /// infinite or not a number becomes not finite.
     #[inline(always)]
     pub fn narrow(&mut self, v: V, to: &mut [u16; LANES]) {
-        self.0 = V::xorshift(self.0);
-        v.narrow_stochastic(to, self.0);
+        let [next, a, b] = self.0;
+        let next = V::xorshift(next);
+        self.0 = [a, b, next];
+        v.narrow_stochastic(to, next);
     }
 }
 
@@ -132,7 +139,7 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         for (step, part) in (0..100).flat_map(|step| [(step, 0), (step, 1), (step << 32, 0)]).skip(3) {
             let random = Random::<super::super::portable::Portable>::seeded(step, part);
-            assert!(random.0.into_iter().all(|word| seen.insert(word)));
+            assert!(random.0.as_flattened().iter().all(|word| seen.insert(*word)));
         }
     }
 }

@@ -14,8 +14,8 @@
 //! | `serving` | which model serves | |
 //! | `rare_paths` | marks on rare paths, for the simulation | |
 //! | `loading`, `snapshot_file` | how shards are loaded and snapshots written, beside the worker | |
-//! | `owned_shard` | a shard, its decoder and its encoder | |
-//! | `pace` | which shards are behind, and learn less often | `owned_shard` |
+//! | `pace` | which shards are behind, and learn less often | |
+//! | `owned_shard` | a shard, its decoder and its encoder | `pace` |
 //! | `publish` | metrics and board | `owned_shard` |
 //! | `logs` | which log a partition is read from, and where it starts | |
 //! | `snapshots` | one snapshot at a time, in chunks | `owned_shard` |

@@ -7,10 +7,9 @@
 //! one lot. What makes a shard fall behind is ten times what it has caught up at, so that it does not alternate.
 
 use super::Worker;
-use super::owned_shard::OwnedShard;
 use super::ports::{Broker, Ports, TimeSource};
 use crate::domain::Offset;
-use crate::telemetry::{Pace, PaceChange};
+use crate::telemetry::Pace;
 use std::time::{Duration, Instant};
 
 /// The time between two looks.
@@ -35,8 +34,8 @@ pub(super) struct PaceWatch {
 impl PaceWatch {
     /// Looks at a shard that stands at `next`, where `lag` records wait. Says to what its pace has changed, and how many
     /// seconds it would work on what waits.
-    fn look(&mut self, now: Instant, next: Offset, lag: u64) -> Option<(Pace, f64)> {
-        let Some((since, from)) = self.before.replace((now, next)) else { return None };
+    pub fn look(&mut self, now: Instant, next: Offset, lag: u64) -> Option<(Pace, f64)> {
+        let (since, from) = self.before.replace((now, next))?;
         let (took, taken) = (now.saturating_duration_since(since).as_secs_f64(), next.0 - from.0);
         let seconds = match (lag, taken) {
             (0, _) => 0.0,
@@ -70,18 +69,6 @@ impl<P: Ports> Worker<P> {
                 owned.look_at_pace(now, lag);
             }
         }
-    }
-}
-
-impl OwnedShard {
-    fn look_at_pace(&mut self, now: Instant, lag: u64) {
-        let learn_every = self.stream().learn_every;
-        let Some(behind) = learn_every.behind(&self.stream().seasons) else { return };
-        let Some((pace, seconds)) = self.pace.look(now, self.position, lag) else { return };
-        let every = if pace == Pace::Behind { behind } else { learn_every.at_ease() };
-        self.shard.learn_every(every);
-        self.shown.set_learn_every(every);
-        self.metrics.change_pace(pace, PaceChange { shard: self.at.clone(), lag, seconds, every });
     }
 }
 

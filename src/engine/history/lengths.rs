@@ -28,12 +28,10 @@ pub fn recent(features: &Features) -> Capacity {
 pub fn windows(stream: &Stream) -> (Capacity, Capacity) {
     let series = if stream.training.enabled { stream.training.budget.series } else { 0 };
     let least = stream.least_window().min(stream.window);
-    let warm = match stream.model.networks.is_empty() {
-        true => 0,
-        false => warm_steps(stream).max(stream.model.memory() + 1).min(stream.window),
-    };
+    let warm = warm_steps(stream).max(stream.model.memory() + 1).min(stream.window);
+    let others = if stream.model.networks.is_empty() { 0..0 } else { series..usize::MAX };
     (
         Capacity { series: 0..series, shared: HISTORIES, least, most: stream.window },
-        Capacity { series: series..usize::MAX, shared: 0, least: warm, most: warm },
+        Capacity { series: others, shared: 0, least: warm, most: warm },
     )
 }

@@ -305,7 +305,7 @@ impl History {
 
     /// Keeps the row of a step, and writes what networks are shown of it to `inputs`: all of it if `is_complete`,
     /// else only the part that windows keep. `bases` are what networks correct; they are learnt from if the step
-    /// has a reading. `[targets, scored leads]`
+    /// has a reading. `[targets, scored leads]`. A stream without networks writes nothing.
     pub fn keep(
         &mut self,
         (slot, cell): (Slot, i64),
@@ -316,6 +316,9 @@ impl History {
     ) {
         let row = &self.row;
         self.recent.push(slot, cell, &row.values, &row.observed);
+        if self.stream.model.networks.is_empty() {
+            return;
+        }
         let own = self.features.own();
         let (recent, scales) = (self.recent.view(slot), self.scaler.scales(slot));
         self.features.fill_own(&recent, scales, bases, &row.ahead, &mut inputs[..own]);

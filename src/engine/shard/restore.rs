@@ -80,8 +80,9 @@ impl Restore {
                 return Err(Damaged("a row that no series has").into());
             }
             self.missing[at] = false;
-            // Room grows with the rows that have really come: a forged head alone can't take much memory.
-            self.shard.make_room(at + 1);
+            // Room doubles with the rows that have really come, up to the slots of the head: a forged head alone
+            // can't take much memory.
+            self.shard.make_room((2 * (at + 1)).min(self.missing.len()));
             for table in self.shard.state_mut().into_tables() {
                 table.load(at, &mut row)?;
             }

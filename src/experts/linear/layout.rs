@@ -274,6 +274,14 @@ impl LinearLayout {
         !self.blocks.is_empty()
     }
 
+    /// The forecast whose shape a corrected baseline has between two weighted leads. The seasonal naive
+    /// forecast repeats the noise of single readings. A correction takes that out at its own lead; between
+    /// two leads it can't. So Holt-Winters, which is smooth, stands in there.
+    pub fn shape_between(&self, base: Baseline) -> Baseline {
+        let every = self.leads.len() == self.horizon;
+        if base == Baseline::Seasonal && !every && self.has_levels() { Baseline::Holt } else { base }
+    }
+
     /// Whether targets are differenced.
     pub fn difference(&self) -> bool {
         self.difference

@@ -436,14 +436,25 @@ impl SeriesStep<'_> {
             if begun {
                 self.run_block(b, block, origin);
             }
-            let corrections = &self.scratch.corrections[..rows];
+            let Scratch { corrections, bases, .. } = &mut *self.scratch;
+            let corrections = &mut corrections[..rows];
             let broken = begun && !corrections.iter().all(|c| c.abs() < CORRECTION_MAX);
-            for (k, base) in block.bases.iter().enumerate() {
+            let forecasts = |base: Baseline| &bases[base as usize * horizon..][..horizon];
+            for (base, corrections) in block.bases.iter().zip(corrections.chunks_exact_mut(leads)) {
                 let Some(points) = points.next() else { break };
-                points.copy_from_slice(&self.scratch.bases[*base as usize * horizon..][..horizon]);
-                if begun && !broken {
-                    layout.leads.add(&self.scratch.corrections[k * leads..][..leads], unit, points);
+                if !begun || broken {
+                    points.copy_from_slice(forecasts(*base));
+                    continue;
                 }
+                let shape = layout.shape_between(*base);
+                points.copy_from_slice(forecasts(shape));
+                if shape != *base {
+                    let (base, per_unit) = (forecasts(*base), unit.recip());
+                    for (correction, lead) in corrections.iter_mut().zip(layout.leads.weighted()) {
+                        *correction += (base[lead - 1] - points[lead - 1]) * per_unit;
+                    }
+                }
+                layout.leads.add(corrections, unit, points);
             }
             if broken {
                 self.restart(b, now.wrapping_add(1));

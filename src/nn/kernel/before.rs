@@ -86,8 +86,8 @@ impl Kernel for ResetRows<'_> {
             let x = &mut self.x[row * 3 * width..][..3 * width];
             let h = &mut self.h[row * 3 * width..][..3 * width];
             if let Some(norm) = &self.pack.norm {
-                self.scales[3 * row] = norm.normalise::<V>(x, 3);
-                self.scales[3 * row + 1] = norm.normalise::<V>(h, 2);
+                self.scales[3 * row] = norm.normalise::<V, 3>(x);
+                self.scales[3 * row + 1] = norm.normalise::<V, 2>(h);
             }
             let gates = &mut self.gates[row * 3 * width..][..3 * width];
             let used = &self.used.values[row * self.used.stride..][..width];
@@ -141,7 +141,7 @@ impl Kernel for CandidateRows<'_> {
             let x = &self.x[row * 3 * width..][..3 * width];
             let h = &mut self.h[row * 3 * width..][..3 * width];
             if let Some(norm) = &self.pack.norm {
-                self.scales[3 * row + 2] = norm.normalise::<V>(&mut h[2 * width..], 1);
+                self.scales[3 * row + 2] = norm.normalise::<V, 1>(&mut h[2 * width..]);
             }
             let gates = &mut self.gates[row * 3 * width..][..3 * width];
             let held = &self.held.values[row * self.held.stride..][..width];

@@ -8,6 +8,9 @@ use crate::nn::Cell;
 use crate::nn::shape::{LayerLayout, NORM_EPSILON};
 use crate::simd::{Aligned, Isa, Kernel, Vector};
 
+/// Rows whose parts are computed in turn.
+const ROWS: usize = 8;
+
 /// A layer's gains and biases, padded, in the order of the kernels' rows.
 pub(in crate::nn) struct LayerNorm {
     pub(super) isa: Isa,
@@ -109,15 +112,25 @@ impl NormRows<'_> {
         self.norm.isa.run(self);
     }
 
+    /// Normalises both products of a row.
     #[inline(always)]
-    fn row<V: Vector, C: Gates>(&mut self, row: usize) {
+    fn normalise<V: Vector, const G: usize>(&mut self, row: usize) {
+        let stack = G * self.norm.width;
+        let scale_x = self.norm.normalise::<V, G>(&mut self.x[row * stack..][..stack]);
+        let scale_h = self.norm.normalise::<V, G>(&mut self.h[row * stack..][..stack]);
+        if let Some(saved) = &mut self.saved {
+            saved.scales[row * 3..][..3].copy_from_slice(&[scale_x, scale_h, 1.0]);
+        }
+    }
+
+    /// The gates of a row. All of it but an LSTM's `h`: the power of the sum of `o` stands there.
+    #[inline(always)]
+    fn gates<V: Vector, C: Gates>(&mut self, row: usize) {
         let norm = self.norm;
         let width = norm.width;
         let stack = C::GATES * width;
-        let x = &mut self.x[row * stack..][..stack];
-        let h = &mut self.h[row * stack..][..stack];
-        let scale_x = norm.normalise::<V>(x, C::GATES);
-        let scale_h = norm.normalise::<V>(h, C::GATES);
+        let x = &self.x[row * stack..][..stack];
+        let h = &self.h[row * stack..][..stack];
         let out = &mut self.out[row * width..][..width];
         let (gain_x, gain_h) = (&norm.gain_x[..stack], &norm.gain_h[..stack]);
         let (c, held): (&mut [f32], &[f32]) = if norm.cell == Cell::Lstm {
@@ -145,8 +158,6 @@ impl NormRows<'_> {
             let (parts, mut late, next) = C::first(sums, held);
             if norm.cell == Cell::Lstm {
                 next.store_at(c, unit);
-                // The power of `o`'s sum waits in `out` until `c` is complete and can be
-                // normalised.
                 sums[C::GATE].store_at(out, unit);
             } else {
                 late = power(late);
@@ -159,55 +170,84 @@ impl NormRows<'_> {
                 }
             }
         }
-        let mut scale_c = 1.0;
-        if norm.cell == Cell::Lstm {
-            let (gain_c, bias_c) = (&norm.gain_c[..width], &norm.bias_c[..width]);
-            let (mean, scale) = norm.moments::<V>(c, 1);
-            scale_c = scale;
-            let (mean, scale) = (V::splat(mean), V::splat(scale));
-            for unit in (0..width).step_by(V::N) {
-                let normed = V::load_at(c, unit).sub(mean).mul(scale);
-                let gain = V::load_at(gain_c, unit);
-                let u = normed.mul_add(gain, V::load_at(bias_c, unit));
-                gated(V::load_at(out, unit), power(u.mul(V::splat(TANH)))).store_at(out, unit);
-                if let Some(saved) = &mut self.saved {
-                    normed.store_at(saved.c, row * width + unit);
-                }
+    }
+
+    /// An LSTM's `h`, once its `c` is complete and can be normalised.
+    #[inline(always)]
+    fn output<V: Vector>(&mut self, row: usize) {
+        let norm = self.norm;
+        let width = norm.width;
+        let c = &self.c[row * width..][..width];
+        let out = &mut self.out[row * width..][..width];
+        let (gain_c, bias_c) = (&norm.gain_c[..width], &norm.bias_c[..width]);
+        let (mean, scale_c) = norm.moments::<V, 1>(c);
+        let (mean, scale) = (V::splat(mean), V::splat(scale_c));
+        for unit in (0..width).step_by(V::N) {
+            let normed = V::load_at(c, unit).sub(mean).mul(scale);
+            let gain = V::load_at(gain_c, unit);
+            let u = normed.mul_add(gain, V::load_at(bias_c, unit));
+            gated(V::load_at(out, unit), power(u.mul(V::splat(TANH)))).store_at(out, unit);
+            if let Some(saved) = &mut self.saved {
+                normed.store_at(saved.c, row * width + unit);
             }
         }
         if let Some(saved) = &mut self.saved {
-            saved.scales[row * 3..][..3].copy_from_slice(&[scale_x, scale_h, scale_c]);
+            saved.scales[row * 3 + 2] = scale_c;
+        }
+    }
+
+    /// A row is a long chain in which every operation waits for the one before. So it is cut into short
+    /// loops over a few rows, which let the CPU work on several rows at once.
+    #[inline(always)]
+    fn all<V: Vector, C: Gates, const G: usize>(&mut self) {
+        for first in (0..self.rows).step_by(ROWS) {
+            let rows = first..self.rows.min(first + ROWS);
+            for row in rows.clone() {
+                self.normalise::<V, G>(row);
+            }
+            for row in rows.clone() {
+                self.gates::<V, C>(row);
+            }
+            if self.norm.cell == Cell::Lstm {
+                for row in rows {
+                    self.output::<V>(row);
+                }
+            }
         }
     }
 }
 
 impl LayerNorm {
-    /// Mean and reciprocal deviation of the units of `stacks` rows of `[width]`. Padding must be
-    /// zero.
+    /// Mean and reciprocal deviation of the units of `S` rows of `[width]`, at most four. Padding must be
+    /// zero. Each row has a sum of its own, because every addition waits for the one before.
     #[inline(always)]
-    fn moments<V: Vector>(&self, rows: &[f32], stacks: usize) -> (f32, f32) {
-        let (len, count) = (stacks * self.width, (stacks * self.hidden) as f32);
-        let mut sum = V::splat(0.0);
-        for values in rows[..len].chunks_exact(V::N) {
-            sum = sum.add(V::load(values));
-        }
-        let mean = sum.sum() / count;
-        let (m, mut squares) = (V::splat(mean), V::splat(0.0));
-        for row in rows[..len].chunks_exact(self.width) {
-            for (values, is) in row.chunks_exact(V::N).zip(self.units.chunks_exact(V::N)) {
-                let d = V::load(values).sub(m).mul(V::load(is));
-                squares = d.mul_add(d, squares);
+    fn moments<V: Vector, const S: usize>(&self, rows: &[f32]) -> (f32, f32) {
+        let (width, count) = (self.width, (S * self.hidden) as f32);
+        let (rows, units) = (&rows[..S * width], &self.units[..width]);
+        let mut sums = [V::splat(0.0); S];
+        for unit in (0..width).step_by(V::N) {
+            for (s, sum) in sums.iter_mut().enumerate() {
+                *sum = sum.add(V::load_at(rows, s * width + unit));
             }
         }
-        (mean, 1.0 / (squares.sum() / count + NORM_EPSILON).sqrt())
+        let mean = total(&sums) / count;
+        let (m, mut squares) = (V::splat(mean), [V::splat(0.0); S]);
+        for unit in (0..width).step_by(V::N) {
+            let is = V::load_at(units, unit);
+            for (s, squares) in squares.iter_mut().enumerate() {
+                let d = V::load_at(rows, s * width + unit).sub(m).mul(is);
+                *squares = d.mul_add(d, *squares);
+            }
+        }
+        (mean, 1.0 / (total(&squares) / count + NORM_EPSILON).sqrt())
     }
 
     /// Normalises such rows in place; padding stays zero. Returns the reciprocal deviation.
     #[inline(always)]
-    pub(super) fn normalise<V: Vector>(&self, rows: &mut [f32], stacks: usize) -> f32 {
-        let (mean, scale) = self.moments::<V>(rows, stacks);
+    pub(super) fn normalise<V: Vector, const S: usize>(&self, rows: &mut [f32]) -> f32 {
+        let (mean, scale) = self.moments::<V, S>(rows);
         let (m, s) = (V::splat(mean), V::splat(scale));
-        for row in rows[..stacks * self.width].chunks_exact_mut(self.width) {
+        for row in rows[..S * self.width].chunks_exact_mut(self.width) {
             for (values, is) in row.chunks_exact_mut(V::N).zip(self.units.chunks_exact(V::N)) {
                 V::load(values).sub(m).mul(s).mul(V::load(is)).store(values);
             }
@@ -216,19 +256,27 @@ impl LayerNorm {
     }
 }
 
+/// The sum of all lanes.
+#[inline(always)]
+fn total<V: Vector>(of: &[V]) -> f32 {
+    let mut sum = of[0];
+    for v in &of[1..] {
+        sum = sum.add(*v);
+    }
+    sum.sum()
+}
+
 impl Kernel for NormRows<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(mut self) {
-        for row in 0..self.rows {
-            match self.norm.cell {
-                Cell::RnnTanh => self.row::<V, RnnGates<false>>(row),
-                Cell::RnnRelu => self.row::<V, RnnGates<true>>(row),
-                Cell::Lstm => self.row::<V, LstmGates>(row),
-                Cell::Gru => self.row::<V, GruGates>(row),
-                Cell::GruBefore => unreachable!("its sums are not made at once"),
-            }
+        match self.norm.cell {
+            Cell::RnnTanh => self.all::<V, RnnGates<false>, 1>(),
+            Cell::RnnRelu => self.all::<V, RnnGates<true>, 1>(),
+            Cell::Lstm => self.all::<V, LstmGates, 4>(),
+            Cell::Gru => self.all::<V, GruGates, 3>(),
+            Cell::GruBefore => unreachable!("its sums are not made at once"),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, Topi
 use crate::engine::{Offered, Shard};
 use crate::kafka;
 use crate::series::{ReorderSettings, Slot};
-use crate::telemetry::{Discard, ShardMetrics, ShardState, StreamMetrics, events};
+use crate::telemetry::{Discard, Pace, PaceChange, ShardMetrics, ShardState, StreamMetrics, events};
 use accounts::note_violations;
 use dead_letter::DeadLetters;
 use std::collections::VecDeque;
@@ -59,7 +59,7 @@ pub(super) struct OwnedShard {
     /// A record has come with an offset that had come before: the log is not what it was.
     pub went_back: bool,
     /// Whether it keeps pace with its partition.
-    pub pace: PaceWatch,
+    pace: PaceWatch,
     /// Rare paths that were taken since this was last emptied.
     pub rare_paths: RarePaths,
     /// The end of what has come; within one log offsets only grow.
@@ -158,6 +158,17 @@ impl OwnedShard {
         self.metrics.restore_seconds.observe(took.as_secs_f64());
         self.shown.set_state(ShardState::Running);
         Some((replay, took))
+    }
+
+    /// Looks at the lag, and changes how often mature series learn when the shard has fallen behind or caught up.
+    pub fn look_at_pace(&mut self, now: Instant, lag: u64) {
+        let learn_every = self.stream().learn_every;
+        let Some(behind) = learn_every.behind(&self.stream().seasons) else { return };
+        let Some((pace, seconds)) = self.pace.look(now, self.position, lag) else { return };
+        let every = if pace == Pace::Behind { behind } else { learn_every.at_ease() };
+        self.shard.learn_every(every);
+        self.shown.set_learn_every(every);
+        self.metrics.change_pace(pace, PaceChange { shard: self.at.clone(), lag, seconds, every });
     }
 
     /// Whether the shard has gone on since its last snapshot, and that was begun at least `every` ago.
