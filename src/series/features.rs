@@ -1,5 +1,5 @@
 use super::{Calendar, RecentView, Scale};
-use crate::config::{Accuracy, Base, Fill, NetworkKind, Stream};
+use crate::config::{Base, Fill, NetworkKind, Stream};
 use crate::domain::{Extras, Grid, Leads};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
