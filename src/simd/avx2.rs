@@ -116,12 +116,8 @@ impl Vector8 for Avx2 {
     }
 
     #[inline(always)]
-    fn xorshift(Words(x): Words) -> Words {
-        instructions! {
-            let x = _mm256_xor_si256(x, _mm256_slli_epi32::<13>(x));
-            let x = _mm256_xor_si256(x, _mm256_srli_epi32::<17>(x));
-            Words(_mm256_xor_si256(x, _mm256_slli_epi32::<5>(x)))
-        }
+    fn add_words(Words(a): Words, Words(b): Words) -> Words {
+        instructions! { Words(_mm256_add_epi32(a, b)) }
     }
 
     #[inline(always)]

@@ -16,8 +16,8 @@ pub(crate) trait Vector8: Vector {
     type Words: Copy;
 
     fn words(of: [u32; LANES]) -> Self::Words;
-    /// The words after `words` in Marsaglia's sequence with the shifts 13, 17 and 5.
-    fn xorshift(words: Self::Words) -> Self::Words;
+    /// `a + b`, without a carry beyond the upper bit.
+    fn add_words(a: Self::Words, b: Self::Words) -> Self::Words;
     /// To 16-bit floats, up or down by the upper 13 bits of each random word: they are added below the
     /// last bit that is kept, then all bits below it are dropped. [`super::Random`] has what this means.
     fn narrow_stochastic(self, to: &mut [u16; LANES], random: Self::Words);

@@ -142,13 +142,11 @@ impl Vector8 for Portable {
     }
 
     #[inline(always)]
-    fn xorshift(mut words: [u32; LANES]) -> [u32; LANES] {
-        for x in &mut words {
-            *x ^= *x << 13;
-            *x ^= *x >> 17;
-            *x ^= *x << 5;
+    fn add_words(mut a: [u32; LANES], b: [u32; LANES]) -> [u32; LANES] {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a = a.wrapping_add(b);
         }
-        words
+        a
     }
 
     #[inline(always)]

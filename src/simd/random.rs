@@ -7,26 +7,22 @@
 
 use super::by_eight::{LANES, Vector8};
 
-/// Generators for each lane that take turns, because a step of one waits for all of its last step:
-/// Marsaglia's `xorshift` with 32 bits ("Xorshift RNGs", 2003). The next one stands first.
-pub(crate) struct Random<V: Vector8>([V::Words; TURNS]);
-
-/// Generators of a lane.
-const TURNS: usize = 3;
+/// For each lane a Weyl sequence, `start + i · increment` modulo 2³², whose start and increment are both
+/// random: so any two words of a lane are independent of each other (Chor and Goldreich, "On the power of
+/// two-point based sampling", 1989), and the rounding errors of a sum have the variance of independent ones.
+/// A step is one addition.
+pub(crate) struct Random<V: Vector8> {
+    next: V::Words,
+    increments: V::Words,
+}
 
 impl<V: Vector8> Random<V> {
-    /// The generators of one part of a series at one of its steps. Equal arguments give equal bits with
+    /// The sequences of one part of a series at one of its steps. Equal arguments give equal bits with
     /// every instruction set.
     #[inline(always)]
     pub fn seeded(step: u64, part: u32) -> Self {
-        let step = hash(step as u32 ^ hash((step >> 32) as u32 ^ hash(part)));
-        let mut words = [[0; LANES]; TURNS];
-        for (i, word) in words.as_flattened_mut().iter_mut().enumerate() {
-            // A generator whose word is zero stays at zero.
-            *word = hash(step ^ (i as u32 + 1).wrapping_mul(0x9E37_79B9)) | 1;
-        }
-        let [a, b, c] = words;
-        Self([V::words(a), V::words(b), V::words(c)])
+        let [next, increments] = words(step, part);
+        Self { next: V::words(next), increments: V::words(increments) }
     }
 
     /// `v` as 16-bit floats. The mean over the random bits is `v` where the result is a normal number:
@@ -34,11 +30,22 @@ impl<V: Vector8> Random<V> {
     /// infinite or not a number becomes not finite.
     #[inline(always)]
     pub fn narrow(&mut self, v: V, to: &mut [u16; LANES]) {
-        let [next, a, b] = self.0;
-        let next = V::xorshift(next);
-        self.0 = [a, b, next];
-        v.narrow_stochastic(to, next);
+        v.narrow_stochastic(to, self.next);
+        self.next = V::add_words(self.next, self.increments);
     }
+}
+
+/// The start and the increment of each lane.
+#[inline(always)]
+fn words(step: u64, part: u32) -> [[u32; LANES]; 2] {
+    let step = hash(step as u32 ^ hash((step >> 32) as u32 ^ hash(part)));
+    let mut words = [[0; LANES]; 2];
+    for (i, word) in words.as_flattened_mut().iter_mut().enumerate() {
+        *word = hash(step ^ (i as u32 + 1).wrapping_mul(0x9E37_79B9));
+    }
+    // Odd increments have the longest period.
+    words[1].iter_mut().for_each(|increment| *increment |= 1);
+    words
 }
 
 /// Wellons' `lowbias32`: a bijection whose bits each depend on all bits of `x`.
@@ -138,8 +145,71 @@ mod tests {
     fn steps_parts_and_lanes_differ() {
         let mut seen = std::collections::HashSet::new();
         for (step, part) in (0..100).flat_map(|step| [(step, 0), (step, 1), (step << 32, 0)]).skip(3) {
-            let random = Random::<super::super::portable::Portable>::seeded(step, part);
-            assert!(random.0.as_flattened().iter().all(|word| seen.insert(*word)));
+            assert!(words(step, part).as_flattened().iter().all(|word| seen.insert(*word)));
+        }
+    }
+
+    /// Rounds the same value so many times in a row, at each of so many steps, and has all errors of each lane
+    /// in units of what is dropped.
+    struct Errors {
+        steps: u64,
+        row: usize,
+    }
+
+    impl KernelByEight for Errors {
+        type Output = Vec<Vec<[f64; LANES]>>;
+
+        #[inline(always)]
+        fn run<V: Vector8>(self) -> Self::Output {
+            let value = 1.0 + 0.375 / 1024.0;
+            let mut out = Vec::new();
+            for step in 0..self.steps {
+                let mut random = Random::<V>::seeded(step, 0);
+                let mut row = Vec::new();
+                for _ in 0..self.row {
+                    let mut to = [0; LANES];
+                    random.narrow(V::splat(value), &mut to);
+                    row.push(to.map(|h| (f64::from(f16::from_bits(h).to_f32()) - f64::from(value)) * 1024.0));
+                }
+                out.push(row);
+            }
+            out
+        }
+    }
+
+    #[test]
+    fn errors_along_a_row_add_up_like_independent_ones() {
+        let (steps, row) = (4_000, 64);
+        let errors = Isa::PORTABLE.run_by_eight(Errors { steps, row });
+        // Of a value that lies at .375 between two neighbours.
+        let one = 0.375 * 0.625;
+        // All of a row and of all lanes; its ends against each other; neighbours; a stride.
+        let sums: [(&str, fn(usize, usize) -> f64); 4] = [
+            ("all", |_, _| 1.0),
+            ("ends", |i, _| if i < 32 { 1.0 } else { -1.0 }),
+            ("neighbours", |i, lane| if (i + lane) % 2 == 0 { 1.0 } else { -1.0 }),
+            ("every eighth", |i, _| if i % 8 == 0 { 1.0 } else { 0.0 }),
+        ];
+        for (name, weight) in sums {
+            let (mut mean, mut square, mut of_one) = (0.0, 0.0, 0.0);
+            for errors in &errors {
+                let mut sum = 0.0;
+                for (i, errors) in errors.iter().enumerate() {
+                    for (lane, error) in errors.iter().enumerate() {
+                        sum += weight(i, lane) * error;
+                    }
+                }
+                mean += sum;
+                square += sum * sum;
+            }
+            for i in 0..row {
+                for lane in 0..LANES {
+                    of_one += weight(i, lane).powi(2) * one;
+                }
+            }
+            let (mean, square) = (mean / steps as f64, square / steps as f64);
+            assert!(mean.abs() < 5.0 * (of_one / steps as f64).sqrt(), "{name}: mean {mean}");
+            assert!((square / of_one - 1.0).abs() < 0.25, "{name}: variance {} of {of_one}", square);
         }
     }
 }
