@@ -5,33 +5,56 @@
 //! moves on average by what was added (Gupta et al., "Deep Learning with Limited Numerical Precision",
 //! 2015). The random bits follow from a seed, so that a replay rounds the same way.
 
-use super::by_eight::{LANES, Vector8};
+use super::by_eight::LANES;
+use super::halves::{Halves, Part};
 
 /// For each lane a Weyl sequence, `start + i · increment` modulo 2³², whose start and increment are both
 /// random: so any two words of a lane are independent of each other (Chor and Goldreich, "On the power of
 /// two-point based sampling", 1989), and the rounding errors of a sum have the variance of independent ones.
 /// A step is one addition.
-pub(crate) struct Random<V: Vector8> {
-    next: V::Words,
-    increments: V::Words,
+///
+/// A wide vector takes as many words of a lane as it has times eight lanes. So rows that are taken in wide
+/// vectors are rounded like those that are taken by eight.
+pub(crate) struct Random<W: Halves> {
+    next: W::Words,
+    /// What one step by eight and one by a wide vector add.
+    by_eight: W::Words,
+    by_all: W::Words,
 }
 
-impl<V: Vector8> Random<V> {
+/// The lanes of the widest vector.
+const WIDEST: usize = 16;
+
+impl<W: Halves> Random<W> {
     /// The sequences of one part of a series at one of its steps. Equal arguments give equal bits with
     /// every instruction set.
     #[inline(always)]
     pub fn seeded(step: u64, part: u32) -> Self {
-        let [next, increments] = words(step, part);
-        Self { next: V::words(next), increments: V::words(increments) }
+        const { assert!(W::N <= WIDEST && W::N.is_multiple_of(LANES)) };
+        let [start, increments] = words(step, part);
+        let mut lanes = [[0; WIDEST]; 3];
+        for lane in 0..W::N {
+            let increment = increments[lane % LANES];
+            lanes[0][lane] = start[lane % LANES].wrapping_add(increment.wrapping_mul((lane / LANES) as u32));
+            lanes[1][lane] = increment;
+            lanes[2][lane] = increment.wrapping_mul((W::N / LANES) as u32);
+        }
+        let [next, by_eight, by_all] = &lanes;
+        Self { next: W::words(next), by_eight: W::words(by_eight), by_all: W::words(by_all) }
     }
 
-    /// `v` as 16-bit floats. The mean over the random bits is `v` where the result is a normal number:
-    /// smaller ones (below 6.1e-5) lean towards zero. What lies beyond ±65,504 becomes ±65,504; what is
-    /// infinite or not a number becomes not finite.
+    /// `v` as 16-bit floats, in the first of a row. The mean over the random bits is `v` where the result is a
+    /// normal number: smaller ones (below 6.1e-5) lean towards zero. What lies beyond ±65,504 becomes ±65,504;
+    /// what is infinite or not a number becomes not finite.
+    ///
+    /// # Panics
+    /// When the row is shorter.
     #[inline(always)]
-    pub fn narrow(&mut self, v: V, to: &mut [u16; LANES]) {
-        v.narrow_stochastic(to, self.next);
-        self.next = V::add_words(self.next, self.increments);
+    pub fn narrow<V: Part<W>>(&mut self, v: V, to: &mut [u16]) {
+        const { assert!(V::N == W::N || V::N == LANES) };
+        v.narrow_stochastic(to, V::first_words(self.next));
+        let step = if V::N == W::N { self.by_all } else { self.by_eight };
+        self.next = W::add_words(self.next, step);
     }
 }
 
@@ -60,7 +83,7 @@ const fn hash(mut x: u32) -> u32 {
 mod tests {
     use half::f16;
 
-    use super::super::{Isa, KernelByEight};
+    use super::super::{Isa, KernelByEight, KernelOfHalves, Vector8};
     use super::*;
 
     /// `values` as 16-bit floats, at each of so many steps.
@@ -100,6 +123,36 @@ mod tests {
             let expected = of(Isa::PORTABLE);
             for isa in Isa::available() {
                 assert_eq!(of(isa), expected, "{isa:?}");
+            }
+        }
+    }
+
+    /// A row that is taken in wide vectors and by eight, in turns.
+    struct Row(u64);
+
+    impl KernelOfHalves for Row {
+        type Output = Vec<u16>;
+
+        #[inline(always)]
+        fn run<V: Vector8 + Part<W>, W: Halves>(self) -> Vec<u16> {
+            let mut random = Random::<W>::seeded(self.0, 2);
+            let mut row = vec![0; 9 * LANES];
+            for part in row.chunks_exact_mut(3 * LANES) {
+                let (pair, last) = part.split_at_mut(2 * LANES);
+                pair.chunks_exact_mut(W::N).for_each(|to| random.narrow(W::splat(1.000_3), to));
+                random.narrow(V::splat(1.000_3), last);
+            }
+            row
+        }
+    }
+
+    #[test]
+    fn rows_in_wide_vectors_are_rounded_like_rows_by_eight() {
+        for step in 0..50 {
+            let expected = Isa::PORTABLE.run_halves(Row(step));
+            assert!(expected.iter().any(|h| *h != expected[0]));
+            for isa in Isa::available() {
+                assert_eq!(isa.run_halves(Row(step)), expected, "{isa:?}");
             }
         }
     }
