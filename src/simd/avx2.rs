@@ -3,15 +3,16 @@
 use std::arch::x86_64::*;
 
 use super::by_eight::{LANES, Vector8};
-use super::vector::Vector;
+use super::halves::Halves;
+use super::vector::{Vector, check};
 
 /// Its existence proves that the CPU has AVX2, FMA and F16C.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(__m256);
+pub(super) struct Avx2(pub(super) __m256);
 
 /// Eight words of 32 bits.
 #[derive(Clone, Copy)]
-pub(super) struct Words(__m256i);
+pub(super) struct Words(pub(super) __m256i);
 
 /// Instructions of this instruction set. Those that access memory are not for it: they have a contract
 /// of their own.
@@ -106,40 +107,39 @@ impl Vector for Avx2 {
     }
 }
 
-impl Vector8 for Avx2 {
+impl Halves for Avx2 {
     type Words = Words;
 
     #[inline(always)]
-    fn words(of: [u32; LANES]) -> Words {
-        // SAFETY: the array is as long as what is accessed; a kernel gets this type from `Isa` alone.
+    fn words(of: &[u32]) -> Words {
+        check(of.len(), 0, LANES);
+        // SAFETY: the slice is as long as what is accessed; a kernel gets this type from `Isa` alone.
         unsafe { Words(_mm256_loadu_si256(of.as_ptr().cast())) }
     }
 
     #[inline(always)]
-    fn xorshift(Words(x): Words) -> Words {
-        instructions! {
-            let x = _mm256_xor_si256(x, _mm256_slli_epi32::<13>(x));
-            let x = _mm256_xor_si256(x, _mm256_srli_epi32::<17>(x));
-            Words(_mm256_xor_si256(x, _mm256_slli_epi32::<5>(x)))
-        }
+    fn add_words(Words(a): Words, Words(b): Words) -> Words {
+        instructions! { Words(_mm256_add_epi32(a, b)) }
     }
 
     #[inline(always)]
-    fn narrow_stochastic(self, to: &mut [u16; LANES], Words(random): Words) {
-        // SAFETY: the array is as long as what is accessed; the type is the proof of the features.
+    unsafe fn write_stochastic(self, to: *mut u16, Words(random): Words) {
+        // SAFETY: the caller's promise for the memory; the type is the proof of the features.
         unsafe {
             let bits = _mm256_add_epi32(_mm256_castps_si256(self.0), _mm256_srli_epi32::<19>(random));
             let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_ZERO>(_mm256_castsi256_ps(bits));
-            _mm_storeu_si128(to.as_mut_ptr().cast(), halves);
+            _mm_storeu_si128(to.cast(), halves);
         }
     }
 
     #[inline(always)]
-    fn widen(from: &[u16; LANES]) -> Self {
-        // SAFETY: the array is as long as what is accessed; the type is the proof of the features.
-        unsafe { Self(_mm256_cvtph_ps(_mm_loadu_si128(from.as_ptr().cast()))) }
+    unsafe fn read_halves(from: *const u16) -> Self {
+        // SAFETY: the caller's promise for the memory; the type is the proof of the features.
+        unsafe { Self(_mm256_cvtph_ps(_mm_loadu_si128(from.cast()))) }
     }
+}
 
+impl Vector8 for Avx2 {
     #[inline(always)]
     fn max(self, b: Self) -> Self {
         instructions! { Self(_mm256_max_ps(self.0, b.0)) }
@@ -168,5 +168,27 @@ impl Vector8 for Avx2 {
             let mixed = _mm256_permute2f128_ps::<0x21>(low, high);
             Self(_mm256_add_ps(mixed, _mm256_blend_ps::<0xF0>(low, high)))
         }
+    }
+
+    #[inline(always)]
+    fn sums_before(self) -> (Self, Self) {
+        instructions! {
+            // Sums up to each lane of its half, then those of the lower half added to the upper one.
+            let one = _mm256_castsi256_ps(_mm256_slli_si256::<4>(_mm256_castps_si256(self.0)));
+            let two = _mm256_add_ps(self.0, one);
+            let four = _mm256_castsi256_ps(_mm256_slli_si256::<8>(_mm256_castps_si256(two)));
+            let halves = _mm256_add_ps(two, four);
+            let zero = _mm256_setzero_ps();
+            let lower = _mm256_permutevar8x32_ps(halves, _mm256_set1_epi32(3));
+            let sums = _mm256_add_ps(halves, _mm256_blend_ps::<0xF0>(zero, lower));
+            let moved = _mm256_permutevar8x32_ps(sums, _mm256_setr_epi32(0, 0, 1, 2, 3, 4, 5, 6));
+            let all = _mm256_permutevar8x32_ps(sums, _mm256_set1_epi32(7));
+            (Self(_mm256_blend_ps::<1>(moved, zero)), Self(all))
+        }
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        instructions! { Self(_mm256_sqrt_ps(self.0)) }
     }
 }

@@ -2,11 +2,17 @@
 
 use std::arch::x86_64::*;
 
-use super::vector::Vector;
+use super::avx2::{self, Avx2};
+use super::halves::{Halves, Part};
+use super::vector::{Vector, check};
 
-/// Its existence proves that the CPU has AVX-512 F and DQ.
+/// Its existence proves that the CPU has AVX-512 F, DQ and VL, and what [`Avx2`] is a proof of.
 #[derive(Clone, Copy)]
 pub(super) struct Avx512(__m512);
+
+/// Sixteen words of 32 bits.
+#[derive(Clone, Copy)]
+pub(super) struct Words(__m512i);
 
 /// Instructions of this instruction set. Those that access memory are not for it: they have a contract
 /// of their own.
@@ -99,5 +105,51 @@ impl Vector for Avx512 {
     #[inline(always)]
     fn sum(self) -> f32 {
         instructions! { _mm512_reduce_add_ps(self.0) }
+    }
+}
+
+impl Halves for Avx512 {
+    type Words = Words;
+
+    #[inline(always)]
+    fn words(of: &[u32]) -> Words {
+        check(of.len(), 0, Self::N);
+        // SAFETY: the slice is as long as what is accessed; a kernel gets this type from `Isa` alone.
+        unsafe { Words(_mm512_loadu_si512(of.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
+    fn add_words(Words(a): Words, Words(b): Words) -> Words {
+        instructions! { Words(_mm512_add_epi32(a, b)) }
+    }
+
+    #[inline(always)]
+    unsafe fn write_stochastic(self, to: *mut u16, Words(random): Words) {
+        // SAFETY: the caller's promise for the memory; the type is the proof of the features.
+        unsafe {
+            let bits = _mm512_add_epi32(_mm512_castps_si512(self.0), _mm512_srli_epi32::<19>(random));
+            let halves = _mm512_cvtps_ph::<_MM_FROUND_TO_ZERO>(_mm512_castsi512_ps(bits));
+            _mm256_storeu_si256(to.cast(), halves);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn read_halves(from: *const u16) -> Self {
+        // SAFETY: the caller's promise for the memory; the type is the proof of the features.
+        unsafe { Self(_mm512_cvtph_ps(_mm256_loadu_si256(from.cast()))) }
+    }
+}
+
+impl Part<Avx512> for Avx2 {
+    #[inline(always)]
+    fn folded(Avx512(of): Avx512) -> Self {
+        instructions! {
+            Self(_mm256_add_ps(_mm512_castps512_ps256(of), _mm512_extractf32x8_ps::<1>(of)))
+        }
+    }
+
+    #[inline(always)]
+    fn first_words(Words(of): Words) -> avx2::Words {
+        instructions! { avx2::Words(_mm512_castsi512_si256(of)) }
     }
 }

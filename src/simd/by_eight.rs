@@ -1,6 +1,6 @@
 //! What vectors of eight floats can do beside: 16-bit floats, comparisons, eight sums at once.
 
-use super::vector::Vector;
+use super::halves::Halves;
 
 /// Floats in such a vector. Rows that kernels read are padded to a multiple of it.
 pub(crate) const LANES: usize = 8;
@@ -11,18 +11,7 @@ pub(crate) fn padded(n: usize) -> usize {
 }
 
 /// A vector of [`LANES`] floats.
-pub(crate) trait Vector8: Vector {
-    /// Whole numbers of 32 bits, one for each lane.
-    type Words: Copy;
-
-    fn words(of: [u32; LANES]) -> Self::Words;
-    /// The words after `words` in Marsaglia's sequence with the shifts 13, 17 and 5.
-    fn xorshift(words: Self::Words) -> Self::Words;
-    /// To 16-bit floats, up or down by the upper 13 bits of each random word: they are added below the
-    /// last bit that is kept, then all bits below it are dropped. [`super::Random`] has what this means.
-    fn narrow_stochastic(self, to: &mut [u16; LANES], random: Self::Words);
-    /// From 16-bit floats.
-    fn widen(from: &[u16; LANES]) -> Self;
+pub(crate) trait Vector8: Halves {
     /// The larger; `b` where either is not a number.
     fn max(self, b: Self) -> Self;
     /// The smaller; `b` where either is not a number.
@@ -31,6 +20,10 @@ pub(crate) trait Vector8: Vector {
     fn if_above(self, than: Self, yes: Self, no: Self) -> Self;
     /// The sums of eight vectors, one in each lane.
     fn sums(of: [Self; LANES]) -> Self;
+    /// In each lane the sum of all lanes before it, and the sum of all lanes in each.
+    fn sums_before(self) -> (Self, Self);
+    /// The square root; not a number for what is negative.
+    fn sqrt(self) -> Self;
 }
 
 /// A row as whole vectors; its length is a multiple of [`LANES`].
@@ -63,7 +56,7 @@ mod tests {
         fn run<V: Vector8>(self) -> f32 {
             let a = V::load(self.0);
             let rows = std::array::from_fn(|i| a.mul(V::splat(i as f32)));
-            a.mul_add(a, V::splat(1.0)).narrow_stochastic(self.1, V::words([0; LANES]));
+            a.mul_add(a, V::splat(1.0)).narrow_stochastic(self.1, V::words(&[0; LANES]));
             let wild = a.sub(V::splat(0.5)).div(V::splat(0.0)).mul(V::splat(0.0));
             let bounded = wild.max(V::splat(-4.0)).min(a.add(V::splat(1.0)));
             a.if_above(wild, V::splat(9.0), bounded).store(self.0);
@@ -83,5 +76,33 @@ mod tests {
         }
         assert!(seen.iter().all(|s| *s == seen[0]), "{seen:?}");
         assert!(seen[0].1.iter().all(|v| v.is_finite()), "{seen:?}");
+    }
+
+    /// Sums before each lane, all of them, and the roots of the values.
+    struct Before([f32; LANES]);
+
+    impl KernelByEight for Before {
+        type Output = [[f32; LANES]; 3];
+
+        #[inline(always)]
+        fn run<V: Vector8>(self) -> Self::Output {
+            let (before, all) = V::load(&self.0).sums_before();
+            let mut out = [[0.0; LANES]; 3];
+            before.store(&mut out[0]);
+            all.store(&mut out[1]);
+            V::load(&self.0).sqrt().store(&mut out[2]);
+            out
+        }
+    }
+
+    #[test]
+    fn sums_before_each_lane_leave_it_out() {
+        for isa in Isa::available() {
+            let [before, all, roots] =
+                isa.run_by_eight(Before([1.0, 4.0, 9.0, 16.0, 25.0, 36.0, 49.0, 64.0]));
+            assert_eq!(before, [0.0, 1.0, 5.0, 14.0, 30.0, 55.0, 91.0, 140.0], "{isa:?}");
+            assert_eq!(all, [204.0; LANES], "{isa:?}");
+            assert_eq!(roots, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], "{isa:?}");
+        }
     }
 }

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::OnceLock;
 
+use super::by_eight::Vector8;
+use super::halves::{Halves, Part};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
-use super::{by_eight::Vector8, portable::Portable, vector::Vector};
+use super::{portable::Portable, vector::Vector};
 
 /// What [`Isa::best`] answers once [`Isa::settle`] was called.
 static SETTLED: OnceLock<Isa> = OnceLock::new();
@@ -17,7 +19,7 @@ pub struct Isa(Set);
 /// Private, so that only [`Isa::available`] makes those that need to be detected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Set {
-    /// AVX-512 F and DQ, and what [`Set::Avx2`] has.
+    /// AVX-512 F, DQ and VL, and what [`Set::Avx2`] has.
     #[cfg(target_arch = "x86_64")]
     Avx512,
     /// AVX2, FMA and F16C.
@@ -43,6 +45,15 @@ pub(crate) trait KernelByEight {
     fn run<V: Vector8>(self) -> Self::Output;
 }
 
+/// Work over rows of 16-bit floats, whose layout in memory has whole vectors of eight.
+pub(crate) trait KernelOfHalves {
+    type Output;
+
+    /// With the eight lanes of [`Isa::run_by_eight`] and, for what is long enough, the widest vectors. As in
+    /// [`Kernel`], implementations are `#[inline(always)]`.
+    fn run<V: Vector8 + Part<W>, W: Halves>(self) -> Self::Output;
+}
+
 impl Isa {
     /// Plain arithmetic, which compilers vectorise. Every CPU has it.
     pub const PORTABLE: Self = Self(Set::Portable);
@@ -54,7 +65,9 @@ impl Isa {
             is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("fma")
                 && is_x86_feature_detected!("f16c"),
-            is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq"),
+            is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl"),
         );
         [
             #[cfg(target_arch = "x86_64")]
@@ -139,6 +152,29 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 | Set::Avx2 => unsafe { avx2(kernel) },
             Set::Portable => kernel.run::<Portable>(),
+        }
+    }
+
+    /// Runs a kernel over rows of 16-bit floats with this instruction set.
+    pub(crate) fn run_halves<K: KernelOfHalves>(self, kernel: K) -> K::Output {
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma,f16c")]
+        fn avx512<K: KernelOfHalves>(kernel: K) -> K::Output {
+            kernel.run::<Avx2, Avx512>()
+        }
+        #[cfg(target_arch = "x86_64")]
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn avx2<K: KernelOfHalves>(kernel: K) -> K::Output {
+            kernel.run::<Avx2, Avx2>()
+        }
+        match self.0 {
+            // SAFETY: `available` made this value, having detected the features, AVX2's for both.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { avx2(kernel) },
+            Set::Portable => kernel.run::<Portable, Portable>(),
         }
     }
 }

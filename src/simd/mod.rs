@@ -7,7 +7,7 @@
 //! which of them the CPU has, and runs the kernel with one of them: the widest, or the one that the program
 //! has settled on at its start. The proof that the CPU has what an
 //! instruction needs is the type: the vectors of x86 are private to this room, so a kernel can only get
-//! one of them from [`Isa::run`] or [`Isa::run_by_eight`], after the features were detected.
+//! one of them from [`Isa::run`], [`Isa::run_by_eight`] or [`Isa::run_halves`], after the features were detected.
 //!
 //! ```text
 //! Isa::best().run(kernel) ─ AVX-512 ─ Kernel::run::<Avx512>   16 lanes
@@ -25,6 +25,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod by_eight;
+mod halves;
 mod isa;
 mod portable;
 mod prefetch;
@@ -35,8 +36,9 @@ mod vector;
 
 pub(crate) use aligned::Aligned;
 pub(crate) use by_eight::{LANES, Vector8, padded, registers, registers_mut};
+pub(crate) use halves::{Halves, Part, products};
 pub use isa::Isa;
-pub(crate) use isa::{Kernel, KernelByEight};
+pub(crate) use isa::{Kernel, KernelByEight, KernelOfHalves};
 pub(crate) use prefetch::{prefetch_first, prefetch_second};
 pub(crate) use product::{Walk, accumulate, accumulate_across, in_row_groups};
 pub(crate) use random::Random;

@@ -1,6 +1,7 @@
 //! Eight floats for any CPU: plain arithmetic that compilers vectorise.
 
 use super::by_eight::{LANES, Vector8};
+use super::halves::Halves;
 use super::vector::Vector;
 
 #[derive(Clone, Copy)]
@@ -133,36 +134,40 @@ fn truncated(bits: u32) -> u16 {
     sign | halved
 }
 
-impl Vector8 for Portable {
+impl Halves for Portable {
     type Words = [u32; LANES];
 
     #[inline(always)]
-    fn words(of: [u32; LANES]) -> [u32; LANES] {
-        of
+    fn words(of: &[u32]) -> [u32; LANES] {
+        std::array::from_fn(|lane| of[lane])
     }
 
     #[inline(always)]
-    fn xorshift(mut words: [u32; LANES]) -> [u32; LANES] {
-        for x in &mut words {
-            *x ^= *x << 13;
-            *x ^= *x >> 17;
-            *x ^= *x << 5;
+    fn add_words(mut a: [u32; LANES], b: [u32; LANES]) -> [u32; LANES] {
+        for (a, b) in a.iter_mut().zip(b) {
+            *a = a.wrapping_add(b);
         }
-        words
+        a
     }
 
     #[inline(always)]
-    fn narrow_stochastic(self, to: &mut [u16; LANES], random: [u32; LANES]) {
+    unsafe fn write_stochastic(self, to: *mut u16, random: [u32; LANES]) {
+        // SAFETY: the caller's promise.
+        let to = unsafe { &mut *to.cast::<[u16; LANES]>() };
         for ((to, v), random) in to.iter_mut().zip(self.0).zip(random) {
             *to = truncated(v.to_bits().wrapping_add(random >> 19));
         }
     }
 
     #[inline(always)]
-    fn widen(from: &[u16; LANES]) -> Self {
+    unsafe fn read_halves(from: *const u16) -> Self {
+        // SAFETY: the caller's promise.
+        let from = unsafe { *from.cast::<[u16; LANES]>() };
         Self(from.map(|h| half::f16::from_bits(h).to_f32()))
     }
+}
 
+impl Vector8 for Portable {
     #[inline(always)]
     fn max(self, b: Self) -> Self {
         self.zip(b, |a, b| if a > b { a } else { b })
@@ -181,5 +186,26 @@ impl Vector8 for Portable {
     #[inline(always)]
     fn sums(of: [Self; LANES]) -> Self {
         Self(of.map(|Self(v)| ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7]))))
+    }
+
+    #[inline(always)]
+    fn sums_before(self) -> (Self, Self) {
+        // In the order of the other instruction sets.
+        let mut sums = self.0;
+        for apart in [1, 2] {
+            let shorter = sums;
+            for (lane, sum) in sums.iter_mut().enumerate().filter(|(lane, _)| lane % 4 >= apart) {
+                *sum += shorter[lane - apart];
+            }
+        }
+        let lower = sums[3];
+        sums[4..].iter_mut().for_each(|sum| *sum += lower);
+        let before = std::array::from_fn(|lane| if lane == 0 { 0.0 } else { sums[lane - 1] });
+        (Self(before), Self::splat(sums[LANES - 1]))
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.map(f32::sqrt)
     }
 }

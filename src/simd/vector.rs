@@ -81,7 +81,7 @@ pub(crate) trait Vector: Copy {
 /// Panics unless `n` elements from `at` on lie within `len`. Only one of the comparisons depends on
 /// `at`, so that a loop makes the other once.
 #[inline(always)]
-fn check(len: usize, at: usize, n: usize) {
+pub(super) fn check(len: usize, at: usize, n: usize) {
     if len < n || at > len - n {
         out_of_bounds();
     }

@@ -1,4 +1,4 @@
-use crate::simd::{KernelByEight, LANES, Random, Vector8, registers, registers_mut};
+use crate::simd::{Halves, KernelOfHalves, LANES, Part, Random, Vector8, products, registers, registers_mut};
 
 /// Errors are clipped at this many times their recent size, which learns from at most twice that.
 const CLIP: f32 = 2.0;
@@ -48,61 +48,75 @@ pub(super) struct Learning<'a> {
     pub seed: (u64, u32),
 }
 
-impl KernelByEight for LearnAndForecast<'_> {
+impl KernelOfHalves for LearnAndForecast<'_> {
     type Output = ();
 
-    /// Eight leads at a time, so that their sums are taken together.
+    /// Eight leads at a time, so that their sums are taken together. All errors come before the first update:
+    /// so none waits for a sum that was just begun.
     #[inline(always)]
-    fn run<V: Vector8>(mut self) {
-        let x = registers(self.x);
-        let n = x.len();
-        let weights = registers_mut(self.weights);
-        let mut random = self.origin.as_ref().map(|origin| Random::<V>::seeded(origin.seed.0, origin.seed.1));
-        for (group, correction) in registers_mut(self.corrections).iter_mut().enumerate() {
-            let count = LANES.min(self.rows - group * LANES);
-            let weights = &mut weights[group * LANES * n..][..count * n];
+    fn run<V: Vector8 + Part<W>, W: Halves>(self) {
+        let n = self.x.len();
+        let weights = &mut self.weights[..self.rows * n];
+        let corrections = registers_mut(self.corrections);
+        let Some(origin) = self.origin else {
+            for (group, correction) in weights.chunks(LANES * n).zip(corrections) {
+                products::<V, W>(group, self.x).store(correction);
+            }
+            return;
+        };
+        let mut random = Random::<W>::seeded(origin.seed.0, origin.seed.1);
+        let targets = registers(origin.targets).iter().zip(registers_mut(origin.errors));
+        let groups = weights.chunks(LANES * n).zip(corrections.iter_mut());
+        for ((group, errors), (target, recent)) in groups.zip(targets) {
+            let error = V::load(target).sub(products::<V, W>(group, origin.x));
+            clipped(error, recent, origin.rate, &mut random).store(errors);
+        }
+        for (group, correction) in weights.chunks_mut(LANES * n).zip(corrections) {
             let mut sums = [V::splat(0.0); LANES];
-            if let (Some(origin), Some(random)) = (&mut self.origin, &mut random) {
-                let past = registers(origin.x);
-                for (row, sum) in sums.iter_mut().enumerate().take(count) {
-                    let mut dot = V::splat(0.0);
-                    for (w, x) in weights[row * n..][..n].iter().zip(past) {
-                        dot = V::widen(w).mul_add(V::load(x), dot);
-                    }
-                    *sum = dot;
-                }
-                let error = V::load(&registers(origin.targets)[group]).sub(V::sums(sums));
-                let recent = &mut registers_mut(origin.errors)[group];
-                let mut errors = [0.0; LANES];
-                clipped(error, recent, origin.rate, random).store(&mut errors);
-                let gain = registers(origin.k);
-                for (row, sum) in sums.iter_mut().enumerate().take(count) {
-                    let error = V::splat(errors[row]);
-                    let mut dot = V::splat(0.0);
-                    for ((w, k), x) in weights[row * n..][..n].iter_mut().zip(gain).zip(x) {
-                        let moved = V::load(k).mul_add(error, V::widen(w));
-                        random.narrow(moved, w);
-                        dot = moved.mul_add(V::load(x), dot);
-                    }
-                    *sum = dot;
-                }
-            } else {
-                for (row, sum) in sums.iter_mut().enumerate().take(count) {
-                    let mut dot = V::splat(0.0);
-                    for (w, x) in weights[row * n..][..n].iter().zip(x) {
-                        dot = V::widen(w).mul_add(V::load(x), dot);
-                    }
-                    *sum = dot;
-                }
+            for ((row, sum), error) in group.chunks_exact_mut(n).zip(&mut sums).zip(&*correction) {
+                *sum = moved::<V, W>(row, *error, origin.k, self.x, &mut random);
             }
             V::sums(sums).store(correction);
         }
     }
 }
 
+/// Adds the gain times an error to a row of weights. Returns its products with `x`.
+#[inline(always)]
+fn moved<V: Part<W>, W: Halves>(
+    row: &mut [u16],
+    error: f32,
+    gain: &[f32],
+    x: &[f32],
+    random: &mut Random<W>,
+) -> V {
+    let (mut wide, mut dot) = (W::splat(0.0), V::splat(0.0));
+    let whole = row.len() - row.len() % W::N;
+    let (row, row_rest) = row.split_at_mut(whole);
+    let (gain, gain_rest) = gain.split_at(whole);
+    let (x, x_rest) = x.split_at(whole);
+    let pairs = row.chunks_exact_mut(W::N).zip(gain.chunks_exact(W::N)).zip(x.chunks_exact(W::N));
+    for ((w, k), x) in pairs {
+        let moved = W::load(k).mul_add(W::splat(error), W::widen(w));
+        random.narrow(moved, w);
+        wide = moved.mul_add(W::load(x), wide);
+    }
+    if !row_rest.is_empty() {
+        let moved = V::load(gain_rest).mul_add(V::splat(error), V::widen(row_rest));
+        random.narrow(moved, row_rest);
+        dot = moved.mul(V::load(x_rest));
+    }
+    dot.add(V::folded(wide))
+}
+
 /// Clips errors and learns their size; 0 for an error that is not finite.
 #[inline(always)]
-fn clipped<V: Vector8>(error: V, recent: &mut [u16; LANES], rate: f32, random: &mut Random<V>) -> V {
+fn clipped<V: Vector8 + Part<W>, W: Halves>(
+    error: V,
+    recent: &mut [u16; LANES],
+    rate: f32,
+    random: &mut Random<W>,
+) -> V {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     // 0 · x is 0 for finite numbers only.
     let known = one.if_above(error.mul(zero), one, zero);

@@ -1,6 +1,8 @@
 use super::frame::{narrow, wide};
 use super::kernels::FEATURES_MAX;
-use crate::simd::{KernelByEight, LANES, Random, Vector8, padded, registers, registers_mut};
+use crate::simd::{
+    Halves, KernelOfHalves, LANES, Part, Random, Registers, Vector8, padded, products, registers_mut,
+};
 
 /// While the covariance's trace is above this many times its dimension, nothing is forgotten: without
 /// excitation, forgetting would make it grow without bound.
@@ -93,75 +95,107 @@ pub(super) struct Gain<'a> {
 
 /// The registers of the widest block.
 const WIDEST: usize = FEATURES_MAX / LANES;
+/// So many vectors of the sum `k` stay in registers while the columns of a tile pass.
+const HELD: usize = 2;
 
-impl KernelByEight for Gain<'_> {
+/// What each column of a tile is updated with.
+#[derive(Clone, Copy)]
+struct Factors {
+    f: [f32; LANES],
+    shrink: [f32; LANES],
+    take: [f32; LANES],
+}
+
+impl KernelOfHalves for Gain<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<V: Vector8>(self) -> f32 {
-        let x = registers(self.x);
-        let n = x.len();
-        let k = registers_mut(self.k);
-        let columns = registers_mut(self.root);
-        let mut f = [[0.0f32; LANES]; WIDEST];
-        let mut first = 0;
-        for (tile, f) in f.iter_mut().enumerate().take(n) {
-            let long = tile + 1;
-            let of_tile = &columns[first..][..LANES * long];
-            let mut sums = [V::splat(0.0); LANES];
-            for (row, x) in x[..long].iter().enumerate() {
-                let x = V::load(x);
-                for (c, sum) in sums.iter_mut().enumerate() {
-                    *sum = V::widen(&of_tile[c * long + row]).mul_add(x, *sum);
-                }
-            }
-            V::sums(sums).store(f);
-            first += LANES * long;
-        }
-        let mut alpha = self.forgetting;
-        let mut shrink = [[0.0f32; LANES]; WIDEST];
-        let mut take = [[0.0f32; LANES]; WIDEST];
-        let per_root = self.forgetting.sqrt().recip();
+    fn run<V: Vector8 + Part<W>, W: Halves>(self) -> f32 {
+        let (x, k) = (self.x, self.k);
+        let n = x.len() / LANES;
+        let mut factors = Registers::<Factors, WIDEST>::new();
         for tile in 0..n {
-            let mut before = [0.0f32; LANES];
-            let mut after = [0.0f32; LANES];
-            for c in 0..LANES {
-                before[c] = alpha;
-                alpha += f[tile][c] * f[tile][c];
-                after[c] = alpha;
-            }
-            for c in 0..LANES {
-                let per_both = per_root / (before[c] * after[c]).sqrt();
-                shrink[tile][c] = before[c] * per_both;
-                take[tile][c] = f[tile][c] * per_both;
-            }
+            let of_tile = &self.root[tile_start(tile)..tile_start(tile + 1)];
+            let mut f = [0.0; LANES];
+            products::<V, W>(of_tile, &x[..(tile + 1) * LANES]).store(&mut f);
+            factors.push(Factors { f, shrink: f, take: f });
         }
-        k.fill([0.0; LANES]);
-        let mut random = Random::<V>::seeded(self.seed.0, self.seed.1);
+        let mut alpha = V::splat(self.forgetting);
+        let per_root = V::splat(self.forgetting.sqrt().recip());
+        for factors in factors.iter_mut() {
+            let f = V::load(&factors.f);
+            let square = f.mul(f);
+            let (sum, all) = square.sums_before();
+            let before = alpha.add(sum);
+            let per_both = per_root.div(before.mul(before.add(square)).sqrt());
+            before.mul(per_both).store(&mut factors.shrink);
+            f.mul(per_both).store(&mut factors.take);
+            alpha = alpha.add(all);
+        }
+        k.fill(0.0);
+        let mut random = Random::<W>::seeded(self.seed.0, self.seed.1);
         let mut trace = V::splat(0.0);
-        let mut rest = columns;
-        for tile in 0..n {
-            let long = tile + 1;
-            for c in 0..LANES {
-                let (column, after) = rest.split_at_mut(long);
-                rest = after;
-                let (shrink, take) = (V::splat(shrink[tile][c]), V::splat(take[tile][c]));
-                let f = V::splat(f[tile][c]);
-                for (s, k) in column.iter_mut().zip(&mut *k) {
-                    let (old, sum) = (V::widen(s), V::load(k));
-                    let new = take.neg_mul_add(sum, old.mul(shrink));
-                    f.mul_add(old, sum).store(k);
-                    trace = new.mul_add(new, trace);
-                    random.narrow(new, s);
-                }
+        for (tile, factors) in factors.iter().enumerate() {
+            let columns = &mut self.root[tile_start(tile)..tile_start(tile + 1)];
+            let k = &mut k[..(tile + 1) * LANES];
+            let mut at = 0;
+            while at + HELD * W::N <= k.len() {
+                trace = update::<V, W, W, HELD>(columns, at, factors, k, &mut random).add(trace);
+                at += HELD * W::N;
+            }
+            while at + W::N <= k.len() {
+                trace = update::<V, W, W, 1>(columns, at, factors, k, &mut random).add(trace);
+                at += W::N;
+            }
+            if at < k.len() {
+                trace = update::<V, W, V, 1>(columns, at, factors, k, &mut random).add(trace);
             }
         }
-        let per_alpha = V::splat(alpha.recip());
-        for k in k.iter_mut() {
+        let per_alpha = V::splat(1.0).div(alpha);
+        for k in registers_mut(k) {
             V::load(k).mul(per_alpha).store(k);
         }
         trace.sum()
     }
+}
+
+/// Updates so many vectors of the columns of a tile from row `at` on, and the same rows of `k`. Returns what
+/// they add to the trace.
+#[inline(always)]
+fn update<V: Part<L>, W: Halves, L: Part<W>, const HELD: usize>(
+    columns: &mut [u16],
+    at: usize,
+    factors: &Factors,
+    k: &mut [f32],
+    random: &mut Random<W>,
+) -> V {
+    let height = k.len();
+    let k = &mut k[at..][..HELD * L::N];
+    let mut traces = [L::splat(0.0); HELD];
+    let mut sums = [L::splat(0.0); HELD];
+    for (sum, k) in sums.iter_mut().zip(k.chunks_exact(L::N)) {
+        *sum = L::load(k);
+    }
+    for (c, column) in columns.chunks_exact_mut(height).take(LANES).enumerate() {
+        let (shrink, take) = (L::splat(factors.shrink[c]), L::splat(factors.take[c]));
+        let f = L::splat(factors.f[c]);
+        let rows = column[at..][..HELD * L::N].chunks_exact_mut(L::N);
+        for ((s, sum), trace) in rows.zip(&mut sums).zip(&mut traces) {
+            let old = L::widen(s);
+            let new = take.neg_mul_add(*sum, old.mul(shrink));
+            *sum = f.mul_add(old, *sum);
+            *trace = new.mul_add(new, *trace);
+            random.narrow(new, s);
+        }
+    }
+    for (sum, k) in sums.iter().zip(k.chunks_exact_mut(L::N)) {
+        sum.store(k);
+    }
+    let mut all = L::splat(0.0);
+    for trace in traces {
+        all = all.add(trace);
+    }
+    V::folded(all)
 }
 
 #[cfg(test)]
@@ -185,7 +219,7 @@ mod tests {
                 x[..d].iter_mut().for_each(|x| *x = rng.random_range(-1.0..1.0));
                 let mut k = vec![0.0; padded(d)];
                 let seed = (step, 0);
-                trace = isa.run_by_eight(Gain { root: &mut root, x: &x, forgetting: 0.99, seed, k: &mut k });
+                trace = isa.run_halves(Gain { root: &mut root, x: &x, forgetting: 0.99, seed, k: &mut k });
                 let px: Vec<f64> = exact
                     .iter()
                     .map(|row| row.iter().zip(&x).map(|(p, x)| p * f64::from(*x)).sum())
@@ -219,7 +253,7 @@ mod tests {
             root[3] = half::f16::from_f32(wild).to_bits();
             let (x, mut k) = (vec![0.5; 24], vec![0.0; 24]);
             let gain = Gain { root: &mut root, x: &x, forgetting: 0.999, seed: (1, 1), k: &mut k };
-            let trace = Isa::best().run_by_eight(gain);
+            let trace = Isa::best().run_halves(gain);
             assert_eq!(CovarianceRoot::is_sound(trace), is_sound, "{wild}: {trace}");
         }
     }

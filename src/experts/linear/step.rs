@@ -477,7 +477,7 @@ impl SeriesStep<'_> {
             let every = if learnt >= MATURE { self.every } else { 1 };
             let forgetting = block.covariance.forgetting(state.traces[b], every);
             let (x, seed) = (&own_then[..n], (origin, b as u32));
-            let trace = self.isa.run_by_eight(Gain { root, x, forgetting, seed, k: &mut k[..n] });
+            let trace = self.isa.run_halves(Gain { root, x, forgetting, seed, k: &mut k[..n] });
             state.traces[b] = trace;
             if !CovarianceRoot::is_sound(trace) {
                 block.covariance.fill(root);
@@ -497,7 +497,7 @@ impl SeriesStep<'_> {
                 seed: (origin, (BLOCKS_MAX + b) as u32),
             });
         }
-        self.isa.run_by_eight(LearnAndForecast {
+        self.isa.run_halves(LearnAndForecast {
             weights,
             origin: learning,
             x: &own_x[..n],

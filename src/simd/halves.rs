@@ -1,0 +1,162 @@
+//! Rows of 16-bit floats, in registers of eight or in wider ones.
+
+use super::by_eight::{LANES, Vector8};
+use super::vector::{Vector, check};
+
+/// A vector whose floats are held in memory as 16-bit floats.
+pub(crate) trait Halves: Vector {
+    /// Whole numbers of 32 bits, one for each lane.
+    type Words: Copy;
+
+    /// # Panics
+    /// When there are not as many as lanes.
+    fn words(of: &[u32]) -> Self::Words;
+    /// `a + b`, without a carry beyond the upper bit.
+    fn add_words(a: Self::Words, b: Self::Words) -> Self::Words;
+    /// To 16-bit floats, up or down by the upper 13 bits of each random word: they are added below the
+    /// last bit that is kept, then all bits below it are dropped. [`super::Random`] has what this means.
+    ///
+    /// # Safety
+    /// `N` of them at `to` can be written.
+    unsafe fn write_stochastic(self, to: *mut u16, random: Self::Words);
+    /// # Safety
+    /// `N` 16-bit floats at `from` can be read.
+    unsafe fn read_halves(from: *const u16) -> Self;
+
+    /// The first `N` 16-bit floats of a row.
+    ///
+    /// # Panics
+    /// When it is shorter.
+    #[inline(always)]
+    fn widen(from: &[u16]) -> Self {
+        check(from.len(), 0, Self::N);
+        // SAFETY: the slice is as long.
+        unsafe { Self::read_halves(from.as_ptr()) }
+    }
+
+    /// As [`Halves::write_stochastic`], to the first `N` of a row.
+    ///
+    /// # Panics
+    /// When it is shorter.
+    #[inline(always)]
+    fn narrow_stochastic(self, to: &mut [u16], random: Self::Words) {
+        check(to.len(), 0, Self::N);
+        // SAFETY: the slice is as long.
+        unsafe { self.write_stochastic(to.as_mut_ptr(), random) }
+    }
+}
+
+/// A vector that is the first part of a wider one, or all of it. So a row is taken in wide vectors, and what
+/// is left of it in one of eight lanes.
+pub(crate) trait Part<W: Halves>: Halves {
+    /// The parts of a wide vector, added to each other.
+    fn folded(of: W) -> Self;
+    fn first_words(of: W::Words) -> Self::Words;
+}
+
+impl<W: Halves> Part<W> for W {
+    #[inline(always)]
+    fn folded(of: W) -> W {
+        of
+    }
+
+    #[inline(always)]
+    fn first_words(of: W::Words) -> W::Words {
+        of
+    }
+}
+
+/// `Σ_j rows[i, j] · x[j]` of eight rows. Where there are fewer, the last one stands for those that are missing.
+///
+/// # Panics
+/// When there is no row, or `rows` is not made of rows as long as `x`, whose length is a multiple of
+/// [`LANES`].
+#[inline(always)]
+pub(crate) fn products<V: Vector8 + Part<W>, W: Halves>(rows: &[u16], x: &[f32]) -> V {
+    let n = x.len();
+    assert!(n.is_multiple_of(LANES) && n > 0 && rows.len() >= n && rows.len().is_multiple_of(n));
+    let last = rows.len() - n;
+    let mut starts = [0; LANES];
+    for (i, start) in starts.iter_mut().enumerate() {
+        *start = last.min(i * n);
+    }
+    let (x, rows) = (x.as_ptr(), rows.as_ptr());
+    let mut sums = [V::splat(0.0); LANES];
+    let whole = n - n % W::N;
+    if whole > 0 {
+        let mut wide = [W::splat(0.0); LANES];
+        for at in (0..whole).step_by(W::N) {
+            // SAFETY: `at` is at most a wide vector before the end of `x`; every row is as long as `x` and
+            // starts at least that far before the end of `rows`.
+            unsafe {
+                let x = W::read(x.add(at));
+                for (sum, start) in wide.iter_mut().zip(starts) {
+                    *sum = W::read_halves(rows.add(start + at)).mul_add(x, *sum);
+                }
+            }
+        }
+        for (sum, wide) in sums.iter_mut().zip(wide) {
+            *sum = V::folded(wide);
+        }
+    }
+    if whole < n {
+        // SAFETY: as above; lengths are multiples of `LANES`, so that eight are left.
+        unsafe {
+            let x = V::read(x.add(whole));
+            for (sum, start) in sums.iter_mut().zip(starts) {
+                *sum = V::read_halves(rows.add(start + whole)).mul_add(x, *sum);
+            }
+        }
+    }
+    V::sums(sums)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Isa, KernelOfHalves};
+    use super::*;
+
+    struct Products<'a>(&'a [u16], &'a [f32]);
+
+    impl KernelOfHalves for Products<'_> {
+        type Output = [f32; LANES];
+
+        #[inline(always)]
+        fn run<V: Vector8 + Part<W>, W: Halves>(self) -> [f32; LANES] {
+            let mut out = [0.0; LANES];
+            products::<V, W>(self.0, self.1).store(&mut out);
+            out
+        }
+    }
+
+    #[test]
+    fn products_of_rows_of_any_length_and_number_are_their_sums() {
+        for isa in Isa::available() {
+            for (n, count) in [(8, 8), (16, 8), (24, 8), (40, 3), (72, 1)] {
+                let rows: Vec<f32> = (0..n * count).map(|i| (i % 13) as f32 - 5.0).collect();
+                let halves: Vec<u16> = rows.iter().map(|v| half::f16::from_f32(*v).to_bits()).collect();
+                let x: Vec<f32> = (0..n).map(|i| (i % 7) as f32 - 2.0).collect();
+                let got = isa.run_halves(Products(&halves, &x));
+                for (i, got) in got.iter().enumerate() {
+                    let row = &rows[i.min(count - 1) * n..][..n];
+                    let want: f32 = row.iter().zip(&x).map(|(w, x)| w * x).sum();
+                    assert_eq!(*got, want, "{isa:?}: row {i} of {count} with {n}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_stay_within_their_slices() {
+        for isa in Isa::available() {
+            let panics = |halves: usize, n: usize| {
+                let run = move || isa.run_halves(Products(&vec![0; halves], &vec![0.0; n]));
+                std::panic::catch_unwind(run).is_err()
+            };
+            assert!(!panics(24, 24) && !panics(48, 24), "{isa:?}");
+            for (halves, n) in [(0, 24), (8, 24), (23, 24), (36, 24), (12, 12), (0, 0)] {
+                assert!(panics(halves, n), "{isa:?}: {halves} of {n}");
+            }
+        }
+    }
+}
