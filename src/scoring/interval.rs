@@ -37,6 +37,8 @@ const MOST_FACTOR: f32 = 60.0;
 const MULTIPLIER_MAX: f32 = 20.0;
 /// From mean absolute error to standard deviation, of a normal distribution.
 const DEVIATION: f32 = 1.253_3;
+/// Lead 1 has factors of its own: its width decides which readings are outliers.
+const GROUPS: usize = 2;
 /// The most phases that are kept of a season.
 const MOST_PHASES: usize = 24;
 
@@ -46,7 +48,8 @@ const MOST_PHASES: usize = 24;
 /// conformal inference under distribution shift").
 ///
 /// ```text
-/// s  = a_h·f_φ                             f_φ = 0.95·b_φ + 0.05, the mean of b over a season is 1
+/// s  = a_h·f_φ                             f_φ = 0.95·b_φ + 0.05, the mean of b over a season is 1;
+///                                          lead 1 has factors b of its own
 /// a_h ← a_h + ρ·(|y − ŷ|/f_φ − a_h)        by lead
 /// b_φ ← b_φ + ρ'·(|y − ŷ|/a_h − b_φ)       by phase
 /// q_τ = ŷ + m_τ·σ                          σ = 1.2533·s·√r, r a recent mean of |y − ŷ|/s
@@ -71,7 +74,8 @@ pub struct Intervals {
     quickness: Vec<f32>,
     /// √S of each scored lead.
     roots: Vec<f32>,
-    /// The factor of each phase; empty without a season. `[slots, targets, phases]`
+    /// The factor of each phase, of lead 1 and of all others; empty without a season. `[slots, targets, 2,
+    /// phases]`
     factors: Vec<f32>,
     /// `[slots, targets, leads]`
     by_lead: Vec<LeadState>,
@@ -127,11 +131,16 @@ impl Intervals {
     }
 
     /// How much larger the errors of a phase are than those of all.
-    fn factor(&self, slot: usize, target: usize, phase: usize) -> f32 {
+    fn factor(&self, slot: usize, target: usize, phase: usize, lead: usize) -> f32 {
         match self.phases {
             0 => 1.0,
-            phases => blended(self.factors[(slot * self.targets + target) * phases + phase]),
+            _ => blended(self.factors[self.factors_at(slot, target, lead) + phase]),
         }
+    }
+
+    /// Where the factors of a lead begin.
+    fn factors_at(&self, slot: usize, target: usize, lead: usize) -> usize {
+        ((slot * self.targets + target) * GROUPS + usize::from(lead > 1)) * self.phases
     }
 
     /// The phase of a cell of the season.
@@ -143,7 +152,7 @@ impl Intervals {
     pub fn prefetch(&self, slot: usize, target: usize) {
         let row = slot * self.targets + target;
         let (n, levels) = (self.leads.len(), self.leads.len() * self.levels.len());
-        prefetch_first(&self.factors[row * self.phases..][..self.phases]);
+        prefetch_first(&self.factors[row * GROUPS * self.phases..][..GROUPS * self.phases]);
         prefetch_first(&self.by_lead[row * n..][..n]);
         prefetch_first(&self.multipliers[row * levels..][..levels]);
     }
@@ -170,7 +179,7 @@ impl Intervals {
         if !(error + seen).is_finite() {
             return;
         }
-        let (at, factor) = (self.lead_at(slot, target, lead), self.factor(slot, target, phase));
+        let (at, factor) = (self.lead_at(slot, target, lead), self.factor(slot, target, phase, lead));
         let root = self.roots[lead - 1];
         let state = &mut self.by_lead[at];
         let multipliers = &mut self.multipliers[at * self.levels.len()..][..self.levels.len()];
@@ -228,22 +237,27 @@ impl Intervals {
     /// on the whole is for the leads to learn.
     fn learn_phase(&mut self, slot: usize, target: usize, phase: usize, lead: usize, error: f32) {
         let (n, row) = (self.leads.len(), slot * self.targets + target);
-        let factors = &mut self.factors[row * self.phases..][..self.phases];
+        let first_of_lead = self.factors_at(slot, target, lead);
+        let factors = &mut self.factors[first_of_lead..][..self.phases];
+        let taught_by = if lead == 1 { 1 } else { n - 1 };
         let leads = &self.by_lead[row * n..][..n];
         let season = self.phase_of.len() as u32;
         let LeadState { error: typical, count, .. } = leads[lead - 1];
         if count > PHASES_FROM && typical > 0.0 {
-            // All leads of a step teach the same factor.
-            let rate = SCALE_RATE * self.roots[lead - 1] * self.phases as f32 / n as f32;
+            // All leads of a step beyond the first teach the same factor.
+            let rate = SCALE_RATE * self.roots[lead - 1] * self.phases as f32 / taught_by as f32;
             let seasons = (leads[0].count / season + 1) as f32;
-            let first = 1.0 / (0.5 * seasons * n as f32 + n as f32);
+            let first = 1.0 / ((0.5 * seasons + 1.0) * taught_by as f32);
             let factor = &mut factors[phase];
             *factor += rate.min(1.0).max(first) * ((error / typical).min(FACTOR_MAX) - *factor);
         }
         if lead == 1 && count % season == 0 {
-            let mean = factors.iter().sum::<f32>() / self.phases as f32;
-            if mean > 1e-6 {
-                factors.iter_mut().for_each(|factor| *factor /= mean);
+            let all = &mut self.factors[first_of_lead..][..GROUPS * self.phases];
+            for factors in all.chunks_exact_mut(self.phases) {
+                let mean = factors.iter().sum::<f32>() / self.phases as f32;
+                if mean > 1e-6 {
+                    factors.iter_mut().for_each(|factor| *factor /= mean);
+                }
             }
         }
     }
@@ -253,7 +267,8 @@ impl Intervals {
     /// distribution. `guess` as in [`Self::quantiles`].
     pub fn width(&self, slot: usize, target: usize, phase: usize, guess: f32) -> f32 {
         let at = self.lead_at(slot, target, 1);
-        let deviation = self.by_lead[at].deviation().map_or(guess, |d| d * self.factor(slot, target, phase));
+        let deviation =
+            self.by_lead[at].deviation().map_or(guess, |d| d * self.factor(slot, target, phase, 1));
         let multipliers = &self.multipliers[at * self.levels.len()..][..self.levels.len()];
         let multiplier = |end: Option<&u16>| end.map_or(0.0, |bits| f16::from_bits(*bits).to_f32());
         let between = multiplier(multipliers.last()) - multiplier(multipliers.first());
@@ -266,7 +281,7 @@ impl Intervals {
     pub fn scale(&self, slot: usize, target: usize, phase: usize, lead: usize) -> f32 {
         match self.by_lead[self.lead_at(slot, target, lead)] {
             LeadState { count: 0, .. } => 0.0,
-            state => state.error * self.factor(slot, target, phase),
+            state => state.error * self.factor(slot, target, phase, lead),
         }
     }
 
@@ -285,7 +300,8 @@ impl Intervals {
         bounds: &mut [f32],
     ) -> f32 {
         let at = self.lead_at(slot, target, lead);
-        let deviation = self.by_lead[at].deviation().map_or(guess, |d| d * self.factor(slot, target, phase));
+        let deviation =
+            self.by_lead[at].deviation().map_or(guess, |d| d * self.factor(slot, target, phase, lead));
         let multipliers =
             self.multipliers[at * self.levels.len()..].iter().map(|bits| f16::from_bits(*bits).to_f32());
         for (bound, multiplier) in bounds.iter_mut().zip(ascending(multipliers, &self.normal)) {
@@ -307,6 +323,7 @@ impl Intervals {
     ) {
         let (n, horizon) = (self.leads.len(), self.leads.horizon());
         let (first, levels) = (self.lead_at(slot, target, 1), self.levels.len());
+        let factors = self.factors_at(slot, target, 1);
         let multipliers = &self.multipliers[first * levels..][..n * levels];
         multipliers.reinterpret_cast::<f16>().convert_to_f32_slice(&mut self.floats);
         let known = &mut self.known;
@@ -317,10 +334,11 @@ impl Intervals {
         }
         self.leads.spread(&known[..n], &mut self.deviations);
         if self.phases > 0 {
-            let factors = &self.factors[(slot * self.targets + target) * self.phases..][..self.phases];
+            let (of_first, of_others) = self.factors[factors..][..GROUPS * self.phases].split_at(self.phases);
             let mut within = cell.rem_euclid(self.phase_of.len() as i64) as usize;
-            for deviation in &mut self.deviations {
+            for (i, deviation) in self.deviations.iter_mut().enumerate() {
                 within = if within + 1 == self.phase_of.len() { 0 } else { within + 1 };
+                let factors = if i == 0 { of_first } else { of_others };
                 *deviation *= blended(factors[usize::from(self.phase_of[within])]);
             }
         }
@@ -374,7 +392,7 @@ const UNSEEN: LeadState = LeadState { error: 0.0, recent: 1.0, before: [0; 2], c
 impl Rows for Intervals {
     fn grow(&mut self, slots: usize) {
         let rows = slots * self.targets;
-        lengthen(&mut self.factors, rows * self.phases, 1.0);
+        lengthen(&mut self.factors, rows * GROUPS * self.phases, 1.0);
         lengthen(&mut self.by_lead, rows * self.leads.len(), UNSEEN);
         let from = self.multipliers.len();
         lengthen(&mut self.multipliers, rows * self.leads.len() * self.levels.len(), 0);
@@ -384,7 +402,7 @@ impl Rows for Intervals {
     }
 
     fn reset(&mut self, slot: usize) {
-        let (phases, leads) = (self.targets * self.phases, self.targets * self.leads.len());
+        let (phases, leads) = (self.targets * GROUPS * self.phases, self.targets * self.leads.len());
         let levels = self.levels.len();
         self.factors[slot * phases..][..phases].fill(1.0);
         self.by_lead[slot * leads..][..leads].fill(UNSEEN);
@@ -396,7 +414,7 @@ impl Rows for Intervals {
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        let (phases, leads) = (self.targets * self.phases, self.targets * self.leads.len());
+        let (phases, leads) = (self.targets * GROUPS * self.phases, self.targets * self.leads.len());
         let multipliers = leads * self.levels.len();
         put(out, &self.factors[slot * phases..][..phases]);
         put(out, &self.by_lead[slot * leads..][..leads]);
@@ -404,7 +422,7 @@ impl Rows for Intervals {
     }
 
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
-        let (phases, leads) = (self.targets * self.phases, self.targets * self.leads.len());
+        let (phases, leads) = (self.targets * GROUPS * self.phases, self.targets * self.leads.len());
         let multipliers = leads * self.levels.len();
         row.fill(&mut self.factors[slot * phases..][..phases])?;
         row.fill(&mut self.by_lead[slot * leads..][..leads])?;
