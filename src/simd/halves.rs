@@ -89,12 +89,12 @@ impl<V: Vector8> Eight<V> for V {
 /// `Σ_j rows[i, j] · x[j]` of eight rows. Where there are fewer, the last one stands for those that are missing.
 ///
 /// # Panics
-/// When there is no row, or `rows` is not made of rows as long as `x`, whose length is a multiple of
-/// [`LANES`].
+/// When there is no row, or its length is not a multiple of [`LANES`].
 #[inline(always)]
 pub(crate) fn products<V: Eight<W>, W: Halves>(rows: &[u16], x: &[f32]) -> V {
     let n = x.len();
-    assert!(n.is_multiple_of(LANES) && n > 0 && rows.len() >= n && rows.len().is_multiple_of(n));
+    // Whether these are whole rows is not asked: a division costs as much as a row.
+    assert!(n.is_multiple_of(LANES) && n > 0 && rows.len() >= n);
     let last = rows.len() - n;
     let mut starts = [0; LANES];
     for (i, start) in starts.iter_mut().enumerate() {
@@ -214,7 +214,7 @@ mod tests {
                 std::panic::catch_unwind(run).is_err()
             };
             assert!(!panics(24, 24) && !panics(48, 24), "{isa:?}");
-            for (halves, n) in [(0, 24), (8, 24), (23, 24), (36, 24), (12, 12), (0, 0)] {
+            for (halves, n) in [(0, 24), (8, 24), (23, 24), (12, 12), (0, 0)] {
                 assert!(panics(halves, n), "{isa:?}: {halves} of {n}");
             }
         }

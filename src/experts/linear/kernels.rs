@@ -48,9 +48,6 @@ pub(super) struct Learning<'a> {
     pub seed: (u64, u32),
 }
 
-/// Rows of weights that are updated together.
-const TOGETHER: usize = 8;
-
 impl KernelOfHalves for LearnAndForecast<'_> {
     type Output = ();
 
@@ -75,17 +72,16 @@ impl KernelOfHalves for LearnAndForecast<'_> {
             clipped(error, recent, origin.rate, &mut random).store(errors);
         }
         for (group, correction) in weights.chunks_mut(LANES * n).zip(corrections) {
-            let mut sums = [W::splat(0.0); LANES];
-            let together = group.len() / n / TOGETHER * TOGETHER;
-            let (first, rest) = group.split_at_mut(together * n);
-            let errors = correction.as_chunks().0.iter().zip(sums.as_chunks_mut().0);
-            for (rows, (errors, sums)) in first.chunks_exact_mut(TOGETHER * n).zip(errors) {
-                *sums = moved::<V, W, TOGETHER>(rows, *errors, origin.k, self.x, &mut random);
-            }
-            let errors = correction[together..].iter().zip(&mut sums[together..]);
-            for (row, (error, sum)) in rest.chunks_exact_mut(n).zip(errors) {
-                [*sum] = moved::<V, W, 1>(row, [*error], origin.k, self.x, &mut random);
-            }
+            let sums = if group.len() == LANES * n {
+                moved::<V, W, LANES>(group, *correction, origin.k, self.x, &mut random)
+            } else {
+                let mut sums = [W::splat(0.0); LANES];
+                let errors = correction.iter().zip(&mut sums);
+                for (row, (error, sum)) in group.chunks_exact_mut(n).zip(errors) {
+                    [*sum] = moved::<V, W, 1>(row, [*error], origin.k, self.x, &mut random);
+                }
+                sums
+            };
             V::wide_sums(sums).store(correction);
         }
     }
