@@ -6,7 +6,7 @@
 //! bytes a series, as the shard reports them and as the kernel counts them; readings per second, the series in
 //! turn; a snapshot through zstd into a folder, taken before the rate is measured; and the restore from it. Times
 //! are processor time. `× first` is the rate over that of the smallest fleet of the same kind. A snapshot grows
-//! until the rings of its series are full; the smallest fleets show what it is after 1,000 readings, too.
+//! until the rings of its series are full; the smallest fleet shows what it is after 1,000 readings, too.
 //!
 //! ```sh
 //! cargo bench --bench fleet                     # all: half an hour, and 20 GB of memory
@@ -42,7 +42,7 @@ const WARM: usize = 16;
 const MATURE: usize = 1_000;
 /// Readings that are offered before they are stepped, as a worker polls them.
 const BATCH: usize = 1_000;
-/// A row that would need more than this share of the machine's memory is left out.
+/// A row that would need more than this share of the machine's memory, or than is available, is left out.
 const MEMORY_MAX: f64 = 0.8;
 
 /// What a row is about.
@@ -120,6 +120,11 @@ fn kilobytes(file: &str, name: &str) -> usize {
     line.split_whitespace().nth(1).and_then(|n| n.parse::<usize>().ok()).expect("a number") * 1_024
 }
 
+fn available() -> usize {
+    let share = (kilobytes("/proc/meminfo", "MemTotal:") as f64 * MEMORY_MAX) as usize;
+    share.min(kilobytes("/proc/meminfo", "MemAvailable:"))
+}
+
 fn resident() -> usize {
     kilobytes("/proc/self/status", "VmRSS:")
 }
@@ -180,7 +185,7 @@ fn measure(kind: Kind, series: usize) -> Value {
     for _ in 0..ROUNDS {
         best.offer(Some(seconds(BUDGET, || fleet.batch())));
     }
-    let mature = (series <= FLEETS[1]).then(|| {
+    let mature = (series <= FLEETS[0]).then(|| {
         while fleet.at < series * MATURE {
             fleet.batch();
         }
@@ -240,7 +245,6 @@ fn main() {
         Some(list) => list.split(',').map(|n| n.trim().parse().expect("numbers of series")).collect(),
         None => FLEETS.to_vec(),
     };
-    let available = (kilobytes("/proc/meminfo", "MemTotal:") as f64 * MEMORY_MAX) as usize;
     println!(
         "{:<44} {:>11} {:>8} {:>8} {:>10} {:>10} {:>9} {:>10}",
         "case", "readings/s", "× first", "B each", "B resident", "B snapshot", "written s", "restored s"
@@ -253,7 +257,7 @@ fn main() {
             if !wanted(&case) {
                 continue;
             }
-            let bytes = needed(kind, *series);
+            let (bytes, available) = (needed(kind, *series), available());
             if bytes > available {
                 println!("{case:<44} left out: it would take {} of {} MB", bytes >> 20, available >> 20);
                 continue;

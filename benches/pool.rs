@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use prequential::{HORIZON, Hourly, jfk, rte, run, shape};
 use tidecast::config::Accuracy;
-use tidecast::domain::Rows;
+use tidecast::domain::{PastReadings, Rows};
 use tidecast::experts::{ExpertGroup, LinearExperts, MIXTURES, Mixer, Observation};
 use tidecast::scoring::ForecastLedger;
 use yardstick::{Best, Report, seconds, threads};
@@ -49,10 +49,13 @@ fn readings(accuracy: Accuracy, extras: usize, series: usize) -> (usize, impl Fn
     pool.grow(series);
     mixer.grow(series);
     waiting.grow(series);
-    let bytes = pool.bytes_each() + mixer.bytes_each() + waiting.bytes_each();
+    let ring_bytes = (LinearExperts::look_back(&shape) + 1) * size_of::<f32>();
+    let bytes = ring_bytes + pool.bytes_each() + mixer.bytes_each() + waiting.bytes_each();
     let mut said = vec![0.0; (n + MIXTURES) * HORIZON];
     let mut matured = vec![0.0; (n + MIXTURES) * leads.len()];
     let mut x = vec![0.0; extras];
+    let room = LinearExperts::look_back(&shape) + 1;
+    let mut rings = vec![0.0; series * room];
     let (mut t, mut slot, mut noise) = (0u64, 0, 1u32);
     let mut next = move || {
         noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -69,12 +72,15 @@ fn readings(accuracy: Accuracy, extras: usize, series: usize) -> (usize, impl Fn
         let (by_each, by_all) = matured.split_at(n * leads.len());
         mixer.learn(slot, 0, value, by_each, by_all);
         let (forecasts, mixed) = said.split_at_mut(n * HORIZON);
+        let ring = &mut rings[slot * room..][..room];
+        let past = PastReadings::new(ring, (t as usize + room - 1) % room);
         pool.step(
             slot,
             0,
-            &Observation { value, observed: true, clock: t as i64, extras: &x, then: &x },
+            &Observation { value, observed: true, clock: t as i64, extras: &x, then: &x, past },
             forecasts,
         );
+        ring[t as usize % room] = value;
         mixer.mix(slot, 0, forecasts, mixed);
         waiting.issue(slot, 0, t, (value, pool.deviation(slot, 0), true), &said);
         slot = following;

@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use tidecast::config::Accuracy;
-use tidecast::domain::{Leads, Rows};
+use tidecast::domain::{Leads, PastReadings, Rows};
 use tidecast::experts::{
     Arma, ExpertGroup, LinearExperts, LinearShape, Lms, MIXTURES, Mixer, Observation, Velocity,
 };
@@ -89,6 +89,8 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
         let mut candidates = vec![0.0; (n + MIXTURES) * 24];
         let mut matured = vec![0.0; (n + MIXTURES) * leads.len()];
         let mut before = 0;
+        const RING: u64 = 256;
+        let mut ring = vec![0.0; RING as usize];
         for t in 0..800u64 {
             if t == 100 {
                 before = ALLOCATIONS.with(Cell::get);
@@ -100,6 +102,7 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
                 clock: t as i64,
                 extras: &[0.1, 0.2, 0.3],
                 then: &[],
+                past: PastReadings::new(&ring, (t + RING - 1) as usize % RING as usize),
             };
             ledger.matured(2, 1, t, &mut matured);
             let (by_each, by_all) = matured.split_at(n * leads.len());
@@ -113,6 +116,7 @@ fn a_reading_of_a_warm_series_allocates_nothing() {
             let (forecasts, mixed) = candidates.split_at_mut(n * 24);
             mixer.mix(2, 1, forecasts, mixed);
             ledger.issue(2, 1, t, (value, 1.0, true), &candidates);
+            ring[(t % RING) as usize] = value;
         }
         assert_eq!(ALLOCATIONS.with(Cell::get) - before, 0, "{accuracy:?}");
         assert!(candidates.iter().all(|f| f.is_finite()));

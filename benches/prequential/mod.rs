@@ -5,7 +5,7 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use tidecast::config::{self, Accuracy};
-use tidecast::domain::{Grid, Interval, Leads, Level, Levels, Rows};
+use tidecast::domain::{Grid, Interval, Leads, Level, Levels, PastReadings, Rows};
 use tidecast::experts::{ExpertGroup, LinearExperts, LinearShape, MIXTURES, Mixer, Observation};
 use tidecast::scoring::{Actual, ForecastLedger, Intervals};
 use tidecast::series::Calendar;
@@ -144,7 +144,7 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
     let mut errors = vec![vec![0.0f64; HORIZON]; experts + 1];
     let (mut inside_80, mut inside_95, mut judged) = (0usize, 0usize, 0usize);
     let (mut spent, mut spent_pool) = (Duration::ZERO, Duration::ZERO);
-    let anchor = series.values[0];
+    let (anchor, mut held) = (series.values[0], Vec::new());
     for (t, value) in series.values.iter().enumerate() {
         let now = t as u64;
         let cell = series.first + t as i64;
@@ -166,8 +166,10 @@ pub fn run(series: &Hourly, accuracy: Accuracy) -> Judged {
             intervals.update(0, 0, phase, i + 1, Actual::accepted(value), point, given, &bounds);
         }
         let began_pool = Instant::now();
-        let reading = Observation { value, observed: true, clock: cell, extras: features, then: &then };
+        let past = PastReadings::new(&held, held.len().saturating_sub(1));
+        let reading = Observation { value, observed: true, clock: cell, extras: features, then: &then, past };
         pool.step(0, 0, &reading, &mut said[..experts * HORIZON]);
+        held.push(value);
         spent_pool += began_pool.elapsed();
         let (forecasts, rest) = said.split_at_mut(experts * HORIZON);
         let (mixed, bounds) = rest.split_at_mut(MIXTURES * HORIZON);

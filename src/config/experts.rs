@@ -23,9 +23,9 @@ pub struct Experts {
 /// How much is kept of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accuracy {
-    /// Every lead has weights of its own, and features are as rich as the stream allows.
+    /// Features are as rich as the stream allows, and forecasts are scored at leads about √2 apart.
     Full,
-    /// A few kilobytes: few features, and weights at leads 1, 2, 4, 8, … only.
+    /// A few kilobytes: few features, and forecasts are scored at leads about 1, 2, 4, 8, … only.
     Compact,
 }
 
@@ -44,12 +44,12 @@ pub(super) static ACCURACY: Key<Choice<Accuracy>> = choice(
         Word::new(
             "full",
             Accuracy::Full,
-            "weights of its own for every lead, features as rich as the stream allows",
+            "features as rich as the stream allows, forecasts scored at leads 1, 2, 3, 4, 6, 8, 12, …",
         ),
         Word::new(
             "compact",
             Accuracy::Compact,
-            "a few kilobytes a series: few features, weights at leads 1, 2, 4, 8, …",
+            "a few kilobytes a series: few features, forecasts scored at leads 1, 2, 4, 8, …",
         ),
     ],
     "How much is kept of each series.",

@@ -84,7 +84,7 @@ fn fits(every: u32, seasons: &[usize]) -> bool {
 
 /// The least number above `after` that fits.
 fn next_that_fits(after: u32, seasons: &[usize]) -> u32 {
-    (after + 1..).find(|n| fits(*n, seasons)).expect("some prime divides no season")
+    (after + 1..=u32::MAX).find(|n| fits(*n, seasons)).expect("some prime divides no season")
 }
 
 #[cfg(test)]

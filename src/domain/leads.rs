@@ -59,6 +59,13 @@ impl Leads {
         Self::scored(horizon, season, powers_of_two(), COARSE_DEPTHS)
     }
 
+    /// Every lead, scored as those of [`Self::fine`]. Nothing is interpolated.
+    pub fn dense(horizon: usize, season: Option<usize>) -> Self {
+        let mut leads = Self::every(horizon);
+        leads.schedule(season, FINE_DEPTHS);
+        leads
+    }
+
     fn scored(
         horizon: usize,
         season: Option<usize>,
@@ -74,11 +81,17 @@ impl Leads {
                 learnt.push(lead);
             }
         }
-        let depth = depths[usize::from(horizon > 48) + usize::from(horizon > 96)];
         let mut leads = Self::new(horizon, learnt, logarithmic);
-        leads.season = season.unwrap_or(1) as u64;
-        leads.turns = leads.learnt.iter().map(|lead| Turns::of(*lead, depth, season)).collect();
+        leads.schedule(season, depths);
         leads
+    }
+
+    /// Has only some origins of each lead scored.
+    fn schedule(&mut self, season: Option<usize>, depths: [usize; 3]) {
+        let season = season.filter(|season| *season > 1);
+        let depth = depths[usize::from(self.horizon > 48) + usize::from(self.horizon > 96)];
+        self.season = season.unwrap_or(1) as u64;
+        self.turns = self.learnt.iter().map(|lead| Turns::of(*lead, depth, season)).collect();
     }
 
     /// `share`: how far a lead lies between two others.
@@ -183,7 +196,7 @@ impl Leads {
             return Some((origin % entries) as usize);
         }
         let turn = origin + shift * (origin / self.season);
-        (turn % every == 0).then(|| (turn / every % entries) as usize)
+        turn.is_multiple_of(every).then(|| (turn / every % entries) as usize)
     }
 }
 

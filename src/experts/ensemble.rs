@@ -105,6 +105,12 @@ impl Ensemble {
     }
 }
 
+/// The number of readings before the present one that the experts of a stream look back on.
+pub fn experts_look_back(stream: &Stream) -> usize {
+    // What they are shown beside a target is no reading of the target.
+    LinearExperts::look_back(&shape(stream, Extras::default()))
+}
+
 /// The settings of a stream that its linear experts depend on.
 fn shape(stream: &Stream, extras: Extras) -> LinearShape {
     LinearShape {

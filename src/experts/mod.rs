@@ -23,13 +23,13 @@ mod state_table;
 mod velocity;
 
 pub use arma::Arma;
-pub use ensemble::Ensemble;
+pub use ensemble::{Ensemble, experts_look_back};
 pub use linear::{LinearExperts, LinearShape, TooManyExtras};
 pub use lms::Lms;
 pub use mixer::{MIXTURES, Mixer};
 pub use velocity::Velocity;
 
-use crate::domain::Rows;
+use crate::domain::{PastReadings, Rows};
 
 /// The names of the experts that learn nothing. A stream without a season has only the first.
 pub const NAIVE: [&str; 2] = ["last", "seasonal"];
@@ -49,6 +49,9 @@ pub struct Observation<'a> {
     /// The first of the extras, as they were `horizon` steps ago ([`LinearShape::shown_again`]); not used
     /// before there was such a step.
     pub then: &'a [f32],
+    /// The values of the target before this one, as many as there were since its last interruption and at
+    /// most as many as the experts look back on ([`LinearExperts::look_back`]).
+    pub past: PastReadings<'a>,
 }
 
 /// One expert, or several that are stepped together.

@@ -61,6 +61,7 @@ super::state_table::rows_of_state_table!(Velocity);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::PastReadings;
 
     #[test]
     fn a_straight_line_goes_on_through_a_gap() {
@@ -69,7 +70,9 @@ mod tests {
         let mut out = [0.0; 3];
         for (t, observed) in [true, true, false, false, true, false].into_iter().enumerate() {
             let value = if observed { 2.0 * t as f32 - 5.0 } else { 0.0 };
-            velocity.step(0, 0, &Observation { value, observed, clock: 0, extras: &[], then: &[] }, &mut out);
+            let past = PastReadings::none();
+            let reading = Observation { value, observed, clock: 0, extras: &[], then: &[], past };
+            velocity.step(0, 0, &reading, &mut out);
         }
         assert_eq!(out, [7.0, 9.0, 11.0]);
     }

@@ -224,11 +224,12 @@ impl Intervals {
         }
     }
 
-    /// Moves the factor of a phase, and once a season the mean of all factors back to 1.
+    /// Moves the factor of a phase, and once a season the mean of all factors back to 1: how large errors are
+    /// on the whole is for the leads to learn.
     fn learn_phase(&mut self, slot: usize, target: usize, phase: usize, lead: usize, error: f32) {
         let (n, row) = (self.leads.len(), slot * self.targets + target);
         let factors = &mut self.factors[row * self.phases..][..self.phases];
-        let leads = &mut self.by_lead[row * n..][..n];
+        let leads = &self.by_lead[row * n..][..n];
         let season = self.phase_of.len() as u32;
         let LeadState { error: typical, count, .. } = leads[lead - 1];
         if count > PHASES_FROM && typical > 0.0 {
@@ -243,7 +244,6 @@ impl Intervals {
             let mean = factors.iter().sum::<f32>() / self.phases as f32;
             if mean > 1e-6 {
                 factors.iter_mut().for_each(|factor| *factor /= mean);
-                leads.iter_mut().for_each(|lead| lead.error *= mean);
             }
         }
     }

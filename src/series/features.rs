@@ -1,13 +1,11 @@
 use super::{Calendar, RecentView, Scale};
-use crate::config::{Accuracy, Base, Fill, NetworkKind, Stream};
+use crate::config::{Base, Fill, NetworkKind, Stream};
 use crate::domain::{Extras, Grid, Leads};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 
 /// Inputs are limited to this, in their scaled units.
 const CLIP: f32 = 8.0;
-/// Up to this many values known ahead, every lead is shown; otherwise only leads 1, 2, 4, 8, …
-const OUTLOOK_MAX: usize = 32;
 
 /// The inputs of networks and experts from a reading. Serving, warm-up and training all take them from
 /// here, so they cannot differ.
@@ -58,9 +56,10 @@ impl Features {
         let is_plain = matches!(stream.model.base, Base::Last | Base::None);
         let irregular = stream.grid == Grid::Irregular;
         let unrolls = stream.model.unrolls();
-        let all = stream.experts.accuracy == Accuracy::Full
-            && stream.known_ahead.len() * stream.horizon <= OUTLOOK_MAX;
-        let outlook = if all { Leads::every(stream.horizon) } else { Leads::buckets(stream.horizon) };
+        let outlook = match stream.shows_each_lead() {
+            true => Leads::every(stream.horizon),
+            false => Leads::buckets(stream.horizon),
+        };
         let mut features = Self {
             targets: stream.targets.len(),
             covariates: stream.covariates.len(),
@@ -229,7 +228,7 @@ impl Features {
             put((step_us as f32 * 1e-6).ln_1p());
         }
         for (covariate, scale) in scales[self.targets..].iter().enumerate() {
-            put(standardised(recent.value(0, self.targets + covariate), *scale));
+            put(standardised(recent.covariate(covariate), *scale));
         }
         self.shown_ahead(ahead).for_each(&mut put);
         debug_assert!(rest.next().is_none(), "own() counts what is put");

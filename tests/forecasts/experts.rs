@@ -3,7 +3,7 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tidecast::config::Accuracy;
-use tidecast::domain::{Leads, Rows, Take};
+use tidecast::domain::{Leads, PastReadings, Rows, Take};
 use tidecast::experts::{Arma, ExpertGroup, LinearExperts, LinearShape, Lms, Observation, Velocity};
 
 fn shape(accuracy: Accuracy, seasons: &[usize], horizon: usize) -> LinearShape {
@@ -67,6 +67,14 @@ fn everyone() -> Vec<Maker> {
     all
 }
 
+/// More readings than any expert here looks back on.
+const RING: usize = 256;
+
+/// The readings before step `t`.
+fn before(ring: &[f32], t: u64) -> PastReadings<'_> {
+    PastReadings::new(ring, (t as usize + RING - 1) % RING)
+}
+
 /// Steps `n` readings of `series` (`None` is missing); gives each step's forecasts to `judge`.
 fn steps(
     experts: &mut dyn ExpertGroup,
@@ -77,7 +85,7 @@ fn steps(
 ) {
     experts.grow(1);
     let mut out = vec![0.0; experts.names().len() * horizon];
-    let mut last = 0.0;
+    let (mut last, mut ring) = (0.0, [0.0; RING]);
     for t in 0..n {
         let value = series(t);
         last = value.unwrap_or(last);
@@ -88,8 +96,10 @@ fn steps(
             clock: t as i64 - 1_000,
             extras: &extras,
             then: &[],
+            past: before(&ring, t),
         };
         experts.step(0, 0, &reading, &mut out);
+        ring[t as usize % RING] = last;
         judge(t, &out);
     }
 }
@@ -177,7 +187,7 @@ fn ten_million_readings_leave_it_as_good_as_it_was() {
     let mut pool = LinearExperts::try_new(&shape).unwrap();
     pool.grow(1);
     let names = pool.names().len();
-    let mut out = vec![0.0; names * 2];
+    let (mut out, mut ring) = (vec![0.0; names * 2], [0.0; RING]);
     let mut rng = ChaCha8Rng::seed_from_u64(9);
     let (mut level, mut sums, mut n) = (0.0f32, vec![[0.0f64; 2]; names], [0.0; 2]);
     for t in 0..10_000_000u64 {
@@ -194,7 +204,10 @@ fn ten_million_readings_leave_it_as_good_as_it_was() {
         level = next;
         // It sleeps for a while now and then: nothing is excited, covariances would wind up.
         let value = if t / 50_000 % 10 == 9 { 0.0 } else { level };
-        pool.step(0, 0, &Observation { value, observed: true, clock: 0, extras: &[], then: &[] }, &mut out);
+        let past = before(&ring, t);
+        let reading = Observation { value, observed: true, clock: 0, extras: &[], then: &[], past };
+        pool.step(0, 0, &reading, &mut out);
+        ring[t as usize % RING] = value;
         assert!(out.iter().all(|f| f.is_finite()), "step {t}");
     }
     for (sum, name) in sums.iter().zip(pool.names()).skip(1) {
@@ -224,6 +237,7 @@ fn a_saved_row_goes_on_bit_for_bit() {
                 clock: t as i64 - 1_000,
                 extras: &[0.3, 1.0],
                 then: &[],
+                past: PastReadings::new(&series[..t], t - 1),
             };
             expert.step(0, 0, &reading, &mut out[0]);
             other.step(2, 0, &reading, &mut out[1]);

@@ -242,6 +242,29 @@ fn a_network_that_another_joins_keeps_its_states() {
     }
 }
 
+/// Where there are no networks nothing is kept for them; where they come, what the experts' mixture has learnt is
+/// what they join, and when they go, it goes on.
+#[test]
+fn networks_come_and_go_and_the_experts_go_on() {
+    for accuracy in ["full", "compact"] {
+        let of = |models: &str| stream(&format!("{REST}accuracy = \"{accuracy}\"\nmodels = [{models}]"));
+        let (none, some) =
+            (of(""), of("{ name = \"lstm\", hidden = 4 }, { family = \"dense\", hidden = 4 }"));
+        let mut shard = Shard::new(none.clone());
+        // Beyond the age at which series are mature.
+        said(&mut shard, 0..660, 0);
+        let mut joined = restored_as(&some, &mut shard, None, 300);
+        let mut alone = restored_as(&none, &mut joined, None, 300);
+        assert!(joined.memory() > shard.memory());
+        let [was, with, without] =
+            [&mut shard, &mut joined, &mut alone].map(|shard| said(shard, 660..720, 0));
+        assert!(was.len() > 200 && was == without, "networks that never served leave nothing");
+        for ((_, with), (_, was)) in with.iter().zip(&was) {
+            assert!(with.iter().zip(was).all(|(a, b)| (a - b).abs() < 5e-3), "{with:?} {was:?}");
+        }
+    }
+}
+
 #[test]
 fn networks_are_known_by_their_names_and_shapes() {
     let stream = all();

@@ -83,7 +83,7 @@ pub(in crate::config) static MODELS: Key<List> = Key {
         keys: &[&NAME, &FAMILY],
         variants: Some(FAMILIES),
     }),
-    effect: "The stream's networks, at most 8, instead of the two that it has by default. With `[]` there is none: \
+    effect: "The stream's networks, at most 8, instead of the two that it has by default. With `[]` it has none: \
              the experts forecast alone, and nothing is kept for networks.",
 };
 /// Which keys a network has, by its family.

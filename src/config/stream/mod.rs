@@ -96,6 +96,9 @@ pub struct Stream {
     pub promotion: Promotion,
 }
 
+/// Up to this many values known ahead, every lead is shown; otherwise only leads 1, 2, 4, 8, …
+const OUTLOOK_MAX: usize = 32;
+
 /// What stands in the cells of a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
@@ -182,12 +185,20 @@ impl Stream {
     }
 
     /// The leads whose forecasts are scored, mixed and corrected by weights of their own; those of the others are
-    /// interpolated.
+    /// interpolated. Where networks are shown what is known ahead of each lead they correct each lead: what is
+    /// known of one says nothing of the next.
     pub fn leads(&self) -> Leads {
+        let is_told = !self.known_ahead.is_empty() && !self.model.networks.is_empty();
         match self.experts.accuracy {
+            Accuracy::Full if is_told && self.shows_each_lead() => Leads::dense(self.horizon, self.season()),
             Accuracy::Full => Leads::fine(self.horizon, self.season()),
             Accuracy::Compact => Leads::coarse(self.horizon, self.season()),
         }
+    }
+
+    /// Whether what is known ahead is shown of each lead, and not only of leads 1, 2, 4, 8, …
+    pub fn shows_each_lead(&self) -> bool {
+        self.experts.accuracy == Accuracy::Full && self.known_ahead.len() * self.horizon <= OUTLOOK_MAX
     }
 
     /// The season that the seasonal naive repeats: the shortest.

@@ -1,6 +1,7 @@
 //! How many readings are kept of each series.
 
 use crate::config::Stream;
+use crate::experts::experts_look_back;
 use crate::series::{Capacity, Features};
 
 /// A network's state is warmed over at least this many readings. More change nothing: networks learn on states that
@@ -17,9 +18,9 @@ pub fn warm_steps(stream: &Stream) -> usize {
     WARM.max(stream.training.burn_in)
 }
 
-/// Recent readings: those that features look back on, and those that are shown of the first series.
-pub fn recent(features: &Features) -> Capacity {
-    let room = features.lookback() + 1;
+/// Recent readings: those that features and experts look back on, and those that are shown of the first series.
+pub fn recent(stream: &Stream, features: &Features) -> Capacity {
+    let room = (features.lookback() + 1).max(experts_look_back(stream));
     Capacity { series: 0..usize::MAX, shared: SHOWN, least: room, most: room.max(SHOWN) }
 }
 

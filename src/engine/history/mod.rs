@@ -65,7 +65,7 @@ impl History {
             })
             .with_targets(stream),
             support: Support::new(&stream.ranges, stream.transform),
-            recent: RecentReadings::new(lengths::recent(&features), targets, width, timed),
+            recent: RecentReadings::new(lengths::recent(stream, &features), targets, width - targets, timed),
             outlook: KnownAhead::new(stream.known_ahead.len(), stream.horizon),
             learnt: Windows::new(learnt, own, targets, stream.leads().learnt(), timed),
             others: Windows::new(others, own, targets, &[], timed),
@@ -155,7 +155,7 @@ impl History {
         let recent = self.recent.view(slot);
         let previous = (!recent.is_empty()).then(|| match recent.observed(0, target) {
             true => believed,
-            false => recent.value(0, target),
+            false => recent.believed(0, target),
         });
         let previous = previous.or(self.scaler.last_held(slot, target));
         let value = values.map_or(f32::NAN, |values| self.scaler.hold(slot, target, values, previous));
@@ -269,7 +269,7 @@ impl History {
 
     fn previous(&self, slot: Slot, column: usize) -> Option<f32> {
         let recent = self.recent.view(slot);
-        let previous = (!recent.is_empty()).then(|| recent.value(0, column));
+        let previous = (!recent.is_empty()).then(|| recent.covariate(column - self.stream.targets.len()));
         previous.or(self.scaler.last_held(slot, column))
     }
 
@@ -300,6 +300,7 @@ impl History {
             clock: at.clock,
             extras: &self.row.extras,
             then: &self.row.then,
+            past: self.recent.view(at.slot).past(at.target),
         }
     }
 
@@ -315,7 +316,7 @@ impl History {
         is_complete: bool,
     ) {
         let row = &self.row;
-        self.recent.push(slot, cell, &row.values, &row.observed);
+        self.recent.push(slot, cell, &row.values, &row.believed, &row.observed);
         if self.stream.model.networks.is_empty() {
             return;
         }

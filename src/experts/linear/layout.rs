@@ -88,8 +88,8 @@ impl RlsBlock {
 
 /// The layout of a row of the linear experts, and what is computed from it.
 ///
-/// A row has the last readings as 32-bit floats. All else are 16-bit floats: which of the last readings were
-/// observed (as bits), what is kept of the last origins, the seasonal states, and the blocks.
+/// A row are 16-bit floats: which of the last readings were observed (as bits), what is kept of the last
+/// origins, the seasonal states, and the blocks. The readings themselves are the caller's.
 #[derive(Debug)]
 pub(super) struct LinearLayout {
     pub horizon: usize,
@@ -113,8 +113,8 @@ pub(super) struct LinearLayout {
     pub blocks: Vec<RlsBlock>,
     /// The reading at which blocks begin.
     pub start: usize,
-    /// The number of readings kept.
-    pub ring: usize,
+    /// The number of readings before the present one that are looked back on.
+    pub look_back: usize,
     /// Where parts of a row lie among its 16-bit floats.
     pub observed: Range<usize>,
     pub origins: Range<usize>,
@@ -164,7 +164,7 @@ impl LinearLayout {
         });
         // Features and baselines of the origin that is learnt from look back from there.
         let learnt_from = if shape.linear { horizon } else { 0 };
-        let ring = oldest.max().unwrap_or(0).max(season.unwrap_or(1) - 1) + learnt_from + 1;
+        let look_back = oldest.max().unwrap_or(0).max(season.unwrap_or(1) - 1) + learnt_from;
         let mut layout = Self {
             horizon,
             leads: WeightedLeads::new(horizon, season, compact),
@@ -179,7 +179,7 @@ impl LinearLayout {
             extras: shape.extras,
             shown_again: shape.shown_again,
             blocks: Vec::new(),
-            ring,
+            look_back,
             observed: 0..0,
             origins: 0..0,
             before: 0..0,
@@ -376,7 +376,7 @@ mod tests {
             .collect();
         lags.sort_unstable();
         assert_eq!(lags, (1..24).chain([144, 156, 167, 168]).collect::<Vec<_>>());
-        assert_eq!((layout.start, layout.ring), (48, 168 + 24 + 1));
+        assert_eq!((layout.start, layout.look_back), (48, 168 + 24));
         assert_eq!(layout.names().len(), 7);
         assert!(LinearLayout::try_new(&LinearShape { extras: 1_000, ..shape }).is_err());
     }

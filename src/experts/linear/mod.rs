@@ -73,11 +73,16 @@ impl LinearExperts {
     pub fn try_new(shape: &LinearShape) -> Result<Self, TooManyExtras> {
         let layout = LinearLayout::try_new(shape)?;
         let state = LinearState::new(&layout);
-        let table = StateTable::new(shape.targets, state, &vec![0.0; layout.ring], layout.halves, 0)
-            .with_halves(layout.blank());
+        let table = StateTable::new(shape.targets, state, &[], layout.halves, 0).with_halves(layout.blank());
         let pooled = PooledMean::new(shape.targets, layout.halves - layout.blocks_from());
         let scratch = Scratch::new(&layout);
         Ok(Self { names: layout.names(), isa: Isa::best(), table, pooled, scratch, every: 1, layout })
+    }
+
+    /// The number of readings before the present one that experts of a shape look back on
+    /// ([`Observation::past`]).
+    pub fn look_back(shape: &LinearShape) -> usize {
+        LinearLayout::try_new(shape).map_or(0, |layout| layout.look_back)
     }
 
     /// Makes series that have learnt from a thousand origins learn from every so-manieth one only, to save
@@ -122,7 +127,7 @@ impl LinearExperts {
 
     /// Loads the state of a series into the cache while another series is worked on.
     pub fn prefetch(&self, slot: usize, target: usize) {
-        self.table.prefetch(slot, target, self.layout.ring);
+        self.table.prefetch(slot, target, 0);
     }
 
     /// Bytes of one series.
@@ -179,6 +184,7 @@ super::state_table::rows_of_state_table!(LinearExperts);
 mod tests {
     use super::*;
     use crate::config::Accuracy;
+    use crate::domain::PastReadings;
 
     fn linear_experts() -> LinearExperts {
         let shape = LinearShape {
@@ -206,8 +212,10 @@ mod tests {
         let mut out = vec![0.0; linear.names().len() * 6];
         let mut errors = vec![0.0; linear.names().len()];
         for t in t {
-            let reading =
-                Observation { value: value(t), observed: true, clock: t as i64, extras: &[], then: &[] };
+            let values: Vec<f32> = (0..t).map(value).collect();
+            let past = PastReadings::new(&values, values.len().saturating_sub(1));
+            let (now, clock) = (value(t), t as i64);
+            let reading = Observation { value: now, observed: true, clock, extras: &[], then: &[], past };
             linear.step(0, 0, &reading, &mut out);
             assert!(out.iter().all(|f| f.is_finite()), "step {t}: {out:?}");
             let forecasts = out.iter().step_by(6);

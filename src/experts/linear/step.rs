@@ -10,7 +10,7 @@ use super::kernels::{LearnAndForecast, Learning};
 use super::layout::{BEFORE, Baseline, LinearLayout, RlsBlock, WORD};
 use super::root::{CovarianceRoot, Gain};
 use super::state::{BLOCKS_MAX, LinearState, NEVER, Scratch};
-use crate::domain::seasonal_age;
+use crate::domain::{PastReadings, seasonal_age};
 use crate::simd::Isa;
 
 /// The covariance of a new series is this many times that of the mature series: their experience counts
@@ -34,18 +34,17 @@ const SPREAD_LEAST: f32 = 1e-15;
 /// The readings of a series up to one of its steps.
 #[derive(Clone, Copy)]
 struct Past<'a> {
-    ring: &'a [f32],
-    /// The step, and its place in the ring.
+    past: PastReadings<'a>,
+    /// The present value.
+    value: f32,
+    /// How many steps before the present one the step is.
+    ago: usize,
+    /// The step.
     step: u64,
-    place: usize,
     season: Option<usize>,
 }
 
-impl<'a> Past<'a> {
-    fn new(ring: &'a [f32], step: u64, season: Option<usize>) -> Self {
-        Self { ring, step, place: (step % ring.len() as u64) as usize, season }
-    }
-
+impl Past<'_> {
     /// The value so many steps before. Before the start it is the value of a season later, or else the first
     /// value.
     #[inline(always)]
@@ -58,7 +57,8 @@ impl<'a> Past<'a> {
             }
             age = age.min(self.step as usize);
         }
-        self.ring[if age <= self.place { self.place - age } else { self.place + self.ring.len() - age }]
+        let age = age + self.ago;
+        if age == 0 { self.value } else { self.past.value(age) }
     }
 }
 
@@ -77,29 +77,27 @@ pub(super) struct SeriesStep<'a> {
 impl SeriesStep<'_> {
     /// Learns from the reading, then forecasts. `out`: `[experts, horizon]`
     pub fn step(&mut self, reading: &Observation<'_>, out: &mut [f32]) {
-        let ring = self.layout.ring;
         let now = self.row.state.steps;
-        let at = (now % ring as u64) as usize;
         let observed = reading.observed && reading.value.is_finite();
-        let value = if reading.value.is_finite() {
-            reading.value.clamp(-VALUE_MAX, VALUE_MAX)
-        } else {
-            self.row.floats[if at == 0 { ring - 1 } else { at - 1 }]
+        let value = match reading.value {
+            value if value.is_finite() => value.clamp(-VALUE_MAX, VALUE_MAX),
+            _ if now > 0 => reading.past.value(1),
+            _ => 0.0,
         };
-        self.row.floats[at] = value;
+        let present = Past { past: reading.past, value, ago: 0, step: now, season: self.layout.season };
         if observed {
             let state = &mut *self.row.state;
             state.range.update(value, state.readings, self.layout.mean_rates[1]);
         }
         let has_blocks = self.layout.has_blocks();
         self.begin_or_refit(now, value);
-        let origin = if has_blocks { self.learnt_from(now, observed, reading) } else { None };
+        let origin = if has_blocks { self.learnt_from(present, observed, reading) } else { None };
         let mut rounding = Rounding::of(now);
         self.move_states(now, reading.clock, value, observed, &mut rounding);
-        self.fill_bases(now, reading.clock, value);
-        self.forecast_without_blocks(now, reading.clock, value, out);
+        self.fill_bases(present, reading.clock);
+        self.forecast_without_blocks(reading.clock, value, out);
         if has_blocks {
-            self.keep_origin(now, reading, value);
+            self.keep_origin(present, reading);
             self.forecast_blocks(now, origin, out);
         }
         let range = &self.row.state.range;
@@ -203,8 +201,8 @@ impl SeriesStep<'_> {
 
     /// Finds the origin whose last target this step is, and prepares what is learnt from it: its features, and
     /// all readings after it less what each baseline forecast of them. `None` if there is nothing to learn.
-    fn learnt_from(&mut self, now: u64, observed: bool, reading: &Observation<'_>) -> Option<u64> {
-        let layout = self.layout;
+    fn learnt_from(&mut self, present: Past<'_>, observed: bool, reading: &Observation<'_>) -> Option<u64> {
+        let (layout, now) = (self.layout, present.step);
         let horizon = layout.horizon;
         let newest = (now % horizon as u64) as usize;
         let word = &mut self.row.halves[layout.observed.start + newest / WORD];
@@ -214,33 +212,32 @@ impl SeriesStep<'_> {
         if learnt >= MATURE && !origin.is_multiple_of(u64::from(self.every)) {
             return None;
         }
-        let past = Past::new(&self.row.floats[..layout.ring], origin, layout.season);
+        let past = Past { ago: horizon, step: origin, ..present };
         let mut any = false;
         for (lead, reading) in (1..=horizon).zip(self.scratch.readings.iter_mut()) {
             // The place of the origin is that of the newest step too.
             let at = if newest + lead < horizon { newest + lead } else { newest + lead - horizon };
             let seen = self.row.halves[layout.observed.start + at / WORD] >> (at % WORD) & 1 == 1;
-            let place = past.place + lead;
-            let place = if place < layout.ring { place } else { place - layout.ring };
-            *reading = if seen { self.row.floats[place] } else { f32::NAN };
+            let ago = horizon - lead;
+            let value = if ago == 0 { present.value } else { present.past.value(ago) };
+            *reading = if seen { value } else { f32::NAN };
             any |= seen;
         }
         if !any {
             return None;
         }
-        self.fill_arrived(past.value(0), origin, newest, reading.clock);
+        self.fill_arrived(past, newest, reading.clock);
         let kept = layout.origins.start + newest * layout.kept();
         widen(&self.row.halves[kept..][..layout.kept()], &mut self.scratch.kept);
         let Scratch { then, kept, .. } = &mut *self.scratch;
-        let past = Past::new(&self.row.floats[..layout.ring], origin, layout.season);
         fill_features(layout, past, self.row.state.frame.unit, kept, reading.then, then);
         Some(origin)
     }
 
     /// The readings after an origin less the forecast of each baseline, at each weighted lead, in units.
     /// `newest`: the place of the origin and of the newest step among the last origins.
-    fn fill_arrived(&mut self, value: f32, origin: u64, newest: usize, clock: i64) {
-        let layout = self.layout;
+    fn fill_arrived(&mut self, past: Past<'_>, newest: usize, clock: i64) {
+        let (layout, value) = (self.layout, past.value(0));
         let (horizon, n) = (layout.horizon, layout.leads.len());
         let (halves, state) = (&*self.row.halves, &*self.row.state);
         let Scratch { arrived, readings, before, .. } = &mut *self.scratch;
@@ -252,7 +249,6 @@ impl SeriesStep<'_> {
         for (last, lead) in last.iter_mut().zip(leads) {
             *last = (readings[lead - 1] - value) * per_unit;
         }
-        let past = Past::new(&self.row.floats[..layout.ring], origin, layout.season);
         if let Some(m) = layout.season {
             for (seasonal, lead) in seasonal.iter_mut().zip(leads) {
                 let age = if *lead <= m { m - lead } else { seasonal_age(m, *lead) };
@@ -337,8 +333,8 @@ impl SeriesStep<'_> {
     }
 
     /// The forecasts of the baselines.
-    fn fill_bases(&mut self, now: u64, clock: i64, value: f32) {
-        let layout = self.layout;
+    fn fill_bases(&mut self, present: Past<'_>, clock: i64) {
+        let (layout, value) = (self.layout, present.value);
         let (halves, frame) = (&*self.row.halves, self.row.state.frame);
         let Scratch { bases, seasons, .. } = &mut *self.scratch;
         let (last, rest) = bases.split_at_mut(layout.horizon);
@@ -346,9 +342,8 @@ impl SeriesStep<'_> {
         let (profile, holt) = rest.split_at_mut(layout.horizon);
         last.fill(value);
         if let Some(m) = layout.season {
-            let past = Past::new(&self.row.floats[..layout.ring], now, Some(m));
             let (first, repeated) = seasonal.split_at_mut(m.min(layout.horizon));
-            first.iter_mut().enumerate().for_each(|(i, point)| *point = past.value(m - 1 - i));
+            first.iter_mut().enumerate().for_each(|(i, point)| *point = present.value(m - 1 - i));
             for (i, point) in repeated.iter_mut().enumerate() {
                 *point = first[i % m];
             }
@@ -365,7 +360,7 @@ impl SeriesStep<'_> {
     }
 
     /// The forecasts of the experts without a block.
-    fn forecast_without_blocks(&mut self, _now: u64, clock: i64, value: f32, out: &mut [f32]) {
+    fn forecast_without_blocks(&mut self, clock: i64, value: f32, out: &mut [f32]) {
         let layout = self.layout;
         let horizon = layout.horizon;
         let (last, rest) = out.split_at_mut(horizon);
@@ -384,8 +379,8 @@ impl SeriesStep<'_> {
     }
 
     /// Keeps what can't be found again of the newest origin, and finds its features.
-    fn keep_origin(&mut self, now: u64, reading: &Observation<'_>, value: f32) {
-        let layout = self.layout;
+    fn keep_origin(&mut self, present: Past<'_>, reading: &Observation<'_>) {
+        let (layout, now, value) = (self.layout, present.step, present.value);
         assert_eq!(reading.extras.len(), layout.extras);
         let (state, frame) = (&*self.row.state, self.row.state.frame);
         let (again, rest) = reading.extras.split_at(layout.shown_again);
@@ -419,9 +414,8 @@ impl SeriesStep<'_> {
         to.iter_mut().zip(&self.scratch.kept).for_each(|(to, from)| *to = narrow(*from));
         // Forecasting and learning see the same values.
         widen(to, &mut self.scratch.kept);
-        let past = Past::new(&self.row.floats[..layout.ring], now, layout.season);
         let Scratch { x, kept, .. } = &mut *self.scratch;
-        fill_features(layout, past, frame.unit, kept, again, x);
+        fill_features(layout, present, frame.unit, kept, again, x);
     }
 
     /// Each block learns from an origin, if there is one, and forecasts.

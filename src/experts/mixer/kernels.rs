@@ -87,9 +87,10 @@ impl KernelByEight for Learn<'_> {
                 let sign = error.if_above(zero, one, zero.if_above(error, V::splat(-1.0), zero));
                 let direction = known.if_above(V::splat(1e-30), sign.div(known), zero);
                 let discount = V::load(&discounts[level * n + at]);
+                let of = |member: usize| if level < 2 { read(member) } else { mixtures[member] };
                 let mut most = V::load_at(floats, largest);
                 for member in 0..members {
-                    let said = if level < 2 { read(member) } else { mixtures[member] };
+                    let said = of(member);
                     let regret = mixture.sub(said).mul(direction);
                     // A sleeping forecast is NaN; its regret comes out as the bound and is dropped below.
                     let bounded = regret.max(V::splat(-REGRET_MAX)).min(V::splat(REGRET_MAX));
