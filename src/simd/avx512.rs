@@ -1,9 +1,11 @@
 //! Sixteen floats in a register of AVX-512.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::avx2::{self, Avx2};
-use super::halves::{Halves, Part};
+use super::by_eight::LANES;
+use super::halves::{Eight, Halves, Part};
 use super::vector::{Vector, check};
 
 /// Its existence proves that the CPU has AVX-512 F, DQ and VL, and what [`Avx2`] is a proof of.
@@ -108,6 +110,23 @@ impl Vector for Avx512 {
     }
 }
 
+/// As that of AVX2, and for the same reason.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn truncated(bits: __m512i) -> __m256i {
+    let halves;
+    // SAFETY: it changes no memory; a kernel gets its vectors from `Isa` alone, which has detected AVX-512 F.
+    unsafe {
+        asm!(
+            "vcvtps2ph {halves}, {bits}, 3",
+            halves = lateout(ymm_reg) halves,
+            bits = in(zmm_reg) bits,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    halves
+}
+
 impl Halves for Avx512 {
     type Words = Words;
 
@@ -128,7 +147,7 @@ impl Halves for Avx512 {
         // SAFETY: the caller's promise for the memory; the type is the proof of the features.
         unsafe {
             let bits = _mm512_add_epi32(_mm512_castps_si512(self.0), _mm512_srli_epi32::<19>(random));
-            let halves = _mm512_cvtps_ph::<_MM_FROUND_TO_ZERO>(_mm512_castsi512_ps(bits));
+            let halves = truncated(bits);
             _mm256_storeu_si256(to.cast(), halves);
         }
     }
@@ -142,14 +161,40 @@ impl Halves for Avx512 {
 
 impl Part<Avx512> for Avx2 {
     #[inline(always)]
-    fn folded(Avx512(of): Avx512) -> Self {
-        instructions! {
-            Self(_mm256_add_ps(_mm512_castps512_ps256(of), _mm512_extractf32x8_ps::<1>(of)))
-        }
+    fn first_words(Words(of): Words) -> avx2::Words {
+        instructions! { avx2::Words(_mm512_castsi512_si256(of)) }
+    }
+}
+
+impl Eight<Avx512> for Avx2 {
+    #[inline(always)]
+    fn widened(self) -> Avx512 {
+        instructions! { Avx512(_mm512_zextps256_ps512(self.0)) }
     }
 
     #[inline(always)]
-    fn first_words(Words(of): Words) -> avx2::Words {
-        instructions! { avx2::Words(_mm512_castsi512_si256(of)) }
+    fn folded(Avx512(of): Avx512) -> Self {
+        instructions! { Self(_mm256_add_ps(_mm512_castps512_ps256(of), _mm512_extractf32x8_ps::<1>(of))) }
+    }
+
+    #[inline(always)]
+    fn wide_sums(of: [Avx512; LANES]) -> Self {
+        instructions! {
+            // In each quarter the sums of that quarter of four vectors.
+            let mut fours = [_mm512_setzero_ps(); 2];
+            for (four, of) in fours.iter_mut().zip(of.as_chunks::<4>().0) {
+                let [Avx512(a), Avx512(b), Avx512(c), Avx512(d)] = *of;
+                let ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+                let cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+                let low = _mm512_shuffle_ps::<0b01_00_01_00>(ab, cd);
+                *four = _mm512_add_ps(low, _mm512_shuffle_ps::<0b11_10_11_10>(ab, cd));
+            }
+            let [a, b] = fours;
+            let low = _mm512_shuffle_f32x4::<0b10_00_10_00>(a, b);
+            let all = _mm512_add_ps(low, _mm512_shuffle_f32x4::<0b11_01_11_01>(a, b));
+            // The quarters are two sums of the first four vectors and two of the others.
+            let all = _mm512_shuffle_f32x4::<0b11_01_10_00>(all, all);
+            Self::folded(Avx512(all))
+        }
     }
 }

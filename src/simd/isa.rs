@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use super::by_eight::Vector8;
-use super::halves::{Halves, Part};
+use super::halves::{Eight, Halves};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
 use super::{portable::Portable, vector::Vector};
@@ -51,7 +51,7 @@ pub(crate) trait KernelOfHalves {
 
     /// With the eight lanes of [`Isa::run_by_eight`] and, for what is long enough, the widest vectors. As in
     /// [`Kernel`], implementations are `#[inline(always)]`.
-    fn run<V: Vector8 + Part<W>, W: Halves>(self) -> Self::Output;
+    fn run<V: Eight<W>, W: Halves>(self) -> Self::Output;
 }
 
 impl Isa {

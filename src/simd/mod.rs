@@ -36,7 +36,7 @@ mod vector;
 
 pub(crate) use aligned::Aligned;
 pub(crate) use by_eight::{LANES, Vector8, padded, registers, registers_mut};
-pub(crate) use halves::{Halves, Part, products};
+pub(crate) use halves::{Eight, Halves, Part, moved, products};
 pub use isa::Isa;
 pub(crate) use isa::{Kernel, KernelByEight, KernelOfHalves};
 pub(crate) use prefetch::{prefetch_first, prefetch_second};

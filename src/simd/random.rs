@@ -7,6 +7,7 @@
 
 use super::by_eight::LANES;
 use super::halves::{Halves, Part};
+use super::vector::check;
 
 /// For each lane a Weyl sequence, `start + i · increment` modulo 2³², whose start and increment are both
 /// random: so any two words of a lane are independent of each other (Chor and Goldreich, "On the power of
@@ -51,8 +52,20 @@ impl<W: Halves> Random<W> {
     /// When the row is shorter.
     #[inline(always)]
     pub fn narrow<V: Part<W>>(&mut self, v: V, to: &mut [u16]) {
+        check(to.len(), 0, V::N);
+        // SAFETY: the row is as long.
+        unsafe { self.write(v, to.as_mut_ptr()) }
+    }
+
+    /// As [`Random::narrow`].
+    ///
+    /// # Safety
+    /// As many 16-bit floats at `to` as the vector has lanes can be written.
+    #[inline(always)]
+    pub unsafe fn write<V: Part<W>>(&mut self, v: V, to: *mut u16) {
         const { assert!(V::N == W::N || V::N == LANES) };
-        v.narrow_stochastic(to, V::first_words(self.next));
+        // SAFETY: the caller's promise.
+        unsafe { v.write_stochastic(to, V::first_words(self.next)) };
         let step = if V::N == W::N { self.by_all } else { self.by_eight };
         self.next = W::add_words(self.next, step);
     }
@@ -83,7 +96,7 @@ const fn hash(mut x: u32) -> u32 {
 mod tests {
     use half::f16;
 
-    use super::super::{Isa, KernelByEight, KernelOfHalves, Vector8};
+    use super::super::{Eight, Isa, KernelByEight, KernelOfHalves, Vector8};
     use super::*;
 
     /// `values` as 16-bit floats, at each of so many steps.
@@ -134,7 +147,7 @@ mod tests {
         type Output = Vec<u16>;
 
         #[inline(always)]
-        fn run<V: Vector8 + Part<W>, W: Halves>(self) -> Vec<u16> {
+        fn run<V: Eight<W>, W: Halves>(self) -> Vec<u16> {
             let mut random = Random::<W>::seeded(self.0, 2);
             let mut row = vec![0; 9 * LANES];
             for part in row.chunks_exact_mut(3 * LANES) {

@@ -13,7 +13,13 @@ pub(crate) struct Registers<T, const CAP: usize> {
 impl<T: Copy, const CAP: usize> Registers<T, CAP> {
     #[inline(always)]
     pub fn new() -> Self {
-        Self { values: [MaybeUninit::uninit(); CAP], len: 0 }
+        let mut new = MaybeUninit::<Self>::uninit();
+        // SAFETY: the length is all that has to be initialised. Written as a constant as a whole, all memory
+        // would be set to zero.
+        unsafe {
+            (&raw mut (*new.as_mut_ptr()).len).write(0);
+            new.assume_init()
+        }
     }
 
     /// # Panics

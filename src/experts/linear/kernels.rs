@@ -1,4 +1,4 @@
-use crate::simd::{Halves, KernelOfHalves, LANES, Part, Random, Vector8, products, registers, registers_mut};
+use crate::simd::{Eight, Halves, KernelOfHalves, LANES, Random, moved, products, registers, registers_mut};
 
 /// Errors are clipped at this many times their recent size, which learns from at most twice that.
 const CLIP: f32 = 2.0;
@@ -54,7 +54,7 @@ impl KernelOfHalves for LearnAndForecast<'_> {
     /// Eight leads at a time, so that their sums are taken together. All errors come before the first update:
     /// so none waits for a sum that was just begun.
     #[inline(always)]
-    fn run<V: Vector8 + Part<W>, W: Halves>(self) {
+    fn run<V: Eight<W>, W: Halves>(self) {
         let n = self.x.len();
         let weights = &mut self.weights[..self.rows * n];
         let corrections = registers_mut(self.corrections);
@@ -72,46 +72,24 @@ impl KernelOfHalves for LearnAndForecast<'_> {
             clipped(error, recent, origin.rate, &mut random).store(errors);
         }
         for (group, correction) in weights.chunks_mut(LANES * n).zip(corrections) {
-            let mut sums = [V::splat(0.0); LANES];
-            for ((row, sum), error) in group.chunks_exact_mut(n).zip(&mut sums).zip(&*correction) {
-                *sum = moved::<V, W>(row, *error, origin.k, self.x, &mut random);
-            }
-            V::sums(sums).store(correction);
+            let sums = if group.len() == LANES * n {
+                moved::<V, W, LANES>(group, *correction, origin.k, self.x, &mut random)
+            } else {
+                let mut sums = [W::splat(0.0); LANES];
+                let errors = correction.iter().zip(&mut sums);
+                for (row, (error, sum)) in group.chunks_exact_mut(n).zip(errors) {
+                    [*sum] = moved::<V, W, 1>(row, [*error], origin.k, self.x, &mut random);
+                }
+                sums
+            };
+            V::wide_sums(sums).store(correction);
         }
     }
 }
 
-/// Adds the gain times an error to a row of weights. Returns its products with `x`.
-#[inline(always)]
-fn moved<V: Part<W>, W: Halves>(
-    row: &mut [u16],
-    error: f32,
-    gain: &[f32],
-    x: &[f32],
-    random: &mut Random<W>,
-) -> V {
-    let (mut wide, mut dot) = (W::splat(0.0), V::splat(0.0));
-    let whole = row.len() - row.len() % W::N;
-    let (row, row_rest) = row.split_at_mut(whole);
-    let (gain, gain_rest) = gain.split_at(whole);
-    let (x, x_rest) = x.split_at(whole);
-    let pairs = row.chunks_exact_mut(W::N).zip(gain.chunks_exact(W::N)).zip(x.chunks_exact(W::N));
-    for ((w, k), x) in pairs {
-        let moved = W::load(k).mul_add(W::splat(error), W::widen(w));
-        random.narrow(moved, w);
-        wide = moved.mul_add(W::load(x), wide);
-    }
-    if !row_rest.is_empty() {
-        let moved = V::load(gain_rest).mul_add(V::splat(error), V::widen(row_rest));
-        random.narrow(moved, row_rest);
-        dot = moved.mul(V::load(x_rest));
-    }
-    dot.add(V::folded(wide))
-}
-
 /// Clips errors and learns their size; 0 for an error that is not finite.
 #[inline(always)]
-fn clipped<V: Vector8 + Part<W>, W: Halves>(
+fn clipped<V: Eight<W>, W: Halves>(
     error: V,
     recent: &mut [u16; LANES],
     rate: f32,

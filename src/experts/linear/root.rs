@@ -1,8 +1,6 @@
 use super::frame::{narrow, wide};
 use super::kernels::FEATURES_MAX;
-use crate::simd::{
-    Halves, KernelOfHalves, LANES, Part, Random, Registers, Vector8, padded, products, registers_mut,
-};
+use crate::simd::{Eight, Halves, KernelOfHalves, LANES, Part, Random, Registers, padded, products};
 
 /// While the covariance's trace is above this many times its dimension, nothing is forgotten: without
 /// excitation, forgetting would make it grow without bound.
@@ -110,8 +108,9 @@ impl KernelOfHalves for Gain<'_> {
     type Output = f32;
 
     #[inline(always)]
-    fn run<V: Vector8 + Part<W>, W: Halves>(self) -> f32 {
-        let (x, k) = (self.x, self.k);
+    fn run<V: Eight<W>, W: Halves>(self) -> f32 {
+        let mut random = Random::<W>::seeded(self.seed.0, self.seed.1);
+        let x = self.x;
         let n = x.len() / LANES;
         let mut factors = Registers::<Factors, WIDEST>::new();
         for tile in 0..n {
@@ -132,50 +131,57 @@ impl KernelOfHalves for Gain<'_> {
             f.mul(per_both).store(&mut factors.take);
             alpha = alpha.add(all);
         }
-        k.fill(0.0);
-        let mut random = Random::<W>::seeded(self.seed.0, self.seed.1);
-        let mut trace = V::splat(0.0);
+        // `k` so far.
+        let mut sums = Registers::<W, WIDEST>::new();
+        let (mut trace, mut wide_trace) = (V::splat(0.0), W::splat(0.0));
         for (tile, factors) in factors.iter().enumerate() {
             let columns = &mut self.root[tile_start(tile)..tile_start(tile + 1)];
-            let k = &mut k[..(tile + 1) * LANES];
+            let height = (tile + 1) * LANES;
+            let whole = height - height % W::N;
+            if sums.len() * W::N < whole {
+                sums.push(W::splat(0.0));
+            }
+            let (pairs, rest) = sums.as_chunks_mut::<HELD>();
             let mut at = 0;
-            while at + HELD * W::N <= k.len() {
-                trace = update::<V, W, W, HELD>(columns, at, factors, k, &mut random).add(trace);
+            for sums in pairs {
+                wide_trace = update(columns, height, at, factors, sums, &mut random).add(wide_trace);
                 at += HELD * W::N;
             }
-            while at + W::N <= k.len() {
-                trace = update::<V, W, W, 1>(columns, at, factors, k, &mut random).add(trace);
+            for sum in rest.as_chunks_mut().0 {
+                wide_trace =
+                    update::<W, W, 1>(columns, height, at, factors, sum, &mut random).add(wide_trace);
                 at += W::N;
             }
-            if at < k.len() {
-                trace = update::<V, W, V, 1>(columns, at, factors, k, &mut random).add(trace);
+            if whole < height {
+                let mut sum = [V::splat(0.0)];
+                trace = update(columns, height, at, factors, &mut sum, &mut random).add(trace);
+                sums.push(sum[0].widened());
             }
         }
-        let per_alpha = V::splat(1.0).div(alpha);
-        for k in registers_mut(k) {
-            V::load(k).mul(per_alpha).store(k);
+        let mut per_alpha = [0.0; LANES];
+        V::splat(1.0).div(alpha).store(&mut per_alpha);
+        let per_alpha = W::splat(per_alpha[0]);
+        for (k, sum) in self.k.chunks_mut(W::N).zip(&*sums) {
+            let sum = sum.mul(per_alpha);
+            if k.len() == W::N { sum.store(k) } else { V::folded(sum).store(k) }
         }
-        trace.sum()
+        trace.add(V::folded(wide_trace)).sum()
     }
 }
 
 /// Updates so many vectors of the columns of a tile from row `at` on, and the same rows of `k`. Returns what
 /// they add to the trace.
 #[inline(always)]
-fn update<V: Part<L>, W: Halves, L: Part<W>, const HELD: usize>(
+fn update<L: Part<W>, W: Halves, const HELD: usize>(
     columns: &mut [u16],
+    height: usize,
     at: usize,
     factors: &Factors,
-    k: &mut [f32],
+    k: &mut [L; HELD],
     random: &mut Random<W>,
-) -> V {
-    let height = k.len();
-    let k = &mut k[at..][..HELD * L::N];
+) -> L {
+    let mut sums = *k;
     let mut traces = [L::splat(0.0); HELD];
-    let mut sums = [L::splat(0.0); HELD];
-    for (sum, k) in sums.iter_mut().zip(k.chunks_exact(L::N)) {
-        *sum = L::load(k);
-    }
     for (c, column) in columns.chunks_exact_mut(height).take(LANES).enumerate() {
         let (shrink, take) = (L::splat(factors.shrink[c]), L::splat(factors.take[c]));
         let f = L::splat(factors.f[c]);
@@ -188,14 +194,12 @@ fn update<V: Part<L>, W: Halves, L: Part<W>, const HELD: usize>(
             random.narrow(new, s);
         }
     }
-    for (sum, k) in sums.iter().zip(k.chunks_exact_mut(L::N)) {
-        sum.store(k);
-    }
+    *k = sums;
     let mut all = L::splat(0.0);
     for trace in traces {
         all = all.add(trace);
     }
-    V::folded(all)
+    all
 }
 
 #[cfg(test)]
