@@ -34,17 +34,6 @@ pub(crate) trait Halves: Vector {
         // SAFETY: the slice is as long.
         unsafe { Self::read_halves(from.as_ptr()) }
     }
-
-    /// As [`Halves::write_stochastic`], to the first `N` of a row.
-    ///
-    /// # Panics
-    /// When it is shorter.
-    #[inline(always)]
-    fn narrow_stochastic(self, to: &mut [u16], random: Self::Words) {
-        check(to.len(), 0, Self::N);
-        // SAFETY: the slice is as long.
-        unsafe { self.write_stochastic(to.as_mut_ptr(), random) }
-    }
 }
 
 /// A vector that is the first part of a wider one, or all of it.

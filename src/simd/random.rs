@@ -250,7 +250,8 @@ mod tests {
         // Of a value that lies at .375 between two neighbours.
         let one = 0.375 * 0.625;
         // All of a row and of all lanes; its ends against each other; neighbours; a stride.
-        let sums: [(&str, fn(usize, usize) -> f64); 4] = [
+        type Weight = fn(usize, usize) -> f64;
+        let sums: [(&str, Weight); 4] = [
             ("all", |_, _| 1.0),
             ("ends", |i, _| if i < 32 { 1.0 } else { -1.0 }),
             ("neighbours", |i, lane| if (i + lane) % 2 == 0 { 1.0 } else { -1.0 }),
@@ -275,7 +276,7 @@ mod tests {
             }
             let (mean, square) = (mean / steps as f64, square / steps as f64);
             assert!(mean.abs() < 5.0 * (of_one / steps as f64).sqrt(), "{name}: mean {mean}");
-            assert!((square / of_one - 1.0).abs() < 0.25, "{name}: variance {} of {of_one}", square);
+            assert!((square / of_one - 1.0).abs() < 0.25, "{name}: variance {square} of {of_one}");
         }
     }
 }
