@@ -19,6 +19,7 @@ mod reading;
 mod round;
 mod rows;
 mod season;
+mod segments;
 mod stream;
 mod target_scale;
 mod time;
@@ -40,6 +41,7 @@ pub use reading::{Reading, Values};
 pub use round::RoundScores;
 pub use rows::{Damaged, Rows, Take, lengthen, lengthen_by_rows, put, put_bytes};
 pub use season::seasonal_age;
+pub use segments::Segments;
 pub use stream::{
     Generation, ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicId, TopicPartition,
 };

@@ -1,4 +1,4 @@
-use crate::domain::{Damaged, Rows, Take, lengthen, lengthen_by_rows, put};
+use crate::domain::{Damaged, Rows, Segments, Take, put};
 use crate::simd::prefetch_second;
 use bytemuck::{Pod, Zeroable};
 
@@ -14,11 +14,19 @@ struct Line([f32; LINE]);
 #[derive(Debug)]
 pub(super) struct StateTable<H> {
     targets: usize,
-    blank: H,
-    blank_floats: Vec<Line>,
-    blank_halves: Vec<u16>,
-    halves_each: usize,
-    counts_each: usize,
+    /// Lines, 16-bit floats and counts of one target.
+    each: [usize; 3],
+    /// What rows begin as, of all targets of a series.
+    blank: Blank<H>,
+    /// A row of a segment has all targets of a series.
+    states: Segments<H>,
+    floats: Segments<Line>,
+    halves: Segments<u16>,
+    counts: Segments<u8>,
+}
+
+#[derive(Debug)]
+struct Blank<H> {
     states: Vec<H>,
     floats: Vec<Line>,
     halves: Vec<u16>,
@@ -36,26 +44,29 @@ pub(super) struct StateRow<'a, H> {
 impl<H: Pod> StateTable<H> {
     /// New rows start as `state` and `floats`, with 16-bit floats and counts at 0.
     pub fn new(targets: usize, state: H, floats: &[f32], halves: usize, counts: usize) -> Self {
-        let mut blank_floats = vec![Line([0.0; LINE]); floats.len().div_ceil(LINE)];
-        bytemuck::cast_slice_mut::<_, f32>(&mut blank_floats)[..floats.len()].copy_from_slice(floats);
+        let mut lines = vec![Line([0.0; LINE]); floats.len().div_ceil(LINE)];
+        bytemuck::cast_slice_mut::<_, f32>(&mut lines)[..floats.len()].copy_from_slice(floats);
+        let blank = Blank {
+            states: vec![state; targets],
+            floats: lines.repeat(targets),
+            halves: vec![0; halves * targets],
+            counts: vec![0; counts * targets],
+        };
         Self {
             targets,
-            blank: state,
-            blank_floats,
-            blank_halves: vec![0; halves],
-            halves_each: halves,
-            counts_each: counts,
-            states: Vec::new(),
-            floats: Vec::new(),
-            halves: Vec::new(),
-            counts: Vec::new(),
+            each: [lines.len(), halves, counts],
+            states: Segments::new(blank.states.len()),
+            floats: Segments::new(blank.floats.len()),
+            halves: Segments::new(blank.halves.len()),
+            counts: Segments::new(blank.counts.len()),
+            blank,
         }
     }
 
     /// New rows have these 16-bit floats instead of zeros.
-    pub fn with_halves(mut self, halves: Vec<u16>) -> Self {
-        assert_eq!(halves.len(), self.halves_each);
-        self.blank_halves = halves;
+    pub fn with_halves(mut self, halves: &[u16]) -> Self {
+        assert_eq!(halves.len() * self.targets, self.blank.halves.len());
+        self.blank.halves = halves.repeat(self.targets);
         self
     }
 
@@ -65,101 +76,95 @@ impl<H: Pod> StateTable<H> {
 
     /// The number of series that there is room for.
     pub fn slots(&self) -> usize {
-        self.states.len() / self.targets
+        self.states.rows()
     }
 
     pub fn row(&mut self, slot: usize, target: usize) -> StateRow<'_, H> {
-        assert!(target < self.targets);
-        let at = slot * self.targets + target;
-        let lines = self.blank_floats.len();
+        let Self { states, floats, halves, counts, .. } = self;
+        let [lines_each, halves_each, counts_each] = self.each;
         StateRow {
-            state: &mut self.states[at],
-            floats: bytemuck::cast_slice_mut(&mut self.floats[at * lines..][..lines]),
-            halves: &mut self.halves[at * self.halves_each..][..self.halves_each],
-            counts: &mut self.counts[at * self.counts_each..][..self.counts_each],
+            state: &mut states.row_mut(slot)[target],
+            floats: bytemuck::cast_slice_mut(of_target_mut(floats.row_mut(slot), target, lines_each)),
+            halves: of_target_mut(halves.row_mut(slot), target, halves_each),
+            counts: of_target_mut(counts.row_mut(slot), target, counts_each),
         }
     }
 
     /// The structs of a series, one for each target.
     pub fn states(&mut self, slot: usize) -> impl Iterator<Item = &mut H> {
-        self.states[slot * self.targets..][..self.targets].iter_mut()
+        self.states.row_mut(slot).iter_mut()
     }
 
     /// The struct of a series, if there is room for that slot.
     pub fn get(&self, slot: usize, target: usize) -> Option<&H> {
-        self.states.get(slot * self.targets + target)
+        (slot < self.slots()).then(|| self.state(slot, target))
     }
 
     pub fn state(&self, slot: usize, target: usize) -> &H {
-        assert!(target < self.targets);
-        &self.states[slot * self.targets + target]
+        &self.states.row(slot)[target]
     }
 
     /// Loads a row into the cache ahead of its use: its struct, its counts, and the first `floats`
     /// floats, which are read in random order. The CPU prefetches the parts that are read from end to end
     /// by itself.
     pub fn prefetch(&self, slot: usize, target: usize, floats: usize) {
-        let at = slot * self.targets + target;
-        let lines = self.blank_floats.len();
-        prefetch_second(&self.states[at..=at]);
-        prefetch_second(&self.floats[at * lines..][..floats.div_ceil(LINE)]);
-        prefetch_second(&self.counts[at * self.counts_each..][..self.counts_each]);
+        let [lines_each, _, counts_each] = self.each;
+        prefetch_second(&self.states.row(slot)[target..=target]);
+        prefetch_second(&of_target(self.floats.row(slot), target, lines_each)[..floats.div_ceil(LINE)]);
+        prefetch_second(of_target(self.counts.row(slot), target, counts_each));
     }
 
     /// Bytes of one series.
     pub fn bytes_each(&self) -> usize {
-        let row = size_of::<H>()
-            + self.blank_floats.len() * size_of::<Line>()
-            + self.halves_each * size_of::<u16>()
-            + self.counts_each;
-        row * self.targets
+        size_of_val(&*self.blank.states)
+            + size_of_val(&*self.blank.floats)
+            + size_of_val(&*self.blank.halves)
+            + size_of_val(&*self.blank.counts)
     }
+}
+
+/// The part of a row that belongs to one of its targets.
+fn of_target<T>(row: &[T], target: usize, each: usize) -> &[T] {
+    &row[target * each..][..each]
+}
+
+fn of_target_mut<T>(row: &mut [T], target: usize, each: usize) -> &mut [T] {
+    &mut row[target * each..][..each]
 }
 
 impl<H: Pod> Rows for StateTable<H> {
     fn grow(&mut self, slots: usize) {
-        let rows = slots * self.targets;
-        lengthen(&mut self.states, rows, self.blank);
-        lengthen_by_rows(&mut self.floats, rows, &self.blank_floats);
-        lengthen_by_rows(&mut self.halves, rows, &self.blank_halves);
-        lengthen(&mut self.counts, rows * self.counts_each, 0);
+        let Self { blank, states, floats, halves, counts, .. } = self;
+        states.grow(slots, &blank.states);
+        floats.grow(slots, &blank.floats);
+        halves.grow(slots, &blank.halves);
+        counts.grow(slots, &blank.counts);
     }
 
     fn reset(&mut self, slot: usize) {
-        for target in 0..self.targets {
-            self.states[slot * self.targets + target] = self.blank;
-            let lines = self.blank_floats.len();
-            let at = (slot * self.targets + target) * lines;
-            self.floats[at..][..lines].copy_from_slice(&self.blank_floats);
-            let row = self.halves[(slot * self.targets + target) * self.halves_each..].iter_mut();
-            row.zip(&self.blank_halves).for_each(|(half, blank)| *half = *blank);
-            self.row(slot, target).counts.fill(0);
-        }
+        let Self { blank, states, floats, halves, counts, .. } = self;
+        states.row_mut(slot).copy_from_slice(&blank.states);
+        floats.row_mut(slot).copy_from_slice(&blank.floats);
+        halves.row_mut(slot).copy_from_slice(&blank.halves);
+        counts.row_mut(slot).copy_from_slice(&blank.counts);
     }
 
     fn save(&self, slot: usize, out: &mut Vec<u8>) {
-        let n = self.targets;
-        let lines = n * self.blank_floats.len();
-        put(out, &self.states[slot * n..][..n]);
-        put(out, &self.floats[slot * lines..][..lines]);
-        put(out, &self.halves[slot * n * self.halves_each..][..n * self.halves_each]);
-        put(out, &self.counts[slot * n * self.counts_each..][..n * self.counts_each]);
+        put(out, self.states.row(slot));
+        put(out, self.floats.row(slot));
+        put(out, self.halves.row(slot));
+        put(out, self.counts.row(slot));
     }
 
     fn load(&mut self, slot: usize, row: &mut Take<'_>) -> Result<(), Damaged> {
-        let n = self.targets;
-        let lines = n * self.blank_floats.len();
-        row.fill(&mut self.states[slot * n..][..n])?;
-        row.fill(&mut self.floats[slot * lines..][..lines])?;
-        row.fill(&mut self.halves[slot * n * self.halves_each..][..n * self.halves_each])?;
-        row.fill(&mut self.counts[slot * n * self.counts_each..][..n * self.counts_each])
+        row.fill(self.states.row_mut(slot))?;
+        row.fill(self.floats.row_mut(slot))?;
+        row.fill(self.halves.row_mut(slot))?;
+        row.fill(self.counts.row_mut(slot))
     }
 
     fn memory(&self) -> usize {
-        self.states.capacity() * size_of::<H>()
-            + self.floats.capacity() * size_of::<Line>()
-            + self.halves.capacity() * size_of::<u16>()
-            + self.counts.capacity()
+        self.states.memory() + self.floats.memory() + self.halves.memory() + self.counts.memory()
     }
 }
 

@@ -73,7 +73,7 @@ impl LinearExperts {
     pub fn try_new(shape: &LinearShape) -> Result<Self, TooManyExtras> {
         let layout = LinearLayout::try_new(shape)?;
         let state = LinearState::new(&layout);
-        let table = StateTable::new(shape.targets, state, &[], layout.halves, 0).with_halves(layout.blank());
+        let table = StateTable::new(shape.targets, state, &[], layout.halves, 0).with_halves(&layout.blank());
         let pooled = PooledMean::new(shape.targets, layout.halves - layout.blocks_from());
         let scratch = Scratch::new(&layout);
         Ok(Self { names: layout.names(), isa: Isa::best(), table, pooled, scratch, every: 1, layout })
