@@ -208,4 +208,52 @@ mod tests {
             }
         }
     }
+    /// Adds a direction times 1, 2, … to eight rows, and has their products.
+    struct Moved<'a>(&'a mut [u16], &'a [f32], &'a [f32]);
+
+    impl KernelOfHalves for Moved<'_> {
+        type Output = [f32; LANES];
+
+        #[inline(always)]
+        fn run<V: Eight<W>, W: Halves>(self) -> [f32; LANES] {
+            let factors = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+            let mut random = Random::<W>::seeded(1, 1);
+            let sums = moved::<V, W, LANES>(self.0, factors, self.1, self.2, &mut random);
+            let mut out = [0.0; LANES];
+            V::wide_sums(sums).store(&mut out);
+            out
+        }
+    }
+
+    #[test]
+    fn rows_move_by_their_own_factor() {
+        for isa in Isa::available() {
+            for n in [8, 16, 24, 40, 72] {
+                let before: Vec<f32> = (0..n * LANES).map(|i| (i % 13) as f32 - 5.0).collect();
+                let mut rows: Vec<u16> = before.iter().map(|v| half::f16::from_f32(*v).to_bits()).collect();
+                let direction: Vec<f32> = (0..n).map(|i| (i % 5) as f32 - 2.0).collect();
+                let x: Vec<f32> = (0..n).map(|i| (i % 7) as f32 - 2.0).collect();
+                let sums = isa.run_halves(Moved(&mut rows, &direction, &x));
+                for (i, sum) in sums.iter().enumerate() {
+                    let mut want = 0.0;
+                    for j in 0..n {
+                        let moved = before[i * n + j] + (i + 1) as f32 * direction[j];
+                        want += moved * x[j];
+                        let got = half::f16::from_bits(rows[i * n + j]).to_f32();
+                        assert_eq!(got, moved, "{isa:?}: {j} of {n} in row {i}");
+                    }
+                    assert_eq!(*sum, want, "{isa:?}: row {i} with {n}");
+                }
+            }
+            let panics = |halves: usize, direction: usize, n: usize| {
+                let run =
+                    move || isa.run_halves(Moved(&mut vec![0; halves], &vec![0.0; direction], &vec![0.0; n]));
+                std::panic::catch_unwind(run).is_err()
+            };
+            assert!(!panics(24 * LANES, 24, 24), "{isa:?}");
+            for (halves, direction, n) in [(24 * LANES - 1, 24, 24), (24 * LANES, 16, 24), (96, 12, 12)] {
+                assert!(panics(halves, direction, n), "{isa:?}: {halves}, {direction}, {n}");
+            }
+        }
+    }
 }

@@ -110,3 +110,84 @@ fn clipped<V: Eight<W>, W: Halves>(
     let within = error.max(zero.sub(clip)).min(clip);
     before.if_above(zero, within, error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Isa, padded};
+    use half::f16;
+
+    /// What the kernel promises, number by number and without rounding.
+    fn by_definition(weights: &mut [f32], errors: &mut [f32], then: &[f32], k: &[f32], targets: &[f32]) {
+        for ((row, recent), target) in weights.chunks_exact_mut(k.len()).zip(errors).zip(targets) {
+            let forecast: f32 = row.iter().zip(then).map(|(w, x)| w * x).sum();
+            let error = target - forecast;
+            if error.is_nan() {
+                continue;
+            }
+            let clip = (CLIP * *recent).max(NEVER_CLIPPED);
+            let (first, limited) =
+                (*recent == 0.0, error.abs().min((2.0 * CLIP * *recent).max(NEVER_CLIPPED)));
+            *recent = if first { error.abs() } else { *recent + 0.25 * (limited - *recent) };
+            let error = if first { error } else { error.clamp(-clip, clip) };
+            row.iter_mut().zip(k).for_each(|(w, k)| *w += k * error);
+        }
+    }
+
+    #[test]
+    fn blocks_of_any_size_learn_and_forecast_by_the_definition() {
+        for isa in Isa::available() {
+            for (n, rows) in [(8, 24), (24, 1), (48, 20), (72, 8)] {
+                let number = |i: usize, of: usize| (i * 7919 % of) as f32 / of as f32 - 0.5;
+                let (mut halves, mut errors) = (vec![0; n * rows], vec![0; padded(rows)]);
+                let (mut weights, mut sizes) = (vec![0.0; n * rows], vec![0.0; rows]);
+                for step in 0..40 {
+                    let then: Vec<f32> = (0..n).map(|j| number(j + 3 * step, 101)).collect();
+                    let x: Vec<f32> = (0..n).map(|j| number(j + 5 * step, 103)).collect();
+                    let k: Vec<f32> = then.iter().map(|x| x / n as f32).collect();
+                    let mut targets = vec![f32::NAN; padded(rows)];
+                    for (i, target) in targets[..rows].iter_mut().enumerate().filter(|(i, _)| i + step != 5) {
+                        *target = number(i + step, 17);
+                    }
+                    let mut corrections = vec![0.0; padded(rows)];
+                    isa.run_halves(LearnAndForecast {
+                        weights: &mut halves,
+                        origin: Some(Learning {
+                            x: &then,
+                            k: &k,
+                            targets: &targets,
+                            errors: &mut errors,
+                            rate: 0.25,
+                            seed: (step as u64, 1),
+                        }),
+                        x: &x,
+                        corrections: &mut corrections,
+                        rows,
+                    });
+                    by_definition(&mut weights, &mut sizes, &then, &k, &targets);
+                    for (i, row) in weights.chunks_exact(n).enumerate() {
+                        let want: f32 = row.iter().zip(&x).map(|(w, x)| w * x).sum();
+                        let got = corrections[i];
+                        assert!((got - want).abs() < 5e-3, "{isa:?}, {n} × {rows}: {got} of {want}");
+                        let size = f16::from_bits(errors[i]).to_f32();
+                        assert!((size - sizes[i]).abs() < 5e-3, "{isa:?}, {n} × {rows}: {size}");
+                    }
+                    let mut again = vec![0.0; padded(rows)];
+                    let origin = None;
+                    isa.run_halves(LearnAndForecast {
+                        weights: &mut halves,
+                        origin,
+                        x: &x,
+                        corrections: &mut again,
+                        rows,
+                    });
+                    for (again, first) in again[..rows].iter().zip(&corrections) {
+                        assert!((again - first).abs() < 2e-3, "{isa:?}, {n} × {rows}: {again} of {first}");
+                    }
+                }
+                let moved = weights.iter().map(|w| w.abs()).fold(0.0, f32::max);
+                assert!(moved > 0.01, "{n} × {rows} learnt nothing: {moved}");
+            }
+        }
+    }
+}

@@ -11,7 +11,7 @@ use super::layout::{BEFORE, Baseline, LinearLayout, RlsBlock, WORD};
 use super::root::{CovarianceRoot, Gain};
 use super::state::{BLOCKS_MAX, LinearState, NEVER, Scratch};
 use crate::domain::{PastReadings, seasonal_age};
-use crate::simd::Isa;
+use crate::simd::{Isa, prefetch_second};
 
 /// The covariance of a new series is this many times that of the mature series: their experience counts
 /// an eighth.
@@ -477,6 +477,8 @@ impl SeriesStep<'_> {
             let every = if learnt >= MATURE { self.every } else { 1 };
             let forgetting = block.covariance.forgetting(state.traces[b], every);
             let (x, seed) = (&own_then[..n], (origin, b as u32));
+            // They come into the cache while the gain is computed.
+            prefetch_second(weights);
             let trace = self.isa.run_halves(Gain { root, x, forgetting, seed, k: &mut k[..n] });
             state.traces[b] = trace;
             if !CovarianceRoot::is_sound(trace) {
