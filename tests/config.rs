@@ -487,10 +487,16 @@ fn more_covariates_than_least_squares_can_carry_are_refused() {
     drop(tidecast::engine::Shard::new(of(60, "")));
     let found = check(of(140, "")).unwrap_err().to_string();
     assert!(found.contains("too many: at most"), "{found}");
-    // An unrolling network is shown what is known ahead of every lead, and so are the experts.
-    let known = "known_ahead = [\"c0\"]\nhorizon = 168\n";
-    assert!(check(of(1, known)).is_ok());
-    assert!(check(of(1, &format!("{known}model = {{ head = \"encoder_decoder\" }}"))).is_err());
+    // An unrolling network is shown what is known ahead of every scored lead, and so are the experts.
+    let known = |covariates: usize| {
+        let names: Vec<String> = (0..covariates).map(|c| format!("\"c{c}\"")).collect();
+        format!(
+            "known_ahead = [{}]\nhorizon = 168\nmodel = {{ head = \"encoder_decoder\" }}",
+            names.join(", ")
+        )
+    };
+    assert!(check(of(1, &known(1))).is_ok());
+    assert!(check(of(20, &known(20))).is_err());
     assert!(check(of(60, "seasons = \"auto\"")).is_ok());
 }
 

@@ -12,6 +12,8 @@ const WHOLE_SHARE: f32 = 0.05;
 const PHASES_FROM: u32 = 24;
 /// An error counts as at most this many typical ones of its lead in the factor of its phase.
 const FACTOR_MAX: f32 = 8.0;
+/// The factor of a phase begins as 1, which counts as so many errors at lead 1.
+const FACTOR_PRIOR: f32 = 3.0;
 /// The rate of recent errors.
 const RECENT_RATE: f32 = 0.01;
 /// A recent error counts as at most this many scales.
@@ -247,7 +249,11 @@ impl Intervals {
             // All leads of a step beyond the first teach the same factor.
             let rate = SCALE_RATE * self.roots[lead - 1] * self.phases as f32 / taught_by as f32;
             let seasons = (leads[0].count / season + 1) as f32;
-            let first = 1.0 / ((0.5 * seasons + 1.0) * taught_by as f32);
+            // One error of a phase says little, those of many leads say more.
+            let first = match lead {
+                1 => 1.0 / (seasons + FACTOR_PRIOR),
+                _ => 1.0 / ((0.5 * seasons + 1.0) * taught_by as f32),
+            };
             let factor = &mut factors[phase];
             *factor += rate.min(1.0).max(first) * ((error / typical).min(FACTOR_MAX) - *factor);
         }
