@@ -102,9 +102,8 @@ impl HoltWinters {
             let at = &mut season[phase(clock, season.len())];
             *at = rounding.narrow(wide(*at) + rate * in_units);
         };
-        if self.season > 0 {
-            let seen = readings as usize / self.season + 1;
-            learn(short, self.rates.season.max(1.0 / seen as f32));
+        if let Some(seen) = (readings as usize).checked_div(self.season) {
+            learn(short, self.rates.season.max(1.0 / (seen + 1) as f32));
         }
         if self.long > 0 {
             learn(long, self.rates.long);
@@ -130,8 +129,7 @@ impl HoltWinters {
         &self,
         state: Level,
         seasons: &[u16],
-        clock: i64,
-        frame: Frame,
+        (clock, frame): (i64, Frame),
         carries: &[f32],
         points: &mut [f32],
         scratch: &mut [f32],
@@ -167,7 +165,7 @@ mod tests {
                 holt.update(&mut state, &mut held, t as i64, reading, frame, &mut rounding);
             }
             let (mut next, mut scratch) = ([0.0; 8], [0.0; 8]);
-            holt.fill(state, &held, 899, frame, &holt.carries(8), &mut next, &mut scratch);
+            holt.fill(state, &held, (899, frame), &holt.carries(8), &mut next, &mut scratch);
             let want = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 3.0, 1.0];
             assert!(next.iter().zip(want).all(|(f, w)| (f - w).abs() < 0.05), "{rates:?}: {next:?}");
             let third = holt.forecast(state, &held, (899, 3), holt.carries(3)[2], frame);

@@ -36,6 +36,7 @@ mod kernels;
 mod layout;
 mod leads;
 mod profile;
+mod regressors;
 mod root;
 mod state;
 mod step;

@@ -8,16 +8,15 @@ use super::frame::{Frame, Rounding, narrow, wide, widen};
 use super::holt_winters::Level;
 use super::kernels::{LearnAndForecast, Learning};
 use super::layout::{BEFORE, Baseline, LinearLayout, RlsBlock, WORD};
+use super::regressors::{FEATURE_MAX, Past, extra_in_range, fill_features};
 use super::root::{CovarianceRoot, Gain};
 use super::state::{BLOCKS_MAX, LinearState, NEVER, Scratch};
-use crate::domain::{PastReadings, seasonal_age};
+use crate::domain::seasonal_age;
 use crate::simd::{Isa, prefetch_second};
 
 /// The covariance of a new series is this many times that of the mature series: their experience counts
 /// an eighth.
 const DOUBT: f32 = 8.0;
-/// Features are limited to this many deviations of the series.
-const FEATURE_MAX: f32 = 50.0;
 /// A block whose corrections exceed this many units has diverged and starts again.
 const CORRECTION_MAX: f32 = 1_000.0;
 /// A block younger than this, in readings, starts again when its unit has to change.
@@ -30,37 +29,6 @@ const ERROR_RATE: f32 = 0.005;
 const VALUE_MAX: f32 = 1e15;
 /// A smaller spread counts as 0: its square is not a normal float.
 const SPREAD_LEAST: f32 = 1e-15;
-
-/// The readings of a series up to one of its steps.
-#[derive(Clone, Copy)]
-struct Past<'a> {
-    past: PastReadings<'a>,
-    /// The present value.
-    value: f32,
-    /// How many steps before the present one the step is.
-    ago: usize,
-    /// The step.
-    step: u64,
-    season: Option<usize>,
-}
-
-impl Past<'_> {
-    /// The value so many steps before. Before the start it is the value of a season later, or else the first
-    /// value.
-    #[inline(always)]
-    fn value(&self, mut age: usize) -> f32 {
-        if age as u64 > self.step {
-            if let Some(m) = self.season {
-                while age as u64 > self.step && age > m {
-                    age -= m;
-                }
-            }
-            age = age.min(self.step as usize);
-        }
-        let age = age + self.ago;
-        if age == 0 { self.value } else { self.past.value(age) }
-    }
-}
 
 /// One step of one target of one series.
 pub(super) struct SeriesStep<'a> {
@@ -356,7 +324,7 @@ impl SeriesStep<'_> {
             layout.profiles[0].fill(means, clock, value, frame, profile);
         }
         let held = &halves[layout.holt_halves[1].clone()];
-        layout.holts[1].fill(self.row.state.levels[1], held, clock, frame, &layout.carries, holt, seasons);
+        layout.holts[1].fill(self.row.state.levels[1], held, (clock, frame), &layout.carries, holt, seasons);
     }
 
     /// The forecasts of the experts without a block.
@@ -507,43 +475,4 @@ impl SeriesStep<'_> {
             rows,
         });
     }
-}
-
-/// The regressors of an origin. `kept`: what was kept of it; `again`: its extras that were not. `x`: `[stride]`
-fn fill_features(
-    layout: &LinearLayout,
-    past: Past<'_>,
-    unit: f32,
-    kept: &[f32],
-    again: &[f32],
-    x: &mut [f32],
-) {
-    let value = past.value(0);
-    let per_unit = if unit > 0.0 { unit.recip() } else { 0.0 };
-    let slow = layout.slow().count();
-    let mut slow_values = kept[..slow].iter();
-    let (own, rest) = x.split_at_mut(layout.features.len());
-    for (x, feature) in own.iter_mut().zip(&layout.features) {
-        let difference = match *feature {
-            Feature::One => {
-                *x = 1.0;
-                continue;
-            }
-            Feature::Lag(lag) => past.value(lag) - value,
-            Feature::Difference(age) => past.value(age) - past.value(age + layout.season.unwrap_or(0)),
-            Feature::Mean(_) | Feature::Profile(..) | Feature::Holt(..) => {
-                *x = *slow_values.next().expect("every slow feature is kept");
-                continue;
-            }
-        };
-        *x = (difference * per_unit).clamp(-FEATURE_MAX, FEATURE_MAX);
-    }
-    let (of_again, of_kept) = rest[..layout.extras].split_at_mut(layout.shown_again);
-    of_again.iter_mut().zip(again).for_each(|(x, extra)| *x = extra_in_range(*extra));
-    let first = kept.len() - of_kept.len();
-    of_kept.copy_from_slice(&kept[first..]);
-}
-
-fn extra_in_range(extra: f32) -> f32 {
-    if extra.is_finite() { extra.clamp(-FEATURE_MAX, FEATURE_MAX) } else { 0.0 }
 }
