@@ -3,8 +3,9 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::by_eight::{LANES, Vector8};
+use super::by_eight::Vector8;
 use super::halves::Halves;
+use super::lanes::LANES;
 use super::vector::{Vector, check};
 
 /// Its existence proves that the CPU has AVX2, FMA and F16C.

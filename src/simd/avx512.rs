@@ -4,8 +4,9 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 
 use super::avx2::{self, Avx2};
-use super::by_eight::LANES;
-use super::halves::{Eight, Halves, Part};
+use super::halves::{Halves, Part};
+use super::lanes::LANES;
+use super::rows::Eight;
 use super::vector::{Vector, check};
 
 /// Its existence proves that the CPU has AVX-512 F, DQ and VL, and what [`Avx2`] is a proof of.

@@ -1,14 +1,7 @@
 //! What vectors of eight floats can do beside: 16-bit floats, comparisons, eight sums at once.
 
 use super::halves::Halves;
-
-/// Floats in such a vector. Rows that kernels read are padded to a multiple of it.
-pub(crate) const LANES: usize = 8;
-
-/// `n` rounded up to whole vectors.
-pub(crate) fn padded(n: usize) -> usize {
-    n.next_multiple_of(LANES)
-}
+use super::lanes::LANES;
 
 /// A vector of [`LANES`] floats.
 pub(crate) trait Vector8: Halves {
@@ -24,22 +17,6 @@ pub(crate) trait Vector8: Halves {
     fn sums_before(self) -> (Self, Self);
     /// The square root; not a number for what is negative.
     fn sqrt(self) -> Self;
-}
-
-/// A row as whole vectors; its length is a multiple of [`LANES`].
-#[inline(always)]
-pub(crate) fn registers<T>(row: &[T]) -> &[[T; LANES]] {
-    let (registers, rest) = row.as_chunks();
-    debug_assert!(rest.is_empty());
-    registers
-}
-
-/// As [`registers`], to write.
-#[inline(always)]
-pub(crate) fn registers_mut<T>(row: &mut [T]) -> &mut [[T; LANES]] {
-    let (registers, rest) = row.as_chunks_mut();
-    debug_assert!(rest.is_empty());
-    registers
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use super::by_eight::Vector8;
-use super::halves::{Eight, Halves};
+use super::halves::Halves;
+use super::rows::Eight;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
 use super::{portable::Portable, vector::Vector};

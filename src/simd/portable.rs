@@ -1,7 +1,8 @@
 //! Eight floats for any CPU: plain arithmetic that compilers vectorise.
 
-use super::by_eight::{LANES, Vector8};
+use super::by_eight::Vector8;
 use super::halves::Halves;
+use super::lanes::LANES;
 use super::vector::Vector;
 
 #[derive(Clone, Copy)]

@@ -5,8 +5,8 @@
 //! moves on average by what was added (Gupta et al., "Deep Learning with Limited Numerical Precision",
 //! 2015). The random bits follow from a seed, so that a replay rounds the same way.
 
-use super::by_eight::LANES;
 use super::halves::{Halves, Part};
+use super::lanes::LANES;
 use super::vector::check;
 
 /// For each lane a Weyl sequence, `start + i · increment` modulo 2³², whose start and increment are both
