@@ -27,7 +27,8 @@
 //! target arrives would need the gains and features of H origins, and would diverge where H · d · (1 − λ) is
 //! large.)
 //!
-//! A reading costs O(d² + leads · d) with d regressors. Weights are learnt for some leads (see `leads`) and interpolated between them.
+//! A reading costs O(d² + leads · d) with d regressors. Weights are learnt for some leads (see `leads`);
+//! corrections are interpolated between them.
 
 mod features;
 mod frame;
