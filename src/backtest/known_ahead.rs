@@ -35,7 +35,7 @@ impl KnownAhead {
         if known_ahead.known.is_empty() {
             return Ok(known_ahead);
         }
-        let (mut decoder, mut rows) = (Decoder::new(stream), table.rows(&Wanted::new([stream]))?);
+        let (mut decoder, mut rows) = (Decoder::of_elements(stream), table.rows(&Wanted::new([stream]))?);
         while let Some(row) = rows.next()? {
             // The run reports bad rows.
             let _ = decoder.decode(&row.record("", key, 0), &mut |reading| known_ahead.note(&reading));

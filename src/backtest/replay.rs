@@ -143,7 +143,7 @@ impl Source {
         if !is_sorted {
             return Ok(Self::AsTheyStand(rows));
         }
-        let mut decoder = Decoder::new(&streams[0]);
+        let mut decoder = Decoder::of_elements(&streams[0]);
         let time = |row: &TableRow<'_>| {
             let mut time = None;
             // The run reports bad rows.

@@ -14,7 +14,7 @@ pub(super) fn find(
     stream: &Stream,
     until: EventTime,
 ) -> Result<Option<Vec<usize>>, Failure> {
-    let (mut sample, mut decoder) = (SeasonSample::new(stream), Decoder::new(stream));
+    let (mut sample, mut decoder) = (SeasonSample::new(stream), Decoder::of_elements(stream));
     let mut rows = table.rows(&Wanted::new([stream]))?;
     while let Some(row) = rows.next()? {
         // The run reports bad rows.

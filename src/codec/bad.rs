@@ -7,6 +7,8 @@ pub enum Reason {
     Empty,
     /// The payload is not JSON.
     NotJson,
+    /// The payload, or an element of it, is not what the stream's `format` says.
+    NotInFormat,
     /// A field has a value of another type.
     WrongType,
     /// There is no series.
@@ -29,9 +31,10 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Empty,
         Self::NotJson,
+        Self::NotInFormat,
         Self::WrongType,
         Self::MissingSeries,
         Self::SeriesTooLong,
@@ -48,6 +51,7 @@ impl Reason {
         match self {
             Self::Empty => "empty",
             Self::NotJson => "not_json",
+            Self::NotInFormat => "not_in_format",
             Self::WrongType => "wrong_type",
             Self::MissingSeries => "missing_series",
             Self::SeriesTooLong => "series_too_long",

@@ -20,6 +20,8 @@
 mod bad;
 mod civil;
 mod decimal;
+mod decoder;
+mod formats;
 pub mod headers;
 mod json;
 mod missing;
@@ -28,6 +30,7 @@ mod scalar;
 mod time;
 
 pub use bad::{BadRecord, Reason};
-pub use json::{JsonDecoder as Decoder, JsonEncoder as Encoder};
+pub use decoder::Decoder;
+pub use json::JsonEncoder as Encoder;
 pub use missing::MissingValues;
 pub use record::{Headers, Record};

@@ -1,7 +1,8 @@
 //! `[streams.NAME.fields]`: where a reading's parts lie in a record, and how they are written there.
 
+use super::format::Format;
 use super::key::{Key, Preset};
-use super::kinds::{Mixed, Pairs, Sub, Text, mixed, sub, text};
+use super::kinds::{Mixed, Pairs, Sub, Text, Texts, mixed, sub, text, texts};
 use super::missing::{MISSING, Missing, missing};
 use super::records::{RECORDS, Records, records, split};
 use super::section::Section;
@@ -28,6 +29,12 @@ pub struct Fields {
     pub values: Vec<FieldSource>,
     /// Where the arrays of covariates known ahead lie. The next lead's value comes first in each.
     pub ahead: Vec<FieldSource>,
+    /// What an element must have to be read: at each place one of these texts.
+    pub filter: Vec<(FieldSource, Vec<String>)>,
+    /// The names of the columns of `format = "csv"`, and what stands between them.
+    pub columns: Vec<String>,
+    /// What stands between columns.
+    pub delimiter: u8,
 }
 
 /// A place in a record.
@@ -37,6 +44,8 @@ pub enum FieldSource {
     Pointer(Arc<[String]>),
     /// A JSON pointer from this many levels above the element of a batch, at least one.
     Above(usize, Arc<[String]>),
+    /// All members of the object at a JSON pointer, as `NAME=VALUE`, in the order of their names.
+    Members(Arc<[String]>),
     /// The name or the index of a level of a batch, counted from the element, whose own is 0.
     Name(usize),
     /// `@key`: the record's key.
@@ -74,24 +83,36 @@ pub(super) static FIELDS: Key<Sub> = sub(
     "Where the parts of a reading lie in a record. A place is a JSON pointer like `/data/kw` (RFC 6901), `@key`, \
      `@header:NAME` or `@timestamp`. In a batch, `^/name` is a pointer from one level above the element (`^^/name` \
      from two), `#` the name or index of the element, and `^#` that of the level above it.",
-    &[&RECORDS, &SERIES, &TIME, &TIME_FORMAT, &FIELDS_TIME_ZONE, &MISSING, &VALUES, &AHEAD],
+    &[
+        &RECORDS,
+        &SERIES,
+        &TIME,
+        &TIME_FORMAT,
+        &FIELDS_TIME_ZONE,
+        &MISSING,
+        &VALUES,
+        &AHEAD,
+        &WHERE,
+        &COLUMNS,
+        &DELIMITER,
+    ],
 );
 static SERIES: Key<Mixed> = mixed(
     "series",
     Mixed {
         words: "place, or list of places",
-        preset: Preset::Is(r#""@key""#),
-        form: "1 to 8 places",
+        preset: Preset::Follows("`@key`, or what the `format` says", r#""@key""#),
+        form: "1 to 8 places; `/tags/*` stands for all members of the object `/tags`",
         schema: PLACES,
     },
     "The name of the series; several places are joined by `/`, and a `/` or a backslash within a part gets a \
-     backslash before it.",
+     backslash before it. Members are written as `NAME=VALUE`, in the order of their names, with commas between.",
 );
 static TIME: Key<Mixed> = mixed(
     "time",
     Mixed {
         words: "place, or list of places",
-        preset: Preset::Is(r#""@timestamp""#),
+        preset: Preset::Follows("`@timestamp`, or what the `format` says", r#""@timestamp""#),
         form: "1 to 8 places",
         schema: PLACES,
     },
@@ -120,7 +141,7 @@ static VALUES: Key<Pairs> = Key {
         names: None,
         form: "names of targets and covariates, each with a place",
         any: false,
-        preset: Preset::Follows("`/NAME` for each", r#"{"kw": "/data/kw"}"#),
+        preset: Preset::Follows("`/NAME` for each, or what the `format` says", r#"{"kw": "/data/kw"}"#),
     },
     effect: "Where targets and covariates lie.",
 };
@@ -135,18 +156,49 @@ static AHEAD: Key<Pairs> = Key {
     effect: "Where the arrays of values known ahead lie, the next lead's value first.",
 };
 
+static WHERE: Key<Pairs> = Key {
+    name: "where",
+    kind: Pairs {
+        names: None,
+        form: "places, each with a text or a list of texts",
+        any: true,
+        preset: Preset::Nothing("all readings", r#"{"/name": "cpu"}"#),
+    },
+    effect: "Which readings the stream is about: those that have one of these texts at each place. The others are \
+             counted as `filtered` and are no dead letters.",
+};
+static COLUMNS: Key<Texts> = texts(
+    "columns",
+    Preset::Nothing("none; required with `format = \"csv\"`", &["ts", "id", "kw"]),
+    "names, each once",
+    "The columns of the rows, from the first on; known only with `format = \"csv\"`. A record may begin with a row \
+     of these names, which is skipped.",
+);
+static DELIMITER: Key<Text> = text(
+    "delimiter",
+    Preset::Is(","),
+    "one character of ASCII",
+    "What stands between the columns of a row; known only with `format = \"csv\"`.",
+);
+
 pub(super) fn fields(
     s: &mut Section<'_>,
+    format: Format,
     targets: &[String],
     covariates: &[String],
     known_ahead: &[usize],
     time_zone: &jiff::tz::TimeZone,
 ) -> Fields {
     let mut f = s.section(&FIELDS);
-    let records = records(&mut f);
+    let records = records(&mut f).filter(|_| {
+        if !format.has_batches() {
+            f.fault("records", format!("is not known with format = \"{}\"", format.as_str()));
+        }
+        format.has_batches()
+    });
     let ways = records.as_ref().map_or(&[][..], |records| &records.parts);
-    let series = sources(&mut f, &SERIES, FieldSource::Key, ways);
-    let time = sources(&mut f, &TIME, FieldSource::Timestamp, ways);
+    let series = sources(&mut f, &SERIES, format.series(), ways);
+    let time = sources(&mut f, &TIME, &[format.time()], ways);
     let time_format = time_format(&mut f);
     let time_zone = zone(&mut f, &FIELDS_TIME_ZONE, time_zone.clone());
     let missing = missing(&mut f);
@@ -156,15 +208,74 @@ pub(super) fn fields(
         if targets.iter().chain(covariates).take(i).any(|earlier| earlier == name) {
             s.fault("targets", format!("names \"{name}\" twice among targets and covariates"));
         }
-        values.push(source(&mut v, name, &pointer(name), ways));
+        values.push(source(&mut v, name, &value_place(format, name), ways));
+    }
+    if format.has_one_value() {
+        let twice = |i: usize| values[..i].contains(&values[i]);
+        if let Some(i) = (1..values.len()).find(|i| twice(*i)) {
+            let name = targets.iter().chain(covariates).nth(i).map_or("", String::as_str);
+            f.fault(
+                "values",
+                format!(
+                    "has \"{name}\" where another value lies: a reading of format = \"{}\" has one value; say in a \
+                     stream for each which readings it is about, with fields.where",
+                    format.as_str()
+                ),
+            );
+        }
     }
     v.finish();
     let mut a = f.pairs(&AHEAD);
     let known = known_ahead.iter().map(|at| &covariates[*at]);
     let ahead = known.map(|name| source(&mut a, name, &format!("{}_ahead", pointer(name)), ways)).collect();
     a.finish();
+    let filter = filter(f.pairs(&WHERE), ways);
+    let columns = f.texts(&COLUMNS).unwrap_or_default();
+    let delimiter = delimiter(&mut f);
+    check_columns(&f, format, &columns);
     f.finish();
-    Fields { records, series, time, time_format, time_zone, missing, values, ahead }
+    Fields { records, series, time, time_format, time_zone, missing, values, ahead, filter, columns, delimiter }
+}
+
+/// Where a value lies if the config does not say it.
+fn value_place(format: Format, name: &str) -> String {
+    match format.value() {
+        (parent, true) => format!("{parent}{}", pointer(name)),
+        (place, false) => place.to_owned(),
+    }
+}
+
+fn filter(mut s: Section<'_>, ways: &[Arc<[String]>]) -> Vec<(FieldSource, Vec<String>)> {
+    let filter = s.unread().into_iter().map(|name| {
+        let texts = s.texts_of_name(&name);
+        (parse(&s, &name, &name, ways), texts)
+    });
+    filter.collect()
+}
+
+fn delimiter(f: &mut Section<'_>) -> u8 {
+    let text = f.text(&DELIMITER);
+    match text.as_bytes() {
+        [one] if one.is_ascii() && !matches!(one, b'"' | b'\n' | b'\r') => *one,
+        _ if text == "\\t" || text == "tab" => b'\t',
+        _ => {
+            f.fault("delimiter", format!("is \"{text}\"; it must be one character of ASCII, or \"tab\""));
+            b','
+        }
+    }
+}
+
+fn check_columns(f: &Section<'_>, format: Format, columns: &[String]) {
+    if (format == Format::Csv) == columns.is_empty() {
+        let problem = match format {
+            Format::Csv => "must name the columns of the rows: say for example columns = [\"ts\", \"id\", \"kw\"]",
+            _ => "are known only with format = \"csv\"",
+        };
+        f.fault("columns", problem);
+    }
+    if let Some(twice) = columns.iter().enumerate().find(|(i, name)| columns[..*i].contains(name)) {
+        f.fault("columns", format!("has \"{}\" twice", twice.1));
+    }
 }
 
 fn time_format(f: &mut Section<'_>) -> TimeFormat {
@@ -217,12 +328,19 @@ fn pointer(name: &str) -> String {
 fn sources(
     s: &mut Section<'_>,
     key: &Key<Mixed>,
-    default: FieldSource,
+    default: &[&str],
     ways: &[Arc<[String]>],
 ) -> Vec<FieldSource> {
     let name = key.name;
+    let one = |s: &Section<'_>, text: &str| match members(text).filter(|_| name == SERIES.name) {
+        Some(path) => FieldSource::Members(path),
+        None => parse(s, name, text, ways),
+    };
     let Some(Value::Array(items)) = s.value(key) else {
-        return vec![s.mixed_text(key).map_or(default, |text| parse(s, name, &text, ways))];
+        return match s.mixed_text(key) {
+            Some(text) => vec![one(s, &text)],
+            None => default.iter().map(|text| one(s, text)).collect(),
+        };
     };
     let all = || items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
     match all().filter(|texts| (1..=PLACES_MAX).contains(&texts.len())) {
@@ -230,7 +348,7 @@ fn sources(
             if texts.len() > 1 && texts.iter().any(|text| text.trim() == "@timestamp") {
                 s.fault(name, "has \"@timestamp\" in a list, which is a whole time and no part of anything");
             }
-            texts.into_iter().map(|text| parse(s, name, text.trim(), ways)).collect()
+            texts.into_iter().map(|text| one(s, text.trim())).collect()
         }
         None => {
             s.fault(
@@ -240,6 +358,12 @@ fn sources(
             vec![FieldSource::Key]
         }
     }
+}
+
+/// The object whose members a place like `/tags/*` stands for.
+fn members(text: &str) -> Option<Arc<[String]>> {
+    let object = text.strip_suffix("/*")?;
+    if object.is_empty() { Some(Arc::from([])) } else { split(object).map(Arc::from) }
 }
 
 fn source(s: &mut Section<'_>, name: &str, default: &str, ways: &[Arc<[String]>]) -> FieldSource {

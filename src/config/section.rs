@@ -182,6 +182,25 @@ impl<'a> Section<'a> {
         self.as_text(name, value)
     }
 
+    /// A string, or a list of them, under a name of a section of [`Self::pairs`]; numbers and booleans as they are
+    /// written.
+    pub fn texts_of_name(&mut self, name: &str) -> Vec<String> {
+        let text = |value: &Value| match value {
+            Value::String(s) => Some(s.clone()),
+            Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+            _ => None,
+        };
+        let texts = match self.get(name) {
+            Some(Value::Array(items)) => items.iter().map(text).collect::<Option<Vec<_>>>(),
+            Some(value) => text(value).map(|one| vec![one]),
+            None => None,
+        };
+        texts.filter(|texts| !texts.is_empty()).unwrap_or_else(|| {
+            self.fault(name, "must be a text or a list of texts");
+            Vec::new()
+        })
+    }
+
     /// As [`Self::text_of_name`], with `true` and `false` as words.
     pub fn plain_of_name(&mut self, name: &str) -> Option<String> {
         match self.get(name)? {

@@ -56,6 +56,8 @@ words! {
         NotSelected = "not_selected",
         /// Kafka had deleted its record before it could be read. Counted in offsets.
         Retention = "retention",
+        /// The stream's `fields.where` leaves it out. Counted in elements of records.
+        Filtered = "filtered",
         /// Its topic was deleted after it was read and before its forecast was committed. Counted in offsets.
         TopicDeleted = "topic_deleted",
     }
@@ -85,6 +87,7 @@ impl Discard {
                 "its time was ahead of its record's time and of what its partition's series agree on"
             }
             Self::NotSelected => "its series is not among those of `only`",
+            Self::Filtered => "fields.where leaves it out",
             Self::TopicDeleted => "its topic was deleted before its forecast was committed",
             Self::Retention => "its record was deleted before it could be read",
         }

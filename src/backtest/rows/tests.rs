@@ -36,7 +36,7 @@ fn rows(path: &Path, stream: &Stream) -> Result<Vec<String>, Failure> {
 /// The readings of a file as the decoder makes them. For a bad row, the reason.
 fn readings(name: &str, lines: &str) -> Vec<String> {
     let stream = stream(lines);
-    let mut decoder = Decoder::new(&stream);
+    let mut decoder = Decoder::of_elements(&stream);
     let mut told = Vec::new();
     for json in rows(&file(name), &stream).unwrap() {
         let row = TableRow { number: 1, json: json.as_bytes() };
@@ -139,7 +139,7 @@ fn a_csv_gives_the_columns_that_are_named_in_the_order_of_the_file_or_of_time() 
     let stream = stream("targets = [\"kw\"]\nfields = { series = \"/meter\", time = \"/time\" }");
     let all = rows(&path, &stream).unwrap();
     assert_eq!(all[0], "{\"meter\":\"a\",\"time\":\"2024-01-01T00:00:00Z\",\"kw\":\"1\"}");
-    let mut decoder = Decoder::new(&stream);
+    let mut decoder = Decoder::of_elements(&stream);
     let time = |row: &TableRow<'_>| {
         let mut time = None;
         let _ = decoder.decode(&row.record("t", "", 0), &mut |reading| time = Some(reading.time));

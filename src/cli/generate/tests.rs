@@ -22,7 +22,7 @@ fn options(arguments: &[&str]) -> Options {
 fn text(path: &Path) -> String {
     let (mut text, file) = (String::new(), std::fs::File::open(path).unwrap());
     match path.extension().is_some_and(|e| e == "gz") {
-        true => flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap(),
+        true => flate2::read::GzDecoder::of_elements(file).read_to_string(&mut text).unwrap(),
         false => std::io::BufReader::new(file).read_to_string(&mut text).unwrap(),
     };
     text
@@ -104,7 +104,7 @@ fn a_stream_gets_every_reading_and_no_faster_than_asked_for() {
     .unwrap();
     assert!(began.elapsed().as_secs_f64() > 550.0 / 2_000.0, "{:?}", began.elapsed());
     let config = config::load(Path::new(file)).unwrap();
-    let mut decoder = Decoder::new(&config.streams[0]);
+    let mut decoder = Decoder::of_elements(&config.streams[0]);
     let mut tail = TopicReader::open(&config.kafka, "meters", Start::Beginning).unwrap();
     let mut times: BTreeMap<String, Vec<EventTime>> = BTreeMap::new();
     for offset in 0..600 {

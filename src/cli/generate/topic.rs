@@ -238,7 +238,7 @@ mod tests {
             headers: &(),
         };
         let mut found = None;
-        Decoder::new(stream)
+        Decoder::of_elements(stream)
             .decode(&record, &mut |r| {
                 found = Some((r.series.to_owned(), r.time, r.values.as_slice().to_vec()));
             })

@@ -10,7 +10,7 @@ use crate::domain::{Reading, Values};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// Reads the JSON records of one stream.
+/// Reads the JSON texts of one stream.
 pub struct JsonDecoder {
     layout: Layout,
     buffers: Buffers,
@@ -32,12 +32,12 @@ pub(super) struct Buffers {
     values: Values,
     missing_slots: MissingSlots,
     missing: MissingValues,
+    /// Elements that the filter left out.
+    filtered: u64,
 }
 
-const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
 impl JsonDecoder {
-    /// A decoder of the stream's records.
+    /// A decoder of texts with the stream's places.
     pub fn new(stream: &Stream) -> Self {
         let layout = Layout::new(stream);
         let buffers = Buffers {
@@ -49,6 +49,7 @@ impl JsonDecoder {
             values: Values::default(),
             missing_slots: MissingSlots::default(),
             missing: MissingValues::default(),
+            filtered: 0,
         };
         Self { layout, buffers, mended: String::new(), nulls: Vec::new() }
     }
@@ -59,30 +60,29 @@ impl JsonDecoder {
         (!missing.is_empty()).then(|| std::mem::take(missing))
     }
 
-    /// Gives each good reading of `record` to `sink`, in the record's order. A bad element of an array does not
-    /// harm those before and after it. Where the payload stops being JSON, the elements before are good.
+    /// The elements that `fields.where` left out since the last call.
+    pub fn take_filtered(&mut self) -> u64 {
+        std::mem::take(&mut self.buffers.filtered)
+    }
+
+    /// The largest payload of a record, in bytes.
+    pub fn max_bytes(&self) -> usize {
+        self.layout.max_bytes
+    }
+
+    /// Gives each good reading of `payload` to `sink`, in its order; `record` is where it comes from. A bad element of
+    /// an array does not harm those before and after it. Where the payload stops being JSON, the elements before are
+    /// good.
     ///
     /// # Errors
     /// The first [`BadRecord`].
     pub fn decode(
         &mut self,
         record: &Record<'_>,
+        payload: &str,
         sink: &mut dyn FnMut(Reading<'_>),
     ) -> Result<(), BadRecord> {
-        let payload = record.payload.unwrap_or_default();
-        if payload.len() > self.layout.max_bytes {
-            let detail = format!("{} bytes are more than max_record_bytes", payload.len());
-            return Err(
-                ElementFault::of_element(Reason::TooLarge, &detail).into_bad(&self.layout, |_| String::new())
-            );
-        }
-        let payload = payload.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload);
-        let Some(first) = payload.trim_ascii_start().first() else {
-            let fault = ElementFault::of_element(Reason::Empty, "there is no payload");
-            return Err(fault.into_bad(&self.layout, |_| String::new()));
-        };
-        let payload = std::str::from_utf8(payload).map_err(not_json)?;
-        if !matches!(first, b'{' | b'[') {
+        if !payload.trim_ascii_start().starts_with(['{', '[']) {
             serde_json::from_str::<IgnoredAny>(payload).map_err(not_json)?;
             let fault =
                 ElementFault::of_element(Reason::WrongType, "an object or an array of objects was expected");
@@ -104,7 +104,7 @@ impl JsonDecoder {
 }
 
 #[cold]
-fn not_json(e: impl fmt::Display) -> BadRecord {
+pub fn not_json(e: impl fmt::Display) -> BadRecord {
     BadRecord { reason: Reason::NotJson, field: None, detail: e.to_string() }
 }
 
@@ -160,10 +160,14 @@ impl Elements<'_, '_> {
     }
 
     pub(super) fn emit(&mut self) -> Result<(), ElementFault> {
-        let Buffers { spans, names, series, joined, text, values, missing_slots, missing } =
+        let Buffers { spans, names, series, joined, text, values, missing_slots, missing, filtered } =
             &mut *self.buffers;
         let Self { layout, record, payload, nulls, .. } = *self;
         let element = Element { layout, record, payload, spans, nulls, names };
+        if !element.passes(text) {
+            *filtered += 1;
+            return Ok(());
+        }
         let series = element.series(series, text)?;
         let ReadTime { time, later } = element.time(joined, text)?;
         *missing_slots = MissingSlots::default();

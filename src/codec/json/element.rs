@@ -10,6 +10,9 @@ use crate::codec::{BadRecord, Reason, Record};
 use crate::config::FieldSource;
 use crate::domain::{EventTime, Values};
 use crate::telemetry::{MissingExample, MissingValue};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The longest series' name, in bytes.
 const SERIES_LEN_MAX: usize = 1_024;
@@ -89,9 +92,22 @@ impl<'a> Element<'a> {
     {
         let wrong =
             || ElementFault::at(slot, Reason::WrongType, "a string, a number or a boolean was expected");
+        let all_members = matches!(self.layout.sources[slot], FieldSource::Members(_));
         let part = match self.find(slot) {
+            // Others may name the series.
+            Found::Missing if all_members && self.layout.time_from > 1 => return Ok(""),
             Found::Missing => {
                 return Err(ElementFault::at(slot, Reason::MissingSeries, "the series is not there"));
+            }
+            Found::Json(raw) if all_members => {
+                members(raw, scratch).map_err(|WrongType| {
+                    let detail = "an object of strings, numbers and booleans was expected";
+                    ElementFault::at(slot, Reason::WrongType, detail)
+                })?;
+                if self.layout.time_from > 1 {
+                    return Ok(scratch);
+                }
+                scratch.as_str()
             }
             Found::Json(raw) => match raw.as_bytes()[0] {
                 b'"' => string_of_json(raw, scratch).map_err(|WrongType| wrong())?,
@@ -110,6 +126,20 @@ impl<'a> Element<'a> {
         }
     }
 
+    /// Whether it has, at each place of the filter, one of the texts there.
+    #[inline]
+    pub fn passes(&self, scratch: &mut String) -> bool {
+        let filter = self.layout.filter.iter().zip(self.layout.filter_from..);
+        filter.into_iter().all(|(texts, slot)| {
+            let text = match self.find(slot) {
+                Found::Json(raw) if raw.starts_with('"') => string_of_json(raw, scratch).ok(),
+                Found::Json(text) | Found::Text(text) => Some(text),
+                Found::Missing | Found::NotText | Found::Time(_) => None,
+            };
+            text.is_some_and(|text| texts.iter().any(|one| one == text))
+        })
+    }
+
     pub fn time(&self, joined: &mut String, scratch: &mut String) -> Result<ReadTime, ElementFault> {
         let slot = self.layout.time_from;
         let reader = &self.layout.time;
@@ -117,6 +147,9 @@ impl<'a> Element<'a> {
         if self.layout.values - slot > 1 {
             self.join_time(joined, scratch)?;
             found = Found::Text(joined);
+        }
+        if self.layout.may_lack_time && matches!(found, Found::Missing) {
+            found = self.record.timestamp.map_or(Found::Missing, Found::Time);
         }
         let stamp = match &found {
             Found::Missing => {
@@ -261,7 +294,7 @@ impl<'a> Element<'a> {
             });
         }
         self.forget_nowhere(values, missing_slots);
-        (self.layout.ahead..self.layout.slots())
+        (self.layout.ahead..self.layout.filter_from)
             .for_each(|slot| self.ahead(slot, scratch, values, missing_slots));
         Ok(())
     }
@@ -344,7 +377,7 @@ impl<'a> Element<'a> {
             Some(Err(_)) => Found::NotText,
         };
         match &self.layout.sources[slot] {
-            FieldSource::Pointer(_) | FieldSource::Above(..) => {
+            FieldSource::Pointer(_) | FieldSource::Members(_) | FieldSource::Above(..) => {
                 match self.spans[slot].map(|(start, end)| &self.payload[start..end]) {
                     None | Some("null") => Found::Missing,
                     Some(raw) => Found::Json(raw),
@@ -356,6 +389,36 @@ impl<'a> Element<'a> {
             FieldSource::Timestamp => self.record.timestamp.map_or(Found::Missing, Found::Time),
         }
     }
+}
+
+/// Writes all members of an object that are strings, numbers or booleans as `NAME=VALUE`, in the order of their names,
+/// with commas between; what would be read as one of these signs gets a backslash before it.
+fn members(object: &str, to: &mut String) -> Result<(), WrongType> {
+    let mut members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(object).map_err(|_| WrongType)?;
+    members.retain(|_, value| value.get() != "null");
+    to.clear();
+    let mut scratch = String::new();
+    for (i, (name, value)) in members.iter().enumerate() {
+        if i > 0 {
+            to.push(',');
+        }
+        let raw = value.get();
+        let value = match raw.as_bytes()[0] {
+            b'"' => string_of_json(raw, &mut scratch)?,
+            b'{' | b'[' => return Err(WrongType),
+            _ => raw,
+        };
+        for (text, sign) in [(&**name, "="), (value, "")] {
+            for c in text.chars() {
+                if matches!(c, ',' | '=' | '\\') {
+                    to.push('\\');
+                }
+                to.push(c);
+            }
+            to.push_str(sign);
+        }
+    }
+    Ok(())
 }
 
 /// The first element of what stands between an array's brackets, and the others.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Where a stream's fields lie.
 pub struct Layout {
-    /// By slot: the series' parts, the time's, the values, then what is known ahead.
+    /// By slot: the series' parts, the time's, the values, what is known ahead, then what is filtered by.
     pub sources: Vec<FieldSource>,
     /// The wanted places of an element.
     pub pointers: PathTree,
@@ -21,6 +21,12 @@ pub struct Layout {
     pub time_from: usize,
     pub values: usize,
     pub ahead: usize,
+    /// What each place of the filter must have one of.
+    pub filter: Vec<Vec<String>>,
+    /// The first slot of the filter.
+    pub filter_from: usize,
+    /// Whether an element without a time has that of its record.
+    pub may_lack_time: bool,
     pub targets: usize,
     pub horizon: usize,
     pub missing: Missing,
@@ -39,10 +45,11 @@ impl Layout {
             .chain(&fields.time)
             .chain(&fields.values)
             .chain(&fields.ahead)
+            .chain(fields.filter.iter().map(|(source, _)| source))
             .cloned()
             .collect();
         let pointers = PathTree::new(sources.iter().enumerate().filter_map(|(slot, source)| match source {
-            FieldSource::Pointer(path) => Some((&**path, slot)),
+            FieldSource::Pointer(path) | FieldSource::Members(path) => Some((&**path, slot)),
             _ => None,
         }));
         let parts = fields.records.as_ref().map_or(&[][..], |records| &records.parts);
@@ -66,6 +73,9 @@ impl Layout {
             time_from,
             values,
             ahead: values + fields.values.len(),
+            filter: fields.filter.iter().map(|(_, texts)| texts.clone()).collect(),
+            filter_from: values + fields.values.len() + fields.ahead.len(),
+            may_lack_time: stream.format.may_lack_time(),
             targets: stream.targets.len(),
             horizon: stream.horizon,
             missing: fields.missing.clone(),
@@ -74,10 +84,6 @@ impl Layout {
             max_ahead: stream.bounds.max_ahead,
             max_bytes: stream.bounds.max_record_bytes,
         }
-    }
-
-    pub fn slots(&self) -> usize {
-        self.sources.len()
     }
 
     /// The number of slots and, behind them, of paths from level to level.
@@ -89,6 +95,7 @@ impl Layout {
     pub fn name(&self, slot: usize, element: impl Fn(usize) -> String) -> String {
         match &self.sources[slot] {
             FieldSource::Pointer(path) => put_path(element(0), path),
+            FieldSource::Members(path) => put_path(element(0), path) + "/*",
             FieldSource::Above(above, path) => put_path(element(*above), path),
             FieldSource::Name(above) => element(*above) + "#",
             // These belong to the record, whichever element wants them.

@@ -5,6 +5,7 @@ use crate::config::alarms::{ANOMALY, DRIFT, LIMITS};
 use crate::config::bounds::{IDLE_TTL, MAX_AHEAD, MAX_HELD, MAX_RECORD_BYTES, MAX_SERIES};
 use crate::config::experts::{ACCURACY, EXPERTS};
 use crate::config::fields::FIELDS;
+use crate::config::format::FORMAT;
 use crate::config::holidays::HOLIDAYS;
 use crate::config::key::{Key, Preset, Table};
 use crate::config::kinds::{
@@ -95,8 +96,6 @@ pub(super) static DEAD_LETTER_TOPIC: Key<Text> = text(
     "",
     "The topic that records are written to when they can't be decoded, with the reason.",
 );
-pub(super) static FORMAT: Key<Choice<()>> =
-    choice("format", &[Word::new("json", (), "")], "The format of the records.");
 pub(super) static ONLY: Key<Texts> = texts(
     "only",
     Preset::Nothing("all series", &["meter-17"]),

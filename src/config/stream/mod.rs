@@ -10,6 +10,7 @@ use super::alarms::Alarms;
 use super::bounds::Bounds;
 use super::experts::{Accuracy, Experts};
 use super::fields::Fields;
+use super::format::Format;
 use super::holidays::Holidays;
 use super::learn_every::LearnEvery;
 use super::model::Model;
@@ -30,6 +31,8 @@ pub struct Stream {
     pub forecast_topic: String,
     /// The topic that records are written to when they can't be decoded.
     pub dead_letter_topic: String,
+    /// The format of the records.
+    pub format: Format,
     /// Where the parts of a reading lie in a record.
     pub fields: Fields,
     /// The values that are forecast.

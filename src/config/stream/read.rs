@@ -7,6 +7,7 @@ use crate::config::bounds::bounds;
 use crate::config::duration::parse_duration;
 use crate::config::experts::experts;
 use crate::config::fields::{fields, zone};
+use crate::config::format::FORMAT;
 use crate::config::holidays::holidays;
 use crate::config::key::Key;
 use crate::config::kinds::Texts;
@@ -41,7 +42,7 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
     }
     let forecast_topic = s.text_or(&FORECAST_TOPIC, &format!("{raw_name}.forecasts"));
     let dead_letter_topic = s.text_or(&DEAD_LETTER_TOPIC, &format!("{raw_name}.dead-letters"));
-    s.choice(&FORMAT);
+    let format = s.choice(&FORMAT);
     let targets = s.texts(&TARGETS).unwrap_or_default();
     if targets.is_empty() {
         s.fault("targets", "must name at least one value to forecast: say for example targets = [\"kw\"]");
@@ -54,7 +55,7 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
     let known_ahead = of_covariates(&mut s, &KNOWN_AHEAD, &covariates);
     let attributes = of_covariates(&mut s, &ATTRIBUTES, &covariates);
     let time_zone = zone(&mut s, &TIME_ZONE, jiff::tz::TimeZone::UTC);
-    let mut fields = fields(&mut s, &targets, &covariates, &known_ahead, &time_zone);
+    let mut fields = fields(&mut s, format, &targets, &covariates, &known_ahead, &time_zone);
     fields.missing.positions = nowhere;
     let grid = grid(&mut s);
     let aggregate = aggregate(&mut s, grid);
@@ -134,6 +135,7 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
         topics,
         forecast_topic,
         dead_letter_topic,
+        format,
         fields,
         targets,
         transform,

@@ -13,6 +13,7 @@ use crate::worker::ports::ReadingInterceptor;
 impl OwnedShard {
     /// Counts the values that were missing, for the log too.
     pub(super) fn note_missing(&mut self, interceptor: &mut impl ReadingInterceptor) {
+        self.metrics.discarded(Discard::Filtered).inc_by(self.decoder.take_filtered());
         let Some(missing) = self.decoder.take_missing() else { return };
         interceptor.miss(&missing);
         for why in MissingValue::ALL {

@@ -215,7 +215,7 @@ impl OwnedShard {
         });
         if answered {
             self.rare_paths.mark(RarePath::ReplayedRecord);
-            drop(decoder.take_missing());
+            drop((decoder.take_missing(), decoder.take_filtered()));
             return;
         }
         let name = &self.shard.stream().name;

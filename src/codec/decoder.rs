@@ -1,0 +1,141 @@
+//! One decoder for all formats: each format's reader gives elements as JSON texts, and the JSON decoder takes a reading
+//! out of each. Records that are JSON go to the latter as they are.
+
+use super::formats::{ElementSink, Payload, csv, influx, otlp, plain, prometheus, telegraf, thingsboard};
+use super::json::JsonDecoder;
+use super::{BadRecord, MissingValues, Reason, Record};
+use crate::config::{Format, Stream};
+use crate::domain::Reading;
+use std::fmt;
+
+/// Reads the records of one stream.
+pub struct Decoder {
+    format: Format,
+    json: JsonDecoder,
+    rows: csv::Rows,
+    /// The text of the element at hand.
+    element: String,
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+impl Decoder {
+    /// A decoder of the stream's records.
+    pub fn new(stream: &Stream) -> Self {
+        Self::of_format(stream, stream.format)
+    }
+
+    /// A decoder of the elements of the stream's format, for rows of a table that are written as such.
+    pub fn of_elements(stream: &Stream) -> Self {
+        Self::of_format(stream, Format::Json)
+    }
+
+    fn of_format(stream: &Stream, format: Format) -> Self {
+        let rows = csv::Rows::new(&stream.fields.columns, stream.fields.delimiter);
+        Self { format, json: JsonDecoder::new(stream), rows, element: String::new() }
+    }
+
+    /// The values that were missing in the readings since the last call, if any were.
+    pub fn take_missing(&mut self) -> Option<MissingValues> {
+        self.json.take_missing()
+    }
+
+    /// The elements that `fields.where` left out since the last call.
+    pub fn take_filtered(&mut self) -> u64 {
+        self.json.take_filtered()
+    }
+
+    /// Gives each good reading of `record` to `sink`, in the record's order. A bad element does not harm those before
+    /// and after it. Where the payload stops being what the format says, the elements before are good.
+    ///
+    /// # Errors
+    /// The first [`BadRecord`].
+    pub fn decode(
+        &mut self,
+        record: &Record<'_>,
+        sink: &mut dyn FnMut(Reading<'_>),
+    ) -> Result<(), BadRecord> {
+        let bytes = record.payload.unwrap_or_default();
+        let max = self.json.max_bytes();
+        if bytes.len() > max {
+            let detail = format!("{} bytes are more than max_record_bytes", bytes.len());
+            return Err(BadRecord { reason: Reason::TooLarge, field: None, detail });
+        }
+        let trimmed = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        if trimmed.trim_ascii_start().is_empty() {
+            let detail = "there is no payload".to_owned();
+            return Err(BadRecord { reason: Reason::Empty, field: None, detail });
+        }
+        let Self { format, json, rows, element } = self;
+        if *format == Format::Json {
+            return json.decode(record, text(trimmed, Reason::NotJson)?, sink);
+        }
+        let payload = Payload { record, bytes, max };
+        let mut elements = Elements { json, record, sink, index: 0, first_bad: None };
+        let text = || text(trimmed, Reason::NotInFormat);
+        let outcome = match format {
+            Format::Json | Format::PrometheusJson => {
+                elements.element(text()?);
+                Ok(())
+            }
+            Format::Ndjson => {
+                text()?.lines().filter(|line| !line.trim_ascii().is_empty()).for_each(|line| elements.element(line));
+                Ok(())
+            }
+            Format::TelegrafJson => telegraf::read(text()?, &mut elements),
+            Format::Influx => influx::read(text()?, element, &mut elements),
+            Format::OtlpProto => otlp::read_protobuf(&payload, element, &mut elements),
+            Format::OtlpJson => otlp::read_json(text()?, element, &mut elements),
+            Format::PrometheusRemoteWrite => prometheus::read(&payload, element, &mut elements),
+            Format::Thingsboard => thingsboard::read(&payload, text()?, element, &mut elements),
+            Format::Csv => rows.read(trimmed, element, &mut elements),
+            Format::Plain => {
+                plain::read(text()?, element, &mut elements);
+                Ok(())
+            }
+        };
+        if let Err(bad) = outcome {
+            elements.first_bad.get_or_insert(bad);
+        }
+        elements.first_bad.map_or(Ok(()), Err)
+    }
+}
+
+fn text(bytes: &[u8], reason: Reason) -> Result<&str, BadRecord> {
+    std::str::from_utf8(bytes).map_err(|e| unreadable(reason, e))
+}
+
+#[cold]
+fn unreadable(reason: Reason, e: impl fmt::Display) -> BadRecord {
+    BadRecord { reason, field: None, detail: e.to_string() }
+}
+
+/// Takes a reading out of each element of a record.
+struct Elements<'a, 'r> {
+    json: &'a mut JsonDecoder,
+    record: &'a Record<'r>,
+    sink: &'a mut dyn FnMut(Reading<'_>),
+    index: usize,
+    first_bad: Option<BadRecord>,
+}
+
+impl ElementSink for Elements<'_, '_> {
+    fn element(&mut self, json: &str) {
+        if let Err(bad) = self.json.decode(self.record, json, self.sink) {
+            self.refuse(bad);
+        } else {
+            self.index += 1;
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, mut bad: BadRecord) {
+        let index = self.index;
+        self.index += 1;
+        self.first_bad.get_or_insert_with(|| {
+            // As an element of an array is named.
+            bad.field = Some(format!("[{index}]{}", bad.field.unwrap_or_default()));
+            bad
+        });
+    }
+}

@@ -1,0 +1,39 @@
+//! The formats beside JSON. Each reader takes a payload apart and gives its elements as JSON objects of one shape, which
+//! docs/formats.md shows.
+
+pub(super) mod csv;
+pub(super) mod influx;
+pub(super) mod otlp;
+pub(super) mod plain;
+pub(super) mod prometheus;
+pub(super) mod telegraf;
+#[cfg(test)]
+mod tests;
+mod text;
+pub(super) mod thingsboard;
+
+use super::{BadRecord, Reason, Record};
+use std::fmt;
+
+/// What a reader gives its elements to.
+pub(super) trait ElementSink {
+    /// An element, as a JSON object.
+    fn element(&mut self, json: &str);
+
+    /// An element that could not be read.
+    fn refuse(&mut self, bad: BadRecord);
+}
+
+/// A record's payload.
+pub(super) struct Payload<'a> {
+    pub record: &'a Record<'a>,
+    pub bytes: &'a [u8],
+    /// The most bytes that it may have, packed or not.
+    pub max: usize,
+}
+
+/// A fault of a payload that is not what the format says.
+#[cold]
+fn not_in_format(e: impl fmt::Display) -> BadRecord {
+    BadRecord { reason: Reason::NotInFormat, field: None, detail: e.to_string() }
+}

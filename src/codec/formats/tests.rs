@@ -1,0 +1,272 @@
+use crate::codec::{BadRecord, Decoder, Reason, Record};
+use crate::config::{Stream, from_toml};
+use crate::domain::{EventTime, Offset, Partition, Reading};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use proptest::prelude::*;
+use prost::Message;
+use std::sync::Arc;
+
+/// Series, time in seconds, value (NaN as `None`).
+type Got = (String, f64, Option<f64>);
+
+fn stream(lines: &str) -> Arc<Stream> {
+    let text = format!("kafka.brokers = \"b\"\n[streams.s]\ntopics = [\"in\"]\ninterval = \"10s\"\n{lines}");
+    from_toml(&text, &[]).unwrap_or_else(|e| panic!("{e}")).streams[0].clone()
+}
+
+fn record<'a>(key: Option<&'a str>, payload: &'a [u8]) -> Record<'a> {
+    Record {
+        topic: "in",
+        partition: Partition(0),
+        offset: Offset(7),
+        key: key.map(str::as_bytes),
+        timestamp: EventTime::from_micros(1_767_225_700_000_000),
+        payload: Some(payload),
+        headers: &(),
+    }
+}
+
+/// The readings, the first fault, and how many elements were left out.
+fn decode(stream: &Stream, record: &Record<'_>) -> (Vec<Got>, Option<BadRecord>, u64) {
+    let (mut decoder, mut got) = (Decoder::new(stream), Vec::new());
+    let bad = decoder.decode(record, &mut |Reading { series, time, values, .. }| {
+        let value = values.as_slice()[0];
+        got.push((series.to_owned(), time.as_micros() as f64 / 1e6, Some(value).filter(|v| !v.is_nan())));
+    });
+    (got, bad.err(), decoder.take_filtered())
+}
+
+/// All readings of a good payload of which nothing is left out.
+fn good(lines: &str, payload: &[u8]) -> Vec<Got> {
+    let (got, bad, filtered) = decode(&stream(lines), &record(Some("key"), payload));
+    assert_eq!((bad, filtered), (None, 0), "{}", String::from_utf8_lossy(payload));
+    got
+}
+
+fn got(series: &str, time: f64, value: f64) -> Got {
+    (series.to_owned(), time, Some(value))
+}
+
+const CPU: &str = "format = \"FORMAT\"\ntargets = [\"usage_idle\"]";
+
+fn cpu(format: &str) -> String {
+    CPU.replace("FORMAT", format)
+}
+
+#[test]
+fn telegraf_gives_the_same_in_all_of_its_formats() {
+    let single = br#"{"fields":{"usage_idle":90.5},"name":"cpu","tags":{"host":"h0","cpu":"cpu0"},"timestamp":1767225600}"#;
+    let batch = [&b"{\"metrics\":["[..], single, b",", single, b"]}"].concat();
+    let lines = b"cpu,host=h0,cpu=cpu0 usage_idle=90.5,n=3i,up=true,state=\"on, \\\"x\\\"\" 1767225600000000000\n\
+                  # a comment\n\
+                  cpu,cpu=cpu0,host=h0 usage_idle=90.5 1767225600000000000\n";
+    let one = got("cpu/cpu=cpu0,host=h0", 1_767_225_600.0, 90.5);
+    assert_eq!(good(&cpu("telegraf_json"), single), [one.clone()]);
+    assert_eq!(good(&cpu("telegraf_json"), &batch), [one.clone(), one.clone()]);
+    assert_eq!(good(&cpu("influx"), lines), [one.clone(), one]);
+}
+
+#[test]
+fn a_line_without_a_time_has_that_of_its_record() {
+    assert_eq!(good(&cpu("influx"), b"cpu usage_idle=1"), [got("cpu/", 1_767_225_700.0, 1.0)]);
+    let unit = format!("{}\nfields.time_format = \"s\"", cpu("influx"));
+    assert_eq!(good(&unit, b"cpu usage_idle=1 1767225600"), [got("cpu/", 1_767_225_600.0, 1.0)]);
+}
+
+#[test]
+fn a_bad_line_harms_no_other() {
+    let payload = b"cpu,host=a usage_idle=1 1767225600\nnonsense\ncpu,host=b usage_idle=2 1767225600";
+    let (got, bad, _) = decode(&stream(&cpu("influx")), &record(None, payload));
+    assert_eq!(got.iter().map(|g| g.2).collect::<Vec<_>>(), [Some(1.0), Some(2.0)]);
+    let bad = bad.expect("a fault");
+    assert_eq!((bad.reason, bad.field.as_deref()), (Reason::NotInFormat, Some("[1]")), "{bad}");
+
+    let payload = b"{\"id\":\"a\",\"ts\":1767225600,\"v\":1}\n\n{\"id\":\"b\",\"ts\":\"x\",\"v\":2}\r\n{\"id\":\"c\",\"ts\":1767225600,\"v\":3}\n";
+    let lines = "format = \"ndjson\"\ntargets = [\"v\"]\nfields = { series = \"/id\", time = \"/ts\" }";
+    let (got, bad, _) = decode(&stream(lines), &record(None, payload));
+    assert_eq!(got.iter().map(|g| &*g.0).collect::<Vec<_>>(), ["a", "c"]);
+    assert_eq!(bad.unwrap().field.as_deref(), Some("[1]/ts"));
+}
+
+#[test]
+fn what_a_stream_is_not_about_is_left_out_and_counted() {
+    let lines = format!(
+        "{}\nfields.where = {{ \"/name\" = \"cpu\", \"/tags/cpu\" = [\"cpu-total\", \"all\"] }}",
+        cpu("influx")
+    );
+    let payload = b"cpu,cpu=cpu-total usage_idle=1 1\ncpu,cpu=cpu0 usage_idle=2 1\ncpu usage_idle=3 1\n\
+                    mem,cpu=all used=4 1\ncpu,cpu=all usage_idle=5 1767225600";
+    let (got, bad, filtered) = decode(&stream(&lines), &record(None, payload));
+    // The time of the first is in 1970, which is in range.
+    assert_eq!(bad, None);
+    assert_eq!(got.iter().map(|g| g.2).collect::<Vec<_>>(), [Some(1.0), Some(5.0)]);
+    assert_eq!(filtered, 3);
+}
+
+const OTLP: &str = r#"{"resourceMetrics":[{"resource":{"attributes":[{"key":"host.name","value":{"stringValue":"h0"}}]},
+  "scopeMetrics":[{"scope":{"name":"s"},"metrics":[
+    {"name":"load","unit":"1","gauge":{"dataPoints":[
+      {"attributes":[{"key":"cpu","value":{"stringValue":"cpu0"}}],"timeUnixNano":"1767225600000000000","asDouble":0.5},
+      {"attributes":[{"key":"cpu","value":{"intValue":"1"}}],"timeUnixNano":"1767225600000000000","asInt":"3"}]}},
+    {"name":"requests","sum":{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[
+      {"attributes":[],"timeUnixNano":"1767225600500000000","asInt":"18014398509481985"}]}}]}]}]}"#;
+const OTLP_HISTOGRAM: &str = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[
+    {"name":"latency","histogram":{"aggregationTemporality":1,"dataPoints":[
+      {"timeUnixNano":"1767225600000000000","count":"4","sum":10.5,"bucketCounts":["1","3"],"explicitBounds":[2.5]}]}}]}]}]}"#;
+
+#[test]
+fn open_telemetry_gives_the_same_as_protobuf_and_as_json() {
+    let want = [
+        got("load/host.name=h0/cpu=cpu0", 1_767_225_600.0, 0.5),
+        got("load/host.name=h0/cpu=1", 1_767_225_600.0, 3.0),
+        got("requests/host.name=h0/", 1_767_225_600.5, 18_014_398_509_481_985.0),
+    ];
+    let lines = |format: &str| format!("format = \"{format}\"\ntargets = [\"v\"]");
+    assert_eq!(good(&lines("otlp_json"), OTLP.as_bytes()), want);
+    let request: ExportMetricsServiceRequest = serde_json::from_str(OTLP).unwrap();
+    assert_eq!(good(&lines("otlp_proto"), &request.encode_to_vec()), want);
+    let sum = format!("{}\nfields.values = {{ v = \"/sum\" }}", lines("otlp_json"));
+    assert_eq!(good(&sum, OTLP_HISTOGRAM.as_bytes()), [got("latency//", 1_767_225_600.0, 10.5)]);
+}
+
+/// A remote write of these series, each label set with its samples.
+fn remote_write(series: &[(&[(&str, &str)], &[(i64, f64)])]) -> Vec<u8> {
+    // As protobuf has them: a key is the field's number times eight and the type of its value.
+    fn field(to: &mut Vec<u8>, number: u8, bytes: &[u8]) {
+        to.push(number << 3 | 2);
+        prost::encoding::encode_varint(bytes.len() as u64, to);
+        to.extend_from_slice(bytes);
+    }
+    let mut request = Vec::new();
+    for (labels, samples) in series {
+        let mut one = Vec::new();
+        for (name, value) in *labels {
+            let mut label = Vec::new();
+            field(&mut label, 1, name.as_bytes());
+            field(&mut label, 2, value.as_bytes());
+            field(&mut one, 1, &label);
+        }
+        for (time, value) in *samples {
+            let mut sample = vec![1 << 3 | 1];
+            sample.extend_from_slice(&value.to_le_bytes());
+            sample.push(2 << 3);
+            prost::encoding::encode_varint(*time as u64, &mut sample);
+            field(&mut one, 2, &sample);
+        }
+        field(&mut request, 1, &one);
+    }
+    snap::raw::Encoder::new().compress_vec(&request).unwrap()
+}
+
+#[test]
+fn prometheus_gives_the_same_as_json_and_as_a_remote_write() {
+    let lines = |format: &str| format!("format = \"{format}\"\ntargets = [\"v\"]");
+    let json = br#"{"timestamp":"2026-01-01T00:00:00Z","value":"1.5","name":"up","labels":{"job":"a","instance":"b:1"}}"#;
+    let want = [got("up/instance=b:1,job=a", 1_767_225_600.0, 1.5)];
+    assert_eq!(good(&lines("prometheus_json"), json), want);
+    let labels = [("__name__", "up"), ("job", "a"), ("instance", "b:1")];
+    let write = remote_write(&[(&labels, &[(1_767_225_600_000, 1.5), (1_767_225_610_000, f64::NAN)])]);
+    let [first, last] = &*good(&lines("prometheus_remote_write"), &write) else { panic!("two samples") };
+    assert_eq!(*first, want[0]);
+    // A stale marker.
+    assert_eq!((last.1, last.2), (1_767_225_610.0, None));
+
+    // What is packed may not become larger than a record.
+    let large = remote_write(&[(&[("__name__", &"x".repeat(5_000))], &[(1, 1.0)])]);
+    let small = format!("{}\nmax_record_bytes = 1000", lines("prometheus_remote_write"));
+    let (got, bad, _) = decode(&stream(&small), &record(None, &large));
+    assert_eq!((got.len(), bad.map(|bad| bad.reason)), (0, Some(Reason::TooLarge)));
+}
+
+#[test]
+fn all_shapes_of_thingsboard_are_read() {
+    let lines = "format = \"thingsboard\"\ntargets = [\"temperature\"]";
+    let one = |device: &str| got(device, 1_767_225_600.0, 20.5);
+    for (payload, want) in [
+        (r#"{"ts":1767225600000,"values":{"temperature":20.5}}"#, vec![one("key")]),
+        (r#"[{"ts":1767225600000,"values":{"temperature":20.5}}]"#, vec![one("key")]),
+        (r#"{"temperature":20.5,"on":true}"#, vec![got("key", 1_767_225_700.0, 20.5)]),
+        (r#"[{"temperature":"20.5"}]"#, vec![got("key", 1_767_225_700.0, 20.5)]),
+        (
+            r#"{"Device A":[{"ts":1767225600000,"values":{"temperature":20.5}}],
+                "Device \"B\"":[{"ts":1767225600000,"values":{"temperature":20.5}},{"temperature":20.5}]}"#,
+            vec![one("Device A"), one("Device \"B\""), got("Device \"B\"", 1_767_225_700.0, 20.5)],
+        ),
+    ] {
+        assert_eq!(good(lines, payload.as_bytes()), want, "{payload}");
+    }
+}
+
+#[test]
+fn rows_and_bare_numbers_are_read() {
+    let lines = "format = \"csv\"\ntargets = [\"kw\"]\n\
+                 fields = { columns = [\"ts\", \"id\", \"kw\"], delimiter = \";\", series = \"/id\", time = \"/ts\" }";
+    let payload = b"ts;id;kw\n2026-01-01T00:00:00Z;\"a;b\";1.5\n1767225610; c ;-\n";
+    let want = [got("a;b", 1_767_225_600.0, 1.5), ("c".to_owned(), 1_767_225_610.0, None)];
+    assert_eq!(good(lines, payload), want);
+    let (_, bad, _) = decode(&stream(lines), &record(None, b"1;2"));
+    assert_eq!(bad.unwrap().to_string(), "not_in_format at [0]: 3 columns were expected, not 2");
+
+    let lines = "format = \"plain\"\ntargets = [\"v\"]";
+    assert_eq!(good(lines, b" 21.5\n"), [got("key", 1_767_225_700.0, 21.5)]);
+    let (got, bad, _) = decode(&stream(lines), &record(Some("key"), b"21,5"));
+    assert_eq!((got.len(), bad.map(|bad| bad.reason)), (0, Some(Reason::WrongType)));
+}
+
+/// Whatever the bytes are, nothing panics, and no value is infinite.
+fn is_harmless(format: &str, payload: &[u8]) {
+    let columns = if format == "csv" { "fields.columns = [\"a\", \"b\"]\n" } else { "" };
+    let place = if format == "csv" { "/a" } else { "/value" };
+    let lines = format!("format = \"{format}\"\ntargets = [\"v\"]\nfields.values = {{ v = \"{place}\" }}\n{columns}");
+    let (got, ..) = decode(&stream(&lines), &record(Some("key"), payload));
+    assert!(got.iter().all(|(_, _, value)| value.is_none_or(f64::is_finite)));
+}
+
+const FORMATS: [&str; 10] = [
+    "ndjson",
+    "telegraf_json",
+    "influx",
+    "otlp_proto",
+    "otlp_json",
+    "prometheus_json",
+    "prometheus_remote_write",
+    "thingsboard",
+    "csv",
+    "plain",
+];
+
+proptest! {
+    #[test]
+    fn no_bytes_do_harm(
+        format in prop::sample::select(&FORMATS[..]),
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        is_harmless(format, &bytes);
+    }
+
+    /// Payloads that are almost right.
+    #[test]
+    fn no_change_of_a_good_payload_does_harm(
+        (format, good) in prop::sample::select(vec![
+            ("influx", b"cpu,host=h0 value=90.5,n=3i,s=\"x\" 1767225600\ncpu value=1 2".to_vec()),
+            ("otlp_json", OTLP.as_bytes().to_vec()),
+            ("otlp_proto", serde_json::from_str::<ExportMetricsServiceRequest>(OTLP).unwrap().encode_to_vec()),
+            ("prometheus_remote_write", remote_write(&[(&[("__name__", "up"), ("a", "b")], &[(1, 2.0)])])),
+            ("thingsboard", br#"{"A":[{"ts":1,"values":{"value":1}}],"B":[]}"#.to_vec()),
+            ("csv", b"1,\"2\"\n3,4".to_vec()),
+        ]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..6),
+    ) {
+        let mut bytes = good;
+        for (at, byte, how) in changes {
+            let at = at.index(bytes.len().max(1));
+            match how {
+                0 if at < bytes.len() => bytes[at] = byte,
+                1 => bytes.insert(at.min(bytes.len()), byte),
+                _ if at < bytes.len() => drop(bytes.remove(at)),
+                _ => {}
+            }
+        }
+        is_harmless(format, &bytes);
+    }
+}

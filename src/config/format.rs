@@ -1,0 +1,112 @@
+//! The formats of records, and where each has a reading's parts.
+
+use super::kinds::{Choice, Word, choice};
+use super::key::Key;
+
+/// The format of a stream's records.
+///
+/// All but JSON are read as JSON objects of a documented shape, the elements: places lead through these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// An object, an array of objects, or a nested batch.
+    #[default]
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// Telegraf's JSON, single or batch.
+    TelegrafJson,
+    /// InfluxDB's line protocol, one or many lines.
+    Influx,
+    /// OpenTelemetry's `ExportMetricsServiceRequest` as protobuf.
+    OtlpProto,
+    /// The same as JSON.
+    OtlpJson,
+    /// One sample of Prometheus as JSON, as its Kafka adapter writes it.
+    PrometheusJson,
+    /// Prometheus' remote write, version 1: protobuf in a snappy block.
+    PrometheusRemoteWrite,
+    /// The telemetry formats of the `ThingsBoard` platform and its gateways.
+    Thingsboard,
+    /// Rows of separated values, whose columns the config names.
+    Csv,
+    /// A number and nothing else.
+    Plain,
+}
+
+pub(super) static FORMAT: Key<Choice<Format>> = choice(
+    "format",
+    &[
+        Word::new("json", Format::Json, "an object, an array of objects, or a nested batch"),
+        Word::new("ndjson", Format::Ndjson, "one JSON object a line"),
+        Word::new("telegraf_json", Format::TelegrafJson, "Telegraf's JSON, single or batch"),
+        Word::new("influx", Format::Influx, "InfluxDB's line protocol, one or many lines"),
+        Word::new("otlp_proto", Format::OtlpProto, "OpenTelemetry metrics as protobuf"),
+        Word::new("otlp_json", Format::OtlpJson, "OpenTelemetry metrics as JSON"),
+        Word::new("prometheus_json", Format::PrometheusJson, "one Prometheus sample as JSON"),
+        Word::new(
+            "prometheus_remote_write",
+            Format::PrometheusRemoteWrite,
+            "Prometheus remote write 1.0, protobuf in a snappy block",
+        ),
+        Word::new("thingsboard", Format::Thingsboard, "ThingsBoard's telemetry, of devices and gateways"),
+        Word::new("csv", Format::Csv, "rows of separated values"),
+        Word::new("plain", Format::Plain, "a number and nothing else"),
+    ],
+    "The format of the records. docs/formats.md has the shape of each, and where its series, times and values lie.",
+);
+
+impl Format {
+    /// The word in the config.
+    pub fn as_str(self) -> &'static str {
+        FORMAT.kind.word_of(&self).map_or("json", |word| word.word)
+    }
+
+    /// Whether the elements of a batch may lie inside a record, where `fields.records` leads.
+    pub(super) fn has_batches(self) -> bool {
+        matches!(self, Self::Json | Self::Ndjson)
+    }
+
+    /// Whether an element has one value under a name of its own.
+    pub(super) fn has_one_value(self) -> bool {
+        matches!(
+            self,
+            Self::OtlpProto | Self::OtlpJson | Self::PrometheusJson | Self::PrometheusRemoteWrite | Self::Plain
+        )
+    }
+
+    /// The places that name a series by default.
+    pub(super) fn series(self) -> &'static [&'static str] {
+        match self {
+            Self::Json | Self::Ndjson | Self::Csv | Self::Plain => &["@key"],
+            Self::TelegrafJson | Self::Influx => &["/name", "/tags/*"],
+            Self::OtlpProto | Self::OtlpJson => &["/name", "/resource/*", "/attributes/*"],
+            Self::PrometheusJson | Self::PrometheusRemoteWrite => &["/name", "/labels/*"],
+            Self::Thingsboard => &["/device"],
+        }
+    }
+
+    /// The place of the time by default.
+    pub(super) fn time(self) -> &'static str {
+        match self {
+            Self::Json | Self::Ndjson | Self::Csv | Self::Plain => "@timestamp",
+            Self::TelegrafJson | Self::Influx | Self::PrometheusJson | Self::PrometheusRemoteWrite => "/timestamp",
+            Self::OtlpProto | Self::OtlpJson => "/time",
+            Self::Thingsboard => "/ts",
+        }
+    }
+
+    /// Whether an element without a time has that of its record, as the format's own users expect.
+    pub fn may_lack_time(self) -> bool {
+        matches!(self, Self::Influx | Self::Thingsboard)
+    }
+
+    /// The pointer to a value's parent by default, and whether the value's own name follows.
+    pub(super) fn value(self) -> (&'static str, bool) {
+        match self {
+            Self::Json | Self::Ndjson | Self::Csv => ("", true),
+            Self::TelegrafJson | Self::Influx => ("/fields", true),
+            Self::Thingsboard => ("/values", true),
+            _ => ("/value", false),
+        }
+    }
+}
