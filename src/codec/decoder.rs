@@ -79,7 +79,10 @@ impl Decoder {
                 Ok(())
             }
             Format::Ndjson => {
-                text()?.lines().filter(|line| !line.trim_ascii().is_empty()).for_each(|line| elements.element(line));
+                text()?
+                    .lines()
+                    .filter(|line| !line.trim_ascii().is_empty())
+                    .for_each(|line| elements.element(line));
                 Ok(())
             }
             Format::TelegrafJson => telegraf::read(text()?, &mut elements),

@@ -234,7 +234,19 @@ pub(super) fn fields(
     let delimiter = delimiter(&mut f);
     check_columns(&f, format, &columns);
     f.finish();
-    Fields { records, series, time, time_format, time_zone, missing, values, ahead, filter, columns, delimiter }
+    Fields {
+        records,
+        series,
+        time,
+        time_format,
+        time_zone,
+        missing,
+        values,
+        ahead,
+        filter,
+        columns,
+        delimiter,
+    }
 }
 
 /// Where a value lies if the config does not say it.
@@ -268,7 +280,9 @@ fn delimiter(f: &mut Section<'_>) -> u8 {
 fn check_columns(f: &Section<'_>, format: Format, columns: &[String]) {
     if (format == Format::Csv) == columns.is_empty() {
         let problem = match format {
-            Format::Csv => "must name the columns of the rows: say for example columns = [\"ts\", \"id\", \"kw\"]",
+            Format::Csv => {
+                "must name the columns of the rows: say for example columns = [\"ts\", \"id\", \"kw\"]"
+            }
             _ => "are known only with format = \"csv\"",
         };
         f.fault("columns", problem);

@@ -1,7 +1,7 @@
 //! The formats of records, and where each has a reading's parts.
 
-use super::kinds::{Choice, Word, choice};
 use super::key::Key;
+use super::kinds::{Choice, Word, choice};
 
 /// The format of a stream's records.
 ///
@@ -70,7 +70,11 @@ impl Format {
     pub(super) fn has_one_value(self) -> bool {
         matches!(
             self,
-            Self::OtlpProto | Self::OtlpJson | Self::PrometheusJson | Self::PrometheusRemoteWrite | Self::Plain
+            Self::OtlpProto
+                | Self::OtlpJson
+                | Self::PrometheusJson
+                | Self::PrometheusRemoteWrite
+                | Self::Plain
         )
     }
 
@@ -89,7 +93,9 @@ impl Format {
     pub(super) fn time(self) -> &'static str {
         match self {
             Self::Json | Self::Ndjson | Self::Csv | Self::Plain => "@timestamp",
-            Self::TelegrafJson | Self::Influx | Self::PrometheusJson | Self::PrometheusRemoteWrite => "/timestamp",
+            Self::TelegrafJson | Self::Influx | Self::PrometheusJson | Self::PrometheusRemoteWrite => {
+                "/timestamp"
+            }
             Self::OtlpProto | Self::OtlpJson => "/time",
             Self::Thingsboard => "/ts",
         }

@@ -87,7 +87,8 @@ impl Wanted {
             let (fields, targets) = (&stream.fields, stream.targets.len());
             let values = fields.values.iter().enumerate().map(|(i, source)| (source, i < targets, true));
             let names = fields.series.iter().chain(&fields.time).map(|source| (source, true, false));
-            for (source, needed, is_value) in names.chain(values) {
+            let filter = fields.filter.iter().map(|(source, _)| (source, true, false));
+            for (source, needed, is_value) in names.chain(values).chain(filter) {
                 let FieldSource::Pointer(path) = source else { continue };
                 let Some(name) = path.first() else { continue };
                 match columns.iter_mut().find(|column| column.name == *name) {

@@ -22,7 +22,7 @@ fn options(arguments: &[&str]) -> Options {
 fn text(path: &Path) -> String {
     let (mut text, file) = (String::new(), std::fs::File::open(path).unwrap());
     match path.extension().is_some_and(|e| e == "gz") {
-        true => flate2::read::GzDecoder::of_elements(file).read_to_string(&mut text).unwrap(),
+        true => flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap(),
         false => std::io::BufReader::new(file).read_to_string(&mut text).unwrap(),
     };
     text

@@ -1,6 +1,6 @@
 //! A fleet as JSON records on Kafka, at a rate.
 
-use crate::config::{FieldSource, Fields, Kafka, Stream, TimeFormat};
+use crate::config::{FieldSource, Fields, Format, Kafka, Stream, TimeFormat};
 use crate::console::Failure;
 use crate::domain::EventTime;
 use crate::kafka::IdempotentProducer;
@@ -36,6 +36,10 @@ struct Template {
 impl Template {
     /// The shape that the stream's `fields` decode.
     fn of(stream: &Stream) -> Result<Self, Failure> {
+        if !matches!(stream.format, Format::Json | Format::Ndjson) {
+            let format = stream.format.as_str();
+            return Err(Failure::new(format!("generate writes JSON, and the stream's format is {format}")));
+        }
         let Fields { series, time, time_format, values, .. } = &stream.fields;
         let ([series], [time]) = (&series[..], &time[..]) else {
             return Err(Failure::new("generate can't write a series or a time of several parts"));

@@ -30,7 +30,8 @@ impl Rows {
         let mut rows = reader.from_reader(payload);
         let mut is_first = true;
         while rows.read_byte_record(row).map_err(not_in_format)? {
-            let is_header = std::mem::take(&mut is_first) && row.iter().eq(columns.iter().map(String::as_bytes));
+            let is_header =
+                std::mem::take(&mut is_first) && row.iter().eq(columns.iter().map(String::as_bytes));
             if is_header {
                 continue;
             }

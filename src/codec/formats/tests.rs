@@ -20,7 +20,7 @@ fn record<'a>(key: Option<&'a str>, payload: &'a [u8]) -> Record<'a> {
         partition: Partition(0),
         offset: Offset(7),
         key: key.map(str::as_bytes),
-        timestamp: EventTime::from_micros(1_767_225_700_000_000),
+        timestamp: EventTime::from_micros(1_767_225_700_000_000).ok(),
         payload: Some(payload),
         headers: &(),
     }
@@ -57,7 +57,8 @@ fn cpu(format: &str) -> String {
 fn telegraf_gives_the_same_in_all_of_its_formats() {
     let single = br#"{"fields":{"usage_idle":90.5},"name":"cpu","tags":{"host":"h0","cpu":"cpu0"},"timestamp":1767225600}"#;
     let batch = [&b"{\"metrics\":["[..], single, b",", single, b"]}"].concat();
-    let lines = b"cpu,host=h0,cpu=cpu0 usage_idle=90.5,n=3i,up=true,state=\"on, \\\"x\\\"\" 1767225600000000000\n\
+    let lines =
+        b"cpu,host=h0,cpu=cpu0 usage_idle=90.5,n=3i,up=true,state=\"on, \\\"x\\\"\" 1767225600000000000\n\
                   # a comment\n\
                   cpu,cpu=cpu0,host=h0 usage_idle=90.5 1767225600000000000\n";
     let one = got("cpu/cpu=cpu0,host=h0", 1_767_225_600.0, 90.5);
@@ -217,7 +218,8 @@ fn rows_and_bare_numbers_are_read() {
 fn is_harmless(format: &str, payload: &[u8]) {
     let columns = if format == "csv" { "fields.columns = [\"a\", \"b\"]\n" } else { "" };
     let place = if format == "csv" { "/a" } else { "/value" };
-    let lines = format!("format = \"{format}\"\ntargets = [\"v\"]\nfields.values = {{ v = \"{place}\" }}\n{columns}");
+    let lines =
+        format!("format = \"{format}\"\ntargets = [\"v\"]\nfields.values = {{ v = \"{place}\" }}\n{columns}");
     let (got, ..) = decode(&stream(&lines), &record(Some("key"), payload));
     assert!(got.iter().all(|(_, _, value)| value.is_none_or(f64::is_finite)));
 }

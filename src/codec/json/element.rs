@@ -394,7 +394,8 @@ impl<'a> Element<'a> {
 /// Writes all members of an object that are strings, numbers or booleans as `NAME=VALUE`, in the order of their names,
 /// with commas between; what would be read as one of these signs gets a backslash before it.
 fn members(object: &str, to: &mut String) -> Result<(), WrongType> {
-    let mut members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(object).map_err(|_| WrongType)?;
+    let mut members: BTreeMap<Cow<'_, str>, &RawValue> =
+        serde_json::from_str(object).map_err(|_| WrongType)?;
     members.retain(|_, value| value.get() != "null");
     to.clear();
     let mut scratch = String::new();
