@@ -173,11 +173,15 @@ impl Broker {
         }
     }
 
+    /// Where a partition's log lies. Its files may be changed while the broker is stopped.
+    pub fn log_of(&self, topic: &str, partition: i32) -> PathBuf {
+        self.dir.path().join("data").join(format!("{topic}-{partition}"))
+    }
+
     /// Stops it, deletes a partition's log, as a disk may lose it, and starts it again.
     pub fn lose_log(&mut self, topic: &str, partition: i32) {
         self.stop();
-        let data = self.dir.path().join("data");
-        std::fs::remove_dir_all(data.join(format!("{topic}-{partition}"))).expect("the partition's log");
+        std::fs::remove_dir_all(self.log_of(topic, partition)).expect("the partition's log");
         self.restart();
     }
 
