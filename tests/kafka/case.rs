@@ -1,8 +1,9 @@
 //! Topics, group and config of one test, and the answers to its readings.
 
+use crate::support::broker::Broker;
 use crate::support::daemon::{Daemon, Settings, get};
 use crate::support::kafka::{
-    Broker, Record, client, create_models_topic, create_topic, delete_topic, read_committed,
+    Record, client, create_models_topic, create_topic, delete_topic, read_committed,
 };
 use crate::support::process::{free_port, fresh_dir, write};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};

@@ -2,8 +2,9 @@
 //! again with the same name.
 
 use crate::case::{Case, LIMIT, PARTITIONS, RECREATED};
+use crate::support::broker::Broker;
 use crate::support::daemon::Daemon;
-use crate::support::kafka::{Broker, add_partitions, client};
+use crate::support::kafka::{add_partitions, client};
 use crate::support::process::{free_port, write};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;

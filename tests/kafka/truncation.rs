@@ -2,10 +2,10 @@
 //! an older copy of its disk. What is written from then on is answered, each reading once.
 
 use crate::case::{Case, LIMIT, RECREATED};
+use crate::support::broker::Broker;
 use crate::support::daemon::Daemon;
-use crate::support::kafka::Broker;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Readings that the copy of the log holds, and readings that were answered when the log went back to the copy.
@@ -47,7 +47,8 @@ impl Life {
     fn begin(broker: &Broker, name: &str, kafka: &str, delivery: &str, when: When) -> Self {
         let case = Case::on(&broker.bootstrap(), name, kafka, "", 1);
         let text = std::fs::read_to_string(case.config()).unwrap();
-        std::fs::write(case.config(), text.replace("[delivery]", &format!("[delivery]\n{delivery}"))).unwrap();
+        std::fs::write(case.config(), text.replace("[delivery]", &format!("[delivery]\n{delivery}")))
+            .unwrap();
         let daemon = case.daemon();
         Self { case, when, daemon }
     }
@@ -62,9 +63,19 @@ impl Life {
                 return;
             }
             assert!(self.daemon.is_running(), "{:?}: the daemon has ended", self.when);
-            assert!(Instant::now() < until, "{:?}: {} hours have no answer: {missing:?}", self.when, missing.len());
+            assert!(
+                Instant::now() < until,
+                "{:?}: {} hours have no answer: {missing:?}",
+                self.when,
+                missing.len()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// Where the broker keeps the source partition.
+    fn log(&self, broker: &Broker) -> PathBuf {
+        broker.data().join(format!("{}-0", self.case.topic("in")))
     }
 
     /// By hour: how often it was answered.
@@ -105,7 +116,7 @@ fn what_is_written_after_a_log_has_lost_its_end_is_answered() {
     let kept = tempfile::tempdir().unwrap();
     broker.stop();
     for life in &lives {
-        copy(&broker.log_of(&life.case.topic("in"), 0), &kept.path().join(life.case.topic("in")));
+        copy(&life.log(&broker), &kept.path().join(life.case.topic("in")));
     }
     broker.restart();
     for life in &mut lives {
@@ -124,7 +135,7 @@ fn what_is_written_after_a_log_has_lost_its_end_is_answered() {
     }
     broker.stop();
     for life in &lives {
-        let log = broker.log_of(&life.case.topic("in"), 0);
+        let log = life.log(&broker);
         std::fs::remove_dir_all(&log).unwrap();
         copy(&kept.path().join(life.case.topic("in")), &log);
     }
@@ -157,7 +168,10 @@ fn what_is_written_after_a_log_has_lost_its_end_is_answered() {
         assert_eq!(told.len(), 1, "{when:?}");
         assert_eq!((&told[0]["committed"], &told[0]["from"]), (&ANSWERED.into(), &COPIED.into()), "{when:?}");
         let resets = life.case.metric("tidecast_log_resets_total", "");
-        assert_eq!((resets, life.case.metric("tidecast_log_resets_total", "reason=\"truncated\"")), (1.0, 1.0));
+        assert_eq!(
+            (resets, life.case.metric("tidecast_log_resets_total", "reason=\"truncated\"")),
+            (1.0, 1.0)
+        );
         assert_eq!(life.daemon.terminate(LIMIT), 0);
     }
 }
