@@ -138,11 +138,13 @@ fn poll(consumer: &BaseConsumer<ConsumingContext>, wait: Duration) -> Result<Opt
         let found = match (*message).err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR | RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
                 let topic = CStr::from_ptr(rd_kafka_topic_name((*message).rkt)).to_string_lossy();
+                let is_record = (*message).err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+                // Of an end this would be 0.
                 let epoch = rd_kafka_message_leader_epoch(message);
                 Ok(Some(Place {
                     at: TopicPartition { topic: topic.into(), partition: Partition((*message).partition) },
                     offset: Offset((*message).offset),
-                    epoch: (epoch >= 0).then_some(LeaderEpoch(epoch)),
+                    epoch: (is_record && epoch >= 0).then_some(LeaderEpoch(epoch)),
                 }))
             }
             code => match Error::of_code(DOING, code.into(), RDKafkaErrorCode::from(code).to_string()) {
