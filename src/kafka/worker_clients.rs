@@ -66,8 +66,8 @@ impl WorkerClients {
 
     /// The next event: rebalances first, in their order.
     pub fn event(&mut self) -> Option<Event> {
-        let troubles = || self.consumer.troubles().take().or_else(|| self.producer.troubles().take());
-        self.consumer.event().or_else(troubles)
+        let event = self.consumer.event().or_else(|| self.producer.take_new_epoch());
+        event.or_else(|| self.consumer.troubles().take()).or_else(|| self.producer.troubles().take())
     }
 
     /// Answers [`Event::Assigned`] with the offsets to read from. `None` stands for the committed offset, or for

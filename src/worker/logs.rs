@@ -44,6 +44,8 @@ pub(super) struct Logs {
     pub ended_before: BTreeMap<TopicPartition, Instant>,
     /// When the ends are looked at next.
     pub ends_due_at: Option<Instant>,
+    /// Where logs were found to be cut, and the committed offsets then; each is reported once.
+    cuts: BTreeMap<TopicPartition, (Offset, Offset)>,
     /// What is committed beside the offset of each partition.
     notes: BTreeMap<TopicPartition, LogNote>,
 }
@@ -60,6 +62,8 @@ pub(super) struct PartitionStart {
     pub topic_id: Option<TopicId>,
     /// The group has committed nothing of this log, and the reason is not known.
     pub is_unread: bool,
+    /// The log was cut at the committed offset.
+    pub is_cut: bool,
     /// The note beside the committed offset.
     pub note: String,
     /// The leader epoch of the last record below the committed offset; `None` where it is not known.
@@ -209,12 +213,23 @@ impl<P: Ports> Worker<P> {
             let (next, note) = mark.map(|mark| (mark.next, mark.note)).unzip();
             let is_unread = next.is_none() && reset.is_none();
             let is_new = matches!(reset, Some(Reset::Recreated { .. }));
+            let is_cut = matches!(reset, Some(Reset::Truncated { .. }));
             let note = note.filter(|_| !is_new).unwrap_or_default();
             let (low, high) = ends;
             // What lies before another place than the committed one has another epoch.
             let epoch = if next == Some(committed) { noted_epoch(&note) } else { None };
-            let start =
-                PartitionStart { at, low, high, committed, topic_id, is_unread, note, epoch, compared };
+            let start = PartitionStart {
+                at,
+                low,
+                high,
+                committed,
+                topic_id,
+                is_unread,
+                is_cut,
+                note,
+                epoch,
+                compared,
+            };
             Finding { start, next, reset }
         });
         Ok(findings.collect())
@@ -241,6 +256,11 @@ impl<P: Ports> Worker<P> {
                 RarePath::TopicRecreated
             }
             Reset::Truncated { is_exact } => {
+                // Until something is committed, each new start finds it again.
+                let cut = (next, *committed);
+                if self.logs.cuts.insert(at.clone(), cut) == Some(cut) {
+                    return;
+                }
                 count(LogReset::Truncated);
                 events::log_truncated(at, next, (*low, *high), *committed, is_exact);
                 RarePath::LogTruncated
@@ -313,6 +333,7 @@ impl<P: Ports> Worker<P> {
     /// Brings the leader epochs in the notes up to date, before a commit.
     pub(super) fn note_epochs(&mut self) {
         for owned in self.shards.iter().filter(|owned| owned.position > owned.committed) {
+            self.logs.cuts.remove(&owned.at);
             let Some(note) = self.logs.notes.get_mut(&owned.at) else { continue };
             if note.epoch != owned.log.epoch {
                 note.epoch = owned.log.epoch;

@@ -44,6 +44,8 @@ rare_paths! {
     CommitUnknown,
     /// Another process took this worker's place.
     CommitFenced,
+    /// The producer took a new epoch, because a request might have come late.
+    NewEpoch,
     /// A partition was revoked with records that were not committed, and these were committed before the release.
     RevokedUncommitted,
     /// The commit before a release failed.

@@ -50,6 +50,12 @@ impl<P: Ports> Worker<P> {
                 self.ports.broker.release(&parts)?;
                 self.recover()?;
             }
+            Event::NewEpoch(unanswered) => {
+                self.rare_paths.mark(RarePath::NewEpoch);
+                let metrics = &self.setup.metrics;
+                metrics.new_epoch(self.setup.number, unanswered);
+                metrics.log_new_epochs(Some(self.ports.time.now()));
+            }
             Event::Trouble(cause) => {
                 self.rare_paths.mark(RarePath::Trouble);
                 events::kafka_error(&format!("worker-{}", self.setup.number), &cause);

@@ -106,5 +106,6 @@ impl<P: Ports> Worker<P> {
     /// Logs everything that was not logged yet: at the end, whatever has ended the worker.
     pub fn log_all(&self) {
         self.publisher.tell_all();
+        self.setup.metrics.log_new_epochs(None);
     }
 }

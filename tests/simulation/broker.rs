@@ -1,8 +1,10 @@
 //! A worker's consumer and producer over the simulated cluster.
 
+use crate::bites::Fault;
 use crate::cluster::{Cluster, Shared, dead, number};
 use crate::output::Output;
 use crate::plan::{Plan, Sent, TOO_LARGE, TOPIC};
+use crate::producer::SimProducer;
 use rand::Rng;
 use rand::seq::SliceRandom;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,58 +22,21 @@ use tidecast::worker::ports::{Broker, Outgoing, Outlet};
 pub struct SimBroker {
     pub cluster: Shared,
     pub worker: usize,
+    pub producer: SimProducer,
     pub too_large: bool,
     /// How many forecasters the shards of a stream judge.
     pub judged: BTreeMap<String, usize>,
 }
 
 impl SimBroker {
-    fn put(&self, record: Outgoing<'_>, emitted: Option<&Emitted<'_>>) -> Result<(), Error> {
+    fn put(&mut self, record: Outgoing<'_>, emitted: Option<&Emitted<'_>>) -> Result<(), Error> {
         let has_payload = record.payload.is_some_and(|payload| !payload.is_empty());
         if self.too_large && record.key == Some(TOO_LARGE.as_bytes()) && has_payload {
             return Err(Error::TooLarge { topic: record.topic.to_owned(), bytes: 1 << 30 });
         }
         let output = Output::of(record, emitted.map(|emitted| (emitted, &self.judged)));
-        self.cluster.borrow_mut().call(self.worker)?.pending.push(output);
-        Ok(())
-    }
-
-    /// What a commit comes to.
-    fn commit_to(
-        cluster: &mut Cluster,
-        worker: usize,
-        positions: &[(TopicPartition, Offset)],
-    ) -> Result<Commit, Error> {
-        let member = cluster.call(worker)?;
-        let pending = std::mem::take(&mut member.pending);
-        let (is_out, reads, notes) = (member.is_out, member.reads.clone(), member.notes.clone());
-        if is_out || positions.iter().any(|(at, _)| cluster.owners[number(at)] != Some(worker)) {
-            return Ok(Commit::Aborted("the group let this member go".to_owned()));
-        }
-        let now = cluster.topic_now();
-        if positions.iter().any(|(at, _)| reads.get(&number(at)).is_some_and(|then| *then != now)) {
-            return Ok(Commit::Aborted("the topic is gone or another one".to_owned()));
-        }
-        let faults = cluster.faults;
-        if cluster.rng.random_bool(faults.fenced) {
-            return Err(Error::Fenced("simulated".to_owned()));
-        }
-        if cluster.rng.random_bool(faults.aborted) {
-            return Ok(Commit::Aborted("simulated".to_owned()));
-        }
-        if cluster.rng.random_bool(faults.lying) {
-            return Ok(Commit::Committed);
-        }
-        let unknown = cluster.rng.random_bool(faults.unknown);
-        if unknown && cluster.rng.random_bool(0.5) {
-            return Ok(Commit::Unknown("simulated, and not done".to_owned()));
-        }
-        for (at, next) in positions {
-            let note = notes.get(&number(at)).cloned().unwrap_or_default();
-            cluster.committed.insert(number(at), CommittedOffset { next: *next, note });
-        }
-        cluster.outputs.extend(pending);
-        if unknown { Ok(Commit::Unknown("simulated, and done".to_owned())) } else { Ok(Commit::Committed) }
+        self.cluster.borrow_mut().call(self.worker)?;
+        self.producer.send(output)
     }
 }
 
@@ -102,14 +67,17 @@ impl Broker for SimBroker {
             let mut cluster = self.cluster.borrow_mut();
             let cluster = &mut *cluster;
             cluster.call(self.worker)?;
-            let Cluster { rng, faults, clock, members, logs, topic, .. } = cluster;
+            cluster.deliver_late();
+            let Cluster { rng, faults, clock, members, logs, topic, bites, .. } = cluster;
             *clock += wait.mul_f64(rng.random_range(0.0..=1.0));
             if rng.random_bool(faults.long_turn) {
                 *clock += Duration::from_millis(rng.random_range(500..8_000));
+                bites.mark(Fault::LongTurn);
             }
             let member = members.get_mut(&self.worker).ok_or_else(dead)?;
             if rng.random_bool(faults.trouble) {
                 member.events.push_back(Event::Trouble("simulated".to_owned()));
+                bites.mark(Fault::Trouble);
             }
             if member.is_out && !member.has_heard && rng.random_bool(0.3) {
                 // It hears that the group has let it go. Once it has answered, it joins again.
@@ -121,6 +89,7 @@ impl Broker for SimBroker {
                     cluster.rebalance();
                 } else {
                     member.events.push_back(Event::Lost(held));
+                    bites.mark(Fault::HeardLate);
                 }
                 return Ok(0);
             }
@@ -131,6 +100,7 @@ impl Broker for SimBroker {
                 }
                 if let Some(sent) = logs[partition].records.get(offset as usize).filter(|sent| !sent.gap) {
                     polled.push((partition, offset, sent.clone()));
+                    bites.mark(Fault::StaleRecord);
                 }
             }
             let mut left = max.min(rng.random_range(1..20));
@@ -145,6 +115,7 @@ impl Broker for SimBroker {
                 *position = (*position).clamp(log.low, log.high.max(log.low));
                 while *position < log.high && left > 0 {
                     let sent = &log.records[*position as usize];
+                    bites.mark_if(sent.gap, Fault::OffsetWithoutRecord);
                     if !sent.gap {
                         polled.push((partition, *position, sent.clone()));
                         left -= 1;
@@ -243,6 +214,7 @@ impl Broker for SimBroker {
     ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, Error> {
         let mut cluster = self.cluster.borrow_mut();
         cluster.call(self.worker)?;
+        cluster.wait_for_offsets(&parts.iter().map(number).collect::<Vec<_>>());
         Ok(parts.iter().map(|at| (at.clone(), cluster.committed.get(&number(at)).cloned())).collect())
     }
 
@@ -309,19 +281,19 @@ impl Broker for SimBroker {
     }
 
     fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error> {
-        let mut cluster = self.cluster.borrow_mut();
-        let outcome = Self::commit_to(&mut cluster, self.worker, positions)?;
+        let outcome = self.producer.commit(positions)?;
         // The process may die before it hears the answer.
-        cluster.call(self.worker)?;
+        self.cluster.borrow_mut().call(self.worker)?;
         Ok(outcome)
     }
 
     fn abort(&mut self) -> Result<(), Error> {
-        self.cluster.borrow_mut().call(self.worker)?.pending.clear();
-        Ok(())
+        self.cluster.borrow_mut().call(self.worker)?;
+        self.producer.abort()
     }
 
-    fn leave(self) -> Result<(), Error> {
+    fn leave(mut self) -> Result<(), Error> {
+        self.producer.abort()?;
         self.cluster.borrow_mut().leave(self.worker);
         Ok(())
     }

@@ -221,6 +221,18 @@ impl ProducerContext for CountDeliveries {
 /// All committed records of a topic, partition by partition in the order of their offsets. Waits for
 /// transactions that are open when it is called: a commit is acknowledged before its markers are written.
 pub fn read_committed(bootstrap: &str, topic: &str) -> Vec<Record> {
+    wait_until_stable(bootstrap, topic);
+    read_committed_so_far(bootstrap, topic)
+}
+
+/// Hands over all committed records of a topic, those of a partition in the order of their offsets; for topics that
+/// are too large to be held. Waits as [`read_committed`] does.
+pub fn for_each_committed(bootstrap: &str, topic: &str, take: impl FnMut(Record)) {
+    wait_until_stable(bootstrap, topic);
+    for_each_committed_so_far(bootstrap, topic, take);
+}
+
+fn wait_until_stable(bootstrap: &str, topic: &str) {
     let (high, stable) = (reader(bootstrap, "read_uncommitted"), reader(bootstrap, "read_committed"));
     let until = Instant::now() + OPEN_LIMIT;
     for partition in partitions(&high, topic) {
@@ -230,11 +242,17 @@ pub fn read_committed(bootstrap: &str, topic: &str) -> Vec<Record> {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
-    read_committed_so_far(bootstrap, topic)
 }
 
 /// Like [`read_committed`], but stops at open transactions.
 pub fn read_committed_so_far(bootstrap: &str, topic: &str) -> Vec<Record> {
+    let mut records = Vec::new();
+    for_each_committed_so_far(bootstrap, topic, |record| records.push(record));
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+fn for_each_committed_so_far(bootstrap: &str, topic: &str, mut take: impl FnMut(Record)) {
     let consumer = reader(bootstrap, "read_committed");
     let mut open: BTreeSet<i32> = partitions(&consumer, topic).into_iter().collect();
     let mut assignment = TopicPartitionList::new();
@@ -242,11 +260,10 @@ pub fn read_committed_so_far(bootstrap: &str, topic: &str) -> Vec<Record> {
         assignment.add_partition_offset(topic, *partition, Offset::Beginning).expect("a valid offset");
     }
     consumer.assign(&assignment).expect("assign partitions");
-    let mut records = Vec::new();
     // Aborted records and markers occupy offsets that are never delivered, so only this event shows the end.
     while !open.is_empty() {
         match consumer.poll(REQUEST_LIMIT) {
-            Some(Ok(message)) => records.push(Record {
+            Some(Ok(message)) => take(Record {
                 partition: message.partition(),
                 offset: message.offset(),
                 key: message.key().map(<[u8]>::to_vec),
@@ -262,8 +279,6 @@ pub fn read_committed_so_far(bootstrap: &str, topic: &str) -> Vec<Record> {
             None => panic!("reading {topic}: no answer for {REQUEST_LIMIT:?}"),
         }
     }
-    records.sort_by_key(|record| (record.partition, record.offset));
-    records
 }
 
 /// The offsets that a group has committed for each partition of a topic, `None` where it has none.

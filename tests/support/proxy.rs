@@ -167,6 +167,11 @@ impl Proxy {
         *lock(&self.shared.bites)
     }
 
+    /// The faults since this was called last.
+    pub fn take_bites(&self) -> Bites {
+        std::mem::take(&mut *lock(&self.shared.bites))
+    }
+
     /// Requests that are held.
     pub fn held(&self) -> usize {
         lock(&self.shared.held).len()

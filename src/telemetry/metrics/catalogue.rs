@@ -12,7 +12,7 @@ use super::handle::{
 use crate::domain::{StreamName, TopicPartition};
 use crate::telemetry::words::{
     Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, RoundOutcome, ShardState,
-    TransactionOutcome,
+    TransactionOutcome, TransactionRequest,
 };
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
@@ -185,6 +185,9 @@ metrics! {
     pub(super) transactions: PerWord<TransactionOutcome>, "transactions_total", Count("transactions"),
         [Label::words("outcome", TransactionOutcome::TEXTS)],
         "Finished transactions. The outcome is unknown when the broker did not answer.";
+    pub(super) new_epochs: PerWord<TransactionRequest>, "producer_epochs_total", Count("epochs"),
+        [Label::words("unanswered", TransactionRequest::TEXTS)],
+        "New epochs of producers, because a request was not answered on its connection and might come late.";
     pub(super) build: OnDemand<IntGauge>, "build_info", Flag,
         [Label::named("version"), Label::named("revision")],
         "1, with the version and the revision that the program was built from.";
