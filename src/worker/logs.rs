@@ -155,6 +155,16 @@ impl Logs {
         Self { first, ..Self::default() }
     }
 
+    /// Whether a finding was not reported yet. Until something is committed, each start of a partition finds again
+    /// where its log was cut.
+    fn is_news(&mut self, finding: &Finding) -> bool {
+        let Finding { start, next: Some(next), reset: Some(Reset::Truncated { .. }) } = finding else {
+            return true;
+        };
+        let cut = (*next, start.committed);
+        self.cuts.insert(start.at.clone(), cut) != Some(cut)
+    }
+
     /// The id under which a partition was last seen here.
     fn known(&self, at: &TopicPartition) -> Option<TopicId> {
         self.started.get(at).or(self.first.get(&at.topic)).copied()
@@ -179,7 +189,9 @@ impl<P: Ports> Worker<P> {
             found = self.find_starts(parts)?;
         }
         for finding in &found {
-            self.report(finding);
+            if self.logs.is_news(finding) {
+                self.report(finding);
+            }
         }
         let starts: Vec<PartitionStart> = found.into_iter().map(|finding| finding.start).collect();
         for start in &starts {
@@ -256,11 +268,6 @@ impl<P: Ports> Worker<P> {
                 RarePath::TopicRecreated
             }
             Reset::Truncated { is_exact } => {
-                // Until something is committed, each new start finds it again.
-                let cut = (next, *committed);
-                if self.logs.cuts.insert(at.clone(), cut) == Some(cut) {
-                    return;
-                }
                 count(LogReset::Truncated);
                 events::log_truncated(at, next, (*low, *high), *committed, is_exact);
                 RarePath::LogTruncated
