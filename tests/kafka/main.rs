@@ -2,6 +2,7 @@
 
 mod delivery;
 mod harness;
+mod late;
 mod models;
 #[path = "../support/mod.rs"]
 mod support;
