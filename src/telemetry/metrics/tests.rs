@@ -72,7 +72,7 @@ fn a_dropped_shard_takes_its_series_along() {
     first.set_lag(10);
     first.set_series(5, &held(500));
     first.set_snapshot(4, 1_000);
-    first.set_snapshot_age(Some(std::time::Duration::from_millis(1_500)));
+    first.set_snapshot_age(Some(Duration::from_millis(1_500)));
     let text = metrics.render();
     assert!(text.contains("partition=\"3\",state=\"restoring\",stream=\"power\",topic=\"meters\"} 1"));
     assert!(text.contains("tidecast_series{stream=\"power\"} 5"));
