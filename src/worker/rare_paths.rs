@@ -86,6 +86,10 @@ rare_paths! {
     TopicRecreatedBySnapshot,
     /// The log was looked at a second time before its reset was believed.
     SecondLook,
+    /// A record of a new leader came, and the log was compared with what was read of it.
+    LeaderChanged,
+    /// The log was seen to end before what was read, before a record came.
+    LogEndsBefore,
     /// The log had lost its end.
     LogTruncated,
     /// Another program had moved the group's offset.
