@@ -9,14 +9,23 @@ use super::serving::ModelSource;
 use super::{Error, Worker};
 use crate::config::Stream;
 use crate::domain::{Offset, Partition, TopicPartition};
-use crate::series::{ReorderHistory, ReorderSettings};
+use crate::series::{RecordProgress, ReorderHistory, ReorderSettings};
 use crate::telemetry::{ShardMetrics, ShardState, ShardStatus, events};
 use crate::training::{RoundSchedule, StreamProgress};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The longest note beside a committed offset. Kafka refuses longer ones.
+/// The longest note of how readings were held back. Kafka refuses notes of more than 4,096 bytes in all.
 const NOTE_BYTES_MAX: usize = 2_048;
+/// The longest note of how much of a record was answered.
+const PROGRESS_BYTES_MAX: usize = 1_536;
+
+/// What is noted beside the committed offset of a partition.
+pub(super) struct BaseNote {
+    pub text: String,
+    /// The last commit has noted more: how much of a record was answered.
+    pub is_extended: bool,
+}
 
 /// A partition that is assigned, and whose shards are being loaded. It is paused meanwhile.
 pub(super) struct PendingPartition {
@@ -39,8 +48,10 @@ impl<P: Ports> Worker<P> {
             for stream in streams {
                 self.tickets += 1;
                 let (low, committed, topic_id, is_unread) = (*low, *committed, *topic_id, *is_unread);
-                let holdings =
-                    ReorderHistory::of(note, &stream.name, committed, ReorderSettings::of(&stream));
+                let answered = RecordProgress::of(note, &stream.name, committed);
+                // A record of which a part was answered goes on under the settings that it began with.
+                let from = if answered.is_some() { committed.next() } else { committed };
+                let holdings = ReorderHistory::of(note, &stream.name, from, ReorderSettings::of(&stream));
                 holdings.note(&stream.name, &mut new_note);
                 let (ticket, at) = (self.tickets, at.clone());
                 missing.push((ticket, self.setup.metrics.stream(&stream.name).shard(&at)));
@@ -56,11 +67,14 @@ impl<P: Ports> Worker<P> {
                     committed,
                     is_unread,
                     holdings,
+                    answered,
                 });
             }
             // Where very many streams read the partition, a replay has to do without.
             new_note = if new_note.len() <= NOTE_BYTES_MAX { new_note } else { String::new() };
-            self.ports.broker.note(at.clone(), logs::note(*topic_id) + &new_note);
+            let note = logs::note(*topic_id) + &new_note;
+            self.ports.broker.note(at.clone(), note.clone());
+            self.notes.insert(at.clone(), BaseNote { text: note, is_extended: false });
             let (at, committed) = (at.clone(), *committed);
             let since = self.ports.time.now();
             self.pending.push(PendingPartition { at, committed, missing, loaded: Vec::new(), since });
@@ -95,9 +109,11 @@ impl<P: Ports> Worker<P> {
         let PendingPartition { at, committed, loaded, since, .. } = pending;
         let from = loaded.iter().map(|(l, _)| l.from).min().unwrap_or(committed);
         self.report_former_topic(&loaded);
+        let waiting_most = self.waiting_most_of(&at);
         for (loaded, shown) in loaded {
             let metrics = self.setup.metrics.stream(&loaded.request.stream.name);
-            let owned = OwnedShard::new(*loaded, metrics, shown, since, self.ports.time.now());
+            let mut owned = OwnedShard::new(*loaded, metrics, shown, since, self.ports.time.now());
+            owned.shard.interrupt_at(waiting_most);
             let stream = owned.stream().clone();
             if is_first(&stream, &at) {
                 let trained = self.ports.models.current(&stream.name).is_some();
@@ -111,11 +127,21 @@ impl<P: Ports> Worker<P> {
         Ok(self.ports.broker.resume(&[at])?)
     }
 
+    /// How many readings of a shard of this partition may wait for their rounds. Where the note beside the offset has no
+    /// room to say how much of a record each of very many streams has answered, a record is answered as a whole.
+    fn waiting_most_of(&self, at: &TopicPartition) -> usize {
+        let progress: usize =
+            self.streams_of(at).map(|stream| RecordProgress::note_bytes_max(&stream.name)).sum();
+        if progress <= PROGRESS_BYTES_MAX { self.slice() } else { usize::MAX }
+    }
+
     /// Drops the shards of partitions that belong to another worker now.
     pub(super) fn drop_shards(&mut self, parts: &[TopicPartition]) {
         events::revoked(self.setup.number, parts);
         self.give_up_snapshot_of(parts);
         self.forget_logs(parts);
+        self.backlog.forget(parts);
+        self.notes.retain(|at, _| !parts.contains(at));
         let pending = self.pending.len();
         self.pending.retain(|pending| !parts.contains(&pending.at));
         self.rare_paths.mark_if(self.pending.len() < pending, RarePath::RevokedWhileLoading);
@@ -138,6 +164,7 @@ impl<P: Ports> Worker<P> {
     /// Drops the shards of some partitions, and loads each again from what is committed.
     pub(super) fn restart(&mut self, parts: &[TopicPartition]) -> Result<(), Error> {
         self.give_up_snapshot_of(parts);
+        self.backlog.forget(parts);
         self.note_unanswered(parts);
         self.shards.retain(|owned| !parts.contains(&owned.at));
         self.pending.retain(|pending| !parts.contains(&pending.at));
@@ -158,7 +185,7 @@ impl<P: Ports> Worker<P> {
         parts.sort_unstable();
         parts.dedup();
         self.ports.loader.forget_below(self.tickets + 1);
-        self.uncommitted = 0;
+        (self.uncommitted, self.stepped) = (0, 0);
         self.restart(&parts)
     }
 }

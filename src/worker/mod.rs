@@ -15,7 +15,8 @@
 //! | `rare_paths` | marks on rare paths, for the simulation | |
 //! | `loading`, `snapshot_file` | how shards are loaded and snapshots written, beside the worker | |
 //! | `pace` | which shards are behind, and learn less often | |
-//! | `owned_shard` | a shard, its decoder and its encoder | `pace` |
+//! | `backlog` | records that wait because a turn steps no more | |
+//! | `owned_shard` | a shard, its decoder and its encoder | `backlog`, `pace` |
 //! | `publish` | metrics and board | `owned_shard` |
 //! | `logs` | which log a partition is read from, and where it starts | |
 //! | `snapshots` | one snapshot at a time, in chunks | `owned_shard` |
@@ -28,6 +29,7 @@
 #![forbid(unsafe_code)]
 
 mod assignment;
+mod backlog;
 mod commit;
 pub mod loading;
 mod logs;
@@ -44,13 +46,14 @@ mod snapshots;
 mod turn;
 
 use crate::config::{Config, Stream};
-use crate::domain::StreamName;
+use crate::domain::{StreamName, TopicPartition};
 use crate::engine::Shard;
 use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
 use crate::telemetry::{Board, Metrics, StreamShape};
 use crate::training::RoundSchedule;
-use assignment::PendingPartition;
+use assignment::{BaseNote, PendingPartition};
+use backlog::Backlog;
 use logs::Logs;
 use owned_shard::OwnedShard;
 use ports::{Broker, PortSet, Ports, TimeSource};
@@ -96,6 +99,10 @@ pub struct Worker<P: Ports> {
     /// Partitions whose shards are being loaded.
     pending: Vec<PendingPartition>,
     logs: Logs,
+    /// Records that were polled and wait until a turn can take them.
+    backlog: Backlog,
+    /// What is noted beside the committed offset of each partition.
+    notes: BTreeMap<TopicPartition, BaseNote>,
     /// The last ticket that was given to a request for a shard.
     tickets: u64,
     snapshot: Option<SnapshotInProgress>,
@@ -103,6 +110,8 @@ pub struct Worker<P: Ports> {
     due: BTreeMap<StreamName, RoundSchedule>,
     /// Records that were polled since the last commit.
     uncommitted: usize,
+    /// Steps of series since the last commit.
+    stepped: usize,
     publisher: Publisher,
     /// The change of the models that was followed last.
     models_followed: u64,
@@ -150,10 +159,13 @@ impl<P: Ports> Worker<P> {
             shards: Vec::new(),
             pending: Vec::new(),
             logs: Logs::new(known),
+            backlog: Backlog::default(),
+            notes: BTreeMap::new(),
             tickets: 0,
             snapshot: None,
             due: BTreeMap::new(),
             uncommitted: 0,
+            stepped: 0,
             models_followed: 0,
             has_restored: false,
             committed_at: now,
