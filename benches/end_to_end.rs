@@ -30,7 +30,8 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use support::kafka::{Broker, committed_offsets, create_models_topic, create_topic, delete_topic};
+use support::broker::Broker;
+use support::kafka::{committed_offsets, create_models_topic, create_topic, delete_topic};
 use tidecast::checkpoint::{Bundles, Champion, Store};
 use tidecast::codec::{Decoder, Encoder, headers};
 use tidecast::config::{Config, from_toml};
@@ -198,6 +199,7 @@ fn bare(config: &Config, input: &str, output: &str, readings: usize) -> Value {
                     link.assign(&starts).expect("an assignment");
                 }
                 Event::Revoked(parts) | Event::Lost(parts) => link.release(&parts).expect("a release"),
+                Event::NewEpoch(unanswered) => eprintln!("a new epoch: {unanswered:?}"),
                 Event::Trouble(cause) => eprintln!("{cause}"),
             }
         }

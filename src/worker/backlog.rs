@@ -5,12 +5,14 @@
 //! records have very many readings each, and where one record releases very many readings that were held back.
 
 use crate::codec::Record;
-use crate::domain::{EventTime, Offset, TopicPartition};
+use crate::domain::{EventTime, LeaderEpoch, Offset, TopicPartition};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A copy of a record.
 pub(super) struct KeptRecord {
     offset: Offset,
+    /// The epoch of the leader that wrote it.
+    pub epoch: Option<LeaderEpoch>,
     key: Option<Box<[u8]>>,
     timestamp: Option<EventTime>,
     payload: Option<Box<[u8]>>,
@@ -18,11 +20,12 @@ pub(super) struct KeptRecord {
 }
 
 impl KeptRecord {
-    pub fn of(record: &Record<'_>) -> Self {
+    pub fn of(record: &Record<'_>, epoch: Option<LeaderEpoch>) -> Self {
         let mut headers = Vec::new();
         record.headers.for_each(&mut |name, value| headers.push((name.into(), value.into())));
         Self {
             headers,
+            epoch,
             offset: record.offset,
             key: record.key.map(Into::into),
             timestamp: record.timestamp,
@@ -124,6 +127,11 @@ impl Backlog {
             self.paused.iter().filter(|at| !self.waiting.contains_key(at)).cloned().collect();
         self.paused.retain(|at| self.waiting.contains_key(at));
         done
+    }
+
+    /// Drops the records of a partition that wait: it is read again from the first of them.
+    pub fn drop_waiting(&mut self, at: &TopicPartition) {
+        self.waiting.remove(at);
     }
 
     /// Forgets partitions whose shards are dropped.

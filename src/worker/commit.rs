@@ -24,7 +24,7 @@ impl<P: Ports> Worker<P> {
         if next.is_empty() {
             return Ok(true);
         }
-        self.note_progress(&next);
+        self.bring_notes_up_to_date(&next);
         let positions: Vec<(TopicPartition, Offset)> = next.into_iter().collect();
         let number = self.setup.number;
         let readings = std::mem::take(&mut self.uncommitted);
@@ -66,26 +66,6 @@ impl<P: Ports> Worker<P> {
                 }
                 Err(cause.into())
             }
-        }
-    }
-
-    /// Notes beside the offsets to commit how much of their records the shards have answered.
-    fn note_progress(&mut self, next: &BTreeMap<TopicPartition, Offset>) {
-        let Self { shards, notes, ports, .. } = self;
-        for (at, next) in next {
-            let Some(note) = notes.get_mut(at) else { continue };
-            let is_within = shards.iter().any(|owned| owned.at == *at && owned.position > *next);
-            if !is_within && !note.is_extended {
-                continue;
-            }
-            let mut text = note.text.clone();
-            if is_within {
-                for owned in shards.iter().filter(|owned| owned.at == *at) {
-                    owned.progress(*next).note(&owned.stream().name, &mut text);
-                }
-            }
-            note.is_extended = is_within;
-            ports.broker.note(at.clone(), text);
         }
     }
 }

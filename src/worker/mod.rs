@@ -18,7 +18,9 @@
 //! | `backlog` | records that wait because a turn steps no more | |
 //! | `owned_shard` | a shard, its decoder and its encoder | `backlog`, `pace` |
 //! | `publish` | metrics and board | `owned_shard` |
-//! | `logs` | which log a partition is read from, and where it starts | |
+//! | `log_note` | what is committed beside an offset | |
+//! | `logs` | which log a partition is read from, and where it starts | `log_note` |
+//! | `log_doubts` | whether it may be another log now | `logs`, `owned_shard` |
 //! | `snapshots` | one snapshot at a time, in chunks | `owned_shard` |
 //! | `assignment` | shards come and go | `logs`, `snapshots` |
 //! | `commit` | commits, and recovers where a commit did not succeed | `assignment` |
@@ -32,6 +34,8 @@ mod assignment;
 mod backlog;
 mod commit;
 pub mod loading;
+mod log_doubts;
+mod log_note;
 mod logs;
 mod models;
 mod owned_shard;
@@ -52,7 +56,7 @@ use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
 use crate::telemetry::{Board, Metrics, StreamShape};
 use crate::training::RoundSchedule;
-use assignment::{BaseNote, PendingPartition};
+use assignment::PendingPartition;
 use backlog::Backlog;
 use logs::Logs;
 use owned_shard::OwnedShard;
@@ -101,8 +105,6 @@ pub struct Worker<P: Ports> {
     logs: Logs,
     /// Records that were polled and wait until a turn can take them.
     backlog: Backlog,
-    /// What is noted beside the committed offset of each partition.
-    notes: BTreeMap<TopicPartition, BaseNote>,
     /// The last ticket that was given to a request for a shard.
     tickets: u64,
     snapshot: Option<SnapshotInProgress>,
@@ -160,7 +162,6 @@ impl<P: Ports> Worker<P> {
             pending: Vec::new(),
             logs: Logs::new(known),
             backlog: Backlog::default(),
-            notes: BTreeMap::new(),
             tickets: 0,
             snapshot: None,
             due: BTreeMap::new(),

@@ -99,7 +99,7 @@ impl<P: Ports> Worker<P> {
         let PortSet { broker, interceptor, .. } = ports;
         let mut last = 0;
         let mut waiting = 0;
-        let polled = broker.poll(max, wait, |record| {
+        let polled = broker.poll(max, wait, |record, epoch| {
             let mine = |o: &OwnedShard| o.at.partition == record.partition && &*o.at.topic == record.topic;
             if !shards.get(last).is_some_and(mine) {
                 match shards.iter().position(mine) {
@@ -112,13 +112,13 @@ impl<P: Ports> Worker<P> {
                 let is_blocked = |o: &OwnedShard| o.at == *at && o.is_unfinished();
                 if waiting >= slice_readings || backlog.has(at) || shards.iter().any(is_blocked) {
                     rare_paths.mark(RarePath::Backlogged);
-                    return backlog.push(at, KeptRecord::of(record));
+                    return backlog.push(at, KeptRecord::of(record, epoch));
                 }
             }
             // One topic can feed several streams, and each has a shard of its own.
             for owned in shards[last..].iter_mut().filter(|o| mine(o)) {
                 let before = owned.shard.waiting();
-                owned.take(record, interceptor);
+                owned.take(record, epoch, interceptor);
                 waiting += owned.shard.waiting() - before;
                 is_any_unfinished |= owned.is_unfinished();
             }
@@ -162,7 +162,7 @@ impl<P: Ports> Worker<P> {
             {
                 for owned in shards.iter_mut().filter(|owned| owned.at == at) {
                     let before = owned.shard.waiting();
-                    owned.take(&record.as_record(&at), interceptor);
+                    owned.take(&record.as_record(&at), record.epoch, interceptor);
                     waiting += owned.shard.waiting() - before;
                 }
             }
@@ -211,5 +211,6 @@ impl<P: Ports> Worker<P> {
     /// Logs everything that was not logged yet: at the end, whatever has ended the worker.
     pub fn log_all(&self) {
         self.publisher.tell_all();
+        self.setup.metrics.log_new_epochs(None);
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::{Offset, StreamName};
 use std::fmt::Write;
 
 /// What stands before the name of the stream in a note. No stream's name has it.
-const PREFIX: char = '@';
+const PREFIX: char = '~';
 /// Stands for the number of readings where all were answered.
 const ALL: &str = "all";
 
@@ -42,7 +42,7 @@ impl RecordProgress {
         note.split(';').find_map(of_stream).filter(|progress| progress.offset == committed)
     }
 
-    /// Appends the note that [`Self::of`] reads: `@power=4711:350000;`.
+    /// Appends the note that [`Self::of`] reads: `~power=4711:350000;`.
     pub fn note(&self, stream: &StreamName, out: &mut String) {
         let Self { offset, readings } = self;
         let _ = match *readings {
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn it_is_read_at_its_record_alone() {
-        let note = "@=pBad5wBFQ7ifSCX1mR2a_A;power=0:1:2;@pow=7:9;@power=4711:350000;@other=4711:all;";
+        let note = "@=pBad5wBFQ7ifSCX1mR2a_A;power=0:1:2;~pow=7:9;~power=4711:350000;~other=4711:all;";
         let at = |offset| RecordProgress::of(note, &power(), Offset(offset));
         assert_eq!(at(4711), Some(RecordProgress { offset: Offset(4711), readings: 350_000 }));
         assert_eq!((at(4710), at(4712)), (None, None));
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_malformed_one_is_ignored() {
         for note in
-            ["@power", "@power=", "@power=7", "@power=7:", "@power=7:x", "@power=7:-1", "power=7:1", "@=7:1"]
+            ["~power", "~power=", "~power=7", "~power=7:", "~power=7:x", "~power=7:-1", "power=7:1", "~=7:1"]
         {
             assert_eq!(RecordProgress::of(note, &power(), Offset(7)), None, "{note}");
         }
