@@ -50,7 +50,7 @@ mod snapshots;
 mod turn;
 
 use crate::config::{Config, Stream};
-use crate::domain::{StreamName, TopicPartition};
+use crate::domain::StreamName;
 use crate::engine::Shard;
 use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
