@@ -149,6 +149,7 @@ mod tests {
                 Offset(0),
                 ReorderSettings::of(&config.streams[0]),
             ),
+            answered: None,
         };
         let store = Store::open(&config.store).unwrap();
         let (models, log) = (Models::default(), KafkaTimes(config.kafka));

@@ -38,6 +38,14 @@ rare_paths! {
     DeadLetterTooLarge,
     /// A forecast was too large and was left out.
     ForecastTooLarge,
+    /// A commit came in the middle of what a record lets through.
+    CommittedWithinRecord,
+    /// A record went on in the middle, because a part of it was answered before a restart.
+    ResumedWithinRecord,
+    /// Records that were polled waited because a turn steps no more.
+    Backlogged,
+    /// A partition was paused because too many of its records waited.
+    BacklogPaused,
     /// A commit was aborted.
     CommitAborted,
     /// A commit ended without an answer.
