@@ -18,6 +18,7 @@
 //! | `group_consumer` | the consumer: polls, answers rebalances |
 //! | `membership` | whether the group still knows the consumer |
 //! | `offsets` | the consumer's questions about offsets |
+//! | `divergence` | where a log is not the one that was read |
 //! | `topic_watch` | whether each topic is still the one that was read first |
 //! | `topics` | what a broker says about topics |
 //! | `transactional_producer` | the producer: sends, commits, aborts |
@@ -37,6 +38,7 @@
 mod admin;
 mod consumer;
 mod context;
+mod divergence;
 mod embedded;
 mod error;
 mod group_consumer;
@@ -62,6 +64,7 @@ mod worker_clients;
 
 pub use admin::{Admin, Creation, TopicSpec};
 pub use context::Event;
+pub use divergence::{Comparison, Lineage, LogPosition};
 pub use embedded::EmbeddedBroker;
 pub use error::Error;
 pub use idempotent_producer::IdempotentProducer;

@@ -3,9 +3,11 @@
 
 use super::consumer::is;
 use super::context::{self, ConsumingContext};
+use super::divergence::{self, Comparison, Lineage, LogPosition};
 use super::error::Error;
-use crate::domain::{Offset, TopicPartition};
-use rdkafka::bindings::rd_kafka_get_watermark_offsets;
+use crate::domain::{LeaderEpoch, Offset, TopicPartition};
+use rdkafka::ClientConfig;
+use rdkafka::bindings::{rd_kafka_get_watermark_offsets, rd_kafka_topic_partition_get_leader_epoch};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
@@ -30,6 +32,8 @@ pub struct CommittedOffset {
 /// A partition's low and high watermark: its first offset, and the one after its last committed record.
 pub type Watermarks = (Offset, Offset);
 
+const ASKING_FOR_OFFSETS: &str = "asking for offsets";
+
 type Found = Vec<(TopicPartition, Option<CommittedOffset>)>;
 
 /// Asks brokers about offsets over a member's consumer.
@@ -41,9 +45,9 @@ pub(super) struct OffsetQueries<'a> {
 impl OffsetQueries<'_> {
     pub fn marks(&self, parts: &[TopicPartition]) -> Result<Found, Error> {
         let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
-        self.ask("asking for committed offsets", parts, &list, |list, wait| {
-            self.consumer.committed_offsets(list, wait)
-        })
+        let doing = "asking for committed offsets";
+        let answer = self.ask(doing, &list, |list, wait| self.consumer.committed_offsets(list, wait))?;
+        found(doing, parts, &answer)
     }
 
     pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error> {
@@ -66,9 +70,39 @@ impl OffsetQueries<'_> {
         parts: &[TopicPartition],
         places: impl Iterator<Item = (&'a TopicPartition, RawOffset)>,
     ) -> Result<Found, Error> {
-        self.ask("asking for offsets", parts, &context::list(places), |list, wait| {
+        found(ASKING_FOR_OFFSETS, parts, &self.offsets(places)?)
+    }
+
+    fn offsets<'a>(
+        &self,
+        places: impl Iterator<Item = (&'a TopicPartition, RawOffset)>,
+    ) -> Result<TopicPartitionList, Error> {
+        self.ask(ASKING_FOR_OFFSETS, &context::list(places), |list, wait| {
             self.consumer.offsets_for_times(list, wait)
         })
+    }
+
+    /// What the leaders say about these positions, in their order. Where they say that a log may have lost its end, a
+    /// consumer with `settings` finds out where.
+    pub fn lineages(&self, settings: &ClientConfig, places: &[LogPosition]) -> Result<Vec<Lineage>, Error> {
+        let answer = self.offsets(places.iter().map(|place| (&place.at, RawOffset::End)))?;
+        let epochs = places.iter().map(|place| leader_epoch(&answer, &place.at)).collect::<Vec<_>>();
+        let pairs = places.iter().zip(&epochs);
+        let suspects: Vec<_> = pairs
+            .filter(|(place, now)| divergence::is_suspect(place, **now))
+            .map(|(place, _)| place)
+            .collect();
+        let found = divergence::compare(settings, self.brokers, &suspects)?;
+        let lineage = |(place, epoch): (&LogPosition, Option<LeaderEpoch>)| {
+            let goes_on = found.iter().find(|(at, _)| *at == place.at).map(|(_, offset)| *offset);
+            let comparison = match goes_on {
+                None => Comparison::None,
+                Some(offset) if offset < place.next => Comparison::Diverges(offset),
+                Some(_) => Comparison::Same,
+            };
+            Lineage { epoch, comparison }
+        };
+        Ok(places.iter().zip(epochs).map(lineage).collect())
     }
 
     /// The high watermark of the newest fetch. No request is made.
@@ -92,12 +126,11 @@ impl OffsetQueries<'_> {
     fn ask(
         &self,
         doing: &'static str,
-        parts: &[TopicPartition],
         list: &TopicPartitionList,
         question: impl Fn(TopicPartitionList, Duration) -> KafkaResult<TopicPartitionList>,
-    ) -> Result<Found, Error> {
-        if parts.is_empty() {
-            return Ok(Vec::new());
+    ) -> Result<TopicPartitionList, Error> {
+        if list.count() == 0 {
+            return Ok(TopicPartitionList::new());
         }
         let deadline = Instant::now() + ANSWER_TIMEOUT;
         loop {
@@ -110,7 +143,7 @@ impl OffsetQueries<'_> {
                 Ok(answer)
             });
             let error = match answer {
-                Ok(answer) => return found(doing, parts, &answer),
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             match error.rdkafka_error_code() {
@@ -173,6 +206,14 @@ fn note(list: &TopicPartitionList, at: usize) -> String {
         let bytes = std::slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size);
         std::str::from_utf8(bytes).unwrap_or_default().to_owned()
     }
+}
+
+/// The leader epoch of a partition in an answer.
+fn leader_epoch(list: &TopicPartitionList, at: &TopicPartition) -> Option<LeaderEpoch> {
+    let place = list.elements().iter().position(|element| is(element, at))?;
+    // SAFETY: the list lives and has this element.
+    let epoch = unsafe { rd_kafka_topic_partition_get_leader_epoch((*list.ptr()).elems.add(place)) };
+    (epoch >= 0).then_some(LeaderEpoch(epoch))
 }
 
 /// The broker's answer for each of `parts`, in their order.

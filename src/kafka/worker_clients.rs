@@ -1,4 +1,5 @@
 use super::context::Event;
+use super::divergence::{Lineage, LogPosition};
 use super::error::Error;
 use super::group_consumer::GroupConsumer;
 use super::offsets::{CommittedOffset, Watermarks};
@@ -9,6 +10,7 @@ use super::topics::{TopicDescriptions, TopicState};
 use super::transactional_producer::{Commit, TransactionalProducer};
 use crate::config::{Config, Guarantee};
 use crate::domain::{Offset, Partition, TopicPartition};
+use rdkafka::ClientConfig;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +23,8 @@ pub struct WorkerClients {
     // The order of the fields is the order of dropping: the transaction is aborted before the partitions are given up.
     pub(super) producer: TransactionalProducer,
     consumer: GroupConsumer,
+    /// Of a consumer that reads single records.
+    glance: ClientConfig,
 }
 
 impl WorkerClients {
@@ -42,7 +46,7 @@ impl WorkerClients {
             named,
         )?;
         let consumer = GroupConsumer::join(&settings::worker_consumer(config, &identity), brokers, topics)?;
-        Ok(Self { producer, consumer })
+        Ok(Self { producer, consumer, glance: settings::glance(&config.kafka) })
     }
 
     /// Waits for a record for at most `wait`, then hands over at most `max` fetched records, and returns how many. It
@@ -182,13 +186,19 @@ impl WorkerClients {
         self.consumer.offset_queries().ends(parts)
     }
 
-    /// How many offsets lie between `next`, the next to read, and the partition's end as of the newest fetch. No
-    /// request is made. Markers of transactions count.
-    pub fn lag(&self, tp: &TopicPartition, next: Offset) -> Option<u64> {
-        self.consumer
-            .offset_queries()
-            .high_watermark(tp)
-            .map(|high| u64::try_from(high.0 - next.0).unwrap_or(0))
+    /// What the partitions' leaders say about positions up to which their logs were read. One request to each broker
+    /// where no leader has changed since; else a fraction of a second for each topic.
+    ///
+    /// # Errors
+    /// As [`committed`](Self::committed).
+    pub fn lineages(&self, places: &[LogPosition]) -> Result<Vec<Lineage>, Error> {
+        self.consumer.offset_queries().lineages(&self.glance, places)
+    }
+
+    /// How many offsets lie between `next`, the next to read, and the partition's end as of the newest fetch. Negative
+    /// where the log ends before `next`. No request is made. Markers of transactions count.
+    pub fn lag(&self, tp: &TopicPartition, next: Offset) -> Option<i64> {
+        self.consumer.offset_queries().high_watermark(tp).map(|high| high.0 - next.0)
     }
 
     /// Queues a record for the next commit. Without a partition the key chooses it, as in Java's client.

@@ -15,9 +15,12 @@
 //! | `rare_paths` | marks on rare paths, for the simulation | |
 //! | `loading`, `snapshot_file` | how shards are loaded and snapshots written, beside the worker | |
 //! | `pace` | which shards are behind, and learn less often | |
-//! | `owned_shard` | a shard, its decoder and its encoder | `pace` |
+//! | `backlog` | records that wait because a turn steps no more | |
+//! | `owned_shard` | a shard, its decoder and its encoder | `backlog`, `pace` |
 //! | `publish` | metrics and board | `owned_shard` |
-//! | `logs` | which log a partition is read from, and where it starts | |
+//! | `log_note` | what is committed beside an offset | |
+//! | `logs` | which log a partition is read from, and where it starts | `log_note` |
+//! | `log_doubts` | whether it may be another log now | `logs`, `owned_shard` |
 //! | `snapshots` | one snapshot at a time, in chunks | `owned_shard` |
 //! | `assignment` | shards come and go | `logs`, `snapshots` |
 //! | `commit` | commits, and recovers where a commit did not succeed | `assignment` |
@@ -28,8 +31,11 @@
 #![forbid(unsafe_code)]
 
 mod assignment;
+mod backlog;
 mod commit;
 pub mod loading;
+mod log_doubts;
+mod log_note;
 mod logs;
 mod models;
 mod owned_shard;
@@ -51,6 +57,7 @@ use crate::nn;
 use crate::telemetry::{Board, Metrics, StreamShape};
 use crate::training::RoundSchedule;
 use assignment::PendingPartition;
+use backlog::Backlog;
 use logs::Logs;
 use owned_shard::OwnedShard;
 use ports::{Broker, PortSet, Ports, TimeSource};
@@ -96,6 +103,8 @@ pub struct Worker<P: Ports> {
     /// Partitions whose shards are being loaded.
     pending: Vec<PendingPartition>,
     logs: Logs,
+    /// Records that were polled and wait until a turn can take them.
+    backlog: Backlog,
     /// The last ticket that was given to a request for a shard.
     tickets: u64,
     snapshot: Option<SnapshotInProgress>,
@@ -103,6 +112,8 @@ pub struct Worker<P: Ports> {
     due: BTreeMap<StreamName, RoundSchedule>,
     /// Records that were polled since the last commit.
     uncommitted: usize,
+    /// Steps of series since the last commit.
+    stepped: usize,
     publisher: Publisher,
     /// The change of the models that was followed last.
     models_followed: u64,
@@ -150,10 +161,12 @@ impl<P: Ports> Worker<P> {
             shards: Vec::new(),
             pending: Vec::new(),
             logs: Logs::new(known),
+            backlog: Backlog::default(),
             tickets: 0,
             snapshot: None,
             due: BTreeMap::new(),
             uncommitted: 0,
+            stepped: 0,
             models_followed: 0,
             has_restored: false,
             committed_at: now,

@@ -38,6 +38,14 @@ rare_paths! {
     DeadLetterTooLarge,
     /// A forecast was too large and was left out.
     ForecastTooLarge,
+    /// A commit came in the middle of what a record lets through.
+    CommittedWithinRecord,
+    /// A record went on in the middle, because a part of it was answered before a restart.
+    ResumedWithinRecord,
+    /// Records that were polled waited because a turn steps no more.
+    Backlogged,
+    /// A partition was paused because too many of its records waited.
+    BacklogPaused,
     /// A commit was aborted.
     CommitAborted,
     /// A commit ended without an answer.
@@ -86,6 +94,10 @@ rare_paths! {
     TopicRecreatedBySnapshot,
     /// The log was looked at a second time before its reset was believed.
     SecondLook,
+    /// A record of a new leader came, and the log was compared with what was read of it.
+    LeaderChanged,
+    /// The log was seen to end before what was read, before a record came.
+    LogEndsBefore,
     /// The log had lost its end.
     LogTruncated,
     /// Another program had moved the group's offset.

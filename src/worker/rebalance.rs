@@ -66,7 +66,7 @@ impl<P: Ports> Worker<P> {
 
     /// Finds out whether partitions are read from another log than they were started in, and starts those again.
     pub(super) fn restart_doubtful(&mut self) -> Result<(), Error> {
-        let parts = self.doubtful();
+        let parts = self.doubtful()?;
         // Where the commit does not succeed, everything is loaded again already.
         if parts.is_empty() || !self.commit()? {
             return Ok(());

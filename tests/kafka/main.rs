@@ -1,5 +1,6 @@
 //! The daemon's own process on a real Kafka.
 
+mod case;
 mod delivery;
 mod harness;
 mod late;
@@ -7,3 +8,4 @@ mod models;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;
+mod truncation;

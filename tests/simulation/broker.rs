@@ -3,7 +3,7 @@
 use crate::bites::Fault;
 use crate::cluster::{Cluster, Shared, dead, number};
 use crate::output::Output;
-use crate::plan::{Plan, TOO_LARGE, TOPIC};
+use crate::plan::{Plan, Sent, TOO_LARGE, TOPIC};
 use crate::producer::SimProducer;
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -11,10 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tidecast::codec::Record;
-use tidecast::domain::{Offset, Partition, TopicPartition};
+use tidecast::domain::{LeaderEpoch, Offset, Partition, TopicPartition};
 use tidecast::engine::Emitted;
 use tidecast::kafka::{
-    Commit, CommittedOffset, Error, Event, TopicDescriptions, TopicState, Watermarks, WorkerStatistics,
+    Commit, CommittedOffset, Comparison, Error, Event, Lineage, LogPosition, TopicDescriptions, TopicState,
+    Watermarks, WorkerStatistics,
 };
 use tidecast::worker::ports::{Broker, Outgoing, Outlet};
 
@@ -39,6 +40,11 @@ impl SimBroker {
     }
 }
 
+/// Each log that is written under the same offsets has a leader of its own.
+fn epoch(sent: &Sent) -> LeaderEpoch {
+    LeaderEpoch(sent.log as i32)
+}
+
 impl Outlet for SimBroker {
     fn send(&mut self, record: Outgoing<'_>) -> Result<(), Error> {
         self.put(record, None)
@@ -54,7 +60,7 @@ impl Broker for SimBroker {
         &mut self,
         max: usize,
         wait: Duration,
-        mut sink: impl FnMut(&Record<'_>),
+        mut sink: impl FnMut(&Record<'_>, Option<LeaderEpoch>),
     ) -> Result<usize, Error> {
         let mut polled = Vec::new();
         {
@@ -116,12 +122,11 @@ impl Broker for SimBroker {
                     }
                     *position += 1;
                 }
-                log.reached = log.reached.max(*position);
             }
         }
         for (partition, offset, sent) in &polled {
             let payload = sent.payload();
-            sink(&Record {
+            let record = Record {
                 topic: TOPIC,
                 partition: Partition(*partition as i32),
                 offset: Offset(*offset),
@@ -129,7 +134,8 @@ impl Broker for SimBroker {
                 timestamp: sent.record,
                 payload: Some(&payload),
                 headers: &(),
-            });
+            };
+            sink(&record, Some(epoch(sent)));
         }
         Ok(polled.len())
     }
@@ -250,8 +256,28 @@ impl Broker for SimBroker {
         Ok(parts.iter().map(ends).collect())
     }
 
-    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<u64> {
-        u64::try_from(self.cluster.borrow().logs[number(at)].high - next.0).ok()
+    fn lineages(&self, places: &[LogPosition]) -> Result<Vec<Lineage>, Error> {
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.call(self.worker)?;
+        let lineage = |place: &LogPosition| {
+            let log = &cluster.logs[number(&place.at)];
+            let now = log.records.last().map(epoch);
+            let comparison = match place.epoch.filter(|then| Some(*then) < now) {
+                Some(then) => match log.records.iter().position(|sent| epoch(sent) > then) {
+                    Some(first) if (first as i64) < place.next.0 => {
+                        Comparison::Diverges(Offset(first as i64))
+                    }
+                    _ => Comparison::Same,
+                },
+                None => Comparison::None,
+            };
+            Lineage { epoch: now, comparison }
+        };
+        Ok(places.iter().map(lineage).collect())
+    }
+
+    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<i64> {
+        Some(self.cluster.borrow().logs[number(at)].high - next.0)
     }
 
     fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error> {

@@ -69,8 +69,6 @@ pub struct Log {
     pub low: i64,
     /// The offset after the last record that is there by now.
     pub high: i64,
-    /// The end of what was ever read.
-    pub reached: i64,
 }
 
 /// Everything outside the workers that Kafka holds, and the clock.
@@ -118,7 +116,7 @@ pub fn number(at: &TopicPartition) -> usize {
 
 impl Cluster {
     pub fn new(plan: &Plan, rng: ChaCha8Rng) -> Self {
-        let log = |records: &Vec<Sent>| Log { records: records.clone(), low: 0, high: 0, reached: 0 };
+        let log = |records: &Vec<Sent>| Log { records: records.clone(), low: 0, high: 0 };
         let partitions = plan.log.len();
         Self {
             rng,
@@ -339,24 +337,17 @@ impl Cluster {
         self.topic = TopicId::new(id);
         self.bites.mark(Fault::TopicCreated);
         for (log, records) in self.logs.iter_mut().zip(records) {
-            *log = Log { records, low: 0, high: 0, reached: 0 };
+            *log = Log { records, low: 0, high: 0 };
         }
     }
 
     /// The log loses its end, and others are written in its place.
     pub fn truncate(&mut self, partition: usize, records: Vec<Sent>) {
-        let next = self.next(partition).max(self.logs[partition].reached);
         let log = &mut self.logs[partition];
         let end = self.rng.random_range(log.low..=log.high);
         self.bites.mark_if(end < log.high, Fault::Truncated);
         log.records.truncate(end as usize);
         log.records.extend(records);
-        // What comes in place of what was read is passed over where the new log is as long by then.
-        for offset in end..next.max(end) {
-            if let Some(sent) = log.records.get(offset as usize) {
-                self.forgiven.lost.insert((partition, sent.log, offset));
-            }
-        }
         let all = log.records.len() as i64;
         log.high = if self.rng.random_bool(0.5) { end } else { self.rng.random_range(end..=all) };
     }

@@ -167,7 +167,8 @@ metrics! {
     ShardHandles, ShardFamilies of ShardScope;
 
     pub(super) lag: IntGauge, "consumer_lag_readings", Count("records"), [STREAM, TOPIC, PARTITION],
-        "Records in the partition that were not read yet.";
+        "Records in the partition that were not read yet. Negative while the partition ends before what was read: \
+         it has lost its newest records.";
     pub(super) learn_every: IntGauge, "learn_every", Count("origins"), [STREAM, TOPIC, PARTITION],
         "Series past 1,000 origins learn at one of so many: 1, or more by `learn_every` or while the shard is behind.";
     pub(super) state: PerWord<ShardState, IntGauge>, "shard_state", Flag,

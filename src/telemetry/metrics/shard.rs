@@ -100,7 +100,7 @@ impl ShardMetrics {
 
     /// How many records of the partition were not read yet.
     pub fn set_lag(&self, readings: i64) {
-        self.handles.lag.set(readings.max(0));
+        self.handles.lag.set(readings);
     }
 
     /// At one of how many origins the shard's mature series learn.
