@@ -101,6 +101,15 @@ impl Case {
         offsets.into_iter().map(|offset| offset.unwrap_or(0)).collect()
     }
 
+    /// What is noted beside the committed offset of each partition.
+    pub fn notes(&self) -> Vec<String> {
+        let group: BaseConsumer =
+            client(&Broker::shared().bootstrap()).set("group.id", self.name).create().unwrap();
+        let parts: Vec<_> = (0..PARTITIONS).map(|partition| (partition, 0)).collect();
+        let found = group.committed_offsets(self.list(&parts), LIMIT).unwrap();
+        found.elements().iter().map(|element| element.metadata().to_owned()).collect()
+    }
+
     /// Waits until this offset is committed for each partition.
     pub fn wait_committed(&self, daemon: &mut Daemon, offset: i64) {
         let until = Instant::now() + LIMIT;
