@@ -4,6 +4,7 @@ mod case;
 mod delivery;
 mod harness;
 mod models;
+mod refused;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;

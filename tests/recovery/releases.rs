@@ -1,13 +1,12 @@
 //! One record releases very many readings that were held back. They are committed in parts, and a daemon that is killed
 //! between two of these goes on where it was.
 
-use super::case::{Case, LIMIT, PARTITIONS};
+use super::case::{Case, LIMIT};
 use super::support::daemon::Daemon;
 use std::time::{Duration, Instant};
 
-/// Each commit has at most so many steps, and comes at once.
-const SECTIONS: &str =
-    "[delivery]\ncommit_readings = 20\ncommit_interval = \"60s\"\n[snapshots]\nevery = \"1s\"";
+/// A commit comes after so many steps, and hardly for another reason.
+const IN_PARTS: &str = "commit_readings = 20\ncommit_interval = \"1s\"";
 const LINES: &str = "lateness = \"300h\"";
 const HOURS: i64 = 200;
 /// Two series for each partition.
@@ -28,14 +27,15 @@ fn answered(_: i32, offset: i64) -> usize {
 
 #[test]
 fn a_daemon_that_is_killed_within_a_release_goes_on_there() {
-    let quiet = Case::new("at-once", ["", "[delivery]\ncommit_readings = 100000", LINES]);
+    let quiet = Case::new("at-once", ["", "", LINES]);
     let (mut daemon, _) = quiet.daemon();
     produce(&quiet, &mut daemon);
     quiet.wait_committed(&mut daemon, END);
     let wanted = quiet.assert_answered(END, answered);
     assert_eq!(daemon.terminate(LIMIT), 0);
 
-    let case = Case::new("in-parts", ["", SECTIONS, LINES]);
+    let case = Case::new("in-parts", ["instance = \"in-parts-0\"", "[snapshots]\nevery = \"1s\"", LINES])
+        .with_delivery(IN_PARTS);
     let (mut daemon, _) = case.daemon();
     produce(&case, &mut daemon);
     let (mut kills, mut within) = (0, 0);
@@ -43,9 +43,7 @@ fn a_daemon_that_is_killed_within_a_release_goes_on_there() {
     while case.committed().iter().any(|committed| *committed < END) {
         assert!(daemon.is_running(), "the daemon has ended:\n{}", daemon.log());
         assert!(Instant::now() < until, "{:?} after {kills} kills:\n{}", case.committed(), daemon.log());
-        let notes = case.notes();
-        if kills < 6 && notes.iter().filter(|note| note.contains('~')).count() > within % PARTITIONS as usize
-        {
+        if kills < 6 && case.notes().iter().any(|note| note.contains("~in-parts=")) {
             daemon.kill9();
             within += case.notes().iter().filter(|note| note.contains("~in-parts=")).count();
             kills += 1;

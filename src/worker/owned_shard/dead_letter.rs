@@ -99,13 +99,11 @@ fn send_cut(outlet: &mut impl Outlet, record: Outgoing<'_>) -> Result<(), Error>
     let all = [record.headers, &[length]].concat();
     let is_short = |(name, _): &(&str, &[u8])| ![headers::FIELD, headers::DETAIL].contains(name);
     let few: Vec<(&str, &[u8])> = all.iter().copied().filter(is_short).collect();
-    let room = outlet.payload_room(&Outgoing { headers: &all, ..record }).unwrap_or(0);
-    let cut = &payload[..room.min(payload.len())];
     let mut sent = Ok(());
-    for (key, payload, headers) in
-        [(record.key, cut, &all), (record.key, &[][..], &all), (None, &[], &all), (None, &[], &few)]
-    {
-        sent = outlet.send(Outgoing { topic: record.topic, key, payload: Some(payload), headers });
+    for (key, headers) in [(record.key, &all), (None, &all), (None, &few)] {
+        let rest = Outgoing { topic: record.topic, key, payload: None, headers };
+        let room = outlet.payload_room(&rest).unwrap_or(0);
+        sent = outlet.send(Outgoing { payload: Some(&payload[..room.min(payload.len())]), ..rest });
         if !matches!(sent, Err(Error::TooLarge { .. })) {
             break;
         }
