@@ -41,6 +41,8 @@ struct Worker {
     /// Milliseconds since the board's start.
     last_beat: AtomicU64,
     assigned: AtomicBool,
+    /// Why it commits nothing.
+    blocked: Mutex<Option<String>>,
 }
 
 #[derive(Default)]
@@ -167,6 +169,11 @@ impl Board {
         self.0.workers[worker].assigned.store(true, Ordering::Release);
     }
 
+    /// Records why a worker commits nothing; `None` once it has committed. The process is not ready meanwhile.
+    pub fn blocked(&self, worker: usize, why: Option<String>) {
+        *self.0.workers[worker].blocked.lock().expect(POISONED) = why;
+    }
+
     /// Records that the process is stopping. It is not ready from now on.
     pub fn stopping(&self) {
         self.0.stopping.store(true, Ordering::Release);
@@ -267,7 +274,10 @@ impl Board {
             let shards = stream.shards.values().filter(|s| s.status.state == ShardState::Restoring);
             restoring.extend(shards.map(|s| (name.clone(), s.at.clone())));
         }
-        Readiness { unassigned, restoring, stopping: self.0.stopping.load(Ordering::Acquire) }
+        let why = |worker: &Worker| worker.blocked.lock().expect(POISONED).clone();
+        let workers = self.0.workers.iter().enumerate();
+        let blocked = workers.filter_map(|(number, worker)| Some((number, why(worker)?))).collect();
+        Readiness { unassigned, restoring, blocked, stopping: self.0.stopping.load(Ordering::Acquire) }
     }
 
     /// A copy of the whole board.

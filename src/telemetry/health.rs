@@ -8,6 +8,8 @@ pub struct Readiness {
     pub unassigned: Vec<usize>,
     /// Shards that do not run yet.
     pub restoring: Vec<(StreamName, TopicPartition)>,
+    /// Workers that commit nothing, and why.
+    pub blocked: Vec<(usize, String)>,
     /// Whether the process is stopping.
     pub stopping: bool,
 }
@@ -15,7 +17,7 @@ pub struct Readiness {
 impl Readiness {
     /// Whether the process waits for nothing and is not stopping.
     pub fn is_ready(&self) -> bool {
-        self.unassigned.is_empty() && self.restoring.is_empty() && !self.stopping
+        self.unassigned.is_empty() && self.restoring.is_empty() && self.blocked.is_empty() && !self.stopping
     }
 }
 
@@ -27,6 +29,9 @@ impl fmt::Display for Readiness {
         }
         for worker in &self.unassigned {
             writeln!(f, "worker {worker} waits for its first assignment")?;
+        }
+        for (worker, why) in &self.blocked {
+            writeln!(f, "worker {worker}: {why}")?;
         }
         for (stream, shard) in &self.restoring {
             writeln!(f, "stream {stream}: shard {shard} is restoring")?;

@@ -23,13 +23,15 @@
 //! | `log_doubts` | whether it may be another log now | `logs`, `owned_shard` |
 //! | `snapshots` | one snapshot at a time, in chunks | `owned_shard` |
 //! | `assignment` | shards come and go | `logs`, `snapshots` |
-//! | `commit` | commits, and recovers where a commit did not succeed | `assignment` |
+//! | `aborts` | what is told of aborts, and the pause after them | `assignment` |
+//! | `commit` | commits, and recovers where a commit did not succeed | `aborts` |
 //! | `rebalance` | answers the group's events | `commit`, `assignment` |
 //! | `models` | brings models in, hands training rounds in | |
 //! | `turn` | one turn of the loop | all |
 
 #![forbid(unsafe_code)]
 
+mod aborts;
 mod assignment;
 mod backlog;
 mod commit;
@@ -56,6 +58,7 @@ use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
 use crate::telemetry::{Board, Metrics, StreamShape};
 use crate::training::RoundSchedule;
+use aborts::Aborts;
 use assignment::PendingPartition;
 use backlog::Backlog;
 use logs::Logs;
@@ -105,6 +108,7 @@ pub struct Worker<P: Ports> {
     logs: Logs,
     /// Records that were polled and wait until a turn can take them.
     backlog: Backlog,
+    aborts: Aborts,
     /// The last ticket that was given to a request for a shard.
     tickets: u64,
     snapshot: Option<SnapshotInProgress>,
@@ -162,6 +166,7 @@ impl<P: Ports> Worker<P> {
             pending: Vec::new(),
             logs: Logs::new(known),
             backlog: Backlog::default(),
+            aborts: Aborts::default(),
             tickets: 0,
             snapshot: None,
             due: BTreeMap::new(),
