@@ -9,7 +9,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
@@ -75,6 +75,8 @@ pub(super) struct ConsumingContext {
     rebalances: Mutex<Rebalances>,
     pub troubles: Troubles,
     pub statistics: Mutex<ClientStatistics>,
+    /// Partitions of which no broker says where they end.
+    pub unheard: Mutex<BTreeSet<TopicPartition>>,
     /// Set when the consumer is closing, so that nobody reads events any more.
     pub closing: AtomicBool,
 }
@@ -88,6 +90,7 @@ impl ConsumingContext {
 impl ClientContext for ConsumingContext {
     fn stats(&self, statistics: Statistics) {
         *lock(&self.statistics) = super::statistics::of(&statistics);
+        *lock(&self.unheard) = super::statistics::unheard(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

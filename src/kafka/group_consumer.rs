@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// The pause before a request that a rebalance delays is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// librdkafka's default of `heartbeat.interval.ms`.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
 /// How long leaving the group may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most records that are dropped at once while leaving.
@@ -34,6 +36,7 @@ pub(super) struct GroupConsumer {
     watch: RefCell<TopicWatch>,
     consumer: BaseConsumer<ConsumingContext>,
     brokers: String,
+    settings: ClientConfig,
     membership: RefCell<Membership>,
     /// The metadata committed beside the offsets.
     notes: RefCell<BTreeMap<TopicPartition, String>>,
@@ -57,6 +60,7 @@ impl GroupConsumer {
             watch: RefCell::default(),
             consumer,
             brokers: brokers.to_owned(),
+            settings: settings.clone(),
             membership: RefCell::default(),
             notes: RefCell::default(),
         })
@@ -64,7 +68,7 @@ impl GroupConsumer {
 
     /// Questions about offsets.
     pub fn offset_queries(&self) -> OffsetQueries<'_> {
-        OffsetQueries { consumer: &self.consumer, brokers: &self.brokers }
+        OffsetQueries { consumer: &self.consumer, brokers: &self.brokers, settings: &self.settings }
     }
 
     /// Questions about topics.
@@ -153,8 +157,10 @@ impl GroupConsumer {
         let mut left: Vec<_> = places.to_vec();
         while !left.is_empty() {
             let list = context::list(left.iter().map(|(tp, at)| (tp, RawOffset::Offset(at.0))));
-            let answer =
-                self.consumer.seek_partitions(list, ANSWER_TIMEOUT).map_err(|e| Error::of("seeking", &e))?;
+            let answer = self
+                .consumer
+                .seek_partitions(list, ANSWER_TIMEOUT)
+                .map_err(|e| Error::NotYet { doing: "seeking", reason: e.to_string() })?;
             let mut failure = None;
             for element in answer.elements() {
                 match element.error() {
@@ -164,7 +170,9 @@ impl GroupConsumer {
             }
             // A newly assigned partition accepts no seek before its first fetch.
             match failure {
-                Some(e) if Instant::now() > deadline => return Err(Error::of("seeking", &e)),
+                Some(e) if Instant::now() > deadline => {
+                    return Err(Error::NotYet { doing: "seeking", reason: e.to_string() });
+                }
                 Some(_) => std::thread::sleep(RETRY_PAUSE),
                 None => {}
             }
@@ -202,6 +210,23 @@ impl GroupConsumer {
         }
         membership.clear();
         Err("the group removed this member because it was silent for too long".to_owned())
+    }
+
+    /// Fails when another process has joined under this member's name. The answer to a heartbeat says so, and two are
+    /// waited for.
+    pub fn keeps_its_name(&self) -> Result<(), Error> {
+        let heartbeat = self.settings.get("heartbeat.interval.ms").and_then(|text| text.parse().ok());
+        let until = Instant::now() + 2 * heartbeat.map_or(HEARTBEAT_INTERVAL, Duration::from_millis);
+        while Instant::now() < until {
+            if let Some((code, reason)) = self.consumer.client().fatal_error() {
+                return Err(match Error::of_code("keeping the name", code, reason) {
+                    Error::Failed { reason, .. } => Error::Fatal(reason),
+                    other => other,
+                });
+            }
+            std::thread::sleep(RETRY_PAUSE);
+        }
+        Ok(())
     }
 
     /// Commits outside a transaction and waits for the answer.
@@ -252,6 +277,11 @@ impl GroupConsumer {
             }
         }
         list
+    }
+
+    /// Whether a broker says where the partition ends, as far as it is known.
+    pub fn hears(&self, at: &TopicPartition) -> bool {
+        !context::lock(&self.consumer.context().unheard).contains(at)
     }
 
     pub fn statistics(&self) -> ClientStatistics {

@@ -54,6 +54,10 @@ pub(super) struct TransactionalProducer {
     named: bool,
     /// Whether a transaction has begun.
     open: bool,
+    /// Whether a new producer has to be started before anything else, because no broker has answered yet.
+    unsettled: bool,
+    /// Whether the broker has refused this producer because of a newer one, or of an expired transaction.
+    refused: bool,
     /// Why the transaction can't be committed any more. Records sent meanwhile are dropped.
     broken: Option<String>,
     pub(super) commit_timeout: Duration,
@@ -77,6 +81,8 @@ impl TransactionalProducer {
             exactly_once,
             named,
             open: false,
+            unsettled: false,
+            refused: false,
             broken: None,
             commit_timeout: COMMIT_TIMEOUT,
         })
@@ -125,7 +131,7 @@ impl TransactionalProducer {
     }
 
     /// Why the transaction can't be committed after this error; fails when the error ends the process.
-    fn doom(&self, error: &KafkaError) -> Result<String, Error> {
+    fn doom(&mut self, error: &KafkaError) -> Result<String, Error> {
         match self.judge(error) {
             Verdict::End(error) => Err(error),
             Verdict::Abort(reason) | Verdict::Retry(reason) | Verdict::Expired(reason) => Ok(reason),
@@ -154,8 +160,8 @@ impl TransactionalProducer {
         };
         match outcome {
             Commit::Committed => {}
-            Commit::Aborted(_) => self.abort()?,
-            Commit::Unknown(_) => self.settle()?,
+            Commit::Aborted(_) => self.abort(member)?,
+            Commit::Unknown(_) => self.settle(member)?,
         }
         Ok(outcome)
     }
@@ -238,7 +244,10 @@ impl TransactionalProducer {
         })
     }
 
-    pub fn abort(&mut self) -> Result<(), Error> {
+    pub fn abort(&mut self, member: &GroupConsumer) -> Result<(), Error> {
+        if self.unsettled {
+            return self.settle(member);
+        }
         let deadline = Instant::now() + ABORT_TIMEOUT.min(self.commit_timeout);
         if self.open {
             loop {
@@ -247,14 +256,16 @@ impl TransactionalProducer {
                 match self.judge(&e) {
                     Verdict::End(error) => return Err(error),
                     Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
-                    Verdict::Abort(_) | Verdict::Retry(_) | Verdict::Expired(_) => return self.settle(),
+                    Verdict::Abort(_) | Verdict::Retry(_) | Verdict::Expired(_) => {
+                        return self.settle(member);
+                    }
                 }
             }
             self.open = false;
         } else {
             self.client.purge(PurgeConfig::default().queue());
             if !self.acknowledged(ABORT_TIMEOUT.min(self.commit_timeout)) {
-                return self.settle();
+                return self.settle(member);
             }
         }
         self.broken = None;
@@ -263,11 +274,17 @@ impl TransactionalProducer {
     }
 
     /// Starts a new producer with the same id. When it is ready, the broker has committed or aborted what the old one
-    /// left open.
-    fn settle(&mut self) -> Result<(), Error> {
+    /// left open. Fails with a transient error while no broker answers; the next [`Self::abort`] tries again.
+    fn settle(&mut self, member: &GroupConsumer) -> Result<(), Error> {
+        self.unsettled = true;
+        if self.refused && self.named {
+            member.keeps_its_name()?;
+        }
         self.topics = TopicHandles::default();
         self.client = start(&self.settings, &self.brokers, self.exactly_once)?;
         self.open = false;
+        self.unsettled = false;
+        self.refused = false;
         self.broken = None;
         Ok(())
     }
@@ -281,12 +298,13 @@ impl TransactionalProducer {
         format!("records were not acknowledged within {:?} {trouble}", self.commit_timeout)
     }
 
-    fn judge(&self, error: &KafkaError) -> Verdict {
+    fn judge(&mut self, error: &KafkaError) -> Verdict {
         let fatal = self.client.client().fatal_error();
         let code = error.rdkafka_error_code();
-        // No other process has a random id, so the broker has ended this process's transaction.
-        let has_expired = |code: &Code| is_fenced(*code) || *code == Code::InvalidTransactionalState;
-        if !self.named && fatal.as_ref().map(|(code, _)| code).or(code.as_ref()).is_some_and(has_expired) {
+        // The broker has ended this process's transaction, or another process has its name: the group knows which, and is
+        // asked before a new producer is started. An id without a name is random, so no other process has it.
+        if fatal.as_ref().map(|(code, _)| code).or(code.as_ref()).is_some_and(|code| is_outdated(*code)) {
+            self.refused = true;
             return Verdict::Expired(format!("the transaction lasted too long: {error}"));
         }
         if fatal.is_some() || code.is_some_and(|c| is_fenced(c) || is_refused(c)) {
@@ -311,6 +329,13 @@ impl TransactionalProducer {
             None => Error::of(doing, error),
         }
     }
+}
+
+/// Whether a broker refuses the producer because of a newer one of its id: another process's, or the broker's own
+/// when it has ended an expired transaction.
+fn is_outdated(code: Code) -> bool {
+    let is_of_a_member = matches!(code, Code::FencedInstanceId | Code::UnreleasedInstanceId);
+    is_fenced(code) && !is_of_a_member || code == Code::InvalidTransactionalState
 }
 
 impl Drop for TransactionalProducer {

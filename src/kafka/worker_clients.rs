@@ -28,7 +28,7 @@ impl WorkerClients {
     /// process of the same instance left open has ended.
     ///
     /// # Errors
-    /// [`Error::Settings`], [`Error::Unreachable`] after a minute, [`Error::Refused`].
+    /// [`Error::Settings`], [`Error::Unreachable`] after ten seconds, [`Error::Refused`].
     pub fn connect(config: &Config, worker: usize, topics: &[String]) -> Result<Self, Error> {
         let identity = Identity::of(&config.kafka, worker);
         let exactly_once = config.delivery.guarantee == Guarantee::ExactlyOnce;
@@ -89,7 +89,7 @@ impl WorkerClients {
     /// dropped.
     ///
     /// # Errors
-    /// [`Error::Failed`] after five seconds.
+    /// [`Error::NotYet`] after five seconds.
     pub fn seek(&mut self, places: &[(TopicPartition, Offset)]) -> Result<(), Error> {
         self.consumer.seek(places)
     }
@@ -118,10 +118,11 @@ impl WorkerClients {
         self.consumer.generation()
     }
 
-    /// The group's committed offsets, which are the next to read. Waits for transactions that are ending.
+    /// The group's committed offsets, which are the next to read.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] after 30 seconds, [`Error::Refused`], [`Error::Failed`].
+    /// [`Error::NotYet`] while a transaction that may change them is open, [`Error::Unreachable`] after a few seconds,
+    /// [`Error::Refused`], [`Error::Failed`].
     pub fn committed(
         &self,
         parts: &[TopicPartition],
@@ -150,7 +151,7 @@ impl WorkerClients {
     /// What a broker says about topics of these names.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] after 30 seconds, [`Error::Refused`].
+    /// [`Error::Unreachable`] after five seconds, [`Error::Refused`].
     pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<TopicDescriptions, Error> {
         self.consumer.topic_queries().topics(names)
     }
@@ -182,9 +183,12 @@ impl WorkerClients {
         self.consumer.offset_queries().ends(parts)
     }
 
-    /// How many offsets lie between `next`, the next to read, and the partition's end as of the newest fetch. No
-    /// request is made. Markers of transactions count.
+    /// How many offsets lie between `next`, the next to read, and the partition's end as of the newest fetch; `None` before
+    /// the first one, and while no broker answers for the partition. No request is made. Markers of transactions count.
     pub fn lag(&self, tp: &TopicPartition, next: Offset) -> Option<u64> {
+        if !self.consumer.hears(tp) {
+            return None;
+        }
         self.consumer
             .offset_queries()
             .high_watermark(tp)
@@ -228,8 +232,9 @@ impl WorkerClients {
     /// sent.
     ///
     /// # Errors
-    /// [`Error::Fenced`], [`Error::Fatal`], [`Error::Refused`], and [`Error::Unreachable`] when no new producer could
-    /// be started after an unknown outcome. The process has to end.
+    /// [`Error::Fenced`], [`Error::Fatal`], [`Error::Refused`]: the process has to end. A transient error when no
+    /// new producer could be started after an unknown outcome: the committed offsets say nothing before
+    /// [`abort`](Self::abort) has succeeded.
     pub fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error> {
         self.producer.commit(&self.consumer, positions)
     }
@@ -239,7 +244,7 @@ impl WorkerClients {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn abort(&mut self) -> Result<(), Error> {
-        self.producer.abort()
+        self.producer.abort(&self.consumer)
     }
 
     /// Leaves the group. What was not committed is aborted. The group rebalances at once, except that it keeps a
@@ -248,7 +253,7 @@ impl WorkerClients {
     /// # Errors
     /// As [`abort`](Self::abort). The group is left also then.
     pub fn leave(mut self) -> Result<(), Error> {
-        self.producer.abort()
+        self.producer.abort(&self.consumer)
     }
 
     /// What both clients reported last.

@@ -41,6 +41,8 @@ struct Worker {
     /// Milliseconds since the board's start.
     last_beat: AtomicU64,
     assigned: AtomicBool,
+    /// Why it waits for Kafka.
+    waits: Mutex<Option<String>>,
 }
 
 #[derive(Default)]
@@ -167,6 +169,11 @@ impl Board {
         self.0.workers[worker].assigned.store(true, Ordering::Release);
     }
 
+    /// Records why a worker waits for Kafka; `None` when it does not.
+    pub fn waits_for_kafka(&self, worker: usize, cause: Option<String>) {
+        *self.0.workers[worker].waits.lock().expect(POISONED) = cause;
+    }
+
     /// Records that the process is stopping. It is not ready from now on.
     pub fn stopping(&self) {
         self.0.stopping.store(true, Ordering::Release);
@@ -267,7 +274,13 @@ impl Board {
             let shards = stream.shards.values().filter(|s| s.status.state == ShardState::Restoring);
             restoring.extend(shards.map(|s| (name.clone(), s.at.clone())));
         }
-        Readiness { unassigned, restoring, stopping: self.0.stopping.load(Ordering::Acquire) }
+        let workers = self.0.workers.iter().enumerate();
+        let waits = |(number, worker): (usize, &Worker)| {
+            worker.waits.lock().expect(POISONED).clone().map(|cause| (number, cause))
+        };
+        let waiting_for_kafka = workers.filter_map(waits).collect();
+        let stopping = self.0.stopping.load(Ordering::Acquire);
+        Readiness { unassigned, restoring, waiting_for_kafka, stopping }
     }
 
     /// A copy of the whole board.

@@ -8,6 +8,8 @@ pub struct Readiness {
     pub unassigned: Vec<usize>,
     /// Shards that do not run yet.
     pub restoring: Vec<(StreamName, TopicPartition)>,
+    /// Workers that wait for Kafka, and why.
+    pub waiting_for_kafka: Vec<(usize, String)>,
     /// Whether the process is stopping.
     pub stopping: bool,
 }
@@ -15,7 +17,8 @@ pub struct Readiness {
 impl Readiness {
     /// Whether the process waits for nothing and is not stopping.
     pub fn is_ready(&self) -> bool {
-        self.unassigned.is_empty() && self.restoring.is_empty() && !self.stopping
+        let Self { unassigned, restoring, waiting_for_kafka, stopping } = self;
+        unassigned.is_empty() && restoring.is_empty() && waiting_for_kafka.is_empty() && !stopping
     }
 }
 
@@ -24,6 +27,9 @@ impl fmt::Display for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.stopping {
             writeln!(f, "stopping")?;
+        }
+        for (worker, cause) in &self.waiting_for_kafka {
+            writeln!(f, "worker {worker} waits for Kafka: {cause}")?;
         }
         for worker in &self.unassigned {
             writeln!(f, "worker {worker} waits for its first assignment")?;

@@ -116,6 +116,7 @@ impl<P: Ports> Worker<P> {
         events::revoked(self.setup.number, parts);
         self.give_up_snapshot_of(parts);
         self.forget_logs(parts);
+        self.outage.forget(parts);
         let pending = self.pending.len();
         self.pending.retain(|pending| !parts.contains(&pending.at));
         self.rare_paths.mark_if(self.pending.len() < pending, RarePath::RevokedWhileLoading);
@@ -144,7 +145,7 @@ impl<P: Ports> Worker<P> {
         if parts.is_empty() {
             return Ok(());
         }
-        let starts = self.starts(parts)?;
+        let starts = self.starts_or_wait(parts)?;
         self.ports.broker.pause(parts)?;
         self.request_shards(&starts);
         Ok(())
@@ -154,7 +155,9 @@ impl<P: Ports> Worker<P> {
     pub(super) fn recover(&mut self) -> Result<(), Error> {
         let shards = self.shards.iter().map(|owned| owned.at.clone());
         let pending = self.pending.iter().map(|pending| pending.at.clone());
-        let mut parts: Vec<TopicPartition> = shards.chain(pending).chain(self.absent().cloned()).collect();
+        let waiting = self.outage.waiting().cloned();
+        let all = shards.chain(pending).chain(self.absent().cloned()).chain(waiting);
+        let mut parts: Vec<TopicPartition> = all.collect();
         parts.sort_unstable();
         parts.dedup();
         self.ports.loader.forget_below(self.tickets + 1);

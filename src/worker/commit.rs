@@ -49,6 +49,12 @@ impl<P: Ports> Worker<P> {
                 events::aborted(number, &cause);
                 self.recover().map(|()| false)
             }
+            Err(cause) if cause.is_transient() => {
+                self.rare_paths.mark(RarePath::CommitUnknown);
+                self.setup.metrics.transaction(TransactionOutcome::Unknown);
+                events::aborted(number, &cause);
+                self.go_on_after(cause.into()).map(|()| false)
+            }
             Err(cause) => {
                 if matches!(cause, kafka::Error::Fenced(_)) {
                     self.rare_paths.mark(RarePath::CommitFenced);

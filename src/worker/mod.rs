@@ -18,6 +18,7 @@
 //! | `owned_shard` | a shard, its decoder and its encoder | `pace` |
 //! | `publish` | metrics and board | `owned_shard` |
 //! | `logs` | which log a partition is read from, and where it starts | |
+//! | `outage` | waits while Kafka does not answer | `logs` |
 //! | `snapshots` | one snapshot at a time, in chunks | `owned_shard` |
 //! | `assignment` | shards come and go | `logs`, `snapshots` |
 //! | `commit` | commits, and recovers where a commit did not succeed | `assignment` |
@@ -32,6 +33,7 @@ mod commit;
 pub mod loading;
 mod logs;
 mod models;
+mod outage;
 mod owned_shard;
 mod pace;
 pub mod ports;
@@ -48,10 +50,11 @@ use crate::domain::StreamName;
 use crate::engine::Shard;
 use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
-use crate::telemetry::{Board, Metrics, StreamShape};
+use crate::telemetry::{Board, ClientMetrics, Metrics, StreamShape};
 use crate::training::RoundSchedule;
 use assignment::PendingPartition;
 use logs::Logs;
+use outage::Outage;
 use owned_shard::OwnedShard;
 use ports::{Broker, PortSet, Ports, TimeSource};
 use publish::{ClientPair, Publisher};
@@ -96,6 +99,7 @@ pub struct Worker<P: Ports> {
     /// Partitions whose shards are being loaded.
     pending: Vec<PendingPartition>,
     logs: Logs,
+    outage: Outage,
     /// The last ticket that was given to a request for a shard.
     tickets: u64,
     snapshot: Option<SnapshotInProgress>,
@@ -125,6 +129,12 @@ pub fn topics(config: &Config) -> Vec<String> {
     topics
 }
 
+/// The metrics of a worker's consumer and producer.
+pub fn clients(metrics: &Metrics, number: usize) -> (ClientMetrics, ClientMetrics) {
+    let client = |kind: &str| metrics.kafka_client(&format!("{kind}-{number}"));
+    (client("consumer"), client("producer"))
+}
+
 /// What the metrics of a stream are labelled with.
 pub fn stream_shape(stream: &Stream) -> StreamShape {
     StreamShape {
@@ -139,8 +149,8 @@ impl<P: Ports> Worker<P> {
     /// A worker whose broker is subscribed to [`topics`], and has described them as `known`.
     pub fn new(setup: Setup, ports: PortSet<P>, known: &TopicDescriptions) -> Self {
         let Setup { number, config, metrics, board } = &setup;
-        let client = |kind: &str| metrics.kafka_client(&format!("{kind}-{number}"));
-        let clients = ClientPair { consumer: client("consumer"), producer: client("producer") };
+        let (consumer, producer) = clients(metrics, *number);
+        let clients = ClientPair { consumer, producer };
         let streams = config.streams.iter().map(|stream| metrics.stream(&stream.name)).collect();
         let now = ports.time.now();
         Self {
@@ -150,6 +160,7 @@ impl<P: Ports> Worker<P> {
             shards: Vec::new(),
             pending: Vec::new(),
             logs: Logs::new(known),
+            outage: Outage::default(),
             tickets: 0,
             snapshot: None,
             due: BTreeMap::new(),
@@ -169,7 +180,11 @@ impl<P: Ports> Worker<P> {
     /// # Errors
     /// When the client can't be used any longer.
     pub fn leave(self) -> Result<(), Error> {
-        Ok(self.ports.broker.leave()?)
+        match self.ports.broker.leave() {
+            // The broker aborts it in the end.
+            Err(cause) if cause.is_transient() => Ok(()),
+            outcome => Ok(outcome?),
+        }
     }
 
     /// The shards, in the order in which their partitions were read.

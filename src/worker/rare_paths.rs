@@ -38,6 +38,8 @@ rare_paths! {
     DeadLetterTooLarge,
     /// A forecast was too large and was left out.
     ForecastTooLarge,
+    /// Kafka did not answer, or not yet, and the worker waited for it.
+    KafkaAwaited,
     /// A commit was aborted.
     CommitAborted,
     /// A commit ended without an answer.

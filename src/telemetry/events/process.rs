@@ -59,6 +59,19 @@ pub fn kafka_error(client: &str, cause: &dyn Display) {
     event!(warn, "kafka_error", { client, cause = %cause, }, "kafka: {cause}");
 }
 
+/// Kafka does not answer, or not yet: what needs it waits and asks again. Logged at once and then once a minute.
+pub fn kafka_awaited(who: &str, waited: Duration, cause: &dyn Display) {
+    let seconds = waited.as_secs_f64();
+    event!(warn, "kafka_awaited", { who, seconds, cause = %cause, },
+        "{who} has waited for Kafka for {seconds:.0} s, and asks again: {cause}");
+}
+
+/// Kafka answers again.
+pub fn kafka_answered(who: &str, waited: Duration) {
+    let seconds = waited.as_secs_f64();
+    event!(info, "kafka_answered", { who, seconds, }, "{who} goes on after {seconds:.1} s without an answer of Kafka");
+}
+
 /// The admin server stopped.
 pub fn http_failed(cause: &dyn Display) {
     event!(error, "http_failed", { cause = %cause, }, "the admin server stopped: {cause}");
