@@ -45,6 +45,10 @@ fn waits_for_kafka(http: &str) -> bool {
         && status(http, "/livez") == Some(200)
 }
 
+fn is_unready(http: &str) -> bool {
+    status(http, "/readyz") == Some(503)
+}
+
 #[test]
 fn brokers_that_are_away_are_waited_for_in_every_state() {
     let is_spoilt = |_| !are_waited_for();
@@ -76,6 +80,10 @@ fn are_waited_for() -> bool {
     let mut late = member(2, true);
     late.start();
     replicas.push(late);
+    for replica in &mut replicas {
+        until("being unready", replica, is_unready);
+    }
+    let unready = away.elapsed();
     for replica in &mut replicas {
         until("waiting", replica, waits_for_kafka);
     }
@@ -111,7 +119,7 @@ fn are_waited_for() -> bool {
         }
         let audit = site.audit("");
         println!(
-            "outage: away {was_away:.1?}, all wait after {waiting:.1?}, all ready {ready:.1?} after the broker, \
+            "outage: away {was_away:.1?}, all unready after {unready:.1?} and waiting after {waiting:.1?}, all ready {ready:.1?} after the broker, \
              readings {}, lost {}, doubled {}",
             audit.readings,
             audit.lost.len(),

@@ -1,6 +1,7 @@
 //! What librdkafka's callbacks note for the worker, which reads it after its poll. The contexts are shared with
 //! librdkafka's threads and can't reach a shard, so a callback only notes what happened.
 
+use super::error::is_transient;
 use crate::domain::{Partition, TopicPartition};
 use crate::telemetry::ClientStatistics;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
@@ -12,6 +13,7 @@ use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
 
 /// What happened to a worker's clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,9 @@ pub enum Event {
     /// These partitions belong to another member already, so nothing may be committed for them. Answer with
     /// [`WorkerClients::release`](super::WorkerClients::release).
     Lost(Vec<TopicPartition>),
+    /// The group knows another member of this one's name, and that is most likely a ghost of this one: its connections were
+    /// broken a moment before. It joins again, and everything that it held is lost. There is nothing to answer.
+    Expelled,
     /// An error that librdkafka tries to recover from, for the log.
     Trouble(String),
 }
@@ -77,6 +82,8 @@ pub(super) struct ConsumingContext {
     pub statistics: Mutex<ClientStatistics>,
     /// Partitions of which no broker says where they end.
     pub unheard: Mutex<BTreeSet<TopicPartition>>,
+    /// When a connection was last broken.
+    pub broken_at: Mutex<Option<Instant>>,
     /// Set when the consumer is closing, so that nobody reads events any more.
     pub closing: AtomicBool,
 }
@@ -94,6 +101,9 @@ impl ClientContext for ConsumingContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code().is_some_and(is_transient) {
+            *lock(&self.broken_at) = Some(Instant::now());
+        }
         self.troubles.note(&error, reason);
     }
 }
@@ -142,6 +152,10 @@ pub(super) struct ProducingContext {
 }
 
 impl ProducingContext {
+    pub fn has_failure(&self) -> bool {
+        lock(&self.failure).is_some()
+    }
+
     pub fn take_failure(&self) -> Option<String> {
         lock(&self.failure).take()
     }

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 /// The pause before a request that a rebalance delays is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
-/// librdkafka's default of `heartbeat.interval.ms`.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
+/// How long after a broken connection a member may be fenced by its own ghost.
+const GHOST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long leaving the group may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most records that are dropped at once while leaving.
@@ -212,21 +212,20 @@ impl GroupConsumer {
         Err("the group removed this member because it was silent for too long".to_owned())
     }
 
-    /// Fails when another process has joined under this member's name. The answer to a heartbeat says so, and two are
-    /// waited for.
-    pub fn keeps_its_name(&self) -> Result<(), Error> {
-        let heartbeat = self.settings.get("heartbeat.interval.ms").and_then(|text| text.parse().ok());
-        let until = Instant::now() + 2 * heartbeat.map_or(HEARTBEAT_INTERVAL, Duration::from_millis);
-        while Instant::now() < until {
-            if let Some((code, reason)) = self.consumer.client().fatal_error() {
-                return Err(match Error::of_code("keeping the name", code, reason) {
-                    Error::Failed { reason, .. } => Error::Fatal(reason),
-                    other => other,
-                });
-            }
-            std::thread::sleep(RETRY_PAUSE);
-        }
-        Ok(())
+    /// Whether the member was fenced a moment after its connections were broken: then the other member of its name is most
+    /// likely itself, from a request to join whose answer was lost.
+    pub fn has_met_its_ghost(&self) -> bool {
+        let context = self.consumer.context();
+        let broken = context::lock(&context.broken_at).is_some_and(|at| at.elapsed() < GHOST_TIMEOUT);
+        let fatal = self.consumer.client().fatal_error();
+        broken && fatal.is_some_and(|(code, _)| code == Code::FencedInstanceId)
+    }
+
+    /// Joins with the same name as a new member, which holds nothing yet.
+    pub fn join_again(&self, topics: &[String]) -> Result<Self, Error> {
+        let again = Self::join(&self.settings, &self.brokers, topics)?;
+        again.consumer.context().rebalances().events.push_back(Event::Expelled);
+        Ok(again)
     }
 
     /// Commits outside a transaction and waits for the answer.

@@ -10,6 +10,8 @@ const STATISTICS_INTERVAL_MS: &str = "5000";
 /// librdkafka's default is five minutes.
 const METADATA_INTERVAL_MS: &str = "30000";
 
+/// How long a broker may take for an answer. No transaction may last for less.
+const SOCKET_TIMEOUT_MS: &str = "10000";
 /// How long a transaction may last besides two commit intervals, without a `kafka.instance`.
 const UNNAMED: Duration = Duration::from_secs(10);
 /// As [`UNNAMED`], with a `kafka.instance`, at most.
@@ -164,6 +166,7 @@ pub(super) fn transaction_timeout(config: &Config) -> Duration {
 
 pub(super) fn admin(kafka: &Kafka) -> ClientConfig {
     let mut c = base(kafka);
+    c.set("client.id", "tidecast-admin");
     let client_only = [&PRODUCER_ONLY[..], &CONSUMER_ONLY[..]].concat();
     overlay(&mut c, kafka, &client_only);
     c
@@ -171,6 +174,7 @@ pub(super) fn admin(kafka: &Kafka) -> ClientConfig {
 
 pub(super) fn idempotent_producer(kafka: &Kafka) -> ClientConfig {
     let mut c = base(kafka);
+    c.set("client.id", "tidecast-announcer");
     producing(&mut c);
     overlay(&mut c, kafka, &CONSUMER_ONLY);
     c
@@ -181,7 +185,8 @@ pub(super) fn topic_reader(kafka: &Kafka) -> ClientConfig {
     fetching(&mut c);
     // librdkafka assigns partitions only to a consumer with a group id; this one never joins the group.
     let unused_group = format!("{}-tail", kafka.group);
-    c.set("group.id", unused_group)
+    c.set("client.id", "tidecast-models")
+        .set("group.id", unused_group)
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
         .set("auto.offset.reset", "earliest")
@@ -204,7 +209,10 @@ fn base(kafka: &Kafka) -> ClientConfig {
     c.set("bootstrap.servers", &kafka.brokers)
         .set("topic.metadata.refresh.interval.ms", METADATA_INTERVAL_MS)
         // With the default of ten seconds a worker would wait that long after the broker is back.
-        .set("reconnect.backoff.max.ms", "1000");
+        .set("reconnect.backoff.max.ms", "1000")
+        // A connection that answers nothing is given up after this time. With the default of a minute a network that drops
+        // an answer, or a broker that stands still, stops a partition's forecasts for that long.
+        .set("socket.timeout.ms", SOCKET_TIMEOUT_MS);
     c
 }
 

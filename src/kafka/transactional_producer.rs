@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 /// The longest wait for acknowledgements and, after them, for the commit.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often it is looked whether a record has failed.
+const FLUSH_STEP: Duration = Duration::from_millis(500);
 /// The longest wait for an abort. After it a new producer with the same id makes the broker abort, because a producer
 /// that loses its coordinator during an abort may never finish it.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -50,27 +52,17 @@ pub(super) struct TransactionalProducer {
     settings: ClientConfig,
     brokers: String,
     exactly_once: bool,
-    /// Whether another process may use the same transactional id to take over.
-    named: bool,
     /// Whether a transaction has begun.
     open: bool,
     /// Whether a new producer has to be started before anything else, because no broker has answered yet.
     unsettled: bool,
-    /// Whether the broker has refused this producer because of a newer one, or of an expired transaction.
-    refused: bool,
     /// Why the transaction can't be committed any more. Records sent meanwhile are dropped.
     broken: Option<String>,
     pub(super) commit_timeout: Duration,
 }
 
 impl TransactionalProducer {
-    /// `named`: whether another process may use the same transactional id.
-    pub fn open(
-        settings: ClientConfig,
-        brokers: &str,
-        exactly_once: bool,
-        named: bool,
-    ) -> Result<Self, Error> {
+    pub fn open(settings: ClientConfig, brokers: &str, exactly_once: bool) -> Result<Self, Error> {
         let client = start(&settings, brokers, exactly_once)?;
         let brokers = brokers.to_owned();
         Ok(Self {
@@ -79,10 +71,8 @@ impl TransactionalProducer {
             settings,
             brokers,
             exactly_once,
-            named,
             open: false,
             unsettled: false,
-            refused: false,
             broken: None,
             commit_timeout: COMMIT_TIMEOUT,
         })
@@ -131,7 +121,7 @@ impl TransactionalProducer {
     }
 
     /// Why the transaction can't be committed after this error; fails when the error ends the process.
-    fn doom(&mut self, error: &KafkaError) -> Result<String, Error> {
+    fn doom(&self, error: &KafkaError) -> Result<String, Error> {
         match self.judge(error) {
             Verdict::End(error) => Err(error),
             Verdict::Abort(reason) | Verdict::Retry(reason) | Verdict::Expired(reason) => Ok(reason),
@@ -160,8 +150,8 @@ impl TransactionalProducer {
         };
         match outcome {
             Commit::Committed => {}
-            Commit::Aborted(_) => self.abort(member)?,
-            Commit::Unknown(_) => self.settle(member)?,
+            Commit::Aborted(_) => self.abort()?,
+            Commit::Unknown(_) => self.settle()?,
         }
         Ok(outcome)
     }
@@ -244,9 +234,9 @@ impl TransactionalProducer {
         })
     }
 
-    pub fn abort(&mut self, member: &GroupConsumer) -> Result<(), Error> {
+    pub fn abort(&mut self) -> Result<(), Error> {
         if self.unsettled {
-            return self.settle(member);
+            return self.settle();
         }
         let deadline = Instant::now() + ABORT_TIMEOUT.min(self.commit_timeout);
         if self.open {
@@ -257,7 +247,7 @@ impl TransactionalProducer {
                     Verdict::End(error) => return Err(error),
                     Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
                     Verdict::Abort(_) | Verdict::Retry(_) | Verdict::Expired(_) => {
-                        return self.settle(member);
+                        return self.settle();
                     }
                 }
             }
@@ -265,7 +255,7 @@ impl TransactionalProducer {
         } else {
             self.client.purge(PurgeConfig::default().queue());
             if !self.acknowledged(ABORT_TIMEOUT.min(self.commit_timeout)) {
-                return self.settle(member);
+                return self.settle();
             }
         }
         self.broken = None;
@@ -275,36 +265,46 @@ impl TransactionalProducer {
 
     /// Starts a new producer with the same id. When it is ready, the broker has committed or aborted what the old one
     /// left open. Fails with a transient error while no broker answers; the next [`Self::abort`] tries again.
-    fn settle(&mut self, member: &GroupConsumer) -> Result<(), Error> {
+    fn settle(&mut self) -> Result<(), Error> {
         self.unsettled = true;
-        if self.refused && self.named {
-            member.keeps_its_name()?;
-        }
         self.topics = TopicHandles::default();
         self.client = start(&self.settings, &self.brokers, self.exactly_once)?;
         self.open = false;
         self.unsettled = false;
-        self.refused = false;
         self.broken = None;
         Ok(())
     }
 
+    /// Waits until nothing is in flight. Where a record has failed, a transaction can't be committed any more, and the rest
+    /// is not waited for.
     fn acknowledged(&self, within: Duration) -> bool {
-        flush(&self.client, within)
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if flush(&self.client, left.min(FLUSH_STEP)) {
+                return true;
+            }
+            if left.is_zero() || self.exactly_once && self.client.context().has_failure() {
+                return false;
+            }
+        }
     }
 
     fn silence(&self) -> String {
+        if let Some(failure) = self.client.context().take_failure() {
+            return failure;
+        }
         let trouble = self.troubles().newest().unwrap_or_default();
         format!("records were not acknowledged within {:?} {trouble}", self.commit_timeout)
     }
 
-    fn judge(&mut self, error: &KafkaError) -> Verdict {
+    fn judge(&self, error: &KafkaError) -> Verdict {
         let fatal = self.client.client().fatal_error();
         let code = error.rdkafka_error_code();
-        // The broker has ended this process's transaction, or another process has its name: the group knows which, and is
-        // asked before a new producer is started. An id without a name is random, so no other process has it.
+        // The broker has ended this process's transaction, or another process has its name. The group knows which: of two
+        // members of one name it refuses the older one, whose consumer then ends the process. A new producer of it may abort
+        // one transaction of the other process meanwhile, and can commit nothing itself.
         if fatal.as_ref().map(|(code, _)| code).or(code.as_ref()).is_some_and(|code| is_outdated(*code)) {
-            self.refused = true;
             return Verdict::Expired(format!("the transaction lasted too long: {error}"));
         }
         if fatal.is_some() || code.is_some_and(|c| is_fenced(c) || is_refused(c)) {

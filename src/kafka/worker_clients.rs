@@ -21,6 +21,7 @@ pub struct WorkerClients {
     // The order of the fields is the order of dropping: the transaction is aborted before the partitions are given up.
     pub(super) producer: TransactionalProducer,
     consumer: GroupConsumer,
+    topics: Vec<String>,
 }
 
 impl WorkerClients {
@@ -34,15 +35,10 @@ impl WorkerClients {
         let exactly_once = config.delivery.guarantee == Guarantee::ExactlyOnce;
         let brokers = &config.kafka.brokers;
         // The producer first: an open transaction of its predecessor would hide the committed offsets.
-        let named = identity.instance.is_some();
-        let producer = TransactionalProducer::open(
-            settings::worker_producer(config, &identity),
-            brokers,
-            exactly_once,
-            named,
-        )?;
+        let producer = settings::worker_producer(config, &identity);
+        let producer = TransactionalProducer::open(producer, brokers, exactly_once)?;
         let consumer = GroupConsumer::join(&settings::worker_consumer(config, &identity), brokers, topics)?;
-        Ok(Self { producer, consumer })
+        Ok(Self { producer, consumer, topics: topics.to_vec() })
     }
 
     /// Waits for a record for at most `wait`, then hands over at most `max` fetched records, and returns how many. It
@@ -57,7 +53,13 @@ impl WorkerClients {
         wait: Duration,
         sink: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, Error> {
-        self.consumer.poll(max, wait, sink)
+        match self.consumer.poll(max, wait, sink) {
+            Err(Error::Fenced(_)) if self.consumer.has_met_its_ghost() => {
+                self.consumer = self.consumer.join_again(&self.topics)?;
+                Ok(0)
+            }
+            outcome => outcome,
+        }
     }
 
     /// The next event: rebalances first, in their order.
@@ -244,7 +246,7 @@ impl WorkerClients {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn abort(&mut self) -> Result<(), Error> {
-        self.producer.abort(&self.consumer)
+        self.producer.abort()
     }
 
     /// Leaves the group. What was not committed is aborted. The group rebalances at once, except that it keeps a
@@ -253,7 +255,7 @@ impl WorkerClients {
     /// # Errors
     /// As [`abort`](Self::abort). The group is left also then.
     pub fn leave(mut self) -> Result<(), Error> {
-        self.producer.abort(&self.consumer)
+        self.producer.abort()
     }
 
     /// What both clients reported last.

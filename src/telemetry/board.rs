@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// How often a stream's showcase is renewed.
 const RENEW_AFTER: Duration = Duration::from_millis(500);
+/// A worker that has been silent for so long does not answer readings: it may wait for a broker in its commit.
+const UNREADY_AFTER: Duration = Duration::from_secs(15);
 /// How long a shown series may be silent before another one replaces it.
 const REPLACE_AFTER: Duration = Duration::from_secs(30);
 
@@ -250,9 +252,13 @@ impl Board {
 
     /// The workers that have been silent for longer than `stall_after`.
     pub fn stalled(&self) -> Vec<Stalled> {
+        self.silent_for(self.0.stall_after)
+    }
+
+    fn silent_for(&self, limit: Duration) -> Vec<Stalled> {
         let now = self.0.start.elapsed().as_millis() as u64;
         let silent = |w: &Worker| now.saturating_sub(w.last_beat.load(Ordering::Relaxed));
-        let limit = self.0.stall_after.as_millis() as u64;
+        let limit = limit.as_millis() as u64;
         self.0
             .workers
             .iter()
@@ -279,8 +285,9 @@ impl Board {
             worker.waits.lock().expect(POISONED).clone().map(|cause| (number, cause))
         };
         let waiting_for_kafka = workers.filter_map(waits).collect();
+        let silent = self.silent_for(UNREADY_AFTER);
         let stopping = self.0.stopping.load(Ordering::Acquire);
-        Readiness { unassigned, restoring, waiting_for_kafka, stopping }
+        Readiness { unassigned, restoring, waiting_for_kafka, silent, stopping }
     }
 
     /// A copy of the whole board.

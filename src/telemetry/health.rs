@@ -10,6 +10,8 @@ pub struct Readiness {
     pub restoring: Vec<(StreamName, TopicPartition)>,
     /// Workers that wait for Kafka, and why.
     pub waiting_for_kafka: Vec<(usize, String)>,
+    /// Workers that have been silent for a while: they do not poll, as in a commit that no broker answers.
+    pub silent: Vec<Stalled>,
     /// Whether the process is stopping.
     pub stopping: bool,
 }
@@ -17,8 +19,9 @@ pub struct Readiness {
 impl Readiness {
     /// Whether the process waits for nothing and is not stopping.
     pub fn is_ready(&self) -> bool {
-        let Self { unassigned, restoring, waiting_for_kafka, stopping } = self;
-        unassigned.is_empty() && restoring.is_empty() && waiting_for_kafka.is_empty() && !stopping
+        let Self { unassigned, restoring, waiting_for_kafka, silent, stopping } = self;
+        let waits = !unassigned.is_empty() || !restoring.is_empty() || !waiting_for_kafka.is_empty();
+        !waits && silent.is_empty() && !stopping
     }
 }
 
@@ -30,6 +33,9 @@ impl fmt::Display for Readiness {
         }
         for (worker, cause) in &self.waiting_for_kafka {
             writeln!(f, "worker {worker} waits for Kafka: {cause}")?;
+        }
+        for Stalled { worker, silent_seconds } in &self.silent {
+            writeln!(f, "worker {worker} has been silent for {silent_seconds} s")?;
         }
         for worker in &self.unassigned {
             writeln!(f, "worker {worker} waits for its first assignment")?;

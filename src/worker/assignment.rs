@@ -153,16 +153,21 @@ impl<P: Ports> Worker<P> {
 
     /// Drops every shard, and loads each again from what is committed.
     pub(super) fn recover(&mut self) -> Result<(), Error> {
-        let shards = self.shards.iter().map(|owned| owned.at.clone());
-        let pending = self.pending.iter().map(|pending| pending.at.clone());
-        let waiting = self.outage.waiting().cloned();
-        let all = shards.chain(pending).chain(self.absent().cloned()).chain(waiting);
-        let mut parts: Vec<TopicPartition> = all.collect();
-        parts.sort_unstable();
-        parts.dedup();
+        let parts = self.held();
         self.ports.loader.forget_below(self.tickets + 1);
         self.uncommitted = 0;
         self.restart(&parts)
+    }
+
+    /// Every partition that is assigned, in whatever state.
+    pub(super) fn held(&self) -> Vec<TopicPartition> {
+        let shards = self.shards.iter().map(|owned| owned.at.clone());
+        let pending = self.pending.iter().map(|pending| pending.at.clone());
+        let (absent, waiting) = (self.absent().cloned(), self.outage.waiting().cloned());
+        let mut parts: Vec<TopicPartition> = shards.chain(pending).chain(absent).chain(waiting).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        parts
     }
 }
 

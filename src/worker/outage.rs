@@ -12,7 +12,7 @@ use super::{Error, Worker};
 use crate::domain::TopicPartition;
 use crate::kafka;
 use crate::telemetry::{ShardMetrics, ShardState, ShardStatus, events};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// The pause before Kafka is asked again.
@@ -28,6 +28,27 @@ pub(super) struct Outage {
     /// What was sent may still be open.
     is_unsettled: bool,
     wait: Option<Wait>,
+    pub troubles: Troubles,
+}
+
+/// The errors that librdkafka recovers from by itself. While brokers are away the same ones come many times a second: each
+/// is logged at once, and then once a minute with its count.
+#[derive(Default)]
+pub(super) struct Troubles(BTreeMap<String, (Instant, u64)>);
+
+impl Troubles {
+    pub fn log(&mut self, now: Instant, worker: usize, cause: String) {
+        self.0.retain(|_, (logged, left)| *left > 0 || now.saturating_duration_since(*logged) < SAY_AGAIN);
+        let (due, count) = match self.0.get(&cause) {
+            Some((logged, left)) => (now.saturating_duration_since(*logged) >= SAY_AGAIN, left + 1),
+            None => (true, 1),
+        };
+        if due {
+            events::kafka_errors(&format!("worker-{worker}"), &cause, count);
+        }
+        let at = if due { now } else { self.0[&cause].0 };
+        self.0.insert(cause, (at, if due { 0 } else { count }));
+    }
 }
 
 /// A wait for Kafka.

@@ -52,6 +52,8 @@ rare_paths! {
     RevokeCommitFailed,
     /// A partition was lost without a chance to commit.
     Lost,
+    /// A member was fenced by its own ghost, and joined again.
+    Expelled,
     /// A partition was lost or revoked while its shards were being loaded.
     RevokedWhileLoading,
     /// A shard was loaded that nobody waits for any longer.

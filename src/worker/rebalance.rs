@@ -50,9 +50,15 @@ impl<P: Ports> Worker<P> {
                 self.ports.broker.release(&parts)?;
                 self.recover()?;
             }
+            Event::Expelled => {
+                self.rare_paths.mark(RarePath::Expelled);
+                self.abort()?;
+                let parts = self.held();
+                self.drop_shards(&parts);
+            }
             Event::Trouble(cause) => {
                 self.rare_paths.mark(RarePath::Trouble);
-                events::kafka_error(&format!("worker-{}", self.setup.number), &cause);
+                self.outage.troubles.log(self.ports.time.now(), self.setup.number, cause);
             }
         }
         Ok(())

@@ -1,11 +1,11 @@
 //! A worker's consumer and producer over the simulated cluster.
 
-use crate::cluster::{Cluster, Shared, dead, number};
+use crate::cluster::{Cluster, Member, Shared, dead, number};
 use crate::output::Output;
 use crate::plan::{Plan, TOO_LARGE, TOPIC};
 use rand::Rng;
 use rand::seq::SliceRandom;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tidecast::codec::Record;
@@ -25,6 +25,22 @@ pub struct SimBroker {
 }
 
 impl SimBroker {
+    /// Fails when no broker answers.
+    fn ask(&self) -> Result<(), Error> {
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.call(self.worker)?;
+        let unanswered = cluster.faults.unanswered;
+        if cluster.rng.random_bool(unanswered) {
+            return Err(Error::NotYet { doing: "asking", reason: "simulated".to_owned() });
+        }
+        Ok(())
+    }
+
+    fn describe(&self, names: &BTreeSet<Arc<str>>) -> TopicDescriptions {
+        let cluster = self.cluster.borrow();
+        names.iter().map(|name| (name.clone(), (cluster.topic_now(), cluster.partitions()))).collect()
+    }
+
     fn put(&self, record: Outgoing<'_>, emitted: Option<&Emitted<'_>>) -> Result<(), Error> {
         let has_payload = record.payload.is_some_and(|payload| !payload.is_empty());
         if self.too_large && record.key == Some(TOO_LARGE.as_bytes()) && has_payload {
@@ -109,6 +125,14 @@ impl Broker for SimBroker {
                 // It hears that the group has let it go. Once it has answered, it joins again.
                 let held: Vec<_> = member.positions.keys().map(|partition| Plan::at(*partition)).collect();
                 member.events.clear();
+                if rng.random_bool(0.2) {
+                    // Its client joins again as a new member, which holds nothing.
+                    let pending = std::mem::take(&mut member.pending);
+                    let events = VecDeque::from([Event::Expelled]);
+                    *member = Member { events, pending, calls_left: member.calls_left, ..Member::default() };
+                    cluster.rebalance();
+                    return Ok(0);
+                }
                 member.has_heard = !held.is_empty();
                 member.is_out = !held.is_empty();
                 if held.is_empty() {
@@ -235,8 +259,8 @@ impl Broker for SimBroker {
         &self,
         parts: &[TopicPartition],
     ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, Error> {
-        let mut cluster = self.cluster.borrow_mut();
-        cluster.call(self.worker)?;
+        self.ask()?;
+        let cluster = self.cluster.borrow();
         Ok(parts.iter().map(|at| (at.clone(), cluster.committed.get(&number(at)).cloned())).collect())
     }
 
@@ -247,8 +271,8 @@ impl Broker for SimBroker {
     }
 
     fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<TopicDescriptions, Error> {
-        let cluster = self.cluster.borrow();
-        Ok(names.iter().map(|name| (name.clone(), (cluster.topic_now(), cluster.partitions()))).collect())
+        self.ask()?;
+        Ok(self.describe(names))
     }
 
     fn reads(&mut self, at: TopicPartition, topic: TopicState) {
@@ -265,12 +289,12 @@ impl Broker for SimBroker {
     }
 
     fn newest_topics(&self) -> TopicDescriptions {
-        self.topics(&BTreeSet::from([Arc::from(TOPIC)])).expect("it always answers")
+        self.describe(&BTreeSet::from([Arc::from(TOPIC)]))
     }
 
     fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error> {
-        let mut cluster = self.cluster.borrow_mut();
-        cluster.call(self.worker)?;
+        self.ask()?;
+        let cluster = self.cluster.borrow();
         let ends = |at: &TopicPartition| {
             let log = &cluster.logs[number(at)];
             (at.clone(), (Offset(log.low), Offset(log.high)))
@@ -287,12 +311,17 @@ impl Broker for SimBroker {
         let outcome = Self::commit_to(&mut cluster, self.worker, positions)?;
         // The process may die before it hears the answer.
         cluster.call(self.worker)?;
+        drop(cluster);
+        // After an unknown outcome no new producer can be started yet.
+        if matches!(outcome, Commit::Unknown(_)) {
+            self.ask()?;
+        }
         Ok(outcome)
     }
 
     fn abort(&mut self) -> Result<(), Error> {
         self.cluster.borrow_mut().call(self.worker)?.pending.clear();
-        Ok(())
+        self.ask()
     }
 
     fn leave(self) -> Result<(), Error> {

@@ -56,7 +56,13 @@ pub fn worker_failed(worker: usize, cause: &dyn Display) {
 
 /// An error that librdkafka reports and recovers from by itself.
 pub fn kafka_error(client: &str, cause: &dyn Display) {
-    event!(warn, "kafka_error", { client, cause = %cause, }, "kafka: {cause}");
+    kafka_errors(client, cause, 1);
+}
+
+/// As [`kafka_error`], with how often it came since it was last logged.
+pub fn kafka_errors(client: &str, cause: &dyn Display, count: u64) {
+    let times = if count == 1 { String::new() } else { format!(" ({count} times)") };
+    event!(warn, "kafka_error", { client, count, cause = %cause, }, "kafka: {cause}{times}");
 }
 
 /// Kafka does not answer, or not yet: what needs it waits and asks again. Logged at once and then once a minute.
