@@ -20,9 +20,10 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use support::broker::Broker;
 use support::daemon::get;
 use support::fleet::{Load, Membership, Replica, SESSION, Site, settle};
-use support::kafka::{Broker, read_committed};
+use support::kafka::read_committed;
 
 const DAEMONS: usize = 3;
 const PARTITIONS: i32 = 6;

@@ -3,8 +3,8 @@
 mod support;
 
 use std::time::{Duration, Instant};
+use support::broker::Broker;
 use support::fleet::{Load, Membership, Replica, SESSION, Site, settle};
-use support::kafka::Broker;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const PARTITIONS: i32 = 4;

@@ -1,8 +1,9 @@
 //! The daemon with a real Kafka: each reading has exactly one forecast, although daemons are killed.
 
+use crate::support::broker::Broker;
 use crate::support::daemon::{Daemon, Settings, get};
 use crate::support::kafka::{
-    Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
+    Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
 use crate::support::process::free_port;
 use serde_json::json;

@@ -1,7 +1,8 @@
 //! The test broker itself: it starts, hides aborted records and survives SIGKILL.
 
+use crate::support::broker::Broker;
 use crate::support::daemon::Daemon;
-use crate::support::kafka::{Broker, Record, client, committed_offsets, create_topic, produce};
+use crate::support::kafka::{Record, client, committed_offsets, create_topic, produce};
 use crate::support::kafka::{read_committed, read_committed_so_far};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use std::time::Duration;

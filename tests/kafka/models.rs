@@ -1,9 +1,10 @@
 //! Two processes and the models topic, with a real Kafka. One trains, both serve the model that was announced last, and
 //! a killed process comes back to it.
 
+use crate::support::broker::Broker;
 use crate::support::daemon::{Daemon, Settings, TOKEN, get, metric, post};
 use crate::support::kafka::{
-    Broker, Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
+    Record, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
 use crate::support::process::{free_port, fresh_dir, write};
 use crate::support::stream::{any_model, networks};

@@ -1,9 +1,10 @@
 //! Changes of the source topics while the daemon runs: tombstones, more partitions, a topic that is deleted and created
 //! again with the same name.
 
+use crate::support::broker::Broker;
 use crate::support::daemon::{Daemon, Settings, get};
 use crate::support::kafka::{
-    Broker, Record, add_partitions, client, create_models_topic, create_topic, delete_topic, read_committed,
+    Record, add_partitions, client, create_models_topic, create_topic, delete_topic, read_committed,
 };
 use crate::support::process::{free_port, fresh_dir, write};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};

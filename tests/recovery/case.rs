@@ -1,8 +1,9 @@
 //! Topics, group and configs of one test, and the answers to its readings.
 
+use super::support::broker::Broker;
 use super::support::daemon::{Daemon, Settings};
 use super::support::kafka::{
-    Broker, client, committed_offsets, create_models_topic, create_topic, produce, read_committed,
+    client, committed_offsets, create_models_topic, create_topic, produce, read_committed,
 };
 use super::support::process::{free_port, fresh_dir, write};
 use rdkafka::admin::{AdminClient, AdminOptions};

@@ -73,6 +73,10 @@ impl Daemon {
         Self { process, _dir: dir }
     }
 
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends SIGKILL and waits for the end.
     pub fn kill9(&mut self) {
         self.process.kill();

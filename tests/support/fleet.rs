@@ -1,7 +1,7 @@
 //! Several daemons on one topic under load, and the count of the answers to every reading.
 
 use super::daemon::{Daemon, Settings, get};
-use super::kafka::{Record, committed_offsets, create_models_topic, create_topic, paced, read_committed};
+use super::kafka::{Record, committed_offsets, create_models_topic, create_topic, for_each_committed, paced};
 use super::process::{free_port, fresh_dir, write};
 use super::stream::{any_model, networks};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +29,10 @@ pub const SESSION: Duration = Duration::from_secs(3);
 pub struct Site {
     dir: tempfile::TempDir,
     pub bootstrap: String,
+    /// The addresses of brokers that daemons are given: [`bootstrap`](Self::bootstrap), or those of proxies.
+    pub brokers: String,
+    /// More lines of the stream.
+    pub stream: String,
     pub name: String,
     pub partitions: i32,
 }
@@ -48,7 +52,14 @@ impl Site {
         for group in [name, &format!("{name}.quiet")] {
             create_models_topic(bootstrap, group);
         }
-        Self { dir: fresh_dir("site"), bootstrap: bootstrap.to_owned(), name: name.to_owned(), partitions }
+        Self {
+            dir: fresh_dir("site"),
+            bootstrap: bootstrap.to_owned(),
+            brokers: bootstrap.to_owned(),
+            stream: "window = 256\ntraining = { enabled = false }".to_owned(),
+            name: name.to_owned(),
+            partitions,
+        }
     }
 
     pub fn topic(&self, kind: &str) -> String {
@@ -109,16 +120,14 @@ impl Site {
     fn replica_of(&self, file: &str, kafka: &str, topics: &str, store: &Path) -> Replica {
         let http = format!("127.0.0.1:{}", free_port());
         let config = Settings {
-            brokers: &self.bootstrap,
+            brokers: &self.brokers,
             kafka,
             http: &http,
             store: &format!("file://{}", store.display()),
             sections: "[snapshots]\nevery = \"1s\"",
             name: &self.name,
             topic: &self.topic("in"),
-            stream: &format!(
-                "horizon = 4\nwindow = 256\nmodel = {{ hidden = 8 }}\ntraining = {{ enabled = false }}\n{topics}"
-            ),
+            stream: &format!("horizon = 4\nmodel = {{ hidden = 8 }}\n{}\n{topics}", self.stream),
         }
         .text();
         let config = write(self.dir.path(), &format!("{file}.toml"), &config);
@@ -133,21 +142,22 @@ impl Site {
 
     /// Compares every record of the source with its committed answers.
     pub fn audit(&self, prefix: &str) -> Audit {
-        let source = read_committed(&self.bootstrap, &self.topic("in"));
-        let mut seen = BTreeSet::new();
-        let torn = source.iter().filter(|r| !seen.insert(sequence(r))).count()
-            + seen.last().map_or(0, |last| *last as usize + 1 - seen.len());
-        let all: BTreeSet<(i32, i64)> = source.iter().map(|r| (r.partition, r.offset)).collect();
+        let (mut seen, mut all, mut twice) = (BTreeSet::new(), BTreeSet::new(), 0);
+        for_each_committed(&self.bootstrap, &self.topic("in"), |record| {
+            twice += usize::from(!seen.insert(sequence(&record)));
+            all.insert((record.partition, record.offset));
+        });
+        let torn = twice + seen.last().map_or(0, |last| *last as usize + 1 - seen.len());
         let mut answers: BTreeMap<(i32, i64), usize> = BTreeMap::new();
         let mut counts = [0, 0];
         for (count, kind) in counts.iter_mut().zip(["forecasts", "dead-letters"]) {
-            for record in read_committed(&self.bootstrap, &self.topic(&format!("{prefix}{kind}"))) {
+            for_each_committed(&self.bootstrap, &self.topic(&format!("{prefix}{kind}")), |record| {
                 *answers.entry(record.source()).or_default() += 1;
                 *count += 1;
-            }
+            });
         }
         Audit {
-            readings: source.len(),
+            readings: all.len(),
             torn,
             forecasts: counts[0],
             dead_letters: counts[1],
@@ -251,11 +261,39 @@ pub struct Load {
 
 /// Series for each partition.
 const SERIES: u64 = 4;
+/// Hours after which another series takes the place of one, in turn.
+const LIVES: [u64; 2] = [480, 120];
 /// One of this many records is bad.
 const BAD: u64 = 97;
 
 impl Load {
     pub fn start(site: &Site, per_second: usize) -> Self {
+        Self::start_with(site, per_second, |n, partitions| {
+            let series = n % (SERIES * partitions);
+            record(n, n / (SERIES * partitions), series, format!("meter-{series}"), partitions)
+        })
+    }
+
+    /// Each place of a series is taken over by a new series now and then, more often in some times than in others.
+    pub fn start_with_changing_series(site: &Site, per_second: usize) -> Self {
+        Self::start_with(site, per_second, |n, partitions| {
+            let (series, hour) = (n % (SERIES * partitions), n / (SERIES * partitions));
+            let life = LIVES[(hour / 1_000 % 2) as usize];
+            record(
+                n,
+                hour,
+                series,
+                format!("meter-{series}-{life}-{}", (hour + 7 * series) / life),
+                partitions,
+            )
+        })
+    }
+
+    fn start_with(
+        site: &Site,
+        per_second: usize,
+        record: impl Fn(u64, u64) -> (String, String, Option<i32>) + Send + 'static,
+    ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (bootstrap, topic) = (site.bootstrap.clone(), site.topic("in"));
         let (partitions, until) = (site.partitions as u64, stop.clone());
@@ -279,10 +317,8 @@ impl Drop for Load {
     }
 }
 
-/// Record `n`. The time of each series advances by an hour with each of its records.
-fn record(n: u64, partitions: u64) -> (String, String, Option<i32>) {
-    let (series, hour) = (n % (SERIES * partitions), n / (SERIES * partitions));
-    let id = format!("meter-{series}");
+/// Record `n`, of the series `id`. The time of each series advances by an hour with each of its records.
+fn record(n: u64, hour: u64, series: u64, id: String, partitions: u64) -> (String, String, Option<i32>) {
     let wave = (hour as f64 / 24.0 * std::f64::consts::TAU).sin();
     let kw = 5.0 + series as f64 + wave + 0.1 * (hour as f64 / 17.0).cos();
     let end = if n % BAD == BAD - 1 { "" } else { "}" };

@@ -1,10 +1,5 @@
-//! A real Kafka broker for one test or for all tests of a process, and a few operations on topics.
-//!
-//! The jars are in `target/kafka/libs`; `tests/run` puts them there.
+//! Topics, records and offsets of a real Kafka, as a test writes and reads them.
 
-#![allow(unsafe_code, reason = "calls of libc")]
-
-use super::process::{Process, free_port, fresh_dir, write};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
@@ -14,232 +9,18 @@ use rdkafka::message::{DeliveryResult, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-const START_LIMIT: Duration = Duration::from_secs(60);
-const STOP_LIMIT: Duration = Duration::from_secs(30);
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// As many replicas of a partition as the cluster makes by default.
+const BROKERS_DEFAULT: TopicReplication<'_> = TopicReplication::Fixed(-1);
 /// The longest wait of one try, where a request may be lost.
 const TRY_LIMIT: Duration = Duration::from_secs(5);
 /// The longest time that a killed process's transaction stays open. The broker ends it after its timeout, and checks
 /// timeouts from the beginning after a restart.
 const OPEN_LIMIT: Duration = Duration::from_secs(120);
-/// How often a start is tried, because another process may take the free port before the broker does.
-const START_ATTEMPTS: usize = 3;
-
-/// Settings that make one node a whole cluster, and tests quick.
-const SETTINGS: &str = "\
-process.roles=broker,controller
-node.id=1
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-auto.create.topics.enable=false
-offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
-transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-transaction.abort.timed.out.transaction.cleanup.interval.ms=500
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
-group.initial.rebalance.delay.ms=0
-group.min.session.timeout.ms=1000
-group.consumer.min.session.timeout.ms=1000
-group.consumer.min.heartbeat.interval.ms=100
-group.consumer.heartbeat.interval.ms=500
-group.consumer.session.timeout.ms=3000
-log.cleaner.dedupe.buffer.size=4194304
-";
-
-const LOGGING: &str = "\
-appender.console.type=Console
-appender.console.name=console
-appender.console.layout.type=PatternLayout
-appender.console.layout.pattern=%d{HH:mm:ss.SSS} %p %c{1}: %m%n
-rootLogger.level=warn
-rootLogger.appenderRef.console.ref=console
-logger.markers.name=kafka.coordinator.transaction.TransactionMarkerChannelManager
-logger.markers.level=info
-";
-
-/// A `KRaft` node that is broker and controller in one, with its data in a directory of its own.
-/// Dropping it kills it and removes the data.
-pub struct Broker {
-    process: Option<Process>,
-    port: u16,
-    dir: tempfile::TempDir,
-    jvm: &'static [&'static str],
-}
-
-impl Broker {
-    /// For tests: starts quickly and stays small.
-    pub fn start() -> Self {
-        Self::start_with(&[])
-    }
-
-    /// With broker settings on top of the usual ones.
-    pub fn start_with(settings: &[(&str, &str)]) -> Self {
-        Self::launch(settings, &["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"])
-    }
-
-    /// For benchmarks: slower to start, and as fast as Kafka is.
-    pub fn start_for_benchmark() -> Self {
-        // What a run has written goes at once with its topic, so that the disk has room for the next.
-        let settings = [("log.segment.delete.delay.ms", "0")];
-        Self::launch(&settings, &["-Xms1g", "-Xmx1g", "-XX:+UseG1GC"])
-    }
-
-    /// One broker for all tests of a process that do not kill it. Each test uses its own topics and groups.
-    pub fn shared() -> &'static Self {
-        static SHARED: OnceLock<Broker> = OnceLock::new();
-        static DIR: OnceLock<(PathBuf, u32)> = OnceLock::new();
-        // Nothing drops a static: the broker dies with the test process, and this removes its data.
-        extern "C" fn clean() {
-            if let Some((dir, id)) = DIR.get() {
-                // SAFETY: the child is never reaped, so the id is still its own.
-                unsafe {
-                    libc::kill(*id as i32, libc::SIGKILL);
-                    libc::waitpid(*id as i32, std::ptr::null_mut(), 0);
-                }
-                let _ = std::fs::remove_dir_all(dir);
-            }
-        }
-        SHARED.get_or_init(|| {
-            let broker = Self::start();
-            let id = broker.process.as_ref().map(Process::id).expect("it runs");
-            DIR.get_or_init(|| (broker.dir.path().to_owned(), id));
-            // SAFETY: `clean` only reads a static that is set before this.
-            unsafe { libc::atexit(clean) };
-            broker
-        })
-    }
-
-    fn launch(settings: &[(&str, &str)], jvm: &'static [&'static str]) -> Self {
-        let mut fault = String::new();
-        for _ in 0..START_ATTEMPTS {
-            let (port, controller_port) = (free_port(), free_port());
-            let dir = fresh_dir("kafka");
-            let mut text = format!(
-                "{SETTINGS}listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-                 advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
-                 controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
-                 log.dirs={}\n",
-                dir.path().join("data").display()
-            );
-            settings.iter().for_each(|(key, value)| text.push_str(&format!("{key}={value}\n")));
-            write(dir.path(), "server.properties", &text);
-            write(dir.path(), "log4j2.properties", LOGGING);
-            let mut broker = Self { process: None, port, dir, jvm };
-            broker.format();
-            match broker.try_start() {
-                Ok(()) => return broker,
-                Err(log) => fault = log,
-            }
-        }
-        panic!("Kafka does not start:\n{fault}");
-    }
-
-    /// `127.0.0.1:PORT`; the same after a restart.
-    pub fn bootstrap(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill();
-        }
-    }
-
-    /// SIGTERM, and waits for the orderly end.
-    pub fn stop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.signal(libc::SIGTERM);
-            process.wait(STOP_LIMIT);
-        }
-    }
-
-    /// Starts it again over the same data, on the same port; kills it first when it still runs.
-    pub fn restart(&mut self) {
-        self.kill();
-        if let Err(log) = self.try_start() {
-            panic!("Kafka does not start again:\n{log}");
-        }
-    }
-
-    /// Stops it, deletes a partition's log, as a disk may lose it, and starts it again.
-    pub fn lose_log(&mut self, topic: &str, partition: i32) {
-        self.stop();
-        let data = self.dir.path().join("data");
-        std::fs::remove_dir_all(data.join(format!("{topic}-{partition}"))).expect("the partition's log");
-        self.restart();
-    }
-
-    fn format(&self) {
-        let output = self
-            .java(&["-Xshare:auto", "-XX:TieredStopAtLevel=1"], "kafka.tools.StorageTool")
-            .args(["format", "--cluster-id", "tidecast-tests-------w", "--config"])
-            .arg(self.dir.path().join("server.properties"))
-            .output()
-            .expect("java starts: `tests/run` installs it");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    /// Returns the broker's log when it ends or does not answer.
-    /// Whether its log says that it has left a transaction open for ever, which can happen when it stops or starts
-    /// (docs/runbook.md, A transaction that hangs).
-    pub fn has_left_one_open(&self) -> bool {
-        let log = std::fs::read(self.dir.path().join("log")).unwrap_or_default();
-        String::from_utf8_lossy(&log).contains("Couldn't find leader endpoint for partitions")
-    }
-
-    fn try_start(&mut self) -> Result<(), String> {
-        let mut command = self.java(self.jvm, "kafka.Kafka");
-        command.arg(self.dir.path().join("server.properties"));
-        let mut process =
-            Process::spawn("Kafka", command, &self.dir.path().join("log")).map_err(|e| e.to_string())?;
-        let client: BaseConsumer = client(&self.bootstrap()).create().expect("a client");
-        let until = Instant::now() + START_LIMIT;
-        while Instant::now() < until {
-            if process.exit_status().is_some() {
-                return Err(process.log());
-            }
-            // An open port is not enough: the answer names a broker once it has registered.
-            match client.fetch_metadata(None, Duration::from_millis(500)) {
-                Ok(metadata) if !metadata.brokers().is_empty() => {
-                    self.process = Some(process);
-                    return Ok(());
-                }
-                _ => std::thread::sleep(Duration::from_millis(20)),
-            }
-        }
-        Err(process.log())
-    }
-
-    fn java(&self, options: &[&str], main: &str) -> Command {
-        let libs = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kafka").join("libs");
-        assert!(libs.is_dir(), "no Kafka in {}: run `tests/run kafka` once", libs.display());
-        let java =
-            std::env::var_os("JAVA_HOME").map_or("java".into(), |home| Path::new(&home).join("bin/java"));
-        let mut command = Command::new(java);
-        command
-            .args(options)
-            .arg(format!(
-                "-Dlog4j2.configurationFile={}",
-                self.dir.path().join("log4j2.properties").display()
-            ))
-            .arg("-cp")
-            .arg(libs.join("*"))
-            .arg(main);
-        command
-    }
-}
 
 /// One record as a consumer sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -286,7 +67,7 @@ pub fn create_topic(bootstrap: &str, name: &str, partitions: i32, settings: &[(&
     let admin: AdminClient<DefaultClientContext> = client(bootstrap).create().expect("an admin client");
     let topic = settings
         .iter()
-        .fold(NewTopic::new(name, partitions, TopicReplication::Fixed(1)), |topic, (k, v)| topic.set(k, v));
+        .fold(NewTopic::new(name, partitions, BROKERS_DEFAULT), |topic, (k, v)| topic.set(k, v));
     let options = AdminOptions::new().operation_timeout(Some(REQUEST_LIMIT));
     let created = block_on(admin.create_topics([&topic], &options)).expect("create a topic");
     if let Err((name, code)) = &created[0] {
@@ -440,6 +221,18 @@ impl ProducerContext for CountDeliveries {
 /// All committed records of a topic, partition by partition in the order of their offsets. Waits for
 /// transactions that are open when it is called: a commit is acknowledged before its markers are written.
 pub fn read_committed(bootstrap: &str, topic: &str) -> Vec<Record> {
+    wait_until_stable(bootstrap, topic);
+    read_committed_so_far(bootstrap, topic)
+}
+
+/// Hands over all committed records of a topic, those of a partition in the order of their offsets; for topics that
+/// are too large to be held. Waits as [`read_committed`] does.
+pub fn for_each_committed(bootstrap: &str, topic: &str, take: impl FnMut(Record)) {
+    wait_until_stable(bootstrap, topic);
+    for_each_committed_so_far(bootstrap, topic, take);
+}
+
+fn wait_until_stable(bootstrap: &str, topic: &str) {
     let (high, stable) = (reader(bootstrap, "read_uncommitted"), reader(bootstrap, "read_committed"));
     let until = Instant::now() + OPEN_LIMIT;
     for partition in partitions(&high, topic) {
@@ -449,11 +242,17 @@ pub fn read_committed(bootstrap: &str, topic: &str) -> Vec<Record> {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
-    read_committed_so_far(bootstrap, topic)
 }
 
 /// Like [`read_committed`], but stops at open transactions.
 pub fn read_committed_so_far(bootstrap: &str, topic: &str) -> Vec<Record> {
+    let mut records = Vec::new();
+    for_each_committed_so_far(bootstrap, topic, |record| records.push(record));
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+fn for_each_committed_so_far(bootstrap: &str, topic: &str, mut take: impl FnMut(Record)) {
     let consumer = reader(bootstrap, "read_committed");
     let mut open: BTreeSet<i32> = partitions(&consumer, topic).into_iter().collect();
     let mut assignment = TopicPartitionList::new();
@@ -461,11 +260,10 @@ pub fn read_committed_so_far(bootstrap: &str, topic: &str) -> Vec<Record> {
         assignment.add_partition_offset(topic, *partition, Offset::Beginning).expect("a valid offset");
     }
     consumer.assign(&assignment).expect("assign partitions");
-    let mut records = Vec::new();
     // Aborted records and markers occupy offsets that are never delivered, so only this event shows the end.
     while !open.is_empty() {
         match consumer.poll(REQUEST_LIMIT) {
-            Some(Ok(message)) => records.push(Record {
+            Some(Ok(message)) => take(Record {
                 partition: message.partition(),
                 offset: message.offset(),
                 key: message.key().map(<[u8]>::to_vec),
@@ -481,8 +279,6 @@ pub fn read_committed_so_far(bootstrap: &str, topic: &str) -> Vec<Record> {
             None => panic!("reading {topic}: no answer for {REQUEST_LIMIT:?}"),
         }
     }
-    records.sort_by_key(|record| (record.partition, record.offset));
-    records
 }
 
 /// The offsets that a group has committed for each partition of a topic, `None` where it has none.

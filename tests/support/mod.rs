@@ -3,8 +3,10 @@
 //! Each test uses only a part of it, so some of it is unused in each.
 #![allow(dead_code, reason = "not every test needs all of it")]
 
+pub mod broker;
 pub mod daemon;
 pub mod fleet;
 pub mod kafka;
 pub mod process;
+pub mod proxy;
 pub mod stream;
