@@ -9,9 +9,10 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use support::broker::Broker;
 use support::daemon::{Daemon, Settings, get};
 use support::fleet::{Load, Site};
-use support::kafka::Broker;
+
 use support::process::{free_port, fresh_dir, write};
 
 const PER_SECOND: usize = 200;
