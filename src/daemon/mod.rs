@@ -137,6 +137,9 @@ impl Daemon {
         let stopped = stop.clone();
         let admin =
             BackgroundThread::start("admin-commands".into(), move || commands.work(&asked, &stopped))?;
+        if config.kafka.instance.is_none() {
+            events::unnamed();
+        }
         events::started(config.streams.len(), config.daemon.workers, server.address());
         let mut threads = (0..config.daemon.workers)
             .map(|number| {

@@ -58,8 +58,6 @@ impl<P: Ports> Worker<P> {
             Err(cause) => {
                 if matches!(cause, kafka::Error::Fenced(_)) {
                     self.rare_paths.mark(RarePath::CommitFenced);
-                    self.setup.metrics.transaction(TransactionOutcome::Fenced);
-                    events::fenced(number, &cause);
                 }
                 Err(cause.into())
             }

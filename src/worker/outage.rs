@@ -11,7 +11,7 @@ use super::rare_paths::RarePath;
 use super::{Error, Worker};
 use crate::domain::TopicPartition;
 use crate::kafka;
-use crate::telemetry::{ShardMetrics, ShardState, ShardStatus, events};
+use crate::telemetry::{ShardMetrics, ShardState, ShardStatus, TransactionOutcome, events};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -123,6 +123,13 @@ impl<P: Ports> Worker<P> {
                 self.outage.is_unsettled = true;
                 self.wait_for_kafka(&cause);
                 self.recover()
+            }
+            Error::Kafka(cause) => {
+                if matches!(cause, kafka::Error::Fenced(_)) {
+                    self.setup.metrics.transaction(TransactionOutcome::Fenced);
+                    events::fenced(self.setup.number, &cause);
+                }
+                Err(cause.into())
             }
             other => Err(other),
         }

@@ -23,6 +23,17 @@ pub fn started(streams: usize, workers: usize, http: SocketAddr) {
     event!(info, "started", { version, streams, workers, http = %http, }, "tidecast {version} serves http://{http}");
 }
 
+/// The process has no name in its group.
+pub fn unnamed() {
+    event!(
+        info,
+        "unnamed",
+        {},
+        "there is no kafka.instance: after a crash nobody reads this process's partitions until its \
+        session has ended"
+    );
+}
+
 /// The daemon begins to stop.
 pub fn stopping(cause: &str) {
     event!(info, "stopping", { cause, }, "stopping: {cause}");
