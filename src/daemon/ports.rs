@@ -4,10 +4,10 @@ use super::loader_thread::LoaderThread;
 use super::snapshot_thread::SnapshotThread;
 use crate::codec::Record;
 use crate::config::Stream;
-use crate::domain::{EventTime, Offset, StreamName, TopicPartition};
+use crate::domain::{EventTime, LeaderEpoch, Offset, StreamName, TopicPartition};
 use crate::kafka::{
-    Commit, CommittedOffset, Error, Event, TopicDescriptions, TopicState, Watermarks, WorkerClients,
-    WorkerStatistics,
+    Commit, CommittedOffset, Error, Event, Lineage, LogPosition, TopicDescriptions, TopicState, Watermarks,
+    WorkerClients, WorkerStatistics,
 };
 use crate::models::{self, ModelState, Models, RoundQueue};
 use crate::series::WindowCopy;
@@ -43,9 +43,9 @@ impl Broker for WorkerClients {
         &mut self,
         max: usize,
         wait: Duration,
-        mut sink: impl FnMut(&Record<'_>),
+        mut sink: impl FnMut(&Record<'_>, Option<LeaderEpoch>),
     ) -> Result<usize, Error> {
-        Self::poll(self, max, wait, &mut |polled| sink(&polled.as_source()))
+        Self::poll(self, max, wait, &mut |polled| sink(&polled.as_source(), polled.leader_epoch))
     }
 
     fn event(&mut self) -> Option<Event> {
@@ -107,7 +107,11 @@ impl Broker for WorkerClients {
         Self::ends(self, parts)
     }
 
-    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<u64> {
+    fn lineages(&self, places: &[LogPosition]) -> Result<Vec<Lineage>, Error> {
+        Self::lineages(self, places)
+    }
+
+    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<i64> {
         Self::lag(self, at, next)
     }
 

@@ -3,12 +3,10 @@
 
 use super::error::is_transient;
 use crate::domain::{Partition, TopicPartition};
-use crate::telemetry::ClientStatistics;
+use crate::telemetry::{ClientStatistics, TransactionRequest};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::ProducerContext;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +29,9 @@ pub enum Event {
     Expelled,
     /// An error that librdkafka tries to recover from, for the log.
     Trouble(String),
+    /// The producer has taken a new epoch, because a request of this kind was not answered on its connection and may
+    /// still come to a broker.
+    NewEpoch(TransactionRequest),
 }
 
 /// The most troubles that wait to be logged. More would add nothing.
@@ -159,6 +160,11 @@ impl ProducingContext {
     pub fn take_failure(&self) -> Option<String> {
         lock(&self.failure).take()
     }
+
+    /// Notes that a record was not delivered.
+    pub fn note_failure(&self, topic: &str, code: RDKafkaErrorCode) {
+        lock(&self.failure).get_or_insert_with(|| format!("a record for {topic}: {code}"));
+    }
 }
 
 impl ClientContext for ProducingContext {
@@ -168,17 +174,6 @@ impl ClientContext for ProducingContext {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.troubles.note(&error, reason);
-    }
-}
-
-impl ProducerContext for ProducingContext {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        use rdkafka::Message;
-        if let Err((error, message)) = result {
-            lock(&self.failure).get_or_insert_with(|| format!("a record for {}: {error}", message.topic()));
-        }
     }
 }
 

@@ -3,13 +3,14 @@
 use super::consumer::{drain, is};
 use super::context::{self, ConsumingContext, Event, PendingRebalance};
 use super::error::{Error, is_refused};
+use super::group_metadata::GroupMetadata;
 use super::membership::{GroupMember, Membership};
 use super::offsets::{ANSWER_TIMEOUT, OffsetQueries};
 use super::record::Polled;
 use super::topic_watch::{TopicQueries, TopicWatch};
 use crate::domain::{Offset, TopicPartition};
 use crate::telemetry::ClientStatistics;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{ClientConfig, Offset as RawOffset, TopicPartitionList};
@@ -185,11 +186,12 @@ impl GroupConsumer {
     }
 
     /// The group metadata that a transaction's offsets are sent with, or why nothing may be committed now.
-    pub fn group(&self) -> Result<ConsumerGroupMetadata, String> {
+    pub fn group(&self) -> Result<GroupMetadata, String> {
         for _ in 0..GROUP_TRIES {
             self.own()?;
             let before = GroupMember::of(&self.consumer);
-            let metadata = self.consumer.group_metadata();
+            // SAFETY: the consumer lives.
+            let metadata = unsafe { GroupMetadata::of(self.consumer.client().native_ptr()) };
             // The membership was the same before and after, so the metadata describes it, too.
             if let Some(metadata) = metadata.filter(|_| before.is_some())
                 && before == GroupMember::of(&self.consumer)

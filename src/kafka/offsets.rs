@@ -3,9 +3,10 @@
 
 use super::consumer::is;
 use super::context::{self, ConsumingContext};
+use super::divergence::{self, Comparison, Lineage, LogPosition};
 use super::error::{Error, is_transient};
-use crate::domain::{Offset, TopicPartition};
-use rdkafka::bindings::rd_kafka_get_watermark_offsets;
+use crate::domain::{LeaderEpoch, Offset, TopicPartition};
+use rdkafka::bindings::{rd_kafka_get_watermark_offsets, rd_kafka_topic_partition_get_leader_epoch};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
@@ -34,6 +35,8 @@ pub struct CommittedOffset {
 /// A partition's low and high watermark: its first offset, and the one after its last committed record.
 pub type Watermarks = (Offset, Offset);
 
+const ASKING_FOR_OFFSETS: &str = "asking for offsets";
+
 type Found = Vec<(TopicPartition, Option<CommittedOffset>)>;
 
 /// Asks brokers about offsets over a member's consumer.
@@ -49,18 +52,19 @@ impl OffsetQueries<'_> {
         let doing = "asking for committed offsets";
         let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
         let question = |list, wait| self.consumer.committed_offsets(list, wait);
-        match self.ask(doing, parts, &list, STABLE_TIMEOUT, question) {
+        let answer = match self.ask(doing, &list, STABLE_TIMEOUT, question) {
             Err(e) if e.is_transient() && self.are_held(&list) => {
                 let parts = parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
                 let reason = format!(
                     "an open transaction holds the offsets of {parts}; its producer, or the broker after \
                      transaction.timeout.ms, has to end it first"
                 );
-                Err(Error::NotYet { doing, reason })
+                return Err(Error::NotYet { doing, reason });
             }
-            Err(e) if e.is_transient() => self.ask(doing, parts, &list, ANSWER_TIMEOUT, question),
-            answer => answer,
-        }
+            Err(e) if e.is_transient() => self.ask(doing, &list, ANSWER_TIMEOUT, question)?,
+            answer => answer?,
+        };
+        found(doing, parts, &answer)
     }
 
     /// Whether the coordinator answers at once when it may say what an open transaction is about to change. librdkafka
@@ -97,9 +101,39 @@ impl OffsetQueries<'_> {
         parts: &[TopicPartition],
         places: impl Iterator<Item = (&'a TopicPartition, RawOffset)>,
     ) -> Result<Found, Error> {
-        self.ask("asking for offsets", parts, &context::list(places), ANSWER_TIMEOUT, |list, wait| {
+        found(ASKING_FOR_OFFSETS, parts, &self.offsets(places)?)
+    }
+
+    fn offsets<'a>(
+        &self,
+        places: impl Iterator<Item = (&'a TopicPartition, RawOffset)>,
+    ) -> Result<TopicPartitionList, Error> {
+        self.ask(ASKING_FOR_OFFSETS, &context::list(places), ANSWER_TIMEOUT, |list, wait| {
             self.consumer.offsets_for_times(list, wait)
         })
+    }
+
+    /// What the leaders say about these positions, in their order. Where they say that a log may have lost its end, a
+    /// consumer with `settings` finds out where.
+    pub fn lineages(&self, settings: &ClientConfig, places: &[LogPosition]) -> Result<Vec<Lineage>, Error> {
+        let answer = self.offsets(places.iter().map(|place| (&place.at, RawOffset::End)))?;
+        let epochs = places.iter().map(|place| leader_epoch(&answer, &place.at)).collect::<Vec<_>>();
+        let pairs = places.iter().zip(&epochs);
+        let suspects: Vec<_> = pairs
+            .filter(|(place, now)| divergence::is_suspect(place, **now))
+            .map(|(place, _)| place)
+            .collect();
+        let found = divergence::compare(settings, self.brokers, &suspects)?;
+        let lineage = |(place, epoch): (&LogPosition, Option<LeaderEpoch>)| {
+            let goes_on = found.iter().find(|(at, _)| *at == place.at).map(|(_, offset)| *offset);
+            let comparison = match goes_on {
+                None => Comparison::None,
+                Some(offset) if offset < place.next => Comparison::Diverges(offset),
+                Some(_) => Comparison::Same,
+            };
+            Lineage { epoch, comparison }
+        };
+        Ok(places.iter().zip(epochs).map(lineage).collect())
     }
 
     /// The high watermark of the newest fetch. No request is made.
@@ -123,13 +157,12 @@ impl OffsetQueries<'_> {
     fn ask(
         &self,
         doing: &'static str,
-        parts: &[TopicPartition],
         list: &TopicPartitionList,
         within: Duration,
         question: impl Fn(TopicPartitionList, Duration) -> KafkaResult<TopicPartitionList>,
-    ) -> Result<Found, Error> {
-        if parts.is_empty() {
-            return Ok(Vec::new());
+    ) -> Result<TopicPartitionList, Error> {
+        if list.count() == 0 {
+            return Ok(TopicPartitionList::new());
         }
         let deadline = Instant::now() + within;
         loop {
@@ -142,7 +175,7 @@ impl OffsetQueries<'_> {
                 Ok(answer)
             });
             let error = match answer {
-                Ok(answer) => return found(doing, parts, &answer),
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             match error.rdkafka_error_code() {
@@ -189,6 +222,14 @@ fn note(list: &TopicPartitionList, at: usize) -> String {
         let bytes = std::slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size);
         std::str::from_utf8(bytes).unwrap_or_default().to_owned()
     }
+}
+
+/// The leader epoch of a partition in an answer.
+fn leader_epoch(list: &TopicPartitionList, at: &TopicPartition) -> Option<LeaderEpoch> {
+    let place = list.elements().iter().position(|element| is(element, at))?;
+    // SAFETY: the list lives and has this element.
+    let epoch = unsafe { rd_kafka_topic_partition_get_leader_epoch((*list.ptr()).elems.add(place)) };
+    (epoch >= 0).then_some(LeaderEpoch(epoch))
 }
 
 /// The broker's answer for each of `parts`, in their order.

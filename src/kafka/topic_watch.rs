@@ -20,11 +20,10 @@
 
 use super::context::ConsumingContext;
 use super::error::{Error, is_refused};
-use super::producer::Client;
+use super::producing_client::Client;
 use super::topics::{DescribeRequest, TRY_TIMEOUT, TopicDescriptions, TopicState};
 use crate::domain::{Offset, TopicPartition};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::Producer;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;

@@ -1,15 +1,16 @@
 //! The producer of a worker. What it sends becomes visible with [`TransactionalProducer::commit`].
 
-use super::context::{Troubles, lock};
+use super::context::{Event, Troubles, lock};
 use super::error::{Error, is_fenced, is_refused};
 use super::group_consumer::{GroupConsumer, OffsetsCommitted};
-use super::producer::{Client, RETRY_PAUSE, enqueue, flush, start};
+use super::producer::{RETRY_PAUSE, enqueue, start};
+use super::producing_client::Client;
+use super::requests::LateStarts;
 use super::topic_handles::{Outgoing, TopicHandles};
+use super::transaction_error::TransactionError;
 use crate::domain::{Offset, Partition, TopicPartition};
-use crate::telemetry::ClientStatistics;
+use crate::telemetry::{ClientStatistics, TransactionRequest};
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
-use rdkafka::producer::{Producer, PurgeConfig};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,8 @@ enum Verdict {
     End(Error),
     Abort(String),
     Retry(String),
-    /// The transaction lasted too long and the broker has aborted it. This producer can't be used any more.
+    /// The broker has ended the transaction for a reason that lies in this process, such as that it lasted too long.
+    /// This producer can't be used any more.
     Expired(String),
 }
 
@@ -48,7 +50,7 @@ enum Verdict {
 pub(super) struct TransactionalProducer {
     // Dropped before the client, which they belong to.
     topics: TopicHandles,
-    client: Client,
+    pub(super) client: Client,
     settings: ClientConfig,
     brokers: String,
     exactly_once: bool,
@@ -58,6 +60,9 @@ pub(super) struct TransactionalProducer {
     unsettled: bool,
     /// Why the transaction can't be committed any more. Records sent meanwhile are dropped.
     broken: Option<String>,
+    /// New epochs that [`Event::NewEpoch`] does not tell of yet.
+    new_epochs: Vec<TransactionRequest>,
+    late_starts: LateStarts,
     pub(super) commit_timeout: Duration,
 }
 
@@ -74,6 +79,8 @@ impl TransactionalProducer {
             open: false,
             unsettled: false,
             broken: None,
+            new_epochs: Vec::new(),
+            late_starts: LateStarts::default(),
             commit_timeout: COMMIT_TIMEOUT,
         })
     }
@@ -86,6 +93,11 @@ impl TransactionalProducer {
         *lock(&self.client.context().statistics)
     }
 
+    /// A new epoch that was taken since the last call.
+    pub fn take_new_epoch(&mut self) -> Option<Event> {
+        self.new_epochs.pop().map(Event::NewEpoch)
+    }
+
     pub fn send(
         &mut self,
         topic: &str,
@@ -94,11 +106,10 @@ impl TransactionalProducer {
         payload: Option<&[u8]>,
         headers: &[(&str, &[u8])],
     ) -> Result<(), Error> {
-        if self.broken.is_some() {
-            return Ok(());
+        if self.broken.is_none() {
+            self.begin()?;
         }
-        if let Err(e) = self.begin() {
-            self.broken = Some(self.doom(&e)?);
+        if self.broken.is_some() {
             return Ok(());
         }
         let partition = partition.map(|p| p.0);
@@ -113,7 +124,7 @@ impl TransactionalProducer {
                     Err(Error::of("sending", &e))
                 }
                 _ => {
-                    self.broken = Some(self.doom(&e)?);
+                    self.broken = Some(self.doom(&TransactionError::of_record(&e))?);
                     Ok(())
                 }
             },
@@ -121,19 +132,32 @@ impl TransactionalProducer {
     }
 
     /// Why the transaction can't be committed after this error; fails when the error ends the process.
-    fn doom(&self, error: &KafkaError) -> Result<String, Error> {
+    fn doom(&self, error: &TransactionError) -> Result<String, Error> {
         match self.judge(error) {
             Verdict::End(error) => Err(error),
             Verdict::Abort(reason) | Verdict::Retry(reason) | Verdict::Expired(reason) => Ok(reason),
         }
     }
 
-    fn begin(&mut self) -> Result<(), KafkaError> {
-        if self.exactly_once && !self.open {
-            self.client.begin_transaction()?;
-            self.open = true;
+    /// Begins a transaction unless one is open. Where a request of an earlier one may come late it begins under a new
+    /// epoch, because the request would act on this one.
+    fn begin(&mut self) -> Result<(), Error> {
+        if !self.exactly_once || self.open {
+            return Ok(());
+        }
+        if let Some(unanswered) = self.client.requests().before_begin() {
+            self.take_epoch(unanswered)?;
+        }
+        match self.client.begin_transaction() {
+            Ok(()) => self.open = true,
+            Err(e) => self.broken = Some(self.doom(&e)?),
         }
         Ok(())
+    }
+
+    fn take_epoch(&mut self, unanswered: TransactionRequest) -> Result<(), Error> {
+        self.new_epochs.push(unanswered);
+        self.settle()
     }
 
     pub fn commit(
@@ -164,8 +188,9 @@ impl TransactionalProducer {
         if !self.open && positions.is_empty() {
             return Ok(Commit::Committed);
         }
-        if let Err(e) = self.begin() {
-            return self.doom(&e).map(Commit::Unknown);
+        self.begin()?;
+        if let Some(reason) = self.broken.take() {
+            return Ok(Commit::Unknown(reason));
         }
         let question = member.topic_queries().ask_logs(&self.client, positions);
         if !self.acknowledged(self.commit_timeout) {
@@ -240,6 +265,9 @@ impl TransactionalProducer {
         }
         let deadline = Instant::now() + ABORT_TIMEOUT.min(self.commit_timeout);
         if self.open {
+            if let Some(unanswered) = self.client.requests().before_abort() {
+                return self.take_epoch(unanswered);
+            }
             loop {
                 let left = deadline.saturating_duration_since(Instant::now());
                 let Err(e) = self.client.abort_transaction(left) else { break };
@@ -253,7 +281,7 @@ impl TransactionalProducer {
             }
             self.open = false;
         } else {
-            self.client.purge(PurgeConfig::default().queue());
+            self.client.purge_queued();
             if !self.acknowledged(ABORT_TIMEOUT.min(self.commit_timeout)) {
                 return self.settle();
             }
@@ -267,6 +295,8 @@ impl TransactionalProducer {
     /// left open. Fails with a transient error while no broker answers; the next [`Self::abort`] tries again.
     fn settle(&mut self) -> Result<(), Error> {
         self.unsettled = true;
+        let is_fenced = self.client.client().fatal_error().is_some_and(|(code, _)| is_fenced(code));
+        self.late_starts.give_up(self.client.requests(), is_fenced);
         self.topics = TopicHandles::default();
         self.client = start(&self.settings, &self.brokers, self.exactly_once)?;
         self.open = false;
@@ -281,7 +311,7 @@ impl TransactionalProducer {
         let deadline = Instant::now() + within;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if flush(&self.client, left.min(FLUSH_STEP)) {
+            if self.client.flush(left.min(FLUSH_STEP)) {
                 return true;
             }
             if left.is_zero() || self.exactly_once && self.client.context().has_failure() {
@@ -298,35 +328,38 @@ impl TransactionalProducer {
         format!("records were not acknowledged within {:?} {trouble}", self.commit_timeout)
     }
 
-    fn judge(&self, error: &KafkaError) -> Verdict {
+    fn judge(&self, error: &TransactionError) -> Verdict {
         let fatal = self.client.client().fatal_error();
-        let code = error.rdkafka_error_code();
+        let code = fatal.as_ref().map_or(error.code, |(code, _)| *code);
+        if is_fenced(code) && self.late_starts.may_have_fenced(self.client.requests()) {
+            return Verdict::Expired(format!("an earlier start of this producer came late: {error}"));
+        }
         // The broker has ended this process's transaction, or another process has its name. The group knows which: of two
         // members of one name it refuses the older one, whose consumer then ends the process. A new producer of it may abort
         // one transaction of the other process meanwhile, and can commit nothing itself.
-        if fatal.as_ref().map(|(code, _)| code).or(code.as_ref()).is_some_and(|code| is_outdated(*code)) {
+        if is_outdated(code) {
             return Verdict::Expired(format!("the transaction lasted too long: {error}"));
         }
-        if fatal.is_some() || code.is_some_and(|c| is_fenced(c) || is_refused(c)) {
+        if fatal.is_some() || is_fenced(error.code) || is_refused(error.code) {
             return Verdict::End(self.ending("in a transaction", error));
         }
         let reason = error.to_string();
-        match error {
-            KafkaError::Transaction(e) if e.is_fatal() => Verdict::End(Error::Fatal(reason)),
-            KafkaError::Transaction(e) if e.txn_requires_abort() => Verdict::Abort(reason),
-            KafkaError::Transaction(e) if e.is_retriable() => Verdict::Retry(reason),
-            KafkaError::Flush(_) => Verdict::Retry(reason),
-            _ => Verdict::Abort(reason),
+        if error.is_fatal {
+            Verdict::End(Error::Fatal(reason))
+        } else if error.is_retriable && !error.requires_abort {
+            Verdict::Retry(reason)
+        } else {
+            Verdict::Abort(reason)
         }
     }
 
-    fn ending(&self, doing: &'static str, error: &KafkaError) -> Error {
+    fn ending(&self, doing: &'static str, error: &TransactionError) -> Error {
         match self.client.client().fatal_error() {
             Some((code, reason)) => match Error::of_code(doing, code, reason) {
                 Error::Failed { reason, .. } => Error::Fatal(reason),
                 other => other,
             },
-            None => Error::of(doing, error),
+            None => Error::of_code(doing, error.code, error.to_string()),
         }
     }
 }

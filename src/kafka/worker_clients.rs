@@ -1,4 +1,5 @@
 use super::context::Event;
+use super::divergence::{Lineage, LogPosition};
 use super::error::Error;
 use super::group_consumer::GroupConsumer;
 use super::offsets::{CommittedOffset, Watermarks};
@@ -9,6 +10,7 @@ use super::topics::{TopicDescriptions, TopicState};
 use super::transactional_producer::{Commit, TransactionalProducer};
 use crate::config::{Config, Guarantee};
 use crate::domain::{Offset, Partition, TopicPartition};
+use rdkafka::ClientConfig;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,8 @@ pub struct WorkerClients {
     pub(super) producer: TransactionalProducer,
     consumer: GroupConsumer,
     topics: Vec<String>,
+    /// Of a consumer that reads single records.
+    glance: ClientConfig,
 }
 
 impl WorkerClients {
@@ -38,7 +42,8 @@ impl WorkerClients {
         let producer = settings::worker_producer(config, &identity);
         let producer = TransactionalProducer::open(producer, brokers, exactly_once)?;
         let consumer = GroupConsumer::join(&settings::worker_consumer(config, &identity), brokers, topics)?;
-        Ok(Self { producer, consumer, topics: topics.to_vec() })
+        let glance = settings::glance(&config.kafka);
+        Ok(Self { producer, consumer, topics: topics.to_vec(), glance })
     }
 
     /// Waits for a record for at most `wait`, then hands over at most `max` fetched records, and returns how many. It
@@ -64,8 +69,8 @@ impl WorkerClients {
 
     /// The next event: rebalances first, in their order.
     pub fn event(&mut self) -> Option<Event> {
-        let troubles = || self.consumer.troubles().take().or_else(|| self.producer.troubles().take());
-        self.consumer.event().or_else(troubles)
+        let event = self.consumer.event().or_else(|| self.producer.take_new_epoch());
+        event.or_else(|| self.consumer.troubles().take()).or_else(|| self.producer.troubles().take())
     }
 
     /// Answers [`Event::Assigned`] with the offsets to read from. `None` stands for the committed offset, or for
@@ -185,16 +190,23 @@ impl WorkerClients {
         self.consumer.offset_queries().ends(parts)
     }
 
+    /// What the partitions' leaders say about positions up to which their logs were read. One request to each broker
+    /// where no leader has changed since; else a fraction of a second for each topic.
+    ///
+    /// # Errors
+    /// As [`committed`](Self::committed).
+    pub fn lineages(&self, places: &[LogPosition]) -> Result<Vec<Lineage>, Error> {
+        self.consumer.offset_queries().lineages(&self.glance, places)
+    }
+
     /// How many offsets lie between `next`, the next to read, and the partition's end as of the newest fetch; `None` before
-    /// the first one, and while no broker answers for the partition. No request is made. Markers of transactions count.
-    pub fn lag(&self, tp: &TopicPartition, next: Offset) -> Option<u64> {
+    /// the first one, and while no broker answers for the partition. Negative where the log ends before `next`. No request is
+    /// made. Markers of transactions count.
+    pub fn lag(&self, tp: &TopicPartition, next: Offset) -> Option<i64> {
         if !self.consumer.hears(tp) {
             return None;
         }
-        self.consumer
-            .offset_queries()
-            .high_watermark(tp)
-            .map(|high| u64::try_from(high.0 - next.0).unwrap_or(0))
+        self.consumer.offset_queries().high_watermark(tp).map(|high| high.0 - next.0)
     }
 
     /// Queues a record for the next commit. Without a partition the key chooses it, as in Java's client.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The least time between two log lines for the same reason.
-const PAUSE: Duration = Duration::from_secs(60);
+pub(super) const PAUSE: Duration = Duration::from_secs(60);
 /// As [`PAUSE`], for series that `only` leaves out: the config asks for it.
 const PAUSE_NOT_SELECTED: Duration = Duration::from_secs(3_600);
 
@@ -85,7 +85,7 @@ struct Pending<W, T> {
 }
 
 impl<W: Word, T> ByReason<W, T> {
-    fn new(pause: impl Fn(W) -> Duration) -> Self {
+    pub fn new(pause: impl Fn(W) -> Duration) -> Self {
         let pending =
             |why: &W| Pending { why: *why, pause: pause(*why), count: 0, first: None, logged: None };
         let reasons = Mutex::new(W::WORDS.iter().map(pending).collect());
@@ -102,12 +102,12 @@ impl<W: Word, T> ByReason<W, T> {
         }
     }
 
-    fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         self.is_waiting.load(Ordering::Acquire)
     }
 
     /// Takes the reasons that are due, or all without a time: with their counts since the last log line.
-    fn take(&self, now: Option<Instant>) -> Vec<(W, u64, T)> {
+    pub fn take(&self, now: Option<Instant>) -> Vec<(W, u64, T)> {
         let mut taken = Vec::new();
         if !self.is_waiting() {
             return taken;

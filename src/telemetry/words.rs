@@ -222,6 +222,24 @@ words! {
 }
 
 words! {
+    /// A request of a producer that has to do with transactions.
+    TransactionRequest {
+        /// Records for a partition.
+        Produce = "produce",
+        /// A new epoch.
+        InitProducerId = "init_producer_id",
+        /// The partitions that the transaction writes to.
+        AddPartitions = "add_partitions",
+        /// The group whose offsets the transaction commits.
+        AddOffsets = "add_offsets",
+        /// The offsets themselves.
+        CommitOffsets = "commit_offsets",
+        /// A commit or an abort.
+        End = "end",
+    }
+}
+
+words! {
     /// What a shard does.
     ShardState {
         /// It loads and replays. It emits nothing yet.

@@ -1,14 +1,15 @@
 //! How the shards of partitions come and go.
 
 use super::loading::{LoadRequest, LoadedShard};
-use super::logs::{self, PartitionStart};
-use super::owned_shard::OwnedShard;
+use super::log_note::LogNote;
+use super::logs::PartitionStart;
+use super::owned_shard::{LogWatch, OwnedShard};
 use super::ports::{Broker, Ports, ShardLoader, TimeSource};
 use super::rare_paths::RarePath;
 use super::serving::ModelSource;
 use super::{Error, Worker};
 use crate::config::Stream;
-use crate::domain::{Offset, Partition, TopicPartition};
+use crate::domain::{LeaderEpoch, Offset, Partition, TopicPartition};
 use crate::series::{ReorderHistory, ReorderSettings};
 use crate::telemetry::{ShardMetrics, ShardState, ShardStatus, events};
 use crate::training::{RoundSchedule, StreamProgress};
@@ -22,6 +23,8 @@ const NOTE_BYTES_MAX: usize = 2_048;
 pub(super) struct PendingPartition {
     at: TopicPartition,
     committed: Offset,
+    /// The leader epochs of the last committed record, and of the log when it was compared.
+    epochs: (Option<LeaderEpoch>, Option<LeaderEpoch>),
     /// Shards that are still to come, by ticket.
     missing: Vec<(u64, ShardMetrics)>,
     loaded: Vec<(Box<LoadedShard>, ShardMetrics)>,
@@ -32,7 +35,8 @@ pub(super) struct PendingPartition {
 impl<P: Ports> Worker<P> {
     /// Requests the shards of partitions that are assigned and paused; these stand still until all are loaded.
     pub(super) fn request_shards(&mut self, starts: &[PartitionStart]) {
-        for PartitionStart { at, low, committed, topic_id, is_unread, note, .. } in starts {
+        for start in starts {
+            let PartitionStart { at, low, committed, topic_id, is_unread, note, .. } = start;
             let streams: Vec<Arc<Stream>> = self.streams_of(at).cloned().collect();
             let mut missing = Vec::new();
             let mut new_note = String::new();
@@ -60,10 +64,10 @@ impl<P: Ports> Worker<P> {
             }
             // Where very many streams read the partition, a replay has to do without.
             new_note = if new_note.len() <= NOTE_BYTES_MAX { new_note } else { String::new() };
-            self.ports.broker.note(at.clone(), logs::note(*topic_id) + &new_note);
-            let (at, committed) = (at.clone(), *committed);
+            self.note_beside(at, LogNote { topic_id: *topic_id, epoch: start.epoch, rest: new_note });
+            let (at, committed, epochs) = (at.clone(), *committed, (start.epoch, start.compared));
             let since = self.ports.time.now();
-            self.pending.push(PendingPartition { at, committed, missing, loaded: Vec::new(), since });
+            self.pending.push(PendingPartition { at, committed, epochs, missing, loaded: Vec::new(), since });
         }
     }
 
@@ -92,12 +96,13 @@ impl<P: Ports> Worker<P> {
     }
 
     fn start_reading(&mut self, pending: PendingPartition) -> Result<(), Error> {
-        let PendingPartition { at, committed, loaded, since, .. } = pending;
+        let PendingPartition { at, committed, epochs: (epoch, compared), loaded, since, .. } = pending;
         let from = loaded.iter().map(|(l, _)| l.from).min().unwrap_or(committed);
         self.report_former_topic(&loaded);
         for (loaded, shown) in loaded {
             let metrics = self.setup.metrics.stream(&loaded.request.stream.name);
-            let owned = OwnedShard::new(*loaded, metrics, shown, since, self.ports.time.now());
+            let log = LogWatch::new(from, epoch, compared);
+            let owned = OwnedShard::new(*loaded, log, metrics, shown, since, self.ports.time.now());
             let stream = owned.stream().clone();
             if is_first(&stream, &at) {
                 let trained = self.ports.models.current(&stream.name).is_some();

@@ -22,6 +22,7 @@ impl<P: Ports> Worker<P> {
         if positions.is_empty() {
             return Ok(true);
         }
+        self.note_epochs();
         let number = self.setup.number;
         let readings = std::mem::take(&mut self.uncommitted);
         match self.ports.broker.commit(&positions) {

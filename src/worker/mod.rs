@@ -17,7 +17,9 @@
 //! | `pace` | which shards are behind, and learn less often | |
 //! | `owned_shard` | a shard, its decoder and its encoder | `pace` |
 //! | `publish` | metrics and board | `owned_shard` |
-//! | `logs` | which log a partition is read from, and where it starts | |
+//! | `log_note` | what is committed beside an offset | |
+//! | `logs` | which log a partition is read from, and where it starts | `log_note` |
+//! | `log_doubts` | whether it may be another log now | `logs`, `owned_shard` |
 //! | `outage` | waits while Kafka does not answer | `logs` |
 //! | `snapshots` | one snapshot at a time, in chunks | `owned_shard` |
 //! | `assignment` | shards come and go | `logs`, `snapshots` |
@@ -31,6 +33,8 @@
 mod assignment;
 mod commit;
 pub mod loading;
+mod log_doubts;
+mod log_note;
 mod logs;
 mod models;
 mod outage;

@@ -7,10 +7,11 @@ use super::snapshot_file::{SnapshotKey, SnapshotOutcome};
 use crate::checkpoint::Facts;
 use crate::codec::{BadRecord, MissingValues, Record};
 use crate::config::Stream;
-use crate::domain::{EventTime, Offset, Reading, StreamName, TopicPartition};
+use crate::domain::{EventTime, LeaderEpoch, Offset, Reading, StreamName, TopicPartition};
 use crate::engine::{Accounts, Emitted, Offered, Shard};
 use crate::kafka::{
-    Commit, CommittedOffset, Error, Event, TopicDescriptions, TopicState, Watermarks, WorkerStatistics,
+    Commit, CommittedOffset, Error, Event, Lineage, LogPosition, TopicDescriptions, TopicState, Watermarks,
+    WorkerStatistics,
 };
 use crate::series::WindowCopy;
 use crate::training::{Start, Why};
@@ -127,11 +128,17 @@ impl ReadingInterceptor for () {}
 
 /// A worker's consumer and producer. [`WorkerClients`](crate::kafka::WorkerClients) describes each call and its errors.
 pub trait Broker: Outlet {
-    /// Waits for a record at most `wait`, hands over at most `max` records, and returns their number.
+    /// Waits for a record at most `wait`, hands over at most `max` records with the epochs of the leaders that wrote
+    /// them, and returns their number.
     ///
     /// # Errors
     /// When the client can't be used any longer.
-    fn poll(&mut self, max: usize, wait: Duration, sink: impl FnMut(&Record<'_>)) -> Result<usize, Error>;
+    fn poll(
+        &mut self,
+        max: usize,
+        wait: Duration,
+        sink: impl FnMut(&Record<'_>, Option<LeaderEpoch>),
+    ) -> Result<usize, Error>;
 
     /// The next event, rebalances first and in their order.
     fn event(&mut self) -> Option<Event>;
@@ -202,8 +209,15 @@ pub trait Broker: Outlet {
     /// When no broker answers.
     fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error>;
 
-    /// The number of offsets between `next` and the partition's end, as far as it is known.
-    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<u64>;
+    /// Whether these logs are still those that were read up to these positions, in the order of `places`.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    fn lineages(&self, places: &[LogPosition]) -> Result<Vec<Lineage>, Error>;
+
+    /// The number of offsets between `next` and the partition's end, as far as it is known; negative where the log
+    /// ends before `next`.
+    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<i64>;
 
     /// Commits what was sent together with these positions.
     ///

@@ -117,7 +117,7 @@ impl Publisher {
     }
 
     fn shard(&mut self, owned: &mut OwnedShard, broker: &impl Broker, time: &impl TimeSource) {
-        let lag = broker.lag(&owned.at, owned.position).map(|lag| lag as i64);
+        let lag = broker.lag(&owned.at, owned.position);
         owned.shown.set_lag(lag);
         owned.shown.set_series(owned.shard.series(), &owned.shard.memory_by_part());
         let since = |created| Duration::from_secs_f64(time.wall().seconds_since(created).max(0.0));

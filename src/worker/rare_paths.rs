@@ -46,6 +46,8 @@ rare_paths! {
     CommitUnknown,
     /// Another process took this worker's place.
     CommitFenced,
+    /// The producer took a new epoch, because a request might have come late.
+    NewEpoch,
     /// A partition was revoked with records that were not committed, and these were committed before the release.
     RevokedUncommitted,
     /// The commit before a release failed.
@@ -88,6 +90,10 @@ rare_paths! {
     TopicRecreatedBySnapshot,
     /// The log was looked at a second time before its reset was believed.
     SecondLook,
+    /// A record of a new leader came, and the log was compared with what was read of it.
+    LeaderChanged,
+    /// The log was seen to end before what was read, before a record came.
+    LogEndsBefore,
     /// The log had lost its end.
     LogTruncated,
     /// Another program had moved the group's offset.

@@ -56,6 +56,12 @@ impl<P: Ports> Worker<P> {
                 let parts = self.held();
                 self.drop_shards(&parts);
             }
+            Event::NewEpoch(unanswered) => {
+                self.rare_paths.mark(RarePath::NewEpoch);
+                let metrics = &self.setup.metrics;
+                metrics.new_epoch(self.setup.number, unanswered);
+                metrics.log_new_epochs(Some(self.ports.time.now()));
+            }
             Event::Trouble(cause) => {
                 self.rare_paths.mark(RarePath::Trouble);
                 self.outage.troubles.log(self.ports.time.now(), self.setup.number, cause);
@@ -66,7 +72,7 @@ impl<P: Ports> Worker<P> {
 
     /// Finds out whether partitions are read from another log than they were started in, and starts those again.
     pub(super) fn restart_doubtful(&mut self) -> Result<(), Error> {
-        let parts = self.doubtful();
+        let parts = self.doubtful()?;
         // Where the commit does not succeed, everything is loaded again already.
         if parts.is_empty() || !self.commit()? {
             return Ok(());

@@ -72,7 +72,7 @@ impl<P: Ports> Worker<P> {
         let Self { ports, shards, setup, rare_paths, .. } = self;
         let PortSet { broker, interceptor, .. } = ports;
         let mut last = 0;
-        let polled = broker.poll(setup.config.daemon.poll_records, wait, |record| {
+        let polled = broker.poll(setup.config.daemon.poll_records, wait, |record, epoch| {
             let mine = |o: &OwnedShard| o.at.partition == record.partition && &*o.at.topic == record.topic;
             if !shards.get(last).is_some_and(mine) {
                 match shards.iter().position(mine) {
@@ -82,7 +82,7 @@ impl<P: Ports> Worker<P> {
             }
             // One topic can feed several streams, and each has a shard of its own.
             for owned in shards[last..].iter_mut().filter(|o| mine(o)) {
-                owned.take(record, interceptor);
+                owned.take(record, epoch, interceptor);
             }
         })?;
         Ok(polled)
@@ -111,5 +111,6 @@ impl<P: Ports> Worker<P> {
     /// Logs everything that was not logged yet: at the end, whatever has ended the worker.
     pub fn log_all(&self) {
         self.publisher.tell_all();
+        self.setup.metrics.log_new_epochs(None);
     }
 }

@@ -1,8 +1,10 @@
 //! The daemon's own process on a real Kafka.
 
+mod case;
 mod delivery;
 mod harness;
 mod models;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;
+mod truncation;

@@ -1,6 +1,7 @@
 //! The room against the embedded broker and, where `TIDECAST_TEST_BROKERS` names one, a real one.
 
 mod delivery;
+mod epochs;
 mod membership;
 mod pausing;
 mod topics;
@@ -8,6 +9,7 @@ mod topics;
 use super::*;
 use crate::config::Config;
 use crate::domain::{EventTime, Offset, Partition, TopicPartition};
+use crate::telemetry::TransactionRequest;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -92,13 +94,16 @@ struct Worker {
     target: Option<String>,
     /// Whether what it is given is paused at once.
     pausing: bool,
+    /// The new epochs of its producer, by the request that was not answered.
+    new_epochs: Vec<TransactionRequest>,
 }
 
 impl Worker {
     fn start(config: &Config, worker: usize, topic: &str) -> Self {
         let link = WorkerClients::connect(config, worker, &[topic.to_owned()]).unwrap();
         let positions = BTreeMap::new();
-        Self { link, positions, seen: Vec::new(), lost: 0, refused: 0, target: None, pausing: false }
+        let (seen, new_epochs) = (Vec::new(), Vec::new());
+        Self { link, positions, seen, lost: 0, refused: 0, target: None, pausing: false, new_epochs }
     }
 
     fn turn(&mut self) {
@@ -147,6 +152,7 @@ impl Worker {
                     self.lost += self.positions.len();
                     self.positions.clear();
                 }
+                Event::NewEpoch(unanswered) => self.new_epochs.push(unanswered),
                 Event::Trouble(text) => eprintln!("{text}"),
             }
         }

@@ -1,5 +1,6 @@
 //! Start, end and failure of the process and of its threads.
 
+use crate::telemetry::TransactionRequest;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -53,6 +54,14 @@ pub fn committed(worker: usize, readings: usize, forecasts: usize, took: Duratio
 /// A worker's transaction was aborted. The worker drops its shards and recovers them from what is committed.
 pub fn aborted(worker: usize, cause: &dyn Display) {
     event!(warn, "aborted", { worker, cause = %cause, }, "transaction aborted: {cause}");
+}
+
+/// A worker's producer has taken a new epoch, because a request of an earlier transaction was not answered on its
+/// connection. It might come late and act on the next transaction.
+pub fn new_epoch(worker: usize, unanswered: TransactionRequest, count: u64) {
+    let unanswered = unanswered.as_str();
+    event!(warn, "new_epoch", { worker, unanswered, count, },
+        "the producer took a new epoch: a request was not answered on its connection ({unanswered}, {count} times)");
 }
 
 /// Another producer has taken this one's transactional id, so the process ends.

@@ -12,7 +12,7 @@ use super::handle::{
 use crate::domain::{StreamName, TopicPartition};
 use crate::telemetry::words::{
     Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, RoundOutcome, ShardState,
-    TransactionOutcome,
+    TransactionOutcome, TransactionRequest,
 };
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
@@ -167,8 +167,8 @@ metrics! {
     ShardHandles, ShardFamilies of ShardScope;
 
     pub(super) lag: OnDemand<IntGauge>, "consumer_lag_readings", Count("records"), [STREAM, TOPIC, PARTITION],
-        "Records in the partition that were not read yet. There is no such series while that is not known, \
-         because no broker says where the partition ends.";
+        "Records in the partition that were not read yet. Negative while the partition ends before what was read: \
+         it has lost its newest records. There is no such series while no broker says where the partition ends.";
     pub(super) learn_every: IntGauge, "learn_every", Count("origins"), [STREAM, TOPIC, PARTITION],
         "Series past 1,000 origins learn at one of so many: 1, or more by `learn_every` or while the shard is behind.";
     pub(super) state: PerWord<ShardState, IntGauge>, "shard_state", Flag,
@@ -185,6 +185,9 @@ metrics! {
     pub(super) transactions: PerWord<TransactionOutcome>, "transactions_total", Count("transactions"),
         [Label::words("outcome", TransactionOutcome::TEXTS)],
         "Finished transactions. The outcome is unknown when the broker did not answer.";
+    pub(super) new_epochs: PerWord<TransactionRequest>, "producer_epochs_total", Count("epochs"),
+        [Label::words("unanswered", TransactionRequest::TEXTS)],
+        "New epochs of producers, because a request was not answered on its connection and might come late.";
     pub(super) build: OnDemand<IntGauge>, "build_info", Flag,
         [Label::named("version"), Label::named("revision")],
         "1, with the version and the revision that the program was built from.";

@@ -101,7 +101,7 @@ impl ShardMetrics {
     /// How many records of the partition were not read yet; `None` while that is not known.
     pub fn set_lag(&self, records: Option<i64>) {
         if let Some(records) = records {
-            return self.handles.lag.of(&[]).set(records.max(0));
+            return self.handles.lag.of(&[]).set(records);
         }
         let newest = self.owners.newest.lock().expect("no holder of this lock panics");
         if newest.by_shard.get(&self.scope.at) == Some(&self.registration) {

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod dead_letter;
+mod log_watch;
 
 use super::Error;
 use super::loading::{LoadRequest, LoadedShard};
@@ -13,13 +14,16 @@ use super::serving::Serving;
 use crate::checkpoint::SnapshotId;
 use crate::codec::{Decoder, Encoder, Record, headers};
 use crate::config::Stream;
-use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, TopicId, TopicPartition};
+use crate::domain::{
+    AnomalyKind, EventTime, Forecast, LeaderEpoch, ModelVersion, Offset, TopicId, TopicPartition,
+};
 use crate::engine::{Offered, Shard};
 use crate::kafka;
 use crate::series::{ReorderSettings, Slot};
 use crate::telemetry::{Discard, Pace, PaceChange, ShardMetrics, ShardState, StreamMetrics, events};
 use accounts::note_violations;
 use dead_letter::DeadLetters;
+pub(super) use log_watch::{LogDoubt, LogWatch};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -56,14 +60,12 @@ pub(super) struct OwnedShard {
     /// The widest run of offsets without a record since this was last taken: of transaction markers, of
     /// compaction, or of what retention deleted.
     pub passed: Option<Range<Offset>>,
-    /// A record has come with an offset that had come before: the log is not what it was.
-    pub went_back: bool,
+    /// Whether the log is the one that was read.
+    pub log: LogWatch,
     /// Whether it keeps pace with its partition.
     pace: PaceWatch,
     /// Rare paths that were taken since this was last emptied.
     pub rare_paths: RarePaths,
-    /// The end of what has come; within one log offsets only grow.
-    reached: Offset,
     /// How readings are held back from these offsets on, which are still to come.
     holdings: VecDeque<(Offset, ReorderSettings)>,
     /// A record was taken since the last step.
@@ -98,6 +100,7 @@ impl OwnedShard {
     /// A shard that was loaded; it answers from what is committed on. Its partition was assigned at `since`.
     pub fn new(
         loaded: LoadedShard,
+        log: LogWatch,
         metrics: StreamMetrics,
         shown: ShardMetrics,
         since: Instant,
@@ -125,10 +128,9 @@ impl OwnedShard {
                 .map(|used| WholeSnapshot { offset: used.id.offset, created: used.created }),
             snapshot_begun_at: now,
             passed: None,
-            went_back: false,
+            log,
             pace: PaceWatch::default(),
             rare_paths,
-            reached: Offset(0),
             holdings: holdings.after(from).collect(),
             has_taken: false,
             taken_at: now,
@@ -185,9 +187,15 @@ impl OwnedShard {
     }
 
     /// Takes a record in: decodes it and offers its readings to the shard. Nothing is sent yet.
-    pub fn take(&mut self, record: &Record<'_>, interceptor: &mut impl ReadingInterceptor) {
-        self.went_back |= record.offset < self.reached;
-        self.reached = record.offset.next();
+    pub fn take(
+        &mut self,
+        record: &Record<'_>,
+        epoch: Option<LeaderEpoch>,
+        interceptor: &mut impl ReadingInterceptor,
+    ) {
+        if !self.log.admits(record.offset, epoch, self.committed) {
+            return;
+        }
         // Another stream's shard of this partition may have come back from an older snapshot.
         if record.offset < self.position {
             self.rare_paths.mark(RarePath::RecordAlreadyTaken);
