@@ -145,6 +145,7 @@ mod tests {
             topic_id: None,
             low: Offset(0),
             is_unread: false,
+            is_cut: false,
             committed: Offset(0),
             holdings: ReorderHistory::of(
                 "",
@@ -152,6 +153,7 @@ mod tests {
                 Offset(0),
                 ReorderSettings::of(&config.streams[0]),
             ),
+            answered: None,
         };
         let store = Store::open(&config.store).unwrap();
         let (models, log) = (Models::default(), KafkaTimes(config.kafka));

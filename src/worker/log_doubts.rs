@@ -75,6 +75,8 @@ impl<P: Ports> Worker<P> {
                 owned.log.confirm(epoch);
                 reached = Some(owned.log.reached);
             }
+            // What waits came after the record that was not taken.
+            self.backlog.drop_waiting(&at);
             let reached = reached.expect("it is the partition of a shard");
             self.ports.broker.seek(&[(at, reached)])?;
         }

@@ -15,7 +15,8 @@
 //! | `rare_paths` | marks on rare paths, for the simulation | |
 //! | `loading`, `snapshot_file` | how shards are loaded and snapshots written, beside the worker | |
 //! | `pace` | which shards are behind, and learn less often | |
-//! | `owned_shard` | a shard, its decoder and its encoder | `pace` |
+//! | `backlog` | records that wait because a turn steps no more | |
+//! | `owned_shard` | a shard, its decoder and its encoder | `backlog`, `pace` |
 //! | `publish` | metrics and board | `owned_shard` |
 //! | `log_note` | what is committed beside an offset | |
 //! | `logs` | which log a partition is read from, and where it starts | `log_note` |
@@ -31,6 +32,7 @@
 #![forbid(unsafe_code)]
 
 mod assignment;
+mod backlog;
 mod commit;
 pub mod loading;
 mod log_doubts;
@@ -57,6 +59,7 @@ use crate::nn;
 use crate::telemetry::{Board, ClientMetrics, Metrics, StreamShape};
 use crate::training::RoundSchedule;
 use assignment::PendingPartition;
+use backlog::Backlog;
 use logs::Logs;
 use outage::Outage;
 use owned_shard::OwnedShard;
@@ -104,6 +107,8 @@ pub struct Worker<P: Ports> {
     pending: Vec<PendingPartition>,
     logs: Logs,
     outage: Outage,
+    /// Records that were polled and wait until a turn can take them.
+    backlog: Backlog,
     /// The last ticket that was given to a request for a shard.
     tickets: u64,
     snapshot: Option<SnapshotInProgress>,
@@ -111,6 +116,8 @@ pub struct Worker<P: Ports> {
     due: BTreeMap<StreamName, RoundSchedule>,
     /// Records that were polled since the last commit.
     uncommitted: usize,
+    /// Steps of series since the last commit.
+    stepped: usize,
     publisher: Publisher,
     /// The change of the models that was followed last.
     models_followed: u64,
@@ -165,10 +172,12 @@ impl<P: Ports> Worker<P> {
             pending: Vec::new(),
             logs: Logs::new(known),
             outage: Outage::default(),
+            backlog: Backlog::default(),
             tickets: 0,
             snapshot: None,
             due: BTreeMap::new(),
             uncommitted: 0,
+            stepped: 0,
             models_followed: 0,
             has_restored: false,
             committed_at: now,

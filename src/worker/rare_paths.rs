@@ -40,6 +40,14 @@ rare_paths! {
     ForecastTooLarge,
     /// Kafka did not answer, or not yet, and the worker waited for it.
     KafkaAwaited,
+    /// A commit came in the middle of what a record lets through.
+    CommittedWithinRecord,
+    /// A record went on in the middle, because a part of it was answered before a restart.
+    ResumedWithinRecord,
+    /// Records that were polled waited because a turn steps no more.
+    Backlogged,
+    /// A partition was paused because too many of its records waited.
+    BacklogPaused,
     /// A commit was aborted.
     CommitAborted,
     /// A commit ended without an answer.

@@ -6,20 +6,22 @@ mod dead_letter;
 mod log_watch;
 
 use super::Error;
+use super::backlog::KeptRecord;
 use super::loading::{LoadRequest, LoadedShard};
 use super::pace::PaceWatch;
 use super::ports::{Outgoing, Outlet, ReadingInterceptor, TimeSource};
 use super::rare_paths::{RarePath, RarePaths};
 use super::serving::Serving;
 use crate::checkpoint::SnapshotId;
-use crate::codec::{Decoder, Encoder, Record, headers};
+use crate::codec::{BadRecord, Decoder, Encoder, Record, headers};
 use crate::config::Stream;
 use crate::domain::{
-    AnomalyKind, EventTime, Forecast, LeaderEpoch, ModelVersion, Offset, TopicId, TopicPartition,
+    AnomalyKind, EventTime, Forecast, LeaderEpoch, ModelVersion, Offset, Reading, TopicId, TopicPartition,
+    Values,
 };
 use crate::engine::{Offered, Shard};
 use crate::kafka;
-use crate::series::{ReorderSettings, Slot};
+use crate::series::{RecordProgress, ReorderSettings, Slot};
 use crate::telemetry::{Discard, Pace, PaceChange, ShardMetrics, ShardState, StreamMetrics, events};
 use accounts::note_violations;
 use dead_letter::DeadLetters;
@@ -66,6 +68,10 @@ pub(super) struct OwnedShard {
     pace: PaceWatch,
     /// Rare paths that were taken since this was last emptied.
     pub rare_paths: RarePaths,
+    /// How much of the record at the committed offset was answered before the shard was loaded.
+    answered: Option<RecordProgress>,
+    /// The record before the position, if it has not let everything through yet.
+    unfinished: Option<Unfinished>,
     /// How readings are held back from these offsets on, which are still to come.
     holdings: VecDeque<(Offset, ReorderSettings)>,
     /// A record was taken since the last step.
@@ -79,6 +85,45 @@ pub(super) struct OwnedShard {
     partition_text: String,
     payload: Vec<u8>,
     readings: u64,
+}
+
+/// A record that lets more readings through than may wait for their rounds at once.
+struct Unfinished {
+    record: KeptRecord,
+    /// Its readings that the shard has not been offered yet.
+    readings: VecDeque<KeptReading>,
+    /// Why the first of its readings that were refused was.
+    refused: Option<Discard>,
+    /// Whether it could be decoded to its end.
+    decoded: Result<(), BadRecord>,
+}
+
+/// A copy of a reading.
+struct KeptReading {
+    series: String,
+    time: EventTime,
+    later: Option<EventTime>,
+    values: Values,
+}
+
+impl KeptReading {
+    fn of(reading: &Reading<'_>) -> Self {
+        let Reading { series, time, later, values } = *reading;
+        Self { series: series.to_owned(), time, later, values: values.clone() }
+    }
+
+    fn as_reading(&self) -> Reading<'_> {
+        Reading { series: &self.series, time: self.time, later: self.later, values: &self.values }
+    }
+}
+
+/// What a call of [`OwnedShard::step`] has done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stepped {
+    /// Readings that were decoded and not answered before.
+    pub readings: usize,
+    /// Steps of series.
+    pub steps: usize,
 }
 
 /// A snapshot that is known to be whole.
@@ -107,9 +152,10 @@ impl OwnedShard {
         now: Instant,
     ) -> Self {
         let LoadedShard { request, mut shard, from, snapshot, violations, rare_paths, .. } = loaded;
-        let LoadRequest { stream, at, topic_id, committed, holdings, .. } = request;
+        let LoadRequest { stream, at, topic_id, committed, holdings, answered, .. } = request;
         note_violations(&stream.name, &at, &metrics, &violations);
         shard.emit_from(committed.0);
+        shard.emit_after(answered);
         shard.hold_back(holdings.at(from));
         shown.set_learn_every(stream.learn_every.at_ease());
         Self {
@@ -131,6 +177,8 @@ impl OwnedShard {
             log,
             pace: PaceWatch::default(),
             rare_paths,
+            answered,
+            unfinished: None,
             holdings: holdings.after(from).collect(),
             has_taken: false,
             taken_at: now,
@@ -186,6 +234,29 @@ impl OwnedShard {
         self.shard.stream()
     }
 
+    /// Whether the record before the position has not let everything through yet. No other can be taken until
+    /// [`Self::go_on`] has ended it.
+    pub fn is_unfinished(&self) -> bool {
+        self.unfinished.is_some()
+    }
+
+    /// The offset to commit: a record that is not finished is to be read again.
+    pub fn next_to_commit(&self) -> Offset {
+        if self.is_unfinished() { Offset(self.position.0 - 1) } else { self.position }
+    }
+
+    /// How much of the record at `offset`, which is the last one that was taken, has been answered. To be called when no
+    /// reading waits for its round.
+    pub fn progress(&self, offset: Offset) -> RecordProgress {
+        if !self.is_unfinished() {
+            return RecordProgress::all(offset);
+        }
+        // In a replay the shard may not have come as far yet as before.
+        let before = self.answered.filter(|answered| answered.offset == offset);
+        let readings = self.shard.let_through().max(before.map_or(0, |answered| answered.readings));
+        RecordProgress { offset, readings }
+    }
+
     /// Takes a record in: decodes it and offers its readings to the shard. Nothing is sent yet.
     pub fn take(
         &mut self,
@@ -211,11 +282,16 @@ impl OwnedShard {
         }
         self.position = record.offset.next();
         self.has_taken = true;
-        let answered = record.offset < self.committed;
+        let answered = self.has_answered(record.offset);
         let Self { shard, decoder, readings, .. } = self;
         let mut refused = None;
-        let outcome = decoder.decode(record, &mut |reading| {
+        let mut kept = VecDeque::new();
+        let decoded = decoder.decode(record, &mut |reading| {
             *readings += u64::from(!answered);
+            if shard.is_full() {
+                kept.push_back(KeptReading::of(&reading));
+                return;
+            }
             let offered = interceptor.offer(shard, &reading, record);
             if let Offered::Discarded(why @ (Discard::Late | Discard::TimeAhead)) = offered {
                 refused.get_or_insert(why);
@@ -224,10 +300,61 @@ impl OwnedShard {
         if answered {
             self.rare_paths.mark(RarePath::ReplayedRecord);
             drop(decoder.take_missing());
+        }
+        if shard.is_interrupted() || !kept.is_empty() {
+            let is_resumed = self.answered.is_some_and(|answered| answered.offset == record.offset);
+            self.rare_paths.mark_if(is_resumed, RarePath::ResumedWithinRecord);
+            let record = KeptRecord::of(record, epoch);
+            self.unfinished = Some(Unfinished { record, readings: kept, refused, decoded });
+            return;
+        }
+        self.finish_record(record, refused, decoded, interceptor);
+    }
+
+    /// Whether all that a record lets through was answered before the shard was loaded.
+    fn has_answered(&self, offset: Offset) -> bool {
+        offset < self.committed || self.answered == Some(RecordProgress::all(offset))
+    }
+
+    /// Goes on with the record that is not finished, until as many readings wait for their rounds as may.
+    pub fn go_on(&mut self, interceptor: &mut impl ReadingInterceptor) {
+        let Some(mut unfinished) = self.unfinished.take() else { return };
+        self.has_taken = true;
+        let Unfinished { record, readings, refused, .. } = &mut unfinished;
+        let mut note = |offered| {
+            if let Offered::Discarded(why @ (Discard::Late | Discard::TimeAhead)) = offered {
+                refused.get_or_insert(why);
+            }
+        };
+        note(self.shard.go_on());
+        let source = record.as_record(&self.at);
+        while !self.shard.is_full()
+            && let Some(reading) = readings.pop_front()
+        {
+            note(interceptor.offer(&mut self.shard, &reading.as_reading(), &source));
+        }
+        if self.shard.is_interrupted() || !readings.is_empty() {
+            self.unfinished = Some(unfinished);
+            return;
+        }
+        let Unfinished { record, refused, decoded, .. } = unfinished;
+        let at = self.at.clone();
+        self.finish_record(&record.as_record(&at), refused, decoded, interceptor);
+    }
+
+    /// Sets a record aside for the dead-letter topic if it could not be decoded, or if one of its readings was refused.
+    fn finish_record(
+        &mut self,
+        record: &Record<'_>,
+        refused: Option<Discard>,
+        decoded: Result<(), BadRecord>,
+        interceptor: &mut impl ReadingInterceptor,
+    ) {
+        if self.has_answered(record.offset) {
             return;
         }
         let name = &self.shard.stream().name;
-        match outcome {
+        match decoded {
             Err(bad) => {
                 interceptor.refuse(record, &bad);
                 let reason = bad.reason.as_str();
@@ -246,13 +373,13 @@ impl OwnedShard {
     }
 
     /// Steps all readings that are waiting, sends forecasts, anomalies and dead letters into the open transaction,
-    /// and returns the number of readings that were taken in since the last call.
+    /// and returns what was taken in and stepped since the last call.
     pub fn step<O: Outlet>(
         &mut self,
         outlet: &mut O,
         interceptor: &mut impl ReadingInterceptor,
         time: &impl TimeSource,
-    ) -> Result<usize, Error> {
+    ) -> Result<Stepped, Error> {
         if std::mem::take(&mut self.has_taken) {
             self.taken_at = time.now();
         }
@@ -270,6 +397,7 @@ impl OwnedShard {
         let taken = std::mem::take(&mut self.readings);
         self.metrics.readings.inc_by(taken);
         let before = self.forecasts;
+        let mut steps = 0;
         let mut failed = Ok(());
         loop {
             let began = time.now();
@@ -352,6 +480,7 @@ impl OwnedShard {
                 }
             })?;
             let Some(stepped) = stepped else { break };
+            steps += stepped;
             self.metrics.batch_size.observe(stepped as f64);
             let took = time.now().saturating_duration_since(began);
             self.metrics.step_seconds.observe(took.as_secs_f64());
@@ -359,7 +488,7 @@ impl OwnedShard {
         self.account(interceptor);
         self.metrics.forecasts.inc_by((self.forecasts - before) as u64);
         failed?;
-        Ok(taken as usize)
+        Ok(Stepped { readings: taken as usize, steps })
     }
 
     /// Brings in the model that serves, when the shard has another one, or lets the experts serve alone. A shard
