@@ -175,6 +175,7 @@ impl Worker {
                 }
                 Event::Revoked(parts) | Event::Lost(parts) => self.link.release(&parts).unwrap(),
                 Event::NewEpoch(unanswered) => self.epochs.push(unanswered),
+                Event::Expelled => panic!("nobody else has its name"),
                 Event::Trouble(cause) => eprintln!("{cause}"),
             }
         }
