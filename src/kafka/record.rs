@@ -99,6 +99,11 @@ impl codec::Headers for Headers<'_> {
     fn get(&self, name: &str) -> Option<&[u8]> {
         Headers::get(self, name)
     }
+
+    fn for_each(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        let named = self.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
+        named.for_each(|(name, value)| each(name, value));
+    }
 }
 
 impl<'a> Headers<'a> {

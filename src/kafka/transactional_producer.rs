@@ -3,6 +3,7 @@
 use super::context::{Event, Troubles, lock};
 use super::error::{Error, is_fenced, is_refused};
 use super::group_consumer::{GroupConsumer, OffsetsCommitted};
+use super::output_topics::{OutputTopics, Refusal};
 use super::producer::{RETRY_PAUSE, enqueue, start};
 use super::producing_client::Client;
 use super::requests::LateStarts;
@@ -16,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// The longest wait for acknowledgements and, after them, for the commit.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often it is looked whether a record has failed.
+const FLUSH_STEP: Duration = Duration::from_millis(500);
 /// The longest wait for an abort. After it a new producer with the same id makes the broker abort, because a producer
 /// that loses its coordinator during an abort may never finish it.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -52,26 +55,22 @@ pub(super) struct TransactionalProducer {
     settings: ClientConfig,
     brokers: String,
     exactly_once: bool,
-    /// Whether another process may use the same transactional id to take over.
-    named: bool,
     /// Whether a transaction has begun.
     open: bool,
+    /// Whether a new producer has to be started before anything else, because no broker has answered yet.
+    unsettled: bool,
     /// Why the transaction can't be committed any more. Records sent meanwhile are dropped.
     broken: Option<String>,
     /// New epochs that [`Event::NewEpoch`] does not tell of yet.
     new_epochs: Vec<TransactionRequest>,
     late_starts: LateStarts,
+    /// Why a broker has refused what the last transaction sent.
+    refusal: Option<Refusal>,
     pub(super) commit_timeout: Duration,
 }
 
 impl TransactionalProducer {
-    /// `named`: whether another process may use the same transactional id.
-    pub fn open(
-        settings: ClientConfig,
-        brokers: &str,
-        exactly_once: bool,
-        named: bool,
-    ) -> Result<Self, Error> {
+    pub fn open(settings: ClientConfig, brokers: &str, exactly_once: bool) -> Result<Self, Error> {
         let client = start(&settings, brokers, exactly_once)?;
         let brokers = brokers.to_owned();
         Ok(Self {
@@ -80,11 +79,12 @@ impl TransactionalProducer {
             settings,
             brokers,
             exactly_once,
-            named,
             open: false,
+            unsettled: false,
             broken: None,
             new_epochs: Vec::new(),
             late_starts: LateStarts::default(),
+            refusal: None,
             commit_timeout: COMMIT_TIMEOUT,
         })
     }
@@ -176,6 +176,7 @@ impl TransactionalProducer {
         } else {
             self.commit_acknowledged(member, positions)?
         };
+        self.refusal = self.client.context().take_refusal();
         match outcome {
             Commit::Committed => {}
             Commit::Aborted(_) => self.abort()?,
@@ -264,6 +265,9 @@ impl TransactionalProducer {
     }
 
     pub fn abort(&mut self) -> Result<(), Error> {
+        if self.unsettled {
+            return self.settle();
+        }
         let deadline = Instant::now() + ABORT_TIMEOUT.min(self.commit_timeout);
         if self.open {
             if let Some(unanswered) = self.client.requests().before_abort() {
@@ -275,7 +279,9 @@ impl TransactionalProducer {
                 match self.judge(&e) {
                     Verdict::End(error) => return Err(error),
                     Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
-                    Verdict::Abort(_) | Verdict::Retry(_) | Verdict::Expired(_) => return self.settle(),
+                    Verdict::Abort(_) | Verdict::Retry(_) | Verdict::Expired(_) => {
+                        return self.settle();
+                    }
                 }
             }
             self.open = false;
@@ -290,23 +296,50 @@ impl TransactionalProducer {
         Ok(())
     }
 
+    /// Why a broker has refused what the last transaction sent.
+    pub fn take_refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
+    }
+
+    /// Starts a new producer whose batches fit into the output topics. No transaction may be open.
+    pub fn limit_batches(&mut self, outputs: &OutputTopics) -> Result<(), Error> {
+        outputs.limit_batches(&mut self.settings);
+        self.settle()
+    }
+
     /// Starts a new producer with the same id. When it is ready, the broker has committed or aborted what the old one
-    /// left open.
+    /// left open. Fails with a transient error while no broker answers; the next [`Self::abort`] tries again.
     fn settle(&mut self) -> Result<(), Error> {
+        self.unsettled = true;
         let is_fenced = self.client.client().fatal_error().is_some_and(|(code, _)| is_fenced(code));
         self.late_starts.give_up(self.client.requests(), is_fenced);
         self.topics = TopicHandles::default();
         self.client = start(&self.settings, &self.brokers, self.exactly_once)?;
         self.open = false;
+        self.unsettled = false;
         self.broken = None;
         Ok(())
     }
 
+    /// Waits until nothing is in flight. Where a record has failed, a transaction can't be committed any more, and the rest
+    /// is not waited for.
     fn acknowledged(&self, within: Duration) -> bool {
-        self.client.flush(within)
+        let deadline = Instant::now() + within;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.client.flush(left.min(FLUSH_STEP)) {
+                return true;
+            }
+            if left.is_zero() || self.exactly_once && self.client.context().has_failure() {
+                return false;
+            }
+        }
     }
 
     fn silence(&self) -> String {
+        if let Some(failure) = self.client.context().take_failure() {
+            return failure;
+        }
         let trouble = self.troubles().newest().unwrap_or_default();
         format!("records were not acknowledged within {:?} {trouble}", self.commit_timeout)
     }
@@ -314,12 +347,14 @@ impl TransactionalProducer {
     fn judge(&self, error: &TransactionError) -> Verdict {
         let fatal = self.client.client().fatal_error();
         let code = fatal.as_ref().map_or(error.code, |(code, _)| *code);
-        // No other process has a random id, so the broker has ended this process's transaction.
-        if !self.named && (is_fenced(code) || code == Code::InvalidTransactionalState) {
-            return Verdict::Expired(format!("the transaction lasted too long: {error}"));
-        }
         if is_fenced(code) && self.late_starts.may_have_fenced(self.client.requests()) {
             return Verdict::Expired(format!("an earlier start of this producer came late: {error}"));
+        }
+        // The broker has ended this process's transaction, or another process has its name. The group knows which: of two
+        // members of one name it refuses the older one, whose consumer then ends the process. A new producer of it may abort
+        // one transaction of the other process meanwhile, and can commit nothing itself.
+        if is_outdated(code) {
+            return Verdict::Expired(format!("the transaction lasted too long: {error}"));
         }
         if fatal.is_some() || is_fenced(error.code) || is_refused(error.code) {
             return Verdict::End(self.ending("in a transaction", error));
@@ -343,6 +378,13 @@ impl TransactionalProducer {
             None => Error::of_code(doing, error.code, error.to_string()),
         }
     }
+}
+
+/// Whether a broker refuses the producer because of a newer one of its id: another process's, or the broker's own
+/// when it has ended an expired transaction.
+fn is_outdated(code: Code) -> bool {
+    let is_of_a_member = matches!(code, Code::FencedInstanceId | Code::UnreleasedInstanceId);
+    is_fenced(code) && !is_of_a_member || code == Code::InvalidTransactionalState
 }
 
 impl Drop for TransactionalProducer {

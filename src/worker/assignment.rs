@@ -10,14 +10,16 @@ use super::serving::ModelSource;
 use super::{Error, Worker};
 use crate::config::Stream;
 use crate::domain::{LeaderEpoch, Offset, Partition, TopicPartition};
-use crate::series::{ReorderHistory, ReorderSettings};
+use crate::series::{RecordProgress, ReorderHistory, ReorderSettings};
 use crate::telemetry::{ShardMetrics, ShardState, ShardStatus, events};
 use crate::training::{RoundSchedule, StreamProgress};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The longest note beside a committed offset. Kafka refuses longer ones.
+/// The longest note of how readings were held back. Kafka refuses notes of more than 4,096 bytes in all.
 const NOTE_BYTES_MAX: usize = 2_048;
+/// The longest note of how much of a record was answered.
+const PROGRESS_BYTES_MAX: usize = 1_536;
 
 /// A partition that is assigned, and whose shards are being loaded. It is paused meanwhile.
 pub(super) struct PendingPartition {
@@ -44,8 +46,10 @@ impl<P: Ports> Worker<P> {
                 self.tickets += 1;
                 let (low, committed, topic_id) = (*low, *committed, *topic_id);
                 let (is_unread, is_cut) = (*is_unread, *is_cut);
-                let holdings =
-                    ReorderHistory::of(note, &stream.name, committed, ReorderSettings::of(&stream));
+                let answered = RecordProgress::of(note, &stream.name, committed);
+                // A record of which a part was answered goes on under the settings that it began with.
+                let from = if answered.is_some() { committed.next() } else { committed };
+                let holdings = ReorderHistory::of(note, &stream.name, from, ReorderSettings::of(&stream));
                 holdings.note(&stream.name, &mut new_note);
                 let (ticket, at) = (self.tickets, at.clone());
                 missing.push((ticket, self.setup.metrics.stream(&stream.name).shard(&at)));
@@ -62,11 +66,15 @@ impl<P: Ports> Worker<P> {
                     is_unread,
                     is_cut,
                     holdings,
+                    answered,
                 });
             }
             // Where very many streams read the partition, a replay has to do without.
             new_note = if new_note.len() <= NOTE_BYTES_MAX { new_note } else { String::new() };
-            self.note_beside(at, LogNote { topic_id: *topic_id, epoch: start.epoch, rest: new_note });
+            self.note_beside(
+                at,
+                LogNote { topic_id: *topic_id, epoch: start.epoch, rest: new_note, progress: String::new() },
+            );
             let (at, committed, epochs) = (at.clone(), *committed, (start.epoch, start.compared));
             let since = self.ports.time.now();
             self.pending.push(PendingPartition { at, committed, epochs, missing, loaded: Vec::new(), since });
@@ -90,6 +98,9 @@ impl<P: Ports> Worker<P> {
                 None => self.rare_paths.mark(RarePath::LoadedForNobody),
             }
         }
+        if self.aborts.is_pausing(self.ports.time.now()) {
+            return Ok(());
+        }
         while let Some(ready) = self.pending.iter().position(|pending| pending.missing.is_empty()) {
             let pending = self.pending.swap_remove(ready);
             self.start_reading(pending)?;
@@ -101,10 +112,12 @@ impl<P: Ports> Worker<P> {
         let PendingPartition { at, committed, epochs: (epoch, compared), loaded, since, .. } = pending;
         let from = loaded.iter().map(|(l, _)| l.from).min().unwrap_or(committed);
         self.report_former_topic(&loaded);
+        let waiting_most = self.waiting_most_of(&at);
         for (loaded, shown) in loaded {
             let metrics = self.setup.metrics.stream(&loaded.request.stream.name);
             let log = LogWatch::new(from, epoch, compared);
-            let owned = OwnedShard::new(*loaded, log, metrics, shown, since, self.ports.time.now());
+            let mut owned = OwnedShard::new(*loaded, log, metrics, shown, since, self.ports.time.now());
+            owned.shard.interrupt_at(waiting_most);
             let stream = owned.stream().clone();
             if is_first(&stream, &at) {
                 let trained = self.ports.models.current(&stream.name).is_some();
@@ -118,11 +131,21 @@ impl<P: Ports> Worker<P> {
         Ok(self.ports.broker.resume(&[at])?)
     }
 
+    /// How many readings of a shard of this partition may wait for their rounds. Where the note beside the offset has no
+    /// room to say how much of a record each of very many streams has answered, a record is answered as a whole.
+    fn waiting_most_of(&self, at: &TopicPartition) -> usize {
+        let progress: usize =
+            self.streams_of(at).map(|stream| RecordProgress::note_bytes_max(&stream.name)).sum();
+        if progress <= PROGRESS_BYTES_MAX { self.slice() } else { usize::MAX }
+    }
+
     /// Drops the shards of partitions that belong to another worker now.
     pub(super) fn drop_shards(&mut self, parts: &[TopicPartition]) {
         events::revoked(self.setup.number, parts);
         self.give_up_snapshot_of(parts);
         self.forget_logs(parts);
+        self.outage.forget(parts);
+        self.backlog.forget(parts);
         let pending = self.pending.len();
         self.pending.retain(|pending| !parts.contains(&pending.at));
         self.rare_paths.mark_if(self.pending.len() < pending, RarePath::RevokedWhileLoading);
@@ -145,13 +168,14 @@ impl<P: Ports> Worker<P> {
     /// Drops the shards of some partitions, and loads each again from what is committed.
     pub(super) fn restart(&mut self, parts: &[TopicPartition]) -> Result<(), Error> {
         self.give_up_snapshot_of(parts);
+        self.backlog.forget(parts);
         self.note_unanswered(parts);
         self.shards.retain(|owned| !parts.contains(&owned.at));
         self.pending.retain(|pending| !parts.contains(&pending.at));
         if parts.is_empty() {
             return Ok(());
         }
-        let starts = self.starts(parts)?;
+        let starts = self.starts_or_wait(parts)?;
         self.ports.broker.pause(parts)?;
         self.request_shards(&starts);
         Ok(())
@@ -159,14 +183,21 @@ impl<P: Ports> Worker<P> {
 
     /// Drops every shard, and loads each again from what is committed.
     pub(super) fn recover(&mut self) -> Result<(), Error> {
+        let parts = self.held();
+        self.ports.loader.forget_below(self.tickets + 1);
+        (self.uncommitted, self.stepped) = (0, 0);
+        self.restart(&parts)
+    }
+
+    /// Every partition that is assigned, in whatever state.
+    pub(super) fn held(&self) -> Vec<TopicPartition> {
         let shards = self.shards.iter().map(|owned| owned.at.clone());
         let pending = self.pending.iter().map(|pending| pending.at.clone());
-        let mut parts: Vec<TopicPartition> = shards.chain(pending).chain(self.absent().cloned()).collect();
+        let (absent, waiting) = (self.absent().cloned(), self.outage.waiting().cloned());
+        let mut parts: Vec<TopicPartition> = shards.chain(pending).chain(absent).chain(waiting).collect();
         parts.sort_unstable();
         parts.dedup();
-        self.ports.loader.forget_below(self.tickets + 1);
-        self.uncommitted = 0;
-        self.restart(&parts)
+        parts
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::{EventTime, Offset, TopicId, TopicPartition};
 use crate::engine::{Model, Shard};
 use crate::kafka;
 use crate::nn;
-use crate::series::ReorderHistory;
+use crate::series::{RecordProgress, ReorderHistory};
 use crate::telemetry::{Violations, events};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +39,8 @@ pub struct LoadRequest {
     pub is_cut: bool,
     /// How readings were held back, as far as it is known.
     pub holdings: ReorderHistory,
+    /// How much of the record at the committed offset has been answered, if it is a part of it.
+    pub answered: Option<RecordProgress>,
 }
 
 /// A shard that was loaded.

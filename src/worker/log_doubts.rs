@@ -32,7 +32,11 @@ impl<P: Ports> Worker<P> {
             self.logs.went_back.extend(back.iter().cloned());
             parts.extend(back);
         }
-        parts.extend(self.compare_logs()?);
+        match self.compare_logs() {
+            // The doubt stays, and the question is asked again.
+            Err(Error::Kafka(cause)) if cause.is_transient() => self.rare_paths.mark(RarePath::KafkaAwaited),
+            compared => parts.extend(compared?),
+        }
         parts.extend(self.ended_before());
         parts.sort_unstable();
         parts.dedup();
@@ -74,6 +78,8 @@ impl<P: Ports> Worker<P> {
                 owned.log.confirm(now);
                 reached = Some(owned.log.reached);
             }
+            // What waits came after the record that was not taken.
+            self.backlog.drop_waiting(&at);
             let reached = reached.expect("it is the partition of a shard");
             self.ports.broker.seek(&[(at, reached)])?;
         }

@@ -14,8 +14,10 @@ pub(super) struct LogNote {
     pub topic_id: Option<TopicId>,
     /// The leader epoch of the last record below the offset.
     pub epoch: Option<LeaderEpoch>,
-    /// What else stands there.
+    /// How readings were held back.
     pub rest: String,
+    /// How much of the record at the offset is answered, where it is a part of it (`series/reorder/progress.rs`).
+    pub progress: String,
 }
 
 impl fmt::Display for LogNote {
@@ -26,7 +28,8 @@ impl fmt::Display for LogNote {
         if let Some(epoch) = self.epoch {
             write!(f, "{EPOCH_PREFIX}{epoch};")?;
         }
-        f.write_str(&self.rest)
+        f.write_str(&self.rest)?;
+        f.write_str(&self.progress)
     }
 }
 
@@ -49,8 +52,13 @@ mod tests {
     use std::time::Duration;
 
     fn beside(id: Option<TopicId>, epoch: Option<i32>) -> String {
-        LogNote { topic_id: id, epoch: epoch.map(LeaderEpoch), rest: "power=0:7200000000:100;".to_owned() }
-            .to_string()
+        LogNote {
+            topic_id: id,
+            epoch: epoch.map(LeaderEpoch),
+            rest: "power=0:7200000000:100;".to_owned(),
+            progress: "~power=8:5;".to_owned(),
+        }
+        .to_string()
     }
 
     #[test]

@@ -336,14 +336,25 @@ impl<P: Ports> Worker<P> {
         self.logs.notes.insert(at.clone(), note);
     }
 
-    /// Brings the leader epochs in the notes up to date, before a commit.
-    pub(super) fn note_epochs(&mut self) {
-        for owned in self.shards.iter().filter(|owned| owned.position > owned.committed) {
-            self.logs.reported.remove(&owned.at);
-            let Some(note) = self.logs.notes.get_mut(&owned.at) else { continue };
-            if note.epoch != owned.log.epoch {
-                note.epoch = owned.log.epoch;
-                self.ports.broker.note(owned.at.clone(), note.to_string());
+    /// Brings the notes beside these offsets up to date, before they are committed: the leader epochs, and how much of the
+    /// records at the offsets is answered.
+    pub(super) fn bring_notes_up_to_date(&mut self, next: &BTreeMap<TopicPartition, Offset>) {
+        let Self { logs, shards, ports, .. } = self;
+        for (at, next) in next {
+            logs.reported.remove(at);
+            let Some(note) = logs.notes.get_mut(at) else { continue };
+            let mut progress = String::new();
+            let mut epoch = note.epoch;
+            let is_within = shards.iter().any(|owned| owned.at == *at && owned.position > *next);
+            for owned in shards.iter().filter(|owned| owned.at == *at && owned.position > owned.committed) {
+                epoch = owned.log.epoch;
+                if is_within {
+                    owned.progress(*next).note(&owned.stream().name, &mut progress);
+                }
+            }
+            if (note.epoch, &note.progress) != (epoch, &progress) {
+                (note.epoch, note.progress) = (epoch, progress);
+                ports.broker.note(at.clone(), note.to_string());
             }
         }
     }
@@ -386,7 +397,10 @@ mod tests {
     fn mark(next: i64, of: u128) -> CommittedOffset {
         CommittedOffset {
             next: Offset(next),
-            note: format!("{}power=0:0:100;", LogNote { topic_id: id(of), epoch: None, rest: String::new() }),
+            note: format!(
+                "{}power=0:0:100;",
+                LogNote { topic_id: id(of), epoch: None, rest: String::new(), progress: String::new() }
+            ),
         }
     }
 

@@ -3,7 +3,9 @@
 mod case;
 mod delivery;
 mod harness;
+mod late;
 mod models;
+mod refused;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;

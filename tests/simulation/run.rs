@@ -206,6 +206,7 @@ impl<'a> World<'a> {
             unknown: rare,
             fenced: rare / 5.0,
             trouble: 0.01,
+            unanswered: 2.0 * rare,
             long_turn: 0.02,
             full: 0.2,
             slow: 0.4,
