@@ -141,6 +141,7 @@ mod tests {
             topic_id: None,
             low: Offset(0),
             is_unread: false,
+            is_cut: false,
             committed: Offset(0),
             holdings: ReorderHistory::of(
                 "",

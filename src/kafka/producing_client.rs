@@ -16,7 +16,7 @@ use rdkafka::bindings::{
     rd_kafka_event_error_string, rd_kafka_event_log, rd_kafka_event_message_next, rd_kafka_event_stats,
     rd_kafka_event_t, rd_kafka_event_type, rd_kafka_flush, rd_kafka_init_transactions,
     rd_kafka_interceptor_add_on_request_sent, rd_kafka_interceptor_add_on_response_received, rd_kafka_purge,
-    rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_poll,
+    rd_kafka_queue_destroy, rd_kafka_queue_get_main, rd_kafka_queue_poll, rd_kafka_queue_yield,
     rd_kafka_send_offsets_to_transaction, rd_kafka_topic_name,
 };
 use rdkafka::client::Client as RawClient;
@@ -91,11 +91,12 @@ impl Client {
     }
 
     pub fn init_transactions(&self, within: Duration) -> Result<(), TransactionError> {
-        // SAFETY: the client lives, and the error is this call's own; so in the calls below.
+        // SAFETY: the client lives, and the error is this call's own.
         unsafe { TransactionError::check(rd_kafka_init_transactions(self.ptr(), millis(within))) }
     }
 
     pub fn begin_transaction(&self) -> Result<(), TransactionError> {
+        // SAFETY: as for `init_transactions`.
         unsafe { TransactionError::check(rd_kafka_begin_transaction(self.ptr())) }
     }
 
@@ -106,16 +107,19 @@ impl Client {
         within: Duration,
     ) -> Result<(), TransactionError> {
         let (list, group, within) = (offsets.ptr(), group.ptr(), millis(within));
+        // SAFETY: as for `init_transactions`, and list and group live.
         unsafe {
             TransactionError::check(rd_kafka_send_offsets_to_transaction(self.ptr(), list, group, within))
         }
     }
 
     pub fn commit_transaction(&self, within: Duration) -> Result<(), TransactionError> {
+        // SAFETY: as for `init_transactions`.
         unsafe { TransactionError::check(rd_kafka_commit_transaction(self.ptr(), millis(within))) }
     }
 
     pub fn abort_transaction(&self, within: Duration) -> Result<(), TransactionError> {
+        // SAFETY: as for `init_transactions`.
         unsafe { TransactionError::check(rd_kafka_abort_transaction(self.ptr(), millis(within))) }
     }
 
@@ -143,6 +147,12 @@ impl Drop for Client {
         self.purge(RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         self.flush(FAREWELL);
         self.should_end.store(true, Ordering::Release);
+        // SAFETY: the client lives, and the queue is given back at once. The thread need not wait for its next event.
+        unsafe {
+            let queue = rd_kafka_queue_get_main(self.ptr());
+            rd_kafka_queue_yield(queue);
+            rd_kafka_queue_destroy(queue);
+        }
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was printed by itself.
             let _ = thread.join();

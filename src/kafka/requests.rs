@@ -1,7 +1,7 @@
 //! Which requests of a producer may still be on their way: the rule by which a producer takes a new epoch.
 //!
 //! librdkafka speaks the transaction protocol in which all transactions of a producer have one epoch. A request of an
-//! earlier transaction that comes late therefore acts on a later one: a late EndTxn commits or aborts half of it
+//! earlier transaction that comes late therefore acts on a later one: a late `EndTxn` commits or aborts half of it
 //! (KIP-890). librdkafka repeats requests by itself after a time-out or on a new connection, and reports success once
 //! one of them is answered. The others may still lie in a socket's buffer.
 //!
@@ -21,7 +21,7 @@ pub struct UnansweredRequests {
     given_up: [AtomicBool; TransactionRequest::ALL.len()],
 }
 
-/// The requests that act on a transaction, those that do most harm first. A late InitProducerId is not among them: it
+/// The requests that act on a transaction, those that do most harm first. A late `InitProducerId` is not among them: it
 /// ends every epoch, and a new one would not help.
 const ACT_ON_TRANSACTIONS: [TransactionRequest; 5] = [
     TransactionRequest::End,
@@ -58,8 +58,8 @@ impl UnansweredRequests {
         ACT_ON_TRANSACTIONS.into_iter().find(|request| self.count(*request) > 0)
     }
 
-    /// Why the open transaction must be aborted by a new epoch, and not by an EndTxn of this one: a request that
-    /// nobody waits for any longer. An EndTxn leaves its epoch valid, and a record or an offset that comes after it
+    /// Why the open transaction must be aborted by a new epoch, and not by an `EndTxn` of this one: a request that
+    /// nobody waits for any longer. An `EndTxn` leaves its epoch valid, and a record or an offset that comes after it
     /// would lie in its partition until the producer's next transaction there commits it. A new epoch aborts the
     /// transaction with a marker of its own in each partition, which refuses what is late. Requests that are still
     /// waited for are no reason: an abort waits for them.
@@ -70,7 +70,7 @@ impl UnansweredRequests {
     }
 }
 
-/// The InitProducerId of a process that were not answered. Each may still come to a broker, which then gives the
+/// The `InitProducerId` of a process that were not answered. Each may still come to a broker, which then gives the
 /// producer's id another epoch that nobody knows: the producer of the process is fenced by nobody else.
 #[derive(Debug, Default)]
 pub struct LateStarts {

@@ -38,13 +38,14 @@ impl<P: Ports> Worker<P> {
     /// Requests the shards of partitions that are assigned and paused; these stand still until all are loaded.
     pub(super) fn request_shards(&mut self, starts: &[PartitionStart]) {
         for start in starts {
-            let PartitionStart { at, low, committed, topic_id, is_unread, note, .. } = start;
+            let PartitionStart { at, low, committed, topic_id, is_unread, is_cut, note, .. } = start;
             let streams: Vec<Arc<Stream>> = self.streams_of(at).cloned().collect();
             let mut missing = Vec::new();
             let mut new_note = String::new();
             for stream in streams {
                 self.tickets += 1;
-                let (low, committed, topic_id, is_unread) = (*low, *committed, *topic_id, *is_unread);
+                let (low, committed, topic_id) = (*low, *committed, *topic_id);
+                let (is_unread, is_cut) = (*is_unread, *is_cut);
                 let answered = RecordProgress::of(note, &stream.name, committed);
                 // A record of which a part was answered goes on under the settings that it began with.
                 let from = if answered.is_some() { committed.next() } else { committed };
@@ -63,6 +64,7 @@ impl<P: Ports> Worker<P> {
                     low,
                     committed,
                     is_unread,
+                    is_cut,
                     holdings,
                     answered,
                 });

@@ -44,6 +44,8 @@ pub(super) struct Logs {
     pub ended_before: BTreeMap<TopicPartition, Instant>,
     /// When the ends are looked at next.
     pub ends_due_at: Option<Instant>,
+    /// Where logs were found to be cut, and the committed offsets then; each is reported once.
+    cuts: BTreeMap<TopicPartition, (Offset, Offset)>,
     /// What is committed beside the offset of each partition.
     notes: BTreeMap<TopicPartition, LogNote>,
 }
@@ -60,6 +62,8 @@ pub(super) struct PartitionStart {
     pub topic_id: Option<TopicId>,
     /// The group has committed nothing of this log, and the reason is not known.
     pub is_unread: bool,
+    /// The log was cut at the committed offset.
+    pub is_cut: bool,
     /// The note beside the committed offset.
     pub note: String,
     /// The leader epoch of the last record below the committed offset; `None` where it is not known.
@@ -151,6 +155,16 @@ impl Logs {
         Self { first, ..Self::default() }
     }
 
+    /// Whether a finding was not reported yet. Until something is committed, each start of a partition finds again
+    /// where its log was cut.
+    fn is_news(&mut self, finding: &Finding) -> bool {
+        let Finding { start, next: Some(next), reset: Some(Reset::Truncated { .. }) } = finding else {
+            return true;
+        };
+        let cut = (*next, start.committed);
+        self.cuts.insert(start.at.clone(), cut) != Some(cut)
+    }
+
     /// The id under which a partition was last seen here.
     fn known(&self, at: &TopicPartition) -> Option<TopicId> {
         self.started.get(at).or(self.first.get(&at.topic)).copied()
@@ -175,7 +189,9 @@ impl<P: Ports> Worker<P> {
             found = self.find_starts(parts)?;
         }
         for finding in &found {
-            self.report(finding);
+            if self.logs.is_news(finding) {
+                self.report(finding);
+            }
         }
         let starts: Vec<PartitionStart> = found.into_iter().map(|finding| finding.start).collect();
         for start in &starts {
@@ -209,12 +225,23 @@ impl<P: Ports> Worker<P> {
             let (next, note) = mark.map(|mark| (mark.next, mark.note)).unzip();
             let is_unread = next.is_none() && reset.is_none();
             let is_new = matches!(reset, Some(Reset::Recreated { .. }));
+            let is_cut = matches!(reset, Some(Reset::Truncated { .. }));
             let note = note.filter(|_| !is_new).unwrap_or_default();
             let (low, high) = ends;
             // What lies before another place than the committed one has another epoch.
             let epoch = if next == Some(committed) { noted_epoch(&note) } else { None };
-            let start =
-                PartitionStart { at, low, high, committed, topic_id, is_unread, note, epoch, compared };
+            let start = PartitionStart {
+                at,
+                low,
+                high,
+                committed,
+                topic_id,
+                is_unread,
+                is_cut,
+                note,
+                epoch,
+                compared,
+            };
             Finding { start, next, reset }
         });
         Ok(findings.collect())
@@ -315,6 +342,7 @@ impl<P: Ports> Worker<P> {
     pub(super) fn bring_notes_up_to_date(&mut self, next: &BTreeMap<TopicPartition, Offset>) {
         let Self { logs, shards, ports, .. } = self;
         for (at, next) in next {
+            logs.cuts.remove(at);
             let Some(note) = logs.notes.get_mut(at) else { continue };
             let mut progress = String::new();
             let mut epoch = note.epoch;

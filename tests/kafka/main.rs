@@ -3,6 +3,7 @@
 mod case;
 mod delivery;
 mod harness;
+mod late;
 mod models;
 mod refused;
 #[path = "../support/mod.rs"]

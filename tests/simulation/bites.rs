@@ -33,7 +33,7 @@ faults! {
     LateEnd,
     /// A late request has come while a later transaction of its producer was open.
     LateInLaterTransaction,
-    /// As before, and it was an EndTxn.
+    /// As before, and it was an `EndTxn`.
     LateEndInLaterTransaction,
     /// A request was repeated on a new connection and came before the first one.
     Overtaken,
@@ -49,7 +49,7 @@ faults! {
     UnknownAndNotDone,
     /// A producer was refused because another one has its place.
     Fenced,
-    /// A late InitProducerId of the process itself has fenced its producer.
+    /// A late `InitProducerId` of the process itself has fenced its producer.
     FencedByItself,
     /// A process has died and left a transaction open, and the broker ended it.
     TransactionLeftOpen,

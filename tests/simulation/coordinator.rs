@@ -85,8 +85,8 @@ pub struct ProducerState {
     pub offsets: BTreeMap<usize, CommittedOffset>,
 }
 
-/// Whether the brokers of logs ask the coordinator if a transaction is open before they write the first record or offset
-/// of it. They do since Kafka 3.6.
+/// Whether the brokers of logs ask the coordinator if a transaction is open before they write the first record or
+/// offset of it. They do since Kafka 3.6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verification {
     On,

@@ -62,7 +62,7 @@ fn after_a_request_without_an_answer_the_next_transaction_has_a_new_epoch() {
     }
 }
 
-/// An EndTxn would leave the epoch valid for the record that may come late.
+/// An `EndTxn` would leave the epoch valid for the record that may come late.
 #[test]
 fn an_abort_after_a_request_without_an_answer_is_done_by_a_new_epoch() {
     let broker = EmbeddedBroker::start().unwrap();
