@@ -143,6 +143,7 @@ fn a_late_end_is_refused_because_the_worker_has_a_new_epoch() {
                 }
                 Event::Revoked(parts) | Event::Lost(parts) => worker.release(&parts).unwrap(),
                 Event::NewEpoch(unanswered) => epochs.push(unanswered),
+                Event::Expelled => panic!("nobody else has its name"),
                 Event::Trouble(cause) => eprintln!("{cause}"),
             }
         }
