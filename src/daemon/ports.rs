@@ -6,8 +6,8 @@ use crate::codec::Record;
 use crate::config::Stream;
 use crate::domain::{EventTime, LeaderEpoch, Offset, StreamName, TopicPartition};
 use crate::kafka::{
-    Commit, CommittedOffset, Error, Event, Lineage, LogPosition, TopicDescriptions, TopicState, Watermarks,
-    WorkerClients, WorkerStatistics,
+    Commit, CommittedOffset, Error, Event, Lineage, LogPosition, Refusal, TopicDescriptions, TopicState,
+    Watermarks, WorkerClients, WorkerStatistics,
 };
 use crate::models::{self, ModelState, Models, RoundQueue};
 use crate::series::WindowCopy;
@@ -35,6 +35,14 @@ impl Outlet for WorkerClients {
     #[inline]
     fn send(&mut self, Outgoing { topic, key, payload, headers }: Outgoing<'_>) -> Result<(), Error> {
         self.forward(topic, key, payload, headers)
+    }
+
+    fn payload_room(&self, record: &Outgoing<'_>) -> Option<usize> {
+        Some(Self::payload_room(self, record.topic, record.key, record.headers))
+    }
+
+    fn needs_key(&self, topic: &str) -> bool {
+        Self::needs_key(self, topic)
     }
 }
 
@@ -117,6 +125,10 @@ impl Broker for WorkerClients {
 
     fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error> {
         Self::commit(self, positions)
+    }
+
+    fn take_refusal(&mut self) -> Option<Refusal> {
+        Self::take_refusal(self)
     }
 
     fn abort(&mut self) -> Result<(), Error> {

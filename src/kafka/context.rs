@@ -2,8 +2,9 @@
 //! librdkafka's threads and can't reach a shard, so a callback only notes what happened.
 
 use super::error::is_transient;
+use super::output_topics::Refusal;
 use crate::domain::{Partition, TopicPartition};
-use crate::telemetry::{ClientStatistics, TransactionRequest};
+use crate::telemetry::{AbortCause, ClientStatistics, TransactionRequest};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
@@ -148,6 +149,8 @@ impl ConsumerContext for ConsumingContext {
 pub(super) struct ProducingContext {
     /// The first failed delivery since the last call of [`Self::take_failure`].
     failure: Mutex<Option<String>>,
+    /// The first refusal by a broker since the last call of [`Self::take_refusal`].
+    refusal: Mutex<Option<Refusal>>,
     pub troubles: Troubles,
     pub statistics: Mutex<ClientStatistics>,
 }
@@ -161,9 +164,16 @@ impl ProducingContext {
         lock(&self.failure).take()
     }
 
+    pub fn take_refusal(&self) -> Option<Refusal> {
+        lock(&self.refusal).take()
+    }
+
     /// Notes that a record was not delivered.
     pub fn note_failure(&self, topic: &str, code: RDKafkaErrorCode) {
         lock(&self.failure).get_or_insert_with(|| format!("a record for {topic}: {code}"));
+        if let Some(cause) = refusal(code) {
+            lock(&self.refusal).get_or_insert_with(|| Refusal { topic: topic.to_owned(), cause });
+        }
     }
 }
 
@@ -175,6 +185,22 @@ impl ClientContext for ProducingContext {
     fn error(&self, error: KafkaError, reason: &str) {
         self.troubles.note(&error, reason);
     }
+}
+
+/// Why a broker refuses what was sent; `None` for an error that has nothing to do with what was sent.
+fn refusal(code: RDKafkaErrorCode) -> Option<AbortCause> {
+    Some(match code {
+        RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
+            AbortCause::TooLarge
+        }
+        RDKafkaErrorCode::TopicAuthorizationFailed => AbortCause::NotAuthorized,
+        RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::InvalidMessage => AbortCause::InvalidRecord,
+        RDKafkaErrorCode::InvalidTimestamp => AbortCause::InvalidTimestamp,
+        RDKafkaErrorCode::PolicyViolation
+        | RDKafkaErrorCode::UnsupportedForMessageFormat
+        | RDKafkaErrorCode::UnsupportedCompressionType => AbortCause::Refused,
+        _ => return None,
+    })
 }
 
 pub(super) fn add<C: ConsumerContext>(

@@ -21,6 +21,7 @@
 //! | `divergence` | where a log is not the one that was read |
 //! | `topic_watch` | whether each topic is still the one that was read first |
 //! | `topics` | what a broker says about topics |
+//! | `output_topics` | what the output topics take |
 //! | `transactional_producer` | the producer: sends, commits, aborts |
 //! | `requests` | which requests may still be on their way: when a producer takes a new epoch |
 //! | `producing_client` | the client of a producer; it watches requests and serves events |
@@ -46,6 +47,7 @@ mod group_metadata;
 mod idempotent_producer;
 mod membership;
 mod offsets;
+mod output_topics;
 mod producer;
 mod producing_client;
 mod record;
@@ -62,13 +64,14 @@ mod transaction_error;
 mod transactional_producer;
 mod worker_clients;
 
-pub use admin::{Admin, Creation, TopicSpec};
+pub use admin::{Admin, Creation, TopicLimits, TopicSpec};
 pub use context::Event;
 pub use divergence::{Comparison, Lineage, LogPosition};
 pub use embedded::EmbeddedBroker;
 pub use error::Error;
 pub use idempotent_producer::IdempotentProducer;
 pub use offsets::{CommittedOffset, Watermarks};
+pub use output_topics::Refusal;
 pub use record::{Headers, Polled, Record};
 pub use requests::{LateStarts, UnansweredRequests};
 pub use statistics::WorkerStatistics;

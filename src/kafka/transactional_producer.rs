@@ -3,6 +3,7 @@
 use super::context::{Event, Troubles, lock};
 use super::error::{Error, is_fenced, is_refused};
 use super::group_consumer::{GroupConsumer, OffsetsCommitted};
+use super::output_topics::{OutputTopics, Refusal};
 use super::producer::{RETRY_PAUSE, enqueue, start};
 use super::producing_client::Client;
 use super::requests::LateStarts;
@@ -63,6 +64,8 @@ pub(super) struct TransactionalProducer {
     /// New epochs that [`Event::NewEpoch`] does not tell of yet.
     new_epochs: Vec<TransactionRequest>,
     late_starts: LateStarts,
+    /// Why a broker has refused what the last transaction sent.
+    refusal: Option<Refusal>,
     pub(super) commit_timeout: Duration,
 }
 
@@ -83,6 +86,7 @@ impl TransactionalProducer {
             broken: None,
             new_epochs: Vec::new(),
             late_starts: LateStarts::default(),
+            refusal: None,
             commit_timeout,
         })
     }
@@ -174,6 +178,7 @@ impl TransactionalProducer {
         } else {
             self.commit_acknowledged(member, positions)?
         };
+        self.refusal = self.client.context().take_refusal();
         match outcome {
             Commit::Committed => {}
             Commit::Aborted(_) => self.abort()?,
@@ -293,6 +298,17 @@ impl TransactionalProducer {
         self.broken = None;
         self.client.context().take_failure();
         Ok(())
+    }
+
+    /// Why a broker has refused what the last transaction sent.
+    pub fn take_refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
+    }
+
+    /// Starts a new producer whose batches fit into the output topics. No transaction may be open.
+    pub fn limit_batches(&mut self, outputs: &OutputTopics) -> Result<(), Error> {
+        outputs.limit_batches(&mut self.settings);
+        self.settle()
     }
 
     /// Starts a new producer with the same id. When it is ready, the broker has committed or aborted what the old one

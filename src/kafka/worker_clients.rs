@@ -3,6 +3,7 @@ use super::divergence::{Lineage, LogPosition};
 use super::error::Error;
 use super::group_consumer::GroupConsumer;
 use super::offsets::{CommittedOffset, Watermarks};
+use super::output_topics::{OutputTopics, Refusal};
 use super::record::Polled;
 use super::settings::{self, Identity};
 use super::statistics::WorkerStatistics;
@@ -26,6 +27,8 @@ pub struct WorkerClients {
     topics: Vec<String>,
     /// Of a consumer that reads single records.
     glance: ClientConfig,
+    outputs: OutputTopics,
+    refusal: Option<Refusal>,
 }
 
 impl WorkerClients {
@@ -39,11 +42,13 @@ impl WorkerClients {
         let exactly_once = config.delivery.guarantee == Guarantee::ExactlyOnce;
         let brokers = &config.kafka.brokers;
         // The producer first: an open transaction of its predecessor would hide the committed offsets.
-        let producer = settings::worker_producer(config, &identity);
-        let producer = TransactionalProducer::open(producer, brokers, exactly_once)?;
+        let mut settings = settings::worker_producer(config, &identity);
+        let outputs = OutputTopics::read(config, &settings);
+        outputs.limit_batches(&mut settings);
+        let producer = TransactionalProducer::open(settings, brokers, exactly_once)?;
         let consumer = GroupConsumer::join(&settings::worker_consumer(config, &identity), brokers, topics)?;
-        let glance = settings::glance(&config.kafka);
-        Ok(Self { producer, consumer, topics: topics.to_vec(), glance })
+        let (topics, glance) = (topics.to_vec(), settings::glance(&config.kafka));
+        Ok(Self { producer, consumer, topics, glance, outputs, refusal: None })
     }
 
     /// Waits for a record for at most `wait`, then hands over at most `max` fetched records, and returns how many. It
@@ -239,7 +244,27 @@ impl WorkerClients {
         payload: Option<&[u8]>,
         headers: &[(&str, &[u8])],
     ) -> Result<(), Error> {
+        if self.outputs.is_too_large(topic, key, payload, headers) {
+            let bytes = payload.map_or(0, <[u8]>::len);
+            return Err(Error::TooLarge { topic: topic.to_owned(), bytes });
+        }
         self.producer.send(topic, None, key, payload, headers)
+    }
+
+    /// How many bytes of payload a record of this topic may have beside its key and headers.
+    pub fn payload_room(&self, topic: &str, key: Option<&[u8]>, headers: &[(&str, &[u8])]) -> usize {
+        self.outputs.payload_room(topic, key, headers)
+    }
+
+    /// Whether a record of this topic needs a key, because the topic is compacted.
+    pub fn needs_key(&self, topic: &str) -> bool {
+        self.outputs.needs_key(topic)
+    }
+
+    /// Why a broker has refused records, where the last commit was aborted for that. What the topics take was read again
+    /// since.
+    pub fn take_refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
     }
 
     /// Commits what was sent, together with the offsets to read next. After each outcome the next record can be
@@ -250,7 +275,14 @@ impl WorkerClients {
     /// new producer could be started after an unknown outcome: the committed offsets say nothing before
     /// [`abort`](Self::abort) has succeeded.
     pub fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error> {
-        self.producer.commit(&self.consumer, positions)
+        let outcome = self.producer.commit(&self.consumer, positions)?;
+        self.refusal = self.producer.take_refusal();
+        match &self.refusal {
+            Some(refusal) if self.outputs.learn(refusal) => self.producer.limit_batches(&self.outputs)?,
+            Some(_) => {}
+            None => self.outputs.refresh(),
+        }
+        Ok(outcome)
     }
 
     /// Discards what was sent since the last commit.

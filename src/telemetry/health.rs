@@ -12,6 +12,8 @@ pub struct Readiness {
     pub waiting_for_kafka: Vec<(usize, String)>,
     /// Workers that have been silent for a while: they do not poll, as in a commit that no broker answers.
     pub silent: Vec<Stalled>,
+    /// Workers that commit nothing, and why.
+    pub blocked: Vec<(usize, String)>,
     /// Whether the process is stopping.
     pub stopping: bool,
 }
@@ -19,9 +21,9 @@ pub struct Readiness {
 impl Readiness {
     /// Whether the process waits for nothing and is not stopping.
     pub fn is_ready(&self) -> bool {
-        let Self { unassigned, restoring, waiting_for_kafka, silent, stopping } = self;
+        let Self { unassigned, restoring, waiting_for_kafka, blocked, silent, stopping } = self;
         let waits = !unassigned.is_empty() || !restoring.is_empty() || !waiting_for_kafka.is_empty();
-        !waits && silent.is_empty() && !stopping
+        !waits && blocked.is_empty() && silent.is_empty() && !stopping
     }
 }
 
@@ -39,6 +41,9 @@ impl fmt::Display for Readiness {
         }
         for worker in &self.unassigned {
             writeln!(f, "worker {worker} waits for its first assignment")?;
+        }
+        for (worker, why) in &self.blocked {
+            writeln!(f, "worker {worker}: {why}")?;
         }
         for (stream, shard) in &self.restoring {
             writeln!(f, "stream {stream}: shard {shard} is restoring")?;

@@ -2,8 +2,10 @@
 //! follows is logged together, with its count and one example.
 
 use super::events;
-use super::examples::{DiscardedReading, DoubtedTarget, MissingExample, PaceChange, ReadingAhead};
-use super::words::{Ahead, Discard, Doubt, MissingValue, Pace, Word};
+use super::examples::{
+    DiscardedReading, DoubtedTarget, LargeRecord, MissingExample, PaceChange, ReadingAhead,
+};
+use super::words::{Ahead, Discard, Doubt, MissingValue, Pace, TooLarge, Word};
 use crate::domain::StreamName;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +23,7 @@ pub(super) struct LogThrottle {
     pub doubted: ByReason<Doubt, DoubtedTarget>,
     pub ahead: ByReason<Ahead, ReadingAhead>,
     pub pace: ByReason<Pace, PaceChange>,
+    pub too_large: ByReason<TooLarge, LargeRecord>,
 }
 
 impl LogThrottle {
@@ -34,17 +37,19 @@ impl LogThrottle {
             doubted: ByReason::new(|_| PAUSE),
             ahead: ByReason::new(|_| PAUSE),
             pace: ByReason::new(|_| PAUSE),
+            too_large: ByReason::new(|_| PAUSE),
         }
     }
 
     /// Whether anything was not logged yet.
     pub fn is_waiting(&self) -> bool {
-        let Self { discarded, missing, doubted, ahead, pace } = self;
+        let Self { discarded, missing, doubted, ahead, pace, too_large } = self;
         discarded.is_waiting()
             || missing.is_waiting()
             || doubted.is_waiting()
             || ahead.is_waiting()
             || pace.is_waiting()
+            || too_large.is_waiting()
     }
 
     /// Logs what is due at a time; without a time, everything.
@@ -63,6 +68,9 @@ impl LogThrottle {
         }
         for (pace, count, first) in self.pace.take(now) {
             events::pace_changed(stream, pace, count, &first);
+        }
+        for (outcome, count, first) in self.too_large.take(now) {
+            events::too_large(stream, outcome, count, &first);
         }
     }
 }

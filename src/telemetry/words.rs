@@ -62,6 +62,38 @@ words! {
 }
 
 words! {
+    /// Why a transaction was aborted.
+    AbortCause {
+        /// A topic takes no batch of this size (`max.message.bytes`).
+        TooLarge = "too_large",
+        /// The principal may not write to a topic.
+        NotAuthorized = "not_authorized",
+        /// A topic does not take the record; one that is compacted takes none without a key.
+        InvalidRecord = "invalid_record",
+        /// The time of the record is too far from the broker's (`message.timestamp.before.max.ms` and `after.max.ms`).
+        InvalidTimestamp = "invalid_timestamp",
+        /// A broker refuses what was sent for another reason.
+        Refused = "refused",
+        /// Nothing that was sent: a rebalance, a broker that went away, a topic that was created again.
+        Other = "other",
+    }
+}
+
+words! {
+    /// What became of a record that is too large for its topic.
+    TooLarge {
+        /// A forecast was sent with fewer leads.
+        Shortened = "shortened",
+        /// A forecast was sent to the dead-letter topic, without its values.
+        DeadLetter = "dead_letter",
+        /// The payload of a dead letter was cut to what fits.
+        Cut = "cut",
+        /// An anomaly was left out. Its forecast has its score, too.
+        AnomalyLeftOut = "anomaly_left_out",
+    }
+}
+
+words! {
     /// Why a partition is not read on from the group's offset.
     LogReset {
         /// Its topic was deleted and created again. The new one is read from its first record.

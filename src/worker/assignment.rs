@@ -98,6 +98,9 @@ impl<P: Ports> Worker<P> {
                 None => self.rare_paths.mark(RarePath::LoadedForNobody),
             }
         }
+        if self.aborts.is_pausing(self.ports.time.now()) {
+            return Ok(());
+        }
         while let Some(ready) = self.pending.iter().position(|pending| pending.missing.is_empty()) {
             let pending = self.pending.swap_remove(ready);
             self.start_reading(pending)?;

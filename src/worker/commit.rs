@@ -39,6 +39,7 @@ impl<P: Ports> Worker<P> {
                     is_whole &= owned.position <= owned.committed;
                     forecasts += std::mem::take(&mut owned.forecasts);
                 }
+                self.end_aborts();
                 self.setup.metrics.transaction(TransactionOutcome::Committed);
                 let took = self.ports.time.now().saturating_duration_since(began);
                 self.rare_paths.mark_if(!is_whole, RarePath::CommittedWithinRecord);
@@ -47,21 +48,16 @@ impl<P: Ports> Worker<P> {
             }
             Ok(Commit::Aborted(cause)) => {
                 self.rare_paths.mark(RarePath::CommitAborted);
-                self.setup.metrics.transaction(TransactionOutcome::Aborted);
-                events::aborted(number, &cause);
-                self.recover().map(|()| false)
+                self.abort_and_recover(TransactionOutcome::Aborted, &cause).map(|()| false)
             }
             Ok(Commit::Unknown(cause)) => {
                 // The group knows what is committed, and the recovery asks the group.
                 self.rare_paths.mark(RarePath::CommitUnknown);
-                self.setup.metrics.transaction(TransactionOutcome::Unknown);
-                events::aborted(number, &cause);
-                self.recover().map(|()| false)
+                self.abort_and_recover(TransactionOutcome::Unknown, &cause).map(|()| false)
             }
             Err(cause) if cause.is_transient() => {
                 self.rare_paths.mark(RarePath::CommitUnknown);
                 self.setup.metrics.transaction(TransactionOutcome::Unknown);
-                events::aborted(number, &cause);
                 self.go_on_after(cause.into()).map(|()| false)
             }
             Err(cause) => {

@@ -24,13 +24,15 @@
 //! | `outage` | waits while Kafka does not answer | `logs` |
 //! | `snapshots` | one snapshot at a time, in chunks | `owned_shard` |
 //! | `assignment` | shards come and go | `logs`, `snapshots` |
-//! | `commit` | commits, and recovers where a commit did not succeed | `assignment` |
+//! | `aborts` | what is told of aborts, and the pause after them | `assignment` |
+//! | `commit` | commits, and recovers where a commit did not succeed | `aborts` |
 //! | `rebalance` | answers the group's events | `commit`, `assignment` |
 //! | `models` | brings models in, hands training rounds in | |
 //! | `turn` | one turn of the loop | all |
 
 #![forbid(unsafe_code)]
 
+mod aborts;
 mod assignment;
 mod backlog;
 mod commit;
@@ -58,6 +60,7 @@ use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
 use crate::telemetry::{Board, ClientMetrics, Metrics, StreamShape};
 use crate::training::RoundSchedule;
+use aborts::Aborts;
 use assignment::PendingPartition;
 use backlog::Backlog;
 use logs::Logs;
@@ -109,6 +112,7 @@ pub struct Worker<P: Ports> {
     outage: Outage,
     /// Records that were polled and wait until a turn can take them.
     backlog: Backlog,
+    aborts: Aborts,
     /// The last ticket that was given to a request for a shard.
     tickets: u64,
     snapshot: Option<SnapshotInProgress>,
@@ -173,6 +177,7 @@ impl<P: Ports> Worker<P> {
             logs: Logs::new(known),
             outage: Outage::default(),
             backlog: Backlog::default(),
+            aborts: Aborts::default(),
             tickets: 0,
             snapshot: None,
             due: BTreeMap::new(),

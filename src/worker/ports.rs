@@ -10,8 +10,8 @@ use crate::config::Stream;
 use crate::domain::{EventTime, LeaderEpoch, Offset, Reading, StreamName, TopicPartition};
 use crate::engine::{Accounts, Emitted, Offered, Shard};
 use crate::kafka::{
-    Commit, CommittedOffset, Error, Event, Lineage, LogPosition, TopicDescriptions, TopicState, Watermarks,
-    WorkerStatistics,
+    Commit, CommittedOffset, Error, Event, Lineage, LogPosition, Refusal, TopicDescriptions, TopicState,
+    Watermarks, WorkerStatistics,
 };
 use crate::series::WindowCopy;
 use crate::training::{Start, Why};
@@ -87,6 +87,18 @@ pub trait Outlet {
     fn send_forecast(&mut self, record: Outgoing<'_>, emitted: &Emitted<'_>) -> Result<(), Error> {
         let _ = emitted;
         self.send(record)
+    }
+
+    /// How many bytes of payload a record may have beside its key and headers; `None` where that is not known.
+    fn payload_room(&self, record: &Outgoing<'_>) -> Option<usize> {
+        let _ = record;
+        None
+    }
+
+    /// Whether a record of this topic needs a key, because the topic is compacted.
+    fn needs_key(&self, topic: &str) -> bool {
+        let _ = topic;
+        false
     }
 
     /// Shows a forecast that `emit_every` leaves out. It is not sent.
@@ -224,6 +236,11 @@ pub trait Broker: Outlet {
     /// # Errors
     /// When the client can't be used any longer.
     fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error>;
+
+    /// Why a topic has refused records, where the last commit was aborted for that.
+    fn take_refusal(&mut self) -> Option<Refusal> {
+        None
+    }
 
     /// Throws away what was sent since the last commit.
     ///

@@ -50,6 +50,8 @@ rare_paths! {
     BacklogPaused,
     /// A commit was aborted.
     CommitAborted,
+    /// A worker paused because transactions were aborted one after the other.
+    AbortsPaused,
     /// A commit ended without an answer.
     CommitUnknown,
     /// Another process took this worker's place.

@@ -73,7 +73,8 @@ impl<P: Ports> Worker<P> {
     fn step(&mut self) -> Result<(), Error> {
         let Self { ports, shards, setup, rare_paths, stepped, .. } = self;
         for owned in shards.iter_mut() {
-            let done = owned.step(&mut ports.broker, &mut ports.interceptor, &ports.time)?;
+            let when = setup.config.delivery.too_large;
+            let done = owned.step(&mut ports.broker, &mut ports.interceptor, &ports.time, when)?;
             if done.readings > 0 {
                 setup.board.stepped(&owned.stream().name, done.readings);
             }

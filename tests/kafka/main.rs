@@ -5,6 +5,7 @@ mod delivery;
 mod harness;
 mod late;
 mod models;
+mod refused;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;

@@ -4,6 +4,7 @@
 mod case;
 mod lateness;
 mod outages;
+mod releases;
 mod snapshots;
 mod starts;
 

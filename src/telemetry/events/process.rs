@@ -1,6 +1,6 @@
 //! Start, end and failure of the process and of its threads.
 
-use crate::telemetry::words::TransactionRequest;
+use crate::telemetry::{AbortCause, TransactionRequest};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -51,9 +51,12 @@ pub fn committed(worker: usize, readings: usize, forecasts: usize, took: Duratio
     event!(debug, "committed", { worker, readings, forecasts, seconds, }, "transaction committed");
 }
 
-/// A worker's transaction was aborted. The worker drops its shards and recovers them from what is committed.
-pub fn aborted(worker: usize, cause: &dyn Display) {
-    event!(warn, "aborted", { worker, cause = %cause, }, "transaction aborted: {cause}");
+/// A worker's transaction was aborted, the `in_a_row`th since the last commit. The worker drops its shards and recovers
+/// them from what is committed. It reads on after `pause`.
+pub fn aborted(worker: usize, why: AbortCause, cause: &dyn Display, in_a_row: u32, pause: Duration) {
+    let (reason, pause_seconds) = (why.as_str(), pause.as_secs_f64());
+    event!(warn, "aborted", { worker, reason, cause = %cause, in_a_row, pause_seconds, },
+        "transaction aborted ({in_a_row} in a row, next try after {pause:.1?}): {cause}");
 }
 
 /// A worker's producer has taken a new epoch, because a request of an earlier transaction was not answered on its

@@ -11,8 +11,8 @@ use super::handle::{
 };
 use crate::domain::{StreamName, TopicPartition};
 use crate::telemetry::words::{
-    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, RoundOutcome, ShardState,
-    TransactionOutcome, TransactionRequest,
+    AbortCause, Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, RoundOutcome,
+    ShardState, TooLarge, TransactionOutcome, TransactionRequest,
 };
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
@@ -78,8 +78,11 @@ metrics! {
          time_ahead) or kept; and readings with which a series came back from there (returned).";
     pub(super) dead_letters: OnDemand<IntCounter>, "dead_letters_total", Count("records"),
         [STREAM, Label::words("reason", DEAD_LETTERS)],
-        "Records sent to the dead-letter topic. With the reason forecast_too_large: forecasts that the broker \
+        "Records sent to the dead-letter topic. With the reason forecast_too_large: forecasts that their topic \
          does not take.";
+    pub(super) too_large: PerWord<TooLarge>, "records_too_large_total", Count("records"),
+        [STREAM, Label::words("outcome", TooLarge::TEXTS)],
+        "Records that are larger than their topic takes (max.message.bytes), by what became of them.";
     pub(super) anomalies: OnDemand<IntCounter>, "anomalies_total", Count("readings"),
         [STREAM, Label::words("kind", &["spike", "streak", "shift", "none"])],
         "Surprising readings sent to the anomaly topic. The kind is none for a score below 0.99, which only a \
@@ -185,6 +188,10 @@ metrics! {
     pub(super) transactions: PerWord<TransactionOutcome>, "transactions_total", Count("transactions"),
         [Label::words("outcome", TransactionOutcome::TEXTS)],
         "Finished transactions. The outcome is unknown when the broker did not answer.";
+    pub(super) aborts: PerWord<AbortCause>, "transaction_aborts_total", Count("transactions"),
+        [Label::words("cause", AbortCause::TEXTS)],
+        "Transactions that were aborted, by cause. All causes but other say that a topic refuses what is sent: the \
+         worker tries again at longer and longer intervals.";
     pub(super) new_epochs: PerWord<TransactionRequest>, "producer_epochs_total", Count("epochs"),
         [Label::words("unanswered", TransactionRequest::TEXTS)],
         "New epochs of producers, because a request was not answered on its connection and might come late.";

@@ -20,7 +20,7 @@ pub use stream::{Accuracy, StreamMetrics};
 
 use super::events;
 use super::throttle::{ByReason, PAUSE};
-use super::words::{TransactionOutcome, TransactionRequest};
+use super::words::{AbortCause, TransactionOutcome, TransactionRequest};
 use crate::domain::StreamName;
 use catalogue::{Client, ClientFamilies, ProcessFamilies, ProcessHandles, ShardFamilies, StreamFamilies};
 use handle::Process;
@@ -85,6 +85,11 @@ impl Metrics {
     /// Counts a finished transaction.
     pub fn transaction(&self, outcome: TransactionOutcome) {
         self.0.process.transactions.of(outcome).inc();
+    }
+
+    /// Counts a transaction that was aborted.
+    pub fn aborted(&self, cause: AbortCause) {
+        self.0.process.aborts.of(cause).inc();
     }
 
     /// Counts a new epoch of a worker's producer.
