@@ -15,13 +15,13 @@ use rdkafka::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::time::{Duration, Instant};
 
-/// The longest wait for acknowledgements and, after them, for the commit.
+/// The longest wait for a commit. In a transaction it is the time that this may last: the broker aborts it after that.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often it is looked whether a record has failed.
 const FLUSH_STEP: Duration = Duration::from_millis(500);
 /// The longest wait for an abort. After it a new producer with the same id makes the broker abort, because a producer
 /// that loses its coordinator during an abort may never finish it.
-const ABORT_TIMEOUT: Duration = Duration::from_secs(15);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest wait for the abort at the end. Without it the broker aborts after its own timeout.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -73,6 +73,8 @@ impl TransactionalProducer {
     pub fn open(settings: ClientConfig, brokers: &str, exactly_once: bool) -> Result<Self, Error> {
         let client = start(&settings, brokers, exactly_once)?;
         let brokers = brokers.to_owned();
+        let lasts = settings.get("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
+        let commit_timeout = lasts.map_or(COMMIT_TIMEOUT, Duration::from_millis);
         Ok(Self {
             topics: TopicHandles::default(),
             client,
@@ -85,7 +87,7 @@ impl TransactionalProducer {
             new_epochs: Vec::new(),
             late_starts: LateStarts::default(),
             refusal: None,
-            commit_timeout: COMMIT_TIMEOUT,
+            commit_timeout,
         })
     }
 
@@ -198,10 +200,10 @@ impl TransactionalProducer {
             return Ok(Commit::Unknown(reason));
         }
         let question = member.topic_queries().ask_logs(&self.client, positions);
+        let deadline = Instant::now() + self.commit_timeout;
         if !self.acknowledged(self.commit_timeout) {
             return Ok(Commit::Aborted(self.silence()));
         }
-        let deadline = Instant::now() + self.commit_timeout;
         if let Err(reason) = member.topic_queries().same_logs(question, deadline) {
             return Ok(Commit::Aborted(reason));
         }
@@ -214,7 +216,9 @@ impl TransactionalProducer {
                     Err(reason) => return Ok(Commit::Aborted(reason)),
                 };
                 let left = deadline.saturating_duration_since(Instant::now());
-                let Err(e) = self.client.send_offsets_to_transaction(&list, &group, left) else { break };
+                let Err(e) = self.client.send_offsets_to_transaction(list.clone(), group, left) else {
+                    break;
+                };
                 match self.judge(&e) {
                     Verdict::End(error) => return Err(error),
                     Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
