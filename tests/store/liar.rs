@@ -1,7 +1,6 @@
 //! A proxy before an S3 server that lies: it answers late, in part, with an error, with something old or not at all,
 //! whether or not the request was carried out.
 
-use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, HashMap};
@@ -46,7 +45,8 @@ impl Lie {
     ];
 
     fn fits(self, request: &str) -> bool {
-        let is_list = request.starts_with("GET ") && request.lines().next().unwrap_or_default().contains("list-type");
+        let is_list =
+            request.starts_with("GET ") && request.lines().next().unwrap_or_default().contains("list-type");
         let is_object = request.starts_with("GET ") && !is_list;
         match self {
             Self::DoneAndRefused => request.to_ascii_lowercase().contains("\r\nif-none-match: *"),
@@ -101,17 +101,24 @@ impl Liar {
 }
 
 /// One request on each connection: the answer says that it closes.
-fn serve(mut client: TcpStream, server: SocketAddr, plan: &Mutex<Plan>, rng: &Mutex<ChaCha8Rng>) -> Option<()> {
+fn serve(
+    mut client: TcpStream,
+    server: SocketAddr,
+    plan: &Mutex<Plan>,
+    rng: &Mutex<ChaCha8Rng>,
+) -> Option<()> {
     let request = whole(&mut client)?;
     let head = String::from_utf8_lossy(&request[..end_of_head(&request)?]).into_owned();
     let line = head.lines().next().unwrap_or_default().to_owned();
     let lie = {
         let (mut plan, mut rng) = (plan.lock().unwrap(), rng.lock().unwrap());
         plan.requests += 1;
+        let is_lie = rng.random_range(0..100) < plan.percent;
         let has_old = plan.lists.contains_key(&line);
-        let fitting = |lie: &Lie| lie.fits(&head) && (*lie != Lie::Stale || has_old);
-        let fitting: Vec<Lie> = Lie::ALL.into_iter().filter(fitting).collect();
-        let lie = (rng.random_range(0..100) < plan.percent).then(|| *fitting.choose(&mut *rng).expect("some fit"));
+        let fits = |lie: &Lie| lie.fits(&head) && (*lie != Lie::Stale || has_old);
+        // The one that was told the least, so that each has its turn.
+        let turn = |lie: &Lie| (plan.told.get(lie).copied().unwrap_or(0), rng.random::<u32>());
+        let lie = Lie::ALL.into_iter().filter(fits).min_by_key(turn).filter(|_| is_lie);
         lie.iter().for_each(|lie| *plan.told.entry(*lie).or_default() += 1);
         lie
     };
@@ -144,12 +151,16 @@ fn serve(mut client: TcpStream, server: SocketAddr, plan: &Mutex<Plan>, rng: &Mu
             answer(&mut client, "412 Precondition Failed", b"<Error><Code>PreconditionFailed</Code></Error>")
         }
         Some(Lie::Cut) => client.write_all(&truth[..truth.len() / 2]).ok(),
-        Some(Lie::Short) if truth.starts_with(b"HTTP/1.1 200") => {
-            answer(&mut client, "200 OK\r\nLast-Modified: Tue, 14 Nov 2023 22:13:20 GMT", &body[..body.len() / 2])
-        }
-        Some(Lie::Foreign) => {
-            answer(&mut client, "200 OK\r\nLast-Modified: Tue, 14 Nov 2023 22:13:20 GMT", b"<html>Sign in</html>")
-        }
+        Some(Lie::Short) if truth.starts_with(b"HTTP/1.1 200") => answer(
+            &mut client,
+            "200 OK\r\nLast-Modified: Tue, 14 Nov 2023 22:13:20 GMT",
+            &body[..body.len() / 2],
+        ),
+        Some(Lie::Foreign) => answer(
+            &mut client,
+            "200 OK\r\nLast-Modified: Tue, 14 Nov 2023 22:13:20 GMT",
+            b"<html>Sign in</html>",
+        ),
         Some(Lie::Stale) => client.write_all(&old?).ok(),
         lie => {
             if lie == Some(Lie::Late) {
@@ -176,7 +187,9 @@ fn whole(client: &mut TcpStream) -> Option<Vec<u8>> {
     loop {
         if let Some(body) = end_of_head(&bytes) {
             let head = String::from_utf8_lossy(&bytes[..body]).to_ascii_lowercase();
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
             if bytes.len() >= body + length.unwrap_or(0) {
                 return Some(bytes);
             }

@@ -9,7 +9,7 @@ use tidecast::checkpoint::{Bundles, Error, Store};
 use tidecast::domain::ModelVersion;
 
 const SEEDS: u64 = 8;
-const PERCENT: u32 = 20;
+const PERCENT: u32 = 30;
 
 /// Works on a store that lies, until each snapshot and bundle is acknowledged; reads between.
 fn work(store: &Store) -> Acknowledged {

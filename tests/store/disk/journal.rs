@@ -36,7 +36,8 @@ enum Event {
     },
     /// Everything before it of this node is durable.
     Synced(Number),
-    /// A sync has failed. As on Linux, a later one does not bring to the disk what this one should have.
+    /// A sync has failed. As on Linux, a later one does not bring to the disk what this one should have of a file.
+    /// Names wait in the file system's own journal: it is written later, or the file system stops.
     SyncFailed(Number),
 }
 
@@ -139,6 +140,15 @@ impl Journal {
         self.events.push(if outcome.is_ok() { Event::Synced(node) } else { Event::SyncFailed(node) });
     }
 
+    /// Whether something was written that a power loss can take.
+    pub fn has_unsynced_writes(&self) -> bool {
+        let durable = self.durable(self.length());
+        self.events
+            .iter()
+            .zip(durable)
+            .any(|(event, durable)| matches!(event, Event::Write { .. }) && !durable)
+    }
+
     /// What is durable of the first `until` events.
     fn durable(&self, until: usize) -> Vec<bool> {
         let mut durable = vec![false; until];
@@ -151,7 +161,8 @@ impl Journal {
                 Event::Synced(node) => {
                     open.remove(node).into_iter().flatten().for_each(|at| durable[at] = true);
                 }
-                Event::SyncFailed(node) => drop(open.remove(node)),
+                Event::SyncFailed(node) if self.nodes[node].names.is_none() => drop(open.remove(node)),
+                Event::SyncFailed(_) => {}
             }
         }
         durable

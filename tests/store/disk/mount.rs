@@ -8,6 +8,7 @@ use fuser::{
 };
 use std::ffi::OsStr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -20,6 +21,7 @@ const WRITE_BYTES_MAX: u32 = 4_096;
 /// A mounted disk. Dropping it unmounts it.
 pub struct Disk {
     journal: Arc<Mutex<Journal>>,
+    syncs: Arc<Syncs>,
     _session: BackgroundSession,
     folder: TempDir,
 }
@@ -29,8 +31,10 @@ impl Disk {
     pub fn mount() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let journal = Arc::new(Mutex::new(Journal::new()));
-        match fuser::spawn_mount(Files(journal.clone()), folder.path(), &Config::default()) {
-            Ok(session) => Some(Self { journal, _session: session, folder }),
+        let syncs = Arc::<Syncs>::default();
+        let files = Files { journal: journal.clone(), syncs: syncs.clone() };
+        match fuser::spawn_mount(files, folder.path(), &Config::default()) {
+            Ok(session) => Some(Self { journal, syncs, _session: session, folder }),
             Err(cause) => {
                 eprintln!(
                     "SKIPPED: a disk of the test's own can't be mounted, which takes root and FUSE: {cause}"
@@ -47,13 +51,29 @@ impl Disk {
     pub fn journal(&self) -> MutexGuard<'_, Journal> {
         self.journal.lock().unwrap()
     }
+
+    /// From now on each sync takes so long. Returns how many syncs were slow before.
+    pub fn slow_down(&self, delay: Duration) -> usize {
+        self.syncs.delay_ms.store(delay.as_millis() as u64, Ordering::Release);
+        self.syncs.slow.load(Ordering::Acquire)
+    }
 }
 
-struct Files(Arc<Mutex<Journal>>);
+/// How long a sync takes, and how many took long.
+#[derive(Default)]
+struct Syncs {
+    delay_ms: AtomicU64,
+    slow: AtomicUsize,
+}
+
+struct Files {
+    journal: Arc<Mutex<Journal>>,
+    syncs: Arc<Syncs>,
+}
 
 impl Files {
     fn journal(&self) -> MutexGuard<'_, Journal> {
-        self.0.lock().unwrap()
+        self.journal.lock().unwrap()
     }
 }
 
@@ -202,6 +222,11 @@ impl Filesystem for Files {
     }
 
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        let delay = self.syncs.delay_ms.load(Ordering::Acquire);
+        if delay > 0 {
+            std::thread::sleep(Duration::from_millis(delay));
+            self.syncs.slow.fetch_add(1, Ordering::AcqRel);
+        }
         let mut journal = self.journal();
         let outcome = journal.admit();
         journal.sync(ino.0, outcome);
