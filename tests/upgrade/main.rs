@@ -49,7 +49,9 @@ fn audit(left: &Left, what: &str) -> usize {
 fn wait_until_committed(left: &mut Left) {
     let (bootstrap, until) = (left.broker.bootstrap(), Instant::now() + LIMIT);
     let written = read_committed(&bootstrap, "power.in").len() as i64;
-    while committed_offsets(&bootstrap, "power", "power.in").iter().map(|o| o.unwrap_or(0)).sum::<i64>() < written {
+    while committed_offsets(&bootstrap, "power", "power.in").iter().map(|o| o.unwrap_or(0)).sum::<i64>()
+        < written
+    {
         assert!(left.daemon().is_running() && Instant::now() < until, "{}", left.daemon().log());
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -91,7 +93,11 @@ fn this_program_goes_on_from_what_each_release_has_left() {
         let code = left.daemon().terminate(LIMIT);
         assert_eq!(code, 0, "{}", left.daemon().log());
         let after = audit(&left, &release);
-        assert_eq!(after - before, 30 * SERIES, "each new reading releases one that was held, or is answered");
+        assert_eq!(
+            after - before,
+            30 * SERIES,
+            "each new reading releases one that was held, or is answered"
+        );
 
         // The announced model was found in the store, and goes on serving.
         let forecasts = read_committed(&left.broker.bootstrap(), "power.forecasts");

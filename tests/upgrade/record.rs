@@ -8,6 +8,7 @@ use super::support::daemon::{Daemon, Settings};
 use super::support::kafka::{create_models_topic, create_topic, produce, read_committed};
 use super::support::process::{free_port, fresh_dir, write};
 use std::ops::Range;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,10 +24,11 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// A record is tested for years, and a broker forgets nothing meanwhile.
 const SETTINGS: [(&str, &str); 2] =
     [("offsets.retention.minutes", "50000000"), ("transactional.id.expiration.ms", "2000000000")];
+const START_ATTEMPTS: usize = 3;
 const ARCHIVE: &str = "left.tar.zst";
 /// A network that is trained in a moment, and serves as soon as it is better than its base at all.
 const STREAM: &str = "horizon = 4\nwindow = 256\nlateness = \"2h\"\nmodel = { hidden = 4, base = \"seasonal\" }\n\
-    training = { first_after = 1200, every = 100000, first_steps = 60, steps = 10, batch = 8, truncation = 32, \
+    training = { first_after = 300, every = 100000, first_steps = 60, steps = 10, batch = 8, truncation = 32, \
     holdout = 48 }\npromotion = { confidence = 0, gain = 0 }";
 
 fn records() -> PathBuf {
@@ -35,7 +37,8 @@ fn records() -> PathBuf {
 
 /// The releases that have a record.
 pub fn releases() -> Vec<String> {
-    let entries = std::fs::read_dir(records()).expect("the folder of this test").map(|entry| entry.unwrap().path());
+    let entries =
+        std::fs::read_dir(records()).expect("the folder of this test").map(|entry| entry.unwrap().path());
     let mut all: Vec<String> = entries
         .filter(|path| path.join(ARCHIVE).is_file())
         .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
@@ -82,6 +85,16 @@ impl Left {
 
     /// What this release has left, on a running broker.
     pub fn unpack(release: &str) -> Self {
+        for _ in 0..START_ATTEMPTS {
+            if let Some(left) = Self::try_unpack(release) {
+                return left;
+            }
+        }
+        panic!("Kafka does not start over the data of {release}");
+    }
+
+    /// `None` when another process has taken the port in between.
+    fn try_unpack(release: &str) -> Option<Self> {
         let mut left = Self::new(Broker::start_with(&SETTINGS));
         left.broker.stop();
         std::fs::remove_dir_all(left.broker.data()).expect("the new broker's data");
@@ -89,10 +102,8 @@ impl Left {
         let archive = left.dir.path().join("left.tar");
         std::fs::write(&archive, zstd::stream::decode_all(&packed[..]).expect("zstd")).expect("room");
         tar(&["-xf", archive.to_str().unwrap(), "-C", left.dir.path().to_str().unwrap()]);
-        let copied = Command::new("cp").arg("-r").arg(left.dir.path().join("kafka")).arg(left.broker.data()).status();
-        assert!(copied.is_ok_and(|status| status.success()), "cp");
-        left.broker.restart();
-        left
+        copy(&left.dir.path().join("kafka"), &left.broker.data());
+        std::panic::catch_unwind(AssertUnwindSafe(|| left.broker.restart())).is_ok().then_some(left)
     }
 
     /// Starts a daemon: of this program, or of another.
@@ -135,6 +146,11 @@ fn tar(words: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-r").arg(from).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "cp {}", from.display());
+}
+
 /// Makes the record of a release, by its own program.
 #[test]
 #[ignore = "makes a release's record; tests/upgrade/README.md says how"]
@@ -152,7 +168,9 @@ fn make() {
     produce(&bootstrap, "power.in", [("meter-0", "no reading", Some(0))]);
     left.wait_for("no network serves", |bootstrap| {
         let all = read_committed(bootstrap, "power.models");
-        all.iter().any(|record| String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).contains("\"version\""))
+        all.iter().any(|record| {
+            String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).contains("\"version\"")
+        })
     });
     produce(&bootstrap, "power.in", readings(FIRST_HOURS..HOURS));
     super::wait_until_committed(&mut left);
@@ -163,8 +181,7 @@ fn make() {
     assert_eq!(left.daemon().terminate(LIMIT), 0, "{}", left.daemon().log());
     let answered = super::audit(&left, "the record");
     left.broker.stop();
-    let copied = Command::new("cp").arg("-r").arg(left.broker.data()).arg(left.dir.path().join("kafka")).status();
-    assert!(copied.is_ok_and(|status| status.success()), "cp");
+    copy(&left.broker.data(), &left.dir.path().join("kafka"));
     let archive = left.dir.path().join("left.tar");
     tar(&[
         "--sort=name",
