@@ -7,6 +7,7 @@ mod disk;
 mod disk_faults;
 mod lateness;
 mod outages;
+mod releases;
 mod snapshots;
 mod starts;
 

@@ -11,7 +11,10 @@ mod queue;
 
 use crate::config::Stream;
 use crate::domain::{Damaged, EventTime, Reading, Take};
-use crate::series::{Admission, Directory, Placement, ReorderBuffer, ReorderSettings, Slot, Timeliness};
+use crate::series::{
+    Admission, Directory, HeldKey, Placement, RecordProgress, ReorderBuffer, ReorderSettings, Slot,
+    Timeliness,
+};
 use crate::telemetry::{Ahead, Discard, Doubt, Eviction, MemoryByPart, MemoryPart};
 pub use accounts::{Accounts, Discarded, Doubted, RanAhead};
 use held::HeldReading;
@@ -58,6 +61,14 @@ pub(crate) struct Answered<'a> {
     pub again: bool,
 }
 
+/// A release that was interrupted: more readings are due than may wait for their rounds at once.
+struct Release {
+    /// The offset of the record that releases.
+    offset: i64,
+    /// The reading of that record.
+    mine: Option<HeldKey>,
+}
+
 /// How far the intake has come, as a snapshot keeps it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
@@ -79,9 +90,16 @@ pub(crate) struct Intake {
     queue: RoundQueue,
     accounts: Accounts,
     emit_from: i64,
+    /// The record of which a part was answered before this replay.
+    answered: Option<RecordProgress>,
     progress: Progress,
     /// The offset of the last reading.
     offset: i64,
+    /// Readings that the record at `offset` has brought or released so far.
+    let_through: u64,
+    /// A release is interrupted while so many readings wait for their rounds.
+    waiting_most: u64,
+    release: Option<Release>,
 }
 
 impl Intake {
@@ -100,8 +118,12 @@ impl Intake {
             queue: RoundQueue::new(stream.values_per_reading()),
             accounts: Accounts::default(),
             emit_from: i64::MIN,
+            answered: None,
             progress: Progress { swept: 0, published: 0, placed: EventTime::MIN },
             offset: i64::MIN,
+            let_through: 0,
+            waiting_most: u64::MAX,
+            release: None,
             stream: stream.clone(),
         }
     }
@@ -114,6 +136,37 @@ impl Intake {
     /// Answers only what records from this offset on bring or release.
     pub fn emit_from(&mut self, offset: i64) {
         self.emit_from = offset;
+    }
+
+    /// Of the record at this offset, answers only what comes after the part that was answered already.
+    pub fn emit_after(&mut self, answered: Option<RecordProgress>) {
+        self.answered = answered;
+    }
+
+    /// Interrupts a release while so many readings wait for their rounds.
+    pub fn interrupt_at(&mut self, waiting_most: usize) {
+        self.waiting_most = waiting_most.max(1) as u64;
+    }
+
+    /// Readings that wait for their rounds.
+    pub fn waiting(&self) -> u64 {
+        self.queue.unanswered()
+    }
+
+    /// Whether as many readings wait for their rounds as may, or a release is interrupted.
+    pub fn is_full(&self) -> bool {
+        self.release.is_some() || self.waiting() >= self.waiting_most
+    }
+
+    /// Whether a release is interrupted. No reading may be offered until it is over.
+    pub fn is_interrupted(&self) -> bool {
+        self.release.is_some()
+    }
+
+    /// Readings that the record of the last reading has brought or released so far. Which ones these are depends on the
+    /// log alone.
+    pub fn let_through(&self) -> u64 {
+        self.let_through
     }
 
     /// Holds later readings back by other settings.
@@ -161,8 +214,18 @@ impl Intake {
     /// Moves on to a record's offset. Returns whether it lies at or after the last one.
     pub fn move_to(&mut self, offset: i64) -> bool {
         let moves_on = offset >= self.offset;
+        if offset != self.offset {
+            self.let_through = 0;
+        }
         self.offset = offset;
         moves_on
+    }
+
+    /// Lets a reading through that the record at `offset` has brought or released. Returns whether it is to be answered.
+    fn let_one_through(&mut self, offset: i64) -> bool {
+        self.let_through += 1;
+        let answered = self.answered.filter(|answered| answered.offset.0 == offset);
+        offset >= self.emit_from && answered.is_none_or(|answered| self.let_through > answered.readings)
     }
 
     /// Takes a reading in. `record` is the time of its record, where it has one. Readings that this one
@@ -175,37 +238,41 @@ impl Intake {
         record: Option<EventTime>,
     ) -> Offered {
         self.accounts.offered += 1;
-        let outcome = self.take(reading, offset, key, record);
-        if let Offered::Discarded(why) = outcome {
+        self.take(reading, offset, key, record).unwrap_or_else(|why| {
             self.accounts.discard(why, offset >= self.emit_from, reading.series, reading.time, offset);
-        }
-        outcome
+            Offered::Discarded(why)
+        })
     }
 
+    /// Fails where a reading is refused before it waits for its turn.
     fn take(
         &mut self,
         reading: &Reading<'_>,
         offset: i64,
         key: Option<&[u8]>,
         record: Option<EventTime>,
-    ) -> Offered {
+    ) -> Result<Offered, Discard> {
         let reading = &Reading { time: self.time_of(reading), later: None, ..*reading };
         let (series, time, values) = (reading.series, reading.time, reading.values.as_slice());
         if !self.stream.reads_series(series) {
-            return Offered::Discarded(Discard::NotSelected);
+            return Err(Discard::NotSelected);
+        }
+        if self.open.is_none() && !self.order.holds() {
+            let answer = self.let_one_through(offset);
+            let due = &Due { series, time, offset, answer, values, key };
+            let outcome = self.admit(due, Some(record));
+            self.account(outcome, due);
+            return Ok(outcome);
         }
         let answer = offset >= self.emit_from;
-        if self.open.is_none() && !self.order.holds() {
-            return self.admit(&Due { series, time, offset, answer, values, key }, Some(record));
-        }
         let slot = self.directory.find(series);
         if !self.hear(slot, series, time, record, answer) {
-            return Offered::Discarded(Discard::TimeAhead);
+            return Err(Discard::TimeAhead);
         }
         let mine = if let Some(open) = &mut self.open {
             let is_past = slot.is_some_and(|slot| self.order.has_passed(slot, time));
             if is_past && !open.is_open(series, time) {
-                return Offered::Discarded(Discard::Late);
+                return Err(Discard::Late);
             }
             if open.take(&self.stream, &mut self.order, reading, offset, key) {
                 self.accounts.aggregate(answer);
@@ -216,26 +283,52 @@ impl Intake {
             let (series, values, partial) = (series.into(), values.into(), [].into());
             Some(self.order.hold(time, HeldReading { series, time, offset, values, partial, key }))
         };
+        Ok(self.release(Release { offset, mine }))
+    }
+
+    /// Goes on with the release that was interrupted. Returns what became of the reading whose record releases, if it was
+    /// among those released here.
+    pub fn go_on(&mut self) -> Offered {
+        match self.release.take() {
+            Some(release) => self.release(release),
+            None => Offered::Held,
+        }
+    }
+
+    /// Releases the readings that are due, until too many wait for their rounds. Returns what became of the reading whose
+    /// record releases.
+    fn release(&mut self, release: Release) -> Offered {
         let mut outcome = Offered::Held;
-        while let Some(at) = self.order.due()
-            && let Some(held) = match &mut self.open {
+        while let Some(at) = self.order.due() {
+            if self.waiting() >= self.waiting_most {
+                self.release = Some(release);
+                break;
+            }
+            let Some(held) = (match &mut self.open {
                 Some(open) => open.close(&mut self.order, at),
                 None => self.order.release(at),
-            }
-        {
+            }) else {
+                break;
+            };
             // The answer depends on the record that releases a reading: what a record below the commit released
             // was answered then, and what was still held is answered now.
+            let answer = self.let_one_through(release.offset);
             let HeldReading { series, time, offset, values, key, .. } = &held;
             let due = Due { series, time: *time, offset: *offset, answer, values, key: key.as_deref() };
-            match self.admit(&due, None) {
-                admitted if Some(at) == mine => outcome = admitted,
-                Offered::Discarded(why) => {
-                    self.accounts.discard(why, answer, due.series, due.time, due.offset);
-                }
-                Offered::Queued | Offered::Held => {}
+            let admitted = self.admit(&due, None);
+            self.account(admitted, &due);
+            if Some(at) == release.mine {
+                outcome = admitted;
             }
         }
         outcome
+    }
+
+    /// Accounts for a reading that was let through and discarded.
+    fn account(&mut self, outcome: Offered, due: &Due<'_>) {
+        if let Offered::Discarded(why) = outcome {
+            self.accounts.discard(why, due.answer, due.series, due.time, due.offset);
+        }
     }
 
     /// Counts a reading's time towards the partition's. Returns whether the time may be right.
