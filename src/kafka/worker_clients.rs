@@ -278,8 +278,10 @@ impl WorkerClients {
         let outcome = self.producer.commit(&self.consumer, positions)?;
         self.refusal = self.producer.take_refusal();
         match &self.refusal {
-            Some(refusal) if self.outputs.learn(refusal) => self.producer.limit_batches(&self.outputs)?,
-            Some(_) => {}
+            Some(refusal) => {
+                self.outputs.learn(refusal);
+                self.producer.limit_batches(&self.outputs)?;
+            }
             None => self.outputs.refresh(),
         }
         Ok(outcome)
