@@ -146,7 +146,8 @@ impl<'a> World<'a> {
             interceptor: (),
         };
         let names = tidecast::worker::topics(&config).iter().map(|topic| topic.as_str().into()).collect();
-        let known = ports.broker.topics(&names).unwrap();
+        // A process asks until it is answered, before it has a worker.
+        let known = ports.broker.describe(&names);
         let (metrics, board) = (self.metrics.clone(), self.board.clone());
         let worker = Worker::new(Setup { number, config, metrics, board }, ports, &known);
         self.processes[number] = Some(Process { worker, models, training });
