@@ -47,8 +47,8 @@ impl WorkerClients {
         outputs.limit_batches(&mut settings);
         let producer = TransactionalProducer::open(settings, brokers, exactly_once)?;
         let consumer = GroupConsumer::join(&settings::worker_consumer(config, &identity), brokers, topics)?;
-        let (topics, glance) = (topics.to_vec(), settings::glance(&config.kafka));
-        Ok(Self { producer, consumer, topics, glance, outputs, refusal: None })
+        let glance = settings::glance(&config.kafka);
+        Ok(Self { producer, consumer, topics: topics.to_vec(), glance, outputs, refusal: None })
     }
 
     /// Waits for a record for at most `wait`, then hands over at most `max` fetched records, and returns how many. It

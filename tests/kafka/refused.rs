@@ -44,7 +44,7 @@ impl Case {
             name,
             topic: &format!("{name}.in"),
             stream: &format!(
-                "horizon = {HORIZON}\nwindow = 64\nmodel = {{ hidden = 4 }}\ntraining = {{ enabled = false }}"
+                "horizon = {HORIZON}\nwindow = 400\nmodel = {{ hidden = 4 }}\ntraining = {{ enabled = false }}"
             ),
         }
         .text()
