@@ -25,7 +25,7 @@ use tidecast::kafka;
 use tidecast::telemetry::{Board, BoardOptions, Metrics, StreamShape};
 use tidecast::training::{Shapes, Why};
 use tidecast::worker::loading::{LoadError, LoadSource};
-use tidecast::worker::ports::{Broker, PortSet, Ports};
+use tidecast::worker::ports::{PortSet, Ports};
 use tidecast::worker::serving::ModelSource;
 use tidecast::worker::{Error, RarePaths, Setup, Worker, stream_shape};
 
