@@ -146,7 +146,14 @@ impl<'a> World<'a> {
             interceptor: (),
         };
         let names = tidecast::worker::topics(&config).iter().map(|topic| topic.as_str().into()).collect();
-        let known = ports.broker.topics(&names).unwrap();
+        // It asks until a broker answers.
+        let known = loop {
+            match ports.broker.topics(&names) {
+                Ok(known) => break known,
+                Err(kafka::Error::NotYet { .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+        };
         let (metrics, board) = (self.metrics.clone(), self.board.clone());
         let worker = Worker::new(Setup { number, config, metrics, board }, ports, &known);
         self.processes[number] = Some(Process { worker, models, training });
@@ -185,7 +192,11 @@ impl<'a> World<'a> {
         self.rare_paths.take_from(&mut process.worker.rare_paths());
         if is_alive(finished) {
             let Some(process) = self.processes[number].take() else { return };
-            process.worker.leave().unwrap();
+            if let Err(cause) = process.worker.leave() {
+                // It dies, or is fenced, while it aborts what it has not committed.
+                assert!(!is_alive(Err(cause)));
+                self.cluster.borrow_mut().leave(number);
+            }
             self.cluster.borrow_mut().rebalance();
         } else {
             self.bury(number);
