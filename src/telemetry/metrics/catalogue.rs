@@ -127,7 +127,7 @@ metrics! {
     pub(super) log_resets: PerWord<LogReset>, "log_resets_total", Count("partitions"),
         [STREAM, Label::words("reason", LogReset::TEXTS)],
         "Partitions that were not read on from the group's offset: the topic was deleted and created again \
-         (recreated), the log ends before what was read (truncated), or another tool set the offset (moved).";
+         (recreated), the log has lost records that were read (truncated), or another tool set the offset (moved).";
     pub(super) forecast_error: ByExpert, "forecast_error", Scale, [STREAM, EXPERT, LEAD],
         "Recent mean absolute error. The emitted forecast is the expert mixture.";
     pub(super) skill: ByExpert, "skill", Ratio, [STREAM, EXPERT, LEAD],
