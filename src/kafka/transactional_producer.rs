@@ -152,7 +152,14 @@ impl TransactionalProducer {
             return Ok(());
         }
         if let Some(unanswered) = self.client.requests().before_begin() {
-            self.take_epoch(unanswered)?;
+            match self.take_epoch(unanswered) {
+                // Nothing can be sent yet. The commit says so, and whoever sends needs not know it.
+                Err(cause) if cause.is_transient() => {
+                    self.broken = Some(cause.to_string());
+                    return Ok(());
+                }
+                taken => taken?,
+            }
         }
         match self.client.begin_transaction() {
             Ok(()) => self.open = true,
@@ -162,8 +169,9 @@ impl TransactionalProducer {
     }
 
     fn take_epoch(&mut self, unanswered: TransactionRequest) -> Result<(), Error> {
+        self.settle()?;
         self.new_epochs.push(unanswered);
-        self.settle()
+        Ok(())
     }
 
     pub fn commit(
@@ -332,9 +340,10 @@ impl TransactionalProducer {
     fn settle(&mut self) -> Result<(), Error> {
         self.unsettled = true;
         let is_fenced = self.client.client().fatal_error().is_some_and(|(code, _)| is_fenced(code));
-        self.late_starts.give_up(self.client.requests(), is_fenced);
         self.topics = TopicHandles::default();
-        self.client = start(&self.settings, &self.brokers, self.exactly_once)?;
+        let started = start(&self.settings, &self.brokers, self.exactly_once)?;
+        self.late_starts.give_up(self.client.requests(), is_fenced);
+        self.client = started;
         self.open = false;
         self.unsettled = false;
         self.broken = None;

@@ -65,6 +65,10 @@ faults! {
     Evicted,
     /// A member with partitions has heard late that the group had let it go.
     HeardLate,
+    /// A member with partitions has joined again as a new one, which holds nothing.
+    Expelled,
+    /// No broker has answered a question.
+    Unanswered,
     /// A process was gone between two turns.
     Died,
     /// A process was gone in the middle of a call of its broker.

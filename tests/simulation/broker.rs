@@ -35,6 +35,7 @@ impl SimBroker {
         cluster.call(self.worker)?;
         let unanswered = cluster.faults.unanswered;
         if cluster.rng.random_bool(unanswered) {
+            cluster.bites.mark(Fault::Unanswered);
             return Err(Error::NotYet { doing: "asking", reason: "simulated".to_owned() });
         }
         Ok(())
@@ -102,6 +103,7 @@ impl Broker for SimBroker {
                 member.events.clear();
                 if rng.random_bool(0.2) {
                     // Its client joins again as a new member, which holds nothing.
+                    bites.mark_if(!held.is_empty(), Fault::Expelled);
                     let events = VecDeque::from([Event::Expelled]);
                     *member = Member { events, calls_left: member.calls_left, ..Member::default() };
                     cluster.rebalance();

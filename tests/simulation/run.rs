@@ -186,7 +186,11 @@ impl<'a> World<'a> {
         self.rare_paths.take_from(&mut process.worker.rare_paths());
         if is_alive(finished) {
             let Some(process) = self.processes[number].take() else { return };
-            process.worker.leave().unwrap();
+            if let Err(cause) = process.worker.leave() {
+                // It dies, or is fenced, while it aborts what it has not committed.
+                assert!(!is_alive(Err(cause)));
+                self.cluster.borrow_mut().leave(number);
+            }
             self.cluster.borrow_mut().rebalance();
         } else {
             self.bury(number);
