@@ -56,6 +56,12 @@ impl TransactionError {
         }
     }
 
+    /// The topic in the text of an error of a produce request; empty in another text.
+    pub fn refused_topic(&self) -> String {
+        let after = self.reason.split_once("ProduceRequest for ").map_or("", |(_, after)| after);
+        after.split(' ').next().unwrap_or_default().to_owned()
+    }
+
     /// The error of a record that was not accepted.
     pub fn of_record(error: &KafkaError) -> Self {
         let code = error.rdkafka_error_code().unwrap_or(Code::Fail);

@@ -1,6 +1,6 @@
 //! The producer of a worker. What it sends becomes visible with [`TransactionalProducer::commit`].
 
-use super::context::{Event, Troubles, lock};
+use super::context::{self, Event, Troubles, lock};
 use super::error::{Error, is_fenced, is_refused};
 use super::group_consumer::{GroupConsumer, OffsetsCommitted};
 use super::output_topics::{OutputTopics, Refusal};
@@ -172,17 +172,25 @@ impl TransactionalProducer {
         positions: &[(TopicPartition, Offset)],
     ) -> Result<Commit, Error> {
         let outcome = if let Some(reason) = self.broken.take() {
-            Commit::Aborted(reason)
+            // A record that can't be sent after a refusal says nothing of it.
+            Commit::Aborted(self.abortable_error().map_or(reason, |error| error.to_string()))
         } else if self.exactly_once {
             self.commit_transaction(member, positions)?
         } else {
             self.commit_acknowledged(member, positions)?
         };
+        let error = if matches!(outcome, Commit::Aborted(_)) { self.abortable_error() } else { None };
         self.refusal = self.client.context().take_refusal();
         match outcome {
             Commit::Committed => {}
             Commit::Aborted(_) => self.abort()?,
             Commit::Unknown(_) => self.settle()?,
+        }
+        if let Some((cause, error)) = error.and_then(|error| Some((context::refusal(error.code)?, error))) {
+            // Of a batch each record alone is just invalid, and its report may come after the error.
+            let noted = self.refusal.take().or_else(|| self.client.context().take_refusal());
+            let topic = noted.map_or_else(|| error.refused_topic(), |refusal| refusal.topic);
+            self.refusal = Some(Refusal { topic, cause });
         }
         Ok(outcome)
     }
@@ -300,12 +308,20 @@ impl TransactionalProducer {
         Ok(())
     }
 
+    /// The error for which the open transaction has to be aborted. Asked by beginning another one, which is refused with
+    /// that error and changes nothing.
+    fn abortable_error(&self) -> Option<TransactionError> {
+        let begun = (self.exactly_once && self.open).then(|| self.client.begin_transaction())?;
+        begun.err().filter(|error| error.requires_abort)
+    }
+
     /// Why a broker has refused what the last transaction sent.
     pub fn take_refusal(&mut self) -> Option<Refusal> {
         self.refusal.take()
     }
 
-    /// Starts a new producer whose batches fit into the output topics. No transaction may be open.
+    /// Starts a new producer whose batches fit into the output topics. No transaction may be open. The old one may not send
+    /// any more after it was refused again and again (librdkafka 2.12): its records wait until they time out.
     pub fn limit_batches(&mut self, outputs: &OutputTopics) -> Result<(), Error> {
         outputs.limit_batches(&mut self.settings);
         self.settle()
