@@ -17,6 +17,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest wait for a single record. Who asks, asks again.
 const GLANCE_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How often it is looked whether a record has come.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
 /// Where a [`TopicReader`] begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -137,12 +140,27 @@ impl TopicReader {
         wait: Duration,
         sink: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, Error> {
+        // librdkafka would wait until a time of the wall clock. Where that is set back, a reader of a topic without new
+        // records would wait for as long.
+        let deadline = Instant::now() + wait;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let ended = self.ended.len();
+            let taken = self.poll_fetched(max, sink)?;
+            if taken > 0 || self.ended.len() != ended || left.is_zero() {
+                return Ok(taken);
+            }
+            std::thread::sleep(LOOK_EVERY.min(left));
+        }
+    }
+
+    fn poll_fetched(&mut self, max: usize, sink: &mut dyn FnMut(Polled<'_>)) -> Result<usize, Error> {
         let mut ends = Vec::new();
         let ended = &mut self.ended;
         let taken = drain(
             &self.consumer,
             max,
-            wait,
+            Duration::ZERO,
             &mut |polled| {
                 ended.remove(&polled.partition.0);
                 sink(polled);

@@ -204,10 +204,12 @@ impl<'a> World<'a> {
             _ => *[0.0, 0.01, 0.08].choose(&mut self.rng).unwrap(),
         };
         self.disk.set_rate(*[0.0, 0.02, 0.2].choose(&mut self.rng).unwrap());
+        // Now and then most commits are aborted, so that a worker pauses between them.
+        let aborted = if self.rng.random_bool(0.1) { 0.6 } else { rare };
         let mut cluster = self.cluster.borrow_mut();
         cluster.takes_new_epochs = sabotage != Sabotage::OneEpoch;
         cluster.faults = Faults {
-            aborted: rare,
+            aborted,
             unknown: rare,
             fenced: rare / 5.0,
             trouble: 0.01,
