@@ -169,6 +169,13 @@ impl Logs {
         self.reported.insert(start.at.clone(), found) != Some(found)
     }
 
+    /// These positions were committed: what is found from now on is news.
+    pub fn were_committed(&mut self, positions: &[(TopicPartition, Offset)]) {
+        for (at, _) in positions {
+            self.reported.remove(at);
+        }
+    }
+
     /// The id under which a partition was last seen here.
     fn known(&self, at: &TopicPartition) -> Option<TopicId> {
         self.started.get(at).or(self.first.get(&at.topic)).copied()
@@ -348,7 +355,6 @@ impl<P: Ports> Worker<P> {
     pub(super) fn bring_notes_up_to_date(&mut self, next: &BTreeMap<TopicPartition, Offset>) {
         let Self { logs, shards, ports, .. } = self;
         for (at, next) in next {
-            logs.reported.remove(at);
             let Some(note) = logs.notes.get_mut(at) else { continue };
             let mut progress = String::new();
             let mut epoch = note.epoch;
