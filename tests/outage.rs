@@ -65,7 +65,8 @@ fn are_waited_for() -> bool {
     let mut broker =
         Broker::start_with(&[("transaction.abort.timed.out.transaction.cleanup.interval.ms", "10000")]);
     let site = Site::new(&broker.bootstrap(), "outage", PARTITIONS);
-    let session = format!("\"session.timeout.ms\" = \"{}\"", SESSION.as_millis());
+    let session =
+        format!("\"session.timeout.ms\" = \"{}\", \"heartbeat.interval.ms\" = \"500\"", SESSION.as_millis());
     let member = |number, named| site.replica(number, Membership { protocol: "classic", named }, &session);
     // One without a name, one with a name, and one that is started when no broker is there.
     let mut replicas = vec![member(0, false), member(1, true)];

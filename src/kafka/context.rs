@@ -188,7 +188,7 @@ impl ClientContext for ProducingContext {
 }
 
 /// Why a broker refuses what was sent; `None` for an error that has nothing to do with what was sent.
-fn refusal(code: RDKafkaErrorCode) -> Option<AbortCause> {
+pub(super) fn refusal(code: RDKafkaErrorCode) -> Option<AbortCause> {
     Some(match code {
         RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
             AbortCause::TooLarge

@@ -122,14 +122,12 @@ impl OutputTopics {
         }
     }
 
-    /// Learns from a refusal. Returns whether batches have to become smaller ([`Self::limit_batches`]).
-    pub fn learn(&mut self, refusal: &Refusal) -> bool {
+    /// Learns from a refusal. Batches may have to become smaller ([`Self::limit_batches`]).
+    pub fn learn(&mut self, refusal: &Refusal) {
         self.read_limits();
-        if refusal.cause != AbortCause::TooLarge {
-            return false;
-        }
         let batch = self.batch_bytes_max();
-        let Some(topic) = self.topics.get_mut(&refusal.topic) else { return false };
+        let refused = self.topics.get_mut(&refusal.topic).filter(|_| refusal.cause == AbortCause::TooLarge);
+        let Some(topic) = refused else { return };
         let known = topic.limits.batch_bytes_max.map(|bytes| bytes.saturating_sub(BATCH_OVERHEAD));
         // One that was kept to and was refused all the same is no limit.
         let before = topic.record_bytes_max;
@@ -139,7 +137,6 @@ impl OutputTopics {
             (None, before) => before.or(batch).unwrap_or(MESSAGE_BYTES_MAX) / 2,
         };
         topic.record_bytes_max = Some(next.max(ALWAYS_SENT));
-        true
     }
 
     /// The size that fits into every output topic. A client has one setting for all of its topics.

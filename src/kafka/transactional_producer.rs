@@ -1,6 +1,6 @@
 //! The producer of a worker. What it sends becomes visible with [`TransactionalProducer::commit`].
 
-use super::context::{Event, Troubles, lock};
+use super::context::{self, Event, Troubles, lock};
 use super::error::{Error, is_fenced, is_refused};
 use super::group_consumer::{GroupConsumer, OffsetsCommitted};
 use super::output_topics::{OutputTopics, Refusal};
@@ -15,13 +15,13 @@ use rdkafka::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::time::{Duration, Instant};
 
-/// The longest wait for acknowledgements and, after them, for the commit.
+/// The longest wait for a commit. In a transaction it is the time that this may last: the broker aborts it after that.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often it is looked whether a record has failed.
 const FLUSH_STEP: Duration = Duration::from_millis(500);
 /// The longest wait for an abort. After it a new producer with the same id makes the broker abort, because a producer
 /// that loses its coordinator during an abort may never finish it.
-const ABORT_TIMEOUT: Duration = Duration::from_secs(15);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest wait for the abort at the end. Without it the broker aborts after its own timeout.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -73,6 +73,8 @@ impl TransactionalProducer {
     pub fn open(settings: ClientConfig, brokers: &str, exactly_once: bool) -> Result<Self, Error> {
         let client = start(&settings, brokers, exactly_once)?;
         let brokers = brokers.to_owned();
+        let lasts = settings.get("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
+        let commit_timeout = lasts.map_or(COMMIT_TIMEOUT, Duration::from_millis);
         Ok(Self {
             topics: TopicHandles::default(),
             client,
@@ -85,7 +87,7 @@ impl TransactionalProducer {
             new_epochs: Vec::new(),
             late_starts: LateStarts::default(),
             refusal: None,
-            commit_timeout: COMMIT_TIMEOUT,
+            commit_timeout,
         })
     }
 
@@ -170,17 +172,25 @@ impl TransactionalProducer {
         positions: &[(TopicPartition, Offset)],
     ) -> Result<Commit, Error> {
         let outcome = if let Some(reason) = self.broken.take() {
-            Commit::Aborted(reason)
+            // A record that can't be sent after a refusal says nothing of it.
+            Commit::Aborted(self.abortable_error().map_or(reason, |error| error.to_string()))
         } else if self.exactly_once {
             self.commit_transaction(member, positions)?
         } else {
             self.commit_acknowledged(member, positions)?
         };
+        let error = if matches!(outcome, Commit::Aborted(_)) { self.abortable_error() } else { None };
         self.refusal = self.client.context().take_refusal();
         match outcome {
             Commit::Committed => {}
             Commit::Aborted(_) => self.abort()?,
             Commit::Unknown(_) => self.settle()?,
+        }
+        if let Some((cause, error)) = error.and_then(|error| Some((context::refusal(error.code)?, error))) {
+            // Of a batch each record alone is just invalid, and its report may come after the error.
+            let noted = self.refusal.take().or_else(|| self.client.context().take_refusal());
+            let topic = noted.map_or_else(|| error.refused_topic(), |refusal| refusal.topic);
+            self.refusal = Some(Refusal { topic, cause });
         }
         Ok(outcome)
     }
@@ -198,10 +208,10 @@ impl TransactionalProducer {
             return Ok(Commit::Unknown(reason));
         }
         let question = member.topic_queries().ask_logs(&self.client, positions);
+        let deadline = Instant::now() + self.commit_timeout;
         if !self.acknowledged(self.commit_timeout) {
             return Ok(Commit::Aborted(self.silence()));
         }
-        let deadline = Instant::now() + self.commit_timeout;
         if let Err(reason) = member.topic_queries().same_logs(question, deadline) {
             return Ok(Commit::Aborted(reason));
         }
@@ -214,7 +224,7 @@ impl TransactionalProducer {
                     Err(reason) => return Ok(Commit::Aborted(reason)),
                 };
                 let left = deadline.saturating_duration_since(Instant::now());
-                let Err(e) = self.client.send_offsets_to_transaction(&list, &group, left) else {
+                let Err(e) = self.client.send_offsets_to_transaction(list.clone(), group, left) else {
                     member.was_accepted();
                     break;
                 };
@@ -300,12 +310,20 @@ impl TransactionalProducer {
         Ok(())
     }
 
+    /// The error for which the open transaction has to be aborted. Asked by beginning another one, which is refused with
+    /// that error and changes nothing.
+    fn abortable_error(&self) -> Option<TransactionError> {
+        let begun = (self.exactly_once && self.open).then(|| self.client.begin_transaction())?;
+        begun.err().filter(|error| error.requires_abort)
+    }
+
     /// Why a broker has refused what the last transaction sent.
     pub fn take_refusal(&mut self) -> Option<Refusal> {
         self.refusal.take()
     }
 
-    /// Starts a new producer whose batches fit into the output topics. No transaction may be open.
+    /// Starts a new producer whose batches fit into the output topics. No transaction may be open. The old one may not send
+    /// any more after it was refused again and again (librdkafka 2.12): its records wait until they time out.
     pub fn limit_batches(&mut self, outputs: &OutputTopics) -> Result<(), Error> {
         outputs.limit_batches(&mut self.settings);
         self.settle()

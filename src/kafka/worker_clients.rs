@@ -47,8 +47,8 @@ impl WorkerClients {
         outputs.limit_batches(&mut settings);
         let producer = TransactionalProducer::open(settings, brokers, exactly_once)?;
         let consumer = GroupConsumer::join(&settings::worker_consumer(config, &identity), brokers, topics)?;
-        let glance = settings::glance(&config.kafka);
-        Ok(Self { producer, consumer, topics: topics.to_vec(), glance, outputs, refusal: None })
+        let (topics, glance) = (topics.to_vec(), settings::glance(&config.kafka));
+        Ok(Self { producer, consumer, topics, glance, outputs, refusal: None })
     }
 
     /// Waits for a record for at most `wait`, then hands over at most `max` fetched records, and returns how many. It
@@ -282,8 +282,10 @@ impl WorkerClients {
         let outcome = self.producer.commit(&self.consumer, positions)?;
         self.refusal = self.producer.take_refusal();
         match &self.refusal {
-            Some(refusal) if self.outputs.learn(refusal) => self.producer.limit_batches(&self.outputs)?,
-            Some(_) => {}
+            Some(refusal) => {
+                self.outputs.learn(refusal);
+                self.producer.limit_batches(&self.outputs)?;
+            }
             None => self.outputs.refresh(),
         }
         Ok(outcome)

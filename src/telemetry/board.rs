@@ -43,10 +43,10 @@ struct Worker {
     /// Milliseconds since the board's start.
     last_beat: AtomicU64,
     assigned: AtomicBool,
-    /// Why it commits nothing.
-    blocked: Mutex<Option<String>>,
     /// Why it waits for Kafka.
     waits: Mutex<Option<String>>,
+    /// Why it commits nothing.
+    blocked: Mutex<Option<String>>,
 }
 
 #[derive(Default)]
@@ -173,14 +173,14 @@ impl Board {
         self.0.workers[worker].assigned.store(true, Ordering::Release);
     }
 
-    /// Records why a worker commits nothing; `None` once it has committed. The process is not ready meanwhile.
-    pub fn blocked(&self, worker: usize, why: Option<String>) {
-        *self.0.workers[worker].blocked.lock().expect(POISONED) = why;
-    }
-
     /// Records why a worker waits for Kafka; `None` when it does not.
     pub fn waits_for_kafka(&self, worker: usize, cause: Option<String>) {
         *self.0.workers[worker].waits.lock().expect(POISONED) = cause;
+    }
+
+    /// Records why a worker commits nothing; `None` once it has committed. The process is not ready meanwhile.
+    pub fn blocked(&self, worker: usize, why: Option<String>) {
+        *self.0.workers[worker].blocked.lock().expect(POISONED) = why;
     }
 
     /// Records that the process is stopping. It is not ready from now on.
@@ -287,18 +287,19 @@ impl Board {
             let shards = stream.shards.values().filter(|s| s.status.state == ShardState::Restoring);
             restoring.extend(shards.map(|s| (name.clone(), s.at.clone())));
         }
-        let blocked = |(number, worker): (usize, &Worker)| {
-            worker.blocked.lock().expect(POISONED).clone().map(|cause| (number, cause))
+        let each = |why: fn(&Worker) -> &Mutex<Option<String>>| {
+            let workers = self.0.workers.iter().enumerate();
+            let why = |worker: &Worker| why(worker).lock().expect(POISONED).clone();
+            workers.filter_map(|(number, worker)| Some((number, why(worker)?))).collect()
         };
-        let blocked = self.0.workers.iter().enumerate().filter_map(blocked).collect();
-        let workers = self.0.workers.iter().enumerate();
-        let waits = |(number, worker): (usize, &Worker)| {
-            worker.waits.lock().expect(POISONED).clone().map(|cause| (number, cause))
-        };
-        let waiting_for_kafka = workers.filter_map(waits).collect();
-        let silent = self.silent_for(UNREADY_AFTER);
-        let stopping = self.0.stopping.load(Ordering::Acquire);
-        Readiness { unassigned, restoring, blocked, waiting_for_kafka, silent, stopping }
+        Readiness {
+            unassigned,
+            restoring,
+            waiting_for_kafka: each(|worker| &worker.waits),
+            blocked: each(|worker| &worker.blocked),
+            silent: self.silent_for(UNREADY_AFTER),
+            stopping: self.0.stopping.load(Ordering::Acquire),
+        }
     }
 
     /// A copy of the whole board.

@@ -8,12 +8,12 @@ pub struct Readiness {
     pub unassigned: Vec<usize>,
     /// Shards that do not run yet.
     pub restoring: Vec<(StreamName, TopicPartition)>,
-    /// Workers that commit nothing, and why.
-    pub blocked: Vec<(usize, String)>,
     /// Workers that wait for Kafka, and why.
     pub waiting_for_kafka: Vec<(usize, String)>,
     /// Workers that have been silent for a while: they do not poll, as in a commit that no broker answers.
     pub silent: Vec<Stalled>,
+    /// Workers that commit nothing, and why.
+    pub blocked: Vec<(usize, String)>,
     /// Whether the process is stopping.
     pub stopping: bool,
 }
@@ -21,7 +21,7 @@ pub struct Readiness {
 impl Readiness {
     /// Whether the process waits for nothing and is not stopping.
     pub fn is_ready(&self) -> bool {
-        let Self { unassigned, restoring, blocked, waiting_for_kafka, silent, stopping } = self;
+        let Self { unassigned, restoring, waiting_for_kafka, blocked, silent, stopping } = self;
         let waits = !unassigned.is_empty() || !restoring.is_empty() || !waiting_for_kafka.is_empty();
         !waits && blocked.is_empty() && silent.is_empty() && !stopping
     }

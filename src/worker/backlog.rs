@@ -140,3 +140,58 @@ impl Backlog {
         self.paused.retain(|at| !parts.contains(at));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Partition;
+
+    fn at(partition: i32) -> TopicPartition {
+        TopicPartition { topic: "in".into(), partition: Partition(partition) }
+    }
+
+    fn push(backlog: &mut Backlog, partition: i32, offset: i64) {
+        let headers: &[(&str, &[u8])] = &[("gain", b"1"), ("gain", b"2")];
+        let (at, offset) = (at(partition), Offset(offset));
+        let (topic, partition) = (&*at.topic, at.partition);
+        let (key, payload) = (Some(b"k".as_slice()), Some(b"v".as_slice()));
+        let record = Record { topic, partition, offset, key, timestamp: None, payload, headers: &headers };
+        backlog.push(&at, KeptRecord::of(&record, None));
+    }
+
+    #[test]
+    fn records_wait_in_their_order_with_all_that_they_have() {
+        let mut backlog = Backlog::default();
+        for (partition, offset) in [(0, 5), (1, 9), (0, 7), (1, 10)] {
+            push(&mut backlog, partition, offset);
+        }
+        assert_eq!((backlog.len(), backlog.has(&at(0)), backlog.has(&at(2))), (4, true, false));
+        let first = backlog.pop(&at(0)).unwrap();
+        let part = at(0);
+        let record = first.as_record(&part);
+        assert_eq!(
+            (record.offset, record.key, record.payload),
+            (Offset(5), Some(&b"k"[..]), Some(&b"v"[..]))
+        );
+        assert_eq!((record.headers.get("gain"), record.headers.get("loss")), (Some(&b"2"[..]), None));
+        assert_eq!(backlog.pop(&at(0)).map(|record| record.offset), Some(Offset(7)));
+        assert!(backlog.pop(&at(0)).is_none() && backlog.has_waiting());
+        let mut turns: Vec<_> = (0..2).map(|_| backlog.partitions_in_turn()[0].clone()).collect();
+        turns.dedup();
+        assert_eq!(turns, [at(1)]);
+    }
+
+    #[test]
+    fn a_partition_is_paused_while_its_records_wait() {
+        let mut backlog = Backlog::default();
+        push(&mut backlog, 0, 5);
+        push(&mut backlog, 1, 9);
+        assert_eq!((backlog.pause(), backlog.pause()), (vec![at(0), at(1)], Vec::new()));
+        assert_eq!(backlog.resume(), []);
+        backlog.pop(&at(0)).unwrap();
+        assert_eq!((backlog.resume(), backlog.resume()), (vec![at(0)], Vec::new()));
+        assert!(backlog.has_paused());
+        backlog.forget(&[at(1)]);
+        assert!(backlog.is_empty());
+    }
+}

@@ -5,9 +5,8 @@ use super::rare_paths::RarePath;
 use super::{Error, Worker};
 use crate::domain::{Offset, TopicPartition};
 use crate::kafka::{self, Commit};
-use crate::telemetry::{AbortCause, TransactionOutcome, events};
+use crate::telemetry::{TransactionOutcome, events};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 impl<P: Ports> Worker<P> {
     /// Commits what was sent and how far was read; returns whether every shard is now where the group's offsets
@@ -60,9 +59,6 @@ impl<P: Ports> Worker<P> {
             Err(cause) if cause.is_transient() => {
                 self.rare_paths.mark(RarePath::CommitUnknown);
                 self.setup.metrics.transaction(TransactionOutcome::Unknown);
-                self.setup.metrics.aborted(AbortCause::Other);
-                // It is known why: no broker answers. So it does not count among the aborts in a row.
-                events::aborted(number, AbortCause::Other, &cause, 0, Duration::ZERO);
                 self.go_on_after(cause.into()).map(|()| false)
             }
             Err(cause) => {

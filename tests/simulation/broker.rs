@@ -40,7 +40,8 @@ impl SimBroker {
         Ok(())
     }
 
-    fn describe(&self, names: &BTreeSet<Arc<str>>) -> TopicDescriptions {
+    /// What the topics are now.
+    pub fn describe(&self, names: &BTreeSet<Arc<str>>) -> TopicDescriptions {
         let cluster = self.cluster.borrow();
         names.iter().map(|name| (name.clone(), (cluster.topic_now(), cluster.partitions()))).collect()
     }

@@ -238,38 +238,41 @@ impl Intake {
         record: Option<EventTime>,
     ) -> Offered {
         self.accounts.offered += 1;
-        let outcome = self.take(reading, offset, key, record);
-        if let Offered::Discarded(why) = outcome {
+        self.take(reading, offset, key, record).unwrap_or_else(|why| {
             self.accounts.discard(why, offset >= self.emit_from, reading.series, reading.time, offset);
-        }
-        outcome
+            Offered::Discarded(why)
+        })
     }
 
+    /// Fails where a reading is refused before it waits for its turn.
     fn take(
         &mut self,
         reading: &Reading<'_>,
         offset: i64,
         key: Option<&[u8]>,
         record: Option<EventTime>,
-    ) -> Offered {
+    ) -> Result<Offered, Discard> {
         let reading = &Reading { time: self.time_of(reading), later: None, ..*reading };
         let (series, time, values) = (reading.series, reading.time, reading.values.as_slice());
         if !self.stream.reads_series(series) {
-            return Offered::Discarded(Discard::NotSelected);
+            return Err(Discard::NotSelected);
         }
         if self.open.is_none() && !self.order.holds() {
             let answer = self.let_one_through(offset);
-            return self.admit(&Due { series, time, offset, answer, values, key }, Some(record));
+            let due = &Due { series, time, offset, answer, values, key };
+            let outcome = self.admit(due, Some(record));
+            self.account(outcome, due);
+            return Ok(outcome);
         }
         let answer = offset >= self.emit_from;
         let slot = self.directory.find(series);
         if !self.hear(slot, series, time, record, answer) {
-            return Offered::Discarded(Discard::TimeAhead);
+            return Err(Discard::TimeAhead);
         }
         let mine = if let Some(open) = &mut self.open {
             let is_past = slot.is_some_and(|slot| self.order.has_passed(slot, time));
             if is_past && !open.is_open(series, time) {
-                return Offered::Discarded(Discard::Late);
+                return Err(Discard::Late);
             }
             if open.take(&self.stream, &mut self.order, reading, offset, key) {
                 self.accounts.aggregate(answer);
@@ -280,21 +283,21 @@ impl Intake {
             let (series, values, partial) = (series.into(), values.into(), [].into());
             Some(self.order.hold(time, HeldReading { series, time, offset, values, partial, key }))
         };
-        self.release(Release { offset, mine }, false)
+        Ok(self.release(Release { offset, mine }))
     }
 
     /// Goes on with the release that was interrupted. Returns what became of the reading whose record releases, if it was
     /// among those released here.
     pub fn go_on(&mut self) -> Offered {
         match self.release.take() {
-            Some(release) => self.release(release, true),
+            Some(release) => self.release(release),
             None => Offered::Held,
         }
     }
 
     /// Releases the readings that are due, until too many wait for their rounds. Returns what became of the reading whose
-    /// record releases. `accounts`: whether its discard is accounted for here.
-    fn release(&mut self, release: Release, accounts: bool) -> Offered {
+    /// record releases.
+    fn release(&mut self, release: Release) -> Offered {
         let mut outcome = Offered::Held;
         while let Some(at) = self.order.due() {
             if self.waiting() >= self.waiting_most {
@@ -313,17 +316,19 @@ impl Intake {
             let HeldReading { series, time, offset, values, key, .. } = &held;
             let due = Due { series, time: *time, offset: *offset, answer, values, key: key.as_deref() };
             let admitted = self.admit(&due, None);
-            let is_mine = Some(at) == release.mine;
-            if is_mine {
+            self.account(admitted, &due);
+            if Some(at) == release.mine {
                 outcome = admitted;
-            }
-            if let Offered::Discarded(why) = admitted
-                && (accounts || !is_mine)
-            {
-                self.accounts.discard(why, answer, due.series, due.time, due.offset);
             }
         }
         outcome
+    }
+
+    /// Accounts for a reading that was let through and discarded.
+    fn account(&mut self, outcome: Offered, due: &Due<'_>) {
+        if let Offered::Discarded(why) = outcome {
+            self.accounts.discard(why, due.answer, due.series, due.time, due.offset);
+        }
     }
 
     /// Counts a reading's time towards the partition's. Returns whether the time may be right.

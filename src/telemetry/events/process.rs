@@ -1,6 +1,6 @@
 //! Start, end and failure of the process and of its threads.
 
-use crate::telemetry::{AbortCause, TransactionRequest};
+use crate::telemetry::words::{AbortCause, TransactionRequest};
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::time::Duration;
