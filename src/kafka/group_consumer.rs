@@ -223,6 +223,32 @@ impl GroupConsumer {
         broken && fatal.is_some_and(|(code, _)| code == Code::FencedInstanceId)
     }
 
+    /// The group has refused this member's offsets, for this reason.
+    pub fn was_refused(&self, code: Option<Code>) {
+        let is_of_group = matches!(
+            code,
+            Some(
+                Code::IllegalGeneration
+                    | Code::UnknownMemberId
+                    | Code::StaleMemberEpoch
+                    | Code::GroupIdNotFound
+            )
+        );
+        if is_of_group {
+            self.membership.borrow_mut().refuse(GroupMember::of(&self.consumer), Instant::now());
+        }
+    }
+
+    /// The group has taken this member's offsets.
+    pub fn was_accepted(&self) {
+        self.membership.borrow_mut().accept();
+    }
+
+    /// Whether the group does not know this member, and librdkafka does not notice.
+    pub fn is_unknown(&self) -> bool {
+        self.membership.borrow().is_unknown(Instant::now())
+    }
+
     /// Joins with the same name as a new member, which holds nothing yet.
     pub fn join_again(&self, topics: &[String]) -> Result<Self, Error> {
         let again = Self::join(&self.settings, &self.brokers, topics)?;
@@ -242,8 +268,12 @@ impl GroupConsumer {
                 Ok(()) => list.elements().iter().find_map(|e| e.error().err()),
                 Err(e) => Some(e),
             };
-            let Some(error) = failed else { return Ok(OffsetsCommitted::Yes) };
+            let Some(error) = failed else {
+                self.was_accepted();
+                return Ok(OffsetsCommitted::Yes);
+            };
             let reason = error.to_string();
+            self.was_refused(error.rdkafka_error_code());
             match error.rdkafka_error_code() {
                 // The members agree on a new generation, which arrives in a moment.
                 Some(Code::RebalanceInProgress) if Instant::now() < deadline => {

@@ -233,8 +233,10 @@ impl TransactionalProducer {
                 };
                 let left = deadline.saturating_duration_since(Instant::now());
                 let Err(e) = self.client.send_offsets_to_transaction(list.clone(), group, left) else {
+                    member.was_accepted();
                     break;
                 };
+                member.was_refused(Some(e.code));
                 match self.judge(&e) {
                     Verdict::End(error) => return Err(error),
                     Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),

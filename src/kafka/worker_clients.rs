@@ -63,6 +63,10 @@ impl WorkerClients {
         wait: Duration,
         sink: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, Error> {
+        if self.consumer.is_unknown() {
+            self.consumer = self.consumer.join_again(&self.topics)?;
+            return Ok(0);
+        }
         match self.consumer.poll(max, wait, sink) {
             Err(Error::Fenced(_)) if self.consumer.has_met_its_ghost() => {
                 self.consumer = self.consumer.join_again(&self.topics)?;

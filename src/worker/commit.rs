@@ -30,6 +30,7 @@ impl<P: Ports> Worker<P> {
         let readings = std::mem::take(&mut self.uncommitted);
         match self.ports.broker.commit(&positions) {
             Ok(Commit::Committed) => {
+                self.logs.were_committed(&positions);
                 let mut forecasts = 0;
                 let mut is_whole = true;
                 for owned in &mut self.shards {

@@ -18,6 +18,7 @@ use crate::domain::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use crate::kafka::{
     CommittedOffset, Comparison, Lineage, LogPosition, TopicDescriptions, TopicState, Watermarks,
 };
+use crate::series::RecordProgress;
 use crate::telemetry::{Discard, LogReset, ShardMetrics, ShardState, ShardStatus, events};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -141,8 +142,12 @@ fn judge(
 
 /// How far the group has read a partition's log.
 fn position((at, mark): &(TopicPartition, Option<CommittedOffset>)) -> LogPosition {
-    let next = mark.as_ref().map_or(Offset(0), |mark| mark.next);
-    LogPosition { at: at.clone(), next, epoch: mark.as_ref().and_then(|mark| noted_epoch(&mark.note)) }
+    let Some(CommittedOffset { next, note }) = mark else {
+        return LogPosition { at: at.clone(), next: Offset(0), epoch: None };
+    };
+    // Of a record that is not finished a part was read.
+    let next = if RecordProgress::is_noted(note, *next) { next.next() } else { *next };
+    LogPosition { at: at.clone(), next, epoch: noted_epoch(note) }
 }
 
 pub(super) fn topics(parts: &[TopicPartition]) -> BTreeSet<Arc<str>> {
@@ -162,6 +167,13 @@ impl Logs {
         let Finding { start, next, reset: Some(reset) } = finding else { return false };
         let found = (*next, start.committed, *reset);
         self.reported.insert(start.at.clone(), found) != Some(found)
+    }
+
+    /// These positions were committed: what is found from now on is news.
+    pub fn were_committed(&mut self, positions: &[(TopicPartition, Offset)]) {
+        for (at, _) in positions {
+            self.reported.remove(at);
+        }
     }
 
     /// The id under which a partition was last seen here.
@@ -226,6 +238,8 @@ impl<P: Ports> Worker<P> {
             let is_new = matches!(reset, Some(Reset::Recreated { .. }));
             let is_cut = matches!(reset, Some(Reset::Truncated { .. }));
             let note = note.filter(|_| !is_new).unwrap_or_default();
+            // The record that was not finished is lost, and another one may lie at its offset.
+            let note = if is_cut { RecordProgress::removed(&note) } else { note };
             let (low, high) = ends;
             // What lies before another place than the committed one has another epoch.
             let epoch = if next == Some(committed) { noted_epoch(&note) } else { None };
@@ -341,7 +355,6 @@ impl<P: Ports> Worker<P> {
     pub(super) fn bring_notes_up_to_date(&mut self, next: &BTreeMap<TopicPartition, Offset>) {
         let Self { logs, shards, ports, .. } = self;
         for (at, next) in next {
-            logs.reported.remove(at);
             let Some(note) = logs.notes.get_mut(at) else { continue };
             let mut progress = String::new();
             let mut epoch = note.epoch;

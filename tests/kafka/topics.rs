@@ -200,8 +200,8 @@ fn a_topic_that_was_recreated_meanwhile_is_logged_at_the_start() {
 /// meanwhile.
 #[test]
 fn a_topic_that_is_recreated_while_the_group_is_deleted_is_read_from_its_beginning() {
-    for (name, new) in [("nogroup-longer", 150), ("nogroup-shorter", 30)] {
-        let case = Case::new(name, CLASSIC, PARTITIONS);
+    for (name, kafka, new) in [("nogroup", CLASSIC, 150), ("nogroup848", KIP_848, 30)] {
+        let case = Case::new(name, kafka, PARTITIONS);
         let mut daemon = case.daemon();
         case.produce(0..PARTITIONS, 0..100);
         case.wait_answered(&mut daemon, 100 * PARTITIONS as usize);

@@ -51,6 +51,21 @@ impl RecordProgress {
         };
     }
 
+    /// Whether a note says of any stream how much of the record at this offset is answered.
+    pub fn is_noted(note: &str, committed: Offset) -> bool {
+        let of_it = |part: &str| {
+            let progress = part.strip_prefix(PREFIX).and_then(|part| part.split_once('='));
+            let offset = progress.and_then(|(_, progress)| progress.split_once(':'));
+            offset.is_some_and(|(offset, _)| offset.parse() == Ok(committed.0))
+        };
+        note.split(';').any(of_it)
+    }
+
+    /// A note without what it says of single records.
+    pub fn removed(note: &str) -> String {
+        note.split_inclusive(';').filter(|part| !part.starts_with(PREFIX)).collect()
+    }
+
     /// The most bytes that the note of a stream takes.
     pub fn note_bytes_max(stream: &StreamName) -> usize {
         // Prefix, name, `=`, offset, `:`, number, `;`.
