@@ -166,12 +166,11 @@ fn give(name: &str, reader: fn(&[u8]) -> bool, bytes: &[u8]) -> bool {
         bytes.iter().for_each(|byte| sum = (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
         let file = kept(name).join(format!("{sum:016x}"));
         std::fs::write(&file, bytes).unwrap();
-        match outcome {
-            Ok(most) => {
-                panic!("{name}: {most} bytes of memory for the {} bytes of {}", bytes.len(), file.display())
-            }
-            Err(_) => panic!("{name}: panicked at {}", file.display()),
-        }
+        let took = outcome.unwrap_or_else(|cause| {
+            eprintln!("{name}: panicked at {}", file.display());
+            std::panic::resume_unwind(cause)
+        });
+        panic!("{name}: {took} bytes of memory for the {} bytes of {}", bytes.len(), file.display());
     }
     accepted
 }

@@ -124,7 +124,7 @@ fn lose_power(
             let what = format!("{what}, {survival:?} after event {until}, seed {seed}");
             let store = folder(left.path());
             judge(&store, until, done, &what);
-            if (until + seed as usize) % 5 == 0 {
+            if (until + seed as usize).is_multiple_of(5) {
                 go_on(&store, &what);
             }
             *counts.entry("power losses").or_default() += 1;

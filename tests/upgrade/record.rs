@@ -5,8 +5,9 @@
 
 use super::support::broker::Broker;
 use super::support::daemon::{Daemon, Settings};
-use super::support::kafka::{create_models_topic, create_topic, produce, read_committed};
+use super::support::kafka::{client, create_models_topic, create_topic, produce, read_committed};
 use super::support::process::{free_port, fresh_dir, write};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -103,7 +104,28 @@ impl Left {
         std::fs::write(&archive, zstd::stream::decode_all(&packed[..]).expect("zstd")).expect("room");
         tar(&["-xf", archive.to_str().unwrap(), "-C", left.dir.path().to_str().unwrap()]);
         copy(&left.dir.path().join("kafka"), &left.broker.data());
-        std::panic::catch_unwind(AssertUnwindSafe(|| left.broker.restart())).is_ok().then_some(left)
+        std::panic::catch_unwind(AssertUnwindSafe(|| left.broker.restart())).ok()?;
+        left.wait_for_leaders();
+        Some(left)
+    }
+
+    /// A broker that starts over old data leads their partitions a moment later.
+    fn wait_for_leaders(&self) {
+        let consumer: BaseConsumer = client(&self.broker.bootstrap()).create().expect("a client");
+        let until = Instant::now() + LIMIT;
+        let topics =
+            [("in", PARTITIONS), ("forecasts", PARTITIONS), ("dead-letters", PARTITIONS), ("models", 1)];
+        for (topic, partitions) in topics {
+            for partition in 0..partitions {
+                let ask = || {
+                    consumer.fetch_watermarks(&format!("power.{topic}"), partition, Duration::from_secs(1))
+                };
+                while let Err(e) = ask() {
+                    assert!(Instant::now() < until, "power.{topic}[{partition}]: {e}");
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+            }
+        }
     }
 
     /// Starts a daemon: of this program, or of another.
