@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// The longest wait for acknowledgements and, after them, for the commit.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often, while acknowledgements are waited for, it is looked whether they can still come.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The longest wait for an abort. After it a new producer with the same id makes the broker abort, because a producer
 /// that loses its coordinator during an abort may never finish it.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -210,8 +212,8 @@ impl TransactionalProducer {
             return Ok(Commit::Unknown(reason));
         }
         let question = member.topic_queries().ask_logs(&self.client, positions);
-        if !self.acknowledged(self.commit_timeout) {
-            return Ok(Commit::Aborted(self.silence()));
+        if let Err(reason) = self.wait_for_acknowledgements() {
+            return Ok(Commit::Aborted(reason));
         }
         let deadline = Instant::now() + self.commit_timeout;
         if let Err(reason) = member.topic_queries().same_logs(question, deadline) {
@@ -315,8 +317,7 @@ impl TransactionalProducer {
         self.refusal.take()
     }
 
-    /// Starts a new producer whose batches fit into the output topics. No transaction may be open. The old one may not send
-    /// any more after it was refused again and again (librdkafka 2.12): its records wait until they time out.
+    /// Starts a new producer whose batches fit into the output topics. No transaction may be open.
     pub fn limit_batches(&mut self, outputs: &OutputTopics) -> Result<(), Error> {
         outputs.limit_batches(&mut self.settings);
         self.settle()
@@ -332,6 +333,24 @@ impl TransactionalProducer {
         self.open = false;
         self.broken = None;
         Ok(())
+    }
+
+    /// Waits until all records of the transaction are acknowledged, or it has to be aborted: from then on librdkafka sends
+    /// nothing more of it, and its records would wait until they time out.
+    fn wait_for_acknowledgements(&self) -> Result<(), String> {
+        let deadline = Instant::now() + self.commit_timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.acknowledged(left.min(LOOK_EVERY)) {
+                return Ok(());
+            }
+            if let Some(error) = self.abortable_error() {
+                return Err(error.to_string());
+            }
+            if left.is_zero() {
+                return Err(self.silence());
+            }
+        }
     }
 
     fn acknowledged(&self, within: Duration) -> bool {
