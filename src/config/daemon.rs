@@ -149,7 +149,8 @@ static INSTANCE: Key<Text> = text(
     "instance",
     Preset::Nothing("none: dynamic membership", "tidecast-0"),
     "",
-    "A stable name of this process, for static membership and for its own transactions after a restart.",
+    "A name of this process that no other one has and that it keeps after a restart: static membership, and its own \
+     transactions. Without one nobody reads its partitions after a crash until its session has ended, for 45 s by default.",
 );
 static GROUP_PROTOCOL: Key<Choice<GroupProtocol>> = choice(
     "group_protocol",

@@ -1,5 +1,6 @@
 //! The thread that loads a worker's shards, so that a slow store never stops the others.
 
+use super::kafka_wait::KafkaWait;
 use crate::config::Kafka;
 use crate::domain::{Offset, TopicPartition};
 use crate::kafka::{Error, TopicReader};
@@ -78,12 +79,15 @@ fn load(
     request: LoadRequest,
     stop: &AtomicBool,
 ) -> Result<Option<Box<LoadedShard>>, LoadError> {
+    let mut kafka = KafkaWait::of(format!("the loader of {}", request.at));
     let mut load = Load::new(request, source, Instant::now());
     loop {
-        match load.attempt(source, Instant::now, stop)? {
-            Attempt::Loaded(loaded) => return Ok(Some(loaded)),
-            Attempt::Stopped => return Ok(None),
-            Attempt::StoreUnreachable => std::thread::sleep(PAUSE),
+        match load.attempt(source, Instant::now, stop) {
+            Ok(Attempt::Loaded(loaded)) => return Ok(Some(loaded)),
+            Ok(Attempt::Stopped) => return Ok(None),
+            Ok(Attempt::StoreUnreachable) => std::thread::sleep(PAUSE),
+            Err(LoadError::Kafka(cause)) if cause.is_transient() => kafka.pause(&cause),
+            Err(cause) => return Err(cause),
         }
     }
 }

@@ -15,6 +15,8 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest wait for a cluster's topics. A daemon asks again.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How long the broker that is asked may not know a topic that was just created.
@@ -159,7 +161,7 @@ pub(super) fn partitions<C: ClientContext>(
     brokers: &str,
     topic: Option<&str>,
 ) -> Result<BTreeMap<String, usize>, Error> {
-    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    let deadline = Instant::now() + METADATA_TIMEOUT;
     let metadata = loop {
         // Short tries, because a request to a broker that goes away waits for its whole timeout.
         match client.fetch_metadata(topic, TRY_TIMEOUT) {
@@ -168,7 +170,7 @@ pub(super) fn partitions<C: ClientContext>(
             Err(e) => {
                 return Err(Error::Unreachable {
                     brokers: brokers.to_owned(),
-                    waited: ANSWER_TIMEOUT,
+                    waited: METADATA_TIMEOUT,
                     reason: e.to_string(),
                 });
             }

@@ -1,6 +1,7 @@
 //! What librdkafka's callbacks note for the worker, which reads it after its poll. The contexts are shared with
 //! librdkafka's threads and can't reach a shard, so a callback only notes what happened.
 
+use super::error::is_transient;
 use super::output_topics::Refusal;
 use crate::domain::{Partition, TopicPartition};
 use crate::telemetry::{AbortCause, ClientStatistics, TransactionRequest};
@@ -8,9 +9,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtoc
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
 
 /// What happened to a worker's clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub enum Event {
     /// These partitions belong to another member already, so nothing may be committed for them. Answer with
     /// [`WorkerClients::release`](super::WorkerClients::release).
     Lost(Vec<TopicPartition>),
+    /// The group knows another member of this one's name, and that is most likely a ghost of this one: its connections were
+    /// broken a moment before. It joins again, and everything that it held is lost. There is nothing to answer.
+    Expelled,
     /// An error that librdkafka tries to recover from, for the log.
     Trouble(String),
     /// The producer has taken a new epoch, because a request of this kind was not answered on its connection and may
@@ -77,6 +82,10 @@ pub(super) struct ConsumingContext {
     rebalances: Mutex<Rebalances>,
     pub troubles: Troubles,
     pub statistics: Mutex<ClientStatistics>,
+    /// Partitions of which no broker says where they end.
+    pub unheard: Mutex<BTreeSet<TopicPartition>>,
+    /// When a connection was last broken.
+    pub broken_at: Mutex<Option<Instant>>,
     /// Set when the consumer is closing, so that nobody reads events any more.
     pub closing: AtomicBool,
 }
@@ -90,9 +99,13 @@ impl ConsumingContext {
 impl ClientContext for ConsumingContext {
     fn stats(&self, statistics: Statistics) {
         *lock(&self.statistics) = super::statistics::of(&statistics);
+        *lock(&self.unheard) = super::statistics::unheard(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code().is_some_and(is_transient) {
+            *lock(&self.broken_at) = Some(Instant::now());
+        }
         self.troubles.note(&error, reason);
     }
 }
@@ -143,6 +156,10 @@ pub(super) struct ProducingContext {
 }
 
 impl ProducingContext {
+    pub fn has_failure(&self) -> bool {
+        lock(&self.failure).is_some()
+    }
+
     pub fn take_failure(&self) -> Option<String> {
         lock(&self.failure).take()
     }

@@ -110,8 +110,9 @@ fn seek<'a>(
     if unsought.is_empty() {
         return Ok(());
     }
-    let answer =
-        consumer.seek_partitions(with_epochs(unsought), ANSWER_TIMEOUT).map_err(|e| Error::of(DOING, &e))?;
+    let answer = consumer
+        .seek_partitions(with_epochs(unsought), ANSWER_TIMEOUT)
+        .map_err(|e| Error::NotYet { doing: DOING, reason: e.to_string() })?;
     let elements = answer.elements();
     let is_sought = |place: &LogPosition| elements.iter().any(|e| is(e, &place.at) && e.error().is_ok());
     waiting.extend(unsought.extract_if(.., |place| is_sought(place)));
@@ -148,7 +149,7 @@ fn poll(consumer: &BaseConsumer<ConsumingContext>, wait: Duration) -> Result<Opt
                 }))
             }
             code => match Error::of_code(DOING, code.into(), RDKafkaErrorCode::from(code).to_string()) {
-                Error::Failed { .. } => Ok(None),
+                Error::Failed { .. } | Error::NotYet { .. } => Ok(None),
                 ends => Err(ends),
             },
         };

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// The pause before a request that a rebalance delays is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// How long after a broken connection a member may be fenced by its own ghost.
+const GHOST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long leaving the group may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most records that are dropped at once while leaving.
@@ -35,6 +37,7 @@ pub(super) struct GroupConsumer {
     watch: RefCell<TopicWatch>,
     consumer: BaseConsumer<ConsumingContext>,
     brokers: String,
+    settings: ClientConfig,
     membership: RefCell<Membership>,
     /// The metadata committed beside the offsets.
     notes: RefCell<BTreeMap<TopicPartition, String>>,
@@ -58,6 +61,7 @@ impl GroupConsumer {
             watch: RefCell::default(),
             consumer,
             brokers: brokers.to_owned(),
+            settings: settings.clone(),
             membership: RefCell::default(),
             notes: RefCell::default(),
         })
@@ -65,7 +69,7 @@ impl GroupConsumer {
 
     /// Questions about offsets.
     pub fn offset_queries(&self) -> OffsetQueries<'_> {
-        OffsetQueries { consumer: &self.consumer, brokers: &self.brokers }
+        OffsetQueries { consumer: &self.consumer, brokers: &self.brokers, settings: &self.settings }
     }
 
     /// Questions about topics.
@@ -154,8 +158,10 @@ impl GroupConsumer {
         let mut left: Vec<_> = places.to_vec();
         while !left.is_empty() {
             let list = context::list(left.iter().map(|(tp, at)| (tp, RawOffset::Offset(at.0))));
-            let answer =
-                self.consumer.seek_partitions(list, ANSWER_TIMEOUT).map_err(|e| Error::of("seeking", &e))?;
+            let answer = self
+                .consumer
+                .seek_partitions(list, ANSWER_TIMEOUT)
+                .map_err(|e| Error::NotYet { doing: "seeking", reason: e.to_string() })?;
             let mut failure = None;
             for element in answer.elements() {
                 match element.error() {
@@ -165,7 +171,9 @@ impl GroupConsumer {
             }
             // A newly assigned partition accepts no seek before its first fetch.
             match failure {
-                Some(e) if Instant::now() > deadline => return Err(Error::of("seeking", &e)),
+                Some(e) if Instant::now() > deadline => {
+                    return Err(Error::NotYet { doing: "seeking", reason: e.to_string() });
+                }
                 Some(_) => std::thread::sleep(RETRY_PAUSE),
                 None => {}
             }
@@ -204,6 +212,22 @@ impl GroupConsumer {
         }
         membership.clear();
         Err("the group removed this member because it was silent for too long".to_owned())
+    }
+
+    /// Whether the member was fenced a moment after its connections were broken: then the other member of its name is most
+    /// likely itself, from a request to join whose answer was lost.
+    pub fn has_met_its_ghost(&self) -> bool {
+        let context = self.consumer.context();
+        let broken = context::lock(&context.broken_at).is_some_and(|at| at.elapsed() < GHOST_TIMEOUT);
+        let fatal = self.consumer.client().fatal_error();
+        broken && fatal.is_some_and(|(code, _)| code == Code::FencedInstanceId)
+    }
+
+    /// Joins with the same name as a new member, which holds nothing yet.
+    pub fn join_again(&self, topics: &[String]) -> Result<Self, Error> {
+        let again = Self::join(&self.settings, &self.brokers, topics)?;
+        again.consumer.context().rebalances().events.push_back(Event::Expelled);
+        Ok(again)
     }
 
     /// Commits outside a transaction and waits for the answer.
@@ -254,6 +278,11 @@ impl GroupConsumer {
             }
         }
         list
+    }
+
+    /// Whether a broker says where the partition ends, as far as it is known.
+    pub fn hears(&self, at: &TopicPartition) -> bool {
+        !context::lock(&self.consumer.context().unheard).contains(at)
     }
 
     pub fn statistics(&self) -> ClientStatistics {

@@ -23,6 +23,9 @@ impl GroupMetadata {
     }
 }
 
+// SAFETY: it is a copy that nobody else has, and reading it needs no thread in particular.
+unsafe impl Send for GroupMetadata {}
+
 impl Drop for GroupMetadata {
     fn drop(&mut self) {
         // SAFETY: it is this object's own.

@@ -4,19 +4,22 @@
 use super::consumer::is;
 use super::context::{self, ConsumingContext};
 use super::divergence::{self, Comparison, Lineage, LogPosition};
-use super::error::Error;
+use super::error::{Error, is_transient};
 use crate::domain::{LeaderEpoch, Offset, TopicPartition};
-use rdkafka::ClientConfig;
 use rdkafka::bindings::{rd_kafka_get_watermark_offsets, rd_kafka_topic_partition_get_leader_epoch};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
-use rdkafka::{Offset as RawOffset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset as RawOffset, TopicPartitionList};
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
-/// The longest wait for an answer about offsets.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest wait for an answer about offsets. Who asks has other work, and asks again.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// After this time without the committed offsets it is found out whether an open transaction holds them.
+const STABLE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a new client may take for its first answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before a question is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -40,14 +43,42 @@ type Found = Vec<(TopicPartition, Option<CommittedOffset>)>;
 pub(super) struct OffsetQueries<'a> {
     pub consumer: &'a BaseConsumer<ConsumingContext>,
     pub brokers: &'a str,
+    /// The consumer's properties.
+    pub settings: &'a ClientConfig,
 }
 
 impl OffsetQueries<'_> {
     pub fn marks(&self, parts: &[TopicPartition]) -> Result<Found, Error> {
-        let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
         let doing = "asking for committed offsets";
-        let answer = self.ask(doing, &list, |list, wait| self.consumer.committed_offsets(list, wait))?;
+        let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
+        let question = |list, wait| self.consumer.committed_offsets(list, wait);
+        let answer = match self.ask(doing, &list, STABLE_TIMEOUT, question) {
+            Err(e) if e.is_transient() && self.are_held(&list) => {
+                let parts = parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+                let reason = format!(
+                    "an open transaction holds the offsets of {parts}; its producer, or the broker after \
+                     transaction.timeout.ms, has to end it first"
+                );
+                return Err(Error::NotYet { doing, reason });
+            }
+            Err(e) if e.is_transient() => self.ask(doing, &list, ANSWER_TIMEOUT, question)?,
+            answer => answer?,
+        };
         found(doing, parts, &answer)
+    }
+
+    /// Whether the coordinator answers at once when it may say what an open transaction is about to change. librdkafka
+    /// itself only asks again and again, and does not say why.
+    fn are_held(&self, list: &TopicPartitionList) -> bool {
+        let mut settings = self.settings.clone();
+        settings.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
+        let Ok(reader) = settings.create_with_context::<_, BaseConsumer<_>>(ConsumingContext::default())
+        else {
+            return false;
+        };
+        // The first answer needs a connection.
+        let answers = |wait| reader.committed_offsets(list.clone(), wait).is_ok();
+        answers(PROBE_TIMEOUT) && answers(STABLE_TIMEOUT / 2)
     }
 
     pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error> {
@@ -77,7 +108,7 @@ impl OffsetQueries<'_> {
         &self,
         places: impl Iterator<Item = (&'a TopicPartition, RawOffset)>,
     ) -> Result<TopicPartitionList, Error> {
-        self.ask(ASKING_FOR_OFFSETS, &context::list(places), |list, wait| {
+        self.ask(ASKING_FOR_OFFSETS, &context::list(places), ANSWER_TIMEOUT, |list, wait| {
             self.consumer.offsets_for_times(list, wait)
         })
     }
@@ -127,12 +158,13 @@ impl OffsetQueries<'_> {
         &self,
         doing: &'static str,
         list: &TopicPartitionList,
+        within: Duration,
         question: impl Fn(TopicPartitionList, Duration) -> KafkaResult<TopicPartitionList>,
     ) -> Result<TopicPartitionList, Error> {
         if list.count() == 0 {
             return Ok(TopicPartitionList::new());
         }
-        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        let deadline = Instant::now() + within;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let answer = question(list.clone(), left).and_then(|answer| {
@@ -147,13 +179,13 @@ impl OffsetQueries<'_> {
                 Err(error) => error,
             };
             match error.rdkafka_error_code() {
-                Some(code) if is_transient(code) && !left.is_zero() => {
+                Some(code) if is_worth_a_retry(code) && !left.is_zero() => {
                     std::thread::sleep(RETRY_PAUSE.min(left));
                 }
-                Some(code) if is_transient(code) => {
+                Some(code) if is_worth_a_retry(code) => {
                     return Err(Error::Unreachable {
                         brokers: self.brokers.to_owned(),
-                        waited: ANSWER_TIMEOUT,
+                        waited: within,
                         reason: self
                             .consumer
                             .context()
@@ -168,29 +200,13 @@ impl OffsetQueries<'_> {
     }
 }
 
-/// Whether the error is transient: a broker or the group's coordinator starts or moves.
-fn is_transient(code: Code) -> bool {
-    matches!(
-        code,
-        Code::OperationTimedOut
-            | Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::LeaderNotAvailable
-            | Code::NotLeaderForPartition
-            | Code::ReplicaNotAvailable
-            | Code::OffsetNotAvailable
-            | Code::KafkaStorageError
-            | Code::UnknownTopicOrPartition
-            | Code::UnknownPartition
-            | Code::FencedLeaderEpoch
-            | Code::UnknownLeaderEpoch
-            | Code::CoordinatorLoadInProgress
-            | Code::CoordinatorNotAvailable
-            | Code::NotCoordinator
-            | Code::WaitingForCoordinator
-            // Under KIP-848, until the next heartbeat has brought the new epoch.
-            | Code::StaleMemberEpoch
-    )
+/// Whether the question may be answered later.
+fn is_worth_a_retry(code: Code) -> bool {
+    is_transient(code)
+        // A broker that has just started, or one that has not yet heard of the topic.
+        || matches!(code, Code::UnknownTopicOrPartition | Code::UnknownPartition)
+        // Under KIP-848, until the member has joined again.
+        || matches!(code, Code::UnknownMemberId | Code::FencedMemberEpoch)
 }
 
 /// The metadata of an element. rdkafka's own accessor panics on bytes that are not text, and any tool may have

@@ -8,8 +8,8 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::time::{Duration, Instant};
 
-/// The longest wait for Kafka when a producer starts.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest wait for Kafka when a producer starts. Who starts it tries again.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for room in the queue. By then the oldest record has failed.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(120);
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(1);

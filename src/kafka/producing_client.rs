@@ -28,11 +28,14 @@ use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long the thread waits for an event before it looks whether it is to end.
 const EVENT_WAIT_MS: c_int = 100;
+/// How much longer than it may take a call is waited for.
+const GRACE: Duration = Duration::from_secs(1);
 /// The longest wait for the records that are given up when a client is dropped.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -100,16 +103,40 @@ impl Client {
         unsafe { TransactionError::check(rd_kafka_begin_transaction(self.ptr())) }
     }
 
+    /// librdkafka 2.12 notes how long this may take and never looks at it (`creq_ts_timeout` in `rdkafka_coord.c`): it waits
+    /// for as long as no broker says who coordinates the group. So a thread of its own waits, and is left behind with the
+    /// client where that takes too long. What it still sends is of an epoch that the next producer ends.
     pub fn send_offsets_to_transaction(
         &self,
-        offsets: &TopicPartitionList,
-        group: &GroupMetadata,
+        offsets: TopicPartitionList,
+        group: GroupMetadata,
         within: Duration,
     ) -> Result<(), TransactionError> {
-        let (list, group, within) = (offsets.ptr(), group.ptr(), millis(within));
-        // SAFETY: as for `init_transactions`, and list and group live.
-        unsafe {
-            TransactionError::check(rd_kafka_send_offsets_to_transaction(self.ptr(), list, group, within))
+        const CALL: &str = "sending offsets to a transaction";
+        let (outcome, is_over) = channel();
+        let (raw, requests) = (Arc::clone(&self.raw), Arc::clone(&self.requests));
+        let send = move || {
+            // SAFETY: as for `init_transactions`, and list and group live.
+            let sent = unsafe {
+                let (list, group) = (offsets.ptr(), group.ptr());
+                let client = raw.native_ptr();
+                TransactionError::check(rd_kafka_send_offsets_to_transaction(
+                    client,
+                    list,
+                    group,
+                    millis(within),
+                ))
+            };
+            // The interceptors of the client point to the requests.
+            drop(raw);
+            drop(requests);
+            // Nobody waits any longer.
+            let _ = outcome.send(sent);
+        };
+        let thread = std::thread::Builder::new().name("producer-offsets".to_owned()).spawn(send);
+        match thread.map(|_| is_over.recv_timeout(within + GRACE)) {
+            Ok(Ok(sent)) => sent,
+            _ => Err(TransactionError::unanswered(CALL, within)),
         }
     }
 

@@ -6,6 +6,7 @@ use super::record::{Polled, Record};
 use super::settings;
 use crate::config::Kafka;
 use crate::domain::{Offset, Partition, TopicPartition};
+use crate::telemetry::ClientStatistics;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset as RawOffset};
@@ -13,8 +14,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest wait for a single record. A broker may be restarting.
-const GLANCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest wait for a single record. Who asks, asks again.
+const GLANCE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Where a [`TopicReader`] begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl TopicReader {
     ///
     /// # Errors
     /// [`Error::Settings`], [`Error::Fatal`], [`Error::Refused`], [`Error::Failed`], [`Error::Unreachable`]
-    /// after a minute.
+    /// after 15 seconds, [`Error::NotYet`].
     pub fn offset_before(
         kafka: &Kafka,
         tp: &TopicPartition,
@@ -152,7 +153,7 @@ impl TopicReader {
                     Ok(())
                 }
                 other => match Error::of("reading", &other) {
-                    Error::Failed { .. } => Ok(()),
+                    Error::Failed { .. } | Error::NotYet { .. } => Ok(()),
                     ends => Err(ends),
                 },
             },
@@ -175,6 +176,11 @@ impl TopicReader {
                 return Ok(found);
             }
         }
+    }
+
+    /// What the consumer has reported last.
+    pub fn statistics(&self) -> ClientStatistics {
+        *context::lock(&self.consumer.context().statistics)
     }
 
     /// Whether the last record of every partition was read.

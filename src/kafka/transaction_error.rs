@@ -6,6 +6,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::ffi::CStr;
 use std::fmt;
+use std::time::Duration;
 
 /// An error of a call that has to do with a transaction, with what librdkafka says of it.
 #[derive(Debug)]
@@ -40,6 +41,18 @@ impl TransactionError {
             };
             rd_kafka_error_destroy(error);
             Err(taken)
+        }
+    }
+
+    /// The error of a call that has not returned in time, and may never do so.
+    pub fn unanswered(call: &str, waited: Duration) -> Self {
+        let reason = format!("{call} was not answered within {waited:?}");
+        Self {
+            code: Code::OperationTimedOut,
+            reason,
+            is_fatal: false,
+            is_retriable: false,
+            requires_abort: true,
         }
     }
 

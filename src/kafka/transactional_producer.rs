@@ -15,13 +15,13 @@ use rdkafka::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use std::time::{Duration, Instant};
 
-/// The longest wait for acknowledgements and, after them, for the commit.
+/// The longest wait for a commit. In a transaction it is the time that this may last: the broker aborts it after that.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often, while acknowledgements are waited for, it is looked whether they can still come.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often it is looked whether a record has failed.
+const FLUSH_STEP: Duration = Duration::from_millis(500);
 /// The longest wait for an abort. After it a new producer with the same id makes the broker abort, because a producer
 /// that loses its coordinator during an abort may never finish it.
-const ABORT_TIMEOUT: Duration = Duration::from_secs(15);
+const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest wait for the abort at the end. Without it the broker aborts after its own timeout.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -55,10 +55,10 @@ pub(super) struct TransactionalProducer {
     settings: ClientConfig,
     brokers: String,
     exactly_once: bool,
-    /// Whether another process may use the same transactional id to take over.
-    named: bool,
     /// Whether a transaction has begun.
     open: bool,
+    /// Whether a new producer has to be started before anything else, because no broker has answered yet.
+    unsettled: bool,
     /// Why the transaction can't be committed any more. Records sent meanwhile are dropped.
     broken: Option<String>,
     /// New epochs that [`Event::NewEpoch`] does not tell of yet.
@@ -70,28 +70,24 @@ pub(super) struct TransactionalProducer {
 }
 
 impl TransactionalProducer {
-    /// `named`: whether another process may use the same transactional id.
-    pub fn open(
-        settings: ClientConfig,
-        brokers: &str,
-        exactly_once: bool,
-        named: bool,
-    ) -> Result<Self, Error> {
+    pub fn open(settings: ClientConfig, brokers: &str, exactly_once: bool) -> Result<Self, Error> {
         let client = start(&settings, brokers, exactly_once)?;
         let brokers = brokers.to_owned();
+        let lasts = settings.get("transaction.timeout.ms").and_then(|millis| millis.parse().ok());
+        let commit_timeout = lasts.map_or(COMMIT_TIMEOUT, Duration::from_millis);
         Ok(Self {
             topics: TopicHandles::default(),
             client,
             settings,
             brokers,
             exactly_once,
-            named,
             open: false,
+            unsettled: false,
             broken: None,
             new_epochs: Vec::new(),
             late_starts: LateStarts::default(),
             refusal: None,
-            commit_timeout: COMMIT_TIMEOUT,
+            commit_timeout,
         })
     }
 
@@ -212,10 +208,11 @@ impl TransactionalProducer {
             return Ok(Commit::Unknown(reason));
         }
         let question = member.topic_queries().ask_logs(&self.client, positions);
-        if let Err(reason) = self.wait_for_acknowledgements() {
+        let deadline = Instant::now() + self.commit_timeout;
+        if !self.acknowledged(self.commit_timeout) {
+            let reason = self.abortable_error().map_or_else(|| self.silence(), |error| error.to_string());
             return Ok(Commit::Aborted(reason));
         }
-        let deadline = Instant::now() + self.commit_timeout;
         if let Err(reason) = member.topic_queries().same_logs(question, deadline) {
             return Ok(Commit::Aborted(reason));
         }
@@ -228,7 +225,9 @@ impl TransactionalProducer {
                     Err(reason) => return Ok(Commit::Aborted(reason)),
                 };
                 let left = deadline.saturating_duration_since(Instant::now());
-                let Err(e) = self.client.send_offsets_to_transaction(&list, &group, left) else { break };
+                let Err(e) = self.client.send_offsets_to_transaction(list.clone(), group, left) else {
+                    break;
+                };
                 match self.judge(&e) {
                     Verdict::End(error) => return Err(error),
                     Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
@@ -279,6 +278,9 @@ impl TransactionalProducer {
     }
 
     pub fn abort(&mut self) -> Result<(), Error> {
+        if self.unsettled {
+            return self.settle();
+        }
         let deadline = Instant::now() + ABORT_TIMEOUT.min(self.commit_timeout);
         if self.open {
             if let Some(unanswered) = self.client.requests().before_abort() {
@@ -290,7 +292,9 @@ impl TransactionalProducer {
                 match self.judge(&e) {
                     Verdict::End(error) => return Err(error),
                     Verdict::Retry(_) if Instant::now() < deadline => std::thread::sleep(RETRY_PAUSE),
-                    Verdict::Abort(_) | Verdict::Retry(_) | Verdict::Expired(_) => return self.settle(),
+                    Verdict::Abort(_) | Verdict::Retry(_) | Verdict::Expired(_) => {
+                        return self.settle();
+                    }
                 }
             }
             self.open = false;
@@ -324,40 +328,38 @@ impl TransactionalProducer {
     }
 
     /// Starts a new producer with the same id. When it is ready, the broker has committed or aborted what the old one
-    /// left open.
+    /// left open. Fails with a transient error while no broker answers; the next [`Self::abort`] tries again.
     fn settle(&mut self) -> Result<(), Error> {
+        self.unsettled = true;
         let is_fenced = self.client.client().fatal_error().is_some_and(|(code, _)| is_fenced(code));
         self.late_starts.give_up(self.client.requests(), is_fenced);
         self.topics = TopicHandles::default();
         self.client = start(&self.settings, &self.brokers, self.exactly_once)?;
         self.open = false;
+        self.unsettled = false;
         self.broken = None;
         Ok(())
     }
 
-    /// Waits until all records of the transaction are acknowledged, or it has to be aborted: from then on librdkafka sends
-    /// nothing more of it, and its records would wait until they time out.
-    fn wait_for_acknowledgements(&self) -> Result<(), String> {
-        let deadline = Instant::now() + self.commit_timeout;
+    /// Waits until nothing is in flight. Where a record has failed, a transaction can't be committed any more, and the rest
+    /// is not waited for.
+    fn acknowledged(&self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if self.acknowledged(left.min(LOOK_EVERY)) {
-                return Ok(());
+            if self.client.flush(left.min(FLUSH_STEP)) {
+                return true;
             }
-            if let Some(error) = self.abortable_error() {
-                return Err(error.to_string());
-            }
-            if left.is_zero() {
-                return Err(self.silence());
+            if left.is_zero() || self.exactly_once && self.client.context().has_failure() {
+                return false;
             }
         }
     }
 
-    fn acknowledged(&self, within: Duration) -> bool {
-        self.client.flush(within)
-    }
-
     fn silence(&self) -> String {
+        if let Some(failure) = self.client.context().take_failure() {
+            return failure;
+        }
         let trouble = self.troubles().newest().unwrap_or_default();
         format!("records were not acknowledged within {:?} {trouble}", self.commit_timeout)
     }
@@ -365,12 +367,14 @@ impl TransactionalProducer {
     fn judge(&self, error: &TransactionError) -> Verdict {
         let fatal = self.client.client().fatal_error();
         let code = fatal.as_ref().map_or(error.code, |(code, _)| *code);
-        // No other process has a random id, so the broker has ended this process's transaction.
-        if !self.named && (is_fenced(code) || code == Code::InvalidTransactionalState) {
-            return Verdict::Expired(format!("the transaction lasted too long: {error}"));
-        }
         if is_fenced(code) && self.late_starts.may_have_fenced(self.client.requests()) {
             return Verdict::Expired(format!("an earlier start of this producer came late: {error}"));
+        }
+        // The broker has ended this process's transaction, or another process has its name. The group knows which: of two
+        // members of one name it refuses the older one, whose consumer then ends the process. A new producer of it may abort
+        // one transaction of the other process meanwhile, and can commit nothing itself.
+        if is_outdated(code) {
+            return Verdict::Expired(format!("the transaction lasted too long: {error}"));
         }
         if fatal.is_some() || is_fenced(error.code) || is_refused(error.code) {
             return Verdict::End(self.ending("in a transaction", error));
@@ -394,6 +398,13 @@ impl TransactionalProducer {
             None => Error::of_code(doing, error.code, error.to_string()),
         }
     }
+}
+
+/// Whether a broker refuses the producer because of a newer one of its id: another process's, or the broker's own
+/// when it has ended an expired transaction.
+fn is_outdated(code: Code) -> bool {
+    let is_of_a_member = matches!(code, Code::FencedInstanceId | Code::UnreleasedInstanceId);
+    is_fenced(code) && !is_of_a_member || code == Code::InvalidTransactionalState
 }
 
 impl Drop for TransactionalProducer {

@@ -25,6 +25,7 @@ pub struct WorkerClients {
     // The order of the fields is the order of dropping: the transaction is aborted before the partitions are given up.
     pub(super) producer: TransactionalProducer,
     consumer: GroupConsumer,
+    topics: Vec<String>,
     /// Of a consumer that reads single records.
     glance: ClientConfig,
     outputs: OutputTopics,
@@ -36,20 +37,19 @@ impl WorkerClients {
     /// process of the same instance left open has ended.
     ///
     /// # Errors
-    /// [`Error::Settings`], [`Error::Unreachable`] after a minute, [`Error::Refused`].
+    /// [`Error::Settings`], [`Error::Unreachable`] after ten seconds, [`Error::Refused`].
     pub fn connect(config: &Config, worker: usize, topics: &[String]) -> Result<Self, Error> {
         let identity = Identity::of(&config.kafka, worker);
         let exactly_once = config.delivery.guarantee == Guarantee::ExactlyOnce;
         let brokers = &config.kafka.brokers;
         // The producer first: an open transaction of its predecessor would hide the committed offsets.
-        let named = identity.instance.is_some();
         let mut settings = settings::worker_producer(config, &identity);
         let outputs = OutputTopics::read(config, &settings);
         outputs.limit_batches(&mut settings);
-        let producer = TransactionalProducer::open(settings, brokers, exactly_once, named)?;
+        let producer = TransactionalProducer::open(settings, brokers, exactly_once)?;
         let consumer = GroupConsumer::join(&settings::worker_consumer(config, &identity), brokers, topics)?;
-        let glance = settings::glance(&config.kafka);
-        Ok(Self { producer, consumer, glance, outputs, refusal: None })
+        let (topics, glance) = (topics.to_vec(), settings::glance(&config.kafka));
+        Ok(Self { producer, consumer, topics, glance, outputs, refusal: None })
     }
 
     /// Waits for a record for at most `wait`, then hands over at most `max` fetched records, and returns how many. It
@@ -64,7 +64,13 @@ impl WorkerClients {
         wait: Duration,
         sink: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, Error> {
-        self.consumer.poll(max, wait, sink)
+        match self.consumer.poll(max, wait, sink) {
+            Err(Error::Fenced(_)) if self.consumer.has_met_its_ghost() => {
+                self.consumer = self.consumer.join_again(&self.topics)?;
+                Ok(0)
+            }
+            outcome => outcome,
+        }
     }
 
     /// The next event: rebalances first, in their order.
@@ -96,7 +102,7 @@ impl WorkerClients {
     /// dropped.
     ///
     /// # Errors
-    /// [`Error::Failed`] after five seconds.
+    /// [`Error::NotYet`] after five seconds.
     pub fn seek(&mut self, places: &[(TopicPartition, Offset)]) -> Result<(), Error> {
         self.consumer.seek(places)
     }
@@ -125,10 +131,11 @@ impl WorkerClients {
         self.consumer.generation()
     }
 
-    /// The group's committed offsets, which are the next to read. Waits for transactions that are ending.
+    /// The group's committed offsets, which are the next to read.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] after 30 seconds, [`Error::Refused`], [`Error::Failed`].
+    /// [`Error::NotYet`] while a transaction that may change them is open, [`Error::Unreachable`] after a few seconds,
+    /// [`Error::Refused`], [`Error::Failed`].
     pub fn committed(
         &self,
         parts: &[TopicPartition],
@@ -157,7 +164,7 @@ impl WorkerClients {
     /// What a broker says about topics of these names.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] after 30 seconds, [`Error::Refused`].
+    /// [`Error::Unreachable`] after five seconds, [`Error::Refused`].
     pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<TopicDescriptions, Error> {
         self.consumer.topic_queries().topics(names)
     }
@@ -198,9 +205,13 @@ impl WorkerClients {
         self.consumer.offset_queries().lineages(&self.glance, places)
     }
 
-    /// How many offsets lie between `next`, the next to read, and the partition's end as of the newest fetch. Negative
-    /// where the log ends before `next`. No request is made. Markers of transactions count.
+    /// How many offsets lie between `next`, the next to read, and the partition's end as of the newest fetch; `None` before
+    /// the first one, and while no broker answers for the partition. Negative where the log ends before `next`. No request is
+    /// made. Markers of transactions count.
     pub fn lag(&self, tp: &TopicPartition, next: Offset) -> Option<i64> {
+        if !self.consumer.hears(tp) {
+            return None;
+        }
         self.consumer.offset_queries().high_watermark(tp).map(|high| high.0 - next.0)
     }
 
@@ -261,8 +272,9 @@ impl WorkerClients {
     /// sent.
     ///
     /// # Errors
-    /// [`Error::Fenced`], [`Error::Fatal`], [`Error::Refused`], and [`Error::Unreachable`] when no new producer could
-    /// be started after an unknown outcome. The process has to end.
+    /// [`Error::Fenced`], [`Error::Fatal`], [`Error::Refused`]: the process has to end. A transient error when no
+    /// new producer could be started after an unknown outcome: the committed offsets say nothing before
+    /// [`abort`](Self::abort) has succeeded.
     pub fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error> {
         let outcome = self.producer.commit(&self.consumer, positions)?;
         self.refusal = self.producer.take_refusal();

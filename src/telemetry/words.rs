@@ -98,7 +98,7 @@ words! {
     LogReset {
         /// Its topic was deleted and created again. The new one is read from its first record.
         Recreated = "recreated",
-        /// Its log ends before what was read. It is read on from its end.
+        /// Its log has lost records that were read. It is read on from where it was cut.
         Truncated = "truncated",
         /// Another tool has set the group's offset. It is read on from there.
         Moved = "moved",

@@ -144,6 +144,7 @@ impl<P: Ports> Worker<P> {
         events::revoked(self.setup.number, parts);
         self.give_up_snapshot_of(parts);
         self.forget_logs(parts);
+        self.outage.forget(parts);
         self.backlog.forget(parts);
         let pending = self.pending.len();
         self.pending.retain(|pending| !parts.contains(&pending.at));
@@ -174,7 +175,7 @@ impl<P: Ports> Worker<P> {
         if parts.is_empty() {
             return Ok(());
         }
-        let starts = self.starts(parts)?;
+        let starts = self.starts_or_wait(parts)?;
         self.ports.broker.pause(parts)?;
         self.request_shards(&starts);
         Ok(())
@@ -182,14 +183,21 @@ impl<P: Ports> Worker<P> {
 
     /// Drops every shard, and loads each again from what is committed.
     pub(super) fn recover(&mut self) -> Result<(), Error> {
-        let shards = self.shards.iter().map(|owned| owned.at.clone());
-        let pending = self.pending.iter().map(|pending| pending.at.clone());
-        let mut parts: Vec<TopicPartition> = shards.chain(pending).chain(self.absent().cloned()).collect();
-        parts.sort_unstable();
-        parts.dedup();
+        let parts = self.held();
         self.ports.loader.forget_below(self.tickets + 1);
         (self.uncommitted, self.stepped) = (0, 0);
         self.restart(&parts)
+    }
+
+    /// Every partition that is assigned, in whatever state.
+    pub(super) fn held(&self) -> Vec<TopicPartition> {
+        let shards = self.shards.iter().map(|owned| owned.at.clone());
+        let pending = self.pending.iter().map(|pending| pending.at.clone());
+        let (absent, waiting) = (self.absent().cloned(), self.outage.waiting().cloned());
+        let mut parts: Vec<TopicPartition> = shards.chain(pending).chain(absent).chain(waiting).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        parts
     }
 }
 

@@ -55,11 +55,14 @@ impl<P: Ports> Worker<P> {
                 self.rare_paths.mark(RarePath::CommitUnknown);
                 self.abort_and_recover(TransactionOutcome::Unknown, &cause).map(|()| false)
             }
+            Err(cause) if cause.is_transient() => {
+                self.rare_paths.mark(RarePath::CommitUnknown);
+                self.setup.metrics.transaction(TransactionOutcome::Unknown);
+                self.go_on_after(cause.into()).map(|()| false)
+            }
             Err(cause) => {
                 if matches!(cause, kafka::Error::Fenced(_)) {
                     self.rare_paths.mark(RarePath::CommitFenced);
-                    self.setup.metrics.transaction(TransactionOutcome::Fenced);
-                    events::fenced(number, &cause);
                 }
                 Err(cause.into())
             }

@@ -32,7 +32,11 @@ impl<P: Ports> Worker<P> {
             self.logs.went_back.extend(back.iter().cloned());
             parts.extend(back);
         }
-        parts.extend(self.compare_logs()?);
+        match self.compare_logs() {
+            // The doubt stays, and the question is asked again.
+            Err(Error::Kafka(cause)) if cause.is_transient() => self.rare_paths.mark(RarePath::KafkaAwaited),
+            compared => parts.extend(compared?),
+        }
         parts.extend(self.ended_before());
         parts.sort_unstable();
         parts.dedup();
@@ -61,14 +65,17 @@ impl<P: Ports> Worker<P> {
         let (places, gone): (Vec<_>, Vec<_>) = places.into_iter().partition(|place| is_there(&place.at));
         let mut doubtful: Vec<_> = gone.into_iter().map(|place| place.at).collect();
         let lineages = self.ports.broker.lineages(&places)?;
-        for (LogPosition { at, .. }, Lineage { epoch, comparison }) in places.into_iter().zip(lineages) {
-            if matches!(comparison, Comparison::Diverges(_)) {
+        for (LogPosition { at, next, epoch }, lineage) in places.into_iter().zip(lineages) {
+            let Lineage { epoch: now, comparison } = lineage;
+            // Right after a cut the epoch before is not known. What the group has committed is compared then.
+            let is_unknown = epoch.is_none() && next > Offset(0) && now.is_some();
+            if is_unknown || matches!(comparison, Comparison::Diverges(_)) {
                 doubtful.push(at);
                 continue;
             }
             let mut reached = None;
             for owned in self.shards.iter_mut().filter(|owned| owned.at == at) {
-                owned.log.confirm(epoch);
+                owned.log.confirm(now);
                 reached = Some(owned.log.reached);
             }
             // What waits came after the record that was not taken.
@@ -77,7 +84,11 @@ impl<P: Ports> Worker<P> {
             self.ports.broker.seek(&[(at, reached)])?;
         }
         if !doubtful.is_empty() {
-            events::log_in_doubt(self.setup.number, &doubtful, "its new leader has not all that was read");
+            events::log_in_doubt(
+                self.setup.number,
+                &doubtful,
+                "its leader has changed, and it may have lost records that were read",
+            );
         }
         Ok(doubtful)
     }

@@ -44,8 +44,9 @@ pub(super) struct Logs {
     pub ended_before: BTreeMap<TopicPartition, Instant>,
     /// When the ends are looked at next.
     pub ends_due_at: Option<Instant>,
-    /// Where logs were found to be cut, and the committed offsets then; each is reported once.
-    cuts: BTreeMap<TopicPartition, (Offset, Offset)>,
+    /// What was last reported of each partition and not followed by a commit: the committed offset, where reading goes
+    /// on, and why.
+    reported: BTreeMap<TopicPartition, (Option<Offset>, Offset, Reset)>,
     /// What is committed beside the offset of each partition.
     notes: BTreeMap<TopicPartition, LogNote>,
 }
@@ -155,14 +156,12 @@ impl Logs {
         Self { first, ..Self::default() }
     }
 
-    /// Whether a finding was not reported yet. Until something is committed, each start of a partition finds again
-    /// where its log was cut.
+    /// Whether a finding was not reported yet. Until something is committed, each start of a partition finds the same
+    /// again.
     fn is_news(&mut self, finding: &Finding) -> bool {
-        let Finding { start, next: Some(next), reset: Some(Reset::Truncated { .. }) } = finding else {
-            return true;
-        };
-        let cut = (*next, start.committed);
-        self.cuts.insert(start.at.clone(), cut) != Some(cut)
+        let Finding { start, next, reset: Some(reset) } = finding else { return false };
+        let found = (*next, start.committed, *reset);
+        self.reported.insert(start.at.clone(), found) != Some(found)
     }
 
     /// The id under which a partition was last seen here.
@@ -342,7 +341,7 @@ impl<P: Ports> Worker<P> {
     pub(super) fn bring_notes_up_to_date(&mut self, next: &BTreeMap<TopicPartition, Offset>) {
         let Self { logs, shards, ports, .. } = self;
         for (at, next) in next {
-            logs.cuts.remove(at);
+            logs.reported.remove(at);
             let Some(note) = logs.notes.get_mut(at) else { continue };
             let mut progress = String::new();
             let mut epoch = note.epoch;

@@ -38,6 +38,8 @@ rare_paths! {
     DeadLetterTooLarge,
     /// A forecast was too large and was left out.
     ForecastTooLarge,
+    /// Kafka did not answer, or not yet, and the worker waited for it.
+    KafkaAwaited,
     /// A commit came in the middle of what a record lets through.
     CommittedWithinRecord,
     /// A record went on in the middle, because a part of it was answered before a restart.
@@ -62,6 +64,8 @@ rare_paths! {
     RevokeCommitFailed,
     /// A partition was lost without a chance to commit.
     Lost,
+    /// A member was fenced by its own ghost, and joined again.
+    Expelled,
     /// A partition was lost or revoked while its shards were being loaded.
     RevokedWhileLoading,
     /// A shard was loaded that nobody waits for any longer.

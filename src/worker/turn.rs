@@ -26,6 +26,10 @@ impl<P: Ports> Worker<P> {
     /// # Errors
     /// When the worker can't go on.
     pub fn turn(&mut self) -> Result<(), Error> {
+        self.take_turn().or_else(|error| self.go_on_after(error))
+    }
+
+    fn take_turn(&mut self) -> Result<(), Error> {
         let began = self.ports.time.now();
         if began.saturating_duration_since(self.turned_at) >= LONG_TURN {
             self.rare_paths.mark(RarePath::LongTurn);
@@ -48,6 +52,7 @@ impl<P: Ports> Worker<P> {
         while let Some(event) = self.ports.broker.event() {
             self.answer(event)?;
         }
+        self.start_waiting()?;
         self.take_loaded()?;
         self.restart_doubtful()?;
         if self.ports.loader.has_panicked() || self.ports.snapshots.has_panicked() {

@@ -4,7 +4,7 @@
 use crate::case::{Case, LIMIT, PARTITIONS, RECREATED};
 use crate::support::broker::Broker;
 use crate::support::daemon::Daemon;
-use crate::support::kafka::{add_partitions, client};
+use crate::support::kafka::{add_partitions, client, delete_group};
 use crate::support::process::{free_port, write};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
@@ -194,6 +194,27 @@ fn a_topic_that_was_recreated_meanwhile_is_logged_at_the_start() {
     let reset = case.metric("tidecast_log_resets_total", "reason=\"recreated\"");
     assert_eq!(reset, f64::from(PARTITIONS));
     assert_eq!(daemon.terminate(LIMIT), 0);
+}
+
+/// The group's offsets are deleted as well, which Kafka allows once the group has no member. The daemon stands still
+/// meanwhile.
+#[test]
+fn a_topic_that_is_recreated_while_the_group_is_deleted_is_read_from_its_beginning() {
+    for (name, new) in [("nogroup-longer", 150), ("nogroup-shorter", 30)] {
+        let case = Case::new(name, CLASSIC, PARTITIONS);
+        let mut daemon = case.daemon();
+        case.produce(0..PARTITIONS, 0..100);
+        case.wait_answered(&mut daemon, 100 * PARTITIONS as usize);
+        daemon.signal(libc::SIGSTOP);
+        delete_group(&Broker::shared().bootstrap(), name);
+        case.recreate(Duration::ZERO);
+        case.produce(0..PARTITIONS, RECREATED..RECREATED + new);
+        daemon.signal(libc::SIGCONT);
+        case.wait_answered(&mut daemon, (100 + new as usize) * PARTITIONS as usize);
+        case.assert_answered(100, new, &daemon);
+        assert_eq!(daemon.events("topic_recreated").len(), PARTITIONS as usize, "{}", daemon.log());
+        assert_eq!(daemon.terminate(LIMIT), 0);
+    }
 }
 
 /// Readings of the former topic that were read and not committed can't be answered any more, and are counted.

@@ -89,7 +89,12 @@ impl Life {
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
     }
 }
 
@@ -172,6 +177,43 @@ fn what_is_written_after_a_log_has_lost_its_end_is_answered() {
             (resets, life.case.metric("tidecast_log_resets_total", "reason=\"truncated\"")),
             (1.0, 1.0)
         );
+        assert_eq!(life.daemon.terminate(LIMIT), 0);
+    }
+}
+
+/// The whole cluster is set back to an older copy of its disk, with the group's offsets and the answers. Leader epochs
+/// begin again with those of the copy, and each means another log. The daemon is started again.
+#[test]
+fn what_is_written_after_a_cluster_was_set_back_is_answered() {
+    let mut broker = Broker::start();
+    let kip_848 = "group_protocol = \"consumer\"";
+    let mut lives = [("back", ""), ("back848", kip_848)]
+        .map(|(name, kafka)| Life::begin(&broker, name, kafka, "", When::StartedLate));
+    for life in &mut lives {
+        life.case.produce(0..1, 0..COPIED);
+        life.wait_answered(0..COPIED);
+    }
+    let kept = tempfile::tempdir().unwrap();
+    broker.stop();
+    copy(&broker.data(), kept.path());
+    broker.restart();
+    for life in &mut lives {
+        life.case.produce(0..1, COPIED..ANSWERED);
+        life.wait_answered(COPIED..ANSWERED);
+        life.daemon.kill9();
+    }
+    broker.stop();
+    std::fs::remove_dir_all(broker.data()).unwrap();
+    copy(kept.path(), &broker.data());
+    broker.restart();
+    for life in &mut lives {
+        life.case.produce(0..1, RECREATED..RECREATED + MANY);
+        life.daemon = life.case.daemon();
+        life.wait_answered(RECREATED..RECREATED + MANY);
+        let answered = life.answered();
+        assert!(answered.values().all(|times| *times == 1), "more than once: {answered:?}");
+        let lost = answered.keys().find(|hour| (COPIED..ANSWERED).contains(*hour));
+        assert_eq!(lost, None, "the answers were set back as well");
         assert_eq!(life.daemon.terminate(LIMIT), 0);
     }
 }

@@ -1,13 +1,13 @@
 //! A worker's consumer and producer over the simulated cluster.
 
 use crate::bites::Fault;
-use crate::cluster::{Cluster, Shared, dead, number};
+use crate::cluster::{Cluster, Member, Shared, dead, number};
 use crate::output::Output;
 use crate::plan::{Plan, Sent, TOO_LARGE, TOPIC};
 use crate::producer::SimProducer;
 use rand::Rng;
 use rand::seq::SliceRandom;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tidecast::codec::Record;
@@ -29,6 +29,23 @@ pub struct SimBroker {
 }
 
 impl SimBroker {
+    /// Fails when no broker answers.
+    fn ask(&self) -> Result<(), Error> {
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.call(self.worker)?;
+        let unanswered = cluster.faults.unanswered;
+        if cluster.rng.random_bool(unanswered) {
+            return Err(Error::NotYet { doing: "asking", reason: "simulated".to_owned() });
+        }
+        Ok(())
+    }
+
+    /// What the topics are now.
+    pub fn describe(&self, names: &BTreeSet<Arc<str>>) -> TopicDescriptions {
+        let cluster = self.cluster.borrow();
+        names.iter().map(|name| (name.clone(), (cluster.topic_now(), cluster.partitions()))).collect()
+    }
+
     fn put(&mut self, record: Outgoing<'_>, emitted: Option<&Emitted<'_>>) -> Result<(), Error> {
         let has_payload = record.payload.is_some_and(|payload| !payload.is_empty());
         if self.too_large && record.key == Some(TOO_LARGE.as_bytes()) && has_payload {
@@ -83,6 +100,13 @@ impl Broker for SimBroker {
                 // It hears that the group has let it go. Once it has answered, it joins again.
                 let held: Vec<_> = member.positions.keys().map(|partition| Plan::at(*partition)).collect();
                 member.events.clear();
+                if rng.random_bool(0.2) {
+                    // Its client joins again as a new member, which holds nothing.
+                    let events = VecDeque::from([Event::Expelled]);
+                    *member = Member { events, calls_left: member.calls_left, ..Member::default() };
+                    cluster.rebalance();
+                    return Ok(0);
+                }
                 member.has_heard = !held.is_empty();
                 member.is_out = !held.is_empty();
                 if held.is_empty() {
@@ -212,8 +236,8 @@ impl Broker for SimBroker {
         &self,
         parts: &[TopicPartition],
     ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, Error> {
+        self.ask()?;
         let mut cluster = self.cluster.borrow_mut();
-        cluster.call(self.worker)?;
         cluster.wait_for_offsets(&parts.iter().map(number).collect::<Vec<_>>());
         Ok(parts.iter().map(|at| (at.clone(), cluster.committed.get(&number(at)).cloned())).collect())
     }
@@ -225,8 +249,8 @@ impl Broker for SimBroker {
     }
 
     fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<TopicDescriptions, Error> {
-        let cluster = self.cluster.borrow();
-        Ok(names.iter().map(|name| (name.clone(), (cluster.topic_now(), cluster.partitions()))).collect())
+        self.ask()?;
+        Ok(self.describe(names))
     }
 
     fn reads(&mut self, at: TopicPartition, topic: TopicState) {
@@ -243,12 +267,12 @@ impl Broker for SimBroker {
     }
 
     fn newest_topics(&self) -> TopicDescriptions {
-        self.topics(&BTreeSet::from([Arc::from(TOPIC)])).expect("it always answers")
+        self.describe(&BTreeSet::from([Arc::from(TOPIC)]))
     }
 
     fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error> {
-        let mut cluster = self.cluster.borrow_mut();
-        cluster.call(self.worker)?;
+        self.ask()?;
+        let cluster = self.cluster.borrow();
         let ends = |at: &TopicPartition| {
             let log = &cluster.logs[number(at)];
             (at.clone(), (Offset(log.low), Offset(log.high)))
@@ -284,12 +308,17 @@ impl Broker for SimBroker {
         let outcome = self.producer.commit(positions)?;
         // The process may die before it hears the answer.
         self.cluster.borrow_mut().call(self.worker)?;
+        // After an unknown outcome no new producer can be started yet.
+        if matches!(outcome, Commit::Unknown(_)) {
+            self.ask()?;
+        }
         Ok(outcome)
     }
 
     fn abort(&mut self) -> Result<(), Error> {
         self.cluster.borrow_mut().call(self.worker)?;
-        self.producer.abort()
+        self.producer.abort()?;
+        self.ask()
     }
 
     fn leave(mut self) -> Result<(), Error> {

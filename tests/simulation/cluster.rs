@@ -22,6 +22,8 @@ pub struct Faults {
     pub unknown: f64,
     pub fenced: f64,
     pub trouble: f64,
+    /// A question to a broker, or a new producer after an unknown outcome, gets no answer.
+    pub unanswered: f64,
     pub long_turn: f64,
     /// The store's chunks have to wait.
     pub full: f64,

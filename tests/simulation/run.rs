@@ -25,7 +25,7 @@ use tidecast::kafka;
 use tidecast::telemetry::{Board, BoardOptions, Metrics, StreamShape};
 use tidecast::training::{Shapes, Why};
 use tidecast::worker::loading::{LoadError, LoadSource};
-use tidecast::worker::ports::{Broker, PortSet, Ports};
+use tidecast::worker::ports::{PortSet, Ports};
 use tidecast::worker::serving::ModelSource;
 use tidecast::worker::{Error, RarePaths, Setup, Worker, stream_shape};
 
@@ -146,7 +146,8 @@ impl<'a> World<'a> {
             interceptor: (),
         };
         let names = tidecast::worker::topics(&config).iter().map(|topic| topic.as_str().into()).collect();
-        let known = ports.broker.topics(&names).unwrap();
+        // A process asks until it is answered, before it has a worker.
+        let known = ports.broker.describe(&names);
         let (metrics, board) = (self.metrics.clone(), self.board.clone());
         let worker = Worker::new(Setup { number, config, metrics, board }, ports, &known);
         self.processes[number] = Some(Process { worker, models, training });
@@ -206,6 +207,7 @@ impl<'a> World<'a> {
             unknown: rare,
             fenced: rare / 5.0,
             trouble: 0.01,
+            unanswered: 2.0 * rare,
             long_turn: 0.02,
             full: 0.2,
             slow: 0.4,

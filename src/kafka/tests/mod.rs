@@ -124,7 +124,7 @@ impl Worker {
         while let Some(event) = self.link.event() {
             match event {
                 Event::Assigned(parts) => {
-                    let starts: Vec<_> = self.link.committed(&parts).unwrap();
+                    let starts = self.stable(&parts);
                     self.link.assign(&starts).unwrap();
                     if self.pausing {
                         self.link.pause(&parts).unwrap();
@@ -147,6 +147,11 @@ impl Worker {
                     self.lost += parts.len();
                     self.recover();
                 }
+                Event::Expelled => {
+                    self.link.abort().unwrap();
+                    self.lost += self.positions.len();
+                    self.positions.clear();
+                }
                 Event::NewEpoch(unanswered) => self.new_epochs.push(unanswered),
                 Event::Trouble(text) => eprintln!("{text}"),
             }
@@ -158,10 +163,21 @@ impl Worker {
         self.link.commit(&positions).unwrap()
     }
 
+    /// The committed offsets, once no open transaction holds them.
+    fn stable(&self, parts: &[TopicPartition]) -> Vec<(TopicPartition, Option<Offset>)> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.link.committed(parts) {
+                Err(e) if e.is_transient() && Instant::now() < deadline => {}
+                answer => return answer.unwrap(),
+            }
+        }
+    }
+
     /// Goes back to what is committed.
     fn recover(&mut self) {
         let held: Vec<_> = self.positions.keys().cloned().collect();
-        let starts = self.link.committed(&held).unwrap();
+        let starts = self.stable(&held);
         let starts: Vec<_> = starts.into_iter().map(|(tp, at)| (tp, at.unwrap_or(Offset(0)))).collect();
         self.link.seek(&starts).unwrap();
         self.positions.extend(starts);

@@ -24,6 +24,17 @@ pub fn started(streams: usize, workers: usize, http: SocketAddr) {
     event!(info, "started", { version, streams, workers, http = %http, }, "tidecast {version} serves http://{http}");
 }
 
+/// The process has no name in its group.
+pub fn unnamed() {
+    event!(
+        info,
+        "unnamed",
+        {},
+        "there is no kafka.instance: after a crash nobody reads this process's partitions until its \
+        session has ended"
+    );
+}
+
 /// The daemon begins to stop.
 pub fn stopping(cause: &str) {
     event!(info, "stopping", { cause, }, "stopping: {cause}");
@@ -68,7 +79,26 @@ pub fn worker_failed(worker: usize, cause: &dyn Display) {
 
 /// An error that librdkafka reports and recovers from by itself.
 pub fn kafka_error(client: &str, cause: &dyn Display) {
-    event!(warn, "kafka_error", { client, cause = %cause, }, "kafka: {cause}");
+    kafka_errors(client, cause, 1);
+}
+
+/// As [`kafka_error`], with how often it came since it was last logged.
+pub fn kafka_errors(client: &str, cause: &dyn Display, count: u64) {
+    let times = if count == 1 { String::new() } else { format!(" ({count} times)") };
+    event!(warn, "kafka_error", { client, count, cause = %cause, }, "kafka: {cause}{times}");
+}
+
+/// Kafka does not answer, or not yet: what needs it waits and asks again. Logged at once and then once a minute.
+pub fn kafka_awaited(who: &str, waited: Duration, cause: &dyn Display) {
+    let seconds = waited.as_secs_f64();
+    event!(warn, "kafka_awaited", { who, seconds, cause = %cause, },
+        "{who} has waited for Kafka for {seconds:.0} s, and asks again: {cause}");
+}
+
+/// Kafka answers again.
+pub fn kafka_answered(who: &str, waited: Duration) {
+    let seconds = waited.as_secs_f64();
+    event!(info, "kafka_answered", { who, seconds, }, "{who} goes on after {seconds:.1} s without an answer of Kafka");
 }
 
 /// The admin server stopped.

@@ -127,7 +127,7 @@ metrics! {
     pub(super) log_resets: PerWord<LogReset>, "log_resets_total", Count("partitions"),
         [STREAM, Label::words("reason", LogReset::TEXTS)],
         "Partitions that were not read on from the group's offset: the topic was deleted and created again \
-         (recreated), the log ends before what was read (truncated), or another tool set the offset (moved).";
+         (recreated), the log has lost records that were read (truncated), or another tool set the offset (moved).";
     pub(super) forecast_error: ByExpert, "forecast_error", Scale, [STREAM, EXPERT, LEAD],
         "Recent mean absolute error. The emitted forecast is the expert mixture.";
     pub(super) skill: ByExpert, "skill", Ratio, [STREAM, EXPERT, LEAD],
@@ -169,9 +169,9 @@ metrics! {
     /// The metrics of one shard.
     ShardHandles, ShardFamilies of ShardScope;
 
-    pub(super) lag: IntGauge, "consumer_lag_readings", Count("records"), [STREAM, TOPIC, PARTITION],
+    pub(super) lag: OnDemand<IntGauge>, "consumer_lag_readings", Count("records"), [STREAM, TOPIC, PARTITION],
         "Records in the partition that were not read yet. Negative while the partition ends before what was read: \
-         it has lost its newest records.";
+         it has lost its newest records. There is no such series while no broker says where the partition ends.";
     pub(super) learn_every: IntGauge, "learn_every", Count("origins"), [STREAM, TOPIC, PARTITION],
         "Series past 1,000 origins learn at one of so many: 1, or more by `learn_every` or while the shard is behind.";
     pub(super) state: PerWord<ShardState, IntGauge>, "shard_state", Flag,
@@ -214,6 +214,8 @@ metrics! {
         "Bytes of the messages in a Kafka client's queues.";
     pub(super) round_trip: Gauge, "rdkafka_round_trip_p99_seconds", Seconds, [CLIENT],
         "99th percentile of the round trip to the slowest broker.";
+    pub(super) connected: IntGauge, "kafka_connected", Flag, [CLIENT],
+        "1 while a broker answers this Kafka client, 0 while none does.";
 }
 
 /// All declarations, in the order of the documentation.

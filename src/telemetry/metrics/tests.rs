@@ -69,7 +69,7 @@ fn a_dropped_shard_takes_its_series_along() {
     let (metrics, stream) = metrics();
     let first = stream.shard(&shard());
     first.set_state(ShardState::Restoring);
-    first.set_lag(10);
+    first.set_lag(Some(10));
     first.set_series(5, &held(500));
     first.set_snapshot(4, 1_000);
     first.set_snapshot_age(Some(Duration::from_millis(1_500)));
@@ -81,7 +81,7 @@ fn a_dropped_shard_takes_its_series_along() {
     assert!(text.contains(age), "{text}");
     // The partition comes back before its old shard is dropped: the new one's series stay.
     let second = stream.shard(&shard());
-    second.set_lag(4);
+    second.set_lag(Some(4));
     second.set_series(2, &held(200));
     second.set_snapshot(2, 300);
     drop(first);

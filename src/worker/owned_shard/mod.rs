@@ -183,6 +183,7 @@ impl OwnedShard {
     /// Whether the shard has gone on since its last snapshot, and that was begun at least `every` ago.
     pub fn snapshot_is_due(&self, every: Duration, now: Instant) -> bool {
         self.replay.is_none()
+            && !self.is_unfinished()
             && self.position == self.committed
             && self.newest_snapshot.is_none_or(|whole| whole.offset != self.committed)
             && now.saturating_duration_since(self.snapshot_begun_at) >= every
