@@ -218,7 +218,8 @@ impl TransactionalProducer {
         let question = member.topic_queries().ask_logs(&self.client, positions);
         let deadline = Instant::now() + self.commit_timeout;
         if !self.acknowledged(self.commit_timeout) {
-            return Ok(Commit::Aborted(self.silence()));
+            let reason = self.abortable_error().map_or_else(|| self.silence(), |error| error.to_string());
+            return Ok(Commit::Aborted(reason));
         }
         if let Err(reason) = member.topic_queries().same_logs(question, deadline) {
             return Ok(Commit::Aborted(reason));
@@ -330,8 +331,7 @@ impl TransactionalProducer {
         self.refusal.take()
     }
 
-    /// Starts a new producer whose batches fit into the output topics. No transaction may be open. The old one may not send
-    /// any more after it was refused again and again (librdkafka 2.12): its records wait until they time out.
+    /// Starts a new producer whose batches fit into the output topics. No transaction may be open.
     pub fn limit_batches(&mut self, outputs: &OutputTopics) -> Result<(), Error> {
         outputs.limit_batches(&mut self.settings);
         self.settle()

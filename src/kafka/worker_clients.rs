@@ -11,6 +11,7 @@ use super::topics::{TopicDescriptions, TopicState};
 use super::transactional_producer::{Commit, TransactionalProducer};
 use crate::config::{Config, Guarantee};
 use crate::domain::{Offset, Partition, TopicPartition};
+use crate::telemetry::AbortCause;
 use rdkafka::ClientConfig;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -284,7 +285,9 @@ impl WorkerClients {
         match &self.refusal {
             Some(refusal) => {
                 self.outputs.learn(refusal);
-                self.producer.limit_batches(&self.outputs)?;
+                if refusal.cause == AbortCause::TooLarge {
+                    self.producer.limit_batches(&self.outputs)?;
+                }
             }
             None => self.outputs.refresh(),
         }
