@@ -7,6 +7,8 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use std::time::Duration;
 
+/// The longest wait for an answer about offsets. Who asks has other work, and asks again.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most errors that are handled at once.
 const ERRORS_MAX: usize = 1_000;
 

@@ -7,10 +7,9 @@
 //!
 //! Within one epoch a log loses nothing. So only those partitions are asked of that have another leader epoch now.
 
-use super::consumer::is;
+use super::consumer::{ANSWER_TIMEOUT, is};
 use super::context::{self, ConsumingContext};
 use super::error::Error;
-use super::offsets::ANSWER_TIMEOUT;
 use crate::domain::{LeaderEpoch, Offset, Partition, TopicPartition};
 use rdkafka::bindings::{
     rd_kafka_consumer_poll, rd_kafka_message_destroy, rd_kafka_message_leader_epoch, rd_kafka_topic_name,

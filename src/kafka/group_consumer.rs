@@ -1,11 +1,11 @@
 //! The consumer of a worker, which is a member of the group.
 
-use super::consumer::{drain, is};
+use super::consumer::{ANSWER_TIMEOUT, drain, is};
 use super::context::{self, ConsumingContext, Event, PendingRebalance};
 use super::error::{Error, is_refused};
 use super::group_metadata::GroupMetadata;
 use super::membership::{GroupMember, Membership};
-use super::offsets::{ANSWER_TIMEOUT, OffsetQueries};
+use super::offsets::OffsetQueries;
 use super::record::Polled;
 use super::topic_watch::{TopicQueries, TopicWatch};
 use crate::domain::{Offset, TopicPartition};

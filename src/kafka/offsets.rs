@@ -1,7 +1,7 @@
 //! Questions about offsets. Each is for many partitions at once, with one request to each broker. It is asked again
 //! while a broker that has just started does not know its partitions yet.
 
-use super::consumer::is;
+use super::consumer::{ANSWER_TIMEOUT, is};
 use super::context::{self, ConsumingContext};
 use super::divergence::{self, Comparison, Lineage, LogPosition};
 use super::error::{Error, is_transient};
@@ -14,8 +14,6 @@ use rdkafka::{ClientConfig, Offset as RawOffset, TopicPartitionList};
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
-/// The longest wait for an answer about offsets. Who asks has other work, and asks again.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// After this time without the committed offsets it is found out whether an open transaction holds them.
 const STABLE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a new client may take for its first answer.
