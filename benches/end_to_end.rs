@@ -199,6 +199,8 @@ fn bare(config: &Config, input: &str, output: &str, readings: usize) -> Value {
                     link.assign(&starts).expect("an assignment");
                 }
                 Event::Revoked(parts) | Event::Lost(parts) => link.release(&parts).expect("a release"),
+                Event::Expelled => panic!("nobody else has its name"),
+                Event::NewEpoch(unanswered) => eprintln!("a new epoch: {unanswered:?}"),
                 Event::Trouble(cause) => eprintln!("{cause}"),
             }
         }

@@ -40,8 +40,6 @@ pub mod engine;
 mod backtest;
 mod chart;
 mod console;
-mod http;
-mod models;
 mod simd;
 
 #[doc(hidden)]
@@ -51,7 +49,11 @@ pub mod codec;
 #[doc(hidden)]
 pub mod experts;
 #[doc(hidden)]
+pub mod http;
+#[doc(hidden)]
 pub mod kafka;
+#[doc(hidden)]
+pub mod models;
 #[doc(hidden)]
 pub mod nn;
 #[doc(hidden)]

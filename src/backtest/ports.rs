@@ -5,10 +5,11 @@ use super::observer::Observer;
 use super::rows::TableRow;
 use crate::checkpoint::Facts;
 use crate::codec::{BadRecord, MissingValues, Record};
-use crate::domain::{EventTime, Offset, Partition, Reading, TopicPartition};
+use crate::domain::{EventTime, LeaderEpoch, Offset, Partition, Reading, TopicPartition};
 use crate::engine::{Accounts, Emitted, Offered, Shard};
 use crate::kafka::{
-    Commit, CommittedOffset, Error, Event, TopicDescriptions, TopicState, Watermarks, WorkerStatistics,
+    Commit, CommittedOffset, Comparison, Error, Event, Lineage, LogPosition, TopicDescriptions, TopicState,
+    Watermarks, WorkerStatistics,
 };
 use crate::telemetry::Violations;
 use crate::worker::RarePaths;
@@ -92,13 +93,18 @@ impl Outlet for FileBroker {
 }
 
 impl Broker for FileBroker {
-    fn poll(&mut self, _: usize, _: Duration, mut sink: impl FnMut(&Record<'_>)) -> Result<usize, Error> {
+    fn poll(
+        &mut self,
+        _: usize,
+        _: Duration,
+        mut sink: impl FnMut(&Record<'_>, Option<LeaderEpoch>),
+    ) -> Result<usize, Error> {
         let mut next = self.next_row.borrow_mut();
         if !std::mem::take(&mut next.is_waiting) {
             return Ok(0);
         }
         let row = TableRow { number: 0, json: &next.json };
-        sink(&row.record(&self.at.topic, &self.key, next.offset));
+        sink(&row.record(&self.at.topic, &self.key, next.offset), None);
         next.offset += 1;
         Ok(1)
     }
@@ -159,7 +165,11 @@ impl Broker for FileBroker {
         Ok(parts.iter().map(|at| (at.clone(), (Offset(0), Offset(0)))).collect())
     }
 
-    fn lag(&self, _: &TopicPartition, _: Offset) -> Option<u64> {
+    fn lineages(&self, places: &[LogPosition]) -> Result<Vec<Lineage>, Error> {
+        Ok(places.iter().map(|_| Lineage { epoch: None, comparison: Comparison::None }).collect())
+    }
+
+    fn lag(&self, _: &TopicPartition, _: Offset) -> Option<i64> {
         None
     }
 

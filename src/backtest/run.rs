@@ -66,6 +66,9 @@ impl Run {
         self.observer.borrow_mut().begin_row(row.number);
         self.next_row.borrow_mut().put(row.json);
         self.turn()?;
+        while self.worker.has_unfinished() {
+            self.turn()?;
+        }
         let changes = self.learner.borrow().changes();
         if std::mem::replace(&mut self.models_followed, changes) != changes {
             // The outcome of a round serves from the next row on.

@@ -84,6 +84,25 @@ impl Recovery<'_> {
         Ok(None)
     }
 
+    /// Deletes the snapshots ahead of the committed offset, where the log was cut. Its offsets are given to other
+    /// records now, so these snapshots would seem to be right later.
+    ///
+    /// # Errors
+    /// [`RecoveryError::Store`].
+    pub fn delete_lost(&self) -> Result<(), RecoveryError> {
+        let (stream, at) = (&self.stream.name, self.at);
+        let snapshots = Snapshots::new(self.store, stream, at, 1);
+        for id in snapshots.delete_ahead_of(self.committed).map_err(RecoveryError::Store)? {
+            events::snapshot_passed_over(
+                stream,
+                at,
+                &id,
+                &"its log has lost records that it has seen, so it was deleted",
+            );
+        }
+        Ok(())
+    }
+
     /// Restores from this snapshot and no other.
     ///
     /// # Errors

@@ -65,7 +65,22 @@ impl Snapshots {
     /// [`Error::Store`] when the store can't be read or written. The next call deletes what is left.
     pub fn prune(&self, newest: SnapshotId) -> Result<usize, Error> {
         let doomed = doomed(&self.found()?, newest, self.keep);
-        for id in &doomed {
+        self.delete(&doomed)?;
+        Ok(doomed.len())
+    }
+
+    /// Deletes every snapshot that lies ahead of `end`, because its log has lost what it has seen. Returns which.
+    ///
+    /// # Errors
+    /// As [`Self::prune`].
+    pub fn delete_ahead_of(&self, end: Offset) -> Result<Vec<SnapshotId>, Error> {
+        let doomed: Vec<_> = self.found()?.into_keys().filter(|id| id.offset > end).collect();
+        self.delete(&doomed)?;
+        Ok(doomed)
+    }
+
+    fn delete(&self, doomed: &[SnapshotId]) -> Result<(), Error> {
+        for id in doomed {
             let folder = self.folder_of(*id);
             let mut paths: Vec<Path> = self.store.list(&folder)?.into_iter().map(|(path, _)| path).collect();
             // The manifest goes first: without it the snapshot counts as unfinished, not as damaged.
@@ -77,7 +92,7 @@ impl Snapshots {
             self.store.delete(paths)?;
             self.store.remove_folder(&folder)?;
         }
-        Ok(doomed.len())
+        Ok(())
     }
 
     fn folder_of(&self, id: SnapshotId) -> Path {

@@ -108,8 +108,14 @@ impl Store {
     }
 
     /// Writes an object that must not exist yet, and returns whether it did. A store without conditional puts
-    /// overwrites it.
+    /// overwrites it. In a folder whatever has the name afterwards is durable, and so is everything beside it.
     pub(super) fn create(&self, path: &Path, bytes: &[u8]) -> Result<bool, Error> {
+        let created = self.create_once(path, bytes)?;
+        self.sync_folders(path)?;
+        Ok(created)
+    }
+
+    fn create_once(&self, path: &Path, bytes: &[u8]) -> Result<bool, Error> {
         match self.put(path, bytes.to_vec(), PutMode::Create) {
             Err(Error::Store {
                 cause: Cause::NotImplemented { .. } | Cause::NotSupported { .. }, ..
@@ -120,6 +126,17 @@ impl Store {
             }
             done => done.map(|()| true),
         }
+    }
+
+    /// Syncs the folders above an object of a local store. `object_store` syncs those that it creates, and passes over
+    /// those that an attempt has left behind that failed before it had synced them.
+    pub(super) fn sync_folders(&self, path: &Path) -> Result<(), Error> {
+        let Some(root) = &self.root else { return Ok(()) };
+        let object = root.join(path.as_ref());
+        for folder in object.ancestors().skip(1).take_while(|folder| folder.starts_with(root)) {
+            File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| io_failed(path, e))?;
+        }
+        Ok(())
     }
 
     /// Reads an object; `None` when it does not exist. `admit` sees the size before anything is read.

@@ -105,12 +105,14 @@ impl SnapshotWriter {
             return Ok(());
         }
         match self.is_as_good(facts) {
-            Ok(true) => Err(Error::Exists { path: path.to_string() }),
+            Ok(true) => return Err(Error::Exists { path: path.to_string() }),
             // The shard's offset may not change any more, so the unusable one would block every later one.
-            Ok(false) => self.store.put(&path, bytes, PutMode::Overwrite),
-            Err(damage) if damage.is_damage() => self.store.put(&path, bytes, PutMode::Overwrite),
-            Err(cause) => Err(cause),
+            Ok(false) => {}
+            Err(damage) if damage.is_damage() => {}
+            Err(cause) => return Err(cause),
         }
+        self.store.put(&path, bytes, PutMode::Overwrite)?;
+        self.store.sync_folders(&path)
     }
 
     /// Reads the snapshot that is there under this id. It does not replace this one when it belongs to a former

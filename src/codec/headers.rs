@@ -22,6 +22,9 @@ pub const FIELD: &str = "tidecast-field";
 /// The fault for people.
 pub const DETAIL: &str = "tidecast-detail";
 
+/// The length of a payload that was cut or left out, in bytes.
+pub const LENGTH: &str = "tidecast-length";
+
 /// Why a record became a dead letter: it could not be decoded, or it came too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cause<'a> {

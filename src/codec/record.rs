@@ -4,6 +4,9 @@ use crate::domain::{EventTime, Offset, Partition, SourcePosition};
 pub trait Headers {
     /// The last value under `name`, as Kafka's own clients choose.
     fn get(&self, name: &str) -> Option<&[u8]>;
+
+    /// Calls `each` with the name and value of every header whose name is text, in their order.
+    fn for_each(&self, each: &mut dyn FnMut(&str, &[u8]));
 }
 
 /// No headers.
@@ -11,11 +14,27 @@ impl Headers for () {
     fn get(&self, _name: &str) -> Option<&[u8]> {
         None
     }
+
+    fn for_each(&self, _each: &mut dyn FnMut(&str, &[u8])) {}
 }
 
 impl Headers for &[(&str, &[u8])] {
     fn get(&self, name: &str) -> Option<&[u8]> {
         self.iter().rev().find(|(key, _)| *key == name).map(|(_, value)| *value)
+    }
+
+    fn for_each(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        self.iter().for_each(|(name, value)| each(name, value));
+    }
+}
+
+impl Headers for Vec<(Box<str>, Box<[u8]>)> {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter().rev().find(|(key, _)| **key == *name).map(|(_, value)| &**value)
+    }
+
+    fn for_each(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        self.iter().for_each(|(name, value)| each(name, value));
     }
 }
 

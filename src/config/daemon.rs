@@ -41,6 +41,17 @@ pub struct Delivery {
     pub commit_interval: Duration,
     /// The number of readings after which a commit is made before its interval is over.
     pub commit_readings: usize,
+    /// What becomes of a forecast that is too large for its topic.
+    pub too_large: WhenTooLarge,
+}
+
+/// What becomes of a forecast that is larger than its topic takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenTooLarge {
+    /// It is sent with as many leads as fit.
+    Shorten,
+    /// A dead letter is sent in its place.
+    DeadLetter,
 }
 
 /// What a reader of the forecast topic can rely on.
@@ -138,7 +149,8 @@ static INSTANCE: Key<Text> = text(
     "instance",
     Preset::Nothing("none: dynamic membership", "tidecast-0"),
     "",
-    "A stable name of this process, for static membership and for its own transactions after a restart.",
+    "A name of this process that no other one has and that it keeps after a restart: static membership, and its own \
+     transactions. Without one nobody reads its partitions after a crash until its session has ended, for 45 s by default.",
 );
 static GROUP_PROTOCOL: Key<Choice<GroupProtocol>> = choice(
     "group_protocol",
@@ -199,7 +211,7 @@ fn properties(table: &mut Section<'_>, prefix: &str) -> Vec<(String, String)> {
 pub(super) static DELIVERY: Key<Sub> = sub(
     "delivery",
     "How forecasts and offsets are committed.",
-    &[&GUARANTEE, &COMMIT_INTERVAL, &COMMIT_READINGS],
+    &[&GUARANTEE, &COMMIT_INTERVAL, &COMMIT_READINGS, &TOO_LARGE],
 );
 static GUARANTEE: Key<Choice<Guarantee>> = choice(
     "guarantee",
@@ -227,7 +239,24 @@ static COMMIT_READINGS: Key<Whole> = whole(
     "commit_readings",
     Preset::Is(50_000),
     1..=10_000_000,
-    "The number of readings after which a commit is made before its interval is over.",
+    "The number of readings after which a commit is made before its interval is over. A record that lets more \
+     readings through is answered in several commits.",
+);
+static TOO_LARGE: Key<Choice<WhenTooLarge>> = choice(
+    "too_large",
+    &[
+        Word::new(
+            "shorten",
+            WhenTooLarge::Shorten,
+            "it is sent with the first leads only, as many as fit; a dead letter where not even one fits",
+        ),
+        Word::new(
+            "dead_letter",
+            WhenTooLarge::DeadLetter,
+            "a dead letter without its values is sent in its place",
+        ),
+    ],
+    "What becomes of a forecast that is larger than its topic takes (`max.message.bytes`).",
 );
 
 pub(super) fn delivery(mut s: Section<'_>) -> Delivery {
@@ -235,6 +264,7 @@ pub(super) fn delivery(mut s: Section<'_>) -> Delivery {
         guarantee: s.choice(&GUARANTEE),
         commit_interval: s.duration(&COMMIT_INTERVAL),
         commit_readings: s.count(&COMMIT_READINGS),
+        too_large: s.choice(&TOO_LARGE),
     };
     s.finish();
     delivery

@@ -37,7 +37,7 @@ mod training;
 
 pub use alarms::{Alarms, Limit};
 pub use bounds::Bounds;
-pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, Snapshots};
+pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, Snapshots, WhenTooLarge};
 pub use duration::parse_duration;
 pub use experts::{Accuracy, Experts};
 pub use fault::{Fault, Faults};

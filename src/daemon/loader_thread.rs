@@ -1,5 +1,6 @@
 //! The thread that loads a worker's shards, so that a slow store never stops the others.
 
+use super::kafka_wait::KafkaWait;
 use crate::config::Kafka;
 use crate::domain::{Offset, TopicPartition};
 use crate::kafka::{Error, TopicReader};
@@ -78,12 +79,15 @@ fn load(
     request: LoadRequest,
     stop: &AtomicBool,
 ) -> Result<Option<Box<LoadedShard>>, LoadError> {
+    let mut kafka = KafkaWait::of(format!("the loader of {}", request.at));
     let mut load = Load::new(request, source, Instant::now());
     loop {
-        match load.attempt(source, Instant::now, stop)? {
-            Attempt::Loaded(loaded) => return Ok(Some(loaded)),
-            Attempt::Stopped => return Ok(None),
-            Attempt::StoreUnreachable => std::thread::sleep(PAUSE),
+        match load.attempt(source, Instant::now, stop) {
+            Ok(Attempt::Loaded(loaded)) => return Ok(Some(loaded)),
+            Ok(Attempt::Stopped) => return Ok(None),
+            Ok(Attempt::StoreUnreachable) => std::thread::sleep(PAUSE),
+            Err(LoadError::Kafka(cause)) if cause.is_transient() => kafka.pause(&cause),
+            Err(cause) => return Err(cause),
         }
     }
 }
@@ -141,6 +145,7 @@ mod tests {
             topic_id: None,
             low: Offset(0),
             is_unread: false,
+            is_cut: false,
             committed: Offset(0),
             holdings: ReorderHistory::of(
                 "",
@@ -148,6 +153,7 @@ mod tests {
                 Offset(0),
                 ReorderSettings::of(&config.streams[0]),
             ),
+            answered: None,
         };
         let store = Store::open(&config.store).unwrap();
         let (models, log) = (Models::default(), KafkaTimes(config.kafka));

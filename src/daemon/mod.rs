@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod kafka_wait;
 mod loader_thread;
 mod ports;
 mod seasons;
@@ -24,6 +25,7 @@ use crate::nn;
 use crate::telemetry::{Board, BoardOptions, Metrics, StreamShape, events};
 use crate::worker::{self, Setup};
 use admin::AdminCommands;
+use kafka_wait::StartingDaemon;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +34,7 @@ use std::time::{Duration, Instant};
 use worker_thread::WorkerThread;
 
 /// A worker that has not polled for so long is reported as hung. A commit may wait for the broker
-/// twice for a minute, and a question about offsets for half of one.
+/// twice for a minute.
 const STALL_AFTER: Duration = Duration::from_secs(180);
 
 /// Why the daemon could not start, or ended.
@@ -77,10 +79,10 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Checks the topics, loads the models, starts every thread.
+    /// Checks the topics, loads the models, starts every thread. Waits while Kafka can't be reached.
     ///
     /// # Errors
-    /// When Kafka can't be reached, a topic is missing, the admin address is taken, or the store
+    /// When Kafka refuses access, a topic is missing, the admin address is taken, or the store
     /// can't be read and written.
     pub fn start(config: Config) -> Result<Self, Error> {
         events::connecting(&config.kafka.brokers);
@@ -94,12 +96,13 @@ impl Daemon {
             .collect();
         topics.sort_unstable();
         topics.dedup();
-        let partitions = admin.require(&topics)?;
-        let config = Arc::new(seasons::settle(config, &partitions)?);
-        Self::start_on(config)
+        let mut starting = StartingDaemon::of(&config);
+        let partitions = starting.until_answered(|| Ok(admin.require(&topics)?))?;
+        let config = starting.until_answered(|| seasons::settle(config.clone(), &partitions))?;
+        Self::start_on(Arc::new(config), starting)
     }
 
-    fn start_on(config: Arc<Config>) -> Result<Self, Error> {
+    fn start_on(config: Arc<Config>, mut starting: StartingDaemon) -> Result<Self, Error> {
         let shapes: Vec<StreamShape> = config.streams.iter().map(|s| worker::stream_shape(s)).collect();
         let metrics = Metrics::new(&shapes);
         let names: Vec<StreamName> = config.streams.iter().map(|s| s.name.clone()).collect();
@@ -117,7 +120,10 @@ impl Daemon {
         let stop = Arc::new(AtomicBool::new(false));
         let store = Store::open(&config.store)?;
         store.check()?;
-        let follower = Follower::start(&config, &store, &models, &metrics)?;
+        let follower =
+            starting.until_answered(|| Ok(Follower::start(&config, &store, &models, &metrics)?))?;
+        // Its address is free again.
+        drop(starting);
         let trainer = TrainerThread::start(&config, &store, &models, &metrics, &board)?;
         let (orders, asked) = http::CommandSender::new(config.http.token.clone());
         let server = http::Server::start(config.http.listen, metrics.clone(), board.clone(), orders)?;
@@ -131,6 +137,9 @@ impl Daemon {
         let stopped = stop.clone();
         let admin =
             BackgroundThread::start("admin-commands".into(), move || commands.work(&asked, &stopped))?;
+        if config.kafka.instance.is_none() {
+            events::unnamed();
+        }
         events::started(config.streams.len(), config.daemon.workers, server.address());
         let mut threads = (0..config.daemon.workers)
             .map(|number| {

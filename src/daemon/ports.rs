@@ -4,10 +4,10 @@ use super::loader_thread::LoaderThread;
 use super::snapshot_thread::SnapshotThread;
 use crate::codec::Record;
 use crate::config::Stream;
-use crate::domain::{EventTime, Offset, StreamName, TopicPartition};
+use crate::domain::{EventTime, LeaderEpoch, Offset, StreamName, TopicPartition};
 use crate::kafka::{
-    Commit, CommittedOffset, Error, Event, TopicDescriptions, TopicState, Watermarks, WorkerClients,
-    WorkerStatistics,
+    Commit, CommittedOffset, Error, Event, Lineage, LogPosition, Refusal, TopicDescriptions, TopicState,
+    Watermarks, WorkerClients, WorkerStatistics,
 };
 use crate::models::{self, ModelState, Models, RoundQueue};
 use crate::series::WindowCopy;
@@ -36,6 +36,14 @@ impl Outlet for WorkerClients {
     fn send(&mut self, Outgoing { topic, key, payload, headers }: Outgoing<'_>) -> Result<(), Error> {
         self.forward(topic, key, payload, headers)
     }
+
+    fn payload_room(&self, record: &Outgoing<'_>) -> Option<usize> {
+        Some(Self::payload_room(self, record.topic, record.key, record.headers))
+    }
+
+    fn needs_key(&self, topic: &str) -> bool {
+        Self::needs_key(self, topic)
+    }
 }
 
 impl Broker for WorkerClients {
@@ -43,9 +51,9 @@ impl Broker for WorkerClients {
         &mut self,
         max: usize,
         wait: Duration,
-        mut sink: impl FnMut(&Record<'_>),
+        mut sink: impl FnMut(&Record<'_>, Option<LeaderEpoch>),
     ) -> Result<usize, Error> {
-        Self::poll(self, max, wait, &mut |polled| sink(&polled.as_source()))
+        Self::poll(self, max, wait, &mut |polled| sink(&polled.as_source(), polled.leader_epoch))
     }
 
     fn event(&mut self) -> Option<Event> {
@@ -107,12 +115,20 @@ impl Broker for WorkerClients {
         Self::ends(self, parts)
     }
 
-    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<u64> {
+    fn lineages(&self, places: &[LogPosition]) -> Result<Vec<Lineage>, Error> {
+        Self::lineages(self, places)
+    }
+
+    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<i64> {
         Self::lag(self, at, next)
     }
 
     fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error> {
         Self::commit(self, positions)
+    }
+
+    fn take_refusal(&mut self) -> Option<Refusal> {
+        Self::take_refusal(self)
     }
 
     fn abort(&mut self) -> Result<(), Error> {

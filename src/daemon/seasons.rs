@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 /// The longest wait for records.
 const WAIT: Duration = Duration::from_millis(100);
+/// After so long without a record no broker answers.
+const SILENCE: Duration = Duration::from_secs(5);
 /// Records that are taken at once.
 const RECORDS: usize = 10_000;
 
@@ -75,6 +77,7 @@ fn look(
     until: Instant,
 ) -> Result<(SeasonSample, bool), kafka::Error> {
     let (mut sample, mut decoder) = (SeasonSample::new(stream), Decoder::new(stream));
+    let mut heard = Instant::now();
     for topic in &stream.topics {
         let count = partitions.get(topic).copied().unwrap_or(0);
         for partition in (0..).map(Partition).take(count) {
@@ -85,9 +88,14 @@ fn look(
                     return Ok((sample, true));
                 }
                 if Instant::now() >= until {
+                    // What is settled now holds for ever, and a broker that is away says nothing about the past.
+                    if heard.elapsed() >= SILENCE {
+                        let reason = format!("no record of {topic} comes, and not its end either");
+                        return Err(kafka::Error::NotYet { doing: "looking into the past", reason });
+                    }
                     return Ok((sample, false));
                 }
-                tail.poll(RECORDS, WAIT, &mut |polled| {
+                let taken = tail.poll(RECORDS, WAIT, &mut |polled| {
                     // What is bad becomes a dead letter when it is read to be answered.
                     let _ = decoder.decode(&polled.as_source(), &mut |reading| {
                         if stream.reads_series(reading.series) {
@@ -95,7 +103,11 @@ fn look(
                         }
                     });
                 })?;
+                if taken > 0 {
+                    heard = Instant::now();
+                }
             }
+            heard = Instant::now();
         }
     }
     Ok((sample, true))

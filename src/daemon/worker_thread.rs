@@ -1,11 +1,11 @@
 //! A worker of the daemon: joins the group, runs the loop until it is asked to stop, and leaves.
 
 use super::Error;
+use super::kafka_wait::connect;
 use super::loader_thread::{KafkaTimes, LoaderThread};
 use super::ports::{RealPorts, SystemTime};
 use super::snapshot_thread::SnapshotThread;
 use crate::checkpoint::Store;
-use crate::kafka::WorkerClients;
 use crate::models::{Models, RoundQueue};
 use crate::worker::loading::LoadSource;
 use crate::worker::ports::PortSet;
@@ -28,9 +28,9 @@ impl WorkerThread {
         let Self { setup, store, models, rounds, stop } = self;
         let (number, config) = (setup.number, setup.config.clone());
         let topics = worker::topics(&config);
-        let broker = WorkerClients::connect(&config, number, &topics)?;
-        let names = topics.iter().map(|topic| topic.as_str().into()).collect();
-        let known = broker.topics(&names).map_err(worker::Error::from)?;
+        let Some((broker, known)) = connect(&config, number, &topics, &setup.board, &stop)? else {
+            return Ok(());
+        };
         let source = LoadSource {
             store: store.clone(),
             settings: config.snapshots.clone(),

@@ -43,7 +43,8 @@ pub use rows::{Damaged, Rows, Take, lengthen, lengthen_by_rows, put, put_bytes};
 pub use season::seasonal_age;
 pub use segments::Segments;
 pub use stream::{
-    Generation, ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicId, TopicPartition,
+    Generation, LeaderEpoch, ModelVersion, Offset, Partition, SourcePosition, StreamName, TopicId,
+    TopicPartition,
 };
 pub use target_scale::TargetScale;
 pub use time::{EventTime, Grid, Interval, OutOfRange};

@@ -89,6 +89,17 @@ impl fmt::Display for Generation {
     }
 }
 
+/// Counts the leaders that a partition has had. Within one epoch a log only grows. So the epoch and the offset of a
+/// record together identify everything before it (KIP-101).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaderEpoch(pub i32);
+
+impl fmt::Display for LeaderEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// One partition of one topic.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {

@@ -26,7 +26,7 @@ pub(super) async fn livez(State(state): State<AppState>) -> Result<&'static str,
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, lines.join("; ")).with("workers", json!(workers)))
 }
 
-/// 503 while a worker waits for its first assignment, a shard restores, or the process stops.
+/// 503 while a worker waits for Kafka or for its first assignment, a shard restores, or the process stops.
 pub(super) async fn readyz(State(state): State<AppState>) -> Result<&'static str, Problem> {
     let readiness = state.board.readiness();
     if readiness.is_ready() {
@@ -39,9 +39,15 @@ pub(super) async fn readyz(State(state): State<AppState>) -> Result<&'static str
             json!({ "stream": stream.as_str(), "topic": &*at.topic, "partition": at.partition.0 })
         })
         .collect();
+    let waiting: Vec<_> = readiness
+        .waiting_for_kafka
+        .iter()
+        .map(|(worker, cause)| json!({ "worker": worker, "cause": cause }))
+        .collect();
     let detail = readiness.to_string().trim_end().replace('\n', "; ");
     Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         .with("unassigned_workers", json!(readiness.unassigned))
         .with("restoring", json!(restoring))
+        .with("waiting_for_kafka", json!(waiting))
         .with("stopping", json!(readiness.stopping)))
 }

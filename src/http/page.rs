@@ -52,6 +52,10 @@ fn status(view: &View) -> String {
     }
     let what = if readiness.stopping {
         "stopping".to_owned()
+    } else if !readiness.waiting_for_kafka.is_empty() {
+        "waiting for Kafka".to_owned()
+    } else if readiness.restoring.is_empty() && readiness.unassigned.is_empty() {
+        "a worker is silent".to_owned()
     } else if readiness.restoring.is_empty() {
         "waiting for an assignment".to_owned()
     } else {

@@ -1,7 +1,9 @@
 use super::error::Error;
 use super::settings;
 use crate::config::Kafka;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{ClientContext, types::RDKafkaRespErr};
@@ -13,6 +15,8 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest wait for a cluster's topics. A daemon asks again.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How long the broker that is asked may not know a topic that was just created.
@@ -40,6 +44,15 @@ pub enum Creation {
     Exists,
     /// It could not be created, for this reason.
     Failed(String),
+}
+
+/// What a broker takes into a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TopicLimits {
+    /// `max.message.bytes`: the largest batch of records, as it is sent; `None` where it is not known.
+    pub batch_bytes_max: Option<usize>,
+    /// Whether its `cleanup.policy` has `compact`: each record needs a key.
+    pub is_compacted: bool,
 }
 
 /// Lists and creates topics.
@@ -89,6 +102,26 @@ impl Admin {
         }
     }
 
+    /// What brokers take into these topics. Topics are left out whose settings this principal may not read.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] when no broker answers in time.
+    pub fn limits(&self, names: &[&str], within: Duration) -> Result<Vec<(String, TopicLimits)>, Error> {
+        let topics: Vec<ResourceSpecifier<'_>> =
+            names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+        let options = AdminOptions::new().request_timeout(Some(within));
+        let answers = block_on(self.client.describe_configs(&topics, &options))
+            .map_err(|e| Error::of("reading the settings of topics", &e))?;
+        let of = |answer: rdkafka::admin::ConfigResource| {
+            let OwnedResourceSpecifier::Topic(name) = &answer.specifier else { return None };
+            let value = |name: &str| answer.get(name)?.value.clone();
+            let batch_bytes_max = value("max.message.bytes").and_then(|text| text.parse().ok());
+            let is_compacted = value("cleanup.policy").is_some_and(|policy| policy.contains("compact"));
+            Some((name.clone(), TopicLimits { batch_bytes_max, is_compacted }))
+        };
+        Ok(answers.into_iter().filter_map(Result::ok).filter_map(of).collect())
+    }
+
     /// Creates topics and returns each one's outcome, in the order of `specs`.
     ///
     /// # Errors
@@ -128,7 +161,7 @@ pub(super) fn partitions<C: ClientContext>(
     brokers: &str,
     topic: Option<&str>,
 ) -> Result<BTreeMap<String, usize>, Error> {
-    let deadline = Instant::now() + ANSWER_TIMEOUT;
+    let deadline = Instant::now() + METADATA_TIMEOUT;
     let metadata = loop {
         // Short tries, because a request to a broker that goes away waits for its whole timeout.
         match client.fetch_metadata(topic, TRY_TIMEOUT) {
@@ -137,7 +170,7 @@ pub(super) fn partitions<C: ClientContext>(
             Err(e) => {
                 return Err(Error::Unreachable {
                     brokers: brokers.to_owned(),
-                    waited: ANSWER_TIMEOUT,
+                    waited: METADATA_TIMEOUT,
                     reason: e.to_string(),
                 });
             }

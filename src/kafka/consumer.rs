@@ -7,6 +7,11 @@ use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use std::time::Duration;
 
+/// The longest wait for an answer about offsets. Who asks has other work, and asks again.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most errors that are handled at once.
+const ERRORS_MAX: usize = 1_000;
+
 /// Waits for the first record, then takes those that were fetched already.
 pub(super) fn drain<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
@@ -15,9 +20,10 @@ pub(super) fn drain<C: ConsumerContext>(
     sink: &mut dyn FnMut(Polled<'_>),
     mut on_error: impl FnMut(KafkaError) -> Result<(), Error>,
 ) -> Result<usize, Error> {
-    let mut taken = 0;
-    while taken < max {
-        let patience = if taken == 0 { wait } else { Duration::ZERO };
+    let (mut taken, mut errors) = (0, 0);
+    // While brokers are away errors come faster than turns of the loop. Behind them wait the statistics.
+    while taken < max && errors < ERRORS_MAX {
+        let patience = if taken + errors == 0 { wait } else { Duration::ZERO };
         match consumer.poll(patience) {
             // Also after a rebalance, whose event the worker handles next.
             None => break,
@@ -27,7 +33,7 @@ pub(super) fn drain<C: ConsumerContext>(
             }
             Some(Err(error)) => {
                 on_error(error)?;
-                break;
+                errors += 1;
             }
         }
     }

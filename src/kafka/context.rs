@@ -1,17 +1,18 @@
 //! What librdkafka's callbacks note for the worker, which reads it after its poll. The contexts are shared with
 //! librdkafka's threads and can't reach a shard, so a callback only notes what happened.
 
+use super::error::is_transient;
+use super::output_topics::Refusal;
 use crate::domain::{Partition, TopicPartition};
-use crate::telemetry::ClientStatistics;
+use crate::telemetry::{AbortCause, ClientStatistics, TransactionRequest};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::ProducerContext;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
 
 /// What happened to a worker's clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +25,14 @@ pub enum Event {
     /// These partitions belong to another member already, so nothing may be committed for them. Answer with
     /// [`WorkerClients::release`](super::WorkerClients::release).
     Lost(Vec<TopicPartition>),
+    /// The group knows another member of this one's name, and that is most likely a ghost of this one: its connections were
+    /// broken a moment before. It joins again, and everything that it held is lost. There is nothing to answer.
+    Expelled,
     /// An error that librdkafka tries to recover from, for the log.
     Trouble(String),
+    /// The producer has taken a new epoch, because a request of this kind was not answered on its connection and may
+    /// still come to a broker.
+    NewEpoch(TransactionRequest),
 }
 
 /// The most troubles that wait to be logged. More would add nothing.
@@ -75,6 +82,10 @@ pub(super) struct ConsumingContext {
     rebalances: Mutex<Rebalances>,
     pub troubles: Troubles,
     pub statistics: Mutex<ClientStatistics>,
+    /// Partitions of which no broker says where they end.
+    pub unheard: Mutex<BTreeSet<TopicPartition>>,
+    /// When a connection was last broken.
+    pub broken_at: Mutex<Option<Instant>>,
     /// Set when the consumer is closing, so that nobody reads events any more.
     pub closing: AtomicBool,
 }
@@ -88,9 +99,13 @@ impl ConsumingContext {
 impl ClientContext for ConsumingContext {
     fn stats(&self, statistics: Statistics) {
         *lock(&self.statistics) = super::statistics::of(&statistics);
+        *lock(&self.unheard) = super::statistics::unheard(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code().is_some_and(is_transient) {
+            *lock(&self.broken_at) = Some(Instant::now());
+        }
         self.troubles.note(&error, reason);
     }
 }
@@ -134,13 +149,31 @@ impl ConsumerContext for ConsumingContext {
 pub(super) struct ProducingContext {
     /// The first failed delivery since the last call of [`Self::take_failure`].
     failure: Mutex<Option<String>>,
+    /// The first refusal by a broker since the last call of [`Self::take_refusal`].
+    refusal: Mutex<Option<Refusal>>,
     pub troubles: Troubles,
     pub statistics: Mutex<ClientStatistics>,
 }
 
 impl ProducingContext {
+    pub fn has_failure(&self) -> bool {
+        lock(&self.failure).is_some()
+    }
+
     pub fn take_failure(&self) -> Option<String> {
         lock(&self.failure).take()
+    }
+
+    pub fn take_refusal(&self) -> Option<Refusal> {
+        lock(&self.refusal).take()
+    }
+
+    /// Notes that a record was not delivered.
+    pub fn note_failure(&self, topic: &str, code: RDKafkaErrorCode) {
+        lock(&self.failure).get_or_insert_with(|| format!("a record for {topic}: {code}"));
+        if let Some(cause) = refusal(code) {
+            lock(&self.refusal).get_or_insert_with(|| Refusal { topic: topic.to_owned(), cause });
+        }
     }
 }
 
@@ -154,15 +187,20 @@ impl ClientContext for ProducingContext {
     }
 }
 
-impl ProducerContext for ProducingContext {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        use rdkafka::Message;
-        if let Err((error, message)) = result {
-            lock(&self.failure).get_or_insert_with(|| format!("a record for {}: {error}", message.topic()));
+/// Why a broker refuses what was sent; `None` for an error that has nothing to do with what was sent.
+pub(super) fn refusal(code: RDKafkaErrorCode) -> Option<AbortCause> {
+    Some(match code {
+        RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::MessageBatchTooLarge => {
+            AbortCause::TooLarge
         }
-    }
+        RDKafkaErrorCode::TopicAuthorizationFailed => AbortCause::NotAuthorized,
+        RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::InvalidMessage => AbortCause::InvalidRecord,
+        RDKafkaErrorCode::InvalidTimestamp => AbortCause::InvalidTimestamp,
+        RDKafkaErrorCode::PolicyViolation
+        | RDKafkaErrorCode::UnsupportedForMessageFormat
+        | RDKafkaErrorCode::UnsupportedCompressionType => AbortCause::Refused,
+        _ => return None,
+    })
 }
 
 pub(super) fn add<C: ConsumerContext>(

@@ -1,15 +1,16 @@
 //! The consumer of a worker, which is a member of the group.
 
-use super::consumer::{drain, is};
+use super::consumer::{ANSWER_TIMEOUT, drain, is};
 use super::context::{self, ConsumingContext, Event, PendingRebalance};
 use super::error::{Error, is_refused};
+use super::group_metadata::GroupMetadata;
 use super::membership::{GroupMember, Membership};
-use super::offsets::{ANSWER_TIMEOUT, OffsetQueries};
+use super::offsets::OffsetQueries;
 use super::record::Polled;
 use super::topic_watch::{TopicQueries, TopicWatch};
 use crate::domain::{Offset, TopicPartition};
 use crate::telemetry::ClientStatistics;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{ClientConfig, Offset as RawOffset, TopicPartitionList};
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// The pause before a request that a rebalance delays is tried again.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// How long after a broken connection a member may be fenced by its own ghost.
+const GHOST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long leaving the group may take.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most records that are dropped at once while leaving.
@@ -34,6 +37,7 @@ pub(super) struct GroupConsumer {
     watch: RefCell<TopicWatch>,
     consumer: BaseConsumer<ConsumingContext>,
     brokers: String,
+    settings: ClientConfig,
     membership: RefCell<Membership>,
     /// The metadata committed beside the offsets.
     notes: RefCell<BTreeMap<TopicPartition, String>>,
@@ -57,6 +61,7 @@ impl GroupConsumer {
             watch: RefCell::default(),
             consumer,
             brokers: brokers.to_owned(),
+            settings: settings.clone(),
             membership: RefCell::default(),
             notes: RefCell::default(),
         })
@@ -64,7 +69,7 @@ impl GroupConsumer {
 
     /// Questions about offsets.
     pub fn offset_queries(&self) -> OffsetQueries<'_> {
-        OffsetQueries { consumer: &self.consumer, brokers: &self.brokers }
+        OffsetQueries { consumer: &self.consumer, brokers: &self.brokers, settings: &self.settings }
     }
 
     /// Questions about topics.
@@ -153,8 +158,10 @@ impl GroupConsumer {
         let mut left: Vec<_> = places.to_vec();
         while !left.is_empty() {
             let list = context::list(left.iter().map(|(tp, at)| (tp, RawOffset::Offset(at.0))));
-            let answer =
-                self.consumer.seek_partitions(list, ANSWER_TIMEOUT).map_err(|e| Error::of("seeking", &e))?;
+            let answer = self
+                .consumer
+                .seek_partitions(list, ANSWER_TIMEOUT)
+                .map_err(|e| Error::NotYet { doing: "seeking", reason: e.to_string() })?;
             let mut failure = None;
             for element in answer.elements() {
                 match element.error() {
@@ -164,7 +171,9 @@ impl GroupConsumer {
             }
             // A newly assigned partition accepts no seek before its first fetch.
             match failure {
-                Some(e) if Instant::now() > deadline => return Err(Error::of("seeking", &e)),
+                Some(e) if Instant::now() > deadline => {
+                    return Err(Error::NotYet { doing: "seeking", reason: e.to_string() });
+                }
                 Some(_) => std::thread::sleep(RETRY_PAUSE),
                 None => {}
             }
@@ -177,11 +186,12 @@ impl GroupConsumer {
     }
 
     /// The group metadata that a transaction's offsets are sent with, or why nothing may be committed now.
-    pub fn group(&self) -> Result<ConsumerGroupMetadata, String> {
+    pub fn group(&self) -> Result<GroupMetadata, String> {
         for _ in 0..GROUP_TRIES {
             self.own()?;
             let before = GroupMember::of(&self.consumer);
-            let metadata = self.consumer.group_metadata();
+            // SAFETY: the consumer lives.
+            let metadata = unsafe { GroupMetadata::of(self.consumer.client().native_ptr()) };
             // The membership was the same before and after, so the metadata describes it, too.
             if let Some(metadata) = metadata.filter(|_| before.is_some())
                 && before == GroupMember::of(&self.consumer)
@@ -204,6 +214,48 @@ impl GroupConsumer {
         Err("the group removed this member because it was silent for too long".to_owned())
     }
 
+    /// Whether the member was fenced a moment after its connections were broken: then the other member of its name is most
+    /// likely itself, from a request to join whose answer was lost.
+    pub fn has_met_its_ghost(&self) -> bool {
+        let context = self.consumer.context();
+        let broken = context::lock(&context.broken_at).is_some_and(|at| at.elapsed() < GHOST_TIMEOUT);
+        let fatal = self.consumer.client().fatal_error();
+        broken && fatal.is_some_and(|(code, _)| code == Code::FencedInstanceId)
+    }
+
+    /// The group has refused this member's offsets, for this reason.
+    pub fn was_refused(&self, code: Option<Code>) {
+        let is_of_group = matches!(
+            code,
+            Some(
+                Code::IllegalGeneration
+                    | Code::UnknownMemberId
+                    | Code::StaleMemberEpoch
+                    | Code::GroupIdNotFound
+            )
+        );
+        if is_of_group {
+            self.membership.borrow_mut().refuse(GroupMember::of(&self.consumer), Instant::now());
+        }
+    }
+
+    /// The group has taken this member's offsets.
+    pub fn was_accepted(&self) {
+        self.membership.borrow_mut().accept();
+    }
+
+    /// Whether the group does not know this member, and librdkafka does not notice.
+    pub fn is_unknown(&self) -> bool {
+        self.membership.borrow().is_unknown(Instant::now())
+    }
+
+    /// Joins with the same name as a new member, which holds nothing yet.
+    pub fn join_again(&self, topics: &[String]) -> Result<Self, Error> {
+        let again = Self::join(&self.settings, &self.brokers, topics)?;
+        again.consumer.context().rebalances().events.push_back(Event::Expelled);
+        Ok(again)
+    }
+
     /// Commits outside a transaction and waits for the answer.
     pub fn commit(&self, positions: &[(TopicPartition, Offset)]) -> Result<OffsetsCommitted, Error> {
         if let Err(reason) = self.own() {
@@ -216,8 +268,12 @@ impl GroupConsumer {
                 Ok(()) => list.elements().iter().find_map(|e| e.error().err()),
                 Err(e) => Some(e),
             };
-            let Some(error) = failed else { return Ok(OffsetsCommitted::Yes) };
+            let Some(error) = failed else {
+                self.was_accepted();
+                return Ok(OffsetsCommitted::Yes);
+            };
             let reason = error.to_string();
+            self.was_refused(error.rdkafka_error_code());
             match error.rdkafka_error_code() {
                 // The members agree on a new generation, which arrives in a moment.
                 Some(Code::RebalanceInProgress) if Instant::now() < deadline => {
@@ -252,6 +308,11 @@ impl GroupConsumer {
             }
         }
         list
+    }
+
+    /// Whether a broker says where the partition ends, as far as it is known.
+    pub fn hears(&self, at: &TopicPartition) -> bool {
+        !context::lock(&self.consumer.context().unheard).contains(at)
     }
 
     pub fn statistics(&self) -> ClientStatistics {

@@ -1,11 +1,10 @@
-use super::context::ProducingContext;
 use super::error::Error;
-use super::producer::{Client, enqueue, flush};
+use super::producer::enqueue;
+use super::producing_client::Client;
 use super::settings;
 use super::topic_handles::{Outgoing, TopicHandles};
 use crate::config::Kafka;
 use crate::domain::{EventTime, Partition};
-use rdkafka::producer::Producer;
 use std::time::Duration;
 
 /// An idempotent producer without transactions, for the demo, benches and tests.
@@ -21,9 +20,8 @@ impl IdempotentProducer {
     /// # Errors
     /// [`Error::Settings`].
     pub fn connect(kafka: &Kafka) -> Result<Self, Error> {
-        let client = settings::idempotent_producer(kafka)
-            .create_with_context(ProducingContext::default())
-            .map_err(|e| Error::of("creating a producer", &e))?;
+        let settings = settings::idempotent_producer(kafka);
+        let client = Client::create(&settings).map_err(|e| Error::of("creating a producer", &e))?;
         Ok(Self { topics: TopicHandles::default(), client })
     }
 
@@ -56,7 +54,7 @@ impl IdempotentProducer {
     /// # Errors
     /// [`Error::Failed`] when a record failed or was not acknowledged within this time.
     pub fn flush(&mut self, within: Duration) -> Result<(), Error> {
-        let done = flush(&self.client, within);
+        let done = self.client.flush(within);
         let late = || (!done).then(|| format!("records were not acknowledged within {within:?}"));
         match self.client.context().take_failure().or_else(late) {
             Some(reason) => Err(Error::Failed { doing: "sending", reason }),

@@ -8,6 +8,9 @@
 //! - When a member drops out during a rebalance, librdkafka 2.12 does not report that the assignment is lost
 //!   (confluentinc/librdkafka#5604). It joins again with a new id, and partitions that other members have read
 //!   meanwhile are revoked as if they had been its own all the time.
+//!
+//! Under KIP-848 a third one: when the group is deleted while a member stands still, the broker answers its heartbeats with
+//! `GROUP_ID_NOT_FOUND`. librdkafka 2.12 repeats them for ever and does not join again. Only the commits show it.
 
 use rdkafka::bindings::{
     rd_kafka_consumer_group_metadata, rd_kafka_consumer_group_metadata_destroy,
@@ -15,6 +18,10 @@ use rdkafka::bindings::{
 };
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use std::ffi::CStr;
+use std::time::{Duration, Instant};
+
+/// Three of the heartbeats that Kafka asks for by default under KIP-848.
+const REFUSED_MOST: Duration = Duration::from_secs(15);
 
 /// The consumer as the group knows it at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,9 +61,29 @@ pub(super) struct Membership {
     confirmed: Option<String>,
     /// Whether partitions are held that were given under another id than the present one.
     doubtful: bool,
+    /// The member whose offsets the group refuses, and since when.
+    refused: Option<(GroupMember, Instant)>,
 }
 
 impl Membership {
+    /// The group has refused offsets of `now`.
+    pub fn refuse(&mut self, now: Option<GroupMember>, at: Instant) {
+        let is_again = now.is_some() && self.refused.as_ref().map(|(member, _)| member) == now.as_ref();
+        if !is_again {
+            self.refused = now.map(|member| (member, at));
+        }
+    }
+
+    /// The group has taken offsets.
+    pub fn accept(&mut self) {
+        self.refused = None;
+    }
+
+    /// Whether the group has refused the same member for so long that heartbeats should have mended it.
+    pub fn is_unknown(&self, now: Instant) -> bool {
+        self.refused.as_ref().is_some_and(|(_, since)| now.saturating_duration_since(*since) >= REFUSED_MOST)
+    }
+
     /// Partitions were given to `now`, which `holds` others or not.
     pub fn confirm(&mut self, now: Option<GroupMember>, holds: bool) {
         let now = now.map(|member| member.member);
@@ -99,5 +126,24 @@ mod tests {
         assert!(membership.owns_all(member("b").as_ref()));
         membership.confirm(member("c"), false);
         assert!(membership.owns_all(member("c").as_ref()), "nothing is held from before");
+    }
+
+    #[test]
+    fn a_member_that_is_refused_for_long_is_unknown() {
+        let (mut membership, began) = (Membership::default(), Instant::now());
+        let later = |seconds| began + Duration::from_secs(seconds);
+        membership.refuse(member("a"), began);
+        membership.refuse(member("a"), later(14));
+        assert!(!membership.is_unknown(later(14)));
+        assert!(membership.is_unknown(later(15)));
+        // A heartbeat has brought another epoch.
+        let newer = Some(GroupMember { member: "a".to_owned(), generation: 2 });
+        membership.refuse(newer.clone(), later(16));
+        assert!(!membership.is_unknown(later(30)));
+        membership.accept();
+        membership.refuse(newer, later(40));
+        assert!(!membership.is_unknown(later(50)));
+        membership.refuse(None, later(60));
+        assert!(!membership.is_unknown(later(90)), "it is joining");
     }
 }

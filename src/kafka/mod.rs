@@ -18,9 +18,14 @@
 //! | `group_consumer` | the consumer: polls, answers rebalances |
 //! | `membership` | whether the group still knows the consumer |
 //! | `offsets` | the consumer's questions about offsets |
+//! | `divergence` | where a log is not the one that was read |
 //! | `topic_watch` | whether each topic is still the one that was read first |
 //! | `topics` | what a broker says about topics |
+//! | `output_topics` | what the output topics take |
 //! | `transactional_producer` | the producer: sends, commits, aborts |
+//! | `requests` | which requests may still be on their way: when a producer takes a new epoch |
+//! | `producing_client` | the client of a producer; it watches requests and serves events |
+//! | `transaction_error`, `group_metadata` | values of librdkafka's that transactions need |
 //! | `topic_handles` | hands records to librdkafka |
 //! | `consumer`, `producer` | what these two share with `topic_reader` and `idempotent_producer` |
 //! | `worker_clients` | consumer and producer together |
@@ -34,14 +39,19 @@
 mod admin;
 mod consumer;
 mod context;
+mod divergence;
 mod embedded;
 mod error;
 mod group_consumer;
+mod group_metadata;
 mod idempotent_producer;
 mod membership;
 mod offsets;
+mod output_topics;
 mod producer;
+mod producing_client;
 mod record;
+mod requests;
 mod settings;
 mod statistics;
 #[cfg(test)]
@@ -50,16 +60,20 @@ mod topic_handles;
 mod topic_reader;
 mod topic_watch;
 mod topics;
+mod transaction_error;
 mod transactional_producer;
 mod worker_clients;
 
-pub use admin::{Admin, Creation, TopicSpec};
+pub use admin::{Admin, Creation, TopicLimits, TopicSpec};
 pub use context::Event;
+pub use divergence::{Comparison, Lineage, LogPosition};
 pub use embedded::EmbeddedBroker;
 pub use error::Error;
 pub use idempotent_producer::IdempotentProducer;
 pub use offsets::{CommittedOffset, Watermarks};
+pub use output_topics::Refusal;
 pub use record::{Headers, Polled, Record};
+pub use requests::{LateStarts, UnansweredRequests};
 pub use statistics::WorkerStatistics;
 pub use topic_reader::{Start, TopicReader};
 pub use topics::{TopicDescriptions, TopicState};

@@ -1,20 +1,23 @@
 //! Questions about offsets. Each is for many partitions at once, with one request to each broker. It is asked again
 //! while a broker that has just started does not know its partitions yet.
 
-use super::consumer::is;
+use super::consumer::{ANSWER_TIMEOUT, is};
 use super::context::{self, ConsumingContext};
-use super::error::Error;
-use crate::domain::{Offset, TopicPartition};
-use rdkafka::bindings::rd_kafka_get_watermark_offsets;
+use super::divergence::{self, Comparison, Lineage, LogPosition};
+use super::error::{Error, is_transient};
+use crate::domain::{LeaderEpoch, Offset, TopicPartition};
+use rdkafka::bindings::{rd_kafka_get_watermark_offsets, rd_kafka_topic_partition_get_leader_epoch};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
-use rdkafka::{Offset as RawOffset, TopicPartitionList};
+use rdkafka::{ClientConfig, Offset as RawOffset, TopicPartitionList};
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
-/// The longest wait for an answer about offsets.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// After this time without the committed offsets it is found out whether an open transaction holds them.
+const STABLE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a new client may take for its first answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before a question is asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -30,20 +33,50 @@ pub struct CommittedOffset {
 /// A partition's low and high watermark: its first offset, and the one after its last committed record.
 pub type Watermarks = (Offset, Offset);
 
+const ASKING_FOR_OFFSETS: &str = "asking for offsets";
+
 type Found = Vec<(TopicPartition, Option<CommittedOffset>)>;
 
 /// Asks brokers about offsets over a member's consumer.
 pub(super) struct OffsetQueries<'a> {
     pub consumer: &'a BaseConsumer<ConsumingContext>,
     pub brokers: &'a str,
+    /// The consumer's properties.
+    pub settings: &'a ClientConfig,
 }
 
 impl OffsetQueries<'_> {
     pub fn marks(&self, parts: &[TopicPartition]) -> Result<Found, Error> {
+        let doing = "asking for committed offsets";
         let list = context::list(parts.iter().map(|tp| (tp, RawOffset::Invalid)));
-        self.ask("asking for committed offsets", parts, &list, |list, wait| {
-            self.consumer.committed_offsets(list, wait)
-        })
+        let question = |list, wait| self.consumer.committed_offsets(list, wait);
+        let answer = match self.ask(doing, &list, STABLE_TIMEOUT, question) {
+            Err(e) if e.is_transient() && self.are_held(&list) => {
+                let parts = parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+                let reason = format!(
+                    "an open transaction holds the offsets of {parts}; its producer, or the broker after \
+                     transaction.timeout.ms, has to end it first"
+                );
+                return Err(Error::NotYet { doing, reason });
+            }
+            Err(e) if e.is_transient() => self.ask(doing, &list, ANSWER_TIMEOUT, question)?,
+            answer => answer?,
+        };
+        found(doing, parts, &answer)
+    }
+
+    /// Whether the coordinator answers at once when it may say what an open transaction is about to change. librdkafka
+    /// itself only asks again and again, and does not say why.
+    fn are_held(&self, list: &TopicPartitionList) -> bool {
+        let mut settings = self.settings.clone();
+        settings.set("isolation.level", "read_uncommitted").set("statistics.interval.ms", "0");
+        let Ok(reader) = settings.create_with_context::<_, BaseConsumer<_>>(ConsumingContext::default())
+        else {
+            return false;
+        };
+        // The first answer needs a connection.
+        let answers = |wait| reader.committed_offsets(list.clone(), wait).is_ok();
+        answers(PROBE_TIMEOUT) && answers(STABLE_TIMEOUT / 2)
     }
 
     pub fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error> {
@@ -66,9 +99,39 @@ impl OffsetQueries<'_> {
         parts: &[TopicPartition],
         places: impl Iterator<Item = (&'a TopicPartition, RawOffset)>,
     ) -> Result<Found, Error> {
-        self.ask("asking for offsets", parts, &context::list(places), |list, wait| {
+        found(ASKING_FOR_OFFSETS, parts, &self.offsets(places)?)
+    }
+
+    fn offsets<'a>(
+        &self,
+        places: impl Iterator<Item = (&'a TopicPartition, RawOffset)>,
+    ) -> Result<TopicPartitionList, Error> {
+        self.ask(ASKING_FOR_OFFSETS, &context::list(places), ANSWER_TIMEOUT, |list, wait| {
             self.consumer.offsets_for_times(list, wait)
         })
+    }
+
+    /// What the leaders say about these positions, in their order. Where they say that a log may have lost its end, a
+    /// consumer with `settings` finds out where.
+    pub fn lineages(&self, settings: &ClientConfig, places: &[LogPosition]) -> Result<Vec<Lineage>, Error> {
+        let answer = self.offsets(places.iter().map(|place| (&place.at, RawOffset::End)))?;
+        let epochs = places.iter().map(|place| leader_epoch(&answer, &place.at)).collect::<Vec<_>>();
+        let pairs = places.iter().zip(&epochs);
+        let suspects: Vec<_> = pairs
+            .filter(|(place, now)| divergence::is_suspect(place, **now))
+            .map(|(place, _)| place)
+            .collect();
+        let found = divergence::compare(settings, self.brokers, &suspects)?;
+        let lineage = |(place, epoch): (&LogPosition, Option<LeaderEpoch>)| {
+            let goes_on = found.iter().find(|(at, _)| *at == place.at).map(|(_, offset)| *offset);
+            let comparison = match goes_on {
+                None => Comparison::None,
+                Some(offset) if offset < place.next => Comparison::Diverges(offset),
+                Some(_) => Comparison::Same,
+            };
+            Lineage { epoch, comparison }
+        };
+        Ok(places.iter().zip(epochs).map(lineage).collect())
     }
 
     /// The high watermark of the newest fetch. No request is made.
@@ -92,14 +155,14 @@ impl OffsetQueries<'_> {
     fn ask(
         &self,
         doing: &'static str,
-        parts: &[TopicPartition],
         list: &TopicPartitionList,
+        within: Duration,
         question: impl Fn(TopicPartitionList, Duration) -> KafkaResult<TopicPartitionList>,
-    ) -> Result<Found, Error> {
-        if parts.is_empty() {
-            return Ok(Vec::new());
+    ) -> Result<TopicPartitionList, Error> {
+        if list.count() == 0 {
+            return Ok(TopicPartitionList::new());
         }
-        let deadline = Instant::now() + ANSWER_TIMEOUT;
+        let deadline = Instant::now() + within;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let answer = question(list.clone(), left).and_then(|answer| {
@@ -110,17 +173,17 @@ impl OffsetQueries<'_> {
                 Ok(answer)
             });
             let error = match answer {
-                Ok(answer) => return found(doing, parts, &answer),
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             match error.rdkafka_error_code() {
-                Some(code) if is_transient(code) && !left.is_zero() => {
+                Some(code) if is_worth_a_retry(code) && !left.is_zero() => {
                     std::thread::sleep(RETRY_PAUSE.min(left));
                 }
-                Some(code) if is_transient(code) => {
+                Some(code) if is_worth_a_retry(code) => {
                     return Err(Error::Unreachable {
                         brokers: self.brokers.to_owned(),
-                        waited: ANSWER_TIMEOUT,
+                        waited: within,
                         reason: self
                             .consumer
                             .context()
@@ -135,29 +198,13 @@ impl OffsetQueries<'_> {
     }
 }
 
-/// Whether the error is transient: a broker or the group's coordinator starts or moves.
-fn is_transient(code: Code) -> bool {
-    matches!(
-        code,
-        Code::OperationTimedOut
-            | Code::BrokerTransportFailure
-            | Code::AllBrokersDown
-            | Code::LeaderNotAvailable
-            | Code::NotLeaderForPartition
-            | Code::ReplicaNotAvailable
-            | Code::OffsetNotAvailable
-            | Code::KafkaStorageError
-            | Code::UnknownTopicOrPartition
-            | Code::UnknownPartition
-            | Code::FencedLeaderEpoch
-            | Code::UnknownLeaderEpoch
-            | Code::CoordinatorLoadInProgress
-            | Code::CoordinatorNotAvailable
-            | Code::NotCoordinator
-            | Code::WaitingForCoordinator
-            // Under KIP-848, until the next heartbeat has brought the new epoch.
-            | Code::StaleMemberEpoch
-    )
+/// Whether the question may be answered later.
+fn is_worth_a_retry(code: Code) -> bool {
+    is_transient(code)
+        // A broker that has just started, or one that has not yet heard of the topic.
+        || matches!(code, Code::UnknownTopicOrPartition | Code::UnknownPartition)
+        // Under KIP-848, until the member has joined again.
+        || matches!(code, Code::UnknownMemberId | Code::FencedMemberEpoch)
 }
 
 /// The metadata of an element. rdkafka's own accessor panics on bytes that are not text, and any tool may have
@@ -173,6 +220,14 @@ fn note(list: &TopicPartitionList, at: usize) -> String {
         let bytes = std::slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size);
         std::str::from_utf8(bytes).unwrap_or_default().to_owned()
     }
+}
+
+/// The leader epoch of a partition in an answer.
+fn leader_epoch(list: &TopicPartitionList, at: &TopicPartition) -> Option<LeaderEpoch> {
+    let place = list.elements().iter().position(|element| is(element, at))?;
+    // SAFETY: the list lives and has this element.
+    let epoch = unsafe { rd_kafka_topic_partition_get_leader_epoch((*list.ptr()).elems.add(place)) };
+    (epoch >= 0).then_some(LeaderEpoch(epoch))
 }
 
 /// The broker's answer for each of `parts`, in their order.

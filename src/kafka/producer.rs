@@ -1,30 +1,22 @@
 //! The producing client: what [`TransactionalProducer`](super::transactional_producer::TransactionalProducer) and [`IdempotentProducer`](super::IdempotentProducer) share.
 
-use super::context::ProducingContext;
 use super::error::Error;
+use super::producing_client::Client;
 use super::topic_handles::{Outgoing, TopicHandles};
 use rdkafka::ClientConfig;
-use rdkafka::bindings::rd_kafka_flush;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{Producer, ThreadedProducer};
-use rdkafka::types::{RDKafkaErrorCode as Code, RDKafkaRespErr};
+use rdkafka::types::RDKafkaErrorCode as Code;
 use std::time::{Duration, Instant};
 
-/// The longest wait for Kafka when a producer starts.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest wait for Kafka when a producer starts. Who starts it tries again.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest wait for room in the queue. By then the oldest record has failed.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(120);
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(1);
 
-/// A producer with a thread that serves its delivery reports. `abort_transaction` waits for these reports, so it would
-/// wait for ever in the only thread that serves them.
-pub(super) type Client = ThreadedProducer<ProducingContext>;
-
 /// Starts a producer. For exactly-once it waits until its transactions are initialised.
 pub(super) fn start(settings: &ClientConfig, brokers: &str, exactly_once: bool) -> Result<Client, Error> {
-    let client: Client = settings
-        .create_with_context(ProducingContext::default())
-        .map_err(|e| Error::of("creating the producer", &e))?;
+    let client = Client::create(settings).map_err(|e| Error::of("creating the producer", &e))?;
     if !exactly_once {
         return Ok(client);
     }
@@ -33,17 +25,17 @@ pub(super) fn start(settings: &ClientConfig, brokers: &str, exactly_once: bool) 
         let left = deadline.saturating_duration_since(Instant::now());
         match client.init_transactions(left) {
             Ok(()) => return Ok(client),
-            Err(KafkaError::Transaction(e)) if e.is_retriable() && !left.is_zero() => {
+            Err(e) if e.is_retriable && !left.is_zero() => {
                 std::thread::sleep(RETRY_PAUSE);
             }
-            Err(KafkaError::Transaction(e)) if e.is_retriable() => {
+            Err(e) if e.is_retriable => {
                 return Err(Error::Unreachable {
                     brokers: brokers.to_owned(),
                     waited: START_TIMEOUT,
                     reason: client.context().troubles.newest().unwrap_or_else(|| e.to_string()),
                 });
             }
-            Err(e) => return Err(Error::of("starting transactions", &e)),
+            Err(e) => return Err(Error::of_code("starting transactions", e.code, e.to_string())),
         }
     }
 }
@@ -67,13 +59,4 @@ pub(super) fn enqueue(
             outcome => return outcome,
         }
     }
-}
-
-/// Waits until nothing is in flight, and returns whether that was reached. librdkafka's own flush sends lingering
-/// records at once and wakes at the last acknowledgement; rdkafka's flush checks only every 100 ms.
-pub(super) fn flush(client: &Client, within: Duration) -> bool {
-    let millis = i32::try_from(within.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: the client lives, and the call may be made from any thread.
-    let answer = unsafe { rd_kafka_flush(client.client().native_ptr(), millis) };
-    answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
 }

@@ -1,7 +1,7 @@
 use crate::codec;
-use crate::domain::{EventTime, Offset, Partition, SourcePosition};
+use crate::domain::{EventTime, LeaderEpoch, Offset, Partition, SourcePosition};
 use rdkafka::Message;
-use rdkafka::bindings::{rd_kafka_header_get_all, rd_kafka_message_headers};
+use rdkafka::bindings::{rd_kafka_header_get_all, rd_kafka_message_headers, rd_kafka_message_leader_epoch};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::types::{RDKafkaMessage, RDKafkaRespErr};
 use std::ffi::CStr;
@@ -25,6 +25,8 @@ pub struct Polled<'a> {
     pub payload: Option<&'a [u8]>,
     /// Its headers.
     pub headers: Headers<'a>,
+    /// The epoch of the leader that wrote it. Brokers before 0.11 have none.
+    pub leader_epoch: Option<LeaderEpoch>,
 }
 
 impl<'a> Polled<'a> {
@@ -38,6 +40,7 @@ impl<'a> Polled<'a> {
             key: message.key(),
             payload: message.payload(),
             headers: Headers { message: message.ptr(), borrowed: PhantomData },
+            leader_epoch: leader_epoch(message),
         }
     }
 
@@ -77,6 +80,12 @@ impl<'a> Polled<'a> {
     }
 }
 
+fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<LeaderEpoch> {
+    // SAFETY: the message lives.
+    let epoch = unsafe { rd_kafka_message_leader_epoch(message.ptr()) };
+    (epoch >= 0).then_some(LeaderEpoch(epoch))
+}
+
 /// A record's headers. librdkafka parses them when they are first read, so unread ones cost nothing. Names are bytes,
 /// because rdkafka's own accessor panics on a name that is not UTF-8, and a producer's mistake must not end the
 /// daemon.
@@ -89,6 +98,11 @@ pub struct Headers<'a> {
 impl codec::Headers for Headers<'_> {
     fn get(&self, name: &str) -> Option<&[u8]> {
         Headers::get(self, name)
+    }
+
+    fn for_each(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        let named = self.iter().filter_map(|(name, value)| Some((std::str::from_utf8(name).ok()?, value)));
+        named.for_each(|(name, value)| each(name, value));
     }
 }
 

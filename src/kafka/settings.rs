@@ -10,6 +10,13 @@ const STATISTICS_INTERVAL_MS: &str = "5000";
 /// librdkafka's default is five minutes.
 const METADATA_INTERVAL_MS: &str = "30000";
 
+/// How long a broker may take for an answer. No transaction may last for less.
+const SOCKET_TIMEOUT_MS: &str = "10000";
+/// How long a transaction may last besides two commit intervals, without a `kafka.instance`.
+const UNNAMED: Duration = Duration::from_secs(10);
+/// As [`UNNAMED`], with a `kafka.instance`, at most.
+const NAMED_MAX: Duration = Duration::from_secs(30);
+
 /// Properties of producers; a consumer would warn about them.
 const PRODUCER_ONLY: [&str; 24] = [
     "acks",
@@ -144,16 +151,22 @@ pub(super) fn worker_producer(config: &Config, identity: &Identity) -> ClientCon
     c
 }
 
-/// How long the broker keeps a transaction whose producer is silent. A killed process blocks the readers of its
-/// partitions for that long, unless it comes back with the same id and aborts its old transaction. So the timeout
-/// may be long only when the id is stable.
+/// How long the broker keeps a transaction whose producer is silent. A process that is gone blocks the readers of its
+/// partitions, and their next owner, for that long. With a name it may come back and abort its old transaction itself, and
+/// until its session is over nobody else gets its partitions. So the transaction may last nearly as long as the session:
+/// half a minute, which is what brokers take to give up a replica that does not follow.
 pub(super) fn transaction_timeout(config: &Config) -> Duration {
-    let least = if config.kafka.instance.is_some() { 60 } else { 10 };
-    Duration::from_secs(least) + 2 * config.delivery.commit_interval
+    let session = config.kafka.properties.iter().find(|(name, _)| name == "session.timeout.ms");
+    let session =
+        session.and_then(|(_, millis)| millis.parse().ok()).map_or(NAMED_MAX, Duration::from_millis);
+    let named = session.clamp(UNNAMED, NAMED_MAX);
+    let least = if config.kafka.instance.is_some() { named } else { UNNAMED };
+    least + 2 * config.delivery.commit_interval
 }
 
 pub(super) fn admin(kafka: &Kafka) -> ClientConfig {
     let mut c = base(kafka);
+    c.set("client.id", "tidecast-admin");
     let client_only = [&PRODUCER_ONLY[..], &CONSUMER_ONLY[..]].concat();
     overlay(&mut c, kafka, &client_only);
     c
@@ -161,6 +174,7 @@ pub(super) fn admin(kafka: &Kafka) -> ClientConfig {
 
 pub(super) fn idempotent_producer(kafka: &Kafka) -> ClientConfig {
     let mut c = base(kafka);
+    c.set("client.id", "tidecast-announcer");
     producing(&mut c);
     overlay(&mut c, kafka, &CONSUMER_ONLY);
     c
@@ -171,10 +185,12 @@ pub(super) fn topic_reader(kafka: &Kafka) -> ClientConfig {
     fetching(&mut c);
     // librdkafka assigns partitions only to a consumer with a group id; this one never joins the group.
     let unused_group = format!("{}-tail", kafka.group);
-    c.set("group.id", unused_group)
+    c.set("client.id", "tidecast-models")
+        .set("group.id", unused_group)
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
-        .set("auto.offset.reset", "earliest");
+        .set("auto.offset.reset", "earliest")
+        .set("statistics.interval.ms", STATISTICS_INTERVAL_MS);
     let foreign = [&PRODUCER_ONLY[..], &MEMBERS_ONLY[..]].concat();
     overlay(&mut c, kafka, &foreign);
     c.set("enable.partition.eof", "true");
@@ -193,7 +209,10 @@ fn base(kafka: &Kafka) -> ClientConfig {
     c.set("bootstrap.servers", &kafka.brokers)
         .set("topic.metadata.refresh.interval.ms", METADATA_INTERVAL_MS)
         // With the default of ten seconds a worker would wait that long after the broker is back.
-        .set("reconnect.backoff.max.ms", "1000");
+        .set("reconnect.backoff.max.ms", "1000")
+        // A connection that answers nothing is given up after this time. With the default of a minute a network that drops
+        // an answer, or a broker that stands still, stops a partition's forecasts for that long.
+        .set("socket.timeout.ms", SOCKET_TIMEOUT_MS);
     c
 }
 

@@ -1,6 +1,13 @@
+use crate::domain::{Partition, TopicPartition};
 use crate::telemetry::ClientStatistics;
 use rdkafka::Statistics;
+use rdkafka::statistics::Broker;
+use std::collections::BTreeSet;
 use std::time::Duration;
+
+/// A broker that leaves a request without an answer for so long does not answer. A request of ours is answered within
+/// `fetch.wait.max.ms`, or as soon as replicas have the records.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// What both clients of a worker reported last.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -25,5 +32,40 @@ pub(super) fn of(s: &Statistics) -> ClientStatistics {
         queued_messages: s.msg_cnt + fetched.unwrap_or(0),
         queued_bytes: s.msg_size + fetched_bytes.unwrap_or(0),
         round_trip_p99: Duration::from_micros(slowest.map_or(0, count)),
+        is_connected: Some(s.brokers.values().any(answers)),
+    }
+}
+
+/// The partitions of a consumer of which no broker says where they end.
+pub(super) fn unheard(s: &Statistics) -> BTreeSet<TopicPartition> {
+    let heard: BTreeSet<i32> = s.brokers.values().filter(|b| answers(b)).map(|b| b.nodeid).collect();
+    let partitions = s.topics.iter().flat_map(|(topic, t)| t.partitions.values().map(move |p| (topic, p)));
+    let unheard = partitions.filter(|(_, p)| p.desired && !heard.contains(&p.broker));
+    unheard
+        .map(|(topic, p)| TopicPartition { topic: topic.as_str().into(), partition: Partition(p.partition) })
+        .collect()
+}
+
+/// Whether a broker is connected and leaves no request without an answer.
+fn answers(broker: &Broker) -> bool {
+    let is_silent = broker.waitresp_cnt > 0 && broker.rxidle > SILENCE.as_micros() as i64;
+    matches!(broker.state.as_str(), "UP" | "UPDATE") && !is_silent
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broker(state: &str, waiting: i64, idle: i64) -> Broker {
+        Broker { state: state.to_owned(), waitresp_cnt: waiting, rxidle: idle, ..Broker::default() }
+    }
+
+    #[test]
+    fn a_broker_answers_unless_it_is_away_or_leaves_a_request_waiting() {
+        let long = SILENCE.as_micros() as i64 + 1;
+        assert!(answers(&broker("UP", 1, 100)));
+        assert!(answers(&broker("UP", 0, long)), "nothing was asked");
+        assert!(!answers(&broker("UP", 1, long)));
+        assert!(!answers(&broker("CONNECT", 0, 100)));
     }
 }

@@ -1,7 +1,7 @@
 //! Hands records to librdkafka without what rdkafka allocates for each of them: a copy of the topic's name, and of the
 //! name of each header.
 
-use super::context::ProducingContext;
+use super::producing_client::Client;
 use rdkafka::bindings::{
     rd_kafka_error_code, rd_kafka_error_destroy, rd_kafka_header_add, rd_kafka_headers_destroy,
     rd_kafka_headers_new, rd_kafka_last_error, rd_kafka_produceva, rd_kafka_topic_destroy,
@@ -9,7 +9,6 @@ use rdkafka::bindings::{
     rd_kafka_vu_s__bindgen_ty_1 as Content, rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 as Bytes,
 };
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{Producer, ThreadedProducer};
 use rdkafka::types::{RDKafkaHeaders, RDKafkaTopic};
 use std::ffi::CString;
 use std::ptr::{self, NonNull};
@@ -45,11 +44,7 @@ unsafe impl Send for TopicHandles {}
 
 impl TopicHandles {
     /// Hands a record to librdkafka, which copies all of it.
-    pub fn produce(
-        &mut self,
-        client: &ThreadedProducer<ProducingContext>,
-        record: &Outgoing<'_>,
-    ) -> Result<(), KafkaError> {
+    pub fn produce(&mut self, client: &Client, record: &Outgoing<'_>) -> Result<(), KafkaError> {
         let topic = self.find_or_make(client, record.topic)?;
         let headers = HeaderList::of(record.headers);
         let part = |vtype, u| Value { vtype, u };
@@ -84,11 +79,7 @@ impl TopicHandles {
         Err(KafkaError::MessageProduction(code.into()))
     }
 
-    fn find_or_make(
-        &mut self,
-        client: &ThreadedProducer<ProducingContext>,
-        name: &str,
-    ) -> Result<NonNull<RDKafkaTopic>, KafkaError> {
+    fn find_or_make(&mut self, client: &Client, name: &str) -> Result<NonNull<RDKafkaTopic>, KafkaError> {
         match self.topics.iter().position(|(known, _)| **known == *name) {
             Some(at) => self.topics.swap(0, at),
             None => {

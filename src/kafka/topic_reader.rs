@@ -6,6 +6,7 @@ use super::record::{Polled, Record};
 use super::settings;
 use crate::config::Kafka;
 use crate::domain::{Offset, Partition, TopicPartition};
+use crate::telemetry::ClientStatistics;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset as RawOffset};
@@ -13,8 +14,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest wait for a single record. A broker may be restarting.
-const GLANCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest wait for a single record. Who asks, asks again.
+const GLANCE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often it is looked whether a record has come.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Where a [`TopicReader`] begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +77,7 @@ impl TopicReader {
     ///
     /// # Errors
     /// [`Error::Settings`], [`Error::Fatal`], [`Error::Refused`], [`Error::Failed`], [`Error::Unreachable`]
-    /// after a minute.
+    /// after 15 seconds, [`Error::NotYet`].
     pub fn offset_before(
         kafka: &Kafka,
         tp: &TopicPartition,
@@ -136,12 +140,27 @@ impl TopicReader {
         wait: Duration,
         sink: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, Error> {
+        // librdkafka would wait until a time of the wall clock. Where that is set back, a reader of a topic without new
+        // records would wait for as long.
+        let deadline = Instant::now() + wait;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let ended = self.ended.len();
+            let taken = self.poll_fetched(max, sink)?;
+            if taken > 0 || self.ended.len() != ended || left.is_zero() {
+                return Ok(taken);
+            }
+            std::thread::sleep(LOOK_EVERY.min(left));
+        }
+    }
+
+    fn poll_fetched(&mut self, max: usize, sink: &mut dyn FnMut(Polled<'_>)) -> Result<usize, Error> {
         let mut ends = Vec::new();
         let ended = &mut self.ended;
         let taken = drain(
             &self.consumer,
             max,
-            wait,
+            Duration::ZERO,
             &mut |polled| {
                 ended.remove(&polled.partition.0);
                 sink(polled);
@@ -152,7 +171,7 @@ impl TopicReader {
                     Ok(())
                 }
                 other => match Error::of("reading", &other) {
-                    Error::Failed { .. } => Ok(()),
+                    Error::Failed { .. } | Error::NotYet { .. } => Ok(()),
                     ends => Err(ends),
                 },
             },
@@ -175,6 +194,11 @@ impl TopicReader {
                 return Ok(found);
             }
         }
+    }
+
+    /// What the consumer has reported last.
+    pub fn statistics(&self) -> ClientStatistics {
+        *context::lock(&self.consumer.context().statistics)
     }
 
     /// Whether the last record of every partition was read.

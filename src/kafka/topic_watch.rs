@@ -20,11 +20,10 @@
 
 use super::context::ConsumingContext;
 use super::error::{Error, is_refused};
-use super::producer::Client;
+use super::producing_client::Client;
 use super::topics::{DescribeRequest, TRY_TIMEOUT, TopicDescriptions, TopicState};
 use crate::domain::{Offset, TopicPartition};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::Producer;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
@@ -33,8 +32,8 @@ use std::time::{Duration, Instant};
 
 /// How often a broker is asked between commits, because a topic without new records has no commits.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// The longest wait for an answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest wait for an answer. Who asks has other work, and asks again.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a consumer knows about the topics that it reads.

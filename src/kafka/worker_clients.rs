@@ -1,7 +1,9 @@
 use super::context::Event;
+use super::divergence::{Lineage, LogPosition};
 use super::error::Error;
 use super::group_consumer::GroupConsumer;
 use super::offsets::{CommittedOffset, Watermarks};
+use super::output_topics::{OutputTopics, Refusal};
 use super::record::Polled;
 use super::settings::{self, Identity};
 use super::statistics::WorkerStatistics;
@@ -9,6 +11,8 @@ use super::topics::{TopicDescriptions, TopicState};
 use super::transactional_producer::{Commit, TransactionalProducer};
 use crate::config::{Config, Guarantee};
 use crate::domain::{Offset, Partition, TopicPartition};
+use crate::telemetry::AbortCause;
+use rdkafka::ClientConfig;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +25,11 @@ pub struct WorkerClients {
     // The order of the fields is the order of dropping: the transaction is aborted before the partitions are given up.
     pub(super) producer: TransactionalProducer,
     consumer: GroupConsumer,
+    topics: Vec<String>,
+    /// Of a consumer that reads single records.
+    glance: ClientConfig,
+    outputs: OutputTopics,
+    refusal: Option<Refusal>,
 }
 
 impl WorkerClients {
@@ -28,21 +37,19 @@ impl WorkerClients {
     /// process of the same instance left open has ended.
     ///
     /// # Errors
-    /// [`Error::Settings`], [`Error::Unreachable`] after a minute, [`Error::Refused`].
+    /// [`Error::Settings`], [`Error::Unreachable`] after ten seconds, [`Error::Refused`].
     pub fn connect(config: &Config, worker: usize, topics: &[String]) -> Result<Self, Error> {
         let identity = Identity::of(&config.kafka, worker);
         let exactly_once = config.delivery.guarantee == Guarantee::ExactlyOnce;
         let brokers = &config.kafka.brokers;
         // The producer first: an open transaction of its predecessor would hide the committed offsets.
-        let named = identity.instance.is_some();
-        let producer = TransactionalProducer::open(
-            settings::worker_producer(config, &identity),
-            brokers,
-            exactly_once,
-            named,
-        )?;
+        let mut settings = settings::worker_producer(config, &identity);
+        let outputs = OutputTopics::read(config, &settings);
+        outputs.limit_batches(&mut settings);
+        let producer = TransactionalProducer::open(settings, brokers, exactly_once)?;
         let consumer = GroupConsumer::join(&settings::worker_consumer(config, &identity), brokers, topics)?;
-        Ok(Self { producer, consumer })
+        let (topics, glance) = (topics.to_vec(), settings::glance(&config.kafka));
+        Ok(Self { producer, consumer, topics, glance, outputs, refusal: None })
     }
 
     /// Waits for a record for at most `wait`, then hands over at most `max` fetched records, and returns how many. It
@@ -57,13 +64,23 @@ impl WorkerClients {
         wait: Duration,
         sink: &mut dyn FnMut(Polled<'_>),
     ) -> Result<usize, Error> {
-        self.consumer.poll(max, wait, sink)
+        if self.consumer.is_unknown() {
+            self.consumer = self.consumer.join_again(&self.topics)?;
+            return Ok(0);
+        }
+        match self.consumer.poll(max, wait, sink) {
+            Err(Error::Fenced(_)) if self.consumer.has_met_its_ghost() => {
+                self.consumer = self.consumer.join_again(&self.topics)?;
+                Ok(0)
+            }
+            outcome => outcome,
+        }
     }
 
     /// The next event: rebalances first, in their order.
     pub fn event(&mut self) -> Option<Event> {
-        let troubles = || self.consumer.troubles().take().or_else(|| self.producer.troubles().take());
-        self.consumer.event().or_else(troubles)
+        let event = self.consumer.event().or_else(|| self.producer.take_new_epoch());
+        event.or_else(|| self.consumer.troubles().take()).or_else(|| self.producer.troubles().take())
     }
 
     /// Answers [`Event::Assigned`] with the offsets to read from. `None` stands for the committed offset, or for
@@ -89,7 +106,7 @@ impl WorkerClients {
     /// dropped.
     ///
     /// # Errors
-    /// [`Error::Failed`] after five seconds.
+    /// [`Error::NotYet`] after five seconds.
     pub fn seek(&mut self, places: &[(TopicPartition, Offset)]) -> Result<(), Error> {
         self.consumer.seek(places)
     }
@@ -118,10 +135,11 @@ impl WorkerClients {
         self.consumer.generation()
     }
 
-    /// The group's committed offsets, which are the next to read. Waits for transactions that are ending.
+    /// The group's committed offsets, which are the next to read.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] after 30 seconds, [`Error::Refused`], [`Error::Failed`].
+    /// [`Error::NotYet`] while a transaction that may change them is open, [`Error::Unreachable`] after a few seconds,
+    /// [`Error::Refused`], [`Error::Failed`].
     pub fn committed(
         &self,
         parts: &[TopicPartition],
@@ -150,7 +168,7 @@ impl WorkerClients {
     /// What a broker says about topics of these names.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] after 30 seconds, [`Error::Refused`].
+    /// [`Error::Unreachable`] after five seconds, [`Error::Refused`].
     pub fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<TopicDescriptions, Error> {
         self.consumer.topic_queries().topics(names)
     }
@@ -182,13 +200,23 @@ impl WorkerClients {
         self.consumer.offset_queries().ends(parts)
     }
 
-    /// How many offsets lie between `next`, the next to read, and the partition's end as of the newest fetch. No
-    /// request is made. Markers of transactions count.
-    pub fn lag(&self, tp: &TopicPartition, next: Offset) -> Option<u64> {
-        self.consumer
-            .offset_queries()
-            .high_watermark(tp)
-            .map(|high| u64::try_from(high.0 - next.0).unwrap_or(0))
+    /// What the partitions' leaders say about positions up to which their logs were read. One request to each broker
+    /// where no leader has changed since; else a fraction of a second for each topic.
+    ///
+    /// # Errors
+    /// As [`committed`](Self::committed).
+    pub fn lineages(&self, places: &[LogPosition]) -> Result<Vec<Lineage>, Error> {
+        self.consumer.offset_queries().lineages(&self.glance, places)
+    }
+
+    /// How many offsets lie between `next`, the next to read, and the partition's end as of the newest fetch; `None` before
+    /// the first one, and while no broker answers for the partition. Negative where the log ends before `next`. No request is
+    /// made. Markers of transactions count.
+    pub fn lag(&self, tp: &TopicPartition, next: Offset) -> Option<i64> {
+        if !self.consumer.hears(tp) {
+            return None;
+        }
+        self.consumer.offset_queries().high_watermark(tp).map(|high| high.0 - next.0)
     }
 
     /// Queues a record for the next commit. Without a partition the key chooses it, as in Java's client.
@@ -221,17 +249,49 @@ impl WorkerClients {
         payload: Option<&[u8]>,
         headers: &[(&str, &[u8])],
     ) -> Result<(), Error> {
+        if self.outputs.is_too_large(topic, key, payload, headers) {
+            let bytes = payload.map_or(0, <[u8]>::len);
+            return Err(Error::TooLarge { topic: topic.to_owned(), bytes });
+        }
         self.producer.send(topic, None, key, payload, headers)
+    }
+
+    /// How many bytes of payload a record of this topic may have beside its key and headers.
+    pub fn payload_room(&self, topic: &str, key: Option<&[u8]>, headers: &[(&str, &[u8])]) -> usize {
+        self.outputs.payload_room(topic, key, headers)
+    }
+
+    /// Whether a record of this topic needs a key, because the topic is compacted.
+    pub fn needs_key(&self, topic: &str) -> bool {
+        self.outputs.needs_key(topic)
+    }
+
+    /// Why a broker has refused records, where the last commit was aborted for that. What the topics take was read again
+    /// since.
+    pub fn take_refusal(&mut self) -> Option<Refusal> {
+        self.refusal.take()
     }
 
     /// Commits what was sent, together with the offsets to read next. After each outcome the next record can be
     /// sent.
     ///
     /// # Errors
-    /// [`Error::Fenced`], [`Error::Fatal`], [`Error::Refused`], and [`Error::Unreachable`] when no new producer could
-    /// be started after an unknown outcome. The process has to end.
+    /// [`Error::Fenced`], [`Error::Fatal`], [`Error::Refused`]: the process has to end. A transient error when no
+    /// new producer could be started after an unknown outcome: the committed offsets say nothing before
+    /// [`abort`](Self::abort) has succeeded.
     pub fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error> {
-        self.producer.commit(&self.consumer, positions)
+        let outcome = self.producer.commit(&self.consumer, positions)?;
+        self.refusal = self.producer.take_refusal();
+        match &self.refusal {
+            Some(refusal) => {
+                self.outputs.learn(refusal);
+                if refusal.cause == AbortCause::TooLarge {
+                    self.producer.limit_batches(&self.outputs)?;
+                }
+            }
+            None => self.outputs.refresh(),
+        }
+        Ok(outcome)
     }
 
     /// Discards what was sent since the last commit.

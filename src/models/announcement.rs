@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why a model is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Decision {
+pub enum Decision {
     /// The model has won its round.
     Promoted,
     /// The model goes on serving: the round's challenger was not better.
@@ -49,14 +49,14 @@ impl Decision {
 
 /// A bundle in the store. The checksum tells it from another bundle of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BundleRef {
+pub struct BundleRef {
     pub version: ModelVersion,
     pub checksum: u64,
 }
 
 /// Which model serves a stream, and how many rounds the stream has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Announcement {
+pub struct Announcement {
     /// `None` while no network serves.
     pub champion: Option<BundleRef>,
     pub rounds: u64,
@@ -66,7 +66,7 @@ pub(crate) struct Announcement {
 /// Why a record is no announcement.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct AnnouncementError(String);
+pub struct AnnouncementError(String);
 
 #[derive(Serialize, Deserialize)]
 struct Text {

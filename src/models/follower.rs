@@ -17,8 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// The longest that the topic may take to be read to its end at the start.
-const START_LIMIT: Duration = Duration::from_secs(60);
+/// The longest wait for the next record, or for the end of the topic, at the start. Who starts it tries again.
+const START_LIMIT: Duration = Duration::from_secs(15);
 /// The longest wait for an announcement before the stop flag is checked.
 const WAIT: Duration = Duration::from_millis(100);
 /// The most announcements in one poll.
@@ -75,13 +75,15 @@ impl Follower {
         for stream in &config.streams {
             events::device_chosen(&stream.name, &device(stream)?.name());
         }
-        let until = Instant::now() + START_LIMIT;
+        let mut until = Instant::now() + START_LIMIT;
         while !follower.tail.at_end() {
             if Instant::now() >= until {
                 let (brokers, reason) = (brokers.clone(), format!("the end of {models_topic} does not come"));
                 return Err(kafka::Error::Unreachable { brokers, waited: START_LIMIT, reason }.into());
             }
-            follower.read_announcements()?;
+            if follower.read_announcements()?.1 > 0 {
+                until = Instant::now() + START_LIMIT;
+            }
         }
         Ok(follower)
     }
@@ -114,8 +116,10 @@ impl Follower {
     /// # Errors
     /// When Kafka can't be read. A store that fails is tried again.
     pub fn run(mut self, stop: &AtomicBool) -> Result<(), Error> {
+        let client = self.metrics.kafka_client("models");
         while !stop.load(Ordering::Acquire) {
-            let mut changed = self.read_announcements()?;
+            client.update(&self.tail.statistics());
+            let (mut changed, _) = self.read_announcements()?;
             let now = Instant::now();
             changed.extend(self.missing.iter().filter(|(_, m)| m.next <= now).map(|(name, _)| name.clone()));
             for name in changed {
@@ -130,16 +134,16 @@ impl Follower {
         Ok(())
     }
 
-    /// Records the announcements since the last call, and returns their streams.
-    fn read_announcements(&mut self) -> Result<Vec<StreamName>, kafka::Error> {
+    /// Records the announcements since the last call, and returns their streams and how many records there were.
+    fn read_announcements(&mut self) -> Result<(Vec<StreamName>, usize), kafka::Error> {
         let Self { tail, store, streams, models, .. } = self;
         let mut announced = Vec::new();
-        tail.poll(RECORDS, WAIT, &mut |record| {
+        let taken = tail.poll(RECORDS, WAIT, &mut |record| {
             announced.extend(record_announcement(&record, streams, store, models));
         })?;
         announced.sort_unstable();
         announced.dedup();
-        Ok(announced)
+        Ok((announced, taken))
     }
 
     /// Lets an announced model serve, unless it serves already. A bundle that can't be loaded is tried again.

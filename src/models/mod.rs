@@ -21,6 +21,7 @@ use crate::kafka;
 use crate::nn;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use announcement::{Announcement, AnnouncementError, BundleRef, Decision};
 pub(crate) use follower::Follower;
 pub use registry::{Registry, RegistryError, StoredModel};
 pub(crate) use serving::{ModelState, Models};

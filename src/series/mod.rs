@@ -33,7 +33,9 @@ pub use directory::{Directory, Placement, Slot};
 pub use features::Features;
 pub use known_ahead::KnownAhead;
 pub use recent::{RecentReadings, RecentView};
-pub use reorder::{Admission, HeldKey, ReorderBuffer, ReorderHistory, ReorderSettings, Timeliness};
+pub use reorder::{
+    Admission, HeldKey, RecordProgress, ReorderBuffer, ReorderHistory, ReorderSettings, Timeliness,
+};
 pub use ring::Capacity;
 pub use scaler::{Scale, Scaler};
 pub use seasons::SeasonSample;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 /// How often a stream's showcase is renewed.
 const RENEW_AFTER: Duration = Duration::from_millis(500);
+/// A worker that has been silent for so long does not answer readings: it may wait for a broker in its commit.
+const UNREADY_AFTER: Duration = Duration::from_secs(15);
 /// How long a shown series may be silent before another one replaces it.
 const REPLACE_AFTER: Duration = Duration::from_secs(30);
 
@@ -41,6 +43,10 @@ struct Worker {
     /// Milliseconds since the board's start.
     last_beat: AtomicU64,
     assigned: AtomicBool,
+    /// Why it waits for Kafka.
+    waits: Mutex<Option<String>>,
+    /// Why it commits nothing.
+    blocked: Mutex<Option<String>>,
 }
 
 #[derive(Default)]
@@ -167,6 +173,16 @@ impl Board {
         self.0.workers[worker].assigned.store(true, Ordering::Release);
     }
 
+    /// Records why a worker waits for Kafka; `None` when it does not.
+    pub fn waits_for_kafka(&self, worker: usize, cause: Option<String>) {
+        *self.0.workers[worker].waits.lock().expect(POISONED) = cause;
+    }
+
+    /// Records why a worker commits nothing; `None` once it has committed. The process is not ready meanwhile.
+    pub fn blocked(&self, worker: usize, why: Option<String>) {
+        *self.0.workers[worker].blocked.lock().expect(POISONED) = why;
+    }
+
     /// Records that the process is stopping. It is not ready from now on.
     pub fn stopping(&self) {
         self.0.stopping.store(true, Ordering::Release);
@@ -243,9 +259,13 @@ impl Board {
 
     /// The workers that have been silent for longer than `stall_after`.
     pub fn stalled(&self) -> Vec<Stalled> {
+        self.silent_for(self.0.stall_after)
+    }
+
+    fn silent_for(&self, limit: Duration) -> Vec<Stalled> {
         let now = self.0.start.elapsed().as_millis() as u64;
         let silent = |w: &Worker| now.saturating_sub(w.last_beat.load(Ordering::Relaxed));
-        let limit = self.0.stall_after.as_millis() as u64;
+        let limit = limit.as_millis() as u64;
         self.0
             .workers
             .iter()
@@ -267,7 +287,19 @@ impl Board {
             let shards = stream.shards.values().filter(|s| s.status.state == ShardState::Restoring);
             restoring.extend(shards.map(|s| (name.clone(), s.at.clone())));
         }
-        Readiness { unassigned, restoring, stopping: self.0.stopping.load(Ordering::Acquire) }
+        let each = |why: fn(&Worker) -> &Mutex<Option<String>>| {
+            let workers = self.0.workers.iter().enumerate();
+            let why = |worker: &Worker| why(worker).lock().expect(POISONED).clone();
+            workers.filter_map(|(number, worker)| Some((number, why(worker)?))).collect()
+        };
+        Readiness {
+            unassigned,
+            restoring,
+            waiting_for_kafka: each(|worker| &worker.waits),
+            blocked: each(|worker| &worker.blocked),
+            silent: self.silent_for(UNREADY_AFTER),
+            stopping: self.0.stopping.load(Ordering::Acquire),
+        }
     }
 
     /// A copy of the whole board.

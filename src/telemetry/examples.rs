@@ -41,6 +41,19 @@ pub struct DoubtedTarget {
     pub expected: f64,
 }
 
+/// A record that is too large for its topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LargeRecord {
+    /// The topic.
+    pub topic: String,
+    /// Its payload's length before it became less.
+    pub bytes: usize,
+    /// The partition of the source record.
+    pub shard: TopicPartition,
+    /// The offset of the source record.
+    pub offset: Offset,
+}
+
 /// A shard that has fallen behind its partition, or has caught up with it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PaceChange {

@@ -8,6 +8,12 @@ pub struct Readiness {
     pub unassigned: Vec<usize>,
     /// Shards that do not run yet.
     pub restoring: Vec<(StreamName, TopicPartition)>,
+    /// Workers that wait for Kafka, and why.
+    pub waiting_for_kafka: Vec<(usize, String)>,
+    /// Workers that have been silent for a while: they do not poll, as in a commit that no broker answers.
+    pub silent: Vec<Stalled>,
+    /// Workers that commit nothing, and why.
+    pub blocked: Vec<(usize, String)>,
     /// Whether the process is stopping.
     pub stopping: bool,
 }
@@ -15,7 +21,9 @@ pub struct Readiness {
 impl Readiness {
     /// Whether the process waits for nothing and is not stopping.
     pub fn is_ready(&self) -> bool {
-        self.unassigned.is_empty() && self.restoring.is_empty() && !self.stopping
+        let Self { unassigned, restoring, waiting_for_kafka, blocked, silent, stopping } = self;
+        let waits = !unassigned.is_empty() || !restoring.is_empty() || !waiting_for_kafka.is_empty();
+        !waits && blocked.is_empty() && silent.is_empty() && !stopping
     }
 }
 
@@ -25,8 +33,17 @@ impl fmt::Display for Readiness {
         if self.stopping {
             writeln!(f, "stopping")?;
         }
+        for (worker, cause) in &self.waiting_for_kafka {
+            writeln!(f, "worker {worker} waits for Kafka: {cause}")?;
+        }
+        for Stalled { worker, silent_seconds } in &self.silent {
+            writeln!(f, "worker {worker} has been silent for {silent_seconds} s")?;
+        }
         for worker in &self.unassigned {
             writeln!(f, "worker {worker} waits for its first assignment")?;
+        }
+        for (worker, why) in &self.blocked {
+            writeln!(f, "worker {worker}: {why}")?;
         }
         for (stream, shard) in &self.restoring {
             writeln!(f, "stream {stream}: shard {shard} is restoring")?;

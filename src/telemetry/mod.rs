@@ -24,7 +24,7 @@ mod throttle;
 mod words;
 
 pub use board::{Board, BoardOptions, ShardStatus, ShardView, StreamView, View};
-pub use examples::{DiscardedReading, DoubtedTarget, MissingExample, PaceChange, ReadingAhead};
+pub use examples::{DiscardedReading, DoubtedTarget, LargeRecord, MissingExample, PaceChange, ReadingAhead};
 pub use health::{Readiness, Stalled};
 pub use invariant::Violations;
 pub use logging::init_logging;
@@ -36,8 +36,8 @@ pub use metrics::{
 };
 pub use showcase::{ExpertScore, Round, Scores, Showcase, ShownForecast, ShownTarget};
 pub use words::{
-    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, Pace, RoundOutcome,
-    ShardState, TransactionOutcome,
+    AbortCause, Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, Pace,
+    RoundOutcome, ShardState, TooLarge, TransactionOutcome, TransactionRequest,
 };
 
 #[cfg(test)]

@@ -2,15 +2,17 @@
 //! follows is logged together, with its count and one example.
 
 use super::events;
-use super::examples::{DiscardedReading, DoubtedTarget, MissingExample, PaceChange, ReadingAhead};
-use super::words::{Ahead, Discard, Doubt, MissingValue, Pace, Word};
+use super::examples::{
+    DiscardedReading, DoubtedTarget, LargeRecord, MissingExample, PaceChange, ReadingAhead,
+};
+use super::words::{Ahead, Discard, Doubt, MissingValue, Pace, TooLarge, Word};
 use crate::domain::StreamName;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The least time between two log lines for the same reason.
-const PAUSE: Duration = Duration::from_secs(60);
+pub(super) const PAUSE: Duration = Duration::from_secs(60);
 /// As [`PAUSE`], for series that `only` leaves out: the config asks for it.
 const PAUSE_NOT_SELECTED: Duration = Duration::from_secs(3_600);
 
@@ -21,6 +23,7 @@ pub(super) struct LogThrottle {
     pub doubted: ByReason<Doubt, DoubtedTarget>,
     pub ahead: ByReason<Ahead, ReadingAhead>,
     pub pace: ByReason<Pace, PaceChange>,
+    pub too_large: ByReason<TooLarge, LargeRecord>,
 }
 
 impl LogThrottle {
@@ -34,17 +37,19 @@ impl LogThrottle {
             doubted: ByReason::new(|_| PAUSE),
             ahead: ByReason::new(|_| PAUSE),
             pace: ByReason::new(|_| PAUSE),
+            too_large: ByReason::new(|_| PAUSE),
         }
     }
 
     /// Whether anything was not logged yet.
     pub fn is_waiting(&self) -> bool {
-        let Self { discarded, missing, doubted, ahead, pace } = self;
+        let Self { discarded, missing, doubted, ahead, pace, too_large } = self;
         discarded.is_waiting()
             || missing.is_waiting()
             || doubted.is_waiting()
             || ahead.is_waiting()
             || pace.is_waiting()
+            || too_large.is_waiting()
     }
 
     /// Logs what is due at a time; without a time, everything.
@@ -63,6 +68,9 @@ impl LogThrottle {
         }
         for (pace, count, first) in self.pace.take(now) {
             events::pace_changed(stream, pace, count, &first);
+        }
+        for (outcome, count, first) in self.too_large.take(now) {
+            events::too_large(stream, outcome, count, &first);
         }
     }
 }
@@ -85,7 +93,7 @@ struct Pending<W, T> {
 }
 
 impl<W: Word, T> ByReason<W, T> {
-    fn new(pause: impl Fn(W) -> Duration) -> Self {
+    pub fn new(pause: impl Fn(W) -> Duration) -> Self {
         let pending =
             |why: &W| Pending { why: *why, pause: pause(*why), count: 0, first: None, logged: None };
         let reasons = Mutex::new(W::WORDS.iter().map(pending).collect());
@@ -102,12 +110,12 @@ impl<W: Word, T> ByReason<W, T> {
         }
     }
 
-    fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         self.is_waiting.load(Ordering::Acquire)
     }
 
     /// Takes the reasons that are due, or all without a time: with their counts since the last log line.
-    fn take(&self, now: Option<Instant>) -> Vec<(W, u64, T)> {
+    pub fn take(&self, now: Option<Instant>) -> Vec<(W, u64, T)> {
         let mut taken = Vec::new();
         if !self.is_waiting() {
             return taken;

@@ -64,11 +64,43 @@ words! {
 }
 
 words! {
+    /// Why a transaction was aborted.
+    AbortCause {
+        /// A topic takes no batch of this size (`max.message.bytes`).
+        TooLarge = "too_large",
+        /// The principal may not write to a topic.
+        NotAuthorized = "not_authorized",
+        /// A topic does not take the record; one that is compacted takes none without a key.
+        InvalidRecord = "invalid_record",
+        /// The time of the record is too far from the broker's (`message.timestamp.before.max.ms` and `after.max.ms`).
+        InvalidTimestamp = "invalid_timestamp",
+        /// A broker refuses what was sent for another reason.
+        Refused = "refused",
+        /// Nothing that was sent: a rebalance, a broker that went away, a topic that was created again.
+        Other = "other",
+    }
+}
+
+words! {
+    /// What became of a record that is too large for its topic.
+    TooLarge {
+        /// A forecast was sent with fewer leads.
+        Shortened = "shortened",
+        /// A forecast was sent to the dead-letter topic, without its values.
+        DeadLetter = "dead_letter",
+        /// The payload of a dead letter was cut to what fits.
+        Cut = "cut",
+        /// An anomaly was left out. Its forecast has its score, too.
+        AnomalyLeftOut = "anomaly_left_out",
+    }
+}
+
+words! {
     /// Why a partition is not read on from the group's offset.
     LogReset {
         /// Its topic was deleted and created again. The new one is read from its first record.
         Recreated = "recreated",
-        /// Its log ends before what was read. It is read on from its end.
+        /// Its log has lost records that were read. It is read on from where it was cut.
         Truncated = "truncated",
         /// Another tool has set the group's offset. It is read on from there.
         Moved = "moved",
@@ -221,6 +253,24 @@ words! {
         Fenced = "fenced",
         /// The broker did not answer. The recovery finds out.
         Unknown = "unknown",
+    }
+}
+
+words! {
+    /// A request of a producer that has to do with transactions.
+    TransactionRequest {
+        /// Records for a partition.
+        Produce = "produce",
+        /// A new epoch.
+        InitProducerId = "init_producer_id",
+        /// The partitions that the transaction writes to.
+        AddPartitions = "add_partitions",
+        /// The group whose offsets the transaction commits.
+        AddOffsets = "add_offsets",
+        /// The offsets themselves.
+        CommitOffsets = "commit_offsets",
+        /// A commit or an abort.
+        End = "end",
     }
 }
 

@@ -1,27 +1,32 @@
 //! How the shards of partitions come and go.
 
 use super::loading::{LoadRequest, LoadedShard};
-use super::logs::{self, PartitionStart};
-use super::owned_shard::OwnedShard;
+use super::log_note::LogNote;
+use super::logs::PartitionStart;
+use super::owned_shard::{LogWatch, OwnedShard};
 use super::ports::{Broker, Ports, ShardLoader, TimeSource};
 use super::rare_paths::RarePath;
 use super::serving::ModelSource;
 use super::{Error, Worker};
 use crate::config::Stream;
-use crate::domain::{Offset, Partition, TopicPartition};
-use crate::series::{ReorderHistory, ReorderSettings};
+use crate::domain::{LeaderEpoch, Offset, Partition, TopicPartition};
+use crate::series::{RecordProgress, ReorderHistory, ReorderSettings};
 use crate::telemetry::{ShardMetrics, ShardState, ShardStatus, events};
 use crate::training::{RoundSchedule, StreamProgress};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The longest note beside a committed offset. Kafka refuses longer ones.
+/// The longest note of how readings were held back. Kafka refuses notes of more than 4,096 bytes in all.
 const NOTE_BYTES_MAX: usize = 2_048;
+/// The longest note of how much of a record was answered.
+const PROGRESS_BYTES_MAX: usize = 1_536;
 
 /// A partition that is assigned, and whose shards are being loaded. It is paused meanwhile.
 pub(super) struct PendingPartition {
     at: TopicPartition,
     committed: Offset,
+    /// The leader epochs of the last committed record, and of the log when it was compared.
+    epochs: (Option<LeaderEpoch>, Option<LeaderEpoch>),
     /// Shards that are still to come, by ticket.
     missing: Vec<(u64, ShardMetrics)>,
     loaded: Vec<(Box<LoadedShard>, ShardMetrics)>,
@@ -32,15 +37,19 @@ pub(super) struct PendingPartition {
 impl<P: Ports> Worker<P> {
     /// Requests the shards of partitions that are assigned and paused; these stand still until all are loaded.
     pub(super) fn request_shards(&mut self, starts: &[PartitionStart]) {
-        for PartitionStart { at, low, committed, topic_id, is_unread, note, .. } in starts {
+        for start in starts {
+            let PartitionStart { at, low, committed, topic_id, is_unread, is_cut, note, .. } = start;
             let streams: Vec<Arc<Stream>> = self.streams_of(at).cloned().collect();
             let mut missing = Vec::new();
             let mut new_note = String::new();
             for stream in streams {
                 self.tickets += 1;
-                let (low, committed, topic_id, is_unread) = (*low, *committed, *topic_id, *is_unread);
-                let holdings =
-                    ReorderHistory::of(note, &stream.name, committed, ReorderSettings::of(&stream));
+                let (low, committed, topic_id) = (*low, *committed, *topic_id);
+                let (is_unread, is_cut) = (*is_unread, *is_cut);
+                let answered = RecordProgress::of(note, &stream.name, committed);
+                // A record of which a part was answered goes on under the settings that it began with.
+                let from = if answered.is_some() { committed.next() } else { committed };
+                let holdings = ReorderHistory::of(note, &stream.name, from, ReorderSettings::of(&stream));
                 holdings.note(&stream.name, &mut new_note);
                 let (ticket, at) = (self.tickets, at.clone());
                 missing.push((ticket, self.setup.metrics.stream(&stream.name).shard(&at)));
@@ -55,15 +64,20 @@ impl<P: Ports> Worker<P> {
                     low,
                     committed,
                     is_unread,
+                    is_cut,
                     holdings,
+                    answered,
                 });
             }
             // Where very many streams read the partition, a replay has to do without.
             new_note = if new_note.len() <= NOTE_BYTES_MAX { new_note } else { String::new() };
-            self.ports.broker.note(at.clone(), logs::note(*topic_id) + &new_note);
-            let (at, committed) = (at.clone(), *committed);
+            self.note_beside(
+                at,
+                LogNote { topic_id: *topic_id, epoch: start.epoch, rest: new_note, progress: String::new() },
+            );
+            let (at, committed, epochs) = (at.clone(), *committed, (start.epoch, start.compared));
             let since = self.ports.time.now();
-            self.pending.push(PendingPartition { at, committed, missing, loaded: Vec::new(), since });
+            self.pending.push(PendingPartition { at, committed, epochs, missing, loaded: Vec::new(), since });
         }
     }
 
@@ -84,6 +98,9 @@ impl<P: Ports> Worker<P> {
                 None => self.rare_paths.mark(RarePath::LoadedForNobody),
             }
         }
+        if self.aborts.is_pausing(self.ports.time.now()) {
+            return Ok(());
+        }
         while let Some(ready) = self.pending.iter().position(|pending| pending.missing.is_empty()) {
             let pending = self.pending.swap_remove(ready);
             self.start_reading(pending)?;
@@ -92,12 +109,15 @@ impl<P: Ports> Worker<P> {
     }
 
     fn start_reading(&mut self, pending: PendingPartition) -> Result<(), Error> {
-        let PendingPartition { at, committed, loaded, since, .. } = pending;
+        let PendingPartition { at, committed, epochs: (epoch, compared), loaded, since, .. } = pending;
         let from = loaded.iter().map(|(l, _)| l.from).min().unwrap_or(committed);
         self.report_former_topic(&loaded);
+        let waiting_most = self.waiting_most_of(&at);
         for (loaded, shown) in loaded {
             let metrics = self.setup.metrics.stream(&loaded.request.stream.name);
-            let owned = OwnedShard::new(*loaded, metrics, shown, since, self.ports.time.now());
+            let log = LogWatch::new(from, epoch, compared);
+            let mut owned = OwnedShard::new(*loaded, log, metrics, shown, since, self.ports.time.now());
+            owned.shard.interrupt_at(waiting_most);
             let stream = owned.stream().clone();
             if is_first(&stream, &at) {
                 let trained = self.ports.models.current(&stream.name).is_some();
@@ -111,11 +131,21 @@ impl<P: Ports> Worker<P> {
         Ok(self.ports.broker.resume(&[at])?)
     }
 
+    /// How many readings of a shard of this partition may wait for their rounds. Where the note beside the offset has no
+    /// room to say how much of a record each of very many streams has answered, a record is answered as a whole.
+    fn waiting_most_of(&self, at: &TopicPartition) -> usize {
+        let progress: usize =
+            self.streams_of(at).map(|stream| RecordProgress::note_bytes_max(&stream.name)).sum();
+        if progress <= PROGRESS_BYTES_MAX { self.slice() } else { usize::MAX }
+    }
+
     /// Drops the shards of partitions that belong to another worker now.
     pub(super) fn drop_shards(&mut self, parts: &[TopicPartition]) {
         events::revoked(self.setup.number, parts);
         self.give_up_snapshot_of(parts);
         self.forget_logs(parts);
+        self.outage.forget(parts);
+        self.backlog.forget(parts);
         let pending = self.pending.len();
         self.pending.retain(|pending| !parts.contains(&pending.at));
         self.rare_paths.mark_if(self.pending.len() < pending, RarePath::RevokedWhileLoading);
@@ -138,13 +168,14 @@ impl<P: Ports> Worker<P> {
     /// Drops the shards of some partitions, and loads each again from what is committed.
     pub(super) fn restart(&mut self, parts: &[TopicPartition]) -> Result<(), Error> {
         self.give_up_snapshot_of(parts);
+        self.backlog.forget(parts);
         self.note_unanswered(parts);
         self.shards.retain(|owned| !parts.contains(&owned.at));
         self.pending.retain(|pending| !parts.contains(&pending.at));
         if parts.is_empty() {
             return Ok(());
         }
-        let starts = self.starts(parts)?;
+        let starts = self.starts_or_wait(parts)?;
         self.ports.broker.pause(parts)?;
         self.request_shards(&starts);
         Ok(())
@@ -152,14 +183,21 @@ impl<P: Ports> Worker<P> {
 
     /// Drops every shard, and loads each again from what is committed.
     pub(super) fn recover(&mut self) -> Result<(), Error> {
+        let parts = self.held();
+        self.ports.loader.forget_below(self.tickets + 1);
+        (self.uncommitted, self.stepped) = (0, 0);
+        self.restart(&parts)
+    }
+
+    /// Every partition that is assigned, in whatever state.
+    pub(super) fn held(&self) -> Vec<TopicPartition> {
         let shards = self.shards.iter().map(|owned| owned.at.clone());
         let pending = self.pending.iter().map(|pending| pending.at.clone());
-        let mut parts: Vec<TopicPartition> = shards.chain(pending).chain(self.absent().cloned()).collect();
+        let (absent, waiting) = (self.absent().cloned(), self.outage.waiting().cloned());
+        let mut parts: Vec<TopicPartition> = shards.chain(pending).chain(absent).chain(waiting).collect();
         parts.sort_unstable();
         parts.dedup();
-        self.ports.loader.forget_below(self.tickets + 1);
-        self.uncommitted = 0;
-        self.restart(&parts)
+        parts
     }
 }
 

@@ -9,7 +9,7 @@ use crate::domain::{EventTime, Offset, TopicId, TopicPartition};
 use crate::engine::{Model, Shard};
 use crate::kafka;
 use crate::nn;
-use crate::series::ReorderHistory;
+use crate::series::{RecordProgress, ReorderHistory};
 use crate::telemetry::{Violations, events};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,8 +35,12 @@ pub struct LoadRequest {
     pub committed: Offset,
     /// The group has committed nothing of this log, and the reason is not known.
     pub is_unread: bool,
+    /// The log was cut at the committed offset.
+    pub is_cut: bool,
     /// How readings were held back, as far as it is known.
     pub holdings: ReorderHistory,
+    /// How much of the record at the committed offset has been answered, if it is a part of it.
+    pub answered: Option<RecordProgress>,
 }
 
 /// A shard that was loaded.
@@ -142,7 +146,9 @@ impl Load {
     ) -> Result<Attempt, LoadError> {
         if source.settings.enabled {
             let (stream, at) = (&self.request.stream, &self.request.at);
-            match recovery(source, &self.request, self.current.as_ref()).newest() {
+            let recovery = recovery(source, &self.request, self.current.as_ref());
+            let deleted = if self.request.is_cut { recovery.delete_lost() } else { Ok(()) };
+            match deleted.and_then(|()| recovery.newest()) {
                 Ok(Some(recovered)) => return Ok(self.loaded(recovered)),
                 Ok(None) => {}
                 Err(RecoveryError::Network(e)) => return Err(e.into()),

@@ -15,23 +15,33 @@
 //! | `rare_paths` | marks on rare paths, for the simulation | |
 //! | `loading`, `snapshot_file` | how shards are loaded and snapshots written, beside the worker | |
 //! | `pace` | which shards are behind, and learn less often | |
-//! | `owned_shard` | a shard, its decoder and its encoder | `pace` |
+//! | `backlog` | records that wait because a turn steps no more | |
+//! | `owned_shard` | a shard, its decoder and its encoder | `backlog`, `pace` |
 //! | `publish` | metrics and board | `owned_shard` |
-//! | `logs` | which log a partition is read from, and where it starts | |
+//! | `log_note` | what is committed beside an offset | |
+//! | `logs` | which log a partition is read from, and where it starts | `log_note` |
+//! | `log_doubts` | whether it may be another log now | `logs`, `owned_shard` |
+//! | `outage` | waits while Kafka does not answer | `logs` |
 //! | `snapshots` | one snapshot at a time, in chunks | `owned_shard` |
 //! | `assignment` | shards come and go | `logs`, `snapshots` |
-//! | `commit` | commits, and recovers where a commit did not succeed | `assignment` |
+//! | `aborts` | what is told of aborts, and the pause after them | `assignment` |
+//! | `commit` | commits, and recovers where a commit did not succeed | `aborts` |
 //! | `rebalance` | answers the group's events | `commit`, `assignment` |
 //! | `models` | brings models in, hands training rounds in | |
 //! | `turn` | one turn of the loop | all |
 
 #![forbid(unsafe_code)]
 
+mod aborts;
 mod assignment;
+mod backlog;
 mod commit;
 pub mod loading;
+mod log_doubts;
+mod log_note;
 mod logs;
 mod models;
+mod outage;
 mod owned_shard;
 mod pace;
 pub mod ports;
@@ -48,10 +58,13 @@ use crate::domain::StreamName;
 use crate::engine::Shard;
 use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
-use crate::telemetry::{Board, Metrics, StreamShape};
+use crate::telemetry::{Board, ClientMetrics, Metrics, StreamShape};
 use crate::training::RoundSchedule;
+use aborts::Aborts;
 use assignment::PendingPartition;
+use backlog::Backlog;
 use logs::Logs;
+use outage::Outage;
 use owned_shard::OwnedShard;
 use ports::{Broker, PortSet, Ports, TimeSource};
 use publish::{ClientPair, Publisher};
@@ -96,6 +109,10 @@ pub struct Worker<P: Ports> {
     /// Partitions whose shards are being loaded.
     pending: Vec<PendingPartition>,
     logs: Logs,
+    outage: Outage,
+    /// Records that were polled and wait until a turn can take them.
+    backlog: Backlog,
+    aborts: Aborts,
     /// The last ticket that was given to a request for a shard.
     tickets: u64,
     snapshot: Option<SnapshotInProgress>,
@@ -103,6 +120,8 @@ pub struct Worker<P: Ports> {
     due: BTreeMap<StreamName, RoundSchedule>,
     /// Records that were polled since the last commit.
     uncommitted: usize,
+    /// Steps of series since the last commit.
+    stepped: usize,
     publisher: Publisher,
     /// The change of the models that was followed last.
     models_followed: u64,
@@ -125,6 +144,12 @@ pub fn topics(config: &Config) -> Vec<String> {
     topics
 }
 
+/// The metrics of a worker's consumer and producer.
+pub fn clients(metrics: &Metrics, number: usize) -> (ClientMetrics, ClientMetrics) {
+    let client = |kind: &str| metrics.kafka_client(&format!("{kind}-{number}"));
+    (client("consumer"), client("producer"))
+}
+
 /// What the metrics of a stream are labelled with.
 pub fn stream_shape(stream: &Stream) -> StreamShape {
     StreamShape {
@@ -139,8 +164,8 @@ impl<P: Ports> Worker<P> {
     /// A worker whose broker is subscribed to [`topics`], and has described them as `known`.
     pub fn new(setup: Setup, ports: PortSet<P>, known: &TopicDescriptions) -> Self {
         let Setup { number, config, metrics, board } = &setup;
-        let client = |kind: &str| metrics.kafka_client(&format!("{kind}-{number}"));
-        let clients = ClientPair { consumer: client("consumer"), producer: client("producer") };
+        let (consumer, producer) = clients(metrics, *number);
+        let clients = ClientPair { consumer, producer };
         let streams = config.streams.iter().map(|stream| metrics.stream(&stream.name)).collect();
         let now = ports.time.now();
         Self {
@@ -150,10 +175,14 @@ impl<P: Ports> Worker<P> {
             shards: Vec::new(),
             pending: Vec::new(),
             logs: Logs::new(known),
+            outage: Outage::default(),
+            backlog: Backlog::default(),
+            aborts: Aborts::default(),
             tickets: 0,
             snapshot: None,
             due: BTreeMap::new(),
             uncommitted: 0,
+            stepped: 0,
             models_followed: 0,
             has_restored: false,
             committed_at: now,
@@ -169,7 +198,11 @@ impl<P: Ports> Worker<P> {
     /// # Errors
     /// When the client can't be used any longer.
     pub fn leave(self) -> Result<(), Error> {
-        Ok(self.ports.broker.leave()?)
+        match self.ports.broker.leave() {
+            // The broker aborts it in the end.
+            Err(cause) if cause.is_transient() => Ok(()),
+            outcome => Ok(outcome?),
+        }
     }
 
     /// The shards, in the order in which their partitions were read.

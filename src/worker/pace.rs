@@ -66,7 +66,7 @@ impl<P: Ports> Worker<P> {
         self.pace_due_at = now + LOOK_EVERY;
         for owned in &mut self.shards {
             if let Some(lag) = self.ports.broker.lag(&owned.at, owned.position) {
-                owned.look_at_pace(now, lag);
+                owned.look_at_pace(now, u64::try_from(lag).unwrap_or(0));
             }
         }
     }

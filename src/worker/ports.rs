@@ -7,10 +7,11 @@ use super::snapshot_file::{SnapshotKey, SnapshotOutcome};
 use crate::checkpoint::Facts;
 use crate::codec::{BadRecord, MissingValues, Record};
 use crate::config::Stream;
-use crate::domain::{EventTime, Offset, Reading, StreamName, TopicPartition};
+use crate::domain::{EventTime, LeaderEpoch, Offset, Reading, StreamName, TopicPartition};
 use crate::engine::{Accounts, Emitted, Offered, Shard};
 use crate::kafka::{
-    Commit, CommittedOffset, Error, Event, TopicDescriptions, TopicState, Watermarks, WorkerStatistics,
+    Commit, CommittedOffset, Error, Event, Lineage, LogPosition, Refusal, TopicDescriptions, TopicState,
+    Watermarks, WorkerStatistics,
 };
 use crate::series::WindowCopy;
 use crate::training::{Start, Why};
@@ -88,6 +89,18 @@ pub trait Outlet {
         self.send(record)
     }
 
+    /// How many bytes of payload a record may have beside its key and headers; `None` where that is not known.
+    fn payload_room(&self, record: &Outgoing<'_>) -> Option<usize> {
+        let _ = record;
+        None
+    }
+
+    /// Whether a record of this topic needs a key, because the topic is compacted.
+    fn needs_key(&self, topic: &str) -> bool {
+        let _ = topic;
+        false
+    }
+
     /// Shows a forecast that `emit_every` leaves out. It is not sent.
     #[inline]
     fn withhold(&mut self, emitted: &Emitted<'_>) {
@@ -127,11 +140,17 @@ impl ReadingInterceptor for () {}
 
 /// A worker's consumer and producer. [`WorkerClients`](crate::kafka::WorkerClients) describes each call and its errors.
 pub trait Broker: Outlet {
-    /// Waits for a record at most `wait`, hands over at most `max` records, and returns their number.
+    /// Waits for a record at most `wait`, hands over at most `max` records with the epochs of the leaders that wrote
+    /// them, and returns their number.
     ///
     /// # Errors
     /// When the client can't be used any longer.
-    fn poll(&mut self, max: usize, wait: Duration, sink: impl FnMut(&Record<'_>)) -> Result<usize, Error>;
+    fn poll(
+        &mut self,
+        max: usize,
+        wait: Duration,
+        sink: impl FnMut(&Record<'_>, Option<LeaderEpoch>),
+    ) -> Result<usize, Error>;
 
     /// The next event, rebalances first and in their order.
     fn event(&mut self) -> Option<Event>;
@@ -202,14 +221,26 @@ pub trait Broker: Outlet {
     /// When no broker answers.
     fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error>;
 
-    /// The number of offsets between `next` and the partition's end, as far as it is known.
-    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<u64>;
+    /// Whether these logs are still those that were read up to these positions, in the order of `places`.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    fn lineages(&self, places: &[LogPosition]) -> Result<Vec<Lineage>, Error>;
+
+    /// The number of offsets between `next` and the partition's end, as far as it is known; negative where the log
+    /// ends before `next`.
+    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<i64>;
 
     /// Commits what was sent together with these positions.
     ///
     /// # Errors
     /// When the client can't be used any longer.
     fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error>;
+
+    /// Why a topic has refused records, where the last commit was aborted for that.
+    fn take_refusal(&mut self) -> Option<Refusal> {
+        None
+    }
 
     /// Throws away what was sent since the last commit.
     ///

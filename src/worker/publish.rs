@@ -3,17 +3,20 @@
 use super::owned_shard::OwnedShard;
 use super::ports::{Broker, TimeSource};
 use crate::domain::{Degraded, Forecast, Grid, Level, ModelVersion, StreamName};
+use crate::kafka::WorkerStatistics;
 use crate::scoring::ScoreSummary;
 use crate::series::Slot;
 use crate::telemetry::{
-    Accuracy, Board, ClientMetrics, ExpertScore, Scores, ShardState, ShardStatus, Showcase, ShownForecast,
-    ShownTarget, StreamMetrics,
+    Accuracy, Board, ClientMetrics, ClientStatistics, ExpertScore, Scores, ShardState, ShardStatus, Showcase,
+    ShownForecast, ShownTarget, StreamMetrics,
 };
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How often a worker publishes.
 const EVERY: Duration = Duration::from_millis(500);
+/// A client without a broker for so long makes the process unready. A broker that restarts is back before.
+const UNREADY_AFTER: Duration = Duration::from_secs(10);
 /// Older errors weigh less by this much each time: what is shown is recent.
 const KEEP: f64 = 0.97;
 /// Readings that a showcase shows.
@@ -35,6 +38,10 @@ pub(super) struct Publisher {
     streams: Vec<StreamMetrics>,
     clients: ClientPair,
     recent: BTreeMap<StreamName, ScoreSummary>,
+    /// Why the worker waits for Kafka.
+    waits: Option<String>,
+    /// Since when no broker answers one of its clients.
+    disconnected: Option<Instant>,
 }
 
 impl Publisher {
@@ -45,7 +52,22 @@ impl Publisher {
         clients: ClientPair,
         now: Instant,
     ) -> Self {
-        Self { worker, board, next: now, streams, clients, recent: BTreeMap::new() }
+        Self {
+            worker,
+            board,
+            next: now,
+            streams,
+            clients,
+            recent: BTreeMap::new(),
+            waits: None,
+            disconnected: None,
+        }
+    }
+
+    /// Shows why the worker waits for Kafka; `None` when it does not.
+    pub fn waits_for_kafka(&mut self, cause: Option<String>) {
+        self.board.waits_for_kafka(self.worker, cause.clone());
+        self.waits = cause;
     }
 
     /// Publishes when it is time.
@@ -59,6 +81,7 @@ impl Publisher {
         let statistics = broker.statistics();
         self.clients.consumer.update(&statistics.consumer);
         self.clients.producer.update(&statistics.producer);
+        self.connection(&statistics, now);
         self.streams.iter().for_each(StreamMetrics::tell_due);
         for owned in shards.iter_mut() {
             self.shard(owned, broker, time);
@@ -74,14 +97,28 @@ impl Publisher {
         }
     }
 
+    /// Shows that a client has been without a broker for a while.
+    fn connection(&mut self, statistics: &WorkerStatistics, now: Instant) {
+        let away = |client: &ClientStatistics| client.is_connected == Some(false);
+        let (consumer, producer) = (away(&statistics.consumer), away(&statistics.producer));
+        let since = self.disconnected.filter(|_| consumer || producer);
+        self.disconnected = since.or((consumer || producer).then_some(now));
+        if self.waits.is_none() {
+            let is_long = since.is_some_and(|since| now.saturating_duration_since(since) >= UNREADY_AFTER);
+            let client = if consumer { "consumer" } else { "producer" };
+            let cause = is_long.then(|| format!("no broker answers the {client}"));
+            self.board.waits_for_kafka(self.worker, cause);
+        }
+    }
+
     /// Logs everything that was not logged yet: at the end.
     pub fn tell_all(&self) {
         self.streams.iter().for_each(StreamMetrics::tell_all);
     }
 
     fn shard(&mut self, owned: &mut OwnedShard, broker: &impl Broker, time: &impl TimeSource) {
-        let lag = broker.lag(&owned.at, owned.position).map(|lag| lag as i64);
-        lag.iter().for_each(|lag| owned.shown.set_lag(*lag));
+        let lag = broker.lag(&owned.at, owned.position);
+        owned.shown.set_lag(lag);
         owned.shown.set_series(owned.shard.series(), &owned.shard.memory_by_part());
         let since = |created| Duration::from_secs_f64(time.wall().seconds_since(created).max(0.0));
         let age = owned.newest_snapshot.map(|whole| since(whole.created));

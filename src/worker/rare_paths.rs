@@ -38,18 +38,34 @@ rare_paths! {
     DeadLetterTooLarge,
     /// A forecast was too large and was left out.
     ForecastTooLarge,
+    /// Kafka did not answer, or not yet, and the worker waited for it.
+    KafkaAwaited,
+    /// A commit came in the middle of what a record lets through.
+    CommittedWithinRecord,
+    /// A record went on in the middle, because a part of it was answered before a restart.
+    ResumedWithinRecord,
+    /// Records that were polled waited because a turn steps no more.
+    Backlogged,
+    /// A partition was paused because too many of its records waited.
+    BacklogPaused,
     /// A commit was aborted.
     CommitAborted,
+    /// A worker paused because transactions were aborted one after the other.
+    AbortsPaused,
     /// A commit ended without an answer.
     CommitUnknown,
     /// Another process took this worker's place.
     CommitFenced,
+    /// The producer took a new epoch, because a request might have come late.
+    NewEpoch,
     /// A partition was revoked with records that were not committed, and these were committed before the release.
     RevokedUncommitted,
     /// The commit before a release failed.
     RevokeCommitFailed,
     /// A partition was lost without a chance to commit.
     Lost,
+    /// A member was fenced by its own ghost, and joined again.
+    Expelled,
     /// A partition was lost or revoked while its shards were being loaded.
     RevokedWhileLoading,
     /// A shard was loaded that nobody waits for any longer.
@@ -84,6 +100,10 @@ rare_paths! {
     TopicRecreatedBySnapshot,
     /// The log was looked at a second time before its reset was believed.
     SecondLook,
+    /// A record of a new leader came, and the log was compared with what was read of it.
+    LeaderChanged,
+    /// The log was seen to end before what was read, before a record came.
+    LogEndsBefore,
     /// The log had lost its end.
     LogTruncated,
     /// Another program had moved the group's offset.

@@ -21,8 +21,8 @@ impl<P: Ports> Worker<P> {
         match event {
             Event::Assigned(parts) => {
                 events::assigned(self.setup.number, &parts);
-                let starts = self.starts(&parts)?;
-                // Those whose topic is gone start where a topic that is created again will.
+                let starts = self.starts_or_wait(&parts)?;
+                // Those whose topic is gone, or that wait for Kafka, start where a topic that is created again will.
                 let start = |at: &TopicPartition| {
                     let known = starts.iter().find(|start| start.at == *at);
                     (at.clone(), Some(known.map_or(Offset(0), |start| start.committed)))
@@ -45,14 +45,26 @@ impl<P: Ports> Worker<P> {
             Event::Lost(parts) => {
                 // They belong to another worker: what was sent for them must not be committed.
                 self.rare_paths.mark(RarePath::Lost);
-                self.ports.broker.abort()?;
+                self.abort()?;
                 self.drop_shards(&parts);
                 self.ports.broker.release(&parts)?;
                 self.recover()?;
             }
+            Event::Expelled => {
+                self.rare_paths.mark(RarePath::Expelled);
+                self.abort()?;
+                let parts = self.held();
+                self.drop_shards(&parts);
+            }
+            Event::NewEpoch(unanswered) => {
+                self.rare_paths.mark(RarePath::NewEpoch);
+                let metrics = &self.setup.metrics;
+                metrics.new_epoch(self.setup.number, unanswered);
+                metrics.log_new_epochs(Some(self.ports.time.now()));
+            }
             Event::Trouble(cause) => {
                 self.rare_paths.mark(RarePath::Trouble);
-                events::kafka_error(&format!("worker-{}", self.setup.number), &cause);
+                self.outage.troubles.log(self.ports.time.now(), self.setup.number, cause);
             }
         }
         Ok(())
@@ -60,7 +72,7 @@ impl<P: Ports> Worker<P> {
 
     /// Finds out whether partitions are read from another log than they were started in, and starts those again.
     pub(super) fn restart_doubtful(&mut self) -> Result<(), Error> {
-        let parts = self.doubtful();
+        let parts = self.doubtful()?;
         // Where the commit does not succeed, everything is loaded again already.
         if parts.is_empty() || !self.commit()? {
             return Ok(());
@@ -85,7 +97,12 @@ impl<P: Ports> Worker<P> {
         self.ends_asked_at = now;
         parts.sort_unstable();
         parts.dedup();
-        for (at, (low, high)) in self.ports.broker.ends(&parts)? {
+        let ends = match self.ports.broker.ends(&parts) {
+            // The question stays, and is asked again.
+            Err(cause) if cause.is_transient() => Vec::new(),
+            answer => answer?,
+        };
+        for (at, (low, high)) in ends {
             let mut is_logged = false;
             for owned in self.shards.iter_mut().filter(|owned| owned.at == at) {
                 let Some(passed) = owned.passed.take() else { continue };

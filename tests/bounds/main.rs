@@ -4,6 +4,7 @@
 mod allocator;
 mod hostile;
 mod judging;
+mod mutations;
 #[path = "../fuzz/readers.rs"]
 mod readers;
 mod shards;

@@ -1,6 +1,9 @@
 //! Gives arbitrary bytes to everything that reads bytes from outside. Each reader returns whether it accepted them,
 //! and asserts what must hold of what it read. The caller watches for panics and for unbounded memory.
 
+mod models;
+mod wire;
+
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -58,7 +61,7 @@ fn at() -> TopicPartition {
 }
 
 /// Reads a snapshot that consists of these objects, to its end.
-fn read(objects: &[(String, Vec<u8>)]) -> bool {
+fn read_snapshot(objects: &[(String, Vec<u8>)]) -> bool {
     let memory = Arc::new(InMemory::new());
     let stream = stream();
     for (name, bytes) in objects {
@@ -86,8 +89,8 @@ fn sealed(inner: &[u8]) -> Vec<u8> {
 
 /// A manifest, as it stands and as the inside of one whose checksum is right.
 pub fn manifest(bytes: &[u8]) -> bool {
-    let alone = read(&[("manifest.json".to_owned(), bytes.to_vec())]);
-    read(&[("manifest.json".to_owned(), sealed(bytes))]) || alone
+    let alone = read_snapshot(&[("manifest.json".to_owned(), bytes.to_vec())]);
+    read_snapshot(&[("manifest.json".to_owned(), sealed(bytes))]) || alone
 }
 
 /// The inside of a manifest: of two chunks of 32 bytes, or of none.
@@ -106,7 +109,7 @@ fn inside(part: Option<&[u8]>) -> String {
 
 /// A part that its manifest vouches for.
 pub fn part(bytes: &[u8]) -> bool {
-    read(&[
+    read_snapshot(&[
         (format!("part-00000-{:016x}.zst", xxh3_64(bytes)), bytes.to_vec()),
         ("manifest.json".to_owned(), sealed(inside(Some(bytes)).as_bytes())),
     ])
@@ -164,15 +167,45 @@ fn whole_part() -> Vec<u8> {
     futures::executor::block_on(bytes).expect("memory answers").to_vec()
 }
 
+/// A reader: its name, and what it does with bytes; it returns whether it accepted them.
+pub type Reader = (&'static str, fn(&[u8]) -> bool);
+
+/// All readers.
+pub const ALL: [Reader; 11] = [
+    ("json", json),
+    ("headers", wire::headers),
+    ("note", wire::note),
+    ("announcement", models::announcement),
+    ("config", |bytes| std::str::from_utf8(bytes).is_ok_and(config)),
+    ("seasons", models::seasons),
+    ("manifest", manifest),
+    ("part", part),
+    ("restore", restore_at_once),
+    ("model", models::model),
+    ("http", wire::http),
+];
+
+/// Gives bytes to the reader of this name, and returns whether it accepted them.
+///
+/// # Panics
+/// When there is no such reader.
+pub fn read_as(name: &str, bytes: &[u8]) -> bool {
+    let (_, reader) = ALL.iter().find(|(known, _)| *known == name).expect("a reader's name");
+    reader(bytes)
+}
+
 /// A right input of each reader, for a fuzzer to begin from.
-pub fn right() -> [(&'static str, Vec<u8>); 5] {
+pub fn right() -> Vec<(&'static str, Vec<u8>)> {
     let (head, rows) = cut();
     let length = u16::try_from(head.len()).expect("a small head").to_le_bytes();
-    [
+    let mut all = vec![
         ("json", b"[{\"id\":\"a\",\"ts\":1700000000,\"kw\":1.5e1,\"volt\":null}]".to_vec()),
         ("config", CONFIG.as_bytes().to_vec()),
         ("manifest", inside(None).into_bytes()),
         ("part", whole_part()),
         ("restore", [&length[..], &head, &rows].concat()),
-    ]
+    ];
+    all.extend(models::right());
+    all.extend(wire::right());
+    all
 }

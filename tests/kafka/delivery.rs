@@ -221,10 +221,14 @@ fn bad_records_are_dead_letters_with_their_reason_and_stop_nothing() {
     case.wait_committed(&mut daemon, before + bad.len() + 3 + after);
     let letters = case.read("dead-letters");
     assert_eq!(letters.len(), bad.len() + 3);
-    let empty: Vec<_> = letters.iter().filter(|l| l.value.as_ref().is_none_or(Vec::is_empty)).collect();
-    let keys: Vec<_> = empty.iter().map(|l| l.key.as_deref()).collect();
+    let cut: Vec<_> = letters.iter().filter(|l| l.header("tidecast-length").is_some()).collect();
+    let keys: Vec<_> = cut.iter().map(|l| l.key.as_deref()).collect();
     assert_eq!(keys, [None, Some("meter-0".as_bytes())], "where they came from and why still arrives");
-    assert!(empty.iter().all(|l| l.header("tidecast-reason").unwrap() == "not_json"));
+    assert!(cut.iter().all(|l| l.header("tidecast-reason").unwrap() == "not_json"));
+    let lengths: Vec<_> = cut.iter().map(|l| l.header("tidecast-length").unwrap()).collect();
+    assert_eq!(lengths, ["7", "1020000"], "of the payloads before they were cut");
+    assert_eq!(cut[0].value.as_deref(), Some("no JSON".as_bytes()));
+    assert!((990_000..1_000_000).contains(&cut[1].value.as_ref().unwrap().len()), "as much as fits");
     for (value, reason, field) in bad.into_iter().chain([(late, "late", "")]) {
         let letter = letters.iter().find(|l| l.value.as_deref() == Some(value.as_bytes())).unwrap();
         assert_eq!(letter.header("tidecast-reason").unwrap(), reason);

@@ -1,8 +1,12 @@
 //! The daemon's own process on a real Kafka.
 
+mod case;
 mod delivery;
 mod harness;
+mod late;
 mod models;
+mod refused;
 #[path = "../support/mod.rs"]
 mod support;
 mod topics;
+mod truncation;

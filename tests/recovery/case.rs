@@ -25,6 +25,8 @@ pub struct Case {
     name: &'static str,
     /// More lines of the section `kafka`, more sections, and more lines of the stream.
     lines: [&'static str; 3],
+    /// Lines of the section `delivery`.
+    delivery: &'static str,
 }
 
 /// The forecasts for the next hour that answer each source record, by its partition and offset.
@@ -37,7 +39,13 @@ impl Case {
             create_topic(&bootstrap, &format!("{name}.{topic}"), PARTITIONS, &[("retention.ms", "-1")]);
         }
         create_models_topic(&bootstrap, name);
-        Self { dir: fresh_dir("recovery"), name, lines }
+        Self { dir: fresh_dir("recovery"), name, lines, delivery: "commit_interval = \"100ms\"" }
+    }
+
+    /// With these lines of the section `delivery`.
+    pub fn with_delivery(mut self, lines: &'static str) -> Self {
+        self.delivery = lines;
+        self
     }
 
     /// A process and the address of its admin server.
@@ -69,7 +77,8 @@ impl Case {
                 "horizon = 3\nwindow = 64\nmodel = {{ hidden = 4 }}\ntraining = {{ enabled = false }}\n{stream}"
             ),
         }
-        .text();
+        .text()
+        .replace("commit_interval = \"100ms\"", self.delivery);
         let path = write(self.dir.path(), &format!("{http}.toml"), &config);
         (Daemon::spawn(&path, &[]), http)
     }
@@ -99,6 +108,15 @@ impl Case {
     pub fn committed(&self) -> Vec<i64> {
         let offsets = committed_offsets(&Broker::shared().bootstrap(), self.name, &self.topic("in"));
         offsets.into_iter().map(|offset| offset.unwrap_or(0)).collect()
+    }
+
+    /// What is noted beside the committed offset of each partition.
+    pub fn notes(&self) -> Vec<String> {
+        let group: BaseConsumer =
+            client(&Broker::shared().bootstrap()).set("group.id", self.name).create().unwrap();
+        let parts: Vec<_> = (0..PARTITIONS).map(|partition| (partition, 0)).collect();
+        let found = group.committed_offsets(self.list(&parts), LIMIT).unwrap();
+        found.elements().iter().map(|element| element.metadata().to_owned()).collect()
     }
 
     /// Waits until this offset is committed for each partition.

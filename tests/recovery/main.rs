@@ -2,8 +2,12 @@
 //! and a real Kafka.
 
 mod case;
+#[path = "../store/disk/mod.rs"]
+mod disk;
+mod disk_faults;
 mod lateness;
 mod outages;
+mod releases;
 mod snapshots;
 mod starts;
 

@@ -1,5 +1,6 @@
 //! What works beside a worker: the loader, the snapshot writer, the clocks, the models topic and the trainer.
 
+use crate::bites::Fault;
 use crate::cluster::Shared;
 use crate::plan::Plan;
 use rand::Rng;
@@ -117,6 +118,7 @@ impl ShardLoader for SimLoader {
             let mut cluster = self.cluster.borrow_mut();
             let slow = cluster.faults.slow;
             if cluster.rng.random_bool(slow) {
+                cluster.bites.mark(Fault::LoaderSlow);
                 return Ok(None);
             }
         }
@@ -227,6 +229,7 @@ impl SnapshotSink for SimSnapshots {
         self.work();
         let full = self.cluster.borrow().faults.full;
         if self.happens(full) {
+            self.cluster.borrow_mut().bites.mark(Fault::ChunkRefused);
             return Err(chunk);
         }
         self.commands.push_back(Command::Chunk(chunk));
@@ -258,6 +261,7 @@ impl SnapshotSink for SimSnapshots {
         if self.happens(slow / 4.0) {
             let now = self.time.now();
             self.time.sleep(until.saturating_duration_since(now));
+            self.cluster.borrow_mut().bites.mark(Fault::SnapshotsLate);
             return None;
         }
         while self.outcomes.is_empty() && self.step() {}

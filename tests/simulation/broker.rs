@@ -1,77 +1,66 @@
 //! A worker's consumer and producer over the simulated cluster.
 
-use crate::cluster::{Cluster, Shared, dead, number};
+use crate::bites::Fault;
+use crate::cluster::{Cluster, Member, Shared, dead, number};
 use crate::output::Output;
-use crate::plan::{Plan, TOO_LARGE, TOPIC};
+use crate::plan::{Plan, Sent, TOO_LARGE, TOPIC};
+use crate::producer::SimProducer;
 use rand::Rng;
 use rand::seq::SliceRandom;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tidecast::codec::Record;
-use tidecast::domain::{Offset, Partition, TopicPartition};
+use tidecast::domain::{LeaderEpoch, Offset, Partition, TopicPartition};
 use tidecast::engine::Emitted;
 use tidecast::kafka::{
-    Commit, CommittedOffset, Error, Event, TopicDescriptions, TopicState, Watermarks, WorkerStatistics,
+    Commit, CommittedOffset, Comparison, Error, Event, Lineage, LogPosition, TopicDescriptions, TopicState,
+    Watermarks, WorkerStatistics,
 };
 use tidecast::worker::ports::{Broker, Outgoing, Outlet};
 
 pub struct SimBroker {
     pub cluster: Shared,
     pub worker: usize,
+    pub producer: SimProducer,
     pub too_large: bool,
     /// How many forecasters the shards of a stream judge.
     pub judged: BTreeMap<String, usize>,
 }
 
 impl SimBroker {
-    fn put(&self, record: Outgoing<'_>, emitted: Option<&Emitted<'_>>) -> Result<(), Error> {
+    /// Fails when no broker answers.
+    fn ask(&self) -> Result<(), Error> {
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.call(self.worker)?;
+        let unanswered = cluster.faults.unanswered;
+        if cluster.rng.random_bool(unanswered) {
+            cluster.bites.mark(Fault::Unanswered);
+            return Err(Error::NotYet { doing: "asking", reason: "simulated".to_owned() });
+        }
+        Ok(())
+    }
+
+    /// What the topics are now.
+    pub fn describe(&self, names: &BTreeSet<Arc<str>>) -> TopicDescriptions {
+        let cluster = self.cluster.borrow();
+        names.iter().map(|name| (name.clone(), (cluster.topic_now(), cluster.partitions()))).collect()
+    }
+
+    fn put(&mut self, record: Outgoing<'_>, emitted: Option<&Emitted<'_>>) -> Result<(), Error> {
         let has_payload = record.payload.is_some_and(|payload| !payload.is_empty());
         if self.too_large && record.key == Some(TOO_LARGE.as_bytes()) && has_payload {
             return Err(Error::TooLarge { topic: record.topic.to_owned(), bytes: 1 << 30 });
         }
         let output = Output::of(record, emitted.map(|emitted| (emitted, &self.judged)));
-        self.cluster.borrow_mut().call(self.worker)?.pending.push(output);
-        Ok(())
+        self.cluster.borrow_mut().call(self.worker)?;
+        self.producer.send(output)
     }
+}
 
-    /// What a commit comes to.
-    fn commit_to(
-        cluster: &mut Cluster,
-        worker: usize,
-        positions: &[(TopicPartition, Offset)],
-    ) -> Result<Commit, Error> {
-        let member = cluster.call(worker)?;
-        let pending = std::mem::take(&mut member.pending);
-        let (is_out, reads, notes) = (member.is_out, member.reads.clone(), member.notes.clone());
-        if is_out || positions.iter().any(|(at, _)| cluster.owners[number(at)] != Some(worker)) {
-            return Ok(Commit::Aborted("the group let this member go".to_owned()));
-        }
-        let now = cluster.topic_now();
-        if positions.iter().any(|(at, _)| reads.get(&number(at)).is_some_and(|then| *then != now)) {
-            return Ok(Commit::Aborted("the topic is gone or another one".to_owned()));
-        }
-        let faults = cluster.faults;
-        if cluster.rng.random_bool(faults.fenced) {
-            return Err(Error::Fenced("simulated".to_owned()));
-        }
-        if cluster.rng.random_bool(faults.aborted) {
-            return Ok(Commit::Aborted("simulated".to_owned()));
-        }
-        if cluster.rng.random_bool(faults.lying) {
-            return Ok(Commit::Committed);
-        }
-        let unknown = cluster.rng.random_bool(faults.unknown);
-        if unknown && cluster.rng.random_bool(0.5) {
-            return Ok(Commit::Unknown("simulated, and not done".to_owned()));
-        }
-        for (at, next) in positions {
-            let note = notes.get(&number(at)).cloned().unwrap_or_default();
-            cluster.committed.insert(number(at), CommittedOffset { next: *next, note });
-        }
-        cluster.outputs.extend(pending);
-        if unknown { Ok(Commit::Unknown("simulated, and done".to_owned())) } else { Ok(Commit::Committed) }
-    }
+/// Each log that is written under the same offsets has a leader of its own.
+fn epoch(sent: &Sent) -> LeaderEpoch {
+    LeaderEpoch(sent.log as i32)
 }
 
 impl Outlet for SimBroker {
@@ -89,32 +78,44 @@ impl Broker for SimBroker {
         &mut self,
         max: usize,
         wait: Duration,
-        mut sink: impl FnMut(&Record<'_>),
+        mut sink: impl FnMut(&Record<'_>, Option<LeaderEpoch>),
     ) -> Result<usize, Error> {
         let mut polled = Vec::new();
         {
             let mut cluster = self.cluster.borrow_mut();
             let cluster = &mut *cluster;
             cluster.call(self.worker)?;
-            let Cluster { rng, faults, clock, members, logs, topic, .. } = cluster;
+            cluster.deliver_late();
+            let Cluster { rng, faults, clock, members, logs, topic, bites, .. } = cluster;
             *clock += wait.mul_f64(rng.random_range(0.0..=1.0));
             if rng.random_bool(faults.long_turn) {
                 *clock += Duration::from_millis(rng.random_range(500..8_000));
+                bites.mark(Fault::LongTurn);
             }
             let member = members.get_mut(&self.worker).ok_or_else(dead)?;
             if rng.random_bool(faults.trouble) {
                 member.events.push_back(Event::Trouble("simulated".to_owned()));
+                bites.mark(Fault::Trouble);
             }
             if member.is_out && !member.has_heard && rng.random_bool(0.3) {
                 // It hears that the group has let it go. Once it has answered, it joins again.
                 let held: Vec<_> = member.positions.keys().map(|partition| Plan::at(*partition)).collect();
                 member.events.clear();
+                if rng.random_bool(0.2) {
+                    // Its client joins again as a new member, which holds nothing.
+                    bites.mark_if(!held.is_empty(), Fault::Expelled);
+                    let events = VecDeque::from([Event::Expelled]);
+                    *member = Member { events, calls_left: member.calls_left, ..Member::default() };
+                    cluster.rebalance();
+                    return Ok(0);
+                }
                 member.has_heard = !held.is_empty();
                 member.is_out = !held.is_empty();
                 if held.is_empty() {
                     cluster.rebalance();
                 } else {
                     member.events.push_back(Event::Lost(held));
+                    bites.mark(Fault::HeardLate);
                 }
                 return Ok(0);
             }
@@ -125,6 +126,7 @@ impl Broker for SimBroker {
                 }
                 if let Some(sent) = logs[partition].records.get(offset as usize).filter(|sent| !sent.gap) {
                     polled.push((partition, offset, sent.clone()));
+                    bites.mark(Fault::StaleRecord);
                 }
             }
             let mut left = max.min(rng.random_range(1..20));
@@ -139,18 +141,18 @@ impl Broker for SimBroker {
                 *position = (*position).clamp(log.low, log.high.max(log.low));
                 while *position < log.high && left > 0 {
                     let sent = &log.records[*position as usize];
+                    bites.mark_if(sent.gap, Fault::OffsetWithoutRecord);
                     if !sent.gap {
                         polled.push((partition, *position, sent.clone()));
                         left -= 1;
                     }
                     *position += 1;
                 }
-                log.reached = log.reached.max(*position);
             }
         }
         for (partition, offset, sent) in &polled {
             let payload = sent.payload();
-            sink(&Record {
+            let record = Record {
                 topic: TOPIC,
                 partition: Partition(*partition as i32),
                 offset: Offset(*offset),
@@ -158,7 +160,8 @@ impl Broker for SimBroker {
                 timestamp: sent.record,
                 payload: Some(&payload),
                 headers: &(),
-            });
+            };
+            sink(&record, Some(epoch(sent)));
         }
         Ok(polled.len())
     }
@@ -235,8 +238,9 @@ impl Broker for SimBroker {
         &self,
         parts: &[TopicPartition],
     ) -> Result<Vec<(TopicPartition, Option<CommittedOffset>)>, Error> {
+        self.ask()?;
         let mut cluster = self.cluster.borrow_mut();
-        cluster.call(self.worker)?;
+        cluster.wait_for_offsets(&parts.iter().map(number).collect::<Vec<_>>());
         Ok(parts.iter().map(|at| (at.clone(), cluster.committed.get(&number(at)).cloned())).collect())
     }
 
@@ -247,8 +251,8 @@ impl Broker for SimBroker {
     }
 
     fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<TopicDescriptions, Error> {
-        let cluster = self.cluster.borrow();
-        Ok(names.iter().map(|name| (name.clone(), (cluster.topic_now(), cluster.partitions()))).collect())
+        self.ask()?;
+        Ok(self.describe(names))
     }
 
     fn reads(&mut self, at: TopicPartition, topic: TopicState) {
@@ -265,12 +269,12 @@ impl Broker for SimBroker {
     }
 
     fn newest_topics(&self) -> TopicDescriptions {
-        self.topics(&BTreeSet::from([Arc::from(TOPIC)])).expect("it always answers")
+        self.describe(&BTreeSet::from([Arc::from(TOPIC)]))
     }
 
     fn ends(&self, parts: &[TopicPartition]) -> Result<Vec<(TopicPartition, Watermarks)>, Error> {
-        let mut cluster = self.cluster.borrow_mut();
-        cluster.call(self.worker)?;
+        self.ask()?;
+        let cluster = self.cluster.borrow();
         let ends = |at: &TopicPartition| {
             let log = &cluster.logs[number(at)];
             (at.clone(), (Offset(log.low), Offset(log.high)))
@@ -278,24 +282,49 @@ impl Broker for SimBroker {
         Ok(parts.iter().map(ends).collect())
     }
 
-    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<u64> {
-        u64::try_from(self.cluster.borrow().logs[number(at)].high - next.0).ok()
+    fn lineages(&self, places: &[LogPosition]) -> Result<Vec<Lineage>, Error> {
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.call(self.worker)?;
+        let lineage = |place: &LogPosition| {
+            let log = &cluster.logs[number(&place.at)];
+            let now = log.records.last().map(epoch);
+            let comparison = match place.epoch.filter(|then| Some(*then) < now) {
+                Some(then) => match log.records.iter().position(|sent| epoch(sent) > then) {
+                    Some(first) if (first as i64) < place.next.0 => {
+                        Comparison::Diverges(Offset(first as i64))
+                    }
+                    _ => Comparison::Same,
+                },
+                None => Comparison::None,
+            };
+            Lineage { epoch: now, comparison }
+        };
+        Ok(places.iter().map(lineage).collect())
+    }
+
+    fn lag(&self, at: &TopicPartition, next: Offset) -> Option<i64> {
+        Some(self.cluster.borrow().logs[number(at)].high - next.0)
     }
 
     fn commit(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<Commit, Error> {
-        let mut cluster = self.cluster.borrow_mut();
-        let outcome = Self::commit_to(&mut cluster, self.worker, positions)?;
+        let outcome = self.producer.commit(positions)?;
         // The process may die before it hears the answer.
-        cluster.call(self.worker)?;
+        self.cluster.borrow_mut().call(self.worker)?;
+        // After an unknown outcome no new producer can be started yet.
+        if matches!(outcome, Commit::Unknown(_)) {
+            self.ask()?;
+        }
         Ok(outcome)
     }
 
     fn abort(&mut self) -> Result<(), Error> {
-        self.cluster.borrow_mut().call(self.worker)?.pending.clear();
-        Ok(())
+        self.cluster.borrow_mut().call(self.worker)?;
+        self.producer.abort()?;
+        self.ask()
     }
 
-    fn leave(self) -> Result<(), Error> {
+    fn leave(mut self) -> Result<(), Error> {
+        self.producer.abort()?;
         self.cluster.borrow_mut().leave(self.worker);
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! A Kafka in memory: one topic, one group, transactions; and everything that can go wrong with them.
 
+use crate::bites::{Bites, Fault};
+use crate::coordinator::{Body, ProducerState, Refusal, Request, Verification};
 use crate::output::Output;
 use crate::plan::{Plan, Sent, TOPIC};
 use rand::Rng;
@@ -11,6 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tidecast::domain::{Offset, TopicId, TopicPartition};
 use tidecast::kafka::{CommittedOffset, Error, Event, TopicState};
+use tidecast::telemetry::TransactionRequest;
 
 /// How often things go wrong.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,11 +22,19 @@ pub struct Faults {
     pub unknown: f64,
     pub fenced: f64,
     pub trouble: f64,
+    /// A question to a broker, or a new producer after an unknown outcome, gets no answer.
+    pub unanswered: f64,
     pub long_turn: f64,
     /// The store's chunks have to wait.
     pub full: f64,
     /// What is done beside a worker is not done yet.
     pub slow: f64,
+    /// A request is given up and comes later.
+    pub late: f64,
+    /// A request never comes.
+    pub request_lost: f64,
+    /// A request is carried out, and its answer never comes.
+    pub answer_lost: f64,
     /// A commit that was aborted is reported as done: the broken path that the simulation has to find.
     pub lying: f64,
 }
@@ -44,8 +55,6 @@ pub struct Member {
     pub paused: BTreeSet<usize>,
     pub reads: BTreeMap<usize, TopicState>,
     pub notes: BTreeMap<usize, String>,
-    /// Sent and not committed.
-    pub pending: Vec<Output>,
     /// The group has let it go, and it does not know.
     pub is_out: bool,
     /// It has heard of it, and is to answer.
@@ -62,8 +71,6 @@ pub struct Log {
     pub low: i64,
     /// The offset after the last record that is there by now.
     pub high: i64,
-    /// The end of what was ever read.
-    pub reached: i64,
 }
 
 /// Everything outside the workers that Kafka holds, and the clock.
@@ -81,7 +88,21 @@ pub struct Cluster {
     pub owners: Vec<Option<usize>>,
     targets: Vec<Option<usize>>,
     pub forgiven: Forgiven,
+    /// By transactional id, which is the number of the worker.
+    pub producers: BTreeMap<usize, ProducerState>,
+    /// Requests that their producers have given up, and after how many calls of brokers each will come.
+    in_flight: Vec<(u32, Request)>,
+    /// How many transactions were begun.
+    pub transactions: u64,
+    /// Whether producers follow the rule of new epochs. Without it the simulation has to find what comes late.
+    pub takes_new_epochs: bool,
+    pub bites: Bites,
 }
+
+/// A late request comes after at most two to the power of this many calls of brokers.
+const LATE_CALLS_LOG2: f64 = 9.0;
+/// The timeout of a transaction that its process has left open.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub type Shared = Rc<RefCell<Cluster>>;
 
@@ -97,7 +118,7 @@ pub fn number(at: &TopicPartition) -> usize {
 
 impl Cluster {
     pub fn new(plan: &Plan, rng: ChaCha8Rng) -> Self {
-        let log = |records: &Vec<Sent>| Log { records: records.clone(), low: 0, high: 0, reached: 0 };
+        let log = |records: &Vec<Sent>| Log { records: records.clone(), low: 0, high: 0 };
         let partitions = plan.log.len();
         Self {
             rng,
@@ -112,6 +133,11 @@ impl Cluster {
             owners: vec![None; partitions],
             targets: vec![None; partitions],
             forgiven: Forgiven::default(),
+            producers: BTreeMap::new(),
+            in_flight: Vec::new(),
+            transactions: 0,
+            takes_new_epochs: true,
+            bites: Bites::default(),
         }
     }
 
@@ -132,7 +158,12 @@ impl Cluster {
     pub fn is_done(&self) -> bool {
         let done = |p: usize| {
             let log = &self.logs[p];
-            log.high == log.records.len() as i64 && self.next(p).max(log.low) >= log.high
+            // What was committed of a log that has lost its end may lie anywhere.
+            let newest = log.records.last().map_or(0, |sent| sent.log);
+            let is_of_it = |mark: &CommittedOffset| mark.note.contains(&format!("@e={newest};"));
+            let is_of_this_log = newest == 0 || self.committed.get(&p).is_some_and(is_of_it);
+            let is_all_there = log.high == log.records.len() as i64;
+            is_all_there && is_of_this_log && self.next(p).max(log.low) == log.high
         };
         self.topic.is_some() && (0..self.partitions()).all(done)
     }
@@ -142,7 +173,7 @@ impl Cluster {
         self.members.insert(worker, Member::default());
     }
 
-    /// A process is gone. What it has sent is aborted.
+    /// A process is gone. What it has sent and not committed is in the log, until its transaction is ended.
     pub fn leave(&mut self, worker: usize) {
         self.members.remove(&worker);
         for owner in self.owners.iter_mut().filter(|owner| **owner == Some(worker)) {
@@ -155,6 +186,7 @@ impl Cluster {
     pub fn evict(&mut self, worker: usize) {
         let Some(member) = self.members.get_mut(&worker) else { return };
         member.is_out = true;
+        self.bites.mark_if(self.owners.contains(&Some(worker)), Fault::Evicted);
         for owner in self.owners.iter_mut().filter(|owner| **owner == Some(worker)) {
             *owner = None;
         }
@@ -204,9 +236,78 @@ impl Cluster {
     pub fn call(&mut self, worker: usize) -> Result<&mut Member, Error> {
         let member = self.members.get_mut(&worker).ok_or_else(dead)?;
         if let Some(left) = &mut member.calls_left {
-            *left = left.checked_sub(1).ok_or_else(dead)?;
+            let Some(fewer) = left.checked_sub(1) else {
+                self.bites.mark(Fault::DiedInCall);
+                return Err(dead());
+            };
+            *left = fewer;
         }
         Ok(member)
+    }
+
+    /// Carries out a request of a producer.
+    pub fn carry_out(&mut self, request: Request) -> Result<(), Refusal> {
+        let producer = request.producer;
+        if let Body::CommitOffsets { generation, offsets } = &request.body {
+            let is_member = self.members.get(&producer).is_some_and(|member| !member.is_out);
+            let owns_all = offsets.iter().all(|(partition, _)| self.owners[*partition] == Some(producer));
+            if !is_member || *generation != self.generation || !owns_all {
+                return Err(Refusal::NotAMember);
+            }
+        }
+        let state = self.producers.entry(producer).or_default();
+        let visible = state.carry_out(request, Verification::On)?;
+        self.outputs.extend(visible.records);
+        self.committed.extend(visible.offsets);
+        Ok(())
+    }
+
+    /// The network keeps a request. Most come soon, and some after many transactions.
+    pub fn keep(&mut self, request: Request) {
+        let calls = self.rng.random_range(0.0..LATE_CALLS_LOG2).exp2() as u32;
+        self.in_flight.push((calls.max(1), request));
+    }
+
+    /// Some of what is late comes now. Nobody waits for the answer.
+    pub fn deliver_late(&mut self) {
+        let mut at = 0;
+        while at < self.in_flight.len() {
+            let (calls, _) = &mut self.in_flight[at];
+            *calls -= 1;
+            if *calls > 0 {
+                at += 1;
+                continue;
+            }
+            let (_, request) = self.in_flight.swap_remove(at);
+            let kind = request.body.kind();
+            self.bites.mark(late(kind));
+            let open = self.producers.get(&request.producer).and_then(|state| state.open);
+            let is_later = open.is_some_and(|open| open > request.transaction);
+            self.bites.mark_if(is_later, Fault::LateInLaterTransaction);
+            self.bites.mark_if(is_later && kind == TransactionRequest::End, Fault::LateEndInLaterTransaction);
+            let answer = self.carry_out(request);
+            self.bites.mark_if(answer == Err(Refusal::Fenced), Fault::LateRefused);
+        }
+    }
+
+    /// A request was carried out: perhaps before one of its kind that was sent earlier.
+    pub fn overtake(&mut self, request: &Request) {
+        let is_one = |other: &Request| {
+            (other.producer, other.transaction, other.body.kind())
+                == (request.producer, request.transaction, request.body.kind())
+        };
+        self.bites.mark_if(self.in_flight.iter().any(|(_, other)| is_one(other)), Fault::Overtaken);
+    }
+
+    /// Who asks for offsets waits until the transactions that will change them have ended.
+    pub fn wait_for_offsets(&mut self, partitions: &[usize]) {
+        for state in self.producers.values_mut() {
+            if state.open.is_some() && partitions.iter().any(|p| state.offsets.contains_key(p)) {
+                self.bites.mark(Fault::TransactionLeftOpen);
+                self.clock += TRANSACTION_TIMEOUT;
+                state.fence();
+            }
+        }
     }
 
     /// More records come into the log.
@@ -221,7 +322,9 @@ impl Cluster {
     pub fn retain(&mut self, partition: usize) {
         let log = &mut self.logs[partition];
         let low = self.rng.random_range(log.low..=log.high);
-        for offset in self.committed.get(&partition).map_or(0, |mark| mark.next.0)..low {
+        let next = self.committed.get(&partition).map_or(0, |mark| mark.next.0);
+        self.bites.mark_if(low > next, Fault::RetentionAhead);
+        for offset in next..low {
             if offset >= 0 {
                 self.forgiven.lost.insert((partition, log.records[offset as usize].log, offset));
             }
@@ -232,30 +335,26 @@ impl Cluster {
     /// Deletes the topic, and the group's offsets with it.
     pub fn delete(&mut self) {
         self.topic = None;
+        self.bites.mark(Fault::TopicDeleted);
         self.committed.clear();
     }
 
     /// Makes the topic again, with other records.
     pub fn create(&mut self, id: u128, records: Vec<Vec<Sent>>) {
         self.topic = TopicId::new(id);
+        self.bites.mark(Fault::TopicCreated);
         for (log, records) in self.logs.iter_mut().zip(records) {
-            *log = Log { records, low: 0, high: 0, reached: 0 };
+            *log = Log { records, low: 0, high: 0 };
         }
     }
 
     /// The log loses its end, and others are written in its place.
     pub fn truncate(&mut self, partition: usize, records: Vec<Sent>) {
-        let next = self.next(partition).max(self.logs[partition].reached);
         let log = &mut self.logs[partition];
         let end = self.rng.random_range(log.low..=log.high);
+        self.bites.mark_if(end < log.high, Fault::Truncated);
         log.records.truncate(end as usize);
         log.records.extend(records);
-        // What comes in place of what was read is passed over where the new log is as long by then.
-        for offset in end..next.max(end) {
-            if let Some(sent) = log.records.get(offset as usize) {
-                self.forgiven.lost.insert((partition, sent.log, offset));
-            }
-        }
         let all = log.records.len() as i64;
         log.high = if self.rng.random_bool(0.5) { end } else { self.rng.random_range(end..=all) };
     }
@@ -264,6 +363,8 @@ impl Cluster {
     pub fn move_offset(&mut self, partition: usize) {
         let (next, log) = (self.next(partition), &self.logs[partition]);
         let to = self.rng.random_range(log.low..=log.high);
+        self.bites.mark_if(to < next, Fault::MovedBack);
+        self.bites.mark_if(to > next, Fault::MovedAhead);
         for offset in to.min(next)..to.max(next) {
             let Some(sent) = log.records.get(offset as usize) else { continue };
             let forgiven = (partition, sent.log, offset);
@@ -274,5 +375,16 @@ impl Cluster {
             }
         }
         self.committed.insert(partition, CommittedOffset { next: Offset(to), note: String::new() });
+    }
+}
+
+fn late(kind: TransactionRequest) -> Fault {
+    match kind {
+        TransactionRequest::InitProducerId => Fault::LateInit,
+        TransactionRequest::AddPartitions => Fault::LateAddPartitions,
+        TransactionRequest::Produce => Fault::LateProduce,
+        TransactionRequest::AddOffsets => Fault::LateAddOffsets,
+        TransactionRequest::CommitOffsets => Fault::LateCommitOffsets,
+        TransactionRequest::End => Fault::LateEnd,
     }
 }

@@ -1,5 +1,6 @@
 //! A store in memory that fails, tears and rots when it is told to.
 
+use crate::bites::{Bites, Fault};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
@@ -10,6 +11,7 @@ use object_store::{
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
 
@@ -21,6 +23,9 @@ pub struct Faulty {
     rate: Mutex<f64>,
     /// Requests until nothing works any more.
     left: Mutex<Option<u32>>,
+    /// Objects that were damaged or taken away, and were not written since.
+    rotten: Mutex<BTreeMap<Path, Fault>>,
+    bites: Mutex<Bites>,
 }
 
 impl fmt::Display for Faulty {
@@ -32,7 +37,23 @@ impl fmt::Display for Faulty {
 impl Faulty {
     pub fn new(seed: u64) -> Self {
         let rng = Mutex::new(ChaCha8Rng::seed_from_u64(seed));
-        Self { inner: InMemory::new(), rng, rate: Mutex::new(0.0), left: Mutex::new(None) }
+        Self {
+            inner: InMemory::new(),
+            rng,
+            rate: Mutex::new(0.0),
+            left: Mutex::new(None),
+            rotten: Mutex::default(),
+            bites: Mutex::default(),
+        }
+    }
+
+    /// The faults that have bitten.
+    pub fn bites(&self) -> Bites {
+        *self.bites.lock().unwrap()
+    }
+
+    fn bite(&self, fault: Fault) {
+        self.bites.lock().unwrap().mark(fault);
     }
 
     pub fn set_rate(&self, rate: f64) {
@@ -47,11 +68,13 @@ impl Faulty {
     fn fail(&self) -> Result<()> {
         if let Some(left) = self.left.lock().unwrap().as_mut() {
             let Some(fewer) = left.checked_sub(1) else {
+                self.bite(Fault::DiedInSnapshot);
                 return Err(Error::Generic { store: "simulation", source: "the process is dead".into() });
             };
             *left = fewer;
         }
         if self.rng.lock().unwrap().random_bool(*self.rate.lock().unwrap()) {
+            self.bite(Fault::StoreFailed);
             return Err(Error::Generic { store: "simulation", source: "it was told to fail".into() });
         }
         Ok(())
@@ -78,8 +101,12 @@ impl Faulty {
                 bytes[at] ^= 1 << rng.random_range(0..8);
             }
             1 => bytes.truncate(rng.random_range(0..bytes.len())),
-            _ => return futures::executor::block_on(self.inner.delete(path)).unwrap(),
+            _ => {
+                self.rotten.lock().unwrap().insert(path.clone(), Fault::LossListed);
+                return futures::executor::block_on(self.inner.delete(path)).unwrap();
+            }
         }
+        self.rotten.lock().unwrap().insert(path.clone(), Fault::DamageRead);
         futures::executor::block_on(self.inner.put(path, bytes.into())).unwrap();
     }
 }
@@ -89,8 +116,9 @@ impl ObjectStore for Faulty {
     async fn put_opts(&self, to: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
         self.fail()?;
         let done = self.inner.put_opts(to, payload, options).await;
+        self.rotten.lock().unwrap().remove(to);
         // The object is there, and nobody is told.
-        self.fail()?;
+        self.fail().inspect_err(|_| self.bite(Fault::StoreKeptAndFailed))?;
         done
     }
 
@@ -104,6 +132,9 @@ impl ObjectStore for Faulty {
 
     async fn get_opts(&self, from: &Path, options: GetOptions) -> Result<GetResult> {
         self.fail()?;
+        if self.rotten.lock().unwrap().get(from) == Some(&Fault::DamageRead) {
+            self.bite(Fault::DamageRead);
+        }
         self.inner.get_opts(from, options).await
     }
 
@@ -115,6 +146,11 @@ impl ObjectStore for Faulty {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let is_within = |path: &Path| prefix.is_none_or(|prefix| path.prefix_matches(prefix));
+        let rotten = self.rotten.lock().unwrap();
+        if rotten.iter().any(|(path, fault)| *fault == Fault::LossListed && is_within(path)) {
+            self.bite(Fault::LossListed);
+        }
         match self.fail() {
             Ok(()) => self.inner.list(prefix),
             Err(e) => futures::stream::once(async { Err(e) }).boxed(),

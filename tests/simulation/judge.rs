@@ -94,7 +94,12 @@ fn bad_records_are_answered(
             for stream in plan.streams() {
                 let key = (stream.name.as_str(), partition, sent.log, offset);
                 let answer = found.get(&key).map(|output| &output.answer);
-                assert_eq!(answer, Some(&Answer::DeadLetter), "{key:?} in {:?}", plan.damage);
+                assert_eq!(
+                    answer,
+                    Some(&Answer::DeadLetter),
+                    "lost or invented: {key:?} in {:?}",
+                    plan.damage
+                );
             }
         }
     }

@@ -47,8 +47,11 @@ fn of_partition(
             put(offset, Answer::DeadLetter);
         }
         let mut sink = |e: tidecast::engine::Emitted<'_>| {
-            if e.is_thinned || plan.too_large && e.key == Some(TOO_LARGE.as_bytes()) {
+            if e.is_thinned {
                 return;
+            }
+            if plan.too_large && e.key == Some(TOO_LARGE.as_bytes()) {
+                return put(e.offset, Answer::DeadLetter);
             }
             let (series, origin) = (e.series.to_owned(), e.forecast.origin);
             let model = e.model.map(|version| version.name(&stream.name));

@@ -1,12 +1,15 @@
 //! Runs the shipped worker over a simulated broker, store and clock, and lets things go wrong.
 
+use crate::Sabotage;
 use crate::beside::{
     ModelsTopic, SimLoader, SimModels, SimSnapshots, SimTime, SimTimes, SimTraining, announce,
 };
+use crate::bites::{Bites, Fault};
 use crate::broker::SimBroker;
 use crate::cluster::{Cluster, Faults, Shared};
 use crate::faulty::Faulty;
 use crate::plan::{Damage, Plan, sent};
+use crate::producer::SimProducer;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -22,7 +25,7 @@ use tidecast::kafka;
 use tidecast::telemetry::{Board, BoardOptions, Metrics, StreamShape};
 use tidecast::training::{Shapes, Why};
 use tidecast::worker::loading::{LoadError, LoadSource};
-use tidecast::worker::ports::{Broker, PortSet, Ports};
+use tidecast::worker::ports::{PortSet, Ports};
 use tidecast::worker::serving::ModelSource;
 use tidecast::worker::{Error, RarePaths, Setup, Worker, stream_shape};
 
@@ -124,6 +127,7 @@ impl<'a> World<'a> {
             broker: SimBroker {
                 cluster: self.cluster.clone(),
                 worker: number,
+                producer: SimProducer::start(&self.cluster, number),
                 too_large: self.plan.too_large,
                 judged: config.streams.iter().map(|s| (s.name.to_string(), Shard::judged(s).len())).collect(),
             },
@@ -142,7 +146,8 @@ impl<'a> World<'a> {
             interceptor: (),
         };
         let names = tidecast::worker::topics(&config).iter().map(|topic| topic.as_str().into()).collect();
-        let known = ports.broker.topics(&names).unwrap();
+        // A process asks until it is answered, before it has a worker.
+        let known = ports.broker.describe(&names);
         let (metrics, board) = (self.metrics.clone(), self.board.clone());
         let worker = Worker::new(Setup { number, config, metrics, board }, ports, &known);
         self.processes[number] = Some(Process { worker, models, training });
@@ -181,25 +186,41 @@ impl<'a> World<'a> {
         self.rare_paths.take_from(&mut process.worker.rare_paths());
         if is_alive(finished) {
             let Some(process) = self.processes[number].take() else { return };
-            process.worker.leave().unwrap();
+            if let Err(cause) = process.worker.leave() {
+                // It dies, or is fenced, while it aborts what it has not committed.
+                assert!(!is_alive(Err(cause)));
+                self.cluster.borrow_mut().leave(number);
+            }
             self.cluster.borrow_mut().rebalance();
         } else {
             self.bury(number);
         }
     }
 
-    fn set_faults(&mut self, lying: f64) {
+    fn set_faults(&mut self, sabotage: Sabotage) {
         let rare = *[0.0, 0.01, 0.05].choose(&mut self.rng).unwrap();
+        let network = match sabotage {
+            Sabotage::OneEpoch => 0.08,
+            _ => *[0.0, 0.01, 0.08].choose(&mut self.rng).unwrap(),
+        };
         self.disk.set_rate(*[0.0, 0.02, 0.2].choose(&mut self.rng).unwrap());
-        self.cluster.borrow_mut().faults = Faults {
-            aborted: rare,
+        // Now and then most commits are aborted, so that a worker pauses between them.
+        let aborted = if self.rng.random_bool(0.1) { 0.6 } else { rare };
+        let mut cluster = self.cluster.borrow_mut();
+        cluster.takes_new_epochs = sabotage != Sabotage::OneEpoch;
+        cluster.faults = Faults {
+            aborted,
             unknown: rare,
             fenced: rare / 5.0,
             trouble: 0.01,
+            unanswered: 2.0 * rare,
             long_turn: 0.02,
             full: 0.2,
             slow: 0.4,
-            lying,
+            late: network,
+            request_lost: network / 2.0,
+            answer_lost: network,
+            lying: if sabotage == Sabotage::LyingCommits { 0.05 } else { 0.0 },
         };
     }
 
@@ -227,9 +248,16 @@ impl<'a> World<'a> {
         }
     }
 
+    /// The faults that have bitten.
+    pub fn bites(&self) -> Bites {
+        let mut bites = self.cluster.borrow().bites;
+        bites.add(self.disk.bites());
+        bites
+    }
+
     /// Things go wrong, then all is healed and the log is read to its end.
-    pub fn run(&mut self, lying: f64) {
-        self.set_faults(lying);
+    pub fn run(&mut self, sabotage: Sabotage) {
+        self.set_faults(sabotage);
         for number in 0..self.processes.len() {
             self.start(number);
         }
@@ -242,7 +270,13 @@ impl<'a> World<'a> {
                 self.check_invariants();
                 return self.check_models();
             }
-            (0..self.processes.len()).for_each(|number| self.turn(number));
+            for number in 0..self.processes.len() {
+                // What was sent before still comes late, and may end a process.
+                if self.processes[number].is_none() {
+                    self.start(number);
+                }
+                self.turn(number);
+            }
         }
         let cluster = self.cluster.borrow();
         let at: Vec<_> = (0..cluster.partitions())
@@ -266,7 +300,10 @@ impl<'a> World<'a> {
                 let count = self.rng.random_range(1..12);
                 self.cluster.borrow_mut().produce(partition, count);
             }
-            12 => self.bury(number),
+            12 => {
+                self.cluster.borrow_mut().bites.mark(Fault::Died);
+                self.bury(number);
+            }
             13 => {
                 let calls = self.rng.random_range(0..40);
                 if let Some(member) = self.cluster.borrow_mut().members.get_mut(&number) {

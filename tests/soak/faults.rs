@@ -68,8 +68,8 @@ pub struct Scene {
     pub replicas: Vec<Replica>,
     daemon: Option<Broken>,
     node: Option<Broken>,
-    /// The last words of daemons that ended by themselves.
-    pub ended: Vec<String>,
+    /// Daemons that ended by themselves.
+    pub ended: usize,
     counts: BTreeMap<Fault, (usize, usize)>,
     pub footprints: Footprints,
     pub began: Instant,
@@ -82,7 +82,7 @@ impl Scene {
             replicas,
             daemon: None,
             node: None,
-            ended: Vec::new(),
+            ended: 0,
             counts: BTreeMap::new(),
             footprints: Footprints::default(),
             began: Instant::now(),
@@ -191,8 +191,9 @@ impl Scene {
             }
         }
         self.mend_node(now);
-        for replica in &mut self.replicas {
-            self.ended.extend(replica.revive());
+        for last in self.replicas.iter_mut().filter_map(Replica::revive) {
+            println!("soak: {:7.1} s a daemon ended by itself:\n{last}", self.began.elapsed().as_secs_f64());
+            self.ended += 1;
         }
     }
 

@@ -80,7 +80,8 @@ fn nothing_is_lost_doubled_or_piled_up_in_a_long_run() {
     scene.mend_all();
     let written = load.stop();
     let healed = Instant::now();
-    scene.ended.extend(settle(&site, &mut scene.replicas, written, HEALED_LIMIT));
+    let late = settle(&site, &mut scene.replicas, written, HEALED_LIMIT);
+    late.iter().for_each(|last| println!("soak: a daemon ended by itself:\n{last}"));
     let caught_up = healed.elapsed();
     scene.measure();
     let promotions: f64 = scene.replicas.iter().map(promotions).sum();
@@ -90,14 +91,13 @@ fn nothing_is_lost_doubled_or_piled_up_in_a_long_run() {
     }
 
     let audit = site.audit("");
-    scene.ended.iter().for_each(|last| println!("soak: a daemon ended by itself:\n{last}"));
     println!(
         "soak: minutes {minutes}, readings {}, forecasts {}, dead letters {}, ends of its own {}, caught up in {:.1} s, \
          promotions of the daemons that were left {promotions}, lost {}, doubled {}",
         audit.readings,
         audit.forecasts,
         audit.dead_letters,
-        scene.ended.len(),
+        scene.ended + late.len(),
         caught_up.as_secs_f64(),
         audit.lost.len(),
         audit.doubled.len(),

@@ -1,7 +1,11 @@
 //! Bundles and snapshots, over a folder, over memory and over a real S3 server.
 
 mod damage;
+mod disk;
+mod liar;
+mod network;
 mod places;
+mod power_loss;
 mod tool;
 
 use places::{BUCKET, KEY, Place, S3, SECRET, config, each, folder};

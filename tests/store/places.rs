@@ -64,7 +64,12 @@ impl S3 {
     }
 
     pub fn store(&self, bucket: &str, secret: &str) -> Store {
-        let endpoint = format!("http://{}", self.address);
+        self.store_at(self.address, bucket, secret)
+    }
+
+    /// The store, reached at another address.
+    pub fn store_at(&self, address: SocketAddr, bucket: &str, secret: &str) -> Store {
+        let endpoint = format!("http://{address}");
         let properties = [
             ("aws_endpoint", endpoint.as_str()),
             ("aws_access_key_id", KEY),

@@ -65,8 +65,13 @@ pub struct Daemon {
 impl Daemon {
     /// `tidecast run --config CONFIG`, with `env` on top of this process's environment.
     pub fn spawn(config: &Path, env: &[(&str, &str)]) -> Self {
+        Self::spawn_program(Path::new(env!("CARGO_BIN_EXE_tidecast")), config, env)
+    }
+
+    /// The same with the program of another release.
+    pub fn spawn_program(program: &Path, config: &Path, env: &[(&str, &str)]) -> Self {
         let dir = fresh_dir("daemon");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidecast"));
+        let mut command = Command::new(program);
         command.arg("run").arg("--config").arg(config).envs(env.iter().copied());
         let log = dir.path().join("log");
         let process = Process::spawn("tidecast", command, &log).expect("start tidecast");

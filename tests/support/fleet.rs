@@ -200,6 +200,11 @@ impl Replica {
         self.daemon = Some(Daemon::spawn(&self.config, &[]));
     }
 
+    /// Starts the program of another release.
+    pub fn start_program(&mut self, program: &Path) {
+        self.daemon = Some(Daemon::spawn_program(program, &self.config, &[]));
+    }
+
     pub fn daemon(&mut self) -> &mut Daemon {
         self.daemon.as_mut().expect("it was started")
     }

@@ -107,6 +107,18 @@ pub fn delete_topic(bootstrap: &str, name: &str) {
     }
 }
 
+/// Deletes a group with its offsets, as soon as it has no member.
+pub fn delete_group(bootstrap: &str, group: &str) {
+    let admin: AdminClient<DefaultClientContext> = client(bootstrap).create().expect("an admin client");
+    let options = AdminOptions::new().request_timeout(Some(REQUEST_LIMIT));
+    let until = Instant::now() + REQUEST_LIMIT;
+    while let Err((_, code)) = &block_on(admin.delete_groups(&[group], &options)).expect("delete a group")[0]
+    {
+        assert!(Instant::now() < until, "group {group}: {code}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 /// Raises a topic's number of partitions.
 pub fn add_partitions(bootstrap: &str, name: &str, partitions: usize) {
     let admin: AdminClient<DefaultClientContext> = client(bootstrap).create().expect("an admin client");

@@ -9,4 +9,5 @@ pub mod fleet;
 pub mod kafka;
 pub mod process;
 pub mod proxy;
+pub mod quiet;
 pub mod stream;

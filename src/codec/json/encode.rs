@@ -58,6 +58,21 @@ impl JsonEncoder {
     /// # Panics
     /// When the forecast's targets or levels are not those of the stream.
     pub fn encode(&mut self, series: &str, forecast: &Forecast, model: Option<&str>, out: &mut Vec<u8>) {
+        self.encode_leads(series, forecast, model, usize::MAX, out);
+    }
+
+    /// As [`Self::encode`], with at most the first `leads` leads. The forecast says how many are left out.
+    ///
+    /// # Panics
+    /// As [`Self::encode`].
+    pub fn encode_leads(
+        &mut self,
+        series: &str,
+        forecast: &Forecast,
+        model: Option<&str>,
+        leads: usize,
+        out: &mut Vec<u8>,
+    ) {
         assert_eq!(forecast.targets.len(), self.targets.len(), "targets of a forecast and of its stream");
         out.clear();
         out.extend_from_slice(&self.head);
@@ -74,10 +89,15 @@ impl JsonEncoder {
             Some(degraded) => put_string(degraded.as_str(), out),
             None => out.extend_from_slice(b"null"),
         }
+        let left_out = forecast.targets.iter().map(|target| target.yhat.len().saturating_sub(leads)).max();
+        if let Some(left_out) = left_out.filter(|left_out| *left_out > 0) {
+            out.extend_from_slice(b",\"leads_left_out\":");
+            put_numbers(&[left_out as f64], Decimals::new(0), out);
+        }
         out.extend_from_slice(b",\"targets\":{");
         for (head, target) in self.targets.iter().zip(&forecast.targets) {
             out.extend_from_slice(head);
-            self.put_target(target, out);
+            self.put_target(target, leads, out);
         }
         out.push(b'}');
         put_score(forecast, out);
@@ -125,17 +145,18 @@ impl JsonEncoder {
         out.extend_from_slice(b"}}");
     }
 
-    fn put_target(&self, target: &TargetForecast, out: &mut Vec<u8>) {
+    fn put_target(&self, target: &TargetForecast, leads: usize, out: &mut Vec<u8>) {
         let horizon = target.yhat.len();
         assert_eq!(target.quantiles.len(), self.levels.len() * horizon, "quantiles of a forecast");
+        let leads = leads.min(horizon);
         let decimals = Decimals::new(target.decimals);
         put_numbers(&[target.last.unwrap_or(f64::NAN)], decimals, out);
         out.extend_from_slice(b",\"yhat\":[");
-        put_numbers(&target.yhat, decimals, out);
+        put_numbers(&target.yhat[..leads], decimals, out);
         out.extend_from_slice(b"],\"quantiles\":{");
         for (level, head) in self.levels.iter().enumerate() {
             out.extend_from_slice(head);
-            put_numbers(&target.quantiles[level * horizon..(level + 1) * horizon], decimals, out);
+            put_numbers(&target.quantiles[level * horizon..][..leads], decimals, out);
             out.push(b']');
         }
         out.extend_from_slice(b"}}");

@@ -8,10 +8,14 @@ mod held;
 mod local_time;
 mod open_cells;
 mod queue;
+mod release;
 
 use crate::config::Stream;
 use crate::domain::{Damaged, EventTime, Reading, Take};
-use crate::series::{Admission, Directory, Placement, ReorderBuffer, ReorderSettings, Slot, Timeliness};
+use crate::series::{
+    Admission, Directory, HeldKey, Placement, RecordProgress, ReorderBuffer, ReorderSettings, Slot,
+    Timeliness,
+};
 use crate::telemetry::{Ahead, Discard, Doubt, Eviction, MemoryByPart, MemoryPart};
 pub use accounts::{Accounts, Discarded, Doubted, RanAhead};
 use held::HeldReading;
@@ -58,6 +62,14 @@ pub(crate) struct Answered<'a> {
     pub again: bool,
 }
 
+/// A release that was interrupted: more readings are due than may wait for their rounds at once.
+struct Release {
+    /// The offset of the record that releases.
+    offset: i64,
+    /// The reading of that record.
+    mine: Option<HeldKey>,
+}
+
 /// How far the intake has come, as a snapshot keeps it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Progress {
@@ -79,9 +91,16 @@ pub(crate) struct Intake {
     queue: RoundQueue,
     accounts: Accounts,
     emit_from: i64,
+    /// The record of which a part was answered before this replay.
+    answered: Option<RecordProgress>,
     progress: Progress,
     /// The offset of the last reading.
     offset: i64,
+    /// Readings that the record at `offset` has brought or released so far.
+    let_through: u64,
+    /// A release is interrupted while so many readings wait for their rounds.
+    waiting_most: u64,
+    release: Option<Release>,
 }
 
 impl Intake {
@@ -100,8 +119,12 @@ impl Intake {
             queue: RoundQueue::new(stream.values_per_reading()),
             accounts: Accounts::default(),
             emit_from: i64::MIN,
+            answered: None,
             progress: Progress { swept: 0, published: 0, placed: EventTime::MIN },
             offset: i64::MIN,
+            let_through: 0,
+            waiting_most: u64::MAX,
+            release: None,
             stream: stream.clone(),
         }
     }
@@ -114,6 +137,37 @@ impl Intake {
     /// Answers only what records from this offset on bring or release.
     pub fn emit_from(&mut self, offset: i64) {
         self.emit_from = offset;
+    }
+
+    /// Of the record at this offset, answers only what comes after the part that was answered already.
+    pub fn emit_after(&mut self, answered: Option<RecordProgress>) {
+        self.answered = answered;
+    }
+
+    /// Interrupts a release while so many readings wait for their rounds.
+    pub fn interrupt_at(&mut self, waiting_most: usize) {
+        self.waiting_most = waiting_most.max(1) as u64;
+    }
+
+    /// Readings that wait for their rounds.
+    pub fn waiting(&self) -> u64 {
+        self.queue.unanswered()
+    }
+
+    /// Whether as many readings wait for their rounds as may, or a release is interrupted.
+    pub fn is_full(&self) -> bool {
+        self.release.is_some() || self.waiting() >= self.waiting_most
+    }
+
+    /// Whether a release is interrupted. No reading may be offered until it is over.
+    pub fn is_interrupted(&self) -> bool {
+        self.release.is_some()
+    }
+
+    /// Readings that the record of the last reading has brought or released so far. Which ones these are depends on the
+    /// log alone.
+    pub fn let_through(&self) -> u64 {
+        self.let_through
     }
 
     /// Holds later readings back by other settings.
@@ -161,6 +215,9 @@ impl Intake {
     /// Moves on to a record's offset. Returns whether it lies at or after the last one.
     pub fn move_to(&mut self, offset: i64) -> bool {
         let moves_on = offset >= self.offset;
+        if offset != self.offset {
+            self.let_through = 0;
+        }
         self.offset = offset;
         moves_on
     }
@@ -175,37 +232,41 @@ impl Intake {
         record: Option<EventTime>,
     ) -> Offered {
         self.accounts.offered += 1;
-        let outcome = self.take(reading, offset, key, record);
-        if let Offered::Discarded(why) = outcome {
+        self.take(reading, offset, key, record).unwrap_or_else(|why| {
             self.accounts.discard(why, offset >= self.emit_from, reading.series, reading.time, offset);
-        }
-        outcome
+            Offered::Discarded(why)
+        })
     }
 
+    /// Fails where a reading is refused before it waits for its turn.
     fn take(
         &mut self,
         reading: &Reading<'_>,
         offset: i64,
         key: Option<&[u8]>,
         record: Option<EventTime>,
-    ) -> Offered {
+    ) -> Result<Offered, Discard> {
         let reading = &Reading { time: self.time_of(reading), later: None, ..*reading };
         let (series, time, values) = (reading.series, reading.time, reading.values.as_slice());
         if !self.stream.reads_series(series) {
-            return Offered::Discarded(Discard::NotSelected);
+            return Err(Discard::NotSelected);
+        }
+        if self.open.is_none() && !self.order.holds() {
+            let answer = self.let_one_through(offset);
+            let due = &Due { series, time, offset, answer, values, key };
+            let outcome = self.admit(due, Some(record));
+            self.account(outcome, due);
+            return Ok(outcome);
         }
         let answer = offset >= self.emit_from;
-        if self.open.is_none() && !self.order.holds() {
-            return self.admit(&Due { series, time, offset, answer, values, key }, Some(record));
-        }
         let slot = self.directory.find(series);
         if !self.hear(slot, series, time, record, answer) {
-            return Offered::Discarded(Discard::TimeAhead);
+            return Err(Discard::TimeAhead);
         }
         let mine = if let Some(open) = &mut self.open {
             let is_past = slot.is_some_and(|slot| self.order.has_passed(slot, time));
             if is_past && !open.is_open(series, time) {
-                return Offered::Discarded(Discard::Late);
+                return Err(Discard::Late);
             }
             if open.take(&self.stream, &mut self.order, reading, offset, key) {
                 self.accounts.aggregate(answer);
@@ -216,26 +277,7 @@ impl Intake {
             let (series, values, partial) = (series.into(), values.into(), [].into());
             Some(self.order.hold(time, HeldReading { series, time, offset, values, partial, key }))
         };
-        let mut outcome = Offered::Held;
-        while let Some(at) = self.order.due()
-            && let Some(held) = match &mut self.open {
-                Some(open) => open.close(&mut self.order, at),
-                None => self.order.release(at),
-            }
-        {
-            // The answer depends on the record that releases a reading: what a record below the commit released
-            // was answered then, and what was still held is answered now.
-            let HeldReading { series, time, offset, values, key, .. } = &held;
-            let due = Due { series, time: *time, offset: *offset, answer, values, key: key.as_deref() };
-            match self.admit(&due, None) {
-                admitted if Some(at) == mine => outcome = admitted,
-                Offered::Discarded(why) => {
-                    self.accounts.discard(why, answer, due.series, due.time, due.offset);
-                }
-                Offered::Queued | Offered::Held => {}
-            }
-        }
-        outcome
+        Ok(self.release(Release { offset, mine }))
     }
 
     /// Counts a reading's time towards the partition's. Returns whether the time may be right.

@@ -13,7 +13,7 @@ use crate::config::Stream;
 use crate::domain::{Degraded, EventTime, ModelVersion, Reading};
 use crate::nn::Error;
 use crate::scoring::{DriftFound, ScoreSummary};
-use crate::series::{ReorderSettings, Slot, WindowCopy};
+use crate::series::{RecordProgress, ReorderSettings, Slot, WindowCopy};
 use crate::telemetry::{Invariant, MemoryByPart, MemoryPart, Violations};
 pub use plan::MemoryPlan;
 pub use restore::{Restore, RestoreError};
@@ -155,6 +155,47 @@ impl Shard {
         self.intake.emit_from(offset);
     }
 
+    /// Of the record at the offset where answers begin, a part may have been answered before this replay: replays that
+    /// silently, too.
+    pub fn emit_after(&mut self, answered: Option<RecordProgress>) {
+        self.intake.emit_after(answered);
+    }
+
+    /// Interrupts a release while so many readings wait for their rounds, at least one. Without this call a release is
+    /// never interrupted, however many readings one record lets through.
+    pub fn interrupt_at(&mut self, waiting_most: usize) {
+        self.intake.interrupt_at(waiting_most);
+    }
+
+    /// Whether as many readings wait for their rounds as [`Self::interrupt_at`] allows, or a release is interrupted.
+    pub fn is_full(&self) -> bool {
+        self.intake.is_full()
+    }
+
+    /// Whether a release is interrupted. The next reading can be offered once [`Self::go_on`] has ended it.
+    pub fn is_interrupted(&self) -> bool {
+        self.intake.is_interrupted()
+    }
+
+    /// Goes on with a release that was interrupted, after the rounds have run. Returns what became of the reading whose
+    /// record releases, if it was among those released here.
+    pub fn go_on(&mut self) -> Offered {
+        let outcome = self.intake.go_on();
+        self.make_room(self.intake.directory().slots());
+        outcome
+    }
+
+    /// Readings that wait for their rounds.
+    pub fn waiting(&self) -> u64 {
+        self.intake.waiting()
+    }
+
+    /// Readings that the record of the last offer has brought or released so far, in their order. A replay lets the same
+    /// ones through in the same order.
+    pub fn let_through(&self) -> u64 {
+        self.intake.let_through()
+    }
+
     /// From the next reading on, holds readings back by other settings: those of the config, or in a replay
     /// those of its time.
     pub fn hold_back(&mut self, holding: ReorderSettings) {
@@ -174,6 +215,9 @@ impl Shard {
     }
 
     /// The same for a record that may have a time of its own.
+    ///
+    /// # Panics
+    /// While a release is interrupted.
     pub fn offer_of(
         &mut self,
         reading: &Reading<'_>,
@@ -181,6 +225,7 @@ impl Shard {
         key: Option<&[u8]>,
         record: Option<EventTime>,
     ) -> Offered {
+        assert!(!self.intake.is_interrupted(), "a reading is offered before a release is over");
         self.violations.check(Invariant::OffsetsGrow, self.intake.move_to(offset));
         let outcome = self.intake.offer(reading, offset, key, record);
         self.make_room(self.intake.directory().slots());
@@ -355,9 +400,10 @@ impl Shard {
         shape(stream)
     }
 
-    /// The shard between two rounds; `None` while a reading waits for its round.
+    /// The shard between two rounds; `None` while a reading waits for its round or a release is interrupted.
     pub fn between_rounds(&mut self) -> Option<BetweenRounds<'_>> {
-        self.intake.is_settled().then_some(BetweenRounds(self))
+        let is_between = self.intake.is_settled() && !self.intake.is_interrupted();
+        is_between.then_some(BetweenRounds(self))
     }
 
     /// The next chunk of the snapshot: one that is ready, or at least `least` bytes of rows (the last chunk may be shorter).

@@ -107,7 +107,15 @@ fn a_second_process_of_the_same_name_fences_the_first() {
         let _second = Worker::start(&config, 0, &source);
         let positions = [(tp(&source, 0), Offset(0))];
         let outcome = first.link.commit(&positions);
-        assert!(matches!(outcome, Err(Error::Fenced(_))), "{outcome:?}");
+        assert!(!matches!(outcome, Ok(Commit::Committed)), "{outcome:?}");
+        let until = Instant::now() + Duration::from_secs(60);
+        let polled = loop {
+            match first.link.poll(1, Duration::from_millis(50), &mut |_| {}) {
+                Ok(_) => assert!(Instant::now() < until, "it does not hear that the second has its name"),
+                outcome => break outcome,
+            }
+        };
+        assert!(matches!(polled, Err(Error::Fenced(_))), "{polled:?}");
     });
 }
 

@@ -1,6 +1,7 @@
 //! The room against the embedded broker and, where `TIDECAST_TEST_BROKERS` names one, a real one.
 
 mod delivery;
+mod epochs;
 mod membership;
 mod pausing;
 mod topics;
@@ -8,6 +9,7 @@ mod topics;
 use super::*;
 use crate::config::Config;
 use crate::domain::{EventTime, Offset, Partition, TopicPartition};
+use crate::telemetry::TransactionRequest;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -92,13 +94,16 @@ struct Worker {
     target: Option<String>,
     /// Whether what it is given is paused at once.
     pausing: bool,
+    /// The new epochs of its producer, by the request that was not answered.
+    new_epochs: Vec<TransactionRequest>,
 }
 
 impl Worker {
     fn start(config: &Config, worker: usize, topic: &str) -> Self {
         let link = WorkerClients::connect(config, worker, &[topic.to_owned()]).unwrap();
         let positions = BTreeMap::new();
-        Self { link, positions, seen: Vec::new(), lost: 0, refused: 0, target: None, pausing: false }
+        let (seen, new_epochs) = (Vec::new(), Vec::new());
+        Self { link, positions, seen, lost: 0, refused: 0, target: None, pausing: false, new_epochs }
     }
 
     fn turn(&mut self) {
@@ -119,7 +124,7 @@ impl Worker {
         while let Some(event) = self.link.event() {
             match event {
                 Event::Assigned(parts) => {
-                    let starts: Vec<_> = self.link.committed(&parts).unwrap();
+                    let starts = self.stable(&parts);
                     self.link.assign(&starts).unwrap();
                     if self.pausing {
                         self.link.pause(&parts).unwrap();
@@ -142,6 +147,12 @@ impl Worker {
                     self.lost += parts.len();
                     self.recover();
                 }
+                Event::Expelled => {
+                    self.link.abort().unwrap();
+                    self.lost += self.positions.len();
+                    self.positions.clear();
+                }
+                Event::NewEpoch(unanswered) => self.new_epochs.push(unanswered),
                 Event::Trouble(text) => eprintln!("{text}"),
             }
         }
@@ -152,10 +163,21 @@ impl Worker {
         self.link.commit(&positions).unwrap()
     }
 
+    /// The committed offsets, once no open transaction holds them.
+    fn stable(&self, parts: &[TopicPartition]) -> Vec<(TopicPartition, Option<Offset>)> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.link.committed(parts) {
+                Err(e) if e.is_transient() && Instant::now() < deadline => {}
+                answer => return answer.unwrap(),
+            }
+        }
+    }
+
     /// Goes back to what is committed.
     fn recover(&mut self) {
         let held: Vec<_> = self.positions.keys().cloned().collect();
-        let starts = self.link.committed(&held).unwrap();
+        let starts = self.stable(&held);
         let starts: Vec<_> = starts.into_iter().map(|(tp, at)| (tp, at.unwrap_or(Offset(0)))).collect();
         self.link.seek(&starts).unwrap();
         self.positions.extend(starts);

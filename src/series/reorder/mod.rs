@@ -4,8 +4,10 @@
 //! time. Then it is released and admitted: the cells of each series come once, and only forward.
 
 mod partition_time;
+mod progress;
 mod settings;
 
+pub use progress::RecordProgress;
 pub use settings::{ReorderHistory, ReorderSettings};
 
 use super::Slot;

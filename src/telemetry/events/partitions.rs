@@ -84,12 +84,23 @@ pub fn topic_recreated(
          offset {low} on, and its series begin cold. Of the former one {lost} offsets were read and not answered");
 }
 
-/// The log of the same topic ends before what was read: its newest records were lost.
-pub fn log_truncated(shard: &TopicPartition, committed: Offset, low: Offset, high: Offset) {
-    event!(warn, "log_truncated", { %shard, committed = committed.0, low = low.0, high = high.0, },
-        "{shard}: the next offset is {committed}, but the log ends at {high}, as after the election of a leader \
-         that was behind. Reading goes on at the end. Records that were written below offset {committed} in place \
-         of the lost ones may have no forecast");
+/// The log of the same topic has lost its newest records, after they were read. `is_exact` says whether `from` is known
+/// to be the first offset that was lost.
+pub fn log_truncated(
+    shard: &TopicPartition,
+    committed: Offset,
+    (low, high): (Offset, Offset),
+    from: Offset,
+    is_exact: bool,
+) {
+    let answered = if is_exact {
+        "every record that was written since is answered".to_owned()
+    } else {
+        format!("records that were written below {from} in place of the lost ones may have no forecast")
+    };
+    event!(warn, "log_truncated", { %shard, committed = committed.0, low = low.0, high = high.0, from = from.0, },
+        "{shard}: the next offset is {committed}, but the log has lost its records from {from} on, as after the \
+         election of a leader that was behind. Reading goes on at {from}: {answered}");
 }
 
 /// The committed offset does not carry this program's metadata, so another tool has set it.

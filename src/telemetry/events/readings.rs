@@ -1,8 +1,10 @@
 //! Readings that were refused, doubted or out of the ordinary, and what a stream's past says of it.
 
 use crate::domain::{Offset, StreamName, TopicPartition};
-use crate::telemetry::examples::{DiscardedReading, DoubtedTarget, MissingExample, ReadingAhead};
-use crate::telemetry::words::{Ahead, Discard, Doubt, MissingValue};
+use crate::telemetry::examples::{
+    DiscardedReading, DoubtedTarget, LargeRecord, MissingExample, ReadingAhead,
+};
+use crate::telemetry::words::{Ahead, Discard, Doubt, MissingValue, TooLarge};
 use std::fmt::Display;
 
 /// A stream's past is read to find its seasons.
@@ -49,6 +51,20 @@ pub fn dead_letters(
     let (shard, offset) = first;
     event!(warn, "dead_letters", { %stream, count, %shard, offset = offset.0, reason, field, },
         "{count} records sent to the dead-letter topic");
+}
+
+/// Records since the last event of the same outcome that are too large for their topic: how many, and the first of them.
+pub fn too_large(stream: &StreamName, outcome: TooLarge, count: u64, first: &LargeRecord) {
+    let LargeRecord { topic, bytes, shard, offset } = first;
+    let word = outcome.as_str();
+    let what = match outcome {
+        TooLarge::Shortened => "forecasts were sent with fewer leads",
+        TooLarge::DeadLetter => "forecasts were sent to the dead-letter topic without their values",
+        TooLarge::Cut => "dead letters were cut",
+        TooLarge::AnomalyLeftOut => "anomalies were left out",
+    };
+    event!(warn, "too_large", { %stream, topic, count, outcome = word, bytes, %shard, offset = offset.0, },
+        "{count} {what}, for example one of {bytes} bytes: the topic {topic} takes no more (max.message.bytes)");
 }
 
 /// Discarded readings since the last event of the same reason: how many, and the first of them. It is a warning,

@@ -11,8 +11,8 @@ use super::handle::{
 };
 use crate::domain::{StreamName, TopicPartition};
 use crate::telemetry::words::{
-    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, RoundOutcome, ShardState,
-    TransactionOutcome,
+    AbortCause, Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, RoundOutcome,
+    ShardState, TooLarge, TransactionOutcome, TransactionRequest,
 };
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
@@ -78,8 +78,11 @@ metrics! {
          time_ahead) or kept; and readings with which a series came back from there (returned).";
     pub(super) dead_letters: OnDemand<IntCounter>, "dead_letters_total", Count("records"),
         [STREAM, Label::words("reason", DEAD_LETTERS)],
-        "Records sent to the dead-letter topic. With the reason forecast_too_large: forecasts that the broker \
+        "Records sent to the dead-letter topic. With the reason forecast_too_large: forecasts that their topic \
          does not take.";
+    pub(super) too_large: PerWord<TooLarge>, "records_too_large_total", Count("records"),
+        [STREAM, Label::words("outcome", TooLarge::TEXTS)],
+        "Records that are larger than their topic takes (max.message.bytes), by what became of them.";
     pub(super) anomalies: OnDemand<IntCounter>, "anomalies_total", Count("readings"),
         [STREAM, Label::words("kind", &["spike", "streak", "shift", "none"])],
         "Surprising readings sent to the anomaly topic. The kind is none for a score below 0.99, which only a \
@@ -124,7 +127,7 @@ metrics! {
     pub(super) log_resets: PerWord<LogReset>, "log_resets_total", Count("partitions"),
         [STREAM, Label::words("reason", LogReset::TEXTS)],
         "Partitions that were not read on from the group's offset: the topic was deleted and created again \
-         (recreated), the log ends before what was read (truncated), or another tool set the offset (moved).";
+         (recreated), the log has lost records that were read (truncated), or another tool set the offset (moved).";
     pub(super) forecast_error: ByExpert, "forecast_error", Scale, [STREAM, EXPERT, LEAD],
         "Recent mean absolute error. The emitted forecast is the expert mixture.";
     pub(super) skill: ByExpert, "skill", Ratio, [STREAM, EXPERT, LEAD],
@@ -166,8 +169,9 @@ metrics! {
     /// The metrics of one shard.
     ShardHandles, ShardFamilies of ShardScope;
 
-    pub(super) lag: IntGauge, "consumer_lag_readings", Count("records"), [STREAM, TOPIC, PARTITION],
-        "Records in the partition that were not read yet.";
+    pub(super) lag: OnDemand<IntGauge>, "consumer_lag_readings", Count("records"), [STREAM, TOPIC, PARTITION],
+        "Records in the partition that were not read yet. Negative while the partition ends before what was read: \
+         it has lost its newest records. There is no such series while no broker says where the partition ends.";
     pub(super) learn_every: IntGauge, "learn_every", Count("origins"), [STREAM, TOPIC, PARTITION],
         "Series past 1,000 origins learn at one of so many: 1, or more by `learn_every` or while the shard is behind.";
     pub(super) state: PerWord<ShardState, IntGauge>, "shard_state", Flag,
@@ -184,6 +188,13 @@ metrics! {
     pub(super) transactions: PerWord<TransactionOutcome>, "transactions_total", Count("transactions"),
         [Label::words("outcome", TransactionOutcome::TEXTS)],
         "Finished transactions. The outcome is unknown when the broker did not answer.";
+    pub(super) aborts: PerWord<AbortCause>, "transaction_aborts_total", Count("transactions"),
+        [Label::words("cause", AbortCause::TEXTS)],
+        "Transactions that were aborted, by cause. All causes but other say that a topic refuses what is sent: the \
+         worker tries again at longer and longer intervals.";
+    pub(super) new_epochs: PerWord<TransactionRequest>, "producer_epochs_total", Count("epochs"),
+        [Label::words("unanswered", TransactionRequest::TEXTS)],
+        "New epochs of producers, because a request was not answered on its connection and might come late.";
     pub(super) build: OnDemand<IntGauge>, "build_info", Flag,
         [Label::named("version"), Label::named("revision")],
         "1, with the version and the revision that the program was built from.";
@@ -203,6 +214,8 @@ metrics! {
         "Bytes of the messages in a Kafka client's queues.";
     pub(super) round_trip: Gauge, "rdkafka_round_trip_p99_seconds", Seconds, [CLIENT],
         "99th percentile of the round trip to the slowest broker.";
+    pub(super) connected: IntGauge, "kafka_connected", Flag, [CLIENT],
+        "1 while a broker answers this Kafka client, 0 while none does.";
 }
 
 /// All declarations, in the order of the documentation.

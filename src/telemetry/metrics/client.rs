@@ -15,6 +15,8 @@ pub struct ClientStatistics {
     pub queued_bytes: u64,
     /// The greatest of the brokers' `rtt.p99`.
     pub round_trip_p99: Duration,
+    /// Whether a broker answers; `None` before the first report.
+    pub is_connected: Option<bool>,
 }
 
 /// The metrics of one Kafka client.
@@ -34,6 +36,9 @@ impl ClientMetrics {
         self.0.queued.set(i64::try_from(now.queued_messages).unwrap_or(i64::MAX));
         self.0.queued_bytes.set(i64::try_from(now.queued_bytes).unwrap_or(i64::MAX));
         self.0.round_trip.set(now.round_trip_p99.as_secs_f64());
+        if let Some(is_connected) = now.is_connected {
+            self.0.connected.set(i64::from(is_connected));
+        }
     }
 }
 

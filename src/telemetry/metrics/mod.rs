@@ -18,13 +18,16 @@ pub use handle::StreamShape;
 pub use shard::ShardMetrics;
 pub use stream::{Accuracy, StreamMetrics};
 
-use super::words::TransactionOutcome;
+use super::events;
+use super::throttle::{ByReason, PAUSE};
+use super::words::{AbortCause, TransactionOutcome, TransactionRequest};
 use crate::domain::StreamName;
 use catalogue::{Client, ClientFamilies, ProcessFamilies, ProcessHandles, ShardFamilies, StreamFamilies};
 use handle::Process;
 use prometheus::{Registry, TextEncoder};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The declared values of a metric's label.
 #[cfg(test)]
@@ -42,6 +45,8 @@ struct Inner {
     streams: BTreeMap<StreamName, StreamMetrics>,
     process: ProcessHandles,
     clients: ClientFamilies,
+    /// With the number of a worker.
+    new_epochs: ByReason<TransactionRequest, usize>,
 }
 
 impl Metrics {
@@ -65,7 +70,8 @@ impl Metrics {
                 (shape.name.clone(), StreamMetrics::new(shape.name.clone(), handles, Arc::clone(&of_shards)))
             })
             .collect();
-        Self(Arc::new(Inner { registry, streams, process, clients }))
+        let new_epochs = ByReason::new(|_| PAUSE);
+        Self(Arc::new(Inner { registry, streams, process, clients, new_epochs }))
     }
 
     /// A stream's handles. Resolve them once and keep them.
@@ -79,6 +85,26 @@ impl Metrics {
     /// Counts a finished transaction.
     pub fn transaction(&self, outcome: TransactionOutcome) {
         self.0.process.transactions.of(outcome).inc();
+    }
+
+    /// Counts a transaction that was aborted.
+    pub fn aborted(&self, cause: AbortCause) {
+        self.0.process.aborts.of(cause).inc();
+    }
+
+    /// Counts a new epoch of a worker's producer.
+    pub fn new_epoch(&self, worker: usize, unanswered: TransactionRequest) {
+        self.0.process.new_epochs.of(unanswered).inc();
+        self.0.new_epochs.add(unanswered, 1, || Some(worker));
+    }
+
+    /// Logs the new epochs that are due at a time; without a time, all that were not logged.
+    pub fn log_new_epochs(&self, now: Option<Instant>) {
+        if self.0.new_epochs.is_waiting() {
+            for (unanswered, count, worker) in self.0.new_epochs.take(now) {
+                events::new_epoch(worker, unanswered, count);
+            }
+        }
     }
 
     /// The handles for one Kafka client, by its `client.id`.

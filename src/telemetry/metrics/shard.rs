@@ -98,9 +98,15 @@ impl ShardMetrics {
         }
     }
 
-    /// How many records of the partition were not read yet.
-    pub fn set_lag(&self, readings: i64) {
-        self.handles.lag.set(readings.max(0));
+    /// How many records of the partition were not read yet; `None` while that is not known.
+    pub fn set_lag(&self, records: Option<i64>) {
+        if let Some(records) = records {
+            return self.handles.lag.of(&[]).set(records);
+        }
+        let newest = self.owners.newest.lock().expect("no holder of this lock panics");
+        if newest.by_shard.get(&self.scope.at) == Some(&self.registration) {
+            self.handles.lag.remove(&[]);
+        }
     }
 
     /// At one of how many origins the shard's mature series learn.

@@ -1,10 +1,12 @@
 use super::catalogue::{ShardFamilies, StreamHandles};
 use super::shard::{Owners, ShardMetrics};
 use crate::domain::{ModelVersion, StreamName, TopicPartition};
-use crate::telemetry::examples::{DiscardedReading, DoubtedTarget, MissingExample, PaceChange, ReadingAhead};
+use crate::telemetry::examples::{
+    DiscardedReading, DoubtedTarget, LargeRecord, MissingExample, PaceChange, ReadingAhead,
+};
 use crate::telemetry::throttle::LogThrottle;
 use crate::telemetry::words::{
-    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MissingValue, Pace, RoundOutcome,
+    Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MissingValue, Pace, RoundOutcome, TooLarge,
 };
 use prometheus::IntCounter;
 use std::ops::Deref;
@@ -94,6 +96,12 @@ impl StreamMetrics {
     /// Notes for the log that a shard has fallen behind or caught up; [`Self::tell_due`] logs it.
     pub fn change_pace(&self, to: Pace, change: PaceChange) {
         self.0.throttle.pace.add(to, 1, || Some(change));
+    }
+
+    /// As [`Self::discard`], for a record that is too large for its topic.
+    pub fn exceed(&self, outcome: TooLarge, record: impl FnOnce() -> LargeRecord) {
+        self.too_large.of(outcome).inc();
+        self.0.throttle.too_large.add(outcome, 1, || Some(record()));
     }
 
     /// Logs what was discarded, missing, doubted or ahead, and changes of pace, where it is due.

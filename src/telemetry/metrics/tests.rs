@@ -4,7 +4,10 @@ use super::catalogue::declarations;
 use super::declaration::{Kind, PREFIX, Unit};
 use super::*;
 use crate::domain::{Level, Levels, ModelVersion, Partition, TopicPartition};
+use crate::telemetry::captured::captured;
 use crate::telemetry::{Discard, MemoryByPart, MemoryPart, ShardState};
+use serde_json::json;
+use std::time::Duration;
 
 fn metrics() -> (Metrics, StreamMetrics) {
     let name = StreamName::new("power").unwrap();
@@ -66,10 +69,10 @@ fn a_dropped_shard_takes_its_series_along() {
     let (metrics, stream) = metrics();
     let first = stream.shard(&shard());
     first.set_state(ShardState::Restoring);
-    first.set_lag(10);
+    first.set_lag(Some(10));
     first.set_series(5, &held(500));
     first.set_snapshot(4, 1_000);
-    first.set_snapshot_age(Some(std::time::Duration::from_millis(1_500)));
+    first.set_snapshot_age(Some(Duration::from_millis(1_500)));
     let text = metrics.render();
     assert!(text.contains("partition=\"3\",state=\"restoring\",stream=\"power\",topic=\"meters\"} 1"));
     assert!(text.contains("tidecast_series{stream=\"power\"} 5"));
@@ -78,7 +81,7 @@ fn a_dropped_shard_takes_its_series_along() {
     assert!(text.contains(age), "{text}");
     // The partition comes back before its old shard is dropped: the new one's series stay.
     let second = stream.shard(&shard());
-    second.set_lag(4);
+    second.set_lag(Some(4));
     second.set_series(2, &held(200));
     second.set_snapshot(2, 300);
     drop(first);
@@ -107,6 +110,7 @@ fn handles_reach_their_labels() {
     stream.set_model(Some(ModelVersion(1)));
     stream.set_model(Some(ModelVersion(2)));
     metrics.transaction(TransactionOutcome::Fenced);
+    metrics.new_epoch(0, TransactionRequest::End);
     let text = metrics.render();
     for line in [
         "tidecast_readings_discarded_total{reason=\"late\",stream=\"power\"} 3",
@@ -114,10 +118,27 @@ fn handles_reach_their_labels() {
         "tidecast_skill{expert=\"mixture\",lead=\"4\",stream=\"power\"} 0.25",
         "tidecast_coverage{lead=\"1\",level=\"0.95\",stream=\"power\"} 0.94",
         "tidecast_transactions_total{outcome=\"fenced\"} 1",
+        "tidecast_producer_epochs_total{unanswered=\"end\"} 1",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
     assert_eq!(text.matches("tidecast_model_info{").count(), 1, "only the model that serves");
+}
+
+#[test]
+fn new_epochs_are_counted_each_and_logged_once_a_minute() {
+    let logged = captured(|| {
+        let (metrics, start) = (metrics().0, Instant::now());
+        for second in 0..90 {
+            metrics.new_epoch(3, TransactionRequest::End);
+            metrics.log_new_epochs(Some(start + Duration::from_secs(second)));
+        }
+        metrics.log_new_epochs(None);
+    });
+    let counts: Vec<_> = logged.iter().map(|event| event["count"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [1, 60, 29]);
+    assert_eq!(logged[0]["event"], "new_epoch");
+    assert_eq!((&logged[0]["worker"], &logged[0]["unanswered"]), (&json!(3), &json!("end")));
 }
 
 #[test]

@@ -2,7 +2,7 @@ use crate::codec::Record;
 use crate::codec::headers::{self, Cause};
 use crate::domain::{Offset, Partition, StreamName, TopicPartition};
 use crate::kafka::Error;
-use crate::telemetry::{StreamMetrics, events};
+use crate::telemetry::{LargeRecord, StreamMetrics, TooLarge, events};
 use crate::worker::ports::{Outgoing, Outlet};
 use crate::worker::rare_paths::{RarePath, RarePaths};
 
@@ -65,19 +65,48 @@ impl DeadLetters {
             let headers: Vec<(&str, &[u8])> =
                 letter.headers.iter().map(|(name, value)| (*name, value.as_slice())).collect();
             metrics.dead_letters(letter.reason).inc();
-            let key = letter.key.as_deref();
+            // A compacted topic takes no record without a key.
+            let place = (letter.key.is_none() && outlet.needs_key(topic))
+                .then(|| format!("{}-{}-{}", source.topic, letter.partition, letter.offset));
+            let key = letter.key.as_deref().or(place.as_deref().map(str::as_bytes));
             let payload = letter.payload.as_deref();
-            let mut sent = outlet.send(Outgoing { topic, key, payload, headers: &headers });
-            // The record with its headers, or its key alone, may be too large. Where it came from and why still
-            // arrives.
-            for key in [key, None] {
-                if let Err(Error::TooLarge { .. }) = sent {
+            match outlet.send(Outgoing { topic, key, payload, headers: &headers }) {
+                Err(Error::TooLarge { .. }) => {
                     rare_paths.mark(RarePath::DeadLetterTooLarge);
-                    sent = outlet.send(Outgoing { topic, key, payload: Some(b""), headers: &headers });
+                    let bytes = payload.map_or(0, <[u8]>::len);
+                    let (shard, offset) = (at.clone(), letter.offset);
+                    metrics.exceed(TooLarge::Cut, || LargeRecord {
+                        topic: topic.to_owned(),
+                        bytes,
+                        shard,
+                        offset,
+                    });
+                    send_cut(outlet, Outgoing { topic, key, payload, headers: &headers })?;
                 }
+                sent => sent?,
             }
-            sent?;
         }
         Ok(())
     }
+}
+
+/// Sends what fits of a record, with its payload's length in a header. Its key alone may be too large, or what its other
+/// headers say of the fault: where it came from and why still arrives.
+fn send_cut(outlet: &mut impl Outlet, record: Outgoing<'_>) -> Result<(), Error> {
+    let payload = record.payload.unwrap_or_default();
+    let mut digits = itoa::Buffer::new();
+    let length: (&str, &[u8]) = (headers::LENGTH, digits.format(payload.len()).as_bytes());
+    let all = [record.headers, &[length]].concat();
+    let is_short = |(name, _): &(&str, &[u8])| ![headers::FIELD, headers::DETAIL].contains(name);
+    let few: Vec<(&str, &[u8])> = all.iter().copied().filter(is_short).collect();
+    let mut sent = Ok(());
+    for (key, headers) in [(record.key, &all), (None, &all), (None, &few)] {
+        let rest = Outgoing { topic: record.topic, key, payload: None, headers };
+        let room = outlet.payload_room(&rest).unwrap_or(0);
+        sent = outlet.send(Outgoing { payload: Some(&payload[..room.min(payload.len())]), ..rest });
+        if !matches!(sent, Err(Error::TooLarge { .. })) {
+            break;
+        }
+    }
+    sent
 }

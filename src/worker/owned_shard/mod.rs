@@ -3,27 +3,31 @@
 
 mod accounts;
 mod dead_letter;
+mod large;
+mod log_watch;
+mod sending;
+mod taking;
 
 use super::Error;
 use super::loading::{LoadRequest, LoadedShard};
 use super::pace::PaceWatch;
-use super::ports::{Outgoing, Outlet, ReadingInterceptor, TimeSource};
 use super::rare_paths::{RarePath, RarePaths};
 use super::serving::Serving;
 use crate::checkpoint::SnapshotId;
-use crate::codec::{Decoder, Encoder, Record, headers};
+use crate::codec::{Decoder, Encoder};
 use crate::config::Stream;
-use crate::domain::{AnomalyKind, EventTime, Forecast, ModelVersion, Offset, TopicId, TopicPartition};
-use crate::engine::{Offered, Shard};
-use crate::kafka;
-use crate::series::{ReorderSettings, Slot};
-use crate::telemetry::{Discard, Pace, PaceChange, ShardMetrics, ShardState, StreamMetrics, events};
+use crate::domain::{EventTime, Forecast, ModelVersion, Offset, TopicId, TopicPartition};
+use crate::engine::Shard;
+use crate::series::{RecordProgress, ReorderSettings};
+use crate::telemetry::{Pace, PaceChange, ShardMetrics, ShardState, StreamMetrics};
 use accounts::note_violations;
 use dead_letter::DeadLetters;
+pub(super) use log_watch::{LogDoubt, LogWatch};
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use taking::Unfinished;
 
 /// How long a silent partition keeps a shard restoring: what is left are transaction markers.
 const IDLE: Duration = Duration::from_secs(5);
@@ -56,14 +60,16 @@ pub(super) struct OwnedShard {
     /// The widest run of offsets without a record since this was last taken: of transaction markers, of
     /// compaction, or of what retention deleted.
     pub passed: Option<Range<Offset>>,
-    /// A record has come with an offset that had come before: the log is not what it was.
-    pub went_back: bool,
+    /// Whether the log is the one that was read.
+    pub log: LogWatch,
     /// Whether it keeps pace with its partition.
     pace: PaceWatch,
     /// Rare paths that were taken since this was last emptied.
     pub rare_paths: RarePaths,
-    /// The end of what has come; within one log offsets only grow.
-    reached: Offset,
+    /// How much of the record at the committed offset was answered before the shard was loaded.
+    answered: Option<RecordProgress>,
+    /// The record before the position, if it has not let everything through yet.
+    unfinished: Option<Unfinished>,
     /// How readings are held back from these offsets on, which are still to come.
     holdings: VecDeque<(Offset, ReorderSettings)>,
     /// A record was taken since the last step.
@@ -98,15 +104,17 @@ impl OwnedShard {
     /// A shard that was loaded; it answers from what is committed on. Its partition was assigned at `since`.
     pub fn new(
         loaded: LoadedShard,
+        log: LogWatch,
         metrics: StreamMetrics,
         shown: ShardMetrics,
         since: Instant,
         now: Instant,
     ) -> Self {
         let LoadedShard { request, mut shard, from, snapshot, violations, rare_paths, .. } = loaded;
-        let LoadRequest { stream, at, topic_id, committed, holdings, .. } = request;
+        let LoadRequest { stream, at, topic_id, committed, holdings, answered, .. } = request;
         note_violations(&stream.name, &at, &metrics, &violations);
         shard.emit_from(committed.0);
+        shard.emit_after(answered);
         shard.hold_back(holdings.at(from));
         shown.set_learn_every(stream.learn_every.at_ease());
         Self {
@@ -125,10 +133,11 @@ impl OwnedShard {
                 .map(|used| WholeSnapshot { offset: used.id.offset, created: used.created }),
             snapshot_begun_at: now,
             passed: None,
-            went_back: false,
+            log,
             pace: PaceWatch::default(),
             rare_paths,
-            reached: Offset(0),
+            answered,
+            unfinished: None,
             holdings: holdings.after(from).collect(),
             has_taken: false,
             taken_at: now,
@@ -174,6 +183,7 @@ impl OwnedShard {
     /// Whether the shard has gone on since its last snapshot, and that was begun at least `every` ago.
     pub fn snapshot_is_due(&self, every: Duration, now: Instant) -> bool {
         self.replay.is_none()
+            && !self.is_unfinished()
             && self.position == self.committed
             && self.newest_snapshot.is_none_or(|whole| whole.offset != self.committed)
             && now.saturating_duration_since(self.snapshot_begun_at) >= every
@@ -182,176 +192,6 @@ impl OwnedShard {
     /// The stream that the shard serves.
     pub fn stream(&self) -> &Arc<Stream> {
         self.shard.stream()
-    }
-
-    /// Takes a record in: decodes it and offers its readings to the shard. Nothing is sent yet.
-    pub fn take(&mut self, record: &Record<'_>, interceptor: &mut impl ReadingInterceptor) {
-        self.went_back |= record.offset < self.reached;
-        self.reached = record.offset.next();
-        // Another stream's shard of this partition may have come back from an older snapshot.
-        if record.offset < self.position {
-            self.rare_paths.mark(RarePath::RecordAlreadyTaken);
-            return;
-        }
-        let next = self.position.max(self.committed);
-        let width = record.offset.0 - next.0;
-        if width > self.passed.as_ref().map_or(0, |passed| passed.end.0 - passed.start.0) {
-            self.passed = Some(next..record.offset);
-        }
-        while let Some((_, holding)) = self.holdings.pop_front_if(|(since, _)| *since <= record.offset) {
-            self.shard.hold_back(holding);
-        }
-        self.position = record.offset.next();
-        self.has_taken = true;
-        let answered = record.offset < self.committed;
-        let Self { shard, decoder, readings, .. } = self;
-        let mut refused = None;
-        let outcome = decoder.decode(record, &mut |reading| {
-            *readings += u64::from(!answered);
-            let offered = interceptor.offer(shard, &reading, record);
-            if let Offered::Discarded(why @ (Discard::Late | Discard::TimeAhead)) = offered {
-                refused.get_or_insert(why);
-            }
-        });
-        if answered {
-            self.rare_paths.mark(RarePath::ReplayedRecord);
-            drop((decoder.take_missing(), decoder.take_filtered()));
-            return;
-        }
-        let name = &self.shard.stream().name;
-        match outcome {
-            Err(bad) => {
-                interceptor.refuse(record, &bad);
-                let reason = bad.reason.as_str();
-                self.dead_letters.push(name, record, reason, bad.field, &bad.detail);
-            }
-            Ok(()) => {
-                let detail = match refused {
-                    Some(Discard::TimeAhead) => "it is ahead of its record's own time and of its partition's",
-                    _ => "its series has stepped past its time",
-                };
-                if let Some(why) = refused {
-                    self.dead_letters.push(name, record, why.as_str(), None, detail);
-                }
-            }
-        }
-    }
-
-    /// Steps all readings that are waiting, sends forecasts, anomalies and dead letters into the open transaction,
-    /// and returns the number of readings that were taken in since the last call.
-    pub fn step<O: Outlet>(
-        &mut self,
-        outlet: &mut O,
-        interceptor: &mut impl ReadingInterceptor,
-        time: &impl TimeSource,
-    ) -> Result<usize, Error> {
-        if std::mem::take(&mut self.has_taken) {
-            self.taken_at = time.now();
-        }
-        let stream = self.shard.stream().clone();
-        let topic = &stream.forecast_topic;
-        self.dead_letters.send(
-            outlet,
-            &stream.name,
-            &stream.dead_letter_topic,
-            &self.at,
-            &self.metrics,
-            &mut self.rare_paths,
-        )?;
-        self.note_missing(interceptor);
-        let taken = std::mem::take(&mut self.readings);
-        self.metrics.readings.inc_by(taken);
-        let before = self.forecasts;
-        let mut failed = Ok(());
-        loop {
-            let began = time.now();
-            let Self {
-                shard,
-                metrics,
-                encoder,
-                payload,
-                latest,
-                model_name,
-                at,
-                partition_text,
-                forecasts,
-                rare_paths,
-                ..
-            } = self;
-            let stepped = shard.run_round(&mut |emitted| {
-                if failed.is_err() {
-                    return;
-                }
-                if let Some(version) = emitted.model
-                    && model_name.as_ref().is_none_or(|(named, _)| *named != version)
-                {
-                    *model_name = Some((version, version.name(&stream.name)));
-                }
-                let model = emitted.model.and(model_name.as_ref()).map(|(_, name)| name.as_str());
-                let mut digits = itoa::Buffer::new();
-                let sent = [
-                    (headers::STREAM, stream.name.as_str().as_bytes()),
-                    (headers::SOURCE_TOPIC, at.topic.as_bytes()),
-                    (headers::SOURCE_PARTITION, partition_text.as_bytes()),
-                    (headers::SOURCE_OFFSET, digits.format(emitted.offset).as_bytes()),
-                    (headers::MODEL, model.unwrap_or_default().as_bytes()),
-                ];
-                let sent = if model.is_some() { &sent[..] } else { &sent[..4] };
-                if emitted.is_thinned {
-                    outlet.withhold(&emitted);
-                } else {
-                    if O::READS_PAYLOADS {
-                        encoder.encode(emitted.series, emitted.forecast, model, payload);
-                    }
-                    let record = Outgoing { topic, key: emitted.key, payload: Some(payload), headers: sent };
-                    match outlet.send_forecast(record, &emitted) {
-                        Ok(()) => *forecasts += 1,
-                        // This forecast alone is left out; the stream goes on.
-                        Err(cause @ kafka::Error::TooLarge { .. }) => {
-                            rare_paths.mark(RarePath::ForecastTooLarge);
-                            metrics.dead_letters("forecast_too_large").inc();
-                            events::kafka_error("producer", &cause);
-                        }
-                        Err(cause) => failed = Err(cause),
-                    }
-                }
-                if let Some(topic) = &stream.alarms.anomaly_topic
-                    && emitted.forecast.anomaly.is_above(stream.alarms.anomaly_threshold)
-                {
-                    if O::READS_PAYLOADS {
-                        encoder.encode_anomaly(emitted.series, emitted.forecast, payload);
-                    }
-                    let kind = emitted.forecast.anomaly.kind.map_or("none", AnomalyKind::name);
-                    metrics.anomalies(kind).inc();
-                    if failed.is_ok() {
-                        let record =
-                            Outgoing { topic, key: emitted.key, payload: Some(payload), headers: sent };
-                        failed = match outlet.send(record) {
-                            // Its forecast was left out as well, as it has the same key.
-                            Err(cause @ kafka::Error::TooLarge { .. }) => {
-                                events::kafka_error("producer", &cause);
-                                Ok(())
-                            }
-                            sent => sent,
-                        };
-                    }
-                }
-                if emitted.slot == Slot(0) {
-                    match latest {
-                        Some(latest) => latest.clone_from(emitted.forecast),
-                        None => *latest = Some(emitted.forecast.clone()),
-                    }
-                }
-            })?;
-            let Some(stepped) = stepped else { break };
-            self.metrics.batch_size.observe(stepped as f64);
-            let took = time.now().saturating_duration_since(began);
-            self.metrics.step_seconds.observe(took.as_secs_f64());
-        }
-        self.account(interceptor);
-        self.metrics.forecasts.inc_by((self.forecasts - before) as u64);
-        failed?;
-        Ok(taken as usize)
     }
 
     /// Brings in the model that serves, when the shard has another one, or lets the experts serve alone. A shard

@@ -1,0 +1,12 @@
+//! The value of a record on the models topic.
+#![no_main]
+#![allow(dead_code)]
+
+#[path = "../readers.rs"]
+mod readers;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    readers::read_as("announcement", bytes);
+});

@@ -1,0 +1,12 @@
+//! The file with the seasons that were found.
+#![no_main]
+#![allow(dead_code)]
+
+#[path = "../readers.rs"]
+mod readers;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    readers::read_as("seasons", bytes);
+});
