@@ -1,7 +1,7 @@
 //! Which model serves: announcements on the models topic, the registry of bundles, their lineage, and the
 //! thread that trains.
 //!
-//! Promise: in every process the model that serves is the one that was announced last. [`crate::training::tenure`]
+//! Promise: in every process the model that serves is the one that was announced last. `training/tenure.rs`
 //! decides; this room carries its decisions out.
 
 mod announcement;

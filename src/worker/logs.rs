@@ -305,6 +305,10 @@ impl<P: Ports> Worker<P> {
         let Some((first, former)) = loaded.iter().find_map(|(l, _)| Some((&l.request, l.former?))) else {
             return;
         };
+        let found = (None, first.low, Reset::Recreated { former });
+        if self.logs.reported.insert(first.at.clone(), found) == Some(found) {
+            return;
+        }
         self.rare_paths.mark(RarePath::TopicRecreatedBySnapshot);
         for (loaded, _) in loaded {
             let metrics = self.setup.metrics.stream(&loaded.request.stream.name);

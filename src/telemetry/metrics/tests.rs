@@ -40,6 +40,7 @@ fn all_that_is_declared_is_rendered_and_nothing_else() {
     let (metrics, stream) = metrics();
     let shard = stream.shard(&shard());
     shard.set_state(ShardState::Running);
+    shard.set_lag(Some(0));
     stream.set_model(Some(ModelVersion(12)));
     stream.dead_letters("not_json").inc();
     stream.anomalies("spike").inc();
