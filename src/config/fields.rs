@@ -232,7 +232,7 @@ pub(super) fn fields(
     let filter = filter(f.pairs(&WHERE), ways);
     let columns = f.texts(&COLUMNS).unwrap_or_default();
     let delimiter = delimiter(&mut f);
-    check_columns(&f, format, &columns);
+    check_columns(s, &f, format, &columns);
     f.finish();
     Fields {
         records,
@@ -277,15 +277,16 @@ fn delimiter(f: &mut Section<'_>) -> u8 {
     }
 }
 
-fn check_columns(f: &Section<'_>, format: Format, columns: &[String]) {
-    if (format == Format::Csv) == columns.is_empty() {
-        let problem = match format {
-            Format::Csv => {
-                "must name the columns of the rows: say for example columns = [\"ts\", \"id\", \"kw\"]"
-            }
-            _ => "are known only with format = \"csv\"",
-        };
-        f.fault("columns", problem);
+fn check_columns(stream: &Section<'_>, f: &Section<'_>, format: Format, columns: &[String]) {
+    if format == Format::Csv && columns.is_empty() {
+        f.fault(
+            "columns",
+            "must name the columns of the rows: say for example columns = [\"ts\", \"id\", \"kw\"]",
+        );
+    }
+    if format != Format::Csv && !columns.is_empty() {
+        let problem = format!("is \"{}\", and fields.columns are those of \"csv\"", format.as_str());
+        stream.fault("format", problem);
     }
     if let Some(twice) = columns.iter().enumerate().find(|(i, name)| columns[..*i].contains(name)) {
         f.fault("columns", format!("has \"{}\" twice", twice.1));

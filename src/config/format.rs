@@ -15,7 +15,7 @@ pub enum Format {
     Ndjson,
     /// Telegraf's JSON, single or batch.
     TelegrafJson,
-    /// InfluxDB's line protocol, one or many lines.
+    /// `InfluxDB`'s line protocol, one or many lines.
     Influx,
     /// OpenTelemetry's `ExportMetricsServiceRequest` as protobuf.
     OtlpProto,

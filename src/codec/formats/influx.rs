@@ -1,4 +1,4 @@
-//! InfluxDB's line protocol, read by InfluxData's parser. A line becomes
+//! The line protocol of `InfluxDB`, read by the parser of its makers. A line becomes
 //! `{"name": "cpu", "tags": {"host": "a"}, "fields": {"usage": 1.5}, "timestamp": 1700000000000000000}`, as Telegraf
 //! writes it in JSON. A line without a time has no `timestamp`.
 

@@ -64,7 +64,7 @@ impl<S: ElementSink> Points<'_, S> {
         match &self.metric.data {
             None => self.elements.refuse(not_in_format(format!("metric {} has no data", self.metric.name))),
             Some(Data::Gauge(gauge)) => {
-                gauge.data_points.iter().for_each(|point| self.number("gauge", point))
+                gauge.data_points.iter().for_each(|point| self.number("gauge", point));
             }
             Some(Data::Sum(sum)) => sum.data_points.iter().for_each(|point| self.number("sum", point)),
             Some(Data::Histogram(histogram)) => {

@@ -15,7 +15,7 @@ struct Batch<'a> {
 pub fn read(payload: &str, elements: &mut impl ElementSink) -> Result<(), BadRecord> {
     match serde_json::from_str(payload).map_err(not_in_format)? {
         Batch { metrics: Some(metrics) } => {
-            metrics.into_iter().for_each(|metric| elements.element(metric.get()))
+            metrics.into_iter().for_each(|metric| elements.element(metric.get()));
         }
         Batch { metrics: None } => elements.element(payload),
     }
