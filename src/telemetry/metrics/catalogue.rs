@@ -26,6 +26,7 @@ const LEAD: Label = Label::named("lead");
 const DEAD_LETTERS: &[&str] = &[
     "empty",
     "not_json",
+    "not_in_format",
     "wrong_type",
     "missing_series",
     "series_too_long",
