@@ -177,7 +177,7 @@ static COLUMNS: Key<Texts> = texts(
 static DELIMITER: Key<Text> = text(
     "delimiter",
     Preset::Is(","),
-    "one character of ASCII",
+    "one character of ASCII, or `tab`",
     "What stands between the columns of a row; known only with `format = \"csv\"`.",
 );
 

@@ -106,6 +106,11 @@ impl Format {
         matches!(self, Self::Influx | Self::Thingsboard)
     }
 
+    /// The label that repeats the name of a metric, which [`Self::series`] has already.
+    pub fn name_label(self) -> Option<&'static str> {
+        matches!(self, Self::PrometheusJson | Self::PrometheusRemoteWrite).then_some("__name__")
+    }
+
     /// The pointer to a value's parent by default, and whether the value's own name follows.
     pub(super) fn value(self) -> (&'static str, bool) {
         match self {

@@ -107,11 +107,15 @@ impl Admin {
     /// # Errors
     /// [`Error::Failed`] when no broker answers in time.
     pub fn limits(&self, names: &[&str], within: Duration) -> Result<Vec<(String, TopicLimits)>, Error> {
+        const DOING: &str = "reading the settings of topics";
         let topics: Vec<ResourceSpecifier<'_>> =
             names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-        let options = AdminOptions::new().request_timeout(Some(within));
-        let answers = block_on(self.client.describe_configs(&topics, &options))
-            .map_err(|e| Error::of("reading the settings of topics", &e))?;
+        // Any broker knows them. librdkafka would wait for a controller, which the embedded broker does not have.
+        let metadata = self.client.inner().fetch_metadata(None, within).map_err(|e| Error::of(DOING, &e))?;
+        let broker = metadata.brokers().first().map(rdkafka::metadata::MetadataBroker::id);
+        let options = AdminOptions::new().request_timeout(Some(within)).broker_id(broker);
+        let answers =
+            block_on(self.client.describe_configs(&topics, &options)).map_err(|e| Error::of(DOING, &e))?;
         let of = |answer: rdkafka::admin::ConfigResource| {
             let OwnedResourceSpecifier::Topic(name) = &answer.specifier else { return None };
             let value = |name: &str| answer.get(name)?.value.clone();

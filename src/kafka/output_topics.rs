@@ -5,7 +5,7 @@
 
 use super::admin::{Admin, TopicLimits};
 use crate::config::{Config, Kafka};
-use crate::telemetry::AbortCause;
+use crate::telemetry::{AbortCause, events};
 use rdkafka::ClientConfig;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -76,10 +76,20 @@ impl OutputTopics {
         self.read_at = Instant::now();
         let names: Vec<&str> = self.topics.keys().map(String::as_str).collect();
         let found = Admin::connect(&self.kafka).and_then(|admin| admin.limits(&names, ANSWER_TIMEOUT));
-        for (name, limits) in found.into_iter().flatten() {
-            if let Some(topic) = self.topics.get_mut(&name) {
-                topic.limits = limits;
+        match found {
+            Ok(found) => {
+                let missing = names.iter().filter(|name| !found.iter().any(|(found, _)| found == *name));
+                let missing = missing.copied().collect::<Vec<_>>().join(" ");
+                if !missing.is_empty() {
+                    events::output_limits_unknown(&missing, &"the broker does not show their settings");
+                }
+                for (name, limits) in found {
+                    if let Some(topic) = self.topics.get_mut(&name) {
+                        topic.limits = limits;
+                    }
+                }
             }
+            Err(cause) => events::output_limits_unknown(&names.join(" "), &cause),
         }
     }
 

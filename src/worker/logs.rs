@@ -333,19 +333,22 @@ impl<P: Ports> Worker<P> {
             return;
         }
         self.rare_paths.mark(RarePath::TopicGone);
-        let number = self.setup.number;
-        events::topic_gone(number, &new);
+        events::topic_gone(self.setup.number, &new);
         for at in new {
-            let mut shown = Vec::new();
-            for stream in self.streams_of(&at) {
-                shown.push(self.setup.metrics.stream(&stream.name).shard(&at));
-                let status =
-                    ShardStatus { state: ShardState::Restoring, series: 0, last_offset: None, lag: None };
-                self.setup.board.shard(number, &stream.name, &at, status);
-            }
+            let shown = self.show_as_restoring(&at);
             self.ports.broker.reads(at.clone(), TopicState::Absent);
             self.logs.absent.insert(at, shown);
         }
+    }
+
+    /// Shows the shards of a partition as restoring while there is none; the result keeps their metrics.
+    pub(super) fn show_as_restoring(&self, at: &TopicPartition) -> Vec<ShardMetrics> {
+        let status = ShardStatus { state: ShardState::Restoring, series: 0, last_offset: None, lag: None };
+        let show = |stream: &Arc<Stream>| {
+            self.setup.board.shard(self.setup.number, &stream.name, at, status);
+            self.setup.metrics.stream(&stream.name).shard(at)
+        };
+        self.streams_of(at).map(show).collect()
     }
 
     /// What is committed beside a partition's offset from now on.

@@ -11,7 +11,7 @@ use super::rare_paths::RarePath;
 use super::{Error, Worker};
 use crate::domain::TopicPartition;
 use crate::kafka;
-use crate::telemetry::{ShardMetrics, ShardState, ShardStatus, TransactionOutcome, events};
+use crate::telemetry::{ShardMetrics, TransactionOutcome, events};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -167,18 +167,11 @@ impl<P: Ports> Worker<P> {
     }
 
     fn wait_to_start(&mut self, parts: &[TopicPartition]) {
-        let number = self.setup.number;
-        let new: Vec<_> =
-            parts.iter().filter(|at| !self.outage.waiting().any(|w| w == *at)).cloned().collect();
-        for at in new {
-            let mut shown = Vec::new();
-            for stream in self.streams_of(&at) {
-                shown.push(self.setup.metrics.stream(&stream.name).shard(&at));
-                let status =
-                    ShardStatus { state: ShardState::Restoring, series: 0, last_offset: None, lag: None };
-                self.setup.board.shard(number, &stream.name, &at, status);
+        for at in parts {
+            if !self.outage.waiting().any(|waiting| waiting == at) {
+                let shown = self.show_as_restoring(at);
+                self.outage.waiting.push_back((at.clone(), shown));
             }
-            self.outage.waiting.push_back((at, shown));
         }
     }
 

@@ -165,7 +165,8 @@ fn remote_write(series: &[Series<'_>]) -> Vec<u8> {
 #[test]
 fn prometheus_gives_the_same_as_json_and_as_a_remote_write() {
     let lines = |format: &str| format!("format = \"{format}\"\ntargets = [\"v\"]");
-    let json = br#"{"timestamp":"2026-01-01T00:00:00Z","value":"1.5","name":"up","labels":{"job":"a","instance":"b:1"}}"#;
+    // As the Kafka adapter of Prometheus writes it: the name is among the labels, too.
+    let json = br#"{"timestamp":"2026-01-01T00:00:00Z","value":"1.5","name":"up","labels":{"__name__":"up","job":"a","instance":"b:1"}}"#;
     let want = [got("up/instance=b:1,job=a", 1_767_225_600.0, 1.5)];
     assert_eq!(good(&lines("prometheus_json"), json), want);
     let labels = [("__name__", "up"), ("job", "a"), ("instance", "b:1")];

@@ -100,7 +100,7 @@ impl<'a> Element<'a> {
                 return Err(ElementFault::at(slot, Reason::MissingSeries, "the series is not there"));
             }
             Found::Json(raw) if all_members => {
-                members(raw, scratch).map_err(|WrongType| {
+                members(raw, self.layout.left_out_member, scratch).map_err(|WrongType| {
                     let detail = "an object of strings, numbers and booleans was expected";
                     ElementFault::at(slot, Reason::WrongType, detail)
                 })?;
@@ -392,11 +392,12 @@ impl<'a> Element<'a> {
 }
 
 /// Writes all members of an object that are strings, numbers or booleans as `NAME=VALUE`, in the order of their names,
-/// with commas between; what would be read as one of these signs gets a backslash before it.
-fn members(object: &str, to: &mut String) -> Result<(), WrongType> {
+/// with commas between; what would be read as one of these signs gets a backslash before it. The one that is `left_out`
+/// says what another place says.
+fn members(object: &str, left_out: Option<&str>, to: &mut String) -> Result<(), WrongType> {
     let mut members: BTreeMap<Cow<'_, str>, &RawValue> =
         serde_json::from_str(object).map_err(|_| WrongType)?;
-    members.retain(|_, value| value.get() != "null");
+    members.retain(|name, value| value.get() != "null" && Some(&**name) != left_out);
     to.clear();
     let mut scratch = String::new();
     for (i, (name, value)) in members.iter().enumerate() {

@@ -25,6 +25,8 @@ pub struct Layout {
     pub filter: Vec<Vec<String>>,
     /// The first slot of the filter.
     pub filter_from: usize,
+    /// The member of an object that names no series beside `/name`.
+    pub left_out_member: Option<&'static str>,
     /// Whether an element without a time has that of its record.
     pub may_lack_time: bool,
     pub targets: usize,
@@ -75,6 +77,7 @@ impl Layout {
             ahead: values + fields.values.len(),
             filter: fields.filter.iter().map(|(_, texts)| texts.clone()).collect(),
             filter_from: values + fields.values.len() + fields.ahead.len(),
+            left_out_member: stream.format.name_label(),
             may_lack_time: stream.format.may_lack_time(),
             targets: stream.targets.len(),
             horizon: stream.horizon,

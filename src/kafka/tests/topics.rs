@@ -66,3 +66,15 @@ fn a_commit_for_another_topic_of_the_same_name_is_aborted() {
         assert_eq!(read, [b"of this one".to_vec()]);
     });
 }
+
+/// The embedded broker has no controller and can't be asked. It says so, and nobody waits for one: a demo would begin
+/// later by that time.
+#[test]
+fn a_broker_without_a_controller_answers_about_limits_at_once() {
+    let broker = EmbeddedBroker::start().unwrap();
+    let ground = Ground { brokers: broker.bootstrap_servers(), embedded: Some(broker), name: "l".into() };
+    let topic = ground.topic("out", 1);
+    let admin = Admin::connect(&ground.config().kafka).unwrap();
+    let refused = admin.limits(&[&topic], PATIENCE).err().expect("it does not know the request");
+    assert!(refused.to_string().contains("not supported"), "{refused}");
+}

@@ -59,6 +59,12 @@ pub fn aborted(worker: usize, why: AbortCause, cause: &dyn Display, in_a_row: u3
         "transaction aborted ({in_a_row} in a row, next try after {pause:.1?}): {cause}");
 }
 
+/// A worker does not know what these output topics take. It finds a limit by halving what is refused.
+pub fn output_limits_unknown(topics: &str, cause: &dyn Display) {
+    event!(info, "output_limits_unknown", { topics, cause = %cause, },
+        "how large a record {topics} take is not known: {cause}");
+}
+
 /// A worker's producer has taken a new epoch, because a request of an earlier transaction was not answered on its
 /// connection. It might come late and act on the next transaction.
 pub fn new_epoch(worker: usize, unanswered: TransactionRequest, count: u64) {
