@@ -75,6 +75,6 @@ fn a_broker_without_a_controller_answers_about_limits_at_once() {
     let ground = Ground { brokers: broker.bootstrap_servers(), embedded: Some(broker), name: "l".into() };
     let topic = ground.topic("out", 1);
     let admin = Admin::connect(&ground.config().kafka).unwrap();
-    let refused = admin.limits(&[&topic], PATIENCE).err().expect("it does not know the request");
+    let refused = admin.limits(&[&topic], PATIENCE).expect_err("it does not know the request");
     assert!(refused.to_string().contains("not supported"), "{refused}");
 }
