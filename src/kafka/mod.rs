@@ -73,7 +73,7 @@ pub use idempotent_producer::IdempotentProducer;
 pub use offsets::{CommittedOffset, Watermarks};
 pub use output_topics::Refusal;
 pub use record::{Headers, Polled, Record};
-pub use requests::{LateStarts, UnansweredRequests};
+pub use requests::UnansweredRequests;
 pub use statistics::WorkerStatistics;
 pub use topic_reader::{Start, TopicReader};
 pub use topics::{TopicDescriptions, TopicState};

@@ -70,29 +70,6 @@ impl UnansweredRequests {
     }
 }
 
-/// The `InitProducerId` of a process that were not answered. Each may still come to a broker, which then gives the
-/// producer's id another epoch that nobody knows: the producer of the process is fenced by nobody else.
-#[derive(Debug, Default)]
-pub struct LateStarts {
-    of_former_clients: u64,
-}
-
-impl LateStarts {
-    /// Whether such a request may have fenced the client that has these requests.
-    pub fn may_have_fenced(&self, of_client: &UnansweredRequests) -> bool {
-        self.count(of_client) > 0
-    }
-
-    /// The client that had these requests is given up. A late start fences once.
-    pub fn give_up(&mut self, of_client: &UnansweredRequests, was_fenced: bool) {
-        self.of_former_clients = self.count(of_client).saturating_sub(u64::from(was_fenced));
-    }
-
-    fn count(&self, of_client: &UnansweredRequests) -> u64 {
-        self.of_former_clients + of_client.count(TransactionRequest::InitProducerId)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,18 +94,5 @@ mod tests {
         requests.sent(TransactionRequest::InitProducerId);
         requests.given_up(TransactionRequest::InitProducerId);
         assert_eq!((requests.before_begin(), requests.before_abort()), (None, None));
-    }
-
-    #[test]
-    fn a_late_start_explains_one_fence() {
-        let (started_twice, clean) = (UnansweredRequests::default(), UnansweredRequests::default());
-        (0..2).for_each(|_| started_twice.sent(TransactionRequest::InitProducerId));
-        started_twice.answered(TransactionRequest::InitProducerId);
-        let mut late = LateStarts::default();
-        assert!(!late.may_have_fenced(&clean) && late.may_have_fenced(&started_twice));
-        late.give_up(&started_twice, false);
-        assert!(late.may_have_fenced(&clean));
-        late.give_up(&clean, true);
-        assert!(!late.may_have_fenced(&clean));
     }
 }

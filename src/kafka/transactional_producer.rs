@@ -6,7 +6,6 @@ use super::group_consumer::{GroupConsumer, OffsetsCommitted};
 use super::output_topics::{OutputTopics, Refusal};
 use super::producer::{RETRY_PAUSE, enqueue, start};
 use super::producing_client::Client;
-use super::requests::LateStarts;
 use super::topic_handles::{Outgoing, TopicHandles};
 use super::transaction_error::TransactionError;
 use crate::domain::{Offset, Partition, TopicPartition};
@@ -63,7 +62,6 @@ pub(super) struct TransactionalProducer {
     broken: Option<String>,
     /// New epochs that [`Event::NewEpoch`] does not tell of yet.
     new_epochs: Vec<TransactionRequest>,
-    late_starts: LateStarts,
     /// Why a broker has refused what the last transaction sent.
     refusal: Option<Refusal>,
     pub(super) commit_timeout: Duration,
@@ -85,7 +83,6 @@ impl TransactionalProducer {
             unsettled: false,
             broken: None,
             new_epochs: Vec::new(),
-            late_starts: LateStarts::default(),
             refusal: None,
             commit_timeout,
         })
@@ -341,11 +338,8 @@ impl TransactionalProducer {
     /// left open. Fails with a transient error while no broker answers; the next [`Self::abort`] tries again.
     fn settle(&mut self) -> Result<(), Error> {
         self.unsettled = true;
-        let is_fenced = self.client.client().fatal_error().is_some_and(|(code, _)| is_fenced(code));
         self.topics = TopicHandles::default();
-        let started = start(&self.settings, &self.brokers, self.exactly_once)?;
-        self.late_starts.give_up(self.client.requests(), is_fenced);
-        self.client = started;
+        self.client = start(&self.settings, &self.brokers, self.exactly_once)?;
         self.open = false;
         self.unsettled = false;
         self.broken = None;
@@ -378,14 +372,14 @@ impl TransactionalProducer {
     fn judge(&self, error: &TransactionError) -> Verdict {
         let fatal = self.client.client().fatal_error();
         let code = fatal.as_ref().map_or(error.code, |(code, _)| *code);
-        if is_fenced(code) && self.late_starts.may_have_fenced(self.client.requests()) {
-            return Verdict::Expired(format!("an earlier start of this producer came late: {error}"));
-        }
-        // The broker has ended this process's transaction, or another process has its name. The group knows which: of two
-        // members of one name it refuses the older one, whose consumer then ends the process. A new producer of it may abort
-        // one transaction of the other process meanwhile, and can commit nothing itself.
+        // The broker has ended this process's transaction, an `InitProducerId` of this process came late, or another process
+        // has its name. The group knows which: of two members of one name it refuses the older one, whose consumer then ends
+        // the process. A new producer of it may abort one transaction of the other process meanwhile, and can commit nothing
+        // itself.
         if is_outdated(code) {
-            return Verdict::Expired(format!("the transaction lasted too long: {error}"));
+            let reason =
+                format!("the transaction lasted too long, or a start of this producer came late: {error}");
+            return Verdict::Expired(reason);
         }
         if fatal.is_some() || is_fenced(error.code) || is_refused(error.code) {
             return Verdict::End(self.ending("in a transaction", error));

@@ -11,7 +11,7 @@ use crate::output::Output;
 use rand::Rng;
 use std::time::Duration;
 use tidecast::domain::{Offset, TopicPartition};
-use tidecast::kafka::{Commit, CommittedOffset, Error, Event, LateStarts, UnansweredRequests};
+use tidecast::kafka::{Commit, CommittedOffset, Error, Event, UnansweredRequests};
 use tidecast::telemetry::TransactionRequest;
 
 /// How often a request is sent before its call times out.
@@ -35,7 +35,6 @@ pub struct SimProducer {
     worker: usize,
     epoch: u32,
     requests: UnansweredRequests,
-    late_starts: LateStarts,
     /// The number of the transaction that is open.
     open: Option<u64>,
     /// Why the transaction can't be committed any more.
@@ -57,7 +56,6 @@ impl SimProducer {
             worker,
             epoch: 0,
             requests: UnansweredRequests::default(),
-            late_starts: LateStarts::default(),
             open: None,
             broken: None,
             has_partitions: false,
@@ -119,7 +117,7 @@ impl SimProducer {
     }
 
     fn settle(&mut self) -> Result<(), Error> {
-        self.late_starts.give_up(&self.requests, std::mem::take(&mut self.is_fenced));
+        self.is_fenced = false;
         self.has_lost_records = false;
         self.requests = UnansweredRequests::default();
         self.init()
@@ -181,12 +179,11 @@ impl SimProducer {
     fn doom(&mut self, failure: Failure) -> Result<String, Error> {
         match failure {
             Failure::Dead(error) => Err(error),
-            Failure::Refused(Refusal::Fenced) if self.late_starts.may_have_fenced(&self.requests) => {
+            Failure::Refused(Refusal::Fenced) => {
                 self.cluster.borrow_mut().bites.mark(Fault::FencedByItself);
                 self.is_fenced = true;
                 Ok("fenced".to_owned())
             }
-            Failure::Refused(Refusal::Fenced) => Err(Error::Fenced("simulated".to_owned())),
             Failure::Refused(Refusal::InvalidState) => {
                 Err(Error::Fatal("simulated: invalid transaction state".to_owned()))
             }
