@@ -106,7 +106,7 @@ impl Format {
         matches!(self, Self::Influx | Self::Thingsboard)
     }
 
-    /// The label that repeats the name of a metric, which [`Self::series`] has already.
+    /// The label that repeats the name of a metric, which is part of the series' name already.
     pub fn name_label(self) -> Option<&'static str> {
         matches!(self, Self::PrometheusJson | Self::PrometheusRemoteWrite).then_some("__name__")
     }

@@ -5,6 +5,8 @@ use super::error::is_transient;
 use super::output_topics::Refusal;
 use crate::domain::{Partition, TopicPartition};
 use crate::telemetry::{AbortCause, ClientStatistics, TransactionRequest};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
@@ -34,6 +36,9 @@ pub enum Event {
     /// still come to a broker.
     NewEpoch(TransactionRequest),
 }
+
+/// The facilities of librdkafka's log for broken connections, requests without an answer, and sessions that ended.
+const BROKEN: [&str; 3] = ["FAIL", "REQTMOUT", "SESSTMOUT"];
 
 /// The most troubles that wait to be logged. More would add nothing.
 const TROUBLES_MAX: usize = 32;
@@ -107,6 +112,14 @@ impl ClientContext for ConsumingContext {
             *lock(&self.broken_at) = Some(Instant::now());
         }
         self.troubles.note(&error, reason);
+    }
+
+    /// A connection that the broker closes is no error for librdkafka, and stands in its log alone.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        if BROKEN.contains(&facility) {
+            *lock(&self.broken_at) = Some(Instant::now());
+        }
+        DefaultClientContext.log(level, facility, line);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, GroupProtocol, Guarantee, Kafka};
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use std::time::Duration;
 
 /// How often librdkafka reports its statistics.
@@ -135,6 +136,10 @@ pub(super) fn worker_consumer(config: &Config, identity: &Identity) -> ClientCon
     }
     c.set("group.id", &config.kafka.group);
     overlay(&mut c, &config.kafka, &PRODUCER_ONLY);
+    // The context reads in the log that a connection broke, whatever the process itself logs.
+    if matches!(c.log_level, RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning) {
+        c.set_log_level(RDKafkaLogLevel::Info);
+    }
     c
 }
 

@@ -26,6 +26,7 @@ pub mod api {
     pub const METADATA: i16 = 3;
     pub const OFFSET_FETCH: i16 = 9;
     pub const FIND_COORDINATOR: i16 = 10;
+    pub const JOIN_GROUP: i16 = 11;
     pub const HEARTBEAT: i16 = 12;
     pub const INIT_PRODUCER_ID: i16 = 22;
     pub const ADD_PARTITIONS_TO_TXN: i16 = 24;
