@@ -4,6 +4,7 @@ use super::scores::{Errors, ScoreAxes, Scores};
 use crate::config::Stream;
 use crate::domain::{Aggregate, EventTime, Grid, Level, Partial, Position, Values};
 use crate::engine::{Emitted, Shard};
+use crate::series::{Counts, Slot};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ struct Series {
     due: u64,
     /// With `aggregate`: the cell that is gathered, and its readings so far. `[targets]`
     open: Option<(i64, Vec<Partial>)>,
+    counts: Counts,
     /// Past values by cell, for the seasonal naive's in-sample error. `[targets]` each
     past: VecDeque<(i64, Vec<f64>)>,
     /// Sum and number of the seasonal naive's absolute errors so far. `[targets]`
@@ -113,6 +115,7 @@ impl Auditor {
             seen: 0,
             due: 0,
             open: None,
+            counts: Counts::of_one(&self.stream.counters),
             past: VecDeque::new(),
             naive: vec![(0.0, 0); self.stream.targets.len()],
         });
@@ -136,10 +139,15 @@ impl Auditor {
         let mut targets: Vec<f64> =
             (0..stream.targets.len()).map(|target| stream.target_of(values.as_slice(), target)).collect();
         if let Some(how) = stream.aggregate {
-            let Some((cell, whole)) = self.series[at].gather(how, step, time, &targets) else { return };
+            let how: Vec<Aggregate> =
+                (0..targets.len()).map(|target| stream.aggregate_of(how, target)).collect();
+            let Some((cell, whole)) = self.series[at].gather(&how, step, time, &targets) else { return };
             (step, targets) = (cell, whole);
         }
         if self.series[at].past.back().is_none_or(|(newest, _)| step > *newest) {
+            let at_us =
+                if stream.grid.interval().is_some() { stream.grid.start_of(step) } else { time }.as_micros();
+            self.series[at].counts.take(Slot(0), at_us, &mut targets, |_, _, _| {});
             self.score(at, step, &targets);
             let season = stream.season().unwrap_or(1) as i64;
             let state = &mut self.series[at];
@@ -247,19 +255,22 @@ impl Series {
     /// Gathers a reading. Returns the cell before it with its values, when that cell is over.
     fn gather(
         &mut self,
-        how: Aggregate,
+        how: &[Aggregate],
         cell: i64,
         time: EventTime,
         targets: &[f64],
     ) -> Option<(i64, Vec<f64>)> {
         let is_next = self.open.as_ref().is_none_or(|(open, _)| cell > *open);
-        let begun = || (cell, vec![how.empty(); targets.len()]);
+        let begun = || (cell, how.iter().map(|how| how.empty()).collect());
         let over = is_next.then(|| self.open.replace(begun())).flatten();
         // A reading for a cell that is over is too late, for the engine too.
         if let Some((_, partial)) = self.open.as_mut().filter(|(open, _)| *open == cell) {
-            partial.iter_mut().zip(targets).for_each(|(to, value)| how.add(to, time, *value));
+            let values = partial.iter_mut().zip(targets).zip(how);
+            values.for_each(|((to, value), how)| how.add(to, time, *value));
         }
-        over.map(|(cell, partial)| (cell, partial.into_iter().map(|p| how.value(p)).collect()))
+        over.map(|(cell, partial)| {
+            (cell, partial.into_iter().zip(how).map(|(p, how)| how.value(p)).collect())
+        })
     }
 
     fn learn_naive(

@@ -4,10 +4,11 @@ use super::format::Format;
 use super::key::{Key, Preset};
 use super::kinds::{Mixed, Pairs, Sub, Text, Texts, mixed, sub, text, texts};
 use super::missing::{MISSING, Missing, missing};
-use super::records::{RECORDS, Records, records, split};
+use super::place::{FieldSource, PLACES, parse, pointer, source, sources};
+use super::records::{RECORDS, Records, records};
 use super::section::Section;
+use super::series::{SERIES, series};
 use crate::domain::TimePattern;
-use serde_json::Value;
 use std::sync::Arc;
 
 /// Where a reading's parts lie in a record.
@@ -17,6 +18,8 @@ pub struct Fields {
     pub records: Option<Records>,
     /// One place, or several whose texts are joined to the name of the series.
     pub series: Vec<FieldSource>,
+    /// Where a template names the series: the texts before each place and after the last one.
+    pub series_template: Option<Vec<String>>,
     /// One place, or several whose texts are joined to the time, such as a date and a time of day.
     pub time: Vec<FieldSource>,
     /// How a time is written.
@@ -29,6 +32,8 @@ pub struct Fields {
     pub values: Vec<FieldSource>,
     /// Where the arrays of covariates known ahead lie. The next lead's value comes first in each.
     pub ahead: Vec<FieldSource>,
+    /// In a long table, which value an element has.
+    pub name: Option<ValueName>,
     /// What an element must have to be read: at each place one of these texts.
     pub filter: Vec<(FieldSource, Vec<String>)>,
     /// The names of the columns of `format = "csv"`, and what stands between them.
@@ -37,23 +42,13 @@ pub struct Fields {
     pub delimiter: u8,
 }
 
-/// A place in a record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FieldSource {
-    /// A JSON pointer (RFC 6901), split and unescaped.
-    Pointer(Arc<[String]>),
-    /// A JSON pointer from this many levels above the element of a batch, at least one.
-    Above(usize, Arc<[String]>),
-    /// All members of the object at a JSON pointer, as `NAME=VALUE`, in the order of their names.
-    Members(Arc<[String]>),
-    /// The name or the index of a level of a batch, counted from the element, whose own is 0.
-    Name(usize),
-    /// `@key`: the record's key.
-    Key,
-    /// `@header:NAME`.
-    Header(String),
-    /// `@timestamp`: the record's own time.
-    Timestamp,
+/// Where an element of a long table says which value it has, and what it calls each.
+#[derive(Clone, Debug)]
+pub struct ValueName {
+    /// The place of the name.
+    pub place: FieldSource,
+    /// The name of each target and covariate, in their order.
+    pub names: Vec<String>,
 }
 
 /// How a time is written.
@@ -75,9 +70,6 @@ pub enum TimeFormat {
     Pattern(TimePattern),
 }
 
-/// The most places of a series or a time.
-const PLACES_MAX: usize = 8;
-
 pub(super) static FIELDS: Key<Sub> = sub(
     "fields",
     "Where the parts of a reading lie in a record. A place is a JSON pointer like `/data/kw` (RFC 6901), `@key`, \
@@ -91,22 +83,13 @@ pub(super) static FIELDS: Key<Sub> = sub(
         &FIELDS_TIME_ZONE,
         &MISSING,
         &VALUES,
+        &NAME,
+        &NAMES,
         &AHEAD,
         &WHERE,
         &COLUMNS,
         &DELIMITER,
     ],
-);
-static SERIES: Key<Mixed> = mixed(
-    "series",
-    Mixed {
-        words: "place, or list of places",
-        preset: Preset::Follows("`@key`, or what the `format` says", r#""@key""#),
-        form: "1 to 8 places; `/tags/*` stands for all members of the object `/tags`",
-        schema: PLACES,
-    },
-    "The name of the series; several places are joined by `/`, and a `/` or a backslash within a part gets a \
-     backslash before it. Members are written as `NAME=VALUE`, in the order of their names, with commas between.",
 );
 static TIME: Key<Mixed> = mixed(
     "time",
@@ -118,8 +101,6 @@ static TIME: Key<Mixed> = mixed(
     },
     "The time of the reading; several places, such as a date and a time of day, are joined by a space.",
 );
-const PLACES: &str =
-    r#"{ "type": ["string", "array"], "items": { "type": "string" }, "minItems": 1, "maxItems": 8 }"#;
 static TIME_FORMAT: Key<Text> = text(
     "time_format",
     Preset::Is("auto"),
@@ -144,6 +125,23 @@ static VALUES: Key<Pairs> = Key {
         preset: Preset::Follows("`/NAME` for each, or what the `format` says", r#"{"kw": "/data/kw"}"#),
     },
     effect: "Where targets and covariates lie.",
+};
+static NAME: Key<Text> = text(
+    "name",
+    Preset::Nothing("none: a reading has all its values", "/name"),
+    "a place",
+    "In a long table, where an element says which value it has. Elements of other names are counted as `filtered`. \
+     Values of one series and cell come together with `aggregate`.",
+);
+static NAMES: Key<Pairs> = Key {
+    name: "names",
+    kind: Pairs {
+        names: None,
+        form: "names of targets and covariates, each with a text",
+        any: false,
+        preset: Preset::Follows("the names of targets and covariates", r#"{"kw": "energy.kw"}"#),
+    },
+    effect: "What stands at `name` for each value.",
 };
 static AHEAD: Key<Pairs> = Key {
     name: "ahead",
@@ -197,20 +195,22 @@ pub(super) fn fields(
         format.has_batches()
     });
     let ways = records.as_ref().map_or(&[][..], |records| &records.parts);
-    let series = sources(&mut f, &SERIES, format.series(), ways);
-    let time = sources(&mut f, &TIME, &[format.time()], ways);
+    let (series, series_template) = series(&mut f, format, ways);
+    let time = sources(&mut f, &TIME, &[format.time()], |s, text| parse(s, TIME.name, text, ways));
     let time_format = time_format(&mut f);
     let time_zone = zone(&mut f, &FIELDS_TIME_ZONE, time_zone.clone());
     let missing = missing(&mut f);
+    let name = value_name(&mut f, targets, covariates, ways);
     let mut v = f.pairs(&VALUES);
     let mut values = Vec::new();
-    for (i, name) in targets.iter().chain(covariates).enumerate() {
-        if targets.iter().chain(covariates).take(i).any(|earlier| earlier == name) {
-            s.fault("targets", format!("names \"{name}\" twice among targets and covariates"));
+    let is_long = name.is_some();
+    for (i, place_name) in targets.iter().chain(covariates).enumerate() {
+        if targets.iter().chain(covariates).take(i).any(|earlier| earlier == place_name) {
+            s.fault("targets", format!("names \"{place_name}\" twice among targets and covariates"));
         }
-        values.push(source(&mut v, name, &value_place(format, name), ways));
+        values.push(source(&mut v, place_name, &value_place(format, place_name, is_long), ways));
     }
-    if format.has_one_value() {
+    if format.has_one_value() && !is_long {
         let twice = |i: usize| values[..i].contains(&values[i]);
         if let Some(i) = (1..values.len()).find(|i| twice(*i)) {
             let name = targets.iter().chain(covariates).nth(i).map_or("", String::as_str);
@@ -237,11 +237,13 @@ pub(super) fn fields(
     Fields {
         records,
         series,
+        series_template,
         time,
         time_format,
         time_zone,
         missing,
         values,
+        name,
         ahead,
         filter,
         columns,
@@ -249,12 +251,36 @@ pub(super) fn fields(
     }
 }
 
-/// Where a value lies if the config does not say it.
-fn value_place(format: Format, name: &str) -> String {
+/// Where a value lies if the config does not say it. The elements of a long table have one value.
+fn value_place(format: Format, name: &str, is_long: bool) -> String {
     match format.value() {
+        _ if is_long => "/value".to_owned(),
         (parent, true) => format!("{parent}{}", pointer(name)),
         (place, false) => place.to_owned(),
     }
+}
+
+/// Which value an element has, in a long table.
+fn value_name(
+    f: &mut Section<'_>,
+    targets: &[String],
+    covariates: &[String],
+    ways: &[Arc<[String]>],
+) -> Option<ValueName> {
+    let place = f.optional_text(&NAME).map(|text| parse(f, NAME.name, &text, ways));
+    let mut given = f.pairs(&NAMES);
+    let of = |name: &String| given.text_of_name(name).unwrap_or_else(|| name.clone());
+    let names: Vec<String> = targets.iter().chain(covariates).map(of).collect();
+    let twice = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name));
+    let (has_names, twice) = (!given.names().is_empty(), twice.map(|(_, name)| name.clone()));
+    given.finish();
+    if place.is_none() && has_names {
+        f.fault("name", "must say where the names of fields.names stand: for example name = \"/name\"");
+    }
+    if let Some(twice) = twice.filter(|_| place.is_some()) {
+        f.fault("names", format!("has \"{twice}\" for two values"));
+    }
+    Some(ValueName { place: place?, names })
 }
 
 fn filter(mut s: Section<'_>, ways: &[Arc<[String]>]) -> Vec<(FieldSource, Vec<String>)> {
@@ -331,109 +357,5 @@ pub(super) fn zone(s: &mut Section<'_>, key: &Key<Text>, default: jiff::tz::Time
             format!("is \"{name}\"; it must be a name of the IANA database, like \"Europe/Paris\""),
         );
         default
-    })
-}
-
-/// The JSON pointer to a field of this name.
-fn pointer(name: &str) -> String {
-    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
-/// One place, or a list of them.
-fn sources(
-    s: &mut Section<'_>,
-    key: &Key<Mixed>,
-    default: &[&str],
-    ways: &[Arc<[String]>],
-) -> Vec<FieldSource> {
-    let name = key.name;
-    let one = |s: &Section<'_>, text: &str| match members(text).filter(|_| name == SERIES.name) {
-        Some(path) => FieldSource::Members(path),
-        None => parse(s, name, text, ways),
-    };
-    let Some(Value::Array(items)) = s.value(key) else {
-        return match s.mixed_text(key) {
-            Some(text) => vec![one(s, &text)],
-            None => default.iter().map(|text| one(s, text)).collect(),
-        };
-    };
-    let all = || items.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
-    match all().filter(|texts| (1..=PLACES_MAX).contains(&texts.len())) {
-        Some(texts) => {
-            if texts.len() > 1 && texts.iter().any(|text| text.trim() == "@timestamp") {
-                s.fault(name, "has \"@timestamp\" in a list, which is a whole time and no part of anything");
-            }
-            texts.into_iter().map(|text| one(s, text.trim())).collect()
-        }
-        None => {
-            s.fault(
-                name,
-                format!("must be a place or a list of 1 to {PLACES_MAX} of them, all of them texts"),
-            );
-            vec![FieldSource::Key]
-        }
-    }
-}
-
-/// The object whose members a place like `/tags/*` stands for.
-fn members(text: &str) -> Option<Arc<[String]>> {
-    let object = text.strip_suffix("/*")?;
-    if object.is_empty() { Some(Arc::from([])) } else { split(object).map(Arc::from) }
-}
-
-fn source(s: &mut Section<'_>, name: &str, default: &str, ways: &[Arc<[String]>]) -> FieldSource {
-    let text = s.text_of_name(name).unwrap_or_else(|| default.to_owned());
-    parse(s, name, &text, ways)
-}
-
-/// A place in a record. `ways` lead to the elements of a batch, one from each level above them.
-fn parse(s: &Section<'_>, name: &str, text: &str, ways: &[Arc<[String]>]) -> FieldSource {
-    let levels = ways.len();
-    let inner = text.trim_start_matches('^');
-    let above = text.len() - inner.len();
-    let place = match inner {
-        "@key" if above == 0 => Some(FieldSource::Key),
-        "@timestamp" if above == 0 => Some(FieldSource::Timestamp),
-        "#" if above < levels => Some(FieldSource::Name(above)),
-        "/" if above == 0 => Some(FieldSource::Pointer(Arc::from([String::new()]))),
-        _ if above > levels => None,
-        _ => match (split(inner), inner.strip_prefix("@header:")) {
-            (Some(path), _) if above == 0 => Some(FieldSource::Pointer(path.into())),
-            (Some(path), _) => {
-                let way = &*ways[levels - above];
-                if !way.is_empty() && (path.starts_with(way) || way.starts_with(&path)) {
-                    let way: String = way.iter().map(|key| pointer(key)).collect();
-                    s.fault(
-                        name,
-                        format!(
-                            "is \"{text}\", but at its level \"{way}\" leads to the elements: no field can lie in \
-                             it or hold it"
-                        ),
-                    );
-                }
-                Some(FieldSource::Above(above, path.into()))
-            }
-            (None, Some(header)) if above == 0 && !header.is_empty() => {
-                Some(FieldSource::Header(header.to_owned()))
-            }
-            _ => None,
-        },
-    };
-    place.unwrap_or_else(|| {
-        let batch = match levels {
-            0 => String::new(),
-            _ => format!(
-                ", a pointer after one \"^\" for each of at most {levels} levels above the element, and \"#\" \
-                 after fewer of them for the name of what lies there"
-            ),
-        };
-        s.fault(
-            name,
-            format!(
-                "is \"{text}\"; allowed are a JSON pointer like \"/data/kw\", \"@key\", \
-                 \"@header:NAME\" and \"@timestamp\"{batch}"
-            ),
-        );
-        FieldSource::Key
     })
 }

@@ -89,6 +89,16 @@ impl Format {
         }
     }
 
+    /// The object that tells series apart, where the format has one: a name in a template is one of its members.
+    pub(super) fn labels(self) -> &'static str {
+        match self {
+            Self::TelegrafJson | Self::Influx => "/tags",
+            Self::OtlpProto | Self::OtlpJson => "/attributes",
+            Self::PrometheusJson | Self::PrometheusRemoteWrite => "/labels",
+            _ => "",
+        }
+    }
+
     /// The place of the time by default.
     pub(super) fn time(self) -> &'static str {
         match self {

@@ -9,6 +9,7 @@
 
 mod alarms;
 mod bounds;
+mod counters;
 mod daemon;
 mod duration;
 mod experimental;
@@ -23,6 +24,7 @@ mod learn_every;
 mod load;
 mod missing;
 mod model;
+mod place;
 mod position;
 mod promotion;
 mod range;
@@ -31,6 +33,7 @@ mod reference;
 mod schema;
 mod seasons;
 mod section;
+mod series;
 mod store;
 mod stream;
 mod training;
@@ -41,7 +44,7 @@ pub use daemon::{Daemon, Delivery, GroupProtocol, Guarantee, Http, Kafka, Log, S
 pub use duration::parse_duration;
 pub use experts::{Accuracy, Experts};
 pub use fault::{Fault, Faults};
-pub use fields::{FieldSource, Fields, TimeFormat};
+pub use fields::{Fields, TimeFormat, ValueName};
 pub use format::Format;
 pub use holidays::Holidays;
 pub use learn_every::LearnEvery;
@@ -50,6 +53,7 @@ pub use missing::{MISSING_TEXTS, Missing};
 pub use model::{
     ActivationKind, Architecture, Base, CellKind, Device, HeadKind, LayerKind, Model, NetworkKind, NormKind,
 };
+pub use place::FieldSource;
 pub use promotion::Promotion;
 pub use records::Records;
 pub use reference::reference;

@@ -7,6 +7,8 @@ pub enum Aggregate {
     Last,
     /// The mean value of each.
     Mean,
+    /// The latest value of each, as soon as each has one.
+    Join,
 }
 
 /// One value of a cell that is still open.
@@ -25,13 +27,14 @@ impl Aggregate {
         match self {
             Self::Last => "last",
             Self::Mean => "mean",
+            Self::Join => "join",
         }
     }
 
     /// The state before the first value.
     pub fn empty(self) -> Partial {
         match self {
-            Self::Last => Partial { value: f64::NAN, weight: f64::NEG_INFINITY },
+            Self::Last | Self::Join => Partial { value: f64::NAN, weight: f64::NEG_INFINITY },
             Self::Mean => Partial { value: 0.0, weight: 0.0 },
         }
     }
@@ -42,8 +45,8 @@ impl Aggregate {
         let time = time.as_micros() as f64;
         match self {
             _ if !value.is_finite() => {}
-            Self::Last if time < to.weight => {}
-            Self::Last => *to = Partial { value, weight: time },
+            Self::Last | Self::Join if time < to.weight => {}
+            Self::Last | Self::Join => *to = Partial { value, weight: time },
             Self::Mean => *to = Partial { value: to.value + value, weight: to.weight + 1.0 },
         }
     }
@@ -51,7 +54,7 @@ impl Aggregate {
     /// The cell's value; NaN without a value.
     pub fn value(self, of: Partial) -> f64 {
         match self {
-            Self::Last => of.value,
+            Self::Last | Self::Join => of.value,
             Self::Mean => of.value / of.weight,
         }
     }

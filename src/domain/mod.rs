@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod alarm;
+mod counter;
 mod extras;
 mod finite;
 mod forecast;
@@ -27,6 +28,7 @@ mod transform;
 
 pub use aggregate::{Aggregate, Partial};
 pub use alarm::{AnomalyKind, AnomalyScore, Crossing};
+pub use counter::{Count, Counter, Growth};
 pub use extras::Extras;
 pub use finite::Finite;
 pub use forecast::{Degraded, Forecast, TargetForecast};

@@ -7,6 +7,7 @@
 //! | its last readings | [`RecentReadings`] |
 //! | its anchor and scale | [`Scaler`] |
 //! | the range of its values | [`Support`] |
+//! | where its counters stand | [`Counts`] |
 //! | covariates known ahead | [`KnownAhead`] |
 //! | calendar and network inputs | [`Calendar`], [`Features`], [`Windows`] |
 //! | seasons found in a sample | [`SeasonSample`] |
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod calendar;
+mod counts;
 mod directory;
 mod features;
 mod known_ahead;
@@ -29,6 +31,7 @@ mod support;
 mod window;
 
 pub use calendar::Calendar;
+pub use counts::Counts;
 pub use directory::{Directory, Placement, Slot};
 pub use features::Features;
 pub use known_ahead::KnownAhead;

@@ -137,6 +137,8 @@ words! {
         /// It can't be represented: it lies beyond 1e30 of where its series began, has no logarithm, or is not a
         /// position on earth. It counts as missing.
         OutOfRange = "out_of_range",
+        /// It is the first count after a counter began again. It counts as missing.
+        CounterReset = "counter_reset",
     }
 }
 

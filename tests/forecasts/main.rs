@@ -4,11 +4,13 @@
 mod aggregates;
 mod alarms;
 mod clocks;
+mod counters;
 mod covariates;
 mod differences;
 mod experts;
 mod families;
 mod horizons;
+mod joins;
 mod judging;
 mod leak;
 mod levels;

@@ -88,7 +88,8 @@ impl Wanted {
             let values = fields.values.iter().enumerate().map(|(i, source)| (source, i < targets, true));
             let names = fields.series.iter().chain(&fields.time).map(|source| (source, true, false));
             let filter = fields.filter.iter().map(|(source, _)| (source, true, false));
-            for (source, needed, is_value) in names.chain(values).chain(filter) {
+            let name = fields.name.iter().map(|name| (&name.place, true, false));
+            for (source, needed, is_value) in names.chain(values).chain(filter).chain(name) {
                 let FieldSource::Pointer(path) = source else { continue };
                 let Some(name) = path.first() else { continue };
                 match columns.iter_mut().find(|column| column.name == *name) {

@@ -44,6 +44,12 @@ impl Template {
         let ([series], [time]) = (&series[..], &time[..]) else {
             return Err(Failure::new("generate can't write a series or a time of several parts"));
         };
+        if stream.fields.name.is_some() || stream.fields.series_template.is_some() {
+            return Err(Failure::new(
+                "generate writes all values of a reading at once and its series as it is, without fields.name and \
+                 without a template in fields.series",
+            ));
+        }
         if let TimeFormat::Pattern(pattern) = time_format {
             let pattern = pattern.as_str();
             return Err(Failure::new(format!("generate can't write times as {pattern}")));

@@ -1,6 +1,6 @@
 //! OpenTelemetry's metrics: an `ExportMetricsServiceRequest` as protobuf or as JSON, read by OpenTelemetry's own
 //! definitions. A data point becomes
-//! `{"name", "unit", "type", "scope", "resource": {…}, "attributes": {…}, "time": 1700000000000000000, "value": 1.5}`.
+//! `{"name", "unit", "type", "temporality", "scope", "resource": {…}, "attributes": {…}, "time": 1700000000000000000, "value": 1.5}`.
 //! One of a histogram or a summary has `count`, `sum`, and `min` and `max` where they are known, in place of `value`.
 
 use super::text::ObjectText;
@@ -11,7 +11,9 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
-use opentelemetry_proto::tonic::metrics::v1::{DataPointFlags, Metric, NumberDataPoint};
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, DataPointFlags, Metric, NumberDataPoint,
+};
 use prost::Message;
 
 pub fn read_protobuf(
@@ -44,7 +46,7 @@ fn request_elements(
         for of_scope in &of_resource.scope_metrics {
             let scope = of_scope.scope.as_ref().map_or("", |scope| &scope.name);
             for metric in &of_scope.metrics {
-                Points { resource, scope, metric, element, elements }.all();
+                Points { resource, scope, metric, temporality: None, element, elements }.all();
             }
         }
     }
@@ -55,6 +57,8 @@ struct Points<'a, S> {
     resource: &'a [KeyValue],
     scope: &'a str,
     metric: &'a Metric,
+    /// Of a sum or a histogram.
+    temporality: Option<&'static str>,
     element: &'a mut String,
     elements: &'a mut S,
 }
@@ -66,14 +70,19 @@ impl<S: ElementSink> Points<'_, S> {
             Some(Data::Gauge(gauge)) => {
                 gauge.data_points.iter().for_each(|point| self.number("gauge", point));
             }
-            Some(Data::Sum(sum)) => sum.data_points.iter().for_each(|point| self.number("sum", point)),
+            Some(Data::Sum(sum)) => {
+                self.temporality = temporality(sum.aggregation_temporality);
+                sum.data_points.iter().for_each(|point| self.number("sum", point));
+            }
             Some(Data::Histogram(histogram)) => {
+                self.temporality = temporality(histogram.aggregation_temporality);
                 for p in &histogram.data_points {
                     let of = Distribution { count: p.count, sum: p.sum, min: p.min, max: p.max };
                     self.point("histogram", &p.attributes, p.time_unix_nano, |to| of.write(to));
                 }
             }
             Some(Data::ExponentialHistogram(histogram)) => {
+                self.temporality = temporality(histogram.aggregation_temporality);
                 for p in &histogram.data_points {
                     let of = Distribution { count: p.count, sum: p.sum, min: p.min, max: p.max };
                     self.point("exponential_histogram", &p.attributes, p.time_unix_nano, |to| of.write(to));
@@ -108,12 +117,22 @@ impl<S: ElementSink> Points<'_, S> {
         object.text("name", &self.metric.name);
         object.text("unit", &self.metric.unit);
         object.text("type", kind);
+        self.temporality.into_iter().for_each(|word| object.text("temporality", word));
         object.text("scope", self.scope);
         object.object("resource", |to| put(to, self.resource));
         object.object("attributes", |to| put(to, attributes));
         object.whole("time", time);
         values(&mut object);
         self.elements.element(object.end());
+    }
+}
+
+/// Whether a number has grown since the last one, or since the process began.
+fn temporality(number: i32) -> Option<&'static str> {
+    match AggregationTemporality::try_from(number) {
+        Ok(AggregationTemporality::Delta) => Some("delta"),
+        Ok(AggregationTemporality::Cumulative) => Some("cumulative"),
+        _ => None,
     }
 }
 

@@ -54,6 +54,91 @@ fn cpu(format: &str) -> String {
 }
 
 #[test]
+fn a_template_names_series_by_their_tags() {
+    let line = b"cpu,host=h/0,cpu=cpu0 usage_idle=90.5 1767225600000000000";
+    for (series, want) in [
+        ("{host}/{cpu}", "h/0/cpu0"),
+        ("{/name}: {cpu} of {host}!", "cpu: cpu0 of h/0!"),
+        ("{ /tags/host }", "h/0"),
+        ("{/tags/*} {@key}", "cpu=cpu0,host=h/0 key"),
+    ] {
+        let lines = format!("{}\nfields.series = \"{series}\"", cpu("influx"));
+        assert_eq!(good(&lines, line), [got(want, 1_767_225_600.0, 90.5)], "{series}");
+    }
+    let json = br#"{"site":"a","m":1,"ts":1767225600}"#;
+    let lines = "targets = [\"m\"]\nfields = { series = \"{site}-1\", time = \"/ts\" }";
+    assert_eq!(good(lines, json), [got("a-1", 1_767_225_600.0, 1.0)]);
+    // A part that is not there makes the element a dead letter, as everywhere.
+    let lines = format!("{}\nfields.series = \"{{host}}/{{core}}\"", cpu("influx"));
+    let (readings, bad, _) = decode(&stream(&lines), &record(None, line));
+    let bad = bad.unwrap();
+    assert_eq!(
+        (readings, bad.reason, bad.field.as_deref()),
+        (vec![], Reason::MissingSeries, Some("[0]/tags/core"))
+    );
+}
+
+#[test]
+fn templates_that_lead_nowhere_are_faults() {
+    for series in ["{", "{}", "a{b", "a}b", "}{", "{a}{", "{^/a}"] {
+        let text = format!(
+            "kafka.brokers = \"b\"\n[streams.s]\ntopics = [\"in\"]\ninterval = \"10s\"\ntargets = [\"m\"]\n\
+             fields.series = \"{series}\""
+        );
+        let fault = from_toml(&text, &[]).unwrap_err().to_string();
+        assert!(fault.contains("streams.s.fields.series: is"), "{series}: {fault}");
+    }
+}
+
+/// All values of the readings, NaN as `None`.
+fn values(stream: &Stream, payload: &[u8]) -> (Vec<Vec<Option<f64>>>, u64) {
+    let (mut decoder, mut got) = (Decoder::new(stream), Vec::new());
+    let mut sink = |reading: Reading<'_>| {
+        let values = reading.values.as_slice().iter();
+        got.push(values.map(|v| Some(*v).filter(|v| !v.is_nan())).collect());
+    };
+    assert_eq!(decoder.decode(&record(Some("key"), payload), &mut sink), Ok(()));
+    (got, decoder.take_filtered())
+}
+
+#[test]
+fn a_long_table_has_one_value_at_a_time() {
+    let lines = "format = \"prometheus_json\"\ntargets = [\"user\", \"system\"]\ncovariates = [\"load\"]\n\
+        aggregate = \"join\"\n\
+        fields = { series = \"/labels/host\", name = \"/name\", names = { user = \"cpu.user\", system = \"cpu.system\" } }";
+    let stream = stream(lines);
+    let of = |name: &str, value: &str| {
+        let json = format!(
+            r#"{{"timestamp":"2026-01-01T00:00:00Z","value":"{value}","name":"{name}","labels":{{"host":"h"}}}}"#
+        );
+        values(&stream, json.as_bytes())
+    };
+    assert_eq!(of("cpu.user", "1.5"), (vec![vec![Some(1.5), None, None]], 0));
+    assert_eq!(of("cpu.system", "2"), (vec![vec![None, Some(2.0), None]], 0));
+    assert_eq!(of("load", "3"), (vec![vec![None, None, Some(3.0)]], 0));
+    assert_eq!(of("cpu.idle", "4"), (vec![], 1), "no value of the stream");
+}
+
+#[test]
+fn a_long_table_without_a_join_is_a_fault() {
+    for (lines, want) in [
+        ("targets = [\"a\", \"b\"]\nfields.name = \"/n\"", "streams.s.aggregate: is \"none\""),
+        ("targets = [\"a\"]\nfields.names = { a = \"x\" }", "streams.s.fields.name: must say where"),
+        (
+            "targets = [\"a\", \"b\"]\naggregate = \"join\"\nfields = { name = \"/n\", names = { a = \"b\" } }",
+            "streams.s.fields.names: has \"b\" for two values",
+        ),
+        ("targets = [\"a\"]\ncounters = { a = \"week\" }", "streams.s.counters.a: is \"week\""),
+        ("targets = [\"a\"]\ncounters = { b = \"hour\" }", "streams.s.counters.b: is not a known key"),
+    ] {
+        let text =
+            format!("kafka.brokers = \"b\"\n[streams.s]\ntopics = [\"in\"]\ninterval = \"10s\"\n{lines}");
+        let faults = from_toml(&text, &[]).unwrap_err().to_string();
+        assert!(faults.contains(want), "{lines}: {faults}");
+    }
+}
+
+#[test]
 fn telegraf_gives_the_same_in_all_of_its_formats() {
     let single = br#"{"fields":{"usage_idle":90.5},"name":"cpu","tags":{"host":"h0","cpu":"cpu0"},"timestamp":1767225600}"#;
     let batch = [&b"{\"metrics\":["[..], single, b",", single, b"]}"].concat();

@@ -1,5 +1,5 @@
 use super::bare;
-use super::element::{Element, ElementFault};
+use super::element::{Element, ElementFault, ValueName};
 use super::layout::Layout;
 use super::path::{Find, Shape, Span};
 use crate::codec::missing::{MissingSlots, MissingValues};
@@ -164,14 +164,15 @@ impl Elements<'_, '_> {
             &mut *self.buffers;
         let Self { layout, record, payload, nulls, .. } = *self;
         let element = Element { layout, record, payload, spans, nulls, names };
-        if !element.passes(text) {
+        let named = if element.passes(text) { element.value_name(text) } else { ValueName::None };
+        if matches!(named, ValueName::None) {
             *filtered += 1;
             return Ok(());
         }
         let series = element.series(series, text)?;
         let ReadTime { time, later } = element.time(joined, text)?;
         *missing_slots = MissingSlots::default();
-        element.values(text, values, missing_slots)?;
+        element.values(named, text, values, missing_slots)?;
         if missing_slots.any() {
             missing.add(missing_slots, |slot| element.example(slot, series));
         }

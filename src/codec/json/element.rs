@@ -1,6 +1,7 @@
 //! One element of a record: its series, its time and its values.
 
 use super::layout::Layout;
+use super::members::members;
 use super::path::Span;
 use crate::codec::bad::quote;
 use crate::codec::missing::MissingSlots;
@@ -10,9 +11,6 @@ use crate::codec::{BadRecord, Reason, Record};
 use crate::config::FieldSource;
 use crate::domain::{EventTime, Values};
 use crate::telemetry::{MissingExample, MissingValue};
-use serde_json::value::RawValue;
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// The longest series' name, in bytes.
 const SERIES_LEN_MAX: usize = 1_024;
@@ -43,6 +41,17 @@ impl ElementFault {
     }
 }
 
+/// Which of a stream's values an element has.
+#[derive(Clone, Copy, Debug)]
+pub enum ValueName {
+    /// All of them, as far as they are there.
+    All,
+    /// The one at this place among targets and covariates.
+    One(usize),
+    /// Another one, which the stream does not read.
+    None,
+}
+
 /// One element of a record, its wanted places noted.
 pub struct Element<'a> {
     pub layout: &'a Layout,
@@ -57,10 +66,19 @@ pub struct Element<'a> {
 
 impl<'a> Element<'a> {
     /// The name of the series. A number or a boolean is a name too, as it is written. Several parts are joined by
-    /// slashes, and a slash within a part gets a backslash before it, so that no two series have one name.
+    /// slashes, and a slash within a part gets a backslash before it, so that no two series have one name. A template
+    /// leaves the parts as they are.
     pub fn series(&self, joined: &'a mut String, scratch: &mut String) -> Result<&'a str, ElementFault> {
         let last = self.layout.time_from - 1;
-        let series = if last == 0 {
+        let series = if let Some(texts) = &self.layout.series_template {
+            joined.clear();
+            for (slot, text) in texts[..=last].iter().enumerate() {
+                joined.push_str(text);
+                joined.push_str(self.series_part(slot, scratch)?);
+            }
+            joined.push_str(&texts[last + 1]);
+            joined.as_str()
+        } else if last == 0 {
             self.series_part(0, joined)?
         } else {
             joined.clear();
@@ -130,14 +148,24 @@ impl<'a> Element<'a> {
     #[inline]
     pub fn passes(&self, scratch: &mut String) -> bool {
         let filter = self.layout.filter.iter().zip(self.layout.filter_from..);
-        filter.into_iter().all(|(texts, slot)| {
-            let text = match self.find(slot) {
-                Found::Json(raw) if raw.starts_with('"') => string_of_json(raw, scratch).ok(),
-                Found::Json(text) | Found::Text(text) => Some(text),
-                Found::Missing | Found::NotText | Found::Time(_) => None,
-            };
-            text.is_some_and(|text| texts.iter().any(|one| one == text))
-        })
+        filter.into_iter().all(|(texts, slot)| self.place_in(texts, slot, scratch).is_some())
+    }
+
+    /// Which of its values an element has.
+    #[inline]
+    pub fn value_name(&self, scratch: &mut String) -> ValueName {
+        let Some(names) = &self.layout.value_names else { return ValueName::All };
+        self.place_in(names, self.layout.sources.len() - 1, scratch).map_or(ValueName::None, ValueName::One)
+    }
+
+    /// Which of these texts stands in a slot.
+    fn place_in(&self, texts: &[String], slot: usize, scratch: &mut String) -> Option<usize> {
+        let text = match self.find(slot) {
+            Found::Json(raw) if raw.starts_with('"') => string_of_json(raw, scratch).ok(),
+            Found::Json(text) | Found::Text(text) => Some(text),
+            Found::Missing | Found::NotText | Found::Time(_) => None,
+        }?;
+        texts.iter().position(|one| one == text)
     }
 
     pub fn time(&self, joined: &mut String, scratch: &mut String) -> Result<ReadTime, ElementFault> {
@@ -245,12 +273,13 @@ impl<'a> Element<'a> {
     }
 
     /// Fills `values`, of which one at least is there, and notes which are missing though something stands
-    /// in their field.
+    /// in their field. Where the element has one value alone, the others are not there.
     ///
     /// # Errors
     /// When all targets are absent or unreadable, and all covariates are absent or unreadable too.
     pub fn values(
         &self,
+        named: ValueName,
         scratch: &mut String,
         values: &mut Values,
         missing_slots: &mut MissingSlots,
@@ -260,6 +289,10 @@ impl<'a> Element<'a> {
         let mut any = false;
         let mut unreadable = None;
         for slot in self.layout.values..self.layout.ahead {
+            if matches!(named, ValueName::One(one) if one != slot - self.layout.values) {
+                values.push(None);
+                continue;
+            }
             let found = self.find(slot);
             let value = match &found {
                 Found::Missing if self.is_mended_null(slot) => Err(MissingValue::NotFinite),
@@ -389,38 +422,6 @@ impl<'a> Element<'a> {
             FieldSource::Timestamp => self.record.timestamp.map_or(Found::Missing, Found::Time),
         }
     }
-}
-
-/// Writes all members of an object that are strings, numbers or booleans as `NAME=VALUE`, in the order of their names,
-/// with commas between; what would be read as one of these signs gets a backslash before it. The one that is `left_out`
-/// says what another place says.
-fn members(object: &str, left_out: Option<&str>, to: &mut String) -> Result<(), WrongType> {
-    let mut members: BTreeMap<Cow<'_, str>, &RawValue> =
-        serde_json::from_str(object).map_err(|_| WrongType)?;
-    members.retain(|name, value| value.get() != "null" && Some(&**name) != left_out);
-    to.clear();
-    let mut scratch = String::new();
-    for (i, (name, value)) in members.iter().enumerate() {
-        if i > 0 {
-            to.push(',');
-        }
-        let raw = value.get();
-        let value = match raw.as_bytes()[0] {
-            b'"' => string_of_json(raw, &mut scratch)?,
-            b'{' | b'[' => return Err(WrongType),
-            _ => raw,
-        };
-        for (text, sign) in [(&**name, "="), (value, "")] {
-            for c in text.chars() {
-                if matches!(c, ',' | '=' | '\\') {
-                    to.push('\\');
-                }
-                to.push(c);
-            }
-            to.push_str(sign);
-        }
-    }
-    Ok(())
 }
 
 /// The first element of what stands between an array's brackets, and the others.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Where a stream's fields lie.
 pub struct Layout {
-    /// By slot: the series' parts, the time's, the values, what is known ahead, then what is filtered by.
+    /// By slot: the series' parts, the time's, the values, what is known ahead, what is filtered by, then the value's name.
     pub sources: Vec<FieldSource>,
     /// The wanted places of an element.
     pub pointers: PathTree,
@@ -25,6 +25,10 @@ pub struct Layout {
     pub filter: Vec<Vec<String>>,
     /// The first slot of the filter.
     pub filter_from: usize,
+    /// In a long table, the name of each value. The place of the name is the last slot.
+    pub value_names: Option<Vec<String>>,
+    /// Where a template names the series: the texts before each part and after the last one.
+    pub series_template: Option<Vec<String>>,
     /// The member of an object that names no series beside `/name`.
     pub left_out_member: Option<&'static str>,
     /// Whether an element without a time has that of its record.
@@ -48,6 +52,7 @@ impl Layout {
             .chain(&fields.values)
             .chain(&fields.ahead)
             .chain(fields.filter.iter().map(|(source, _)| source))
+            .chain(fields.name.iter().map(|name| &name.place))
             .cloned()
             .collect();
         let pointers = PathTree::new(sources.iter().enumerate().filter_map(|(slot, source)| match source {
@@ -77,6 +82,8 @@ impl Layout {
             ahead: values + fields.values.len(),
             filter: fields.filter.iter().map(|(_, texts)| texts.clone()).collect(),
             filter_from: values + fields.values.len() + fields.ahead.len(),
+            value_names: fields.name.as_ref().map(|name| name.names.clone()),
+            series_template: fields.series_template.clone(),
             left_out_member: stream.format.name_label(),
             may_lack_time: stream.format.may_lack_time(),
             targets: stream.targets.len(),

@@ -6,6 +6,7 @@ mod decode;
 mod element;
 mod encode;
 mod layout;
+mod members;
 mod path;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 use super::Fill;
 use crate::config::alarms::{ANOMALY, DRIFT, LIMITS};
 use crate::config::bounds::{IDLE_TTL, MAX_AHEAD, MAX_HELD, MAX_RECORD_BYTES, MAX_SERIES};
+use crate::config::counters::COUNTERS;
 use crate::config::experts::{ACCURACY, EXPERTS};
 use crate::config::fields::FIELDS;
 use crate::config::format::FORMAT;
@@ -40,6 +41,7 @@ pub(in crate::config) static STREAMS: Key<Named> = Key {
                 &TARGETS,
                 &TRANSFORM,
                 &RANGE,
+                &COUNTERS,
                 &POSITION,
                 &DIFFERENCE,
                 &COVARIATES,
@@ -155,6 +157,12 @@ pub(super) static AGGREGATE: Key<Choice<Option<Aggregate>>> = choice(
         Word::new("none", None, "the first is taken and answered at once, the others are dropped"),
         Word::new("last", Some(Aggregate::Last), "the last, once the interval and `lateness` are over"),
         Word::new("mean", Some(Aggregate::Mean), "their mean, once the interval and `lateness` are over"),
+        Word::new(
+            "join",
+            Some(Aggregate::Join),
+            "the last of each value, as soon as each has one; what is not there once the interval and `lateness` are \
+             over is missing",
+        ),
     ],
     "How several readings of a series in one interval become one.",
 );

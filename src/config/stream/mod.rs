@@ -17,7 +17,7 @@ use super::model::Model;
 use super::promotion::Promotion;
 use super::seasons::SeasonsFrom;
 use super::training::Training;
-use crate::domain::{Aggregate, Grid, Leads, Levels, Position, StreamName, Transform, ValueRange};
+use crate::domain::{Aggregate, Counter, Grid, Leads, Levels, Position, StreamName, Transform, ValueRange};
 use std::time::Duration;
 
 /// A stream, checked.
@@ -45,6 +45,8 @@ pub struct Stream {
     pub position: Option<Position>,
     /// The bounds of each target.
     pub ranges: Vec<ValueRange>,
+    /// The targets that come as growing counts.
+    pub counters: Vec<Counter>,
     /// The values that are known and not forecast.
     pub covariates: Vec<String>,
     /// Indices of the covariates whose values at the leads come with each reading.
@@ -158,6 +160,13 @@ impl Stream {
     /// How long a cell waits for readings.
     pub fn cell_wait(&self) -> Duration {
         cell_wait(self.grid, self.aggregate)
+    }
+
+    /// How the values of a target or covariate in one cell become one, where the config says `how`. A count is never
+    /// averaged: its last value is that at the cell's end.
+    pub fn aggregate_of(&self, how: Aggregate, column: usize) -> Aggregate {
+        let is_count = self.counters.iter().any(|counter| counter.target == column);
+        if is_count && how == Aggregate::Mean { Aggregate::Last } else { how }
     }
 
     /// A target of a reading; NaN where it is missing, or the transform has no value for it.

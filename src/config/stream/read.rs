@@ -4,6 +4,7 @@ use super::keys::*;
 use super::{Calendar, Stream, cell_wait, least_window};
 use crate::config::alarms::alarms;
 use crate::config::bounds::bounds;
+use crate::config::counters::counters;
 use crate::config::duration::parse_duration;
 use crate::config::experts::experts;
 use crate::config::fields::{fields, zone};
@@ -58,9 +59,13 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
     let mut fields = fields(&mut s, format, &targets, &covariates, &known_ahead, &time_zone);
     fields.missing.positions = nowhere;
     let grid = grid(&mut s);
+    let counters = counters(&mut s, &targets, position, grid);
     let aggregate = aggregate(&mut s, grid);
     if aggregate == Some(Aggregate::Mean) && position.is_some() {
         s.fault("aggregate", "is \"mean\", which two positions do not have everywhere: say \"last\"");
+    }
+    if fields.name.is_some() && aggregate.is_none() && targets.len() + covariates.len() > 1 {
+        s.fault("aggregate", "is \"none\", and fields.name brings one value at a time: say \"join\"");
     }
     let lateness = s.duration(&LATENESS);
     let max_gap = s.count(&MAX_GAP);
@@ -142,6 +147,7 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
         difference,
         position,
         ranges,
+        counters,
         covariates,
         known_ahead,
         attributes,

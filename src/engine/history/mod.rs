@@ -14,8 +14,8 @@ use crate::domain::{EventTime, Rows, TargetScale};
 use crate::experts::Observation;
 use crate::scoring::{Actual, Belief};
 use crate::series::{
-    Features, KnownAhead, RecentReadings, SaidBases, Scale, Scaler, Slot, Support, WindowCopy, WindowView,
-    Windows,
+    Counts, Features, KnownAhead, RecentReadings, SaidBases, Scale, Scaler, Slot, Support, WindowCopy,
+    WindowView, Windows,
 };
 use crate::telemetry::MemoryPart;
 use row::StepInputs;
@@ -27,6 +27,7 @@ pub(crate) struct History {
     stream: Arc<Stream>,
     scaler: Scaler,
     support: Support,
+    counts: Counts,
     recent: RecentReadings,
     outlook: KnownAhead,
     /// The windows of series that networks are trained on.
@@ -65,6 +66,7 @@ impl History {
             })
             .with_targets(stream),
             support: Support::new(&stream.ranges, stream.transform),
+            counts: Counts::new(&stream.counters),
             recent: RecentReadings::new(lengths::recent(stream, &features), targets, width - targets, timed),
             outlook: KnownAhead::new(stream.known_ahead.len(), stream.horizon),
             learnt: Windows::new(learnt, own, targets, stream.leads().learnt(), timed),
@@ -82,7 +84,7 @@ impl History {
     }
 
     /// Everything that is kept per series and what it is for, in the order of a snapshot.
-    pub fn tables(&self) -> [(MemoryPart, &dyn Rows); 6] {
+    pub fn tables(&self) -> [(MemoryPart, &dyn Rows); 7] {
         [
             (MemoryPart::Scales, &self.scaler),
             (MemoryPart::Scales, &self.support),
@@ -90,12 +92,13 @@ impl History {
             (MemoryPart::KnownAhead, &self.outlook),
             (MemoryPart::TrainingWindows, &self.learnt),
             (MemoryPart::WarmWindows, &self.others),
+            (MemoryPart::Scales, &self.counts),
         ]
     }
 
-    pub fn tables_mut(&mut self) -> [&mut dyn Rows; 6] {
-        let Self { scaler, support, recent, outlook, learnt, others, .. } = self;
-        [scaler, support, recent, outlook, learnt, others]
+    pub fn tables_mut(&mut self) -> [&mut dyn Rows; 7] {
+        let Self { scaler, support, recent, outlook, learnt, others, counts, .. } = self;
+        [scaler, support, recent, outlook, learnt, others, counts]
     }
 
     /// Bytes of the training windows of a shard with so many series.
@@ -116,6 +119,7 @@ impl History {
     /// A series goes on after a gap too long to fill.
     pub fn interrupt(&mut self, slot: Slot) {
         self.scaler.interrupt(slot);
+        self.counts.reset(slot.index());
         self.recent.clear(slot);
         self.outlook.reset(slot.index());
         self.learnt.clear(slot);
@@ -136,6 +140,20 @@ impl History {
     /// The cell of a series' last step.
     pub fn newest_cell(&self, slot: Slot) -> i64 {
         self.recent.view(slot).cell(0)
+    }
+
+    /// Puts the rates of counters in the place of a reading's counts; a rate that is not known is missing. Calls `reset`
+    /// with each target whose count has become lower, that count, and the one before.
+    pub fn take_counts(
+        &mut self,
+        slot: Slot,
+        cell: i64,
+        values: &mut [f64],
+        reset: impl FnMut(usize, f64, f64),
+    ) {
+        if self.counts.any() {
+            self.counts.take(slot, self.stream.grid.start_of(cell).as_micros(), values, reset);
+        }
     }
 
     /// Begins a step of a series, on a reading or on a cell of a gap.

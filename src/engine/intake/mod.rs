@@ -396,15 +396,20 @@ impl Intake {
         step.reading.as_ref().map(|reading| self.queue.values(reading))
     }
 
-    /// Accounts for a target that is not believed as it came. `expected` is its forecast in its units.
-    pub fn doubt(&mut self, step: &SeriesStep, target: usize, why: Doubt, expected: f64) {
+    /// As [`Self::values`], to put others in their place.
+    pub fn values_mut(&mut self, step: &SeriesStep) -> Option<&mut [f64]> {
+        step.reading.as_ref().map(|reading| self.queue.values_mut(reading))
+    }
+
+    /// Accounts for a target that is not believed as it came: its value, and its forecast in its units.
+    pub fn doubt(&mut self, step: &SeriesStep, target: usize, why: Doubt, value: f64, expected: f64) {
         let Some(reading) = step.reading.as_ref().filter(|r| r.answer != Answer::Silent) else { return };
         let (queue, grid) = (&self.queue, &self.stream.grid);
         self.accounts.doubt(why, || Doubted {
             series: queue.name(reading).to_owned(),
             target,
             time: grid.start_of(step.cell),
-            value: queue.values(reading)[target],
+            value,
             expected,
         });
     }

@@ -3,6 +3,7 @@ use crate::config::Stream;
 use crate::domain::{Aggregate, EventTime, Grid, Partial, Reading};
 use crate::series::{HeldKey, ReorderBuffer};
 use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 
 /// The cells that are still open. All readings of one series and cell become one reading here.
 ///
@@ -10,21 +11,38 @@ use rustc_hash::FxHashMap;
 /// partition, the first reading of a cell may come after that; the cell then stays open for one more length
 /// of a cell, and closes no later than a later cell of its series. Which record closes which cell depends on
 /// the records alone.
+///
+/// With `join` a cell closes as soon as each value has come, and all earlier cells of its series are closed.
 #[derive(Debug)]
 pub(super) struct OpenCells {
     how: Aggregate,
+    /// How the values of each column become one. `[values of a reading]`
+    columns: Vec<Aggregate>,
     grid: Grid,
-    /// The number of values of a reading.
+    /// The number of values of a reading: its own, and with those that are known ahead.
+    width: usize,
     row: usize,
     /// By series: each open cell, and where the order holds it.
     open: FxHashMap<Box<str>, Vec<(i64, HeldKey)>>,
+    /// The earliest cells of series that may close because each value has come.
+    whole: VecDeque<HeldKey>,
 }
 
 impl OpenCells {
     /// `None` for a stream without `aggregate`.
     pub fn new(stream: &Stream) -> Option<Self> {
         let how = stream.aggregate?;
-        Some(Self { how, grid: stream.grid, row: stream.values_per_reading(), open: FxHashMap::default() })
+        Some(Self {
+            how,
+            columns: (0..stream.values_per_reading())
+                .map(|column| stream.aggregate_of(how, column))
+                .collect(),
+            grid: stream.grid,
+            width: stream.width(),
+            row: stream.values_per_reading(),
+            open: FxHashMap::default(),
+            whole: VecDeque::new(),
+        })
     }
 
     /// Adds a reading to its cell, and opens the cell if necessary. Returns whether it was open already.
@@ -39,7 +57,7 @@ impl OpenCells {
         let (cell, values) = (self.grid.cell(reading.time), reading.values.as_slice());
         let is_open = self.find(reading.series, cell);
         let at = is_open.unwrap_or_else(|| {
-            let partial = vec![self.how.empty(); values.len()].into();
+            let partial = self.columns.iter().map(|how| how.empty()).collect();
             let time = self.grid.start_of(cell);
             let held = HeldReading {
                 series: reading.series.into(),
@@ -64,9 +82,35 @@ impl OpenCells {
         for (column, to) in held.partial.iter_mut().enumerate() {
             let is_target = column < stream.targets.len();
             let value = if is_target { stream.target_of(values, column) } else { values[column] };
-            self.how.add(to, reading.time, value);
+            self.columns[column].add(to, reading.time, value);
         }
+        self.look_for_whole(order, reading.series);
         is_open.is_some()
+    }
+
+    /// Notes the earliest open cell of a series if it may close because each value has come.
+    fn look_for_whole(&mut self, order: &mut ReorderBuffer<HeldReading>, series: &str) {
+        if self.how != Aggregate::Join {
+            return;
+        }
+        let earliest = self.open.get(series).and_then(|open| open.iter().min_by_key(|(cell, _)| *cell));
+        let Some((_, at)) = earliest else { return };
+        let gathered = order.held_mut(*at).map(|held| &held.partial[..self.width]);
+        if gathered
+            .is_some_and(|values| values.iter().all(|partial| Aggregate::Join.value(*partial).is_finite()))
+        {
+            self.whole.push_back(*at);
+        }
+    }
+
+    /// Whether a cell may close because each value has come.
+    pub fn has_whole(&self) -> bool {
+        !self.whole.is_empty()
+    }
+
+    /// A cell that closes because each value has come.
+    pub fn next_whole(&mut self) -> Option<HeldKey> {
+        self.whole.pop_front()
     }
 
     /// Whether a series' cell is open.
@@ -94,7 +138,9 @@ impl OpenCells {
             }
         }
         let mut closed = order.release(at)?;
-        closed.values = closed.partial.iter().map(|partial| self.how.value(*partial)).collect();
+        self.look_for_whole(order, &closed.series);
+        closed.values =
+            closed.partial.iter().zip(&self.columns).map(|(partial, how)| how.value(*partial)).collect();
         Some(closed)
     }
 

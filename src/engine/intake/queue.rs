@@ -150,6 +150,11 @@ impl RoundQueue {
         &self.values[reading.values..][..self.width]
     }
 
+    /// As [`Self::values`], to put others in their place.
+    pub fn values_mut(&mut self, reading: &QueuedReading) -> &mut [f64] {
+        &mut self.values[reading.values..][..self.width]
+    }
+
     /// The name of the reading's series.
     pub fn name(&self, reading: &QueuedReading) -> &str {
         std::str::from_utf8(&self.bytes[reading.name.clone()]).expect("it was kept as text")

@@ -1,7 +1,9 @@
 //! How readings that were held back are let through, in parts where there are very many.
 
 use super::held::HeldReading;
+use super::open_cells::OpenCells;
 use super::{Due, Intake, Offered, Release};
+use crate::series::HeldKey;
 
 impl Intake {
     /// Lets a reading through that the record at `offset` has brought or released. Returns whether it is to be answered.
@@ -24,11 +26,12 @@ impl Intake {
     /// record releases.
     pub(super) fn release(&mut self, release: Release) -> Offered {
         let mut outcome = Offered::Held;
-        while let Some(at) = self.order.due() {
-            if self.waiting() >= self.waiting_most {
+        loop {
+            if self.waiting() >= self.waiting_most && self.has_due() {
                 self.release = Some(release);
                 break;
             }
+            let Some(at) = self.next_due() else { break };
             let Some(held) = (match &mut self.open {
                 Some(open) => open.close(&mut self.order, at),
                 None => self.order.release(at),
@@ -47,6 +50,17 @@ impl Intake {
             }
         }
         outcome
+    }
+
+    /// Whether a held reading is to be let through.
+    fn has_due(&self) -> bool {
+        self.order.due().is_some() || self.open.as_ref().is_some_and(OpenCells::has_whole)
+    }
+
+    /// The next held reading that is to be let through: a cell that is whole, or the earliest one if its time has come.
+    fn next_due(&mut self) -> Option<HeldKey> {
+        let whole = self.open.as_mut().and_then(OpenCells::next_whole);
+        whole.or_else(|| self.order.due())
     }
 
     /// Accounts for a reading that was let through and discarded.

@@ -67,6 +67,7 @@ impl Shard {
     fn take_in(&mut self, step: &SeriesStep, i: usize) {
         let (slot, cell) = (step.slot, step.cell);
         self.violations.check(Invariant::TimeMovesForward, self.history.is_next(slot, cell));
+        self.take_counts(step);
         let at = self.history.begin(slot, cell, step.reading.is_some());
         self.forecaster.begin(i, at);
         for target in 0..self.stream.targets.len() {
@@ -81,6 +82,19 @@ impl Shard {
         let bases = self.forecaster.bases(i, &self.history);
         let (inputs, are_read) = self.serving.add(slot);
         self.history.keep((slot, cell), step.reading.is_some(), bases, inputs, are_read);
+    }
+
+    /// Puts rates in the place of counts.
+    fn take_counts(&mut self, step: &SeriesStep) {
+        let Self { history, intake, .. } = self;
+        let mut resets = Vec::new();
+        if let Some(values) = intake.values_mut(step) {
+            let reset = |target, count, former| resets.push((target, count, former));
+            history.take_counts(step.slot, step.cell, values, reset);
+        }
+        for (target, count, former) in resets {
+            intake.doubt(step, target, Doubt::CounterReset, count, former);
+        }
     }
 
     /// Scores the forecasts of a target's value and learns from it, or puts something in its place.
@@ -125,7 +139,8 @@ impl Shard {
 
     /// Accounts for a target that is not believed as it came.
     fn doubt(&mut self, step: &SeriesStep, at: TargetStep, why: Doubt, expected: f32) {
-        self.intake.doubt(step, at.target, why, self.history.frame(at).to_units(expected));
+        let value = self.intake.values(step).map_or(f64::NAN, |values| values[at.target]);
+        self.intake.doubt(step, at.target, why, value, self.history.frame(at).to_units(expected));
     }
 
     /// Completes the forecast of a step, and emits it if an answer is due.

@@ -35,6 +35,10 @@ pub fn shape(stream: &Stream) -> serde_json::Value {
     if stream.difference {
         shape["difference"] = true.into();
     }
+    if !stream.counters.is_empty() {
+        let counters = stream.counters.iter().map(|counter| (counter.target, counter.per_us));
+        shape["counters"] = serde_json::json!(counters.collect::<Vec<_>>());
+    }
     if let Some(position) = stream.position {
         shape["position"] = serde_json::json!([position.latitude, position.longitude]);
     }

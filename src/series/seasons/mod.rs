@@ -13,6 +13,7 @@
 
 mod difference;
 
+use super::{Counts, Slot};
 use crate::config::Stream;
 use crate::domain::{Grid, Position, Reading, Transform};
 use difference::Difference;
@@ -52,6 +53,7 @@ pub struct SeasonSample {
     targets: usize,
     transform: Transform,
     position: Option<Position>,
+    counts: Counts,
     longest: usize,
     /// The longest season that the stream is assumed to have until more is known. Only a sample that
     /// covers it can rule it out.
@@ -65,6 +67,7 @@ pub struct SeasonSample {
 struct Cells {
     first: i64,
     anchors: Vec<f64>,
+    counts: Counts,
     values: Vec<f32>,
 }
 
@@ -78,6 +81,7 @@ impl SeasonSample {
             targets: stream.targets.len(),
             transform: stream.transform,
             position: stream.position,
+            counts: Counts::of_one(&stream.counters),
             longest: longest.clamp(STEPS_LEAST, STEPS_MAX),
             presumed: stream.seasons.last().copied().unwrap_or(STEPS_LEAST),
             series: HashMap::new(),
@@ -89,7 +93,9 @@ impl SeasonSample {
     /// one of its cell.
     pub fn add(&mut self, reading: &Reading<'_>) {
         let (cell, room, targets) = (self.grid.cell(reading.time), self.room(), self.targets);
-        let begun = || Cells { first: cell, anchors: vec![f64::NAN; targets], values: Vec::new() };
+        let anchors = || vec![f64::NAN; targets];
+        let begun =
+            || Cells { first: cell, anchors: anchors(), counts: self.counts.clone(), values: Vec::new() };
         if !self.series.contains_key(reading.series) {
             if self.series.len() == SERIES_MAX {
                 return;
@@ -109,9 +115,15 @@ impl SeasonSample {
         if cells.values.len() < (at + 1) * targets {
             cells.values.resize((at + 1) * targets, f32::NAN);
         }
+        let mut rates = Vec::new();
+        let mut values = reading.values.as_slice();
+        if cells.counts.any() {
+            rates.extend_from_slice(values);
+            cells.counts.take(Slot(0), self.grid.start_of(cell).as_micros(), &mut rates, |_, _, _| {});
+            values = &rates;
+        }
         let (before, now) = cells.values.split_at_mut(at * targets);
         for (target, (kept, anchor)) in now.iter_mut().zip(&mut cells.anchors).enumerate() {
-            let values = reading.values.as_slice();
             let value = self.position.map_or(values[target], |position| position.of(values, target));
             let mut value = self.transform.apply(value);
             if !anchor.is_finite() {

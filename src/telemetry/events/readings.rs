@@ -118,9 +118,12 @@ pub fn values_doubted(stream: &StreamName, reason: Doubt, count: u64, first: &Do
         (Doubt::LevelShift, _) => "values showed that their series have moved to other levels",
         (Doubt::OutOfRange, 1) => "value is out of its series' range and counts as missing",
         (Doubt::OutOfRange, _) => "values are out of their series' range and count as missing",
+        (Doubt::CounterReset, 1) => "count is lower than the one before it and begins again",
+        (Doubt::CounterReset, _) => "counts are lower than those before them and begin again",
     };
+    let was = if reason == Doubt::CounterReset { "counted before" } else { "forecast" };
     event!(info, "values_doubted", { %stream, count, reason = word, series, target, %time, value, expected, },
-        "{count} {what}, for example {target} of series {series} at {time}: {value}, where {expected} was forecast");
+        "{count} {what}, for example {target} of series {series} at {time}: {value}, where {expected} was {was}");
 }
 
 /// Values since the last event of the same reason that count as missing although their field holds something: how
