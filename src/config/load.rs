@@ -1,6 +1,7 @@
 //! Reads a config: a file, variables over it, files of secrets, and then the checks.
 
 use super::daemon::{self, DAEMON, DELIVERY, HTTP, KAFKA, LOG, SNAPSHOTS};
+use super::format::Format;
 use super::key::Table;
 use super::registry::{self, REGISTRY};
 use super::section::Section;
@@ -135,6 +136,12 @@ fn check(raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Config
     }
     if tables.names().is_empty() {
         root.fault("streams", "is missing: a config needs at least one [streams.NAME]");
+    }
+    for stream in &streams {
+        if stream.format == Format::Protobuf && registry.is_none() && stream.fields.schema.is_none() {
+            let key = format!("streams.{}.format", stream.name);
+            root.fault(&key, "needs a schema: say where the registry is in registry.urls, or name a .proto file in fields.schema");
+        }
     }
     stream::check_topics(&streams, &kafka.models_topic, &root);
     root.finish();

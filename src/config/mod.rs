@@ -32,6 +32,7 @@ mod records;
 mod reference;
 mod registry;
 mod schema;
+mod schema_file;
 mod seasons;
 mod section;
 mod series;

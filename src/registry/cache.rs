@@ -2,7 +2,7 @@
 
 use super::{Error, RegistryClient};
 use crate::config::SchemaRegistry;
-use crate::schemas::{Lookup, Schema, SchemaError, SchemaId, SchemaSource};
+use crate::schemas::{Lookup, SchemaId, SchemaSource};
 use crate::telemetry::{Metrics, RegistryOutcome, events};
 use std::collections::{HashMap, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -127,16 +127,11 @@ impl Asker {
 
     /// What the registry says of a schema, or why it says nothing.
     fn ask(&self, id: SchemaId) -> Result<Lookup, String> {
-        let (outcome, lookup) = match self.client.schema(id) {
-            Ok(text) => match Schema::compile(&text) {
-                Ok(schema) => (RegistryOutcome::Found, Ok(Lookup::Found(Arc::new(schema)))),
-                Err(cause) => (RegistryOutcome::Unusable, Ok(Lookup::Unusable(cause))),
-            },
-            Err(Error::NotFound(_)) => (RegistryOutcome::Unknown, Ok(Lookup::Unknown)),
-            Err(Error::Unusable(cause) | Error::Refused(cause)) => {
-                (RegistryOutcome::Unusable, Ok(Lookup::Unusable(SchemaError(cause))))
-            }
-            Err(Error::Away(cause) | Error::Client(cause)) => (RegistryOutcome::Away, Err(cause)),
+        let (outcome, lookup) = match self.client.find(id) {
+            Ok(lookup @ Lookup::Unknown) => (RegistryOutcome::Unknown, Ok(lookup)),
+            Ok(lookup @ Lookup::Unusable(_)) => (RegistryOutcome::Unusable, Ok(lookup)),
+            Ok(lookup) => (RegistryOutcome::Found, Ok(lookup)),
+            Err(cause) => (RegistryOutcome::Away, Err(cause.to_string())),
         };
         self.metrics.schema_asked(outcome);
         lookup

@@ -4,11 +4,12 @@
 
 use super::Error;
 use crate::config::{RegistryLogin, SchemaRegistry};
-use crate::schemas::{SchemaId, SchemaKind, SchemaText};
+use crate::schemas::{Lookup, Schema, SchemaError, SchemaId, SchemaKind, SchemaSource, SchemaText};
 use reqwest::{Certificate, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Runtime;
 
@@ -91,6 +92,22 @@ impl RegistryClient {
         let mut references = Vec::new();
         self.follow(found.references.unwrap_or_default(), &mut BTreeSet::new(), &mut references)?;
         Ok(SchemaText { kind, text: found.schema, references })
+    }
+
+    /// What is known of a schema.
+    ///
+    /// # Errors
+    /// [`Error::Away`].
+    pub(super) fn find(&self, id: SchemaId) -> Result<Lookup, Error> {
+        match self.schema(id) {
+            Ok(text) => Ok(match Schema::compile(&text) {
+                Ok(schema) => Lookup::Found(Arc::new(schema)),
+                Err(cause) => Lookup::Unusable(cause),
+            }),
+            Err(Error::NotFound(_)) => Ok(Lookup::Unknown),
+            Err(Error::Unusable(cause) | Error::Refused(cause)) => Ok(Lookup::Unusable(SchemaError(cause))),
+            Err(away) => Err(away),
+        }
     }
 
     /// Adds what is referred to, each after what it refers to itself.
@@ -204,6 +221,13 @@ impl RegistryClient {
             }
             (_, None) => Error::Away(format!("{url}: {status}")),
         })
+    }
+}
+
+/// For who may wait: a lookup asks the registry and returns with its answer, or [`Lookup::Pending`] where there is none.
+impl SchemaSource for RegistryClient {
+    fn look_up(&self, id: SchemaId) -> Lookup {
+        self.find(id).unwrap_or(Lookup::Pending)
     }
 }
 

@@ -27,6 +27,7 @@ const DEAD_LETTERS: &[&str] = &[
     "empty",
     "not_json",
     "not_in_format",
+    "unknown_schema",
     "wrong_type",
     "missing_series",
     "series_too_long",
