@@ -9,6 +9,8 @@ pub(super) mod otlp;
 pub(super) mod plain;
 pub(super) mod prometheus;
 mod protobuf;
+#[cfg(test)]
+mod schema_tests;
 pub(super) mod telegraf;
 #[cfg(test)]
 mod tests;
