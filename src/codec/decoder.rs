@@ -1,18 +1,22 @@
 //! One decoder for all formats: each format's reader gives elements as JSON texts, and the JSON decoder takes a reading
 //! out of each. Records that are JSON go to the latter as they are.
 
+use super::formats::with_schema::{Opened, SchemaReader};
 use super::formats::{ElementSink, Payload, csv, influx, otlp, plain, prometheus, telegraf, thingsboard};
 use super::json::JsonDecoder;
 use super::{BadRecord, MissingValues, Reason, Record};
 use crate::config::{Format, Stream};
 use crate::domain::Reading;
+use crate::schemas::SchemaSource;
 use std::fmt;
+use std::sync::Arc;
 
 /// Reads the records of one stream.
 pub struct Decoder {
     format: Format,
     json: JsonDecoder,
     rows: csv::Rows,
+    schemas: Option<SchemaReader>,
     /// The text of the element at hand.
     element: String,
 }
@@ -22,17 +26,23 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 impl Decoder {
     /// A decoder of the stream's records.
     pub fn new(stream: &Stream) -> Self {
-        Self::of_format(stream, stream.format)
+        Self::of_format(stream, stream.format, None)
+    }
+
+    /// As [`Self::new`], with the schemas of records that need one.
+    pub fn with_schemas(stream: &Stream, schemas: Option<Arc<dyn SchemaSource>>) -> Self {
+        Self::of_format(stream, stream.format, schemas)
     }
 
     /// A decoder of the elements of the stream's format, for rows of a table that are written as such.
     pub fn of_elements(stream: &Stream) -> Self {
-        Self::of_format(stream, Format::Json)
+        Self::of_format(stream, Format::Json, None)
     }
 
-    fn of_format(stream: &Stream, format: Format) -> Self {
+    fn of_format(stream: &Stream, format: Format, source: Option<Arc<dyn SchemaSource>>) -> Self {
+        let schemas = SchemaReader::of(format, &stream.fields, source);
         let rows = csv::Rows::new(&stream.fields.columns, stream.fields.delimiter);
-        Self { format, json: JsonDecoder::new(stream), rows, element: String::new() }
+        Self { format, json: JsonDecoder::new(stream), rows, schemas, element: String::new() }
     }
 
     /// The values that were missing in the readings since the last call, if any were.
@@ -43,6 +53,12 @@ impl Decoder {
     /// The elements that `fields.where` left out since the last call.
     pub fn take_filtered(&mut self) -> u64 {
         self.json.take_filtered()
+    }
+
+    /// Whether the schema of a record is not known yet. It is asked for, and the record is to wait until this says no.
+    #[inline]
+    pub fn awaits_schema(&mut self, record: &Record<'_>) -> bool {
+        self.schemas.as_mut().is_some_and(|schemas| schemas.awaits(record))
     }
 
     /// Gives each good reading of `record` to `sink`, in the record's order. A bad element does not harm those before
@@ -62,11 +78,12 @@ impl Decoder {
             return Err(BadRecord { reason: Reason::TooLarge, field: None, detail });
         }
         let trimmed = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-        if trimmed.trim_ascii_start().is_empty() {
+        // Bytes of Avro may be those of a blank.
+        if bytes.is_empty() || self.schemas.is_none() && trimmed.trim_ascii_start().is_empty() {
             let detail = "there is no payload".to_owned();
             return Err(BadRecord { reason: Reason::Empty, field: None, detail });
         }
-        let Self { format, json, rows, element } = self;
+        let Self { format, json, rows, schemas, element } = self;
         if *format == Format::Json {
             return json.decode(record, text(trimmed, Reason::NotJson)?, sink);
         }
@@ -92,6 +109,17 @@ impl Decoder {
             Format::PrometheusRemoteWrite => prometheus::read(&payload, element, &mut elements),
             Format::Thingsboard => thingsboard::read(&payload, text()?, element, &mut elements),
             Format::Csv => rows.read(trimmed, element, &mut elements),
+            Format::Avro | Format::Protobuf | Format::JsonSchema => {
+                let reader = schemas.as_mut().expect("these formats have a reader");
+                match reader.read(&payload, element, &mut elements) {
+                    Ok(Opened::Element) => return json.decode(record, element, sink),
+                    Ok(Opened::Text(bytes)) => {
+                        return json.decode(record, self::text(bytes, Reason::NotJson)?, sink);
+                    }
+                    Ok(Opened::Container) => Ok(()),
+                    Err(bad) => Err(bad),
+                }
+            }
             Format::Plain => {
                 plain::read(text()?, element, &mut elements);
                 Ok(())

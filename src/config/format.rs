@@ -31,6 +31,12 @@ pub enum Format {
     Csv,
     /// A number and nothing else.
     Plain,
+    /// Avro: a datum in Confluent's wire format, or of a schema from a file; or a container.
+    Avro,
+    /// Protobuf in Confluent's wire format, or of a schema from a file.
+    Protobuf,
+    /// JSON in Confluent's wire format.
+    JsonSchema,
 }
 
 pub(super) static FORMAT: Key<Choice<Format>> = choice(
@@ -51,6 +57,9 @@ pub(super) static FORMAT: Key<Choice<Format>> = choice(
         Word::new("thingsboard", Format::Thingsboard, "ThingsBoard's telemetry, of devices and gateways"),
         Word::new("csv", Format::Csv, "rows of separated values"),
         Word::new("plain", Format::Plain, "a number and nothing else"),
+        Word::new("avro", Format::Avro, "Avro with a schema registry or a schema's file; or a container"),
+        Word::new("protobuf", Format::Protobuf, "Protobuf with a schema registry or a schema's file"),
+        Word::new("json_schema", Format::JsonSchema, "JSON in the wire format of schema registries"),
     ],
     "The format of the records. docs/formats.md has the shape of each, and where its series, times and values lie.",
 );
@@ -63,7 +72,7 @@ impl Format {
 
     /// Whether the elements of a batch may lie inside a record, where `fields.records` leads.
     pub(super) fn has_batches(self) -> bool {
-        matches!(self, Self::Json | Self::Ndjson)
+        matches!(self, Self::Json | Self::Ndjson | Self::Avro | Self::Protobuf | Self::JsonSchema)
     }
 
     /// Whether an element has one value under a name of its own.
@@ -81,7 +90,13 @@ impl Format {
     /// The places that name a series by default.
     pub(super) fn series(self) -> &'static [&'static str] {
         match self {
-            Self::Json | Self::Ndjson | Self::Csv | Self::Plain => &["@key"],
+            Self::Json
+            | Self::Ndjson
+            | Self::Csv
+            | Self::Plain
+            | Self::Avro
+            | Self::Protobuf
+            | Self::JsonSchema => &["@key"],
             Self::TelegrafJson | Self::Influx => &["/name", "/tags/*"],
             Self::OtlpProto | Self::OtlpJson => &["/name", "/resource/*", "/attributes/*"],
             Self::PrometheusJson | Self::PrometheusRemoteWrite => &["/name", "/labels/*"],
@@ -102,7 +117,13 @@ impl Format {
     /// The place of the time by default.
     pub(super) fn time(self) -> &'static str {
         match self {
-            Self::Json | Self::Ndjson | Self::Csv | Self::Plain => "@timestamp",
+            Self::Json
+            | Self::Ndjson
+            | Self::Csv
+            | Self::Plain
+            | Self::Avro
+            | Self::Protobuf
+            | Self::JsonSchema => "@timestamp",
             Self::TelegrafJson | Self::Influx | Self::PrometheusJson | Self::PrometheusRemoteWrite => {
                 "/timestamp"
             }
@@ -116,6 +137,11 @@ impl Format {
         matches!(self, Self::Influx | Self::Thingsboard)
     }
 
+    /// Whether the schema of a record must be known to read it.
+    pub fn has_schemas(self) -> bool {
+        matches!(self, Self::Avro | Self::Protobuf)
+    }
+
     /// The label that repeats the name of a metric, which is part of the series' name already.
     pub fn name_label(self) -> Option<&'static str> {
         matches!(self, Self::PrometheusJson | Self::PrometheusRemoteWrite).then_some("__name__")
@@ -124,7 +150,9 @@ impl Format {
     /// The pointer to a value's parent by default, and whether the value's own name follows.
     pub(super) fn value(self) -> (&'static str, bool) {
         match self {
-            Self::Json | Self::Ndjson | Self::Csv => ("", true),
+            Self::Json | Self::Ndjson | Self::Csv | Self::Avro | Self::Protobuf | Self::JsonSchema => {
+                ("", true)
+            }
             Self::TelegrafJson | Self::Influx => ("/fields", true),
             Self::Thingsboard => ("/values", true),
             _ => ("/value", false),

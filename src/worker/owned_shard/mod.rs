@@ -14,10 +14,11 @@ use super::pace::PaceWatch;
 use super::rare_paths::{RarePath, RarePaths};
 use super::serving::Serving;
 use crate::checkpoint::SnapshotId;
-use crate::codec::{Decoder, Encoder};
+use crate::codec::{Decoder, Encoder, Record};
 use crate::config::Stream;
 use crate::domain::{EventTime, Forecast, ModelVersion, Offset, TopicId, TopicPartition};
 use crate::engine::Shard;
+use crate::schemas::SchemaSource;
 use crate::series::{RecordProgress, ReorderSettings};
 use crate::telemetry::{Pace, PaceChange, ShardMetrics, ShardState, StreamMetrics};
 use accounts::note_violations;
@@ -107,6 +108,7 @@ impl OwnedShard {
         log: LogWatch,
         metrics: StreamMetrics,
         shown: ShardMetrics,
+        schemas: Option<Arc<dyn SchemaSource>>,
         since: Instant,
         now: Instant,
     ) -> Self {
@@ -141,7 +143,7 @@ impl OwnedShard {
             holdings: holdings.after(from).collect(),
             has_taken: false,
             taken_at: now,
-            decoder: Decoder::new(&stream),
+            decoder: Decoder::with_schemas(&stream, schemas),
             encoder: Encoder::new(&stream),
             dead_letters: DeadLetters::default(),
             model_name: None,
@@ -152,7 +154,12 @@ impl OwnedShard {
         }
     }
 
-    /// The worker was busy elsewhere until `now`: that nothing came says nothing.
+    /// Whether a record can't be decoded yet, because its schema is not known.
+    pub fn awaits_schema(&mut self, record: &Record<'_>) -> bool {
+        self.decoder.awaits_schema(record)
+    }
+
+    /// The worker was busy elsewhere, or the shard's records were held back, until `now`: that nothing came says nothing.
     pub fn was_kept_waiting(&mut self, now: Instant) {
         self.taken_at = now;
     }
