@@ -18,11 +18,9 @@
 #![forbid(unsafe_code)]
 
 mod bad;
-mod choice;
 mod civil;
 mod decimal;
 mod decoder;
-mod encoders;
 mod formats;
 pub mod headers;
 mod json;
@@ -33,6 +31,6 @@ mod time;
 
 pub use bad::{BadRecord, Reason};
 pub use decoder::Decoder;
-pub use encoders::Encoder;
+pub use json::JsonEncoder as Encoder;
 pub use missing::MissingValues;
 pub use record::{Headers, Record};

@@ -24,7 +24,6 @@ mod learn_every;
 mod load;
 mod missing;
 mod model;
-mod output;
 mod place;
 mod position;
 mod promotion;
@@ -56,7 +55,6 @@ pub use missing::{MISSING_TEXTS, Missing};
 pub use model::{
     ActivationKind, Architecture, Base, CellKind, Device, HeadKind, LayerKind, Model, NetworkKind, NormKind,
 };
-pub use output::{Columns, Output, OutputFormat};
 pub use place::FieldSource;
 pub use promotion::Promotion;
 pub use records::Records;
