@@ -2,6 +2,7 @@
 
 use super::daemon::{self, DAEMON, DELIVERY, HTTP, KAFKA, LOG, SNAPSHOTS};
 use super::key::Table;
+use super::registry::{self, REGISTRY};
 use super::section::Section;
 use super::store::{self, STORE};
 use super::stream::{self, STREAMS};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 /// Every key of a config.
 pub(super) static ROOT: Table = Table::new(
     "Everything that a config can say.",
-    &[&KAFKA, &DELIVERY, &DAEMON, &HTTP, &STORE, &SNAPSHOTS, &LOG, &STREAMS],
+    &[&KAFKA, &DELIVERY, &DAEMON, &HTTP, &STORE, &REGISTRY, &SNAPSHOTS, &LOG, &STREAMS],
 );
 
 /// Why there is no config.
@@ -124,6 +125,7 @@ fn check(raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Config
     let the_daemon = daemon::daemon(root.section(&DAEMON));
     let http = daemon::http(root.section(&HTTP));
     let store = store::store(root.section(&STORE), variable);
+    let registry = registry::registry(root.section(&REGISTRY));
     let snapshots = daemon::snapshots(root.section(&SNAPSHOTS));
     let log = daemon::log(root.section(&LOG));
     let mut streams = Vec::new();
@@ -144,6 +146,7 @@ fn check(raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Config
             daemon: the_daemon,
             http,
             store,
+            registry,
             snapshots,
             log,
             streams,

@@ -31,6 +31,7 @@ mod promotion;
 mod range;
 mod records;
 mod reference;
+mod registry;
 mod schema;
 mod seasons;
 mod section;
@@ -59,6 +60,7 @@ pub use place::FieldSource;
 pub use promotion::Promotion;
 pub use records::Records;
 pub use reference::reference;
+pub use registry::{RegistryLogin, SchemaRegistry};
 pub use schema::schema;
 pub use seasons::SeasonsFrom;
 pub use store::{Bucket, Cloud, Store, StoreLocation};
@@ -80,6 +82,8 @@ pub struct Config {
     pub http: Http,
     /// Where bundles and snapshots are kept.
     pub store: Store,
+    /// The schema registry, if there is one.
+    pub registry: Option<SchemaRegistry>,
     /// How often state is kept.
     pub snapshots: Snapshots,
     /// How events are logged.
