@@ -21,6 +21,7 @@ mod bad;
 mod civil;
 mod decimal;
 mod decoder;
+mod elements;
 mod formats;
 pub mod headers;
 mod json;
@@ -31,6 +32,7 @@ mod time;
 
 pub use bad::{BadRecord, Reason};
 pub use decoder::Decoder;
+pub use elements::ElementReader;
 pub use json::JsonEncoder as Encoder;
 pub use missing::MissingValues;
 pub use record::{Headers, Record};

@@ -8,5 +8,6 @@ mod models;
 mod refused;
 #[path = "../support/mod.rs"]
 mod support;
+mod tap;
 mod topics;
 mod truncation;
