@@ -11,6 +11,7 @@ mod generate;
 mod instruction_set;
 mod models;
 mod run;
+mod seed;
 mod state;
 mod tap;
 mod topics;
@@ -59,6 +60,11 @@ enum Command {
         after_help = "Examples:\n  tidecast generate --series 1000 --out fleet.csv.gz --best best.csv.gz > fleet.toml\n  tidecast backtest --config fleet.toml --data fleet.csv.gz\n  tidecast generate --config config/tidecast.toml --stream power --series 10000 --rate 5000/s"
     )]
     Generate(generate::Options),
+    /// Take a history in, and leave snapshots and a model from which a daemon starts.
+    #[command(
+        after_help = "Example:\n  tidecast seed --config tidecast.toml --from history.parquet\n  tidecast run --config tidecast.toml"
+    )]
+    Seed(seed::Options),
     /// Show the readings and forecasts of a live stream; or suggest a config for a topic.
     ///
     /// It joins no group and changes nothing.
@@ -111,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Config(verb) => config::config(&verb),
         Command::Backtest(options) => kernels.settle().and_then(|_| backtest::backtest(&options)),
         Command::Generate(options) => generate::generate(&options),
+        Command::Seed(options) => kernels.settle().and_then(|_| seed::seed(&options)),
         Command::Tap(options) => tap::tap(&options),
         Command::Topics(verb) => topics::topics(&verb),
         Command::State(verb) => state::state(&verb),

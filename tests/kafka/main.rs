@@ -6,6 +6,7 @@ mod harness;
 mod late;
 mod models;
 mod refused;
+mod seed;
 #[path = "../support/mod.rs"]
 mod support;
 mod tap;
