@@ -18,10 +18,12 @@
 #![forbid(unsafe_code)]
 
 mod bad;
+mod choice;
 mod civil;
 mod decimal;
 mod decoder;
 mod elements;
+mod encoders;
 mod formats;
 pub mod headers;
 mod json;
@@ -33,6 +35,6 @@ mod time;
 pub use bad::{BadRecord, Reason};
 pub use decoder::Decoder;
 pub use elements::ElementReader;
-pub use json::JsonEncoder as Encoder;
+pub use encoders::Encoder;
 pub use missing::MissingValues;
 pub use record::{Headers, Record};

@@ -24,6 +24,7 @@ mod learn_every;
 mod load;
 mod missing;
 mod model;
+mod output;
 mod place;
 mod position;
 mod promotion;
@@ -53,6 +54,7 @@ pub use missing::{MISSING_TEXTS, Missing};
 pub use model::{
     ActivationKind, Architecture, Base, CellKind, Device, HeadKind, LayerKind, Model, NetworkKind, NormKind,
 };
+pub use output::{Columns, Output, OutputFormat};
 pub use place::FieldSource;
 pub use promotion::Promotion;
 pub use records::Records;

@@ -1,3 +1,4 @@
+use crate::codec::choice::Choice;
 use crate::codec::decimal::{Decimals, LEN_MAX};
 use crate::codec::time::put_rfc3339;
 use crate::config::{Limit, Stream};
@@ -9,7 +10,7 @@ pub struct JsonEncoder {
     head: Vec<u8>,
     /// `","interval_s":3600,"model":`
     after_origin: Vec<u8>,
-    /// By target: `"kw":{"last":`, with a comma before all but the first.
+    /// By target: `"kw":{`, with a comma before all but the first.
     targets: Vec<Vec<u8>>,
     /// By level: `"0.05":[`, with a comma before all but the first.
     levels: Vec<Vec<u8>>,
@@ -31,7 +32,7 @@ impl JsonEncoder {
             String::from_utf8_lossy(&text[..len]).into_owned()
         });
         let interval = interval.as_deref().unwrap_or("null");
-        let target = |(i, name): (usize, &String)| format!("{}{}:{{\"last\":", comma(i), quoted(name)).into();
+        let target = |(i, name): (usize, &String)| format!("{}{}:{{", comma(i), quoted(name)).into();
         let level = |(i, level)| format!("{}\"{level}\":[", comma(i)).into();
         let limit = |(i, limit): (usize, &Limit)| {
             let (target, side) =
@@ -52,26 +53,60 @@ impl JsonEncoder {
         }
     }
 
-    /// Writes a forecast to `out`, which is cleared first; `model` is the version's name. A value that is not finite
-    /// becomes null.
+    /// Writes a forecast to `out`, with leads up to `longest`; `model` is the version's name. A value that is not finite
+    /// becomes null. The forecast says how many leads are left out.
     ///
     /// # Panics
     /// When the forecast's targets or levels are not those of the stream.
-    pub fn encode(&mut self, series: &str, forecast: &Forecast, model: Option<&str>, out: &mut Vec<u8>) {
-        self.encode_leads(series, forecast, model, usize::MAX, out);
-    }
-
-    /// As [`Self::encode`], with at most the first `leads` leads. The forecast says how many are left out.
-    ///
-    /// # Panics
-    /// As [`Self::encode`].
     pub fn encode_leads(
-        &mut self,
+        &self,
         series: &str,
         forecast: &Forecast,
         model: Option<&str>,
-        leads: usize,
+        longest: usize,
         out: &mut Vec<u8>,
+    ) {
+        let left_out = forecast.targets.iter().map(|target| target.yhat.len().saturating_sub(longest)).max();
+        self.encode(series, forecast, model, left_out.unwrap_or(0), out, &mut |target, out| {
+            self.put_target(target, longest, out);
+        });
+    }
+
+    /// As [`Self::encode_leads`], with the chosen leads and columns. The forecast says which leads it has, if some are
+    /// chosen.
+    ///
+    /// # Panics
+    /// As [`Self::encode_leads`].
+    pub fn encode_chosen(
+        &self,
+        series: &str,
+        forecast: &Forecast,
+        model: Option<&str>,
+        (choice, longest): (&Choice, usize),
+        out: &mut Vec<u8>,
+    ) {
+        let horizon = forecast.targets.first().map_or(0, |target| target.yhat.len());
+        let left_out = choice.left_out(horizon, longest);
+        self.encode(series, forecast, model, left_out, out, &mut |target, out| {
+            self.put_chosen(target, choice, longest, out);
+        });
+        if choice.has_leads() {
+            out.pop();
+            out.extend_from_slice(b",\"leads\":[");
+            let leads: Vec<f64> = choice.leads(horizon, longest).map(|lead| lead as f64).collect();
+            put_numbers(&leads, Decimals::new(0), out);
+            out.extend_from_slice(b"]}");
+        }
+    }
+
+    fn encode(
+        &self,
+        series: &str,
+        forecast: &Forecast,
+        model: Option<&str>,
+        left_out: usize,
+        out: &mut Vec<u8>,
+        put_target: &mut dyn FnMut(&TargetForecast, &mut Vec<u8>),
     ) {
         assert_eq!(forecast.targets.len(), self.targets.len(), "targets of a forecast and of its stream");
         out.clear();
@@ -89,15 +124,14 @@ impl JsonEncoder {
             Some(degraded) => put_string(degraded.as_str(), out),
             None => out.extend_from_slice(b"null"),
         }
-        let left_out = forecast.targets.iter().map(|target| target.yhat.len().saturating_sub(leads)).max();
-        if let Some(left_out) = left_out.filter(|left_out| *left_out > 0) {
+        if left_out > 0 {
             out.extend_from_slice(b",\"leads_left_out\":");
             put_numbers(&[left_out as f64], Decimals::new(0), out);
         }
         out.extend_from_slice(b",\"targets\":{");
         for (head, target) in self.targets.iter().zip(&forecast.targets) {
             out.extend_from_slice(head);
-            self.put_target(target, leads, out);
+            put_target(target, out);
         }
         out.push(b'}');
         put_score(forecast, out);
@@ -119,7 +153,7 @@ impl JsonEncoder {
 
     /// Writes an anomaly to `out`, which is cleared first: the reading's values, what the forecast before expected, and
     /// the score.
-    pub fn encode_anomaly(&mut self, series: &str, forecast: &Forecast, out: &mut Vec<u8>) {
+    pub fn encode_anomaly(&self, series: &str, forecast: &Forecast, out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(&self.head);
         put_string(series, out);
@@ -150,6 +184,7 @@ impl JsonEncoder {
         assert_eq!(target.quantiles.len(), self.levels.len() * horizon, "quantiles of a forecast");
         let leads = leads.min(horizon);
         let decimals = Decimals::new(target.decimals);
+        out.extend_from_slice(b"\"last\":");
         put_numbers(&[target.last.unwrap_or(f64::NAN)], decimals, out);
         out.extend_from_slice(b",\"yhat\":[");
         put_numbers(&target.yhat[..leads], decimals, out);
@@ -157,6 +192,37 @@ impl JsonEncoder {
         for (level, head) in self.levels.iter().enumerate() {
             out.extend_from_slice(head);
             put_numbers(&target.quantiles[level * horizon..][..leads], decimals, out);
+            out.push(b']');
+        }
+        out.extend_from_slice(b"}}");
+    }
+
+    fn put_chosen(&self, target: &TargetForecast, choice: &Choice, longest: usize, out: &mut Vec<u8>) {
+        let (horizon, decimals) = (target.yhat.len(), Decimals::new(target.decimals));
+        let leads = choice.leads(horizon, longest);
+        let mut chosen: Vec<f64> = Vec::with_capacity(horizon);
+        if choice.last {
+            out.extend_from_slice(b"\"last\":");
+            put_numbers(&[target.last.unwrap_or(f64::NAN)], decimals, out);
+            out.push(b',');
+        }
+        if choice.yhat {
+            chosen.extend(leads.clone().map(|lead| target.yhat[lead - 1]));
+            out.extend_from_slice(b"\"yhat\":[");
+            put_numbers(&chosen, decimals, out);
+            out.extend_from_slice(b"],");
+        }
+        out.extend_from_slice(b"\"quantiles\":{");
+        for (i, level) in choice.levels.iter().enumerate() {
+            chosen.clear();
+            chosen.extend(leads.clone().map(|lead| target.quantiles[level * horizon + lead - 1]));
+            let head = &self.levels[*level];
+            // All but the first of the stream's levels begin with a comma.
+            match (i, head.strip_prefix(b",")) {
+                (0, Some(bare)) => out.extend_from_slice(bare),
+                _ => out.extend_from_slice(head),
+            }
+            put_numbers(&chosen, decimals, out);
             out.push(b']');
         }
         out.extend_from_slice(b"}}");

@@ -14,6 +14,7 @@ use super::format::Format;
 use super::holidays::Holidays;
 use super::learn_every::LearnEvery;
 use super::model::Model;
+use super::output::Output;
 use super::promotion::Promotion;
 use super::seasons::SeasonsFrom;
 use super::training::Training;
@@ -43,6 +44,8 @@ pub struct Stream {
     pub difference: bool,
     /// The two targets that are a position, if two are.
     pub position: Option<Position>,
+    /// How forecasts are written, and what of them.
+    pub output: Output,
     /// The bounds of each target.
     pub ranges: Vec<ValueRange>,
     /// The targets that come as growing counts.

@@ -14,6 +14,7 @@ use crate::config::key::Key;
 use crate::config::kinds::Texts;
 use crate::config::learn_every::learn_every;
 use crate::config::model::{Base, model};
+use crate::config::output::{OUTPUT, output};
 use crate::config::position::{check_limits, position};
 use crate::config::promotion::{PROMOTION, promotion};
 use crate::config::range::ranges;
@@ -85,6 +86,7 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
     let calendar = calendar(&mut s, grid);
     let holidays = holidays(&mut s);
     let levels = levels(&mut s);
+    let output = output(s.section(&OUTPUT), horizon, &levels);
     let experts = experts(&mut s);
     let learn_every = learn_every(&mut s, &seasons);
     let alarms = alarms(&mut s, &targets);
@@ -147,6 +149,7 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
         difference,
         position,
         ranges,
+        output,
         counters,
         covariates,
         known_ahead,
