@@ -1,8 +1,9 @@
 use super::champions::{Champions, Change};
 use crate::config::Stream;
 use crate::console::Failure;
-use crate::domain::StreamName;
+use crate::domain::{ModelVersion, StreamName};
 use crate::engine::Model;
+use crate::nn::Networks;
 use crate::series::WindowCopy;
 use crate::training::{Shapes, Start, TrainingRound, Why, device};
 use crate::worker::ports::TrainingQueue;
@@ -48,6 +49,11 @@ impl Learner {
     /// How often the model that serves has changed.
     pub fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// The networks that serve, with their version.
+    pub fn champion(&self) -> Option<(ModelVersion, &Networks)> {
+        self.champions.serving()
     }
 
     /// Whether the rounds since the last call have ended without a failure.

@@ -6,6 +6,9 @@
 //! Prequential: each reading is forecast before it is learnt from. Training rounds run where the daemon would
 //! start them, and their outcome serves at once. File, config and seed determine everything.
 
+//! A seed (`seed`) runs the same worker over a history and keeps the state that it ends with, for a daemon to start
+//! from.
+
 #![forbid(unsafe_code)]
 
 mod auditor;
@@ -28,6 +31,8 @@ mod run;
 mod score_table;
 mod scores;
 mod seasons;
+mod seed;
+mod source;
 mod tally;
 
 use crate::domain::EventTime;
@@ -35,6 +40,7 @@ use std::path::PathBuf;
 
 pub(crate) use replay::Backtest;
 pub(crate) use rows::CsvOptions;
+pub(crate) use seed::{Seed, SeedSettings};
 
 /// What to run, and what to score.
 pub(crate) struct Settings {

@@ -3,6 +3,7 @@ use super::finished_run::FinishedRun;
 use super::forecasts::ForecastFile;
 use super::known_ahead::KnownAhead;
 use super::learner::RoundCounts;
+use super::ports::Audience;
 use super::report::ReportCharts;
 use super::tally::Tally;
 use crate::codec::{BadRecord, MissingValues, Record};
@@ -63,19 +64,8 @@ impl Observer {
         self.auditor.begin_row();
     }
 
-    /// Takes a forecast that was sent.
-    pub fn forecast(&mut self, emitted: &Emitted<'_>) {
-        self.chart(emitted);
-        if self.auditor.forecast(emitted)
-            && let Some(file) = &mut self.file
-            && self.outcome.is_ok()
-        {
-            self.outcome = file.write(emitted);
-        }
-    }
-
     /// Draws what a forecast says of its reading, whether it was sent or not.
-    pub fn chart(&mut self, emitted: &Emitted<'_>) {
+    fn chart(&mut self, emitted: &Emitted<'_>) {
         if let Some(charts) = &mut self.charts {
             charts.keep(emitted);
         }
@@ -105,6 +95,22 @@ impl Observer {
             });
         }
         FinishedRun { stream, auditor, tally, charts, file, counts, missing, unit }
+    }
+}
+
+impl Audience for Observer {
+    fn forecast(&mut self, emitted: &Emitted<'_>) {
+        self.chart(emitted);
+        if self.auditor.forecast(emitted)
+            && let Some(file) = &mut self.file
+            && self.outcome.is_ok()
+        {
+            self.outcome = file.write(emitted);
+        }
+    }
+
+    fn withheld(&mut self, emitted: &Emitted<'_>) {
+        self.chart(emitted);
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) type Shared<T> = Rc<RefCell<T>>;
 pub(super) enum ReplayPorts {}
 
 impl Ports for ReplayPorts {
-    type Broker = FileBroker;
+    type Broker = FileBroker<Observer>;
     type Loader = FreshShards;
     type Snapshots = NoSnapshots;
     type Time = StoppedClock;
@@ -40,15 +40,42 @@ impl Ports for ReplayPorts {
     type Interceptor = Shared<Observer>;
 }
 
+/// Hears the forecasts that a worker sends.
+pub(super) trait Audience {
+    /// A forecast that was sent.
+    fn forecast(&mut self, emitted: &Emitted<'_>);
+
+    /// A forecast that was not sent.
+    fn withheld(&mut self, emitted: &Emitted<'_>);
+}
+
 /// The row that the next poll hands over.
-#[derive(Default)]
 pub(super) struct NextRow {
     json: Vec<u8>,
-    offset: i64,
+    /// The key of its record.
+    key: String,
+    /// The number of the partition.
+    partition: usize,
+    /// The next offset of each partition.
+    offsets: Vec<i64>,
     is_waiting: bool,
 }
 
 impl NextRow {
+    /// No row yet. `key` is that of all rows that are put without one.
+    pub fn new(key: &str, partitions: usize) -> Self {
+        let (json, key) = (Vec::new(), key.to_owned());
+        Self { json, key, partition: 0, offsets: vec![0; partitions], is_waiting: false }
+    }
+
+    /// The next poll hands over this row as a record with this key in this partition.
+    pub fn put_keyed(&mut self, json: &[u8], key: &str, partition: usize) {
+        self.key.clear();
+        self.key.push_str(key);
+        self.partition = partition;
+        self.put(json);
+    }
+
     /// The next poll hands over this row.
     pub fn put(&mut self, json: &[u8]) {
         self.json.clear();
@@ -57,25 +84,26 @@ impl NextRow {
     }
 }
 
-/// A topic with one partition, whose records are the rows of the file. A poll hands over one row at most, and a
-/// commit always succeeds. Forecasts go to the observer.
-pub(super) struct FileBroker {
-    at: TopicPartition,
-    key: String,
+/// A topic whose records are the rows of the file. A poll hands over one row at most, and a commit always succeeds.
+/// Forecasts go to the audience.
+pub(super) struct FileBroker<A> {
+    parts: Vec<TopicPartition>,
     next_row: Shared<NextRow>,
-    observer: Shared<Observer>,
+    audience: Shared<A>,
     is_assigned: bool,
 }
 
-impl FileBroker {
-    /// `topic` is the topic's name, and `key` the key of every record.
-    pub fn new(topic: &str, key: &str, next_row: Shared<NextRow>, observer: Shared<Observer>) -> Self {
-        let at = TopicPartition { topic: topic.into(), partition: Partition(0) };
-        Self { at, key: key.to_owned(), next_row, observer, is_assigned: false }
+impl<A> FileBroker<A> {
+    /// `topic` is the topic's name. It has as many partitions as `next_row`.
+    pub fn new(topic: &str, next_row: Shared<NextRow>, audience: Shared<A>) -> Self {
+        let topic: Arc<str> = topic.into();
+        let part = |partition| TopicPartition { topic: topic.clone(), partition };
+        let parts = (0..).map(Partition).take(next_row.borrow().offsets.len()).map(part).collect();
+        Self { parts, next_row, audience, is_assigned: false }
     }
 }
 
-impl Outlet for FileBroker {
+impl<A: Audience> Outlet for FileBroker<A> {
     const READS_PAYLOADS: bool = false;
 
     fn send(&mut self, _: Outgoing<'_>) -> Result<(), Error> {
@@ -83,16 +111,16 @@ impl Outlet for FileBroker {
     }
 
     fn send_forecast(&mut self, _: Outgoing<'_>, emitted: &Emitted<'_>) -> Result<(), Error> {
-        self.observer.borrow_mut().forecast(emitted);
+        self.audience.borrow_mut().forecast(emitted);
         Ok(())
     }
 
     fn withhold(&mut self, emitted: &Emitted<'_>) {
-        self.observer.borrow_mut().chart(emitted);
+        self.audience.borrow_mut().withheld(emitted);
     }
 }
 
-impl Broker for FileBroker {
+impl<A: Audience> Broker for FileBroker<A> {
     fn poll(
         &mut self,
         _: usize,
@@ -103,15 +131,17 @@ impl Broker for FileBroker {
         if !std::mem::take(&mut next.is_waiting) {
             return Ok(0);
         }
-        let row = TableRow { number: 0, json: &next.json };
-        sink(&row.record(&self.at.topic, &self.key, next.offset), None);
-        next.offset += 1;
+        let (row, partition) = (TableRow { number: 0, json: &next.json }, next.partition);
+        let at = &self.parts[partition];
+        let record = row.record(&at.topic, &next.key, next.offsets[partition]);
+        sink(&Record { partition: at.partition, ..record }, None);
+        next.offsets[partition] += 1;
         Ok(1)
     }
 
     fn event(&mut self) -> Option<Event> {
         let is_assigned = std::mem::replace(&mut self.is_assigned, true);
-        (!is_assigned).then(|| Event::Assigned(vec![self.at.clone()]))
+        (!is_assigned).then(|| Event::Assigned(self.parts.clone()))
     }
 
     fn assign(&mut self, _: &[(TopicPartition, Option<Offset>)]) -> Result<(), Error> {
@@ -148,7 +178,7 @@ impl Broker for FileBroker {
     fn note(&mut self, _: TopicPartition, _: String) {}
 
     fn topics(&self, names: &BTreeSet<Arc<str>>) -> Result<TopicDescriptions, Error> {
-        Ok(names.iter().map(|name| (name.clone(), (TopicState::Present(None), 1))).collect())
+        Ok(names.iter().map(|name| (name.clone(), (TopicState::Present(None), self.parts.len()))).collect())
     }
 
     fn reads(&mut self, _: TopicPartition, _: TopicState) {}

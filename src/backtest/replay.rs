@@ -7,9 +7,9 @@ use super::known_ahead::KnownAhead;
 use super::observer::Observer;
 use super::plan::{Plan, PositionNames};
 use super::report::ReportCharts;
-use super::rows::{Rows, Sorted, Table, TableRow, Wanted};
+use super::rows::{Table, Wanted};
 use super::run::Run;
-use crate::codec::Decoder;
+use super::source::Source;
 use crate::config::Config;
 use crate::console::Failure;
 
@@ -55,7 +55,8 @@ impl Backtest {
         first.file = file.map(|path| ForecastFile::create(path, &first.stream)).transpose()?;
         first.charts = settings.charts.as_ref().map(|series| ReportCharts::new(&first.stream, series));
         drop(first);
-        let source = Source::open(settings.is_sorted, &table, &runs)?;
+        let streams: Vec<_> = runs.iter().map(|run| run.observer().stream.clone()).collect();
+        let source = Source::open(settings.is_sorted, &table, &streams)?;
         let is_sorted = settings.is_sorted;
         Ok(Self { data, runs, labels, comparison, source, total, row_count: 0, is_sorted })
     }
@@ -128,42 +129,4 @@ fn compare(first: &Auditor, second: &Auditor) -> Result<Comparison, Failure> {
         return Err(Failure::new("the two configs have no target in common, so there is nothing to compare"));
     }
     Ok(comparison)
-}
-
-/// The rows, in the order in which they are replayed.
-enum Source {
-    AsTheyStand(Rows),
-    Sorted(Sorted),
-}
-
-impl Source {
-    fn open(is_sorted: bool, table: &Table, runs: &[Run]) -> Result<Self, Failure> {
-        let streams: Vec<_> = runs.iter().map(|run| run.observer().stream.clone()).collect();
-        let mut rows = table.rows(&Wanted::new(streams.iter().map(|stream| &**stream)))?;
-        if !is_sorted {
-            return Ok(Self::AsTheyStand(rows));
-        }
-        let mut decoder = Decoder::of_elements(&streams[0]);
-        let time = |row: &TableRow<'_>| {
-            let mut time = None;
-            // The run reports bad rows.
-            let _ = decoder.decode(&row.record("", "key", 0), &mut |reading| time = Some(reading.time));
-            time
-        };
-        Ok(Self::Sorted(Sorted::new(&mut rows, time)?))
-    }
-
-    fn next(&mut self) -> Result<Option<TableRow<'_>>, Failure> {
-        match self {
-            Self::AsTheyStand(rows) => rows.next(),
-            Self::Sorted(rows) => Ok(rows.next()),
-        }
-    }
-
-    fn notes(&self) -> Vec<String> {
-        match self {
-            Self::AsTheyStand(rows) => rows.notes(),
-            Self::Sorted(rows) => rows.notes(),
-        }
-    }
 }

@@ -31,11 +31,11 @@ impl Run {
     /// When the worker can't start.
     pub fn start(config: Config, observer: Observer, key: &str) -> Result<Self, Failure> {
         let stream = config.streams[0].clone();
-        let next_row = Rc::new(RefCell::new(NextRow::default()));
+        let next_row = Rc::new(RefCell::new(NextRow::new(key, 1)));
         let observer = Rc::new(RefCell::new(observer));
         let learner = Rc::new(RefCell::new(Learner::default()));
         let ports = PortSet {
-            broker: FileBroker::new(&stream.topics[0], key, next_row.clone(), observer.clone()),
+            broker: FileBroker::new(&stream.topics[0], next_row.clone(), observer.clone()),
             loader: FreshShards::default(),
             snapshots: NoSnapshots,
             time: StoppedClock::default(),
@@ -116,7 +116,7 @@ impl Run {
     }
 }
 
-fn failure(error: worker::Error) -> Failure {
+pub(super) fn failure(error: worker::Error) -> Failure {
     match error {
         worker::Error::Network(error) => Failure::new(error),
         other => Failure::new(other),

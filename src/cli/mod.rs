@@ -11,7 +11,9 @@ mod generate;
 mod instruction_set;
 mod models;
 mod run;
+mod seed;
 mod state;
+mod tap;
 mod topics;
 mod validate;
 
@@ -38,7 +40,7 @@ struct Arguments {
 enum Command {
     /// Run the daemon.
     #[command(after_help = "Example:\n  tidecast run --config config/tidecast.toml")]
-    Run(ConfigFile),
+    Run(run::Options),
     /// Run a demo on this machine: an embedded broker, real sample data, forecasts that improve.
     #[command(after_help = "Example:\n  tidecast demo --duration 60s")]
     Demo(demo::Options),
@@ -58,6 +60,18 @@ enum Command {
         after_help = "Examples:\n  tidecast generate --series 1000 --out fleet.csv.gz --best best.csv.gz > fleet.toml\n  tidecast backtest --config fleet.toml --data fleet.csv.gz\n  tidecast generate --config config/tidecast.toml --stream power --series 10000 --rate 5000/s"
     )]
     Generate(generate::Options),
+    /// Take a history in, and leave snapshots and a model from which a daemon starts.
+    #[command(
+        after_help = "Example:\n  tidecast seed --config tidecast.toml --from history.parquet\n  tidecast run --config tidecast.toml"
+    )]
+    Seed(seed::Options),
+    /// Show the readings and forecasts of a live stream; or suggest a config for a topic.
+    ///
+    /// It joins no group and changes nothing.
+    #[command(
+        after_help = "Examples:\n  tidecast tap --config tidecast.toml --stream power\n  tidecast tap --brokers localhost:9092 --topic meters --suggest > tidecast.toml\n  tidecast tap --config tidecast.toml --beginning --until-end --raw --output json"
+    )]
+    Tap(tap::Options),
     /// Create the topics of a config.
     #[command(subcommand)]
     Topics(topics::Verb),
@@ -97,12 +111,14 @@ fn settled(path: &Path) -> Result<(Config, Store), Failure> {
 pub fn main() -> ExitCode {
     let Arguments { command, kernels } = Arguments::parse();
     let outcome = match command {
-        Command::Run(file) => run::run(&file.config, &kernels),
+        Command::Run(options) => run::run(&options, &kernels),
         Command::Demo(options) => kernels.settle().and_then(|_| demo::demo(&options)),
         Command::Validate(file) => validate::validate(&file.config),
         Command::Config(verb) => config::config(&verb),
         Command::Backtest(options) => kernels.settle().and_then(|_| backtest::backtest(&options)),
         Command::Generate(options) => generate::generate(&options),
+        Command::Seed(options) => kernels.settle().and_then(|_| seed::seed(&options)),
+        Command::Tap(options) => tap::tap(&options),
         Command::Topics(verb) => topics::topics(&verb),
         Command::State(verb) => state::state(&verb),
         Command::Models(verb) => models::models(&verb),

@@ -1,9 +1,9 @@
 use super::instruction_set::{InstructionSet, Settled};
+use super::{ConfigFile, topics};
 use crate::config::Config;
 use crate::console::Failure;
 use crate::daemon::Daemon;
 use crate::telemetry::{events, init_logging};
-use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -14,10 +14,22 @@ const LOOK: Duration = Duration::from_millis(200);
 
 const PANICKED: &str = "the program panicked, which is a bug: the lines above say where";
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Create the topics that the config needs and the cluster does not have, with the broker's number of replicas.
+    #[arg(long, env = "TIDECAST_CREATE_TOPICS")]
+    create_topics: bool,
+}
+
 /// Runs the daemon until a signal or a failed worker ends it.
-pub(super) fn run(path: &Path, kernels: &InstructionSet) -> Result<(), Failure> {
-    let config = super::load(path)?;
+pub(super) fn run(options: &Options, kernels: &InstructionSet) -> Result<(), Failure> {
+    let config = super::load(&options.file.config)?;
     init_logging(config.log.json, &config.log.level).map_err(Failure::new)?;
+    if options.create_topics {
+        topics::create(&config, topics::PARTITIONS, None)?;
+    }
     let Settled { isa, measured } = kernels.settle()?;
     events::instruction_set(isa, &measured);
     let limit = config.daemon.stop_timeout;

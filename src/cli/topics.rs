@@ -15,7 +15,7 @@ pub(super) struct Create {
     #[command(flatten)]
     file: ConfigFile,
     /// The partitions of a source topic that is created; a forecast topic gets as many as its source has.
-    #[arg(long, default_value_t = 4, value_name = "N")]
+    #[arg(long, default_value_t = PARTITIONS, value_name = "N")]
     partitions: usize,
     /// The replicas of each topic; by default the broker's.
     #[arg(long, value_name = "N")]
@@ -24,10 +24,17 @@ pub(super) struct Create {
 
 pub(super) fn topics(verb: &Verb) -> Result<(), Failure> {
     let Verb::Create(options) = verb;
-    let config = config::load(&options.file.config)?;
+    create(&config::load(&options.file.config)?, options.partitions, options.replication)
+}
+
+/// The partitions of a source topic that is created, where nobody says how many.
+pub(super) const PARTITIONS: usize = 4;
+
+/// Creates the topics that a config needs and the cluster does not have, and prints which.
+pub(super) fn create(config: &Config, partitions: usize, replication: Option<usize>) -> Result<(), Failure> {
     let admin = Admin::connect(&config.kafka).map_err(Failure::new)?;
     let there = admin.topics().map_err(Failure::new)?;
-    let specs = needed(&config, |topic| there.get(topic).copied(), options.partitions, options.replication);
+    let specs = needed(config, |topic| there.get(topic).copied(), partitions, replication);
     let mut failed = 0;
     for (name, outcome) in admin.create_topics(&specs).map_err(Failure::new)? {
         match outcome {

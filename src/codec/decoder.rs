@@ -89,46 +89,63 @@ impl Decoder {
         }
         let payload = Payload { record, bytes, max };
         let mut elements = Elements { json, record, sink, index: 0, first_bad: None };
-        let text = || text(trimmed, Reason::NotInFormat);
-        let outcome = match format {
-            Format::Json | Format::PrometheusJson => {
-                elements.element(text()?);
-                Ok(())
-            }
-            Format::Ndjson => {
-                text()?
-                    .lines()
-                    .filter(|line| !line.trim_ascii().is_empty())
-                    .for_each(|line| elements.element(line));
-                Ok(())
-            }
-            Format::TelegrafJson => telegraf::read(text()?, &mut elements),
-            Format::Influx => influx::read(text()?, element, &mut elements),
-            Format::OtlpProto => otlp::read_protobuf(&payload, element, &mut elements),
-            Format::OtlpJson => otlp::read_json(text()?, element, &mut elements),
-            Format::PrometheusRemoteWrite => prometheus::read(&payload, element, &mut elements),
-            Format::Thingsboard => thingsboard::read(&payload, text()?, element, &mut elements),
-            Format::Csv => rows.read(trimmed, element, &mut elements),
-            Format::Avro | Format::Protobuf | Format::JsonSchema => {
-                let reader = schemas.as_mut().expect("these formats have a reader");
-                match reader.read(&payload, element, &mut elements) {
-                    Ok(Opened::Element) => return json.decode(record, element, sink),
-                    Ok(Opened::Text(bytes)) => {
-                        return json.decode(record, self::text(bytes, Reason::NotJson)?, sink);
-                    }
-                    Ok(Opened::Container) => Ok(()),
-                    Err(bad) => Err(bad),
+        let outcome = match schemas {
+            Some(reader) => match reader.read(&payload, element, &mut elements) {
+                Ok(Opened::Element) => return json.decode(record, element, sink),
+                Ok(Opened::Text(bytes)) => {
+                    return json.decode(record, text(bytes, Reason::NotJson)?, sink);
                 }
-            }
-            Format::Plain => {
-                plain::read(text()?, element, &mut elements);
-                Ok(())
-            }
+                Ok(Opened::Container) => Ok(()),
+                Err(bad) => Err(bad),
+            },
+            None => read_elements(*format, &payload, rows, element, &mut elements),
         };
         if let Err(bad) = outcome {
             elements.first_bad.get_or_insert(bad);
         }
         elements.first_bad.map_or(Ok(()), Err)
+    }
+}
+
+/// Reads a payload's elements. `rows` are those of `format = "csv"`, and `element` is a buffer.
+///
+/// # Errors
+/// When the payload stops being what the format says. The elements before are good.
+pub(super) fn read_elements(
+    format: Format,
+    payload: &Payload<'_>,
+    rows: &mut csv::Rows,
+    element: &mut String,
+    elements: &mut impl ElementSink,
+) -> Result<(), BadRecord> {
+    let trimmed = payload.bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(payload.bytes);
+    let text = || text(trimmed, Reason::NotInFormat);
+    match format {
+        Format::Json | Format::PrometheusJson => {
+            elements.element(text()?);
+            Ok(())
+        }
+        Format::Ndjson => {
+            text()?
+                .lines()
+                .filter(|line| !line.trim_ascii().is_empty())
+                .for_each(|line| elements.element(line));
+            Ok(())
+        }
+        Format::TelegrafJson => telegraf::read(text()?, elements),
+        Format::Influx => influx::read(text()?, element, elements),
+        Format::OtlpProto => otlp::read_protobuf(payload, element, elements),
+        Format::OtlpJson => otlp::read_json(text()?, element, elements),
+        Format::PrometheusRemoteWrite => prometheus::read(payload, element, elements),
+        Format::Thingsboard => thingsboard::read(payload, text()?, element, elements),
+        Format::Csv => rows.read(trimmed, element, elements),
+        Format::Avro | Format::Protobuf | Format::JsonSchema => {
+            Err(unreadable(Reason::UnknownSchema, "a stream's decoder alone knows schemas"))
+        }
+        Format::Plain => {
+            plain::read(text()?, element, elements);
+            Ok(())
+        }
     }
 }
 

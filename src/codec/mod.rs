@@ -21,6 +21,7 @@ mod bad;
 mod civil;
 mod decimal;
 mod decoder;
+mod elements;
 mod encoder;
 mod formats;
 pub mod headers;
@@ -34,6 +35,7 @@ mod time;
 
 pub use bad::{BadRecord, Reason};
 pub use decoder::Decoder;
+pub use elements::ElementReader;
 pub use encoder::Encoder;
 pub use missing::MissingValues;
 pub use record::{Headers, Record};

@@ -38,6 +38,16 @@ impl Headers for Vec<(Box<str>, Box<[u8]>)> {
     }
 }
 
+impl Headers for Vec<(String, Vec<u8>)> {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter().rev().find(|(key, _)| key == name).map(|(_, value)| &**value)
+    }
+
+    fn for_each(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        self.iter().for_each(|(name, value)| each(name, value));
+    }
+}
+
 /// A record as its topic holds it.
 #[derive(Clone, Copy)]
 pub struct Record<'a> {

@@ -32,6 +32,7 @@
 //! | `admin` | creates topics |
 //! | `idempotent_producer` | a producer without transactions: announcements, the demo, tests |
 //! | `topic_reader` | a consumer without a group |
+//! | `partitioner` | the partition that a producer chooses for a key |
 //! | `embedded` | a broker inside the process, for the demo and tests |
 
 #![allow(unsafe_code, reason = "librdkafka is a C library")]
@@ -48,6 +49,7 @@ mod idempotent_producer;
 mod membership;
 mod offsets;
 mod output_topics;
+mod partitioner;
 mod producer;
 mod producing_client;
 mod record;
@@ -72,6 +74,7 @@ pub use error::Error;
 pub use idempotent_producer::IdempotentProducer;
 pub use offsets::{CommittedOffset, Watermarks};
 pub use output_topics::Refusal;
+pub use partitioner::Partitioner;
 pub use record::{Headers, Polled, Record};
 pub use requests::UnansweredRequests;
 pub use statistics::WorkerStatistics;

@@ -162,3 +162,18 @@ pub struct Record {
     /// Its headers, names and values.
     pub headers: Vec<(String, Vec<u8>)>,
 }
+
+impl Record {
+    /// The record in the form that a decoder reads.
+    pub fn as_source(&self) -> codec::Record<'_> {
+        codec::Record {
+            topic: &self.topic,
+            partition: self.partition,
+            offset: self.offset,
+            key: self.key.as_deref(),
+            timestamp: self.time,
+            payload: self.payload.as_deref(),
+            headers: &self.headers,
+        }
+    }
+}

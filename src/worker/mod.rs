@@ -54,7 +54,7 @@ mod snapshots;
 mod turn;
 
 use crate::config::{Config, Stream};
-use crate::domain::StreamName;
+use crate::domain::{StreamName, TopicPartition};
 use crate::engine::Shard;
 use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
@@ -222,6 +222,11 @@ impl<P: Ports> Worker<P> {
     /// The shards, in the order in which their partitions were read.
     pub fn shards_mut(&mut self) -> impl Iterator<Item = &mut Shard> {
         self.shards.iter_mut().map(|owned| &mut owned.shard)
+    }
+
+    /// Each shard with the partition that it reads, in no order.
+    pub fn shards_by_partition(&mut self) -> impl Iterator<Item = (&TopicPartition, &mut Shard)> {
+        self.shards.iter_mut().map(|owned| (&owned.at, &mut owned.shard))
     }
 
     /// The rare paths that were taken so far.

@@ -6,7 +6,9 @@ mod harness;
 mod late;
 mod models;
 mod refused;
+mod seed;
 #[path = "../support/mod.rs"]
 mod support;
+mod tap;
 mod topics;
 mod truncation;
