@@ -14,7 +14,7 @@ pub(super) static SERIES: Key<Mixed> = mixed(
     Mixed {
         words: "place, template, or list of places",
         preset: Preset::Follows("`@key`, or what the `format` says", r#""@key""#),
-        form: "1 to 8 places; `/tags/*` stands for all members of the object `/tags`; or a template like `{/site}-{host}`",
+        form: "1 to 8 places; `/tags/*` stands for all members of the object `/tags`; `labels`: all tags, labels or attributes that the `format` has; or a template like `{/site}-{host}`",
         schema: PLACES,
     },
     "The name of the series; several places are joined by `/`, and a `/` or a backslash within a part gets a \
@@ -23,6 +23,9 @@ pub(super) static SERIES: Key<Mixed> = mixed(
      label or attribute where the `format` has these.",
 );
 
+/// The word for all labels.
+const LABELS: &str = "labels";
+
 /// What names a series: one place, a list of them, or a template.
 pub(super) fn series(
     f: &mut Section<'_>,
@@ -30,6 +33,21 @@ pub(super) fn series(
     ways: &[Arc<[String]>],
 ) -> (Vec<FieldSource>, Option<Vec<String>>) {
     let template = match f.value(&SERIES) {
+        Some(Value::String(text)) if text.trim() == LABELS => {
+            let objects = format.series().iter().filter(|place| place.ends_with("/*"));
+            let places: Vec<_> = objects.map(|place| series_place(f, place, ways)).collect();
+            if places.is_empty() {
+                let format = format.as_str();
+                f.fault(
+                    "series",
+                    format!(
+                        "is \"{LABELS}\", which format = \"{format}\" does not have: name an object like \"/tags/*\""
+                    ),
+                );
+                return (vec![FieldSource::Key], None);
+            }
+            return (places, None);
+        }
         Some(Value::String(text)) if text.contains(['{', '}']) => text.trim(),
         _ => {
             let one = |s: &Section<'_>, text: &str| series_place(s, text, ways);

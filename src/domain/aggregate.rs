@@ -7,6 +7,8 @@ pub enum Aggregate {
     Last,
     /// The mean value of each.
     Mean,
+    /// The sum of each value.
+    Sum,
     /// The latest value of each, as soon as each has one.
     Join,
 }
@@ -27,6 +29,7 @@ impl Aggregate {
         match self {
             Self::Last => "last",
             Self::Mean => "mean",
+            Self::Sum => "sum",
             Self::Join => "join",
         }
     }
@@ -35,7 +38,7 @@ impl Aggregate {
     pub fn empty(self) -> Partial {
         match self {
             Self::Last | Self::Join => Partial { value: f64::NAN, weight: f64::NEG_INFINITY },
-            Self::Mean => Partial { value: 0.0, weight: 0.0 },
+            Self::Mean | Self::Sum => Partial { value: 0.0, weight: 0.0 },
         }
     }
 
@@ -47,7 +50,7 @@ impl Aggregate {
             _ if !value.is_finite() => {}
             Self::Last | Self::Join if time < to.weight => {}
             Self::Last | Self::Join => *to = Partial { value, weight: time },
-            Self::Mean => *to = Partial { value: to.value + value, weight: to.weight + 1.0 },
+            Self::Mean | Self::Sum => *to = Partial { value: to.value + value, weight: to.weight + 1.0 },
         }
     }
 
@@ -56,6 +59,8 @@ impl Aggregate {
         match self {
             Self::Last | Self::Join => of.value,
             Self::Mean => of.value / of.weight,
+            Self::Sum if of.weight == 0.0 => f64::NAN,
+            Self::Sum => of.value,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `tidecast backtest` from files to scores: what it writes can be computed again from its forecasts, and
 //! is the same each time.
 
+mod counters;
 mod discards;
 mod files;
 mod levels;

@@ -60,6 +60,7 @@ fn a_cell_is_its_readings_made_one() {
     for (how, of) in [
         ("mean", (|all| Some(all.iter().sum::<f64>() / all.len() as f64)) as fn(&[f64]) -> Option<f64>),
         ("last", |all| all.last().copied()),
+        ("sum", |all| (!all.is_empty()).then(|| all.iter().sum())),
     ] {
         let whole = coarse(&fine, |values| of(values).filter(|value| value.is_finite()));
         let own = answers(&fine, &format!("{QUIET}\naggregate = \"{how}\""));
@@ -261,8 +262,8 @@ fn a_stream_without_cells_has_nothing_to_gather() {
     for (lines, wanted) in [
         ("interval = \"irregular\"\naggregate = \"last\"", "aggregate: needs a fixed interval"),
         (
-            "interval = \"1h\"\naggregate = \"sum\"",
-            "aggregate: is \"sum\"; allowed are \"none\", \"last\", \"mean\"",
+            "interval = \"1h\"\naggregate = \"median\"",
+            "aggregate: is \"median\"; allowed are \"none\", \"last\", \"mean\", \"sum\"",
         ),
         (
             "interval = \"1h\"\naggregate = \"mean\"\nposition = { latitude = \"lat\", longitude = \"lon\" }",

@@ -75,6 +75,56 @@ proptest! {
     }
 }
 
+/// The answers to all of these, `size` offered at a time.
+fn in_batches(lines: &str, came: &[(usize, i64, usize)], size: usize) -> Vec<(String, i64, Forecast)> {
+    let mut shard = Shard::new(stream(lines));
+    let (mut offset, mut answers) = (0, Vec::new());
+    for batch in came.chunks(size) {
+        for (series, h, target) in batch {
+            let values = one(*target, value(*series, *h, *target));
+            let name = format!("s{series}");
+            shard.offer(
+                &Reading { series: &name, time: hour(*h), later: None, values: &values },
+                offset,
+                None,
+            );
+            offset += 1;
+        }
+        let mut sink = |e: Emitted<'_>| answers.push((e.series.to_owned(), e.offset, e.forecast.clone()));
+        while shard.run_round(&mut sink).unwrap().is_some() {}
+    }
+    answers.sort_by(|(a, _, one), (b, _, other)| (a, one.origin).cmp(&(b, other.origin)));
+    answers
+}
+
+/// Some values never come, others late.
+#[test]
+fn batches_of_values_do_not_matter() {
+    let mut came: Vec<(usize, i64, usize)> = Vec::new();
+    for i in 0..3 * 2 * 60 {
+        let (h, series, target) = (i / 6, i as usize % 2, i as usize / 2 % TARGETS);
+        let n = noise(5, i as u64);
+        match n {
+            n if n < -0.85 => {}
+            n if n > 0.8 => came.insert(came.len().saturating_sub(8), (series, h, target)),
+            _ => came.push((series, h, target)),
+        }
+    }
+    for lines in ["aggregate = \"join\"", "aggregate = \"join\"\nlateness = \"2h\""] {
+        let one_by_one = in_batches(lines, &came, 1);
+        assert!(one_by_one.len() > 100, "{}", one_by_one.len());
+        for size in [2, 7, 100, came.len()] {
+            let mut batched = in_batches(lines, &came, size);
+            for ((.., one), (.., other)) in one_by_one.iter().zip(&mut batched) {
+                // How surprising a reading is depends on which others came in the same round, by a little.
+                assert!((one.anomaly.score - other.anomaly.score).abs() < 0.05);
+                other.anomaly = one.anomaly.clone();
+            }
+            assert_eq!(one_by_one, batched, "{lines}, {size} at a time");
+        }
+    }
+}
+
 #[test]
 fn what_does_not_come_is_missing() {
     let (mut shard, mut at) = (Shard::new(stream("aggregate = \"join\"")), 0);

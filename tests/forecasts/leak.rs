@@ -21,8 +21,8 @@ fn run(readings: &[Sensed]) -> (Vec<Answer>, u64) {
 }
 
 /// Without training, but with a network of any numbers from the start.
-fn run_all(readings: &[Sensed], accuracy: &str) -> Vec<Answer> {
-    let stream = stream(&format!("{ALL}\naccuracy = \"{accuracy}\""));
+fn run_all(readings: &[Sensed], lines: &str) -> Vec<Answer> {
+    let stream = stream(&format!("{ALL}\n{lines}"));
     let mut bench = Bench::new(&stream);
     bench.shard.bring(&any_model(&stream, 1)).unwrap();
     bench.shard.warm(usize::MAX).unwrap();
@@ -39,8 +39,28 @@ fn no_forecast_knows_what_comes_after_it() {
     assert!(run(&readings).1 > 0, "a network has to serve, or the test sees only half of the engine");
     nothing_leaks(&readings, |readings| run(readings).0);
     for accuracy in ["full", "compact"] {
-        nothing_leaks(&readings, |readings| run_all(readings, accuracy));
+        let lines = format!("accuracy = \"{accuracy}\"");
+        nothing_leaks(&readings, |readings| run_all(readings, &lines));
     }
+}
+
+/// A count is told from those before it alone, also where it begins again and the next one says why.
+#[test]
+fn no_rate_knows_of_a_later_count() {
+    let mut registers = [0.0; SERIES];
+    let mut counts = sensed(SERIES, HOURS, 3);
+    for (i, reading) in counts.iter_mut().enumerate() {
+        let register = &mut registers[reading.series[1..].parse::<usize>().unwrap()];
+        *register += reading.value.unwrap_or(0.0);
+        match i % 211 {
+            // A meter is replaced; a count is a glitch.
+            100 => *register = 0.0,
+            180 => reading.value = Some(0.0),
+            _ => reading.value = reading.value.map(|_| *register),
+        }
+    }
+    let lines = "counters = { kw = \"interval\" }\nmax_gap = 3";
+    nothing_leaks(&counts, |counts| run_all(counts, lines));
 }
 
 fn nothing_leaks(readings: &[Sensed], run: impl Fn(&[Sensed]) -> Vec<Answer>) {

@@ -50,6 +50,8 @@ proptest! {
     fn batches_do_not_matter(sizes in prop::collection::vec(1usize..200, 1..8), seed in 0u64..1000) {
         let readings = sensed(5, 120, seed);
         assert_close(&run(&readings, &[1], SMALL), &run(&readings, &sizes, SMALL));
+        let counters = format!("{SMALL}\ncounters = {{ kw = \"second\" }}");
+        assert_close(&run(&readings, &[1], &counters), &run(&readings, &sizes, &counters));
     }
 
     /// What is thinned out is learnt from all the same: the first reading of each stretch of time has the very

@@ -4,7 +4,7 @@ use crate::output::{Answer, Output, said};
 use crate::plan::{Plan, TOO_LARGE};
 use std::sync::Arc;
 use tidecast::config::Stream;
-use tidecast::domain::{Reading, Values};
+use tidecast::domain::Reading;
 use tidecast::engine::{Model, Offered, Shard};
 use tidecast::telemetry::Discard;
 
@@ -40,7 +40,7 @@ fn of_partition(
             put(offset, Answer::DeadLetter);
             continue;
         }
-        let values = Values::from_iter([sent.value]);
+        let values = sent.values(stream);
         let reading = Reading { series: &sent.series, time: sent.time, later: None, values: &values };
         let offered = shard.offer_of(&reading, offset, Some(sent.series.as_bytes()), sent.record);
         if let Offered::Discarded(Discard::Late | Discard::TimeAhead) = offered {

@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 use tidecast::config::{Config, Stream, from_toml};
-use tidecast::domain::{EventTime, ModelVersion, Partition, TopicPartition};
+use tidecast::domain::{EventTime, ModelVersion, Partition, TopicPartition, Values};
 use tidecast::engine::Model;
 use tidecast::nn::{Device, Weights};
 use tidecast::training::blueprint;
@@ -18,7 +18,7 @@ pub const TOO_LARGE: &str = "s1";
 const HOUR_US: i64 = 3_600_000_000;
 
 /// What a stream may be like.
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 14] = [
     "",
     "lateness = \"4h\"",
     "lateness = \"3h\"\nmax_held = 5",
@@ -31,6 +31,8 @@ const KINDS: [&str; 12] = [
     "aggregate = \"last\"\nlateness = \"3h\"",
     "aggregate = \"mean\"\nlateness = \"90m\"\nmax_held = 4\nmax_series = 5",
     "difference = true\nmax_gap = 2",
+    "counters = { kw = \"interval\" }\nmax_gap = 2\nlateness = \"2h\"",
+    "aggregate = \"join\"\nlateness = \"2h\"\ncovariates = [\"t\"]\nfields.name = \"/name\"\nfields.values = { kw = \"/kw\", t = \"/kw\" }",
 ];
 
 /// What happens to the log or the group's offsets, so that a run that never failed is no measure for all of it.
@@ -65,11 +67,29 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// Which value it is, for a stream that reads one at a time.
+    fn name(&self) -> &'static str {
+        if self.time.as_micros() / 60_000_000 % 2 == 0 { "kw" } else { "t" }
+    }
+
+    /// What a stream reads of it.
+    pub fn values(&self, stream: &Stream) -> Values {
+        match stream.fields.name {
+            Some(_) => {
+                ["kw", "t"].into_iter().map(|name| self.value.filter(|_| name == self.name())).collect()
+            }
+            None => Values::from_iter([self.value]),
+        }
+    }
+
     pub fn payload(&self) -> Vec<u8> {
         let value = self.value.map_or("null".to_owned(), |value| format!("{value:?}"));
         let text = match self.bad {
             true => format!("bad {}", self.log),
-            false => format!("{{\"at\":{},\"kw\":{value}}}", self.time.as_micros()),
+            false => {
+                let (at, name) = (self.time.as_micros(), self.name());
+                format!("{{\"at\":{at},\"name\":\"{name}\",\"kw\":{value}}}")
+            }
         };
         text.into_bytes()
     }
@@ -160,7 +180,7 @@ fn config(rng: &mut ChaCha8Rng, kind: &str, trains: bool) -> Config {
              dead_letter_topic = \"{DEAD_LETTERS}-{name}\"\ninterval = \"1h\"\ntargets = [\"kw\"]\nhorizon = 3\n\
              seasons = [6]\nwindow = 24\ncalendar = []\ncold_replay = \"36500d\"\nlearn_every = {learn_every}\nmodel = {{ hidden = 3 }}\n\
              training = {{ enabled = {trains}, first_after = 8, every = 4, holdout = 4, burn_in = 1, truncation = 4 }}\n\
-             fields = {{ time = \"/at\", time_format = \"us\" }}\n{kind}\n"
+             fields.time = \"/at\"\nfields.time_format = \"us\"\n{kind}\n"
         )
     };
     let mut text = format!(

@@ -1,6 +1,7 @@
 //! OpenTelemetry's metrics: an `ExportMetricsServiceRequest` as protobuf or as JSON, read by OpenTelemetry's own
 //! definitions. A data point becomes
 //! `{"name", "unit", "type", "temporality", "scope", "resource": {…}, "attributes": {…}, "time": 1700000000000000000, "value": 1.5}`.
+//! One of a sum of temporality `delta` has `rate` too: what was added per second.
 //! One of a histogram or a summary has `count`, `sum`, and `min` and `max` where they are known, in place of `value`.
 
 use super::text::ObjectText;
@@ -99,11 +100,31 @@ impl<S: ElementSink> Points<'_, S> {
 
     fn number(&mut self, kind: &str, point: &NumberDataPoint) {
         let is_absent = point.flags & DataPointFlags::NoRecordedValueMask as u32 != 0;
-        self.point(kind, &point.attributes, point.time_unix_nano, |to| match point.value {
-            Some(Number::AsDouble(value)) if !is_absent => to.number("value", value),
-            Some(Number::AsInt(value)) if !is_absent => to.whole("value", value),
-            _ => to.raw("value", "null"),
+        let value = point.value.filter(|_| !is_absent);
+        let seconds = self.seconds(point);
+        self.point(kind, &point.attributes, point.time_unix_nano, |to| {
+            let number = match value {
+                Some(Number::AsDouble(value)) => {
+                    to.number("value", value);
+                    value
+                }
+                Some(Number::AsInt(value)) => {
+                    to.whole("value", value);
+                    value as f64
+                }
+                None => return to.raw("value", "null"),
+            };
+            if let Some(seconds) = seconds {
+                to.number("rate", number / seconds);
+            }
         });
+    }
+
+    /// The seconds in which a number has grown, where it says what was added in them.
+    fn seconds(&self, point: &NumberDataPoint) -> Option<f64> {
+        let nanos = point.time_unix_nano.checked_sub(point.start_time_unix_nano)?;
+        let is_delta = self.temporality == Some(DELTA) && point.start_time_unix_nano > 0 && nanos > 0;
+        is_delta.then_some(nanos as f64 / 1e9)
     }
 
     fn point(
@@ -127,10 +148,12 @@ impl<S: ElementSink> Points<'_, S> {
     }
 }
 
+const DELTA: &str = "delta";
+
 /// Whether a number has grown since the last one, or since the process began.
 fn temporality(number: i32) -> Option<&'static str> {
     match AggregationTemporality::try_from(number) {
-        Ok(AggregationTemporality::Delta) => Some("delta"),
+        Ok(AggregationTemporality::Delta) => Some(DELTA),
         Ok(AggregationTemporality::Cumulative) => Some("cumulative"),
         _ => None,
     }

@@ -79,6 +79,17 @@ fn a_template_names_series_by_their_tags() {
 }
 
 #[test]
+fn all_labels_name_a_series() {
+    let line = b"cpu,host=h0,cpu=cpu0 usage_idle=90.5 1767225600000000000";
+    let lines = format!("{}\nfields.series = \"labels\"", cpu("influx"));
+    assert_eq!(good(&lines, line), [got("cpu=cpu0,host=h0", 1_767_225_600.0, 90.5)]);
+    let text = "kafka.brokers = \"b\"\n[streams.s]\ntopics = [\"in\"]\ninterval = \"10s\"\ntargets = [\"m\"]\n\
+        fields.series = \"labels\"";
+    let fault = from_toml(text, &[]).unwrap_err().to_string();
+    assert!(fault.contains("fields.series: is \"labels\", which format = \"json\" does not have"), "{fault}");
+}
+
+#[test]
 fn templates_that_lead_nowhere_are_faults() {
     for series in ["{", "{}", "a{b", "a}b", "}{", "{a}{", "{^/a}"] {
         let text = format!(
@@ -213,6 +224,28 @@ fn open_telemetry_gives_the_same_as_protobuf_and_as_json() {
     assert_eq!(good(&lines("otlp_proto"), &request.encode_to_vec()), want);
     let sum = format!("{}\nfields.values = {{ v = \"/sum\" }}", lines("otlp_json"));
     assert_eq!(good(&sum, OTLP_HISTOGRAM.as_bytes()), [got("latency//", 1_767_225_600.0, 10.5)]);
+}
+
+#[test]
+fn a_delta_sum_has_a_rate_per_second() {
+    let sum = |temporality: u8, start: &str| {
+        format!(
+            r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"requests","sum":{{
+                "aggregationTemporality":{temporality},"dataPoints":[{{"startTimeUnixNano":"{start}",
+                "timeUnixNano":"1767225600000000000","asInt":"90"}}]}}}}]}}]}}]}}"#
+        )
+    };
+    let minute_before = "1767225540000000000";
+    let rate = stream("format = \"otlp_json\"\ntargets = [\"v\"]\nfields.values = { v = \"/rate\" }");
+    assert_eq!(values(&rate, sum(1, minute_before).as_bytes()), (vec![vec![Some(1.5)]], 0));
+    let added = stream("format = \"otlp_json\"\ntargets = [\"v\"]");
+    assert_eq!(values(&added, sum(1, minute_before).as_bytes()), (vec![vec![Some(90.0)]], 0));
+    // A cumulative sum is a counter, and a delta of no known time has no rate.
+    let lines = "format = \"otlp_json\"\ntargets = [\"v\"]\nfields.values = { v = \"/rate\" }";
+    for (temporality, start) in [(2, minute_before), (1, "0"), (1, "1767225600000000000")] {
+        let (readings, bad, _) = decode(&stream(lines), &record(None, sum(temporality, start).as_bytes()));
+        assert_eq!((readings, bad.unwrap().reason), (vec![], Reason::NoValue));
+    }
 }
 
 /// Labels and samples.

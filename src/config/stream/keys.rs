@@ -159,6 +159,7 @@ pub(super) static AGGREGATE: Key<Choice<Option<Aggregate>>> = choice(
         Word::new("none", None, "the first is taken and answered at once, the others are dropped"),
         Word::new("last", Some(Aggregate::Last), "the last, once the interval and `lateness` are over"),
         Word::new("mean", Some(Aggregate::Mean), "their mean, once the interval and `lateness` are over"),
+        Word::new("sum", Some(Aggregate::Sum), "their sum, once the interval and `lateness` are over"),
         Word::new(
             "join",
             Some(Aggregate::Join),

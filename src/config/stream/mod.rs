@@ -166,10 +166,11 @@ impl Stream {
     }
 
     /// How the values of a target or covariate in one cell become one, where the config says `how`. A count is never
-    /// averaged: its last value is that at the cell's end.
+    /// averaged or added up: its last value is that at the cell's end.
     pub fn aggregate_of(&self, how: Aggregate, column: usize) -> Aggregate {
         let is_count = self.counters.iter().any(|counter| counter.target == column);
-        if is_count && how == Aggregate::Mean { Aggregate::Last } else { how }
+        let mixes = matches!(how, Aggregate::Mean | Aggregate::Sum);
+        if is_count && mixes { Aggregate::Last } else { how }
     }
 
     /// A target of a reading; NaN where it is missing, or the transform has no value for it.

@@ -62,8 +62,14 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
     let grid = grid(&mut s);
     let counters = counters(&mut s, &targets, position, grid);
     let aggregate = aggregate(&mut s, grid);
-    if aggregate == Some(Aggregate::Mean) && position.is_some() {
-        s.fault("aggregate", "is \"mean\", which two positions do not have everywhere: say \"last\"");
+    if let Some(how @ (Aggregate::Mean | Aggregate::Sum)) = aggregate
+        && position.is_some()
+    {
+        let how = how.as_str();
+        s.fault(
+            "aggregate",
+            format!("is \"{how}\", which two positions do not have everywhere: say \"last\""),
+        );
     }
     if fields.name.is_some() && aggregate.is_none() && targets.len() + covariates.len() > 1 {
         s.fault("aggregate", "is \"none\", and fields.name brings one value at a time: say \"join\"");
