@@ -1,10 +1,12 @@
 //! One decoder for all formats: each format's reader gives elements as JSON texts, and the JSON decoder takes a reading
 //! out of each. Records that are JSON go to the latter as they are.
 
-use super::formats::{ElementSink, Payload, csv, influx, otlp, plain, prometheus, telegraf, thingsboard};
+use super::formats::{
+    Births, ElementSink, Payload, csv, influx, otlp, plain, prometheus, sparkplug, telegraf, thingsboard,
+};
 use super::json::JsonDecoder;
 use super::{BadRecord, MissingValues, Reason, Record};
-use crate::config::{Format, Stream};
+use crate::config::{FieldSource, Format, Stream};
 use crate::domain::Reading;
 use std::fmt;
 
@@ -13,6 +15,9 @@ pub struct Decoder {
     format: Format,
     json: JsonDecoder,
     rows: csv::Rows,
+    /// What the records before have said of those to come, in a format where they do.
+    births: Births,
+    mqtt_topic: FieldSource,
     /// The text of the element at hand.
     element: String,
 }
@@ -32,7 +37,24 @@ impl Decoder {
 
     fn of_format(stream: &Stream, format: Format) -> Self {
         let rows = csv::Rows::new(&stream.fields.columns, stream.fields.delimiter);
-        Self { format, json: JsonDecoder::new(stream), rows, element: String::new() }
+        Self {
+            format,
+            json: JsonDecoder::new(stream),
+            rows,
+            births: Births::default(),
+            mqtt_topic: stream.fields.mqtt_topic.clone(),
+            element: String::new(),
+        }
+    }
+
+    /// What the records so far have said of those to come. Only the BIRTH messages of Sparkplug B do.
+    pub fn births(&self) -> &Births {
+        &self.births
+    }
+
+    /// Goes on where another decoder of the partition had these.
+    pub fn remember(&mut self, births: &Births) {
+        self.births = births.clone();
     }
 
     /// The values that were missing in the readings since the last call, if any were.
@@ -66,7 +88,7 @@ impl Decoder {
             let detail = "there is no payload".to_owned();
             return Err(BadRecord { reason: Reason::Empty, field: None, detail });
         }
-        let Self { format, json, rows, element } = self;
+        let Self { format, json, rows, births, mqtt_topic, element } = self;
         if *format == Format::Json {
             return json.decode(record, text(trimmed, Reason::NotJson)?, sink);
         }
@@ -95,6 +117,13 @@ impl Decoder {
             Format::Plain => {
                 plain::read(text()?, element, &mut elements);
                 Ok(())
+            }
+            Format::SparkplugB => {
+                let topic = match mqtt_topic {
+                    FieldSource::Header(name) => (record.headers.get(name), &*format!("@header:{name}")),
+                    _ => (record.key, "@key"),
+                };
+                sparkplug::read(&payload, topic, births, element, &mut elements)
             }
         };
         if let Err(bad) = outcome {
@@ -140,5 +169,10 @@ impl ElementSink for Elements<'_, '_> {
             bad.field = Some(format!("[{index}]{}", bad.field.unwrap_or_default()));
             bad
         });
+    }
+
+    fn leave_out(&mut self) {
+        self.index += 1;
+        self.json.leave_out();
     }
 }

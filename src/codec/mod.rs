@@ -31,6 +31,7 @@ mod time;
 
 pub use bad::{BadRecord, Reason};
 pub use decoder::Decoder;
+pub use formats::Births;
 pub use json::JsonEncoder as Encoder;
 pub use missing::MissingValues;
 pub use record::{Headers, Record};

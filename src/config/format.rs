@@ -31,6 +31,8 @@ pub enum Format {
     Csv,
     /// A number and nothing else.
     Plain,
+    /// Sparkplug B, bridged from MQTT: protobuf, with the MQTT topic beside it.
+    SparkplugB,
 }
 
 pub(super) static FORMAT: Key<Choice<Format>> = choice(
@@ -51,6 +53,7 @@ pub(super) static FORMAT: Key<Choice<Format>> = choice(
         Word::new("thingsboard", Format::Thingsboard, "ThingsBoard's telemetry, of devices and gateways"),
         Word::new("csv", Format::Csv, "rows of separated values"),
         Word::new("plain", Format::Plain, "a number and nothing else"),
+        Word::new("sparkplug_b", Format::SparkplugB, "Sparkplug B, bridged from MQTT"),
     ],
     "The format of the records. docs/formats.md has the shape of each, and where its series, times and values lie.",
 );
@@ -75,6 +78,7 @@ impl Format {
                 | Self::PrometheusJson
                 | Self::PrometheusRemoteWrite
                 | Self::Plain
+                | Self::SparkplugB
         )
     }
 
@@ -86,6 +90,7 @@ impl Format {
             Self::OtlpProto | Self::OtlpJson => &["/name", "/resource/*", "/attributes/*"],
             Self::PrometheusJson | Self::PrometheusRemoteWrite => &["/name", "/labels/*"],
             Self::Thingsboard => &["/device"],
+            Self::SparkplugB => &["/name", "/source/*"],
         }
     }
 
@@ -95,6 +100,7 @@ impl Format {
             Self::TelegrafJson | Self::Influx => "/tags",
             Self::OtlpProto | Self::OtlpJson => "/attributes",
             Self::PrometheusJson | Self::PrometheusRemoteWrite => "/labels",
+            Self::SparkplugB => "/source",
             _ => "",
         }
     }
@@ -103,9 +109,11 @@ impl Format {
     pub(super) fn time(self) -> &'static str {
         match self {
             Self::Json | Self::Ndjson | Self::Csv | Self::Plain => "@timestamp",
-            Self::TelegrafJson | Self::Influx | Self::PrometheusJson | Self::PrometheusRemoteWrite => {
-                "/timestamp"
-            }
+            Self::TelegrafJson
+            | Self::Influx
+            | Self::PrometheusJson
+            | Self::PrometheusRemoteWrite
+            | Self::SparkplugB => "/timestamp",
             Self::OtlpProto | Self::OtlpJson => "/time",
             Self::Thingsboard => "/ts",
         }

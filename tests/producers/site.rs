@@ -2,8 +2,13 @@
 
 use crate::support::broker::Broker;
 use crate::support::daemon::{Daemon, metric};
-use crate::support::kafka::{Record, committed_offsets, create_models_topic, create_topic, read_committed};
+use crate::support::kafka::{
+    Record, client, committed_offsets, create_models_topic, create_topic, read_committed,
+};
 use crate::support::process::{Process, free_port, fresh_dir, write};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
@@ -46,6 +51,15 @@ impl Site {
     /// The records that the producer wrote.
     pub fn written(&self) -> Vec<Record> {
         read_committed(&Self::brokers(), &self.topic("in"))
+    }
+
+    /// Deletes all records of the topic, as its retention does in time.
+    pub fn forget_written(&self) {
+        let admin: AdminClient<DefaultClientContext> = client(&Self::brokers()).create().expect("a client");
+        let mut ends = TopicPartitionList::new();
+        ends.add_partition_offset(&self.topic("in"), 0, Offset::End).expect("a partition");
+        let deleted = admin.delete_records(&ends, &AdminOptions::new());
+        futures::executor::block_on(deleted).expect("the records are deleted");
     }
 
     /// Waits until the producer has written so many records.

@@ -34,12 +34,12 @@ fn readings<'a>(metrics: impl Iterator<Item = &'a Value>, unit: i64) -> (Reading
             continue;
         }
         let time = metric["timestamp"].as_i64().unwrap() * 1_000_000 / unit;
-        wanted.entry("edge-1".to_owned()).or_default().push((time, metric["fields"]["usage_idle"].as_f64()));
+        wanted.entry("edge-1".to_owned()).or_default().push((time, metric["fields"]["usage_user"].as_f64()));
     }
     (wanted, others)
 }
 
-const STREAM: &str = "interval = \"500ms\"\ntargets = [\"usage_idle\"]\nfields.series = \"/tags/host\"\n\
+const STREAM: &str = "interval = \"irregular\"\ntargets = [\"usage_user\"]\nfields.series = \"/tags/host\"\n\
     fields.where = { \"/name\" = \"cpu\", \"/tags/cpu\" = \"cpu-total\" }\n";
 
 #[test]
@@ -75,7 +75,7 @@ fn lines_of_telegraf() {
             others += 1;
             continue;
         }
-        let (_, rest) = line.split_once("usage_idle=").expect("a usage");
+        let (_, rest) = line.split_once("usage_user=").expect("a usage");
         let value: f64 = rest.split([',', ' ']).next().unwrap().parse().unwrap();
         let time: i64 = line.rsplit(' ').next().unwrap().parse().unwrap();
         wanted.entry("edge-1".to_owned()).or_default().push((time / 1_000, Some(value)));

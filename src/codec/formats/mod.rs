@@ -6,6 +6,7 @@ pub(super) mod influx;
 pub(super) mod otlp;
 pub(super) mod plain;
 pub(super) mod prometheus;
+pub(super) mod sparkplug;
 pub(super) mod telegraf;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ mod text;
 pub(super) mod thingsboard;
 
 use super::{BadRecord, Reason, Record};
+pub use sparkplug::Births;
 use std::fmt;
 
 /// What a reader gives its elements to.
@@ -22,6 +24,9 @@ pub(super) trait ElementSink {
 
     /// An element that could not be read.
     fn refuse(&mut self, bad: BadRecord);
+
+    /// Something that is no reading by what it is, and so is counted like what a filter leaves out.
+    fn leave_out(&mut self);
 }
 
 /// A record's payload.
