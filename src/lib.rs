@@ -15,9 +15,9 @@
 //!
 //! | layer | rooms |
 //! | --- | --- |
-//! | 0 | [`domain`], `simd` |
+//! | 0 | [`domain`], `schemas`, `simd` |
 //! | 1 | [`config`], `telemetry` |
-//! | 2 | `codec`, `series`, `experts`, `nn`, `scoring`, `chart`, `console` |
+//! | 2 | `codec`, `series`, `experts`, `nn`, `scoring`, `chart`, `console`, `registry` |
 //! | 3 | [`engine`], `training`, `synthetic` |
 //! | 4 | `checkpoint`, `kafka`, `http` |
 //! | 5 | `models` |
@@ -56,6 +56,10 @@ pub mod kafka;
 pub mod models;
 #[doc(hidden)]
 pub mod nn;
+#[doc(hidden)]
+pub mod registry;
+#[doc(hidden)]
+pub mod schemas;
 #[doc(hidden)]
 pub mod scoring;
 #[doc(hidden)]

@@ -9,6 +9,8 @@ pub enum Reason {
     NotJson,
     /// The payload, or an element of it, is not what the stream's `format` says.
     NotInFormat,
+    /// The record's schema is in no registry, or can't be used.
+    UnknownSchema,
     /// A field has a value of another type.
     WrongType,
     /// There is no series.
@@ -37,6 +39,7 @@ impl Reason {
         Self::Empty,
         Self::NotJson,
         Self::NotInFormat,
+        Self::UnknownSchema,
         Self::WrongType,
         Self::MissingSeries,
         Self::SeriesTooLong,
@@ -55,6 +58,7 @@ impl Reason {
             Self::Empty => "empty",
             Self::NotJson => "not_json",
             Self::NotInFormat => "not_in_format",
+            Self::UnknownSchema => "unknown_schema",
             Self::WrongType => "wrong_type",
             Self::MissingSeries => "missing_series",
             Self::SeriesTooLong => "series_too_long",

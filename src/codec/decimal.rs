@@ -58,6 +58,18 @@ impl Decimals {
             _ => write_fixed::<15>(value, out),
         }
     }
+
+    /// The float next to what [`Self::write`] writes; NaN where that is `null`.
+    pub fn round(self, value: f64) -> f64 {
+        let power = 10_f64.powi(i32::from(self.0));
+        let scaled = value.abs() * power;
+        if !matches!(scaled, 0.0..SCALED_MAX) {
+            return if value.is_finite() { value } else { f64::NAN };
+        }
+        // Both are exact, so their quotient is the float that is nearest to the decimal number.
+        let digits = (scaled + 0.5) as i64 as f64;
+        if digits == 0.0 { 0.0 } else { (digits / power).copysign(value) }
+    }
 }
 
 fn write_fixed<const COUNT: usize>(value: f64, out: &mut [u8]) -> usize {
@@ -118,6 +130,22 @@ fn write_large(value: f64, out: &mut [u8]) -> usize {
     room - rest.len()
 }
 
+/// Appends numbers with commas between them.
+pub fn put_numbers(numbers: &[f64], decimals: Decimals, out: &mut Vec<u8>) {
+    let start = out.len();
+    // Room for all at once: the loop writes into a slice and never grows the vector.
+    out.resize(start + numbers.len() * (LEN_MAX + 1), 0);
+    let mut at = start;
+    for (i, number) in numbers.iter().enumerate() {
+        if i > 0 {
+            out[at] = b',';
+            at += 1;
+        }
+        at += decimals.write(*number, &mut out[at..]);
+    }
+    out.truncate(at);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,8 +197,9 @@ mod tests {
             let text = written(value, decimals);
             let read: Option<f64> = serde_json::from_str(&text).unwrap();
             match read {
-                None => prop_assert!(!value.is_finite()),
+                None => prop_assert!(!value.is_finite() && Decimals::new(decimals).round(value).is_nan()),
                 Some(read) => {
+                    prop_assert_eq!(read.to_bits(), Decimals::new(decimals).round(value).to_bits());
                     let half = 0.5 / 10_f64.powi(i32::from(decimals.min(15)));
                     prop_assert!((read - value).abs() <= half + value.abs() * 4e-16, "{} as {}", value, text);
                 }

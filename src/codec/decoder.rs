@@ -1,6 +1,7 @@
 //! One decoder for all formats: each format's reader gives elements as JSON texts, and the JSON decoder takes a reading
 //! out of each. Records that are JSON go to the latter as they are.
 
+use super::formats::with_schema::{Opened, SchemaReader};
 use super::formats::{
     Births, ElementSink, Payload, csv, influx, otlp, plain, prometheus, sparkplug, telegraf, thingsboard,
 };
@@ -8,7 +9,9 @@ use super::json::JsonDecoder;
 use super::{BadRecord, MissingValues, Reason, Record};
 use crate::config::{FieldSource, Format, Stream};
 use crate::domain::Reading;
+use crate::schemas::SchemaSource;
 use std::fmt;
+use std::sync::Arc;
 
 /// Reads the records of one stream.
 pub struct Decoder {
@@ -18,6 +21,7 @@ pub struct Decoder {
     /// What the records before have said of those to come, in a format where they do.
     births: Births,
     mqtt_topic: FieldSource,
+    schemas: Option<SchemaReader>,
     /// The text of the element at hand.
     element: String,
 }
@@ -27,15 +31,21 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 impl Decoder {
     /// A decoder of the stream's records.
     pub fn new(stream: &Stream) -> Self {
-        Self::of_format(stream, stream.format)
+        Self::of_format(stream, stream.format, None)
+    }
+
+    /// As [`Self::new`], with the schemas of records that need one.
+    pub fn with_schemas(stream: &Stream, schemas: Option<Arc<dyn SchemaSource>>) -> Self {
+        Self::of_format(stream, stream.format, schemas)
     }
 
     /// A decoder of the elements of the stream's format, for rows of a table that are written as such.
     pub fn of_elements(stream: &Stream) -> Self {
-        Self::of_format(stream, Format::Json)
+        Self::of_format(stream, Format::Json, None)
     }
 
-    fn of_format(stream: &Stream, format: Format) -> Self {
+    fn of_format(stream: &Stream, format: Format, source: Option<Arc<dyn SchemaSource>>) -> Self {
+        let schemas = SchemaReader::of(format, &stream.fields, source);
         let rows = csv::Rows::new(&stream.fields.columns, stream.fields.delimiter);
         Self {
             format,
@@ -43,6 +53,7 @@ impl Decoder {
             rows,
             births: Births::default(),
             mqtt_topic: stream.fields.mqtt_topic.clone(),
+            schemas,
             element: String::new(),
         }
     }
@@ -67,6 +78,12 @@ impl Decoder {
         self.json.take_filtered()
     }
 
+    /// Whether the schema of a record is not known yet. It is asked for, and the record is to wait until this says no.
+    #[inline]
+    pub fn awaits_schema(&mut self, record: &Record<'_>) -> bool {
+        self.schemas.as_mut().is_some_and(|schemas| schemas.awaits(record))
+    }
+
     /// Gives each good reading of `record` to `sink`, in the record's order. A bad element does not harm those before
     /// and after it. Where the payload stops being what the format says, the elements before are good.
     ///
@@ -84,11 +101,12 @@ impl Decoder {
             return Err(BadRecord { reason: Reason::TooLarge, field: None, detail });
         }
         let trimmed = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-        if trimmed.trim_ascii_start().is_empty() {
+        // Bytes of Avro may be those of a blank.
+        if bytes.is_empty() || self.schemas.is_none() && trimmed.trim_ascii_start().is_empty() {
             let detail = "there is no payload".to_owned();
             return Err(BadRecord { reason: Reason::Empty, field: None, detail });
         }
-        let Self { format, json, rows, births, mqtt_topic, element } = self;
+        let Self { format, json, rows, births, mqtt_topic, schemas, element } = self;
         if *format == Format::Json {
             return json.decode(record, text(trimmed, Reason::NotJson)?, sink);
         }
@@ -114,6 +132,17 @@ impl Decoder {
             Format::PrometheusRemoteWrite => prometheus::read(&payload, element, &mut elements),
             Format::Thingsboard => thingsboard::read(&payload, text()?, element, &mut elements),
             Format::Csv => rows.read(trimmed, element, &mut elements),
+            Format::Avro | Format::Protobuf | Format::JsonSchema => {
+                let reader = schemas.as_mut().expect("these formats have a reader");
+                match reader.read(&payload, element, &mut elements) {
+                    Ok(Opened::Element) => return json.decode(record, element, sink),
+                    Ok(Opened::Text(bytes)) => {
+                        return json.decode(record, self::text(bytes, Reason::NotJson)?, sink);
+                    }
+                    Ok(Opened::Container) => Ok(()),
+                    Err(bad) => Err(bad),
+                }
+            }
             Format::Plain => {
                 plain::read(text()?, element, &mut elements);
                 Ok(())

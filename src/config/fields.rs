@@ -6,9 +6,11 @@ use super::kinds::{Mixed, Pairs, Sub, Text, Texts, mixed, sub, text, texts};
 use super::missing::{MISSING, Missing, missing};
 use super::place::{FieldSource, PLACES, parse, pointer, source, sources};
 use super::records::{RECORDS, Records, records};
+use super::schema_file::{MESSAGE, SCHEMA, schema_file};
 use super::section::Section;
 use super::series::{SERIES, series};
 use crate::domain::TimePattern;
+use crate::schemas::Schema;
 use std::sync::Arc;
 
 /// Where a reading's parts lie in a record.
@@ -40,6 +42,10 @@ pub struct Fields {
     pub columns: Vec<String>,
     /// What stands between columns.
     pub delimiter: u8,
+    /// The schema of records that do not say which they have.
+    pub schema: Option<Arc<Schema>>,
+    /// With Protobuf: the full name of the message in it; `None`: its first one.
+    pub message: Option<String>,
     /// Where the MQTT topic of a record of `format = "sparkplug_b"` lies: its key, or a header.
     pub mqtt_topic: FieldSource,
 }
@@ -92,6 +98,8 @@ pub(super) static FIELDS: Key<Sub> = sub(
         &COLUMNS,
         &DELIMITER,
         &MQTT_TOPIC,
+        &SCHEMA,
+        &MESSAGE,
     ],
 );
 static TIME: Key<Mixed> = mixed(
@@ -241,6 +249,7 @@ pub(super) fn fields(
     let filter = filter(f.pairs(&WHERE), ways);
     let columns = f.texts(&COLUMNS).unwrap_or_default();
     let delimiter = delimiter(&mut f);
+    let (schema, message) = schema_file(&mut f, format);
     check_columns(s, &f, format, &columns);
     let mqtt_topic = mqtt_topic(&mut f, format);
     f.finish();
@@ -253,11 +262,13 @@ pub(super) fn fields(
         time_zone,
         missing,
         values,
-        name,
         ahead,
+        name,
         filter,
         columns,
         delimiter,
+        schema,
+        message,
         mqtt_topic,
     }
 }

@@ -33,6 +33,12 @@ pub enum Format {
     Plain,
     /// Sparkplug B, bridged from MQTT: protobuf, with the MQTT topic beside it.
     SparkplugB,
+    /// Avro: a datum in Confluent's wire format, or of a schema from a file; or a container.
+    Avro,
+    /// Protobuf in Confluent's wire format, or of a schema from a file.
+    Protobuf,
+    /// JSON in Confluent's wire format.
+    JsonSchema,
 }
 
 pub(super) static FORMAT: Key<Choice<Format>> = choice(
@@ -54,6 +60,9 @@ pub(super) static FORMAT: Key<Choice<Format>> = choice(
         Word::new("csv", Format::Csv, "rows of separated values"),
         Word::new("plain", Format::Plain, "a number and nothing else"),
         Word::new("sparkplug_b", Format::SparkplugB, "Sparkplug B, bridged from MQTT"),
+        Word::new("avro", Format::Avro, "Avro with a schema registry or a schema's file; or a container"),
+        Word::new("protobuf", Format::Protobuf, "Protobuf with a schema registry or a schema's file"),
+        Word::new("json_schema", Format::JsonSchema, "JSON in the wire format of schema registries"),
     ],
     "The format of the records. docs/formats.md has the shape of each, and where its series, times and values lie.",
 );
@@ -66,7 +75,7 @@ impl Format {
 
     /// Whether the elements of a batch may lie inside a record, where `fields.records` leads.
     pub(super) fn has_batches(self) -> bool {
-        matches!(self, Self::Json | Self::Ndjson)
+        matches!(self, Self::Json | Self::Ndjson | Self::Avro | Self::Protobuf | Self::JsonSchema)
     }
 
     /// Whether an element has one value under a name of its own.
@@ -85,7 +94,13 @@ impl Format {
     /// The places that name a series by default.
     pub(super) fn series(self) -> &'static [&'static str] {
         match self {
-            Self::Json | Self::Ndjson | Self::Csv | Self::Plain => &["@key"],
+            Self::Json
+            | Self::Ndjson
+            | Self::Csv
+            | Self::Plain
+            | Self::Avro
+            | Self::Protobuf
+            | Self::JsonSchema => &["@key"],
             Self::TelegrafJson | Self::Influx => &["/name", "/tags/*"],
             Self::OtlpProto | Self::OtlpJson => &["/name", "/resource/*", "/attributes/*"],
             Self::PrometheusJson | Self::PrometheusRemoteWrite => &["/name", "/labels/*"],
@@ -108,7 +123,13 @@ impl Format {
     /// The place of the time by default.
     pub(super) fn time(self) -> &'static str {
         match self {
-            Self::Json | Self::Ndjson | Self::Csv | Self::Plain => "@timestamp",
+            Self::Json
+            | Self::Ndjson
+            | Self::Csv
+            | Self::Plain
+            | Self::Avro
+            | Self::Protobuf
+            | Self::JsonSchema => "@timestamp",
             Self::TelegrafJson
             | Self::Influx
             | Self::PrometheusJson
@@ -124,6 +145,11 @@ impl Format {
         matches!(self, Self::Influx | Self::Thingsboard)
     }
 
+    /// Whether the schema of a record must be known to read it.
+    pub fn has_schemas(self) -> bool {
+        matches!(self, Self::Avro | Self::Protobuf)
+    }
+
     /// The label that repeats the name of a metric, which is part of the series' name already.
     pub fn name_label(self) -> Option<&'static str> {
         matches!(self, Self::PrometheusJson | Self::PrometheusRemoteWrite).then_some("__name__")
@@ -132,7 +158,9 @@ impl Format {
     /// The pointer to a value's parent by default, and whether the value's own name follows.
     pub(super) fn value(self) -> (&'static str, bool) {
         match self {
-            Self::Json | Self::Ndjson | Self::Csv => ("", true),
+            Self::Json | Self::Ndjson | Self::Csv | Self::Avro | Self::Protobuf | Self::JsonSchema => {
+                ("", true)
+            }
             Self::TelegrafJson | Self::Influx => ("/fields", true),
             Self::Thingsboard => ("/values", true),
             _ => ("/value", false),

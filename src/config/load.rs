@@ -1,7 +1,9 @@
 //! Reads a config: a file, variables over it, files of secrets, and then the checks.
 
 use super::daemon::{self, DAEMON, DELIVERY, HTTP, KAFKA, LOG, SNAPSHOTS};
+use super::format::Format;
 use super::key::Table;
+use super::registry::{self, REGISTRY};
 use super::section::Section;
 use super::store::{self, STORE};
 use super::stream::{self, STREAMS};
@@ -15,7 +17,7 @@ use std::sync::Arc;
 /// Every key of a config.
 pub(super) static ROOT: Table = Table::new(
     "Everything that a config can say.",
-    &[&KAFKA, &DELIVERY, &DAEMON, &HTTP, &STORE, &SNAPSHOTS, &LOG, &STREAMS],
+    &[&KAFKA, &DELIVERY, &DAEMON, &HTTP, &STORE, &REGISTRY, &SNAPSHOTS, &LOG, &STREAMS],
 );
 
 /// Why there is no config.
@@ -124,6 +126,7 @@ fn check(raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Config
     let the_daemon = daemon::daemon(root.section(&DAEMON));
     let http = daemon::http(root.section(&HTTP));
     let store = store::store(root.section(&STORE), variable);
+    let registry = registry::registry(root.section(&REGISTRY));
     let snapshots = daemon::snapshots(root.section(&SNAPSHOTS));
     let log = daemon::log(root.section(&LOG));
     let mut streams = Vec::new();
@@ -133,6 +136,12 @@ fn check(raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Config
     }
     if tables.names().is_empty() {
         root.fault("streams", "is missing: a config needs at least one [streams.NAME]");
+    }
+    for stream in &streams {
+        if stream.format == Format::Protobuf && registry.is_none() && stream.fields.schema.is_none() {
+            let key = format!("streams.{}.format", stream.name);
+            root.fault(&key, "needs a schema: say where the registry is in registry.urls, or name a .proto file in fields.schema");
+        }
     }
     stream::check_topics(&streams, &kafka.models_topic, &root);
     root.finish();
@@ -144,6 +153,7 @@ fn check(raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Config
             daemon: the_daemon,
             http,
             store,
+            registry,
             snapshots,
             log,
             streams,

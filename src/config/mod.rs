@@ -24,13 +24,16 @@ mod learn_every;
 mod load;
 mod missing;
 mod model;
+mod output;
 mod place;
 mod position;
 mod promotion;
 mod range;
 mod records;
 mod reference;
+mod registry;
 mod schema;
+mod schema_file;
 mod seasons;
 mod section;
 mod series;
@@ -53,10 +56,12 @@ pub use missing::{MISSING_TEXTS, Missing};
 pub use model::{
     ActivationKind, Architecture, Base, CellKind, Device, HeadKind, LayerKind, Model, NetworkKind, NormKind,
 };
+pub use output::{Columns, Output, OutputFormat};
 pub use place::FieldSource;
 pub use promotion::Promotion;
 pub use records::Records;
 pub use reference::reference;
+pub use registry::{RegistryLogin, SchemaRegistry};
 pub use schema::schema;
 pub use seasons::SeasonsFrom;
 pub use store::{Bucket, Cloud, Store, StoreLocation};
@@ -78,6 +83,8 @@ pub struct Config {
     pub http: Http,
     /// Where bundles and snapshots are kept.
     pub store: Store,
+    /// The schema registry, if there is one.
+    pub registry: Option<SchemaRegistry>,
     /// How often state is kept.
     pub snapshots: Snapshots,
     /// How events are logged.

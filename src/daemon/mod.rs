@@ -22,6 +22,8 @@ use crate::http;
 use crate::kafka::{self, Admin};
 use crate::models::{self, BackgroundThread, Follower, Models, Registry, TrainerThread};
 use crate::nn;
+use crate::registry::{self, SchemaCache};
+use crate::schemas::SchemaSource;
 use crate::telemetry::{Board, BoardOptions, Metrics, StreamShape, events};
 use crate::worker::{self, Setup};
 use admin::AdminCommands;
@@ -46,6 +48,9 @@ pub enum Error {
     /// The admin server failed.
     #[error("http: {0}")]
     Http(#[from] http::Error),
+    /// The client of the schema registry can't be made.
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
     /// The store failed.
     #[error("the store: {0}")]
     Store(#[from] checkpoint::Error),
@@ -116,6 +121,13 @@ impl Daemon {
             events::seasons(&stream.name, &stream.seasons, from);
             board.seasons(&stream.name, &stream.seasons, from);
         }
+        let schemas = match &config.registry {
+            Some(registry) if config.streams.iter().any(|stream| stream.format.has_schemas()) => {
+                let cache: Arc<dyn SchemaSource> = SchemaCache::start(registry, &metrics)?;
+                Some(cache)
+            }
+            _ => None,
+        };
         let models = Models::default();
         let stop = Arc::new(AtomicBool::new(false));
         let store = Store::open(&config.store)?;
@@ -146,6 +158,7 @@ impl Daemon {
                 let (metrics, board) = (metrics.clone(), board.clone());
                 let worker = WorkerThread {
                     setup: Setup { number, config: config.clone(), metrics, board },
+                    schemas: schemas.clone(),
                     store: store.clone(),
                     models: models.clone(),
                     rounds: trainer.queue(),

@@ -6,6 +6,8 @@ use crate::codec::Decoder;
 use crate::config::{Config, SeasonsFrom, Stream};
 use crate::domain::{Partition, TopicPartition};
 use crate::kafka::{self, TopicReader};
+use crate::registry::RegistryClient;
+use crate::schemas::SchemaSource;
 use crate::series::SeasonSample;
 use crate::telemetry::events;
 use std::collections::BTreeMap;
@@ -15,6 +17,8 @@ use std::time::{Duration, Instant};
 /// The longest look into the past of all streams together: each has an equal share. A start waits for it, but
 /// only until their seasons are settled.
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
+/// What an error says was being done.
+const LOOKING: &str = "looking into the past";
 /// The longest wait for records.
 const WAIT: Duration = Duration::from_millis(100);
 /// After so long without a record no broker answers.
@@ -75,8 +79,12 @@ fn look(
     stream: &Stream,
     partitions: &BTreeMap<String, usize>,
     until: Instant,
-) -> Result<(SeasonSample, bool), kafka::Error> {
-    let (mut sample, mut decoder) = (SeasonSample::new(stream), Decoder::new(stream));
+) -> Result<(SeasonSample, bool), Error> {
+    let mut schemas: Option<Arc<dyn SchemaSource>> = None;
+    if let Some(registry) = config.registry.as_ref().filter(|_| stream.format.has_schemas()) {
+        schemas = Some(Arc::new(RegistryClient::new(registry)?));
+    }
+    let (mut sample, mut decoder) = (SeasonSample::new(stream), Decoder::with_schemas(stream, schemas));
     let mut heard = Instant::now();
     for topic in &stream.topics {
         let count = partitions.get(topic).copied().unwrap_or(0);
@@ -91,11 +99,16 @@ fn look(
                     // What is settled now holds for ever, and a broker that is away says nothing about the past.
                     if heard.elapsed() >= SILENCE {
                         let reason = format!("no record of {topic} comes, and not its end either");
-                        return Err(kafka::Error::NotYet { doing: "looking into the past", reason });
+                        return Err(kafka::Error::NotYet { doing: LOOKING, reason }.into());
                     }
                     return Ok((sample, false));
                 }
+                let mut is_registry_away = false;
                 let taken = tail.poll(RECORDS, WAIT, &mut |polled| {
+                    is_registry_away |= decoder.awaits_schema(&polled.as_source());
+                    if is_registry_away {
+                        return;
+                    }
                     // What is bad becomes a dead letter when it is read to be answered.
                     let _ = decoder.decode(&polled.as_source(), &mut |reading| {
                         if stream.reads_series(reading.series) {
@@ -103,6 +116,10 @@ fn look(
                         }
                     });
                 })?;
+                if is_registry_away {
+                    let reason = "the schema registry does not answer".to_owned();
+                    return Err(kafka::Error::NotYet { doing: LOOKING, reason }.into());
+                }
                 if taken > 0 {
                     heard = Instant::now();
                 }

@@ -7,6 +7,7 @@ use super::ports::{RealPorts, SystemTime};
 use super::snapshot_thread::SnapshotThread;
 use crate::checkpoint::Store;
 use crate::models::{Models, RoundQueue};
+use crate::schemas::SchemaSource;
 use crate::worker::loading::LoadSource;
 use crate::worker::ports::PortSet;
 use crate::worker::{self, Setup, Worker};
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// What a worker's thread is started with.
 pub(super) struct WorkerThread {
     pub setup: Setup,
+    pub schemas: Option<Arc<dyn SchemaSource>>,
     pub store: Store,
     pub models: Models,
     pub rounds: RoundQueue,
@@ -25,7 +27,7 @@ pub(super) struct WorkerThread {
 impl WorkerThread {
     /// Runs until the process is stopping or the worker can't go on.
     pub fn run(self) -> Result<(), Error> {
-        let Self { setup, store, models, rounds, stop } = self;
+        let Self { setup, schemas, store, models, rounds, stop } = self;
         let (number, config) = (setup.number, setup.config.clone());
         let topics = worker::topics(&config);
         let Some((broker, known)) = connect(&config, number, &topics, &setup.board, &stop)? else {
@@ -46,7 +48,7 @@ impl WorkerThread {
             training: rounds,
             interceptor: (),
         };
-        let mut worker = Worker::new(setup, ports, &known);
+        let mut worker = Worker::new(setup, ports, &known).with_schemas(schemas);
         let ended = work(&mut worker, &stop);
         worker.log_all();
         ended?;

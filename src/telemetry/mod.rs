@@ -37,7 +37,7 @@ pub use metrics::{
 pub use showcase::{ExpertScore, Round, Scores, Showcase, ShownForecast, ShownTarget};
 pub use words::{
     AbortCause, Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, Pace,
-    RoundOutcome, ShardState, TooLarge, TransactionOutcome, TransactionRequest,
+    RegistryOutcome, RoundOutcome, ShardState, TooLarge, TransactionOutcome, TransactionRequest,
 };
 
 #[cfg(test)]

@@ -301,3 +301,17 @@ words! {
         Failed = "failed",
     }
 }
+
+words! {
+    /// What a schema registry said of a schema.
+    RegistryOutcome {
+        /// It has the schema.
+        Found = "found",
+        /// It has no such schema.
+        Unknown = "unknown",
+        /// Its schema can't be used.
+        Unusable = "unusable",
+        /// It did not answer; it is asked again.
+        Away = "away",
+    }
+}

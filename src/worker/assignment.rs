@@ -116,7 +116,15 @@ impl<P: Ports> Worker<P> {
         for (loaded, shown) in loaded {
             let metrics = self.setup.metrics.stream(&loaded.request.stream.name);
             let log = LogWatch::new(from, epoch, compared);
-            let mut owned = OwnedShard::new(*loaded, log, metrics, shown, since, self.ports.time.now());
+            let mut owned = OwnedShard::new(
+                *loaded,
+                log,
+                metrics,
+                shown,
+                self.schemas.clone(),
+                since,
+                self.ports.time.now(),
+            );
             owned.shard.interrupt_at(waiting_most);
             let stream = owned.stream().clone();
             if is_first(&stream, &at) {

@@ -1,5 +1,6 @@
 //! Records that were polled and that no shard has taken yet, because as many readings wait for their rounds as one part
-//! of a turn may step, or because a record before them has not let everything through.
+//! of a turn may step, because a record before them has not let everything through, or because the schema registry has not
+//! told the schema of a record yet.
 //!
 //! There are none on the quiet path: a poll hands over no more records than a part of a turn may step. They wait where
 //! records have very many readings each, and where one record releases very many readings that were held back.
@@ -82,6 +83,11 @@ impl Backlog {
             Some(records) => records.push_back(record),
             None => drop(self.waiting.insert(at.clone(), VecDeque::from([record]))),
         }
+    }
+
+    /// The next record of a partition.
+    pub fn first(&self, at: &TopicPartition) -> Option<&KeptRecord> {
+        self.waiting.get(at)?.front()
     }
 
     /// Takes the next record of a partition.

@@ -58,6 +58,7 @@ use crate::domain::StreamName;
 use crate::engine::Shard;
 use crate::kafka::{self, TopicDescriptions};
 use crate::nn;
+use crate::schemas::SchemaSource;
 use crate::telemetry::{Board, ClientMetrics, Metrics, StreamShape};
 use crate::training::RoundSchedule;
 use aborts::Aborts;
@@ -112,6 +113,10 @@ pub struct Worker<P: Ports> {
     outage: Outage,
     /// Records that were polled and wait until a turn can take them.
     backlog: Backlog,
+    /// Where the schemas of records are found, if any stream's need one.
+    schemas: Option<Arc<dyn SchemaSource>>,
+    /// All records that wait do so for their schemas.
+    awaits_schemas: bool,
     aborts: Aborts,
     /// The last ticket that was given to a request for a shard.
     tickets: u64,
@@ -177,6 +182,8 @@ impl<P: Ports> Worker<P> {
             logs: Logs::new(known),
             outage: Outage::default(),
             backlog: Backlog::default(),
+            schemas: None,
+            awaits_schemas: false,
             aborts: Aborts::default(),
             tickets: 0,
             snapshot: None,
@@ -191,6 +198,13 @@ impl<P: Ports> Worker<P> {
             pace_due_at: now,
             rare_paths: RarePaths::default(),
         }
+    }
+
+    /// The worker finds the schemas of records here.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Option<Arc<dyn SchemaSource>>) -> Self {
+        self.schemas = schemas;
+        self
     }
 
     /// Leaves the group. What was not committed is aborted.

@@ -40,7 +40,9 @@ impl<P: Ports> Worker<P> {
         self.uncommitted += polled;
         self.step()?;
         while self.has_unfinished() && !self.turn_is_over(began) {
-            self.take_more();
+            if !self.take_more() {
+                break;
+            }
             self.step()?;
         }
         self.hold_back_polls()?;
@@ -93,7 +95,9 @@ impl<P: Ports> Worker<P> {
 
     /// Polls, and hands each record to its shards; returns the number of records.
     fn poll(&mut self) -> Result<usize, Error> {
-        let hurries = self.snapshot.is_some() || !self.pending.is_empty() || self.has_unfinished();
+        let hurries = self.snapshot.is_some()
+            || !self.pending.is_empty()
+            || self.has_unfinished() && !self.awaits_schemas;
         let wait = if hurries { SHORT_WAIT } else { WAIT };
         let slice = self.slice();
         let slice_readings = slice as u64;
@@ -101,6 +105,7 @@ impl<P: Ports> Worker<P> {
         let room = if self.backlog.has_paused() { 0 } else { self.backlog.len() };
         let max = slice.saturating_sub(room).max(1);
         let mut is_any_unfinished = self.has_unfinished();
+        let has_schemas = self.schemas.is_some();
         let Self { ports, shards, rare_paths, backlog, .. } = self;
         let PortSet { broker, interceptor, .. } = ports;
         let mut last = 0;
@@ -120,6 +125,10 @@ impl<P: Ports> Worker<P> {
                     rare_paths.mark(RarePath::Backlogged);
                     return backlog.push(at, KeptRecord::of(record, epoch));
                 }
+            }
+            if has_schemas && shards[last..].iter_mut().any(|o| mine(o) && o.awaits_schema(record)) {
+                is_any_unfinished = true;
+                return backlog.push(&shards[last].at, KeptRecord::of(record, epoch));
             }
             // One topic can feed several streams, and each has a shard of its own.
             for owned in shards[last..].iter_mut().filter(|o| mine(o)) {
@@ -144,10 +153,12 @@ impl<P: Ports> Worker<P> {
     }
 
     /// Lets the shards go on with records that are not finished, then takes records that wait, until as many readings wait
-    /// for their rounds as may.
-    fn take_more(&mut self) {
+    /// for their rounds as may. Returns whether any went on: records whose schemas are not known yet go on waiting.
+    fn take_more(&mut self) -> bool {
         let slice = self.slice() as u64;
+        let mut has_gone_on = false;
         let Self { ports, shards, backlog, .. } = self;
+        let now = ports.time.now();
         let interceptor = &mut ports.interceptor;
         // Whoever comes first takes most, so each partition comes first in its turn.
         let parts = backlog.partitions_in_turn();
@@ -159,13 +170,21 @@ impl<P: Ports> Worker<P> {
                 break;
             }
             owned.go_on(interceptor);
+            has_gone_on = true;
             waiting += owned.shard.waiting();
         }
         for at in parts {
             while waiting < slice
                 && !shards.iter().any(|owned| owned.at == at && owned.is_unfinished())
-                && let Some(record) = backlog.pop(&at)
+                && let Some(record) = backlog.first(&at)
             {
+                let record = record.as_record(&at);
+                if shards.iter_mut().any(|owned| owned.at == at && owned.awaits_schema(&record)) {
+                    shards.iter_mut().filter(|o| o.at == at).for_each(|o| o.was_kept_waiting(now));
+                    break;
+                }
+                let Some(record) = backlog.pop(&at) else { break };
+                has_gone_on = true;
                 for owned in shards.iter_mut().filter(|owned| owned.at == at) {
                     let before = owned.shard.waiting();
                     owned.take(&record.as_record(&at), record.epoch, interceptor);
@@ -173,6 +192,8 @@ impl<P: Ports> Worker<P> {
                 }
             }
         }
+        self.awaits_schemas = !has_gone_on;
+        has_gone_on
     }
 
     /// Pauses partitions while too many of their records wait, and reads them again afterwards.

@@ -9,12 +9,15 @@ use std::path::{Path, PathBuf};
 const LINES_MAX: usize = 500;
 
 /// Crates and the rooms that may know them.
-const CRATES: [(&str, &[&str]); 5] = [
+const CRATES: [(&str, &[&str]); 8] = [
+    ("apache_avro", &["schemas"]),
     ("candle_core", &["nn"]),
     ("candle_nn", &["nn"]),
     ("object_store", &["checkpoint"]),
+    ("protox", &["schemas"]),
     ("rdkafka", &["kafka"]),
-    ("tokio", &["checkpoint", "kafka", "http", "daemon", "cli"]),
+    ("reqwest", &["registry"]),
+    ("tokio", &["checkpoint", "kafka", "http", "registry", "daemon", "cli"]),
 ];
 
 /// The rooms that may hold unsafe code: the numeric kernels' vectors, librdkafka's interface, and the trainer's

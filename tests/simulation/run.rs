@@ -387,6 +387,12 @@ impl<'a> World<'a> {
             }
         }
         let mut cluster = self.cluster.borrow_mut();
+        if self.plan.damage == Damage::Truncation {
+            // A log may have grown to exactly the place that was read of it. The next record shows it.
+            self.topics_made += 1;
+            let next = sent(&mut self.rng, false, 0.3, self.topics_made as i64).swap_remove(0);
+            cluster.logs.iter_mut().for_each(|log| log.records.push(next.clone()));
+        }
         for partition in 0..cluster.partitions() {
             cluster.produce(partition, i64::MAX / 2);
         }

@@ -1,17 +1,21 @@
 //! The formats beside JSON. Each reader takes a payload apart and gives its elements as JSON objects of one shape, which
 //! docs/formats.md shows.
 
+mod avro;
 pub(super) mod csv;
+mod frame;
 pub(super) mod influx;
 pub(super) mod otlp;
 pub(super) mod plain;
 pub(super) mod prometheus;
+mod protobuf;
 pub(super) mod sparkplug;
 pub(super) mod telegraf;
 #[cfg(test)]
 mod tests;
 mod text;
 pub(super) mod thingsboard;
+pub(super) mod with_schema;
 
 use super::{BadRecord, Reason, Record};
 pub use sparkplug::Births;
@@ -30,6 +34,7 @@ pub(super) trait ElementSink {
 }
 
 /// A record's payload.
+#[derive(Clone, Copy)]
 pub(super) struct Payload<'a> {
     pub record: &'a Record<'a>,
     pub bytes: &'a [u8],

@@ -49,8 +49,7 @@ impl<'a> ObjectText<'a> {
     /// A number; one that JSON does not have as a text like `"NaN"`.
     pub fn number(&mut self, name: &str, value: f64) {
         self.name(name);
-        let quotes = if value.is_finite() { "" } else { "\"" };
-        write!(self.to, "{quotes}{value:?}{quotes}").expect("a string takes everything");
+        number(self.to, value);
     }
 
     pub fn flag(&mut self, name: &str, value: bool) {
@@ -68,8 +67,14 @@ impl<'a> ObjectText<'a> {
     }
 }
 
+/// Appends a number; one that JSON does not have as a text like `"NaN"`.
+pub(super) fn number(to: &mut String, value: f64) {
+    let quotes = if value.is_finite() { "" } else { "\"" };
+    write!(to, "{quotes}{value:?}{quotes}").expect("a string takes everything");
+}
+
 /// Appends a text in quotes, escaped.
-fn quote(to: &mut String, text: &str) {
+pub(super) fn quote(to: &mut String, text: &str) {
     to.push('"');
     let mut rest = text;
     while let Some(at) = rest.find(|c: char| c < ' ' || matches!(c, '"' | '\\')) {

@@ -1,18 +1,21 @@
-use crate::codec::decimal::{Decimals, LEN_MAX};
+use crate::codec::decimal::{Decimals, LEN_MAX, put_numbers};
+use crate::codec::thinning::Thinning;
 use crate::codec::time::put_rfc3339;
-use crate::config::{Limit, Stream};
-use crate::domain::{Forecast, TargetForecast};
+use crate::config::{Columns, Limit, Stream};
+use crate::domain::{Degraded, Forecast, TargetForecast};
 
 /// Writes the forecasts of one stream as JSON.
 pub struct JsonEncoder {
     /// `{"stream":"power","series":`
     head: Vec<u8>,
-    /// `","interval_s":3600,"model":`
+    /// `","interval_s":3600`, and the leads where not all are sent.
     after_origin: Vec<u8>,
-    /// By target: `"kw":{"last":`, with a comma before all but the first.
+    /// By target: `"kw":{`, with a comma before all but the first.
     targets: Vec<Vec<u8>>,
-    /// By level: `"0.05":[`, with a comma before all but the first.
+    /// By level that is sent: `"0.05":[`, with a comma before all but the first.
     levels: Vec<Vec<u8>>,
+    columns: Columns,
+    thinning: Thinning,
     /// By limit: `{"target":"kw","above":3,"probability":`, with a comma before all but the first.
     limits: Vec<Vec<u8>>,
     /// By target: `"kw":{"value":`, by level: `"0.05":`, likewise.
@@ -31,7 +34,15 @@ impl JsonEncoder {
             String::from_utf8_lossy(&text[..len]).into_owned()
         });
         let interval = interval.as_deref().unwrap_or("null");
-        let target = |(i, name): (usize, &String)| format!("{}{}:{{\"last\":", comma(i), quoted(name)).into();
+        let mut after_origin = String::from("\"");
+        if stream.output.columns.interval {
+            after_origin += &format!(",\"interval_s\":{interval}");
+        }
+        if let Some(leads) = &stream.output.leads {
+            after_origin += &format!(",\"leads\":{leads:?}").replace(' ', "");
+        }
+        let columns = stream.output.columns.clone();
+        let target = |(i, name): (usize, &String)| format!("{}{}:{{", comma(i), quoted(name)).into();
         let level = |(i, level)| format!("{}\"{level}\":[", comma(i)).into();
         let limit = |(i, limit): (usize, &Limit)| {
             let (target, side) =
@@ -42,29 +53,31 @@ impl JsonEncoder {
         let value = |(i, name): (usize, &String)| format!("{}{}:{{\"value\":", comma(i), quoted(name)).into();
         let bound = |(i, level)| format!("{}\"{level}\":", comma(i)).into();
         Self {
-            limits: stream.alarms.limits.iter().enumerate().map(limit).collect(),
+            limits: stream.alarms.limits.iter().filter(|_| columns.limits).enumerate().map(limit).collect(),
             values: stream.targets.iter().enumerate().map(value).collect(),
             bounds: stream.levels.iter().enumerate().map(bound).collect(),
             head: format!("{{\"stream\":{},\"series\":", quoted(stream.name.as_str())).into(),
-            after_origin: format!("\",\"interval_s\":{interval},\"model\":").into(),
+            after_origin: after_origin.into(),
             targets: stream.targets.iter().enumerate().map(target).collect(),
-            levels: stream.levels.iter().enumerate().map(level).collect(),
+            levels: {
+                let all: Vec<_> = stream.levels.iter().collect();
+                columns.levels.iter().map(|at| all[*at]).enumerate().map(level).collect()
+            },
+            columns,
+            thinning: Thinning::new(stream),
         }
     }
 
-    /// Writes a forecast to `out`, which is cleared first; `model` is the version's name. A value that is not finite
-    /// becomes null.
+    /// How many leads are sent of a forecast.
+    pub fn leads(&self) -> usize {
+        self.thinning.most()
+    }
+
+    /// Writes a forecast, with at most the first `leads` of those that are sent, to `out`, which is cleared first;
+    /// `model` is the version's name. A value that is not finite becomes null.
     ///
     /// # Panics
     /// When the forecast's targets or levels are not those of the stream.
-    pub fn encode(&mut self, series: &str, forecast: &Forecast, model: Option<&str>, out: &mut Vec<u8>) {
-        self.encode_leads(series, forecast, model, usize::MAX, out);
-    }
-
-    /// As [`Self::encode`], with at most the first `leads` leads. The forecast says how many are left out.
-    ///
-    /// # Panics
-    /// As [`Self::encode`].
     pub fn encode_leads(
         &mut self,
         series: &str,
@@ -80,27 +93,32 @@ impl JsonEncoder {
         out.extend_from_slice(b",\"origin\":\"");
         put_rfc3339(forecast.origin, out);
         out.extend_from_slice(&self.after_origin);
-        match model {
-            Some(model) => put_string(model, out),
-            None => out.extend_from_slice(b"null"),
+        if self.columns.model {
+            out.extend_from_slice(b",\"model\":");
+            put_text_or_null(model, out);
         }
-        out.extend_from_slice(b",\"degraded\":");
-        match forecast.degraded {
-            Some(degraded) => put_string(degraded.as_str(), out),
-            None => out.extend_from_slice(b"null"),
+        if self.columns.degraded {
+            out.extend_from_slice(b",\"degraded\":");
+            put_text_or_null(forecast.degraded.map(Degraded::as_str), out);
         }
-        let left_out = forecast.targets.iter().map(|target| target.yhat.len().saturating_sub(leads)).max();
+        let left_out = forecast
+            .targets
+            .iter()
+            .map(|target| self.thinning.count(target.yhat.len()).saturating_sub(leads))
+            .max();
         if let Some(left_out) = left_out.filter(|left_out| *left_out > 0) {
             out.extend_from_slice(b",\"leads_left_out\":");
             put_numbers(&[left_out as f64], Decimals::new(0), out);
         }
         out.extend_from_slice(b",\"targets\":{");
-        for (head, target) in self.targets.iter().zip(&forecast.targets) {
-            out.extend_from_slice(head);
+        for (at, target) in forecast.targets.iter().enumerate() {
+            out.extend_from_slice(&self.targets[at]);
             self.put_target(target, leads, out);
         }
         out.push(b'}');
-        put_score(forecast, out);
+        if self.columns.anomaly_score {
+            put_score(forecast, out);
+        }
         if !self.limits.is_empty() {
             assert_eq!(forecast.limits.len(), self.limits.len(), "limits of a forecast and of its stream");
             out.extend_from_slice(b",\"limits\":[");
@@ -145,21 +163,37 @@ impl JsonEncoder {
         out.extend_from_slice(b"}}");
     }
 
-    fn put_target(&self, target: &TargetForecast, leads: usize, out: &mut Vec<u8>) {
+    fn put_target(&mut self, target: &TargetForecast, leads: usize, out: &mut Vec<u8>) {
         let horizon = target.yhat.len();
-        assert_eq!(target.quantiles.len(), self.levels.len() * horizon, "quantiles of a forecast");
-        let leads = leads.min(horizon);
+        let all = self.bounds.len();
+        assert_eq!(target.quantiles.len(), all * horizon, "quantiles of a forecast");
+        let leads = self.thinning.count(horizon).min(leads);
         let decimals = Decimals::new(target.decimals);
-        put_numbers(&[target.last.unwrap_or(f64::NAN)], decimals, out);
-        out.extend_from_slice(b",\"yhat\":[");
-        put_numbers(&target.yhat[..leads], decimals, out);
-        out.extend_from_slice(b"],\"quantiles\":{");
-        for (level, head) in self.levels.iter().enumerate() {
-            out.extend_from_slice(head);
-            put_numbers(&target.quantiles[level * horizon..][..leads], decimals, out);
-            out.push(b']');
+        let mut before: &[u8] = b"\"";
+        if self.columns.last {
+            out.extend_from_slice(b"\"last\":");
+            put_numbers(&[target.last.unwrap_or(f64::NAN)], decimals, out);
+            before = b",\"";
         }
-        out.extend_from_slice(b"}}");
+        if self.columns.yhat {
+            out.extend_from_slice(before);
+            out.extend_from_slice(b"yhat\":[");
+            put_numbers(self.thinning.of(&target.yhat, leads), decimals, out);
+            out.push(b']');
+            before = b",\"";
+        }
+        if !self.levels.is_empty() {
+            out.extend_from_slice(before);
+            out.extend_from_slice(b"quantiles\":{");
+            for (level, head) in self.columns.levels.iter().zip(&self.levels) {
+                out.extend_from_slice(head);
+                let row = &target.quantiles[level * horizon..][..horizon];
+                put_numbers(self.thinning.of(row, leads), decimals, out);
+                out.push(b']');
+            }
+            out.push(b'}');
+        }
+        out.push(b'}');
     }
 }
 
@@ -173,22 +207,14 @@ fn put_score(forecast: &Forecast, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends numbers with commas between them.
-fn put_numbers(numbers: &[f64], decimals: Decimals, out: &mut Vec<u8>) {
-    let start = out.len();
-    // Room for all at once: the loop writes into a slice and never grows the vector.
-    out.resize(start + numbers.len() * (LEN_MAX + 1), 0);
-    let mut at = start;
-    for (i, number) in numbers.iter().enumerate() {
-        if i > 0 {
-            out[at] = b',';
-            at += 1;
-        }
-        at += decimals.write(*number, &mut out[at..]);
+fn put_text_or_null(text: Option<&str>, out: &mut Vec<u8>) {
+    match text {
+        Some(text) => put_string(text, out),
+        None => out.extend_from_slice(b"null"),
     }
-    out.truncate(at);
 }
 
-fn put_string(text: &str, out: &mut Vec<u8>) {
+/// Appends a text in quotes, escaped.
+pub fn put_string(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("a string can be written to memory");
 }

@@ -12,4 +12,4 @@ mod path;
 mod tests;
 
 pub use decode::JsonDecoder;
-pub use encode::JsonEncoder;
+pub use encode::{JsonEncoder, put_string};

@@ -15,6 +15,7 @@ use crate::config::kinds::{
 };
 use crate::config::learn_every::LEARN_EVERY;
 use crate::config::model::{MODEL, MODELS};
+use crate::config::output::OUTPUT;
 use crate::config::position::POSITION;
 use crate::config::promotion::PROMOTION;
 use crate::config::range::RANGE;
@@ -52,6 +53,7 @@ pub(in crate::config) static STREAMS: Key<Named> = Key {
                 &HORIZON,
                 &EMIT_EVERY,
                 &QUANTILES,
+                &OUTPUT,
                 &TIME_ZONE,
                 &CALENDAR,
                 &HOLIDAYS,

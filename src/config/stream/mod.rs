@@ -14,6 +14,7 @@ use super::format::Format;
 use super::holidays::Holidays;
 use super::learn_every::LearnEvery;
 use super::model::Model;
+use super::output::Output;
 use super::promotion::Promotion;
 use super::seasons::SeasonsFrom;
 use super::training::Training;
@@ -85,6 +86,8 @@ pub struct Stream {
     pub emit_every: i64,
     /// The quantile levels of a forecast.
     pub levels: Levels,
+    /// How forecasts are written, and what of each is.
+    pub output: Output,
     /// The experts beside the networks.
     pub experts: Experts,
     /// At which origins the linear experts of a mature series learn.

@@ -14,6 +14,7 @@ use crate::config::key::Key;
 use crate::config::kinds::Texts;
 use crate::config::learn_every::learn_every;
 use crate::config::model::{Base, model};
+use crate::config::output::output;
 use crate::config::position::{check_limits, position};
 use crate::config::promotion::{PROMOTION, promotion};
 use crate::config::range::ranges;
@@ -85,6 +86,7 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
     let calendar = calendar(&mut s, grid);
     let holidays = holidays(&mut s);
     let levels = levels(&mut s);
+    let output = output(&mut s, horizon, &levels);
     let experts = experts(&mut s);
     let learn_every = learn_every(&mut s, &seasons);
     let alarms = alarms(&mut s, &targets);
@@ -167,6 +169,7 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
         horizon,
         emit_every,
         levels,
+        output,
         experts,
         learn_every,
         alarms,

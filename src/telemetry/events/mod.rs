@@ -16,12 +16,14 @@ mod models;
 mod partitions;
 mod process;
 mod readings;
+mod registry;
 mod snapshots;
 
 pub use models::*;
 pub use partitions::*;
 pub use process::*;
 pub use readings::*;
+pub use registry::*;
 pub use snapshots::*;
 
 /// Partitions as a list for people.

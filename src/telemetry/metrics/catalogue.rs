@@ -11,8 +11,8 @@ use super::handle::{
 };
 use crate::domain::{StreamName, TopicPartition};
 use crate::telemetry::words::{
-    AbortCause, Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue, RoundOutcome,
-    ShardState, TooLarge, TransactionOutcome, TransactionRequest,
+    AbortCause, Ahead, Discard, Doubt, Eviction, Invariant, LogReset, MemoryPart, MissingValue,
+    RegistryOutcome, RoundOutcome, ShardState, TooLarge, TransactionOutcome, TransactionRequest,
 };
 use prometheus::{Gauge, Histogram, IntCounter, IntGauge, Registry};
 
@@ -27,6 +27,7 @@ const DEAD_LETTERS: &[&str] = &[
     "empty",
     "not_json",
     "not_in_format",
+    "unknown_schema",
     "wrong_type",
     "missing_series",
     "series_too_long",
@@ -197,6 +198,11 @@ metrics! {
     pub(super) new_epochs: PerWord<TransactionRequest>, "producer_epochs_total", Count("epochs"),
         [Label::words("unanswered", TransactionRequest::TEXTS)],
         "New epochs of producers, because a request was not answered on its connection and might come late.";
+    pub(super) schemas_asked: PerWord<RegistryOutcome>, "registry_requests_total", Count("requests"),
+        [Label::words("outcome", RegistryOutcome::TEXTS)],
+        "Questions to the schema registry about a schema, by the answer. One that it did not answer (away) is asked again.";
+    pub(super) schemas_pending: IntGauge, "registry_pending_schemas", Count("schemas"), [],
+        "Schemas that the registry was asked for and that are not known yet. The records that need them wait.";
     pub(super) build: OnDemand<IntGauge>, "build_info", Flag,
         [Label::named("version"), Label::named("revision")],
         "1, with the version and the revision that the program was built from.";

@@ -20,7 +20,7 @@ pub use stream::{Accuracy, StreamMetrics};
 
 use super::events;
 use super::throttle::{ByReason, PAUSE};
-use super::words::{AbortCause, TransactionOutcome, TransactionRequest};
+use super::words::{AbortCause, RegistryOutcome, TransactionOutcome, TransactionRequest};
 use crate::domain::StreamName;
 use catalogue::{Client, ClientFamilies, ProcessFamilies, ProcessHandles, ShardFamilies, StreamFamilies};
 use handle::Process;
@@ -90,6 +90,16 @@ impl Metrics {
     /// Counts a transaction that was aborted.
     pub fn aborted(&self, cause: AbortCause) {
         self.0.process.aborts.of(cause).inc();
+    }
+
+    /// Counts a question to the schema registry.
+    pub fn schema_asked(&self, outcome: RegistryOutcome) {
+        self.0.process.schemas_asked.of(outcome).inc();
+    }
+
+    /// Shows how many schemas the registry was asked for that are not known yet.
+    pub fn schemas_pending(&self, count: usize) {
+        self.0.process.schemas_pending.set(count as i64);
     }
 
     /// Counts a new epoch of a worker's producer.

@@ -26,12 +26,13 @@ pub(super) fn send_less<O: Outlet>(
     let bytes = record.payload.map_or(0, <[u8]>::len);
     if when == WhenTooLarge::Shorten {
         let mut payload = Vec::with_capacity(bytes);
+        let all = encoder.leads();
         let mut encode = |leads: usize, payload: &mut Vec<u8>| {
             encoder.encode_leads(emitted.series, emitted.forecast, model, leads, payload);
         };
         let mut leads = match outlet.payload_room(&record) {
             Some(room) => {
-                let (mut fits, mut not) = (0, stream.horizon);
+                let (mut fits, mut not) = (0, all);
                 while fits + 1 < not {
                     let middle = usize::midpoint(fits, not);
                     encode(middle, &mut payload);
@@ -39,7 +40,7 @@ pub(super) fn send_less<O: Outlet>(
                 }
                 fits
             }
-            None => stream.horizon / 2,
+            None => all / 2,
         };
         while leads > 0 {
             encode(leads, &mut payload);

@@ -14,10 +14,11 @@ use super::pace::PaceWatch;
 use super::rare_paths::{RarePath, RarePaths};
 use super::serving::Serving;
 use crate::checkpoint::SnapshotId;
-use crate::codec::{Decoder, Encoder};
+use crate::codec::{Decoder, Encoder, Record};
 use crate::config::Stream;
 use crate::domain::{EventTime, Forecast, ModelVersion, Offset, TopicId, TopicPartition};
 use crate::engine::Shard;
+use crate::schemas::SchemaSource;
 use crate::series::{RecordProgress, ReorderSettings};
 use crate::telemetry::{Pace, PaceChange, ShardMetrics, ShardState, StreamMetrics};
 use accounts::note_violations;
@@ -107,6 +108,7 @@ impl OwnedShard {
         log: LogWatch,
         metrics: StreamMetrics,
         shown: ShardMetrics,
+        schemas: Option<Arc<dyn SchemaSource>>,
         since: Instant,
         now: Instant,
     ) -> Self {
@@ -116,7 +118,7 @@ impl OwnedShard {
         shard.emit_from(committed.0);
         shard.emit_after(answered);
         shard.hold_back(holdings.at(from));
-        let mut decoder = Decoder::new(&stream);
+        let mut decoder = Decoder::with_schemas(&stream, schemas);
         decoder.remember(shard.births());
         shown.set_learn_every(stream.learn_every.at_ease());
         Self {
@@ -159,7 +161,12 @@ impl OwnedShard {
         self.shard.keep_births(self.decoder.births());
     }
 
-    /// The worker was busy elsewhere until `now`: that nothing came says nothing.
+    /// Whether a record can't be decoded yet, because its schema is not known.
+    pub fn awaits_schema(&mut self, record: &Record<'_>) -> bool {
+        self.decoder.awaits_schema(record)
+    }
+
+    /// The worker was busy elsewhere, or the shard's records were held back, until `now`: that nothing came says nothing.
     pub fn was_kept_waiting(&mut self, now: Instant) {
         self.taken_at = now;
     }

@@ -155,7 +155,7 @@ fn what_is_no_reading_is_counted() {
     let mut set = metric(Some("temperature"), None, Some(16), None);
     set.is_null = None;
     let mut set = set.encode_to_vec();
-    set.extend([17 << 3 & 0xFF | 2, 1, 2, 8, 1]);
+    set.extend([(17 << 3) | 2, 1, 2, 8, 1]);
     let mut message = Vec::new();
     prost::encoding::encode_key(2, prost::encoding::WireType::LengthDelimited, &mut message);
     prost::encoding::encode_varint(set.len() as u64, &mut message);
