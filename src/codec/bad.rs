@@ -29,11 +29,13 @@ pub enum Reason {
     NoValue,
     /// The elements of a batch are not where they should be.
     MissingRecords,
+    /// No BIRTH before a message of Sparkplug has said which metric an alias means, or which type a number has.
+    UnknownAlias,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Empty,
         Self::NotJson,
         Self::NotInFormat,
@@ -47,6 +49,7 @@ impl Reason {
         Self::TooLarge,
         Self::NoValue,
         Self::MissingRecords,
+        Self::UnknownAlias,
     ];
 
     /// The word in headers, metrics and logs.
@@ -65,6 +68,7 @@ impl Reason {
             Self::TooLarge => "too_large",
             Self::NoValue => "no_value",
             Self::MissingRecords => "missing_records",
+            Self::UnknownAlias => "unknown_alias",
         }
     }
 }

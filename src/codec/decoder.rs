@@ -2,10 +2,12 @@
 //! out of each. Records that are JSON go to the latter as they are.
 
 use super::formats::with_schema::{Opened, SchemaReader};
-use super::formats::{ElementSink, Payload, csv, influx, otlp, plain, prometheus, telegraf, thingsboard};
+use super::formats::{
+    Births, ElementSink, Payload, csv, influx, otlp, plain, prometheus, sparkplug, telegraf, thingsboard,
+};
 use super::json::JsonDecoder;
 use super::{BadRecord, MissingValues, Reason, Record};
-use crate::config::{Format, Stream};
+use crate::config::{FieldSource, Format, Stream};
 use crate::domain::Reading;
 use crate::schemas::SchemaSource;
 use std::fmt;
@@ -16,6 +18,9 @@ pub struct Decoder {
     format: Format,
     json: JsonDecoder,
     rows: csv::Rows,
+    /// What the records before have said of those to come, in a format where they do.
+    births: Births,
+    mqtt_topic: FieldSource,
     schemas: Option<SchemaReader>,
     /// The text of the element at hand.
     element: String,
@@ -42,7 +47,25 @@ impl Decoder {
     fn of_format(stream: &Stream, format: Format, source: Option<Arc<dyn SchemaSource>>) -> Self {
         let schemas = SchemaReader::of(format, &stream.fields, source);
         let rows = csv::Rows::new(&stream.fields.columns, stream.fields.delimiter);
-        Self { format, json: JsonDecoder::new(stream), rows, schemas, element: String::new() }
+        Self {
+            format,
+            json: JsonDecoder::new(stream),
+            rows,
+            births: Births::default(),
+            mqtt_topic: stream.fields.mqtt_topic.clone(),
+            schemas,
+            element: String::new(),
+        }
+    }
+
+    /// What the records so far have said of those to come. Only the BIRTH messages of Sparkplug B do.
+    pub fn births(&self) -> &Births {
+        &self.births
+    }
+
+    /// Goes on where another decoder of the partition had these.
+    pub fn remember(&mut self, births: &Births) {
+        self.births = births.clone();
     }
 
     /// The values that were missing in the readings since the last call, if any were.
@@ -83,7 +106,7 @@ impl Decoder {
             let detail = "there is no payload".to_owned();
             return Err(BadRecord { reason: Reason::Empty, field: None, detail });
         }
-        let Self { format, json, rows, schemas, element } = self;
+        let Self { format, json, rows, births, mqtt_topic, schemas, element } = self;
         if *format == Format::Json {
             return json.decode(record, text(trimmed, Reason::NotJson)?, sink);
         }
@@ -98,6 +121,13 @@ impl Decoder {
                 Ok(Opened::Container) => Ok(()),
                 Err(bad) => Err(bad),
             },
+            None if *format == Format::SparkplugB => {
+                let topic = match mqtt_topic {
+                    FieldSource::Header(name) => (record.headers.get(name), &*format!("@header:{name}")),
+                    _ => (record.key, "@key"),
+                };
+                sparkplug::read(&payload, topic, births, element, &mut elements)
+            }
             None => read_elements(*format, &payload, rows, element, &mut elements),
         };
         if let Err(bad) = outcome {
@@ -139,9 +169,10 @@ pub(super) fn read_elements(
         Format::PrometheusRemoteWrite => prometheus::read(payload, element, elements),
         Format::Thingsboard => thingsboard::read(payload, text()?, element, elements),
         Format::Csv => rows.read(trimmed, element, elements),
-        Format::Avro | Format::Protobuf | Format::JsonSchema => {
-            Err(unreadable(Reason::UnknownSchema, "a stream's decoder alone knows schemas"))
-        }
+        Format::Avro | Format::Protobuf | Format::JsonSchema | Format::SparkplugB => Err(unreadable(
+            Reason::NotInFormat,
+            "only a stream's decoder knows what came before, and schemas",
+        )),
         Format::Plain => {
             plain::read(text()?, element, elements);
             Ok(())
@@ -185,5 +216,10 @@ impl ElementSink for Elements<'_, '_> {
             bad.field = Some(format!("[{index}]{}", bad.field.unwrap_or_default()));
             bad
         });
+    }
+
+    fn leave_out(&mut self) {
+        self.index += 1;
+        self.json.leave_out();
     }
 }

@@ -44,6 +44,8 @@ impl ElementSink for Sink<'_> {
         (self.each)(json);
     }
 
+    fn leave_out(&mut self) {}
+
     fn refuse(&mut self, bad: BadRecord) {
         self.first_bad.get_or_insert(bad);
     }

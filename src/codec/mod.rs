@@ -37,5 +37,6 @@ pub use bad::{BadRecord, Reason};
 pub use decoder::Decoder;
 pub use elements::ElementReader;
 pub use encoder::Encoder;
+pub use formats::Births;
 pub use missing::MissingValues;
 pub use record::{Headers, Record};

@@ -46,6 +46,8 @@ pub struct Fields {
     pub schema: Option<Arc<Schema>>,
     /// With Protobuf: the full name of the message in it; `None`: its first one.
     pub message: Option<String>,
+    /// Where the MQTT topic of a record of `format = "sparkplug_b"` lies: its key, or a header.
+    pub mqtt_topic: FieldSource,
 }
 
 /// Where an element of a long table says which value it has, and what it calls each.
@@ -95,6 +97,7 @@ pub(super) static FIELDS: Key<Sub> = sub(
         &WHERE,
         &COLUMNS,
         &DELIMITER,
+        &MQTT_TOPIC,
         &SCHEMA,
         &MESSAGE,
     ],
@@ -186,6 +189,12 @@ static DELIMITER: Key<Text> = text(
     "one character of ASCII, or `tab`",
     "What stands between the columns of a row; known only with `format = \"csv\"`.",
 );
+static MQTT_TOPIC: Key<Text> = text(
+    "mqtt_topic",
+    Preset::Is("@key"),
+    "`@key` or `@header:NAME`",
+    "Where the bridge from MQTT has put the topic of a message; known only with `format = \"sparkplug_b\"`.",
+);
 
 pub(super) fn fields(
     s: &mut Section<'_>,
@@ -242,6 +251,7 @@ pub(super) fn fields(
     let delimiter = delimiter(&mut f);
     let (schema, message) = schema_file(&mut f, format);
     check_columns(s, &f, format, &columns);
+    let mqtt_topic = mqtt_topic(&mut f, format);
     f.finish();
     Fields {
         records,
@@ -259,6 +269,23 @@ pub(super) fn fields(
         delimiter,
         schema,
         message,
+        mqtt_topic,
+    }
+}
+
+fn mqtt_topic(f: &mut Section<'_>, format: Format) -> FieldSource {
+    let text = f.text(&MQTT_TOPIC);
+    if format != Format::SparkplugB && text != "@key" {
+        f.fault("mqtt_topic", format!("is not known with format = \"{}\"", format.as_str()));
+    }
+    match (&*text, text.strip_prefix("@header:")) {
+        (_, Some(header)) if !header.is_empty() => FieldSource::Header(header.to_owned()),
+        ("@key", _) => FieldSource::Key,
+        _ => {
+            let problem = format!("is \"{text}\"; it must be \"@key\" or \"@header:NAME\"");
+            f.fault("mqtt_topic", problem);
+            FieldSource::Key
+        }
     }
 }
 

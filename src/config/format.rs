@@ -31,6 +31,8 @@ pub enum Format {
     Csv,
     /// A number and nothing else.
     Plain,
+    /// Sparkplug B, bridged from MQTT: protobuf, with the MQTT topic beside it.
+    SparkplugB,
     /// Avro: a datum in Confluent's wire format, or of a schema from a file; or a container.
     Avro,
     /// Protobuf in Confluent's wire format, or of a schema from a file.
@@ -57,6 +59,7 @@ pub(super) static FORMAT: Key<Choice<Format>> = choice(
         Word::new("thingsboard", Format::Thingsboard, "ThingsBoard's telemetry, of devices and gateways"),
         Word::new("csv", Format::Csv, "rows of separated values"),
         Word::new("plain", Format::Plain, "a number and nothing else"),
+        Word::new("sparkplug_b", Format::SparkplugB, "Sparkplug B, bridged from MQTT"),
         Word::new("avro", Format::Avro, "Avro with a schema registry or a schema's file; or a container"),
         Word::new("protobuf", Format::Protobuf, "Protobuf with a schema registry or a schema's file"),
         Word::new("json_schema", Format::JsonSchema, "JSON in the wire format of schema registries"),
@@ -84,6 +87,7 @@ impl Format {
                 | Self::PrometheusJson
                 | Self::PrometheusRemoteWrite
                 | Self::Plain
+                | Self::SparkplugB
         )
     }
 
@@ -101,6 +105,7 @@ impl Format {
             Self::OtlpProto | Self::OtlpJson => &["/name", "/resource/*", "/attributes/*"],
             Self::PrometheusJson | Self::PrometheusRemoteWrite => &["/name", "/labels/*"],
             Self::Thingsboard => &["/device"],
+            Self::SparkplugB => &["/name", "/source/*"],
         }
     }
 
@@ -110,6 +115,7 @@ impl Format {
             Self::TelegrafJson | Self::Influx => "/tags",
             Self::OtlpProto | Self::OtlpJson => "/attributes",
             Self::PrometheusJson | Self::PrometheusRemoteWrite => "/labels",
+            Self::SparkplugB => "/source",
             _ => "",
         }
     }
@@ -124,9 +130,11 @@ impl Format {
             | Self::Avro
             | Self::Protobuf
             | Self::JsonSchema => "@timestamp",
-            Self::TelegrafJson | Self::Influx | Self::PrometheusJson | Self::PrometheusRemoteWrite => {
-                "/timestamp"
-            }
+            Self::TelegrafJson
+            | Self::Influx
+            | Self::PrometheusJson
+            | Self::PrometheusRemoteWrite
+            | Self::SparkplugB => "/timestamp",
             Self::OtlpProto | Self::OtlpJson => "/time",
             Self::Thingsboard => "/ts",
         }

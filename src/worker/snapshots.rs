@@ -58,6 +58,7 @@ impl<P: Ports> Worker<P> {
             created: self.ports.time.wall(),
         };
         owned.snapshot_begun_at = self.ports.time.now();
+        owned.keep_births();
         owned.shard.between_rounds().expect("all rounds have run").begin_cut();
         self.ports.snapshots.begin(key.clone(), facts);
         self.snapshot = Some(SnapshotInProgress { key, waiting: None });

@@ -11,6 +11,7 @@ pub(super) mod prometheus;
 mod protobuf;
 #[cfg(test)]
 mod schema_tests;
+pub(super) mod sparkplug;
 pub(super) mod telegraf;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ pub(super) mod thingsboard;
 pub(super) mod with_schema;
 
 use super::{BadRecord, Reason, Record};
+pub use sparkplug::Births;
 use std::fmt;
 
 /// What a reader gives its elements to.
@@ -28,6 +30,9 @@ pub(super) trait ElementSink {
 
     /// An element that could not be read.
     fn refuse(&mut self, bad: BadRecord);
+
+    /// Something that is no reading by what it is, and so is counted like what a filter leaves out.
+    fn leave_out(&mut self);
 }
 
 /// A record's payload.

@@ -342,11 +342,11 @@ fn is_harmless(format: &str, payload: &[u8]) {
     let place = if format == "csv" { "/a" } else { "/value" };
     let lines =
         format!("format = \"{format}\"\ntargets = [\"v\"]\nfields.values = {{ v = \"{place}\" }}\n{columns}");
-    let (got, ..) = decode(&stream(&lines), &record(Some("key"), payload));
+    let (got, ..) = decode(&stream(&lines), &record(Some("spBv1.0/g/DBIRTH/n/d"), payload));
     assert!(got.iter().all(|(_, _, value)| value.is_none_or(f64::is_finite)));
 }
 
-const FORMATS: [&str; 10] = [
+const FORMATS: [&str; 11] = [
     "ndjson",
     "telegraf_json",
     "influx",
@@ -357,6 +357,7 @@ const FORMATS: [&str; 10] = [
     "thingsboard",
     "csv",
     "plain",
+    "sparkplug_b",
 ];
 
 proptest! {
@@ -378,6 +379,9 @@ proptest! {
             ("prometheus_remote_write", remote_write(&[(&[("__name__", "up"), ("a", "b")], &[(1, 2.0)])])),
             ("thingsboard", br#"{"A":[{"ts":1,"values":{"value":1}}],"B":[]}"#.to_vec()),
             ("csv", b"1,\"2\"\n3,4".to_vec()),
+            ("sparkplug_b", include_bytes!("../../../tests/payloads/sparkplug.dbirth").to_vec()),
+            ("otlp_proto", include_bytes!("../../../tests/payloads/collector.otlp_proto").to_vec()),
+            ("prometheus_remote_write", include_bytes!("../../../tests/payloads/prometheus.remote_write").to_vec()),
         ]),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..6),
     ) {
@@ -392,5 +396,109 @@ proptest! {
             }
         }
         is_harmless(format, &bytes);
+    }
+}
+
+/// What real producers wrote, as `tests/producers` kept it.
+mod recorded {
+    use super::*;
+
+    /// As [`super::record`], of the time at which the producer ran.
+    fn record<'a>(key: Option<&'a str>, payload: &'a [u8]) -> Record<'a> {
+        let timestamp = EventTime::from_micros(1_796_100_000_000_000).ok();
+        Record { timestamp, ..super::record(key, payload) }
+    }
+
+    fn payload(name: &str) -> Vec<u8> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/payloads").join(name);
+        std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    fn times(readings: &[Got]) -> Vec<f64> {
+        readings.iter().map(|(_, time, _)| *time).collect()
+    }
+
+    #[test]
+    fn of_the_open_telemetry_collector() {
+        let host = "host.name=web-1,os.type=linux";
+        let want = [
+            got(&format!("system.cpu.utilization/{host}/cpu=cpu0,state=idle"), 1_767_225_600.0, 0.0),
+            got(&format!("system.cpu.utilization/{host}/cpu=cpu1,state=idle"), 1_767_225_600.0, 0.3125),
+        ];
+        for format in ["otlp_proto", "otlp_json"] {
+            let lines = format!(
+                "format = \"{format}\"\ntargets = [\"v\"]\nfields.where = {{ \"/name\" = \"system.cpu.utilization\" }}"
+            );
+            let payload = payload(&format!("collector.{format}"));
+            let (got, bad, filtered) = decode(&stream(&lines), &record(None, &payload));
+            assert_eq!((&got[..], bad, filtered), (&want[..], None, 2), "{format}");
+        }
+    }
+
+    #[test]
+    fn of_prometheus() {
+        let lines = "format = \"prometheus_remote_write\"\ntargets = [\"v\"]\nfields.where = { \"/name\" = \"room_celsius\" }";
+        let payload = payload("prometheus.remote_write");
+        let (got, bad, _) = decode(&stream(lines), &record(None, &payload));
+        assert_eq!(bad, None);
+        let rooms: Vec<_> = got.iter().take(3).map(|(series, _, value)| (series.as_str(), *value)).collect();
+        let series = rooms.iter().map(|(series, _)| series.replace(|c: char| c.is_ascii_digit(), "0"));
+        let label = |room: &str| format!("room_celsius/instance=000.0.0.0:00000,job=rooms,room={room}");
+        assert_eq!(series.collect::<Vec<_>>(), ["attic", "cellar\\\\, left", "hall"].map(label));
+        assert_eq!(rooms.iter().map(|(_, value)| *value).collect::<Vec<_>>(), [0.0, 100.0, 200.0].map(Some));
+    }
+
+    #[test]
+    fn of_telegraf() {
+        let lines = |format: &str| {
+            format!(
+                "{}\nfields.where = {{ \"/name\" = \"cpu\" }}\nfields.series = \"{{host}}/{{cpu}}\"",
+                cpu(format)
+            )
+        };
+        for (format, name) in [
+            ("influx", "telegraf.influx"),
+            ("telegraf_json", "telegraf_batch.json"),
+            ("telegraf_json", "telegraf.json"),
+        ] {
+            let payload = payload(name);
+            let (got, bad, filtered) = decode(&stream(&lines(format)), &record(None, &payload));
+            assert_eq!(bad, None, "{name}");
+            assert!(!got.is_empty() || filtered > 0, "{name}");
+            assert!(
+                got.iter().all(|(series, _, value)| series.starts_with("edge-1/cpu") && value.is_some()),
+                "{got:?}"
+            );
+            assert!(times(&got).iter().all(|time| (1.76e9..1.9e9).contains(time)), "{got:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_gateway_of_thingsboard() {
+        let lines = "format = \"thingsboard\"\ntargets = [\"temperature\"]";
+        let want = [("Room A", 0, 10.0), ("Room A", 60, 10.125), ("Room B", 0, 20.0), ("Room B", 60, 20.125)];
+        let want = want.map(|(room, second, value)| got(room, 1_767_225_600.0 + f64::from(second), value));
+        assert_eq!(good(lines, &payload("thingsboard.json")), want);
+    }
+
+    #[test]
+    fn of_a_device_of_sparkplug() {
+        let stream = stream(
+            "format = \"sparkplug_b\"\ntargets = [\"v\"]\nfields.where = { \"/name\" = [\"temperature\", \"offset\"] }",
+        );
+        let mut decoder = Decoder::new(&stream);
+        let mut values = Vec::new();
+        for (word, name) in [("DBIRTH", "sparkplug.dbirth"), ("DDATA", "sparkplug.ddata")] {
+            let (topic, payload) = (format!("spBv1.0/plant/{word}/line-1/press"), payload(name));
+            let decoded = decoder.decode(&record(Some(&topic), &payload), &mut |reading| {
+                values.push((
+                    reading.series.split('/').next().unwrap().to_owned(),
+                    reading.values.as_slice()[0],
+                ));
+            });
+            assert_eq!(decoded, Ok(()), "{name}");
+        }
+        let want = [("temperature", 20.0), ("offset", -3.0), ("temperature", 20.125), ("offset", -2.0)];
+        assert_eq!(values, want.map(|(name, value)| (name.to_owned(), value)));
     }
 }

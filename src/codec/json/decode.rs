@@ -60,6 +60,11 @@ impl JsonDecoder {
         (!missing.is_empty()).then(|| std::mem::take(missing))
     }
 
+    /// Counts something that is no reading as what the filter leaves out.
+    pub fn leave_out(&mut self) {
+        self.buffers.filtered += 1;
+    }
+
     /// The elements that `fields.where` left out since the last call.
     pub fn take_filtered(&mut self) -> u64 {
         std::mem::take(&mut self.buffers.filtered)

@@ -9,6 +9,7 @@ use super::history::History;
 use super::intake::{Accounts, Intake, Offered};
 use super::serving::{LoadedModel, Model, Serving};
 use super::snapshot::{Snapshot, State, StateMut, shape};
+use crate::codec::Births;
 use crate::config::Stream;
 use crate::domain::{Degraded, EventTime, ModelVersion, Reading};
 use crate::nn::Error;
@@ -75,6 +76,8 @@ pub struct Shard {
     forecaster: Forecaster,
     /// The networks with their states.
     serving: Serving,
+    /// What the records of its partition have said of those to come, as of the last snapshot.
+    births: Births,
     /// The snapshot that is being taken.
     snapshot: Snapshot,
     violations: Violations,
@@ -103,6 +106,7 @@ impl Shard {
             intake: Intake::new(&stream),
             forecaster: Forecaster::new(&stream, history.features().extras(), TILE),
             serving: Serving::new(&stream, history.features(), TILE),
+            births: Births::default(),
             snapshot: Snapshot::default(),
             violations: Violations::default(),
             room: 0,
@@ -123,18 +127,28 @@ impl Shard {
     }
 
     fn parts(&self) -> State<'_> {
-        let Self { stream, intake, history, forecaster, serving, .. } = self;
-        State { stream, intake, history, forecaster, serving }
+        let Self { stream, intake, history, forecaster, serving, births, .. } = self;
+        State { stream, intake, history, forecaster, serving, births }
     }
 
     fn state_mut(&mut self) -> StateMut<'_> {
-        let Self { stream, intake, history, forecaster, serving, .. } = self;
-        StateMut { stream, intake, history, forecaster, serving }
+        let Self { stream, intake, history, forecaster, serving, births, .. } = self;
+        StateMut { stream, intake, history, forecaster, serving, births }
     }
 
     fn snapshot_and_state(&mut self) -> (&mut Snapshot, State<'_>) {
-        let Self { stream, intake, history, forecaster, serving, snapshot, .. } = self;
-        (snapshot, State { stream, intake, history, forecaster, serving })
+        let Self { stream, intake, history, forecaster, serving, births, snapshot, .. } = self;
+        (snapshot, State { stream, intake, history, forecaster, serving, births })
+    }
+
+    /// What the records before the snapshot that this shard came from have said of those after it.
+    pub fn births(&self) -> &Births {
+        &self.births
+    }
+
+    /// Keeps what the records so far have said of those to come, for the snapshot that is begun next.
+    pub fn keep_births(&mut self, births: &Births) {
+        self.births.clone_from(births);
     }
 
     /// Gives every table room for so many slots.

@@ -1,4 +1,5 @@
 use super::state::{State, StateMut};
+use crate::codec::Births;
 use crate::config;
 use crate::domain::{Damaged, EventTime, ModelVersion, Take, put, put_bytes};
 use crate::engine::intake::Progress;
@@ -21,6 +22,10 @@ pub fn save(state: &State<'_>) -> Vec<u8> {
     }
     state.intake.save(&mut head);
     state.forecaster.save_pooled(&mut head);
+    // Only if there are any, so that the snapshots of most streams are those of releases without them.
+    if !state.births.is_empty() {
+        state.births.save(&mut head);
+    }
     let length = head.len() as u64;
     head[..size_of::<u64>()].copy_from_slice(&length.to_le_bytes());
     head
@@ -52,6 +57,9 @@ impl SnapshotHead {
         state.intake.load(&mut head, Progress { swept, published, placed })?;
         state.forecaster.set_known(known);
         state.forecaster.load_pooled(&mut head)?;
+        if !head.is_empty() {
+            *state.births = Births::load(&mut head)?;
+        }
         if !head.is_empty() {
             return Err(Damaged("a head that goes on beyond its end"));
         }

@@ -1,3 +1,4 @@
+use crate::codec::Births;
 use crate::config::Stream;
 use crate::domain::Rows;
 use crate::engine::forecaster::Forecaster;
@@ -13,6 +14,7 @@ pub(crate) struct State<'a> {
     pub history: &'a History,
     pub forecaster: &'a Forecaster,
     pub serving: &'a Serving,
+    pub births: &'a Births,
 }
 
 /// The parts of a shard that a snapshot is restored to.
@@ -22,6 +24,7 @@ pub(crate) struct StateMut<'a> {
     pub history: &'a mut History,
     pub forecaster: &'a mut Forecaster,
     pub serving: &'a mut Serving,
+    pub births: &'a mut Births,
 }
 
 impl<'a> State<'a> {

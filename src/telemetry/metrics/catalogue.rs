@@ -37,6 +37,7 @@ const DEAD_LETTERS: &[&str] = &[
     "too_large",
     "no_value",
     "missing_records",
+    "unknown_alias",
     "late",
     "forecast_too_large",
 ];

@@ -118,6 +118,8 @@ impl OwnedShard {
         shard.emit_from(committed.0);
         shard.emit_after(answered);
         shard.hold_back(holdings.at(from));
+        let mut decoder = Decoder::with_schemas(&stream, schemas);
+        decoder.remember(shard.births());
         shown.set_learn_every(stream.learn_every.at_ease());
         Self {
             topic_id,
@@ -143,7 +145,7 @@ impl OwnedShard {
             holdings: holdings.after(from).collect(),
             has_taken: false,
             taken_at: now,
-            decoder: Decoder::with_schemas(&stream, schemas),
+            decoder,
             encoder: Encoder::new(&stream),
             dead_letters: DeadLetters::default(),
             model_name: None,
@@ -152,6 +154,11 @@ impl OwnedShard {
             payload: Vec::new(),
             readings: 0,
         }
+    }
+
+    /// Hands the shard what the records so far have said of those to come, for a snapshot of both.
+    pub fn keep_births(&mut self) {
+        self.shard.keep_births(self.decoder.births());
     }
 
     /// Whether a record can't be decoded yet, because its schema is not known.
