@@ -116,7 +116,7 @@ fn telemetry_of_a_gateway_of_thingsboard() {
     let mut wanted = Readings::new();
     for (device, minute) in (1..=2).flat_map(|device| (0..40).map(move |minute| (device, minute))) {
         let series = ["Room A", "Room B"][device as usize - 1].to_owned();
-        let value = device as f64 * 10.0 + f64::from(minute) / 8.0;
+        let value = f64::from(device) * 10.0 + f64::from(minute) / 8.0;
         wanted.entry(series).or_default().push(((start + i64::from(minute) * 60_000) * 1_000, Some(value)));
     }
     let answers = site.answer("format = \"thingsboard\"\ninterval = \"1m\"\ntargets = [\"temperature\"]");
