@@ -36,4 +36,5 @@ pub use bad::{BadRecord, Reason};
 pub use decoder::Decoder;
 pub use encoder::Encoder;
 pub use missing::MissingValues;
+pub use outputs::output_schema;
 pub use record::{Headers, Record};

@@ -137,6 +137,10 @@ fn check(raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Config
         root.fault("streams", "is missing: a config needs at least one [streams.NAME]");
     }
     stream::check_topics(&streams, &kafka.models_topic, &root);
+    for stream in streams.iter().filter(|stream| stream.output.register.is_some() && registry.is_none()) {
+        let key = format!("streams.{}.output.register", stream.name);
+        root.fault(&key, "needs the registry: say for example registry.urls = [\"http://localhost:8081\"]");
+    }
     root.finish();
     let mut faults = faults.into_inner();
     if faults.is_empty() {

@@ -11,6 +11,7 @@ mod admin;
 mod kafka_wait;
 mod loader_thread;
 mod ports;
+mod schemas;
 mod seasons;
 mod snapshot_thread;
 mod worker_thread;
@@ -22,6 +23,7 @@ use crate::http;
 use crate::kafka::{self, Admin};
 use crate::models::{self, BackgroundThread, Follower, Models, Registry, TrainerThread};
 use crate::nn;
+use crate::registry;
 use crate::telemetry::{Board, BoardOptions, Metrics, StreamShape, events};
 use crate::worker::{self, Setup};
 use admin::AdminCommands;
@@ -52,6 +54,9 @@ pub enum Error {
     /// A network could not be loaded.
     #[error("the network: {0}")]
     Network(#[from] nn::Error),
+    /// The schema registry has not taken the schema of forecasts.
+    #[error("the schema registry: {0}")]
+    Registry(#[from] registry::Error),
     /// A thread could not be started.
     #[error("can't start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -99,6 +104,7 @@ impl Daemon {
         let mut starting = StartingDaemon::of(&config);
         let partitions = starting.until_answered(|| Ok(admin.require(&topics)?))?;
         let config = starting.until_answered(|| seasons::settle(config.clone(), &partitions))?;
+        let config = starting.until_answered(|| schemas::register(&config))?;
         Self::start_on(Arc::new(config), starting)
     }
 
