@@ -39,4 +39,5 @@ pub use elements::ElementReader;
 pub use encoder::Encoder;
 pub use formats::Births;
 pub use missing::MissingValues;
+pub use outputs::output_schema;
 pub use record::{Headers, Record};

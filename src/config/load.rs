@@ -144,6 +144,10 @@ fn check(raw: Value, variable: impl Fn(&str) -> Option<String>) -> Result<Config
         }
     }
     stream::check_topics(&streams, &kafka.models_topic, &root);
+    for stream in streams.iter().filter(|stream| stream.output.register.is_some() && registry.is_none()) {
+        let key = format!("streams.{}.output.register", stream.name);
+        root.fault(&key, "needs the registry: say for example registry.urls = [\"http://localhost:8081\"]");
+    }
     root.finish();
     let mut faults = faults.into_inner();
     if faults.is_empty() {

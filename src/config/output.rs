@@ -1,7 +1,9 @@
 //! `[streams.NAME.output]`: how forecasts are written, and what of each is.
 
 use super::key::{Key, Preset};
-use super::kinds::{Choice, Mixed, Sub, Texts, Whole, Word, choice, mixed, sub, texts};
+use super::kinds::{
+    Choice, Flag, Mixed, Sub, Text, Texts, Whole, Word, choice, flag, mixed, sub, text, texts,
+};
 use super::section::Section;
 use crate::domain::{Level, Levels};
 use serde_json::Value;
@@ -17,6 +19,8 @@ pub struct Output {
     pub columns: Columns,
     /// The id of the schema in a registry, which each payload begins with.
     pub schema_id: Option<u32>,
+    /// The subject that the schema is registered under when the daemon starts; `None` where it is not.
+    pub register: Option<String>,
 }
 
 /// The format of forecasts.
@@ -67,7 +71,7 @@ pub(super) static OUTPUT: Key<Sub> = sub(
     "output",
     "How forecasts are written, and which parts of them. docs/outputs.md has the shape of each format. Anomalies and \
      dead letters stay as they are.",
-    &[&FORMAT, &LEADS, &COLUMNS, &SCHEMA_ID],
+    &[&FORMAT, &LEADS, &COLUMNS, &REGISTER, &SUBJECT, &SCHEMA_ID],
 );
 static FORMAT: Key<Choice<OutputFormat>> = choice(
     "format",
@@ -102,31 +106,47 @@ static COLUMNS: Key<Texts> = texts(
     "The parts of a forecast that are sent. Stream, series and origin always are, and so is the number of leads that \
      are left out because the topic takes no more.",
 );
+static REGISTER: Key<Flag> = flag(
+    "register",
+    false,
+    "Whether the daemon registers the schema in `[registry]` when it starts; known only with `avro` and `protobuf`. Each \
+     payload then begins as Confluent's deserialisers expect it: a zero byte and the id that the registry gives.",
+);
+static SUBJECT: Key<Text> = text(
+    "subject",
+    Preset::Follows("the forecast topic and `-value`", "power.forecasts-value"),
+    "",
+    "The subject that `register` registers the schema under.",
+);
 static SCHEMA_ID: Key<Whole> = Key {
     name: "schema_id",
     kind: Whole {
         preset: Preset::Nothing("none: the payload is the message alone", 17),
         allowed: 0..=i32::MAX as u64,
     },
-    effect: "The id under which a schema registry holds the schema; known only with `avro` and `protobuf`. Each payload \
-             then begins as Confluent's deserialisers expect it: a zero byte and this id.",
+    effect: "The id of the schema in a registry that the daemon may not write to, instead of `register`; known only with \
+             `avro` and `protobuf`.",
 };
 
-pub(super) fn output(s: &mut Section<'_>, horizon: usize, levels: &Levels) -> Output {
+pub(super) fn output(s: &mut Section<'_>, forecast_topic: &str, horizon: usize, levels: &Levels) -> Output {
     let mut o = s.section(&OUTPUT);
     let format = o.choice(&FORMAT);
     let leads = leads(&mut o, horizon);
     let columns = columns(&mut o, levels);
     let has_id = o.value(&SCHEMA_ID).is_some();
     let schema_id = has_id.then(|| o.count_or(&SCHEMA_ID, 0) as u32);
-    if has_id && !format.has_schema() {
-        o.fault(
-            "schema_id",
-            "is known only with format = \"avro\" or \"protobuf\": the others have no schema",
-        );
+    let register = o.flag(&REGISTER);
+    let subject = o.text_or(&SUBJECT, &format!("{forecast_topic}-value"));
+    for (key, is_given) in [("schema_id", has_id), ("register", register)] {
+        if is_given && !format.has_schema() {
+            o.fault(key, "is known only with format = \"avro\" or \"protobuf\": the others have no schema");
+        }
+    }
+    if has_id && register {
+        o.fault("schema_id", "can't go with register = true: the registry gives the id");
     }
     o.finish();
-    Output { format, leads, columns, schema_id }
+    Output { format, leads, columns, schema_id, register: register.then_some(subject) }
 }
 
 fn leads(o: &mut Section<'_>, horizon: usize) -> Option<Vec<usize>> {

@@ -1,4 +1,4 @@
-//! Waits for Kafka: who waits says so in the log, at once and then once a minute, and asks again. Kafka may be away for as
+//! Waits for Kafka, and for the schema registry at the start: who waits says so in the log, at once and then once a minute, and asks again. Kafka may be away for as
 //! long as it likes; a restart of the process would mend nothing.
 
 use super::Error;
@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::http;
 use crate::kafka::{self, WorkerClients};
 use crate::models;
+use crate::registry;
 use crate::telemetry::{Board, BoardOptions, Metrics, StreamShape, events};
 use crate::worker;
 use std::fmt::Display;
@@ -20,13 +21,15 @@ const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// A wait for Kafka that may be going on.
 pub(super) struct KafkaWait {
     who: String,
+    /// Whether it is the schema registry that does not answer.
+    is_registry: bool,
     since: Option<Instant>,
     say_at: Instant,
 }
 
 impl KafkaWait {
     pub fn of(who: impl Into<String>) -> Self {
-        Self { who: who.into(), since: None, say_at: Instant::now() }
+        Self { who: who.into(), is_registry: false, since: None, say_at: Instant::now() }
     }
 
     /// Kafka did not answer. Waits for a moment.
@@ -35,7 +38,12 @@ impl KafkaWait {
         let since = *self.since.get_or_insert(now);
         if now >= self.say_at {
             self.say_at = now + SAY_AGAIN;
-            events::kafka_awaited(&self.who, now.saturating_duration_since(since), cause);
+            let waited = now.saturating_duration_since(since);
+            if self.is_registry {
+                events::registry_awaited(&self.who, waited, cause);
+            } else {
+                events::kafka_awaited(&self.who, waited, cause);
+            }
         }
         std::thread::sleep(ASK_AGAIN);
     }
@@ -45,18 +53,23 @@ impl KafkaWait {
 impl Drop for KafkaWait {
     fn drop(&mut self) {
         if let Some(since) = self.since {
-            events::kafka_answered(&self.who, since.elapsed());
+            if self.is_registry {
+                events::registry_answered(since.elapsed());
+            } else {
+                events::kafka_answered(&self.who, since.elapsed());
+            }
         }
     }
 }
 
 impl Error {
-    /// Whether it is Kafka that does not answer.
+    /// Whether it is Kafka, or the schema registry, that does not answer.
     fn is_transient(&self) -> bool {
         match self {
             Self::Kafka(cause)
             | Self::Worker(worker::Error::Kafka(cause))
             | Self::Models(models::Error::Kafka(cause)) => cause.is_transient(),
+            Self::Registry(registry::Error::Away(_)) => true,
             _ => false,
         }
     }
@@ -73,7 +86,7 @@ impl StartingDaemon {
         Self { config: config.clone(), shown: None }
     }
 
-    /// Repeats what needs Kafka until Kafka answers.
+    /// Repeats what needs Kafka, or the schema registry, until it answers.
     ///
     /// # Errors
     /// When it fails for another reason, or the admin address is taken.
@@ -83,6 +96,7 @@ impl StartingDaemon {
             match ask() {
                 Err(cause) if cause.is_transient() => {
                     self.show(&cause)?;
+                    wait.is_registry = matches!(cause, Error::Registry(_));
                     wait.pause(&cause);
                 }
                 outcome => return outcome,

@@ -11,6 +11,7 @@ mod admin;
 mod kafka_wait;
 mod loader_thread;
 mod ports;
+mod schemas;
 mod seasons;
 mod snapshot_thread;
 mod worker_thread;
@@ -48,8 +49,8 @@ pub enum Error {
     /// The admin server failed.
     #[error("http: {0}")]
     Http(#[from] http::Error),
-    /// The client of the schema registry can't be made.
-    #[error(transparent)]
+    /// The client of the schema registry can't be made, or the registry has not taken the schema of forecasts.
+    #[error("the schema registry: {0}")]
     Registry(#[from] registry::Error),
     /// The store failed.
     #[error("the store: {0}")]
@@ -104,6 +105,7 @@ impl Daemon {
         let mut starting = StartingDaemon::of(&config);
         let partitions = starting.until_answered(|| Ok(admin.require(&topics)?))?;
         let config = starting.until_answered(|| seasons::settle(config.clone(), &partitions))?;
+        let config = starting.until_answered(|| schemas::register(&config))?;
         Self::start_on(Arc::new(config), starting)
     }
 

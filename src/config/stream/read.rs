@@ -92,7 +92,7 @@ pub(in crate::config) fn stream(raw_name: &str, tables: &mut Section<'_>) -> Opt
     let calendar = calendar(&mut s, grid);
     let holidays = holidays(&mut s);
     let levels = levels(&mut s);
-    let output = output(&mut s, horizon, &levels);
+    let output = output(&mut s, &forecast_topic, horizon, &levels);
     let experts = experts(&mut s);
     let learn_every = learn_every(&mut s, &seasons);
     let alarms = alarms(&mut s, &targets);

@@ -9,6 +9,13 @@ pub fn registry_away(waited: Duration, schemas: usize, cause: &str) {
         "the schema registry does not answer, so records wait for {schemas} schemas: {cause}");
 }
 
+/// The registry does not answer, and the start needs it.
+pub fn registry_awaited(who: &str, waited: Duration, cause: &dyn std::fmt::Display) {
+    let waited_seconds = waited.as_secs_f64();
+    event!(warn, "registry_awaited", { who, waited_seconds, cause = %cause, },
+        "{who} has waited for the schema registry for {waited_seconds:.0} s, and asks again: {cause}");
+}
+
 /// The registry answers again.
 pub fn registry_answered(waited: Duration) {
     let waited_seconds = waited.as_secs_f64();
