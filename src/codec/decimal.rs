@@ -195,7 +195,7 @@ mod tests {
             value in prop_oneof![any::<f64>(), -1e4..1e4, -1.0..1.0], decimals in 0_u8..20
         ) {
             let text = written(value, decimals);
-            let read: Option<f64> = serde_json::from_str(&text).unwrap();
+            let read: Option<f64> = (text != "null").then(|| text.parse().unwrap());
             match read {
                 None => prop_assert!(!value.is_finite() && Decimals::new(decimals).round(value).is_nan()),
                 Some(read) => {

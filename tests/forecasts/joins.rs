@@ -118,7 +118,7 @@ fn batches_of_values_do_not_matter() {
             for ((.., one), (.., other)) in one_by_one.iter().zip(&mut batched) {
                 // How surprising a reading is depends on which others came in the same round, by a little.
                 assert!((one.anomaly.score - other.anomaly.score).abs() < 0.05);
-                other.anomaly = one.anomaly.clone();
+                other.anomaly = one.anomaly;
             }
             assert_eq!(one_by_one, batched, "{lines}, {size} at a time");
         }

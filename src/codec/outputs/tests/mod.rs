@@ -66,7 +66,7 @@ proptest! {
     #[test]
     fn all_formats_say_the_same(
         series in "[ a-z,=%\\\\\"\n√ü]{1,12}",
-        values in proptest::collection::vec(prop_oneof![-1e4..1e4, any::<f64>()], 34),
+        values in proptest::collection::vec(prop_oneof![8 => -1e4..1e4, 1 => Just(f64::NAN), 1 => Just(f64::INFINITY)], 34),
         decimals in 0_u8..10,
         which in 0_usize..5,
         most in 1_usize..6,
@@ -89,7 +89,7 @@ proptest! {
             if format == "prometheus_json" {
                 // Texts would be labels, and begin new series.
                 want.texts.retain(|place, _| place == "stream" || place == "series");
-                if which == 0 || which == 3 {
+                if [0, 1, 3].contains(&which) {
                     want.numbers.insert("degraded".into(), f64::from(u8::from(is_degraded)).to_bits());
                 }
             }
