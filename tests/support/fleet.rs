@@ -244,10 +244,12 @@ pub struct Audit {
 
 impl Audit {
     pub fn is_exact(&self) -> bool {
-        self.torn == 0
-            && self.lost.is_empty()
-            && self.doubled.is_empty()
-            && self.readings == self.forecasts + self.dead_letters
+        self.torn == 0 && self.is_answered_once()
+    }
+
+    /// Whether each record of the source topic has one answer.
+    pub fn is_answered_once(&self) -> bool {
+        self.lost.is_empty() && self.doubled.is_empty() && self.readings == self.forecasts + self.dead_letters
     }
 }
 

@@ -256,6 +256,13 @@ fn wait_until_stable(bootstrap: &str, topic: &str) {
     }
 }
 
+/// The number of records that a topic has been given, markers of transactions among them.
+pub fn written(bootstrap: &str, topic: &str) -> usize {
+    let consumer = reader(bootstrap, "read_uncommitted");
+    let ends = partitions(&consumer, topic).into_iter().map(|at| end_offset(&consumer, topic, at));
+    usize::try_from(ends.sum::<i64>()).expect("offsets are not negative")
+}
+
 /// Like [`read_committed`], but stops at open transactions.
 pub fn read_committed_so_far(bootstrap: &str, topic: &str) -> Vec<Record> {
     let mut records = Vec::new();
