@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::path::Path;
 use std::process::{Command, Output};
 
 const METERS: usize = 5;
@@ -45,11 +46,15 @@ fn live(case: &Case, hours: Range<i64>) {
 }
 
 fn seed(case: &Case, more: &[&str]) -> Output {
+    seed_with(case, &case.config(), more)
+}
+
+fn seed_with(case: &Case, config: &Path, more: &[&str]) -> Output {
     let mut csv = "id,ts,kw\n".to_owned();
     all(HISTORY).for_each(|(id, ts, kw)| writeln!(csv, "{id},{ts},{kw:.3}").unwrap());
     let history = write(case.dir.path(), "history.csv", &csv);
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidecast"));
-    command.arg("seed").arg("--config").arg(case.config()).arg("--from").arg(history);
+    command.arg("seed").arg("--config").arg(config).arg("--from").arg(history);
     command.args(more).output().unwrap()
 }
 
@@ -66,6 +71,15 @@ fn forecasts(case: &Case) -> BTreeMap<(String, String), Value> {
 #[test]
 fn the_first_live_forecast_is_that_of_a_daemon_that_has_read_the_history() {
     let (seeded, lived) = (case("seeded"), case("lived"));
+    // The rows of a file have no key, so they name no series of such a stream. Nothing is written.
+    let text = std::fs::read_to_string(seeded.config()).unwrap();
+    let keyed = text.replace("\"/id\"", "\"@key\"");
+    assert_ne!(keyed, text);
+    let nameless = seed_with(&seeded, &write(seeded.dir.path(), "keyed.toml", &keyed), &[]);
+    assert_eq!(nameless.status.code(), Some(1));
+    let why = String::from_utf8_lossy(&nameless.stderr).into_owned();
+    assert!(why.contains("1500 rows can't be read") && why.contains("series = \"@key\""), "{why}");
+
     let done = seed(&seeded, &[]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let refused = seed(&seeded, &[]);

@@ -196,13 +196,20 @@ impl Seed {
     /// Writes the snapshots, and the model where networks serve.
     ///
     /// # Errors
-    /// When the store can't be written, or the model can't be announced.
+    /// When no row was a reading, the store can't be written, or the model can't be announced.
     pub fn finish(mut self) -> Result<Seeded, Failure> {
         self.worker.shards_mut().for_each(crate::engine::Shard::let_all_through);
         while self.worker.shards_mut().any(|shard| shard.waiting() > 0) {
             self.turn()?;
         }
         self.turn()?;
+        if self.tally.borrow().took_nothing() {
+            return Err(Failure::new(format!(
+                "no row is a reading of the stream: {}. The columns are the fields of a record, and rows have no key: with \
+                 series = \"@key\" say in a copy of the config which column names the series, such as series = \"/id\"",
+                self.tally.borrow().text()
+            )));
+        }
         let stream = &self.config.streams[0];
         let learner = self.learner.borrow();
         let mut kept = keep::snapshots(&mut self.worker, &self.store, stream, &self.settings)?;

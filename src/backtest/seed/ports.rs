@@ -38,6 +38,11 @@ impl Tally {
         Self { known_ahead, offered: 0, bad: 0, example: None, discarded, missing }
     }
 
+    /// Whether no row was a reading.
+    pub fn took_nothing(&self) -> bool {
+        self.offered == 0
+    }
+
     /// What became of the history, in a line.
     pub fn text(&self) -> String {
         let mut text = format!("{} readings offered", self.offered);
