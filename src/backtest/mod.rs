@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod audience;
 mod auditor;
 mod champions;
 mod comparison;

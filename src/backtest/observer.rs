@@ -1,9 +1,9 @@
+use super::audience::Audience;
 use super::auditor::Auditor;
 use super::finished_run::FinishedRun;
 use super::forecasts::ForecastFile;
 use super::known_ahead::KnownAhead;
 use super::learner::RoundCounts;
-use super::ports::Audience;
 use super::report::ReportCharts;
 use super::tally::Tally;
 use crate::codec::{BadRecord, MissingValues, Record};

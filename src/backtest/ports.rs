@@ -1,5 +1,6 @@
 //! A worker's ports over the rows of a file.
 
+use super::audience::Audience;
 use super::learner::Learner;
 use super::observer::Observer;
 use super::rows::TableRow;
@@ -38,15 +39,6 @@ impl Ports for ReplayPorts {
     type Models = Shared<Learner>;
     type Training = Shared<Learner>;
     type Interceptor = Shared<Observer>;
-}
-
-/// Hears the forecasts that a worker sends.
-pub(super) trait Audience {
-    /// A forecast that was sent.
-    fn forecast(&mut self, emitted: &Emitted<'_>);
-
-    /// A forecast that was not sent.
-    fn withheld(&mut self, emitted: &Emitted<'_>);
 }
 
 /// The row that the next poll hands over.

@@ -1,8 +1,9 @@
 //! The ports of a worker that takes a history in.
 
+use super::super::audience::Audience;
 use super::super::known_ahead::KnownAhead;
 use super::super::learner::Learner;
-use super::super::ports::{Audience, FileBroker, FreshShards, NoSnapshots, Shared, StoppedClock};
+use super::super::ports::{FileBroker, FreshShards, NoSnapshots, Shared, StoppedClock};
 use crate::codec::{BadRecord, MissingValues, Record};
 use crate::domain::Reading;
 use crate::engine::{Accounts, Emitted, Offered, Shard};

@@ -5,6 +5,8 @@ mod avro;
 pub(super) mod csv;
 mod frame;
 pub(super) mod influx;
+#[cfg(test)]
+mod long_tests;
 pub(super) mod otlp;
 pub(super) mod plain;
 pub(super) mod prometheus;
