@@ -141,10 +141,22 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// No record was refused, and these and no other readings have a forecast each.
+    /// No record was refused, and these and no other readings have a forecast each. A forecast has as many decimals of a
+    /// reading as are significant.
     pub fn assert_all(&self, wanted: &Readings) {
         assert_eq!(self.letters, [], "no dead letters");
-        assert_eq!(&self.readings, wanted);
+        let places = |readings: &Readings| -> Vec<(String, i64, bool)> {
+            let all =
+                readings.iter().flat_map(|(series, readings)| readings.iter().map(move |at| (series, at)));
+            all.map(|(series, (time, value))| (series.clone(), *time, value.is_some())).collect()
+        };
+        assert_eq!(places(&self.readings), places(wanted));
+        let values = |readings: &Readings| -> Vec<f64> {
+            readings.values().flatten().filter_map(|(_, value)| *value).collect()
+        };
+        for (got, wanted) in values(&self.readings).iter().zip(values(wanted)) {
+            assert!((got - wanted).abs() <= 1e-3 * wanted.abs().max(1.0), "{got} and not {wanted}");
+        }
     }
 }
 
